@@ -1,0 +1,53 @@
+# Everything that a contributor or a curious user runs. `make` alone says what there is.
+
+.DEFAULT_GOAL := help
+.PHONY: help test demo bench generate lock clean
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+PIP_INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check
+COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-config --no-emit-index-url --no-emit-find-links --quiet --upgrade pyproject.toml
+
+help:
+	@echo "make demo            start real parts, run the operator, and show what it does, until Ctrl-C"
+	@echo "make demo ONCE=1     the same tour, checked step by step; CLUSTER=mine uses the cluster of KUBECONFIG"
+	@echo "make test            set up everything and run all tiers; TIERS=\"lint unit\" runs some"
+	@echo "make bench           measure how fast and how large it is, on this machine"
+	@echo "make generate        write what is generated: the CRD and the reference pages"
+	@echo "make lock            resolve the dependencies anew into requirements/"
+	@echo "make clean           remove the virtual environment and caches"
+	@echo
+	@echo "PYTHON=python3.12    with any of them: the Python to set up with, if python3 is older than 3.11"
+
+test: $(READY)
+	@$(RUN) tests/tiers.py $(TIERS)
+
+demo: $(READY)
+	@$(RUN) -m testbed.demo $(if $(ONCE),--once) $(if $(CLUSTER),--cluster $(CLUSTER))
+
+bench: $(READY)
+	@$(RUN) -m benchmarks
+
+generate: $(READY)
+	@$(RUN) -m generated --write
+
+lock: $(READY)
+	$(COMPILE) -o requirements/runtime.txt
+	$(COMPILE) --group dev -c requirements/runtime.txt -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+
+$(READY): requirements/dev.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or later." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11:" \
+		"install a newer Python and name it, as in: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) tests/prerequisites.py
+	@echo "Setting up $(VENV) as requirements/dev.txt says: half a minute, and only when that changes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,143 @@
+"""Runs the tiers of tests one after another, and ends with a table of what ran, passed, failed and was skipped.
+
+Every tier runs, whatever became of those before it. A tier of tests that ran none has failed. What a tier checks is
+not decided here: each is the command of a tool, or a folder of tests.
+
+    python tests/tiers.py            all tiers
+    python tests/tiers.py lint unit  these
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent
+PYTHON: Final = sys.executable
+BIN: Final = Path(PYTHON).parent
+CHECKS: Final[Mapping[str, Sequence[str]]] = {
+    "format": (f"{BIN}/ruff", "format", "--check", "."),
+    "lint": (f"{BIN}/ruff", "check", "."),
+    "types": (f"{BIN}/mypy",),
+    "imports": (f"{BIN}/lint-imports",),
+}
+TESTS: Final = ("unit", "integration", "generated")
+TIERS: Final = (*CHECKS, *TESTS)
+PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {"integration": (PYTHON, "-m", "testbed.binaries")}
+INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How a tier ended."""
+
+    tier: str
+    ok: bool
+    seconds: float
+    passed: int = 0
+    failed: int = 0
+    skipped: tuple[str, ...] = ()
+    """The reason of each skipped test."""
+    note: str = ""
+    """Why the tier failed, where no test of it did."""
+
+
+def main(wanted: Sequence[str]) -> int:
+    """Run tiers, print the table, and return the exit code."""
+    unknown = sorted(set(wanted) - set(TIERS))
+    if unknown:
+        print(f"No such tier: {', '.join(unknown)}. The tiers are {', '.join(TIERS)}.", file=sys.stderr)
+        return 2
+    try:
+        results = [run(tier) for tier in TIERS if tier in (wanted or TIERS)]
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    print(f"\n{table(results)}\n\n{closing_line(results)}")
+    return 0 if all(result.ok for result in results) else 1
+
+
+def run(tier: str) -> Result:
+    """Run one tier, with its output as it comes."""
+    print(f"\n== {tier} ==", flush=True)
+    started = time.perf_counter()
+    if tier in CHECKS:
+        ok = _call(CHECKS[tier]) == 0
+        return Result(tier=tier, ok=ok, seconds=time.perf_counter() - started)
+    preparation = PREPARATIONS.get(tier)
+    if preparation and _call(preparation) != 0:
+        note = f"not run: {' '.join(preparation[1:])} failed"
+        return Result(tier=tier, ok=False, seconds=time.perf_counter() - started, note=note)
+    code, junit = _pytest(tier)
+    return counted(tier, junit, code=code, seconds=time.perf_counter() - started)
+
+
+def counted(tier: str, junit: str, *, code: int, seconds: float) -> Result:
+    """Read a test report. A run that ended badly without a failed test, or that ran no test, has failed too."""
+    cases = list(ET.fromstring(junit).iter("testcase")) if junit else []  # noqa: S314  our own file
+    failed = sum(1 for case in cases if case.find("failure") is not None or case.find("error") is not None)
+    skipped = tuple(one.get("message", "") for case in cases if (one := case.find("skipped")) is not None)
+    passed = len(cases) - failed - len(skipped)
+    note = ""
+    if not failed and (code != 0 or not passed):
+        note = f"pytest ended with code {code}" if passed else "no test ran"
+    return Result(
+        tier=tier,
+        ok=not failed and not note,
+        seconds=seconds,
+        passed=passed,
+        failed=failed,
+        skipped=skipped,
+        note=note,
+    )
+
+
+def table(results: Sequence[Result]) -> str:
+    """Lay the results out for people, with the reasons of what failed without a test and of what was skipped."""
+    lines = [f"{'tier':<12} {'result':<7} {'passed':>6} {'failed':>6} {'skipped':>7} {'seconds':>8}"]
+    for result in results:
+        lines.append(_row(result))
+        lines.extend(f"{'':<12} {why}" for why in _reasons(result))
+    left_out = [tier for tier in TIERS if tier not in {result.tier for result in results}]
+    lines.extend(f"{tier:<12} not asked for" for tier in left_out)
+    return "\n".join(lines)
+
+
+def closing_line(results: Sequence[Result]) -> str:
+    """Sum up the tests in one line that programs read; a tier that failed without a failed test counts as one."""
+    passed = sum(result.passed for result in results)
+    failed = sum(result.failed or int(not result.ok) for result in results)
+    skipped = sum(len(result.skipped) for result in results)
+    return f"{passed} passed, {failed} failed, {skipped} skipped"
+
+
+def _row(result: Result) -> str:
+    counts = (result.passed, result.failed, len(result.skipped)) if result.tier in TESTS else ("-", "-", "-")
+    passed, failed, skipped = counts
+    word = "passed" if result.ok else "FAILED"
+    return f"{result.tier:<12} {word:<7} {passed:>6} {failed:>6} {skipped:>7} {result.seconds:>8.1f}"
+
+
+def _reasons(result: Result) -> list[str]:
+    skipped = [f"skipped {times}: {why}" for why, times in sorted(Counter(result.skipped).items())]
+    return [result.note, *skipped] if result.note else skipped
+
+
+def _pytest(tier: str) -> tuple[int, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "junit.xml"
+        code = _call((PYTHON, "-m", "pytest", f"--junit-xml={report}", f"tests/{tier}"))
+        return code, report.read_text() if report.exists() else ""
+
+
+def _call(command: Sequence[str]) -> int:
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
