@@ -1,0 +1,59 @@
+"""When to try again after a trouble: the retry column of the table of reasons, as arithmetic."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from pipedrive_operator.core.conditions import EFFECTS, Retry
+from pipedrive_operator.core.errors import Trouble
+from pipedrive_operator.core.renewal import LONGEST_RETRY_AFTER, cap_to_lifetime, pause
+
+_MINUTE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setback:
+    """A trouble with one thing, and when that thing is worth trying again."""
+
+    trouble: Trouble
+    subject: str
+    """A digest of what was tried; for anything else the setback means nothing."""
+    retry_at: datetime
+    failures: int = 1
+    """How often in a row."""
+
+    def stands(self, subject: str, now: datetime) -> bool:
+        """Tell whether it still keeps us from trying that."""
+        return self.subject == subject and now < self.retry_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """What bounds a pause."""
+
+    now: datetime
+    slow: timedelta
+    """The pause where only a person can help."""
+    expires_at: datetime | None = None
+    """When the published value expires: a pause is never longer than a quarter of what is left."""
+
+
+def set_back(trouble: Trouble, before: Setback | None, *, subject: str, patience: Patience) -> Setback:
+    """Note a trouble, and count it if the same thing failed before."""
+    failures = before.failures + 1 if before is not None and before.subject == subject else 1
+    retry_at = patience.now + retry_pause(trouble, failures, subject=subject, patience=patience)
+    return Setback(trouble=trouble, subject=subject, retry_at=retry_at, failures=failures)
+
+
+def retry_pause(trouble: Trouble, failures: int, *, subject: str, patience: Patience) -> timedelta:
+    """Return how long to leave it alone, by the trouble's reason."""
+    growing = pause(failures, spread_by=subject)
+    match EFFECTS[trouble.reason].retry:
+        case Retry.BACK_OFF:
+            return cap_to_lifetime(max(growing, trouble.retry_after or growing), patience.expires_at, patience.now)
+        case Retry.RETRY_AFTER:
+            return min(trouble.retry_after or growing, LONGEST_RETRY_AFTER)
+        case Retry.EACH_MINUTE:
+            return _MINUTE
+        case Retry.SLOW | Retry.ON_CHANGE | Retry.AT_ONCE | Retry.WHEN_DUE:
+            return patience.slow

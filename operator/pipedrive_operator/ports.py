@@ -1,0 +1,163 @@
+"""What the decisions need from the world, as Protocols. Only types are defined here; adapters implement them.
+
+A port returns None for what is absent and raises one of `core.errors` for what is broken. No port call is retried by
+its adapter: whether to try again is the caller's decision.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from pipedrive_operator.core.credential import Account, Credential, Key
+from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.target import TargetSecret
+from pipedrive_operator.core.token import Token
+from pipedrive_operator.core.vault import Document, VaultLocation
+
+
+class Clock(Protocol):
+    """The time. Nothing above the adapters reads another clock."""
+
+    def now(self) -> datetime:
+        """Return the time as an aware UTC datetime."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go backwards and mean nothing between processes."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Vault(Protocol):
+    """Documents of KV version 2 secrets engines."""
+
+    async def read(self, location: VaultLocation) -> Document | None:
+        """Return the newest version, without values if it was deleted; None where the path was never written.
+
+        Raises:
+            VaultUnavailable: no usable answer.
+            VaultDenied: the login or the policy refuses; the message holds the stanza that would allow it.
+            SourceMissing: there is no KV version 2 engine at the mount.
+        """
+
+    async def write(self, location: VaultLocation, values: Mapping[str, object], *, cas: int) -> int:
+        """Write a version if the newest is `cas` (0: there is none yet), and return the new version's number.
+
+        Raises:
+            CheckAndSetConflict: the newest version is another; nothing was written.
+            VaultUnavailable: no usable answer; the version may have been written all the same.
+            VaultDenied: the login or the policy refuses.
+        """
+
+
+class Pipedrive(Protocol):
+    """Pipedrive's token endpoint, and who a token is."""
+
+    async def identify_api_token(self, value: SecretValue) -> Account:
+        """Return the account of an API token.
+
+        Raises:
+            TokenRejected, AccountNotOpen: Pipedrive refuses.
+            RateLimited, PipedriveUnavailable: ask again later.
+        """
+
+    async def identify_access_token(self, token: Token) -> Account:
+        """Return the account of an access token, asked at its own `api_domain`. Raises as `identify_api_token` does."""
+
+    async def refresh(self, client: ClientCredentials, refresh_token: SecretValue) -> TokenAnswer:
+        """Spend a refresh token, once, and return the complete and checked answer (RFC 6749 section 6).
+
+        Raises:
+            ConsentRequired: invalid_grant.
+            ClientRejected: invalid_client.
+            AccountNotOpen: 402.
+            RateLimited, PipedriveUnavailable: the request did not arrive, or was turned away unread.
+            RefreshUncertain: the request was sent and its outcome is unknown.
+        """
+
+
+class Secrets(Protocol):
+    """Secrets in the cluster."""
+
+    async def read(self, key: Key) -> TargetSecret | None:
+        """Return the Secret. Raises ApiServerUnavailable."""
+
+    async def create(self, manifest: Mapping[str, Any]) -> TargetSecret:
+        """Create a Secret.
+
+        Raises:
+            SecretExists: the name is taken.
+            NamespaceBeingDeleted: nothing can be created there any more.
+            SecretWriteDenied: quota, admission or RBAC; the message quotes it.
+            ApiServerUnavailable: no usable answer; it may have been created.
+        """
+
+    async def patch(self, key: Key, patch: Mapping[str, Any]) -> TargetSecret:
+        """Apply a JSON merge patch (RFC 7386) that names the resourceVersion it was made for.
+
+        Raises:
+            SecretChanged: the Secret is at another resourceVersion, or gone.
+            SecretWriteDenied: quota, admission, RBAC or immutability; the message quotes it.
+            ApiServerUnavailable: no usable answer.
+        """
+
+    async def delete(self, target: TargetSecret) -> None:
+        """Delete exactly that Secret (by uid and resourceVersion); one that is gone or changed is left alone.
+
+        Raises SecretWriteDenied, ApiServerUnavailable.
+        """
+
+
+class Credentials(Protocol):
+    """Reporting on credentials."""
+
+    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> Credential | None:
+        """Merge-patch the status and return the credential as it is then; None where it is gone.
+
+        Raises ApiServerUnavailable.
+        """
+
+    async def record_event(self, credential: Credential, event: "Event") -> None:
+        """Record an Event (events.k8s.io/v1) about a credential. Raises ApiServerUnavailable."""
+
+
+class Event(Protocol):
+    """What an Event tells."""
+
+    @property
+    def warning(self) -> bool:
+        """Whether it is a Warning rather than Normal."""
+
+    @property
+    def reason(self) -> str:
+        """The reason, CamelCase."""
+
+    @property
+    def message(self) -> str:
+        """The sentence for people."""
+
+
+class Cache(Protocol):
+    """What the watches have seen last, and what we ourselves wrote since."""
+
+    def credential(self, key: Key) -> Credential | None:
+        """Return a credential."""
+
+    def sharing_grant(self, location: VaultLocation) -> Sequence[Credential]:
+        """Return the credentials whose grant is at that location, the oldest first."""
+
+    def secret(self, key: Key) -> TargetSecret | None:
+        """Return a Secret that carries our label."""
+
+    def secrets_of(self, credential: Credential) -> Sequence[TargetSecret]:
+        """Return the Secrets labelled for a credential."""
+
+    def keep_credential(self, credential: Credential) -> None:
+        """Remember a credential as we wrote it, unless something newer was seen."""
+
+    def keep_secret(self, target: TargetSecret) -> None:
+        """Remember a Secret as we wrote it, unless something newer was seen."""
+
+    def forget_secret(self, key: Key, resource_version: int) -> frozenset[Key]:
+        """Forget a Secret that was gone at that resourceVersion; return the credentials that it concerns."""
