@@ -1,0 +1,351 @@
+"""Brings one credential's Secret and status to where they should be: observe, decide, act, and in the end report.
+
+The order of writes lives here. A grant is stored before its token is published (`grants.py`), the Secret is
+written before the status tells of it, and a new Secret before the one under a former name goes; so a crash
+after any write is healed by the next pass. No decision is made here, and no clock, framework or library of
+the outside is known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from pipedrive_operator.core import flight as flights
+from pipedrive_operator.core.credential import ANNOTATION_REQUEST, Credential, DeletionPolicy, Key, write_status
+from pipedrive_operator.core.errors import (
+    InvalidSpec,
+    NamespaceBeingDeleted,
+    SecretChanged,
+    SecretExists,
+    SecretWriteDenied,
+    Trouble,
+)
+from pipedrive_operator.core.memory import (
+    Memory,
+    after_answer,
+    after_flight,
+    after_reading,
+    after_refusal,
+    after_source_trouble,
+    after_write_refusal,
+    judged,
+)
+from pipedrive_operator.core.policy import CONFLICT_RECHECK, Action, Asked, Decision, Observation, Timings, decide
+from pipedrive_operator.core.retry import Patience
+from pipedrive_operator.core.secret import DesiredSecret, differs, manifest, patch, release
+from pipedrive_operator.core.sources import GrantWithClient, Rules, Source, resolve
+from pipedrive_operator.core.status import announcement, is_ready, report
+from pipedrive_operator.core.target import TargetSecret
+from pipedrive_operator.core.token import Token
+from pipedrive_operator.grants import GrantKeeper, RefreshOrder
+from pipedrive_operator.ports import Cache, Clock, Credentials, Pipedrive, Secrets, Vault
+
+MOST_ACTIONS: Final = 4
+"""No honest pass needs more (verify, publish, publish again after a conflict, refresh); another one is a loop."""
+
+
+class TooManyActionsError(Exception):
+    """A pass that does not come to rest: a defect of the policy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a pass came to, for whoever schedules and counts."""
+
+    until: datetime | None = None
+    """When to look again without being asked."""
+    reason: str | None = None
+    ready: bool = False
+    expires_at: datetime | None = None
+    renewal_at: datetime | None = None
+    verified_at: datetime | None = None
+    actions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything of the world that a pass touches."""
+
+    cache: Cache
+    vault: Vault
+    pipedrive: Pipedrive
+    secrets: Secrets
+    credentials: Credentials
+    clock: Clock
+
+
+class Reconciler:
+    """Reconciles credentials, one call a pass; calls for the same key must not overlap."""
+
+    def __init__(self, *, ports: Ports, keeper: GrantKeeper, rules: Rules, timings: Timings) -> None:
+        """Take the ports, the keeper of grants, and the configuration as values."""
+        self._ports = ports
+        self._keeper = keeper
+        self._rules = rules
+        self._timings = timings
+        self._memories: dict[Key, Memory] = {}
+
+    async def reconcile(self, key: Key) -> Outcome | None:
+        """Make a pass; None where the credential is gone.
+
+        Raises:
+            ApiServerUnavailable: try the pass again.
+            TooManyActionsError: a defect.
+        """
+        done: list[str] = []
+        while len(done) <= MOST_ACTIONS:
+            credential = self._ports.cache.credential(key)
+            if credential is None:
+                self._memories.pop(key, None)
+                return None
+            seen = await self._observe(credential)
+            decision = decide(seen)
+            if decision is None:
+                return Outcome(actions=tuple(done))
+            if decision.action is Action.WAIT:
+                await self._report(seen, decision)
+                return _outcome(seen, decision, done)
+            done.append(decision.action.name.lower())
+            await self._act(decision, seen)
+        message = f"the pass for {key} did not come to rest after {', '.join(done)}"
+        raise TooManyActionsError(message)
+
+    async def _observe(self, credential: Credential) -> Observation:
+        source, problem = self._source(credential)
+        memory = self._memory(credential, source)
+        now = self._ports.clock.now()
+        flight: flights.Flight = flights.IDLE
+        asked = _asked(credential, memory)
+        if source is not None and not _is_idle(credential):
+            memory = await self._read_source(memory, source, asked=asked, now=now)
+            if isinstance(source, GrantWithClient):
+                flight = self._keeper.flight(source.location)
+                memory = after_flight(memory, flight)
+        memory, target = await self._look_at_target(memory, credential)
+        memory = judged(memory, credential, target, now=now, timings=self._timings)
+        self._memories[credential.key] = memory
+        return Observation(
+            now=now,
+            credential=credential,
+            timings=self._timings,
+            problem=problem,
+            namespace_is_going=memory.namespace_is_going,
+            read_at=memory.read_at,
+            source_setback=memory.source_setback,
+            grant=memory.grant,
+            token=memory.token,
+            answer=memory.answer,
+            good=memory.good,
+            good_is_refused=memory.good_is_refused,
+            refusals=memory.refusals,
+            verify_setback=memory.verify_setback,
+            flight=flight,
+            target=target,
+            strays=self._strays(credential),
+            publish_setback=memory.publish_setback,
+            asked=asked,
+        )
+
+    def _source(self, credential: Credential) -> tuple[Source | None, InvalidSpec | None]:
+        try:
+            source = resolve(credential, self._rules)
+            self._refuse_second_client(credential, source)
+        except InvalidSpec as problem:
+            return None, problem
+        return source, None
+
+    def _refuse_second_client(self, credential: Credential, source: Source) -> None:
+        """Hold a grant to one client: the oldest credential that names the grant decides which."""
+        if not isinstance(source, GrantWithClient):
+            return
+        first = next(iter(self._ports.cache.sharing_grant(source.location)), credential)
+        if first.uid != credential.uid and resolve(first, self._rules) != source:
+            message = (
+                f"spec.oauth2.client: the grant at {source.location} is used by {first.key} with another client; "
+                "name the same client, or keep a grant of its own for this credential"
+            )
+            raise InvalidSpec(message)
+
+    def _memory(self, credential: Credential, source: Source | None) -> Memory:
+        """Return what is remembered; another source, or a deleted and recreated credential, starts anew."""
+        memory = self._memories.get(credential.key)
+        if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
+            return memory
+        if isinstance(source, GrantWithClient):
+            self._keeper.forget(source.location)
+        return Memory(source=source, uid=credential.uid)
+
+    async def _read_source(self, memory: Memory, source: Source, *, asked: Asked | None, now: datetime) -> Memory:
+        setback = memory.source_setback
+        if setback is not None and now < setback.retry_at:
+            return memory
+        is_due = memory.read_at is None or now >= memory.read_at + self._timings.poll_interval
+        if not is_due and setback is None and asked is None:
+            return memory
+        try:
+            return after_reading(memory, await self._ports.vault.read(source.location), now)
+        except Trouble as trouble:
+            return after_source_trouble(memory, trouble, patience=self._patience(memory, slow_is_poll=True))
+
+    async def _look_at_target(self, memory: Memory, credential: Credential) -> tuple[Memory, TargetSecret | None]:
+        """Return the Secret under the target's name: as watched, or as read after a conflict told of a foreign one."""
+        key = Key(namespace=credential.key.namespace, name=credential.target_name)
+        watched = self._ports.cache.secret(key)
+        if watched is not None:
+            return replace(memory, foreign=None, foreign_read_at=None), watched
+        if memory.foreign is None or memory.foreign.key != key or _is_idle(credential):
+            return memory, None
+        now = self._ports.clock.now()
+        if memory.foreign_read_at is not None and now < memory.foreign_read_at + CONFLICT_RECHECK:
+            return memory, memory.foreign
+        memory = await self._read_foreign(memory, key)
+        return memory, memory.foreign
+
+    async def _read_foreign(self, memory: Memory, key: Key) -> Memory:
+        return replace(memory, foreign=await self._ports.secrets.read(key), foreign_read_at=self._ports.clock.now())
+
+    def _strays(self, credential: Credential) -> tuple[TargetSecret, ...]:
+        """Return the Secrets that this credential controls under a former target name."""
+        labelled: Sequence[TargetSecret] = self._ports.cache.secrets_of(credential)
+        return tuple(
+            secret
+            for secret in labelled
+            if secret.controller_uid == credential.uid and secret.key.name != credential.target_name
+        )
+
+    async def _act(self, decision: Decision, seen: Observation) -> None:
+        match decision.action:
+            case Action.REFRESH:
+                self._refresh(seen)
+            case Action.VERIFY if decision.token is not None:
+                await self._verify(decision.token, seen)
+            case Action.PUBLISH if seen.desired is not None:
+                await self._publish(seen.desired, seen)
+            case Action.VERIFY | Action.PUBLISH | Action.WAIT:
+                message = f"{decision.action.name} without its object"
+                raise ValueError(message)
+
+    def _refresh(self, seen: Observation) -> None:
+        memory = self._memories[seen.credential.key]
+        if not isinstance(memory.source, GrantWithClient):
+            return
+        self._handle_request(seen)
+        order = RefreshOrder(
+            source=memory.source,
+            requester=seen.credential.key,
+            replaces=seen.token.value.digest() if seen.token is not None else None,
+            slow=self._timings.verify_interval,
+        )
+        self._keeper.refresh(order)
+
+    async def _verify(self, token: Token, seen: Observation) -> None:
+        key = seen.credential.key
+        self._handle_request(seen)
+        try:
+            if seen.is_oauth2:
+                account = await self._ports.pipedrive.identify_access_token(token)
+            else:
+                account = await self._ports.pipedrive.identify_api_token(token.value)
+        except Trouble as trouble:
+            memory = self._memories[key]
+            self._memories[key] = after_refusal(memory, token, trouble, patience=self._patience(memory))
+        else:
+            self._memories[key] = after_answer(self._memories[key], token, account, self._ports.clock.now())
+
+    async def _publish(self, desired: DesiredSecret, seen: Observation) -> None:
+        key = seen.credential.key
+        try:
+            if differs(seen.target, desired):
+                await self._write(desired, seen.target)
+            await self._clear_strays(seen)
+        except SecretExists:
+            self._memories[key] = await self._read_foreign(self._memories[key], desired.key)
+        except SecretChanged:
+            await self._look_again(seen)
+        except NamespaceBeingDeleted:
+            self._memories[key] = replace(self._memories[key], namespace_is_going=True)
+        except SecretWriteDenied as trouble:
+            memory = self._memories[key]
+            self._memories[key] = after_write_refusal(
+                memory, trouble, subject=desired.digest, patience=self._patience(memory, slow_is_poll=True)
+            )
+
+    async def _write(self, desired: DesiredSecret, target: TargetSecret | None) -> None:
+        if target is None:
+            written = await self._ports.secrets.create(manifest(desired))
+        else:
+            written = await self._ports.secrets.patch(desired.key, patch(target, desired))
+        self._ports.cache.keep_secret(written)
+
+    async def _look_again(self, seen: Observation) -> None:
+        """Read what was changed under our hands: the watch will tell too, but later."""
+        for stale in (*seen.strays, *((seen.target,) if seen.target is not None else ())):
+            found = await self._ports.secrets.read(stale.key)
+            if found is None:
+                self._forget(stale)
+            else:
+                self._ports.cache.keep_secret(found)
+
+    def _forget(self, gone: TargetSecret) -> None:
+        self._ports.cache.forget_secret(gone.key, int(gone.resource_version))
+
+    async def _clear_strays(self, seen: Observation) -> None:
+        """Take away the Secrets under former names, now that the new one is there; with `Retain`, let go of them."""
+        target = seen.credential.spec.target if seen.credential.spec is not None else None
+        for stray in seen.strays:
+            if target is not None and target.deletion_policy is DeletionPolicy.RETAIN:
+                freed = await self._ports.secrets.patch(stray.key, release(stray, seen.credential))
+                self._ports.cache.keep_secret(freed)
+            else:
+                await self._ports.secrets.delete(stray)
+                self._forget(stray)
+
+    async def _report(self, seen: Observation, decision: Decision) -> None:
+        credential = seen.credential
+        status = report(seen, decision, handled_request=self._memories[credential.key].handled_request)
+        if status == credential.status:
+            return
+        written = await self._ports.credentials.patch_status(credential.key, write_status(status))
+        if written is None:
+            return
+        self._ports.cache.keep_credential(written)
+        event = announcement(credential.status, status)
+        if event is not None:
+            await self._ports.credentials.record_event(credential, event)
+
+    def _handle_request(self, seen: Observation) -> None:
+        """Note that what a person asked for is being done, so that it is done once."""
+        key = seen.credential.key
+        if seen.asked is not None:
+            self._memories[key] = replace(self._memories[key], handled_request=seen.credential.request)
+
+    def _patience(self, memory: Memory, *, slow_is_poll: bool = False) -> Patience:
+        slow = self._timings.poll_interval if slow_is_poll else self._timings.verify_interval
+        expires_at = memory.good.token.expires_at if memory.good is not None else None
+        return Patience(now=self._ports.clock.now(), slow=slow, expires_at=expires_at)
+
+
+def _is_idle(credential: Credential) -> bool:
+    """Tell whether nothing outside may be touched for this credential."""
+    return credential.being_deleted or (credential.spec is not None and credential.spec.suspend)
+
+
+def _asked(credential: Credential, memory: Memory) -> Asked | None:
+    if credential.request is None or credential.request == memory.handled_request:
+        return None
+    wants_refresh = credential.annotations.get(ANNOTATION_REQUEST) == "refresh"
+    is_oauth2 = credential.spec is not None and credential.spec.oauth2 is not None
+    return Asked.REFRESH if wants_refresh and is_oauth2 else Asked.CHECK
+
+
+def _outcome(seen: Observation, decision: Decision, done: Sequence[str]) -> Outcome:
+    return Outcome(
+        until=decision.until,
+        reason=decision.reason,
+        ready=is_ready(seen),
+        expires_at=seen.good.token.expires_at if seen.good is not None else None,
+        renewal_at=seen.renewal.at if seen.renewal is not None else None,
+        verified_at=seen.answer.at if seen.answer is not None else None,
+        actions=tuple(done),
+    )
