@@ -1,0 +1,120 @@
+"""The way to the API server: its address, certificates and tokens, from a kubeconfig or from the pod.
+
+No resource is requested here. Each event loop opens a connection of its own: sessions belong to one loop.
+"""
+
+import time
+from typing import Final, Protocol
+
+import aiohttp
+import yaml
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from pipedrive_operator import __version__
+from pipedrive_operator.core.errors import ApiServerUnavailable
+from pipedrive_operator.settings import KubernetesSettings
+
+USER_AGENT: Final = f"pipedrive-operator/{__version__}"
+AUTHENTICATION: Final = "BearerToken"
+"""The client library's name for what goes into the Authorization header."""
+TOKEN_AGE: Final = 60.0
+"""In seconds, how long a kubeconfig's token is used before it is asked for again, as in the cluster."""
+
+
+async def load_configuration(settings: KubernetesSettings) -> Configuration:
+    """Read how the API server is reached; its token stays current, also from an exec plugin.
+
+    Raises:
+        ApiServerUnavailable: there is no usable configuration.
+    """
+    configuration = Configuration()
+    try:
+        if settings.kubeconfig is None:
+            load_incluster_config(client_configuration=configuration)
+        else:
+            await _load_kubeconfig(settings, configuration)
+    except (ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        message = f"there is no usable configuration for the API server: {error}"
+        raise ApiServerUnavailable(message) from error
+    return configuration
+
+
+async def open_client(settings: KubernetesSettings) -> ApiClient:
+    """Open a client for the running loop; close it there.
+
+    Raises:
+        ApiServerUnavailable: there is no usable configuration.
+    """
+    client = ApiClient(await load_configuration(settings))
+    client.user_agent = USER_AGENT
+    return client
+
+
+async def open_session(
+    settings: KubernetesSettings, *middlewares: aiohttp.ClientMiddlewareType
+) -> tuple[str, aiohttp.ClientSession]:
+    """Open an authenticated session for the running loop, and return it after the server's address.
+
+    The token is a header of each request rather than of the session: a rotated one breaks no watch.
+
+    Raises:
+        ApiServerUnavailable: there is no usable configuration.
+    """
+    configuration = await load_configuration(settings)
+    return configuration.host, _Sessions(configuration).open(*middlewares)
+
+
+class _Sessions(RESTClientObject):
+    """The client library's TLS and proxy set-up, for a session of our own."""
+
+    def open(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+        self.configuration.client_session_kwargs = {
+            "headers": {"User-Agent": USER_AGENT},
+            "middlewares": (self._authorize, *middlewares),
+            "proxy": self.proxy,
+        }
+        return self._create_pool_manager()
+
+    async def _authorize(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        token = await self.configuration.get_api_key_with_prefix(AUTHENTICATION)
+        if token:
+            request.headers["Authorization"] = token
+        request.server_hostname = self.configuration.tls_server_name
+        return await handler(request)
+
+
+async def _load_kubeconfig(settings: KubernetesSettings, configuration: Configuration) -> None:
+    loader = await load_kube_config(
+        config_file=str(settings.kubeconfig),
+        context=settings.context,
+        client_configuration=configuration,
+        persist_config=False,
+    )
+    # The library declares the attribute by its default alone.
+    configuration.refresh_api_key_hook = _Reload(loader)  # type: ignore[assignment]
+
+
+class _Loader(Protocol):
+    async def load_and_set(self, client_configuration: Configuration) -> None: ...
+
+
+class _Reload:
+    """Reads a kubeconfig's user again when its token is a minute old.
+
+    An exec plugin that tells when its token expires is run again only then.
+    """
+
+    def __init__(self, loader: _Loader) -> None:
+        self._loader = loader
+        self._due = time.monotonic() + TOKEN_AGE
+
+    async def __call__(self, configuration: Configuration) -> None:
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + TOKEN_AGE  # before the first await: one request at a time reloads
+        await self._loader.load_and_set(configuration)

@@ -1,0 +1,81 @@
+"""Reporting on credentials: the port's implementation. What is worth reporting is decided elsewhere."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS, EVENTS
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal
+from pipedrive_operator.core.credential import GROUP, KIND, VERSION, Credential, Key, read_credential
+from pipedrive_operator.ports import Clock, Event
+
+CONTROLLER: Final = f"{GROUP}/operator"
+ACTION: Final = "Reconcile"
+"""The API requires an action; there is but one."""
+LONGEST_NOTE: Final = 1024
+"""In bytes: the limit of events.k8s.io/v1."""
+QUIET: Final = timedelta(minutes=10)
+"""How long the same Event about the same object is not repeated."""
+
+
+class KubernetesCredentials:
+    """Implements `ports.Credentials`."""
+
+    def __init__(self, api: Api, clock: Clock, *, instance: str) -> None:
+        """Use the gateway; `instance` is this process in Events, such as its pod's name."""
+        self._api = api
+        self._clock = clock
+        self._instance = instance
+        self._recorded: dict[tuple[str, str, str], float] = {}
+
+    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> Credential | None:
+        """Merge-patch the status and return the credential as it is then; None where it is gone."""
+        try:
+            body = await self._api.merge_patch(CREDENTIALS.at(key, subresource="status"), {"status": status})
+        except Refusal as refusal:
+            if refusal.is_gone:
+                return None
+            raise
+        return read_credential(body)
+
+    async def record_event(self, credential: Credential, event: Event) -> None:
+        """Record an Event, unless the same was recorded just now, or the namespace is leaving."""
+        fingerprint = (credential.uid, event.reason, event.message)
+        if self._was_recorded(fingerprint):
+            return
+        manifest = _manifest(credential, event, at=self._clock.now(), instance=self._instance)
+        try:
+            await self._api.create(EVENTS.collection(credential.key.namespace), manifest)
+        except Refusal as refusal:
+            if not refusal.namespace_is_leaving:
+                raise
+        self._recorded[fingerprint] = self._clock.monotonic()
+
+    def _was_recorded(self, fingerprint: tuple[str, str, str]) -> bool:
+        now = self._clock.monotonic()
+        self._recorded = {known: at for known, at in self._recorded.items() if now - at < QUIET.total_seconds()}
+        return fingerprint in self._recorded
+
+
+def _manifest(credential: Credential, event: Event, *, at: datetime, instance: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{credential.key.name}-", "namespace": credential.key.namespace},
+        "eventTime": f"{at:%Y-%m-%dT%H:%M:%S.%fZ}",
+        "type": "Warning" if event.warning else "Normal",
+        "reason": event.reason,
+        "action": ACTION,
+        "note": event.message.encode()[:LONGEST_NOTE].decode(errors="ignore"),
+        "regarding": {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": KIND,
+            "namespace": credential.key.namespace,
+            "name": credential.key.name,
+            "uid": credential.uid,
+            "resourceVersion": credential.resource_version,
+        },
+        "reportingController": CONTROLLER,
+        "reportingInstance": instance,
+    }

@@ -1,0 +1,48 @@
+"""The addresses of the resources that the operator uses; no request is made here."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from pipedrive_operator.core.credential import GROUP, PLURAL, VERSION, Key
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address, and the resource by which its requests are counted."""
+
+    resource: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of one API version; the core group is the empty string."""
+
+    group: str
+    version: str
+    plural: str
+
+    def collection(self, namespace: str | None = None) -> Endpoint:
+        """Return the address of the objects of a namespace, or of the cluster."""
+        root = f"/apis/{self.group}" if self.group else "/api"
+        scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        return Endpoint(self.plural, f"{root}/{self.version}{scope}/{self.plural}")
+
+    def named(self, name: str, *, namespace: str | None = None, subresource: str | None = None) -> Endpoint:
+        """Return the address of one object, or of one of its subresources."""
+        path = f"{self.collection(namespace).path}/{quote(name, safe='')}"
+        if subresource is None:
+            return Endpoint(self.plural, path)
+        return Endpoint(f"{self.plural}_{subresource}", f"{path}/{subresource}")
+
+    def at(self, key: Key, *, subresource: str | None = None) -> Endpoint:
+        """Return the address of one namespaced object, or of one of its subresources."""
+        return self.named(key.name, namespace=key.namespace, subresource=subresource)
+
+
+SECRETS: Final = Resource("", "v1", "secrets")
+CREDENTIALS: Final = Resource(GROUP, VERSION, PLURAL)
+EVENTS: Final = Resource("events.k8s.io", "v1", "events")
+DEFINITIONS: Final = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+ACCESS_REVIEWS: Final = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews")

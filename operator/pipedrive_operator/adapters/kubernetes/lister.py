@@ -1,0 +1,29 @@
+"""Complete lists of what is watched: a second look that does not depend on the watch."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from pipedrive_operator.adapters.kubernetes.api import Api, Page
+from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS, SECRETS, Resource
+from pipedrive_operator.core.credential import LABEL_CREDENTIAL
+
+
+class Lister:
+    """Lists the namespaces that are watched, or the whole cluster."""
+
+    def __init__(self, api: Api, namespaces: Sequence[str] = ()) -> None:
+        """Use the gateway; no namespaces means all."""
+        self._api = api
+        self._namespaces: Sequence[str | None] = namespaces or (None,)
+
+    def list_credentials(self) -> AsyncIterator[Page]:
+        """List the credentials, page by page. Raises ApiServerUnavailable."""
+        return self._pages(CREDENTIALS)
+
+    def list_secrets(self) -> AsyncIterator[Page]:
+        """List the Secrets that carry our label, page by page. Raises ApiServerUnavailable."""
+        return self._pages(SECRETS, labels=LABEL_CREDENTIAL)
+
+    async def _pages(self, resource: Resource, *, labels: str = "") -> AsyncIterator[Page]:
+        for namespace in self._namespaces:
+            async for page in self._api.pages(resource.collection(namespace), labels=labels):
+                yield page

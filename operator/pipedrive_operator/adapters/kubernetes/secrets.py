@@ -1,0 +1,55 @@
+"""Secrets in the cluster: the port's implementation. What belongs in a Secret is decided elsewhere.
+
+Errors are raised `from None`: the API server's own words may hold values, and a traceback would show them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal, creation_error, denial
+from pipedrive_operator.core.credential import Key
+from pipedrive_operator.core.errors import SecretChanged
+from pipedrive_operator.core.target import TargetSecret, read_target
+
+
+class KubernetesSecrets:
+    """Implements `ports.Secrets`."""
+
+    def __init__(self, api: Api) -> None:
+        """Use the gateway."""
+        self._api = api
+
+    async def read(self, key: Key) -> TargetSecret | None:
+        """Return the Secret, or None where there is none."""
+        body = await self._api.get(SECRETS.at(key))
+        return read_target(body) if body else None
+
+    async def create(self, manifest: Mapping[str, Any]) -> TargetSecret:
+        """Create a Secret."""
+        try:
+            body = await self._api.create(SECRETS.collection(manifest["metadata"]["namespace"]), manifest)
+        except Refusal as refusal:
+            raise creation_error(refusal, manifest.get("data") or {}) from None
+        return read_target(body)
+
+    async def patch(self, key: Key, patch: Mapping[str, Any]) -> TargetSecret:
+        """Apply a merge patch that names the resourceVersion it was made for."""
+        try:
+            body = await self._api.merge_patch(SECRETS.at(key), patch)
+        except Refusal as refusal:
+            if refusal.is_gone or refusal.is_conflict:
+                raise SecretChanged(refusal.message) from None
+            stored = await self.read(key)  # a policy may quote it
+            raise denial(refusal, patch.get("data") or {}, stored.data if stored else {}) from None
+        return read_target(body)
+
+    async def delete(self, target: TargetSecret) -> None:
+        """Delete exactly that Secret; one that is gone or changed is left alone."""
+        preconditions = {"uid": target.uid, "resourceVersion": target.resource_version}
+        try:
+            await self._api.delete(SECRETS.at(target.key), preconditions=preconditions)
+        except Refusal as refusal:
+            if not (refusal.is_gone or refusal.is_conflict):
+                raise denial(refusal, target.data) from None

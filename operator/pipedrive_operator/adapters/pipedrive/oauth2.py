@@ -1,0 +1,37 @@
+"""The typed façade of authlib: how a refresh is asked for (RFC 6749 sections 2.3.1 and 6). Nothing is sent here.
+
+Only the parts of authlib that load no HTTP library: its httpx integration has moved to another one, and takes any JSON
+with a status below 500 for a token (https://github.com/authlib/authlib/issues/917).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from authlib.oauth2.auth import ClientAuth
+from authlib.oauth2.rfc6749.parameters import prepare_token_request
+
+from pipedrive_operator.core.grant import ClientCredentials
+from pipedrive_operator.core.secret_value import SecretValue
+
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A request to the token endpoint; it holds secrets and is not to be printed."""
+
+    headers: dict[str, str]
+    body: str
+
+    def __repr__(self) -> str:
+        """Hide everything."""
+        return "TokenRequest(hidden)"
+
+
+def refresh_request(url: str, client: ClientCredentials, refresh_token: SecretValue) -> TokenRequest:
+    """Build the request that spends a refresh token, with the client's credentials as HTTP Basic."""
+    body = prepare_token_request("refresh_token", "", refresh_token=refresh_token.reveal())
+    headers = {"Content-Type": FORM, "Accept": "application/json"}
+    auth = ClientAuth(client.client_id, client.client_secret.reveal(), "client_secret_basic")
+    _, headers, body = auth.prepare("POST", url, headers, body)
+    return TokenRequest(headers=headers, body=body)

@@ -1,0 +1,88 @@
+"""The complete check of a token answer (RFC 6749 section 5.1) before any of it is believed.
+
+Pure. A complaint names the field and never quotes it. Every complaint is an unknown outcome: the token may be spent.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
+from pipedrive_operator.core.errors import RefreshUncertain
+from pipedrive_operator.core.grant import TokenAnswer, split_scope
+from pipedrive_operator.core.secret_value import SecretValue
+
+_VISIBLE: Final = re.compile(r"[\x20-\x7e]*")
+"""The characters of tokens and codes (VSCHAR, RFC 6749 appendix A); control characters are not among them."""
+_LONGEST_LIFETIME: Final = timedelta(days=365)
+"""Whatever an answer claims beyond this is cut: the token in it is good all the same."""
+_BEARER: Final = "Bearer"
+
+Fields = Mapping[str, object]
+
+
+def read_token_answer(fields: Fields | None, domains: AllowedApiDomains) -> TokenAnswer:
+    """Read the JSON object of an answer with status 200.
+
+    Raises:
+        RefreshUncertain: it is not one, or a field is missing or wrong.
+    """
+    if fields is None:
+        raise _unusable("the body", "is not a JSON object")
+    return TokenAnswer(
+        access_token=_secret(fields, "access_token"),
+        refresh_token=_secret(fields, "refresh_token"),
+        token_type=_token_type(fields),
+        expires_in=_lifetime(fields),
+        scope=split_scope(_text(fields, "scope")) if fields.get("scope") else frozenset(),
+        api_domain=_api_domain(fields, domains),
+    )
+
+
+def _secret(fields: Fields, key: str) -> SecretValue:
+    value = SecretValue(_text(fields, key))
+    if not value:
+        raise _unusable(key, "is empty")
+    return value
+
+
+def _token_type(fields: Fields) -> str:
+    """Check the type, and return its usual spelling: Pipedrive's own pages have two."""
+    if _text(fields, "token_type").lower() != _BEARER.lower():
+        raise _unusable("token_type", "is not Bearer")
+    return _BEARER
+
+
+def _lifetime(fields: Fields) -> timedelta:
+    value = fields.get("expires_in")
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = float(value)
+    elif isinstance(value, bool) or not isinstance(value, int):
+        raise _unusable("expires_in", "is missing or not a number of seconds")
+    if value <= 0:
+        raise _unusable("expires_in", "is not positive")
+    return timedelta(seconds=min(value, _LONGEST_LIFETIME.total_seconds()))
+
+
+def _api_domain(fields: Fields, domains: AllowedApiDomains) -> str:
+    value = _text(fields, "api_domain")
+    if not domains.allow(value):
+        raise _unusable("api_domain", "is not among pipedrive.allowedApiDomains")
+    return value
+
+
+def _text(fields: Fields, key: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str):
+        raise _unusable(key, "is missing or not text")
+    if not _VISIBLE.fullmatch(value):
+        raise _unusable(key, "holds characters that are not allowed in it")
+    return value
+
+
+def _unusable(what: str, complaint: str) -> RefreshUncertain:
+    return RefreshUncertain(
+        f"Pipedrive answered the refresh with HTTP 200, and not with a complete token: {what} {complaint}. The refresh "
+        "token may be spent; it is tried again after a pause. Should it then be refused, consent again"
+    )

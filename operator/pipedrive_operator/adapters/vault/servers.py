@@ -1,0 +1,49 @@
+"""Implements `ports.Vault` over the configured connections: each location names its own."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+from pipedrive_operator.adapters.vault.server import VaultServer
+from pipedrive_operator.core.errors import InvalidSpec
+from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.ports import Clock
+from pipedrive_operator.settings import VaultSettings
+
+
+class VaultServers:
+    """All configured connections, by name."""
+
+    def __init__(self, settings: VaultSettings, clock: Clock) -> None:
+        """Take the settings; nothing is opened or asked before the first use, and then in the loop of that use."""
+        self.connections: Final = {
+            name: VaultServer(name, connection, clock) for name, connection in settings.connections.items()
+        }
+
+    async def __aenter__(self) -> Self:
+        """Return itself, to be closed at the end."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        async with AsyncExitStack() as stack:
+            for connection in self.connections.values():
+                stack.push_async_callback(connection.aclose)
+
+    async def read(self, location: VaultLocation) -> Document | None:
+        """Return the newest version, as `ports.Vault` has it."""
+        return await self._at(location).read(location)
+
+    async def write(self, location: VaultLocation, values: Mapping[str, object], *, cas: int) -> int:
+        """Write a version by check-and-set, as `ports.Vault` has it."""
+        return await self._at(location).write(location, values, cas=cas)
+
+    def _at(self, location: VaultLocation) -> VaultServer:
+        connection = self.connections.get(location.connection)
+        if connection is None:
+            message = (
+                f"The operator's configuration has no connection {location.connection}, where {location} is to be: "
+                "correct the name, or add it to vault.connections"
+            )
+            raise InvalidSpec(message)
+        return connection
