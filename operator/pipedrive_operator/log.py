@@ -1,0 +1,88 @@
+"""The log: structured lines, through the standard library's handler because kopf, hvac and aiohttp log there.
+
+A secret value has a type that does not print; the masking here is the last defence, for what a library might say.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+from structlog.typing import Processor
+
+from pipedrive_operator.settings import LogFormat, LogSettings
+
+MASK: Final = "(hidden)"
+_SECRETS: Final = re.compile(
+    r"v1u:[A-Za-z0-9+/=:_-]+"  # Pipedrive access tokens
+    r"|\b\d+:\d+:[0-9a-f]{40}\b"  # Pipedrive refresh tokens and codes
+    r"|\b[0-9a-f]{40}\b"  # Pipedrive API tokens
+    r"|\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}"  # Vault tokens
+    r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # JSON Web Tokens
+    r"|(?<=Bearer )\S+|(?<=Basic )\S+"
+    r"|(?<=client_secret=)[^\s&]+|(?<=refresh_token=)[^\s&]+|(?<=access_token=)[^\s&]+|(?<=api_token=)[^\s&]+"
+)
+_QUIET: Final = ("kopf", "httpx", "httpcore", "hvac", "aiohttp", "asyncio", "kubernetes", "urllib3")
+"""Libraries that log whole objects or each request below WARNING."""
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger. Its messages are constant; what varies is a key-value."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def configure(settings: LogSettings) -> None:
+    """Send everything that anybody logs to standard output, one line each."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        mask_secrets,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(settings.format)],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
+    for library in _QUIET:
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def mask_secrets(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask whatever looks like a token, wherever it stands in a line."""
+    return {key: _masked(value) for key, value in line.items()}
+
+
+def _masked(value: object) -> object:
+    match value:
+        case str():
+            return _SECRETS.sub(MASK, value)
+        case dict():
+            return {key: _masked(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_masked(item) for item in value]
+        case bool() | int() | float() | None:
+            return value
+        case _:
+            return _SECRETS.sub(MASK, str(value))
+
+
+def _renderer(wanted: LogFormat) -> Processor:
+    match wanted:
+        case LogFormat.JSON:
+            return structlog.processors.JSONRenderer(sort_keys=True)
+        case LogFormat.CONSOLE:
+            return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())

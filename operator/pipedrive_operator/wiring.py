@@ -1,0 +1,173 @@
+"""Builds the operator from its settings, runs it, and takes it apart again. The one place that knows every part.
+
+No decision is made here, but for what must be finished before the process may end: what a refresh has won is stored.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from typing import Any, Final
+
+import aiohttp
+
+from pipedrive_operator import metrics
+from pipedrive_operator.adapters.clock import SystemClock
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.connection import open_session
+from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
+from pipedrive_operator.adapters.kubernetes.lister import Lister
+from pipedrive_operator.adapters.kubernetes.schema import SchemaState, read_schema
+from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
+from pipedrive_operator.adapters.pipedrive import PipedriveApi
+from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.controller.controller import Controller
+from pipedrive_operator.controller.queue import WorkQueue
+from pipedrive_operator.controller.supervisor import Supervisor
+from pipedrive_operator.controller.watch import Watch
+from pipedrive_operator.core import flight as flights
+from pipedrive_operator.core.credential import Key
+from pipedrive_operator.core.grant import ClientSource
+from pipedrive_operator.core.policy import Timings
+from pipedrive_operator.core.sources import AppRules, ConnectionRules, Rules, grant_location
+from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.crd import crd
+from pipedrive_operator.grants import GrantKeeper
+from pipedrive_operator.health import HealthServer
+from pipedrive_operator.log import get_logger
+from pipedrive_operator.reconciler import Ports, Reconciler
+from pipedrive_operator.settings import Settings
+
+STORE_WITHIN: Final = timedelta(seconds=45)
+"""How long the end of the process waits for Vault to take what a refresh has won; Kubernetes kills after a minute."""
+
+_log = get_logger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Raises:
+        ApiServerUnavailable: there is no usable configuration for the API server.
+    """
+    stopped = _stop_signal()
+    async with AsyncExitStack() as stack:
+        clock = SystemClock()
+        queue = WorkQueue(clock)
+        api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
+        rules = rules_of(settings)
+        cache = Cache(lambda credential: grant_location(credential, rules))
+        ports = Ports(
+            cache=cache,
+            vault=await stack.enter_async_context(VaultServers(settings.vault, clock)),
+            pipedrive=await stack.enter_async_context(PipedriveApi(settings.pipedrive, clock)),
+            secrets=KubernetesSecrets(api),
+            credentials=KubernetesCredentials(api, clock, instance=socket.gethostname()),
+            clock=clock,
+        )
+        keeper = GrantKeeper(vault=ports.vault, pipedrive=ports.pipedrive, clock=clock, on_change=_grant_changed(queue))
+        stack.push_async_callback(_store_what_was_won, keeper)
+        reconciler = Reconciler(ports=ports, keeper=keeper, rules=rules, timings=_timings(settings))
+        supervisor = Supervisor(
+            controller=Controller(reconciler=reconciler, queue=queue, clock=clock),
+            cache=cache,
+            lister=Lister(api, settings.kubernetes.namespaces),
+            clock=clock,
+            check_schema=lambda: _schema_problem(api),
+            resync_interval=settings.controller.resync_interval,
+        )
+        health = HealthServer(settings.http, live=supervisor.liveness, ready=supervisor.readiness)
+        await stack.enter_async_context(health)
+        metrics.show_queue(lambda: queue.depth, lambda: queue.oldest_age)
+        watch = _watch(settings, supervisor, clock)
+        await _until(stopped, supervisor.run(watch, settings.controller.workers))
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Take from the settings what decides which names a credential may use."""
+    return Rules(
+        connections={
+            name: ConnectionRules(
+                mounts=connection.mounts,
+                path_prefixes=connection.path_prefixes,
+                allowed_namespaces=connection.allowed_namespaces,
+            )
+            for name, connection in settings.vault.connections.items()
+        },
+        apps={
+            name: AppRules(
+                source=ClientSource(
+                    location=VaultLocation(connection=app.connection, mount=app.mount, path=app.path),
+                    id_key=app.id_key,
+                    secret_key=app.secret_key,
+                ),
+                allowed_namespaces=app.allowed_namespaces,
+            )
+            for name, app in settings.pipedrive.apps.items()
+        },
+    )
+
+
+def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], flights.Flight], None]:
+    """Wake everybody who waits for a grant, and count how its refresh goes."""
+
+    def wake(keys: frozenset[Key], flight: flights.Flight) -> None:
+        metrics.refresh_changed(type(flight).__name__.lower())
+        for key in keys:
+            queue.add(key)
+
+    return wake
+
+
+def _timings(settings: Settings) -> Timings:
+    controller = settings.controller
+    return Timings(poll_interval=controller.poll_interval, verify_interval=controller.verify_interval)
+
+
+def _watch(settings: Settings, supervisor: Supervisor, clock: SystemClock) -> Watch:
+    async def connect(middleware: aiohttp.ClientMiddlewareType) -> tuple[str, aiohttp.ClientSession]:
+        return await open_session(settings.kubernetes, middleware)
+
+    watch = Watch(connect, supervisor.observed, clock, namespaces=settings.kubernetes.namespaces)
+    metrics.show_watch(watch.age)
+    return watch
+
+
+async def _schema_problem(api: Api) -> str | None:
+    """Say what is wrong with the served CRD; one that may not be read is taken for current, and told by `check`."""
+    expected = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    served = await read_schema(api, expected)
+    return None if served.state in {SchemaState.CURRENT, SchemaState.UNREADABLE} else served.message
+
+
+def _stop_signal() -> asyncio.Event:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
+
+
+async def _until(stopped: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Work until told to stop; what ends by itself has failed, and its error is raised."""
+    working = asyncio.create_task(work, name="supervisor")
+    stopping = asyncio.create_task(stopped.wait(), name="stop signal")
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        _log.info("stopping")
+    finally:
+        stopping.cancel()
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+
+
+async def _store_what_was_won(keeper: GrantKeeper) -> None:
+    """Hold the end for a refresh that is under way: its answer exists nowhere else."""
+    try:
+        async with asyncio.timeout(STORE_WITHIN.total_seconds()):
+            await keeper.drain()
+    except TimeoutError:
+        _log.error("the process ends with a refresh that Vault has not taken", seconds=STORE_WITHIN.total_seconds())
