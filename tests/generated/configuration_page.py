@@ -1,0 +1,59 @@
+"""Writes the page of settings from `settings.py`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from generated.markdown import GENERATED, table
+from pipedrive_operator.core.credential import DURATION
+from pipedrive_operator.settings import ENVIRONMENT_PREFIX, Settings
+
+PATH = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+_INTRODUCTION = f"""\
+# Configuration
+
+`pipedrive-operator run --config settings.yaml` reads its settings from a YAML file. An environment variable wins over
+the file: `controller.pollInterval` is `{ENVIRONMENT_PREFIX}CONTROLLER__POLL_INTERVAL`, with `__` between the levels;
+lists are JSON. A name that is not below is refused, with the nearest one that is. No secret is a setting: secrets are
+files.
+
+`NAME` stands for a name of yours. Durations are written as Go does: `90s`, `20m`, `1h30m`. What is called required must
+be set where its section is used.
+"""
+
+
+def text() -> str:
+    """Return what the page has to hold."""
+    schema = Settings.model_json_schema(by_alias=True, mode="serialization")
+    rows = list(_rows(schema, schema["$defs"], ""))
+    return f"{GENERATED}\n{_INTRODUCTION}\n{table(('setting', 'type', 'default', 'what it is'), rows)}\n"
+
+
+def _rows(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
+    for name, field in schema.get("properties", {}).items():
+        here = f"{path}.{name}" if path else name
+        entries = next(iter(field.get("patternProperties", {}).values()), field.get("additionalProperties") or {})
+        section = definitions.get((field.get("$ref") or entries.get("$ref") or "").rsplit("/", 1)[-1], {})
+        if section.get("type") == "object":
+            yield from _rows(section, definitions, f"{here}.NAME" if entries else here)
+        else:
+            yield f"`{here}`", _type(field, section), _default(field), field.get("description", "")
+
+
+def _type(field: dict[str, Any], section: dict[str, Any]) -> str:
+    options = [option for option in field.get("anyOf", [field]) if option.get("type") != "null"]
+    kind = str(section.get("type") or options[0].get("type", "string"))
+    if options[0].get("pattern") == DURATION:
+        return "duration"
+    return {"array": "list", "string": str(options[0].get("format", "string"))}.get(kind, kind)
+
+
+def _default(field: dict[str, Any]) -> str:
+    if "default" not in field:
+        return "required"
+    default = field["default"]
+    if default is None:
+        return ""
+    values = default if isinstance(default, list) else [default]
+    return ", ".join(f"`{value}`" for value in values)

@@ -1,0 +1,44 @@
+"""The real parts, one of each per session, and a namespace and a path in Vault of its own for every test.
+
+Nothing is skipped when a program is missing: it is built, which takes minutes the first time and says so.
+"""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from testbed import binaries
+from testbed.control_plane import ControlPlane
+from testbed.openbao import OpenBao
+
+
+@pytest.fixture(scope="session")
+def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Run a control plane that collects garbage; its logs stay in pytest's temporary folder."""
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        binaries.ensure(*binaries.TESTS_NEED)
+    with ControlPlane(folder=tmp_path_factory.mktemp("control-plane")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    """Run an OpenBao server in memory; its audit log stays in pytest's temporary folder."""
+    with OpenBao(folder=tmp_path_factory.mktemp("openbao")) as running:
+        yield running
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> Iterator[str]:
+    """Make a namespace for one test; it is deleted afterwards, and nobody waits for that."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    control_plane.kubectl("create", "namespace", name)
+    yield name
+    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def vault_prefix() -> str:
+    """Name a path below `secret/` that no other test uses."""
+    return f"test-{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,86 @@
+"""The ports of the API server, by an administrator and by somebody whom RBAC allows nothing."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
+from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS
+from pipedrive_operator.adapters.kubernetes.schema import NAME
+from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
+from pipedrive_operator.core.credential import Credential, read_credential
+from pipedrive_operator.settings import KubernetesSettings
+from support.builders import NOW
+from support.fakes import TurnedClock
+from support.kubernetes_objects import resource
+from testbed.control_plane import ControlPlane
+
+CRD = Path(__file__).parents[3] / "crds" / "pipedrivecredentials.yaml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def crd(control_plane: ControlPlane) -> None:
+    """Install the CRD."""
+    control_plane.kubectl("apply", "--server-side", f"--filename={CRD}")
+    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{NAME}")
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[Api]:
+    """Open the gateway as administrator."""
+    async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig)) as api:
+        yield api
+
+
+@pytest.fixture
+async def stranger(control_plane: ControlPlane) -> AsyncIterator[Api]:
+    """Open the gateway as somebody whom RBAC allows nothing."""
+    kubeconfig = control_plane.kubeconfig_for("stranger")
+    async with await Api.connect(KubernetesSettings(kubeconfig=kubeconfig)) as api:
+        yield api
+
+
+@pytest.fixture
+def secrets(api: Api) -> KubernetesSecrets:
+    """Return the port of Secrets."""
+    return KubernetesSecrets(api)
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    """Return the clock of the port of credentials."""
+    return TurnedClock(NOW + timedelta(milliseconds=250))
+
+
+@pytest.fixture
+def credentials(api: Api, clock: TurnedClock) -> KubernetesCredentials:
+    """Return the port of credentials."""
+    return KubernetesCredentials(api, clock, instance="operator-0")
+
+
+@pytest.fixture
+async def credential(api: Api, namespace: str) -> Credential:
+    """Create a credential."""
+    spec = {"apiToken": {"path": "pipedrive/crm/acme"}}
+    return read_credential(
+        await api.create(CREDENTIALS.collection(namespace), resource(namespace, "acme", spec)),
+    )
+
+
+@pytest.fixture
+def leaving_namespace(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
+    """Delete a namespace that cannot go yet, because a finalizer holds something in it."""
+    held = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "held", "finalizers": ["test/hold"]},
+    }
+    control_plane.kubectl("create", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(held))
+    control_plane.kubectl("delete", "namespace", namespace, "--wait=false")
+    yield namespace
+    release = json.dumps({"metadata": {"finalizers": None}})
+    control_plane.kubectl("patch", "configmap", "held", f"--namespace={namespace}", f"--patch={release}")

@@ -1,0 +1,108 @@
+"""The port of credentials against a real API server: the status and Events."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.credentials import QUIET, KubernetesCredentials
+from pipedrive_operator.core.credential import Credential
+from pipedrive_operator.core.errors import ApiServerUnavailable
+from support.fakes import TurnedClock
+from support.kubernetes_objects import ABSENT
+from testbed.control_plane import ControlPlane
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event to record."""
+
+    reason: str
+    message: str
+    warning: bool = True
+
+
+def events(control_plane: ControlPlane, namespace: str) -> list[dict[str, Any]]:
+    """Return the Events of a namespace."""
+    found = control_plane.kubectl("get", "events.events.k8s.io", f"--namespace={namespace}", "--output=json")
+    return list(json.loads(found)["items"])
+
+
+class TestCredentials:
+    """The port of credentials."""
+
+    async def test_patches_the_status(self, credentials: KubernetesCredentials, credential: Credential) -> None:
+        """The answer is the credential as it is then; what is None is removed."""
+        first = {"observedGeneration": 1, "secretName": "pipedrive"}
+        await credentials.patch_status(credential.key, first)
+
+        patched = await credentials.patch_status(credential.key, {"observedGeneration": 2, "secretName": None})
+
+        assert patched is not None
+        assert (patched.uid, patched.spec) == (credential.uid, credential.spec)
+        assert (patched.status.observed_generation, patched.status.secret_name) == (2, None)
+
+    async def test_reports_nothing_on_what_is_gone(self, credentials: KubernetesCredentials) -> None:
+        """A deleted credential has no status."""
+        assert await credentials.patch_status(ABSENT, {"observedGeneration": 1}) is None
+
+    async def test_says_that_reporting_is_not_allowed(
+        self, stranger: Api, clock: TurnedClock, credential: Credential
+    ) -> None:
+        """Without the rule, there is no usable answer."""
+        with pytest.raises(ApiServerUnavailable, match="cannot patch resource"):
+            await KubernetesCredentials(stranger, clock, instance="x").patch_status(credential.key, {})
+
+    async def test_records_an_event_about_the_credential(
+        self, credentials: KubernetesCredentials, credential: Credential, control_plane: ControlPlane
+    ) -> None:
+        """The Event names the credential, who reports, and why."""
+        await credentials.record_event(credential, Told("ConsentRequired", "Consent again. " + "é" * 600))
+
+        (event,) = events(control_plane, credential.key.namespace)
+        assert (event["type"], event["reason"], event["action"]) == (
+            "Warning",
+            "ConsentRequired",
+            "Reconcile",
+        )
+        assert event["note"].startswith("Consent again.")
+        assert event["regarding"]["uid"] == credential.uid
+        assert event["reportingController"] == "pipedrive-operator.io/operator"
+        assert event["reportingInstance"] == "operator-0"
+        assert event["eventTime"] == "2026-03-04T12:00:00.250000Z"
+
+    async def test_does_not_repeat_itself(
+        self,
+        credentials: KubernetesCredentials,
+        credential: Credential,
+        control_plane: ControlPlane,
+        clock: TurnedClock,
+    ) -> None:
+        """The same Event is recorded again only after a while, another one at once."""
+        for told in (Told("A", "x"), Told("A", "x"), Told("B", "x")):
+            await credentials.record_event(credential, told)
+        assert len(events(control_plane, credential.key.namespace)) == 2
+
+        clock.turn(QUIET)
+        await credentials.record_event(credential, Told("A", "x"))
+        assert len(events(control_plane, credential.key.namespace)) == 3
+
+    async def test_records_nothing_in_a_namespace_that_is_leaving(
+        self, credentials: KubernetesCredentials, credential: Credential, leaving_namespace: str
+    ) -> None:
+        """There is nobody left to tell."""
+        assert credential.key.namespace == leaving_namespace
+
+        await credentials.record_event(credential, Told("A", "x"))
+
+    async def test_says_that_recording_is_not_allowed(
+        self, stranger: Api, clock: TurnedClock, credential: Credential
+    ) -> None:
+        """Without the rule, there is no usable answer, and the Event is not taken for recorded."""
+        port = KubernetesCredentials(stranger, clock, instance="x")
+
+        for _ in range(2):
+            with pytest.raises(ApiServerUnavailable, match="cannot create resource"):
+                await port.record_event(credential, Told("A", "x"))

@@ -1,0 +1,98 @@
+"""One company, one user, one app and one grant on a running simulator, and the adapter that asks about them."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.adapters.clock import SystemClock
+from pipedrive_operator.adapters.pipedrive.client import PipedriveApi
+from pipedrive_operator.core.credential import Account
+from pipedrive_operator.core.errors import Trouble
+from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.settings import PipedriveSettings
+from testbed.pipedrive import Effect, PipedriveSimulator
+from testbed.pipedrive.world import App, User
+
+BEFORE, AFTER = Effect.BEFORE, Effect.AFTER
+TIMEOUT = timedelta(seconds=0.5)
+CLIENT = ClientCredentials(client_id="id", client_secret=SecretValue("secret"))
+
+
+def settings(url: str, **changes: object) -> PipedriveSettings:
+    """Build settings for a Pipedrive on this machine."""
+    local = {"api_url": url, "oauth_url": url, "allowed_api_domains": ("http://127.0.0.1:*",), "timeout": TIMEOUT}
+    return PipedriveSettings.model_validate(local | changes)
+
+
+def adapter(url: str, **changes: object) -> PipedriveApi:
+    """Build the adapter for a Pipedrive on this machine."""
+    return PipedriveApi(settings(url, **changes), SystemClock())
+
+
+@dataclass(frozen=True)
+class Acme:
+    """A company with one user, one app and one grant, and the adapter that asks about them."""
+
+    simulator: PipedriveSimulator
+    api: PipedriveApi
+    user: User
+    app: App
+    grant_id: str
+
+    @property
+    def client(self) -> ClientCredentials:
+        """The app's id and secret."""
+        return ClientCredentials(client_id=self.app.client_id, client_secret=SecretValue(self.app.client_secret))
+
+    @property
+    def refresh_token(self) -> SecretValue:
+        """The newest one."""
+        return SecretValue(self.simulator.newest_refresh_token(self.grant_id))
+
+    @property
+    def account(self) -> Account:
+        """Who all its tokens are."""
+        return Account(company_id=self.user.company_id, company_domain="acme", user_id=self.user.id)
+
+    async def refresh(self, refresh_token: SecretValue | None = None) -> TokenAnswer:
+        """Refresh."""
+        return await self.api.refresh(self.client, refresh_token or self.refresh_token)
+
+    async def identify(self) -> Account:
+        """Ask who the user's API token is."""
+        return await self.api.identify_api_token(SecretValue(self.user.api_token))
+
+
+async def trouble_of(call: Awaitable[object]) -> Trouble:
+    """Return what a call raises."""
+    with pytest.raises(Trouble) as caught:
+        await call
+    return caught.value
+
+
+@asynccontextmanager
+async def canned(answer: bytes, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Give everybody one raw answer; yield host and port, and the heads of the requests that came."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", ssl=tls)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"{host}:{port}", heads
+
+
+def http_answer(status: str, body: str = "") -> bytes:
+    """Write an answer after which the connection closes."""
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()

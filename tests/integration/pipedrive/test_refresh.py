@@ -1,0 +1,136 @@
+"""Refreshes against the simulator: every switch and fault, what it is taken for, and what was spent."""
+
+from datetime import timedelta
+
+import pytest
+
+from integration.pipedrive.acme import AFTER, Acme
+from pipedrive_operator.core.errors import (
+    AccountNotOpen,
+    ClientRejected,
+    ConsentRequired,
+    RateLimited,
+    RefreshUncertain,
+    Trouble,
+)
+from pipedrive_operator.core.grant import ClientCredentials
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.token import Token
+from testbed.pipedrive import Effect, Fault, FaultKind, Outcome, Rotation
+
+
+async def test_a_refresh_brings_a_token_of_the_same_account(acme: Acme) -> None:
+    """Which is asked about at its own api_domain."""
+    answer = await acme.refresh()
+
+    token = Token(value=answer.access_token, api_domain=answer.api_domain)
+    assert await acme.api.identify_access_token(token) == acme.account
+    assert answer.refresh_token == acme.refresh_token
+    assert answer.expires_in == timedelta(seconds=3599)
+    assert answer.scope == {"base", "deals:full"}
+    assert answer.api_domain == acme.simulator.url
+
+
+@pytest.mark.parametrize("rotation", list(Rotation))
+async def test_each_refresh_uses_what_the_last_one_brought(acme: Acme, rotation: Rotation) -> None:
+    """Rotating or not, nothing is ever sent again after it was replaced."""
+    acme.simulator.switches.rotate = rotation
+    refresh_token = acme.refresh_token
+
+    for _ in range(3):
+        refresh_token = (await acme.refresh(refresh_token)).refresh_token
+
+    assert [call.outcome for call in acme.simulator.ledger.refreshes()] == [Outcome.ACCEPTED] * 3
+    assert acme.simulator.ledger.double_spent() == []
+
+
+async def test_a_spent_refresh_token_needs_consent(acme: Acme) -> None:
+    """Pipedrive's words are quoted, the token is not."""
+    spent = acme.refresh_token
+    await acme.refresh(spent)
+
+    with pytest.raises(ConsentRequired, match="invalid_grant") as caught:
+        await acme.refresh(spent)
+
+    assert spent.reveal() not in caught.value.message
+
+
+@pytest.mark.parametrize("status", [400, 401])
+async def test_a_wrong_client_is_not_a_dead_grant(acme: Acme, status: int) -> None:
+    """Whichever status Pipedrive chooses."""
+    acme.simulator.switches.bad_client_status = 400 if status == 400 else 401
+    wrong = ClientCredentials(client_id=acme.app.client_id, client_secret=SecretValue("not-the-secret"))
+
+    with pytest.raises(ClientRejected, match="invalid_client") as caught:
+        await acme.api.refresh(wrong, acme.refresh_token)
+
+    assert "not-the-secret" not in caught.value.message
+    assert acme.simulator.ledger.spent(acme.refresh_token.reveal()) == 0
+
+
+@pytest.mark.parametrize(("client_id", "secret"), [("", "s"), ("i", ""), ("i", "se\ncret"), ("i", "пароль")])
+async def test_a_client_that_cannot_be_one_is_rejected_unsent(acme: Acme, client_id: str, secret: str) -> None:
+    """RFC 6749 appendix A says which characters it has."""
+    odd = ClientCredentials(client_id=client_id, client_secret=SecretValue(secret))
+
+    with pytest.raises(ClientRejected):
+        await acme.api.refresh(odd, acme.refresh_token)
+
+    assert acme.simulator.ledger.calls == []
+
+
+@pytest.mark.parametrize("effect", list(Effect))
+@pytest.mark.parametrize(
+    ("kind", "trouble"),
+    [
+        (FaultKind.DROP, RefreshUncertain),
+        (FaultKind.CUT, RefreshUncertain),
+        (FaultKind.HANG, RefreshUncertain),
+        (FaultKind.STATUS, RefreshUncertain),
+        (FaultKind.HTML, RefreshUncertain),
+        (FaultKind.NO_TOKEN, RefreshUncertain),
+        (FaultKind.NO_ERROR, RefreshUncertain),
+        (FaultKind.DAILY_LIMIT, RateLimited),
+        (FaultKind.BURST_LIMIT, RateLimited),
+        (FaultKind.CLOUDFLARE, RateLimited),
+        (FaultKind.PAYMENT_REQUIRED, AccountNotOpen),
+    ],
+)
+async def test_a_broken_refresh_is_sent_once_and_told_truthfully(
+    acme: Acme, kind: FaultKind, effect: Effect, trouble: type[Trouble]
+) -> None:
+    """Before or after the effect, the adapter cannot know; the ledger does. No layer resends."""
+    token = acme.refresh_token
+    acme.simulator.faults.add(Fault(kind=kind, effect=effect))
+
+    with pytest.raises(Trouble) as caught:
+        await acme.refresh(token)
+
+    assert type(caught.value) is trouble
+    assert len(acme.simulator.ledger.refreshes()) == 1
+    assert acme.simulator.ledger.spent(token.reveal()) == (1 if effect is AFTER else 0)
+    assert token.reveal() not in caught.value.message
+    assert acme.app.client_secret not in caught.value.message
+
+
+async def test_an_answer_without_a_refresh_token_is_uncertain(acme: Acme) -> None:
+    """The old one was spent for it."""
+    acme.simulator.faults.add(Fault(kind=FaultKind.NO_REFRESH_TOKEN))
+
+    with pytest.raises(RefreshUncertain, match="refresh_token"):
+        await acme.refresh()
+
+
+async def test_a_lifetime_in_quotes_is_read(acme: Acme) -> None:
+    """As in the tests of Pipedrive's own client."""
+    acme.simulator.faults.add(Fault(kind=FaultKind.TEXT_EXPIRY))
+
+    assert (await acme.refresh()).expires_in == timedelta(seconds=3599)
+
+
+async def test_a_foreign_api_domain_is_not_believed(acme: Acme) -> None:
+    """A token would be sent there."""
+    acme.simulator.switches.api_domain = "https://{company_domain}.evil.example"
+
+    with pytest.raises(RefreshUncertain, match="api_domain"):
+        await acme.refresh()

@@ -1,0 +1,144 @@
+"""Who a token is, against the simulator, and what every fault there is taken for."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from integration.pipedrive.acme import BEFORE, Acme, adapter, canned, http_answer, trouble_of
+from pipedrive_operator.core.errors import (
+    AccountNotOpen,
+    PipedriveUnavailable,
+    RateLimited,
+    TokenRejected,
+    Trouble,
+)
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.token import Token
+from testbed.pipedrive import Endpoint, Fault, FaultKind
+
+
+async def test_an_api_token_is_identified(acme: Acme) -> None:
+    """By its header."""
+    assert await acme.identify() == acme.account
+
+
+async def test_an_access_token_without_a_domain_is_asked_about_where_api_tokens_are(acme: Acme) -> None:
+    """A person may have seeded it without."""
+    answer = await acme.refresh()
+
+    assert await acme.api.identify_access_token(Token(value=answer.access_token)) == acme.account
+
+
+@pytest.mark.parametrize(
+    ("kind", "trouble"),
+    [
+        (FaultKind.DROP, PipedriveUnavailable),
+        (FaultKind.CUT, PipedriveUnavailable),
+        (FaultKind.HANG, PipedriveUnavailable),
+        (FaultKind.STATUS, PipedriveUnavailable),
+        (FaultKind.HTML, PipedriveUnavailable),
+        (FaultKind.NO_TOKEN, PipedriveUnavailable),
+        (FaultKind.NO_ERROR, PipedriveUnavailable),
+        (FaultKind.DAILY_LIMIT, RateLimited),
+        (FaultKind.BURST_LIMIT, RateLimited),
+        (FaultKind.CLOUDFLARE, RateLimited),
+        (FaultKind.PAYMENT_REQUIRED, AccountNotOpen),
+        (FaultKind.SCOPE_MISMATCH, TokenRejected),
+    ],
+)
+async def test_a_broken_identification_is_no_verdict_but_where_it_is_one(
+    acme: Acme, kind: FaultKind, trouble: type[Trouble]
+) -> None:
+    """And the token is not in the message."""
+    acme.simulator.faults.add(Fault(kind=kind, effect=BEFORE))
+
+    with pytest.raises(Trouble) as caught:
+        await acme.identify()
+
+    assert type(caught.value) is trouble
+    assert acme.user.api_token not in caught.value.message
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DAILY_LIMIT, FaultKind.BURST_LIMIT])
+@pytest.mark.parametrize("seconds", [None, 3939])
+async def test_the_pause_of_a_429_is_passed_on(acme: Acme, kind: FaultKind, seconds: int | None) -> None:
+    """By both endpoints, where there is one."""
+    acme.simulator.faults.add(Fault(kind=kind, retry_after=seconds))
+
+    troubles = [await trouble_of(acme.identify()), await trouble_of(acme.refresh())]
+
+    pause = None if seconds is None else timedelta(seconds=seconds)
+    assert [trouble.retry_after for trouble in troubles] == [pause, pause]
+
+
+async def test_a_regenerated_api_token_is_rejected(acme: Acme) -> None:
+    """The old one is dead at once."""
+    old = SecretValue(acme.user.api_token)
+    acme.simulator.world.regenerate_api_token(company_id=acme.user.company_id, user_id=acme.user.id)
+
+    with pytest.raises(TokenRejected, match="HTTP 401"):
+        await acme.api.identify_api_token(old)
+
+
+async def test_a_revoked_access_token_is_rejected(acme: Acme) -> None:
+    """Before its expiry."""
+    answer = await acme.refresh()
+    acme.simulator.revoke_token(token=answer.access_token.reveal())
+
+    with pytest.raises(TokenRejected):
+        await acme.api.identify_access_token(Token(value=answer.access_token, api_domain=answer.api_domain))
+
+
+async def test_an_account_that_is_not_open_is_told(acme: Acme) -> None:
+    """402."""
+    acme.simulator.world.companies[acme.user.company_id].is_open = False
+
+    with pytest.raises(AccountNotOpen):
+        await acme.identify()
+
+
+async def test_each_kind_of_token_has_its_own_path() -> None:
+    """A company's own host needs `/api`; the simulator serves both, as Pipedrive once did."""
+    async with canned(http_answer("503 Service Unavailable")) as (address, heads), adapter(f"http://{address}") as api:
+        await trouble_of(api.identify_api_token(SecretValue("token")))
+        await trouble_of(api.identify_access_token(Token(value=SecretValue("token"), api_domain=f"http://{address}")))
+
+    assert [head.split(b" HTTP")[0] for head in heads] == [b"GET /v1/users/me", b"GET /api/v1/users/me"]
+
+
+async def test_an_answer_that_echoes_the_token_is_quoted_without_it() -> None:
+    """Pipedrive is not known to do so; a proxy may."""
+    echo = json.dumps({"error": "cannot read a1b2c3"})
+
+    async with canned(http_answer("401 Unauthorized", echo)) as (address, _), adapter(f"http://{address}") as api:
+        trouble = await trouble_of(api.identify_api_token(SecretValue("a1b2c3")))
+
+    assert "cannot read (hidden)" in trouble.message
+
+
+@pytest.mark.parametrize("domain", ["https://evil.example", "http://127.0.0.1:1/x", "http://127.0.0.1:80@evil.example"])
+async def test_an_access_token_is_sent_to_no_other_address(acme: Acme, domain: str) -> None:
+    """Vault is written to by others. A refusal leads to a refresh, which brings another domain."""
+    token = Token(value=SecretValue("token"), api_domain=domain)
+
+    with pytest.raises(TokenRejected, match="allowedApiDomains"):
+        await acme.api.identify_access_token(token)
+
+    assert acme.simulator.ledger.calls == []
+
+
+async def test_pipedrive_is_reached_when_it_asks_for_a_token(acme: Acme) -> None:
+    """A 401 is all that is wanted."""
+    await acme.api.reach()
+
+    [call] = acme.simulator.ledger.calls
+    assert call.status == 401
+
+
+async def test_pipedrive_is_not_reached_when_something_else_answers(acme: Acme) -> None:
+    """Such as a captive portal."""
+    acme.simulator.faults.add(Fault(kind=FaultKind.HTML, endpoint=Endpoint.USERS_ME))
+
+    with pytest.raises(PipedriveUnavailable):
+        await acme.api.reach()

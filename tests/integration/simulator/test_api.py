@@ -1,0 +1,128 @@
+"""`/users/me` and its errors, for both kinds of credential."""
+
+import pytest
+
+from integration.simulator.acme import Acme
+
+GATEWAY_BODY = {
+    "success": False,
+    "error": "unauthorized access",
+    "errorCode": 401,
+    "error_info": "Please check developers.pipedrive.com",
+}
+
+
+@pytest.mark.parametrize("path", ["/v1/users/me", "/api/v1/users/me"])
+async def test_both_credentials_name_the_same_person(acme: Acme, path: str) -> None:
+    """Bearer and x-api-token open both paths; company_domain is bare."""
+    by_token = await acme.ask("GET", path, headers={"x-api-token": acme.user.api_token})
+    by_grant = await acme.me(acme.install()["access_token"], path)
+
+    assert by_token.json == by_grant.json
+    person = by_token.json["data"]
+    assert (person["id"], person["company_id"]) == (acme.user.id, acme.company.id)
+    assert person["company_domain"] == "acme"
+    assert person["access"][0]["admin"] is True
+    assert "is_admin" not in person
+    assert by_token.headers["x-ratelimit-reset"] == "2"
+
+
+@pytest.mark.parametrize(("accepted", "status"), [(True, 200), (False, 401)])
+async def test_the_token_in_the_query_is_a_switch(acme: Acme, *, accepted: bool, status: int) -> None:
+    """It is undocumented, and in wide use."""
+    acme.simulator.switches.api_token_in_query = accepted
+
+    answer = await acme.ask("GET", f"/v1/users/me?api_token={acme.user.api_token}")
+
+    assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/v1/users/me", {}),
+        ("GET", "/v1/users/me", {"x-api-token": "0" * 40}),
+        ("GET", "/v1/users/me", {"Authorization": "Bearer fake"}),
+        ("GET", "/api/v2/nothing", {}),
+        ("DELETE", "/v1/users/me", {}),
+    ],
+)
+async def test_the_gateway_authenticates_before_it_routes(
+    acme: Acme, method: str, path: str, headers: dict[str, str]
+) -> None:
+    """One body for all that comes without a good credential."""
+    answer = await acme.ask(method, path, headers=headers)
+
+    assert (answer.status, answer.json) == (401, GATEWAY_BODY)
+    assert answer.headers["x-401-by-gw"] == "true"
+    assert len(answer.headers["x-correlation-id"]) == 36
+
+
+async def test_a_token_once_good_has_its_own_text(acme: Acme) -> None:
+    """As documented for an access token that is no longer valid."""
+    tokens = acme.install()
+    acme.simulator.revoke_token(token=tokens["access_token"])
+
+    answer = await acme.me(tokens["access_token"])
+
+    assert (answer.status, answer.json["error"]) == (401, "Invalid token: access_token is invalid")
+
+
+async def test_another_authorization_scheme_is_malformed(acme: Acme) -> None:
+    """400, not 401."""
+    answer = await acme.ask("GET", "/v1/users/me", headers={"Authorization": "Basic eDp5"})
+
+    assert (answer.status, answer.json["error"]) == (400, "Invalid request: malformed authorization header")
+
+
+async def test_regenerating_kills_the_old_api_token_at_once(acme: Acme) -> None:
+    """There is one per user and company."""
+    old = acme.user.api_token
+    acme.simulator.world.regenerate_api_token(company_id=acme.company.id, user_id=acme.user.id)
+
+    answers = [
+        await acme.ask("GET", "/v1/users/me", headers={"x-api-token": token}) for token in (old, acme.user.api_token)
+    ]
+
+    assert [answer.status for answer in answers] == [401, 200]
+
+
+async def test_a_user_of_two_companies_has_a_token_for_each(acme: Acme) -> None:
+    """The same id, another company."""
+    other = acme.simulator.world.add_company(domain="umbrella")
+    twin = acme.simulator.world.add_user(company_id=other.id, user_id=acme.user.id)
+
+    answer = await acme.ask("GET", "/v1/users/me", headers={"x-api-token": twin.api_token})
+
+    assert answer.json["data"]["company_domain"] == "umbrella"
+    assert answer.json["data"]["id"] == acme.user.id
+
+
+async def test_a_company_that_is_not_open_owes_payment(acme: Acme) -> None:
+    """402 in the usual envelope."""
+    acme.company.is_open = False
+
+    answer = await acme.me(acme.install()["access_token"])
+
+    assert (answer.status, answer.json["errorCode"]) == (402, 402)
+
+
+async def test_a_deactivated_user_is_unauthorized_by_both_credentials(acme: Acme) -> None:
+    """What is presumed, as nobody has recorded it."""
+    token = acme.install()["access_token"]
+    acme.user.is_active = False
+
+    by_token = await acme.ask("GET", "/v1/users/me", headers={"x-api-token": acme.user.api_token})
+
+    assert (by_token.status, (await acme.me(token)).status) == (401, 401)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/api/v2/users/me", 404), ("GET", "/v1/deals", 404), ("POST", "/v1/users/me", 405)],
+)
+async def test_nothing_else_is_there(acme: Acme, method: str, path: str, status: int) -> None:
+    """Behind the gateway, unknown paths and methods have their own errors."""
+    answer = await acme.ask(method, path, headers={"x-api-token": acme.user.api_token})
+
+    assert (answer.status, answer.json["success"]) == (status, False)

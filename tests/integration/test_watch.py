@@ -1,0 +1,373 @@
+"""The watch against a real API server: what it delivers, and how it comes back."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+import pytest
+
+from pipedrive_operator.adapters.kubernetes.connection import open_session
+from pipedrive_operator.controller.watch import Connect, Watch
+from pipedrive_operator.core.credential import LABEL_CREDENTIAL
+from pipedrive_operator.core.errors import ApiServerUnavailable
+from pipedrive_operator.settings import KubernetesSettings
+from testbed.control_plane import ControlPlane
+
+CRD = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
+NAME = "pipedrivecredentials.pipedrive-operator.io"
+DEADLINE = 30.0
+
+Event = tuple[str, str | None, str]
+"""A kind, a type and a name."""
+
+
+class RealClock:
+    """The time as it passes."""
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+@dataclass
+class Delivered:
+    """What a watch delivered of one namespace, and a wait for more."""
+
+    namespace: str
+    events: list[Event] = field(default_factory=list)
+    threads: set[int] = field(default_factory=set)
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """Take an event from the watch."""
+        self.threads.add(threading.get_ident())
+        if body["metadata"]["namespace"] == self.namespace:
+            self.events.append((kind, event_type, body["metadata"]["name"]))
+            self._more.set()
+
+    async def until(self, *wanted: Event) -> None:
+        """Wait until these events are among those that were delivered."""
+        await self._until(lambda: set(wanted) <= set(self.events))
+
+    async def until_seen(self, name: str, *kinds: str) -> None:
+        """Wait until objects of that name and these kinds were delivered, by whatever events."""
+        await self._until(lambda: {(kind, name) for kind in kinds} <= {(kind, seen) for kind, _, seen in self.events})
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not condition():
+                self._more.clear()
+                await self._more.wait()
+
+
+@dataclass
+class Cluster:
+    """Changes what is watched, in one namespace."""
+
+    plane: ControlPlane
+    namespace: str
+
+    async def kubectl(self, *arguments: str, stdin: str | None = None) -> None:
+        """Run kubectl there."""
+        await asyncio.to_thread(self.plane.kubectl, *arguments, f"--namespace={self.namespace}", stdin=stdin)
+
+    async def remove_crd(self) -> None:
+        """Delete the CRD, and wait until the API server no longer lists it."""
+        await self.kubectl("delete", "crd", NAME)
+        async with asyncio.timeout(DEADLINE):
+            while NAME.partition(".")[2] in await asyncio.to_thread(self.plane.kubectl, "get", "--raw=/apis"):
+                pass
+
+    async def apply(self, *bodies: dict[str, Any]) -> None:
+        """Apply objects."""
+        items = {"apiVersion": "v1", "kind": "List", "items": list(bodies)}
+        await self.kubectl("apply", "--filename=-", stdin=json.dumps(items))
+
+
+def credential(name: str, path: str = "pipedrive/crm/acme") -> dict[str, Any]:
+    """Build a credential."""
+    spec = {"apiToken": {"path": path}}
+    return {
+        "apiVersion": "pipedrive-operator.io/v1alpha1",
+        "kind": "PipedriveCredential",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def secret(name: str, **labels: str) -> dict[str, Any]:
+    """Build a Secret."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": labels}}
+
+
+def ours(name: str) -> dict[str, Any]:
+    """Build a Secret that carries our label."""
+    return secret(name, **{LABEL_CREDENTIAL: "acme"})
+
+
+def install_crd(control_plane: ControlPlane) -> None:
+    """Install the CRD."""
+    control_plane.kubectl("apply", "--server-side", f"--filename={CRD}")
+    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{NAME}")
+
+
+@pytest.fixture(autouse=True)
+def crd(control_plane: ControlPlane) -> None:
+    """Install the CRD, also after a test that took it away."""
+    install_crd(control_plane)
+
+
+@pytest.fixture
+def cluster(control_plane: ControlPlane, namespace: str) -> Cluster:
+    """Return what changes the cluster."""
+    return Cluster(control_plane, namespace)
+
+
+@pytest.fixture
+async def delivered(namespace: str) -> Delivered:
+    """Return what takes the events."""
+    return Delivered(namespace)
+
+
+@dataclass
+class User:
+    """Connects as somebody, and counts how often."""
+
+    settings: KubernetesSettings
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    _connected: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+
+    async def connect(self, *middlewares: aiohttp.ClientMiddlewareType) -> tuple[str, aiohttp.ClientSession]:
+        """Open a session in the thread of the watch."""
+        self._loop.call_soon_threadsafe(self._connected.release)
+        return await open_session(self.settings, *middlewares)
+
+    async def until_connected(self, times: int) -> None:
+        """Wait for that many connections more than were waited for."""
+        async with asyncio.timeout(DEADLINE):
+            for _ in range(times):
+                await self._connected.acquire()
+
+
+@pytest.fixture
+async def user(control_plane: ControlPlane) -> User:
+    """Return what connects the watch."""
+    return User(KubernetesSettings(kubeconfig=control_plane.kubeconfig))
+
+
+class Watching(Protocol):
+    """Runs a watch for the length of a block."""
+
+    def __call__(
+        self, connect: Connect | None = None, *, namespaces: Sequence[str] = ()
+    ) -> AbstractAsyncContextManager[Watch]:
+        """Connect as administrator unless told otherwise."""
+
+
+@pytest.fixture
+def watching(user: User, delivered: Delivered) -> Watching:
+    """Return what runs a watch."""
+
+    @asynccontextmanager
+    async def run(connect: Connect | None = None, *, namespaces: Sequence[str] = ()) -> AsyncIterator[Watch]:
+        watch = Watch(connect or user.connect, delivered.take, RealClock(), namespaces=namespaces)
+        watch.start()
+        try:
+            yield watch
+        finally:
+            await watch.stop()
+
+    return run
+
+
+async def test_delivers_what_is_there_and_what_changes(
+    cluster: Cluster, delivered: Delivered, watching: Watching
+) -> None:
+    """Existing objects come first, then each change; all in the thread of the main loop."""
+    await cluster.apply(credential("old"), ours("old"))
+
+    async with watching():
+        await delivered.until(("credential", None, "old"), ("secret", None, "old"))
+        await cluster.apply(credential("new"), ours("new"))
+        await delivered.until(("credential", "ADDED", "new"), ("secret", "ADDED", "new"))
+        await cluster.apply(credential("new", path="pipedrive/crm/other"))
+        await delivered.until(("credential", "MODIFIED", "new"))
+        await cluster.kubectl("delete", "pipedrivecredential/new", "secret/new")
+        await delivered.until(("credential", "DELETED", "new"), ("secret", "DELETED", "new"))
+
+    assert delivered.threads == {threading.get_ident()}
+
+
+async def test_receives_no_foreign_secret(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
+    """Of many Secrets, only those that carry our label are delivered, before and after the watch began."""
+    await cluster.apply(*(secret(f"foreign-{number}") for number in range(50)), ours("first"))
+
+    async with watching():
+        await delivered.until(("secret", None, "first"))
+        await cluster.apply(secret("foreign-late"), secret("foreign-0", changed="yes"), ours("last"))
+        await delivered.until(("secret", "ADDED", "last"))
+
+    assert {name for _, _, name in delivered.events} == {"first", "last"}
+
+
+async def test_watches_only_the_namespaces_it_is_told(
+    cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
+) -> None:
+    """With namespaces, nothing of another one is asked for, so a Role there is enough."""
+    name = f"reader-of-{cluster.namespace}"
+    for kind, options in (
+        ("role", ["--verb=list,watch", f"--resource=secrets,{NAME}"]),
+        ("rolebinding", ["--role=reader", f"--user={name}"]),
+    ):
+        await cluster.kubectl("create", kind, "reader", *options)
+    reader = User(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(name, ["system:authenticated"])))
+
+    async with watching(reader.connect, namespaces=[cluster.namespace]):
+        await cluster.apply(credential("here"), ours("here"))
+        await delivered.until_seen("here", "credential", "secret")
+
+
+async def test_recovers_by_itself_when_the_api_server_restarts(
+    cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
+) -> None:
+    """What changed meanwhile is delivered, without anybody's help."""
+    await cluster.apply(credential("old"))
+
+    async with watching():
+        await delivered.until(("credential", None, "old"))
+        await asyncio.to_thread(control_plane.restart_apiserver)
+        await cluster.apply(credential("meanwhile"), ours("meanwhile"))
+        await delivered.until_seen("meanwhile", "credential", "secret")
+
+
+async def test_waits_for_a_crd_that_is_not_there(
+    cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching, user: User
+) -> None:
+    """Without a CRD, kopf would idle for ever; the watch looks for it again and again."""
+    await cluster.remove_crd()
+
+    async with watching():
+        await user.until_connected(2)
+        await asyncio.to_thread(install_crd, control_plane)
+        await cluster.apply(credential("acme"))
+        await delivered.until_seen("acme", "credential")
+
+
+async def test_survives_a_crd_that_goes_and_comes_back(
+    cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
+) -> None:
+    """Whatever kopf makes of that."""
+    await cluster.apply(credential("old"))
+
+    async with watching():
+        await delivered.until_seen("old", "credential")
+        await cluster.remove_crd()
+        await asyncio.to_thread(install_crd, control_plane)
+        await cluster.apply(credential("new"))
+        await delivered.until_seen("new", "credential")
+
+
+async def test_restarts_when_it_is_told(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
+    """A restart lists everything anew."""
+    await cluster.apply(credential("old"))
+
+    async with watching() as watch:
+        await delivered.until(("credential", None, "old"))
+        delivered.events.clear()
+        watch.restart()
+        await delivered.until(("credential", None, "old"))
+
+
+async def test_starts_again_after_a_failed_login(
+    cluster: Cluster, delivered: Delivered, watching: Watching, user: User
+) -> None:
+    """Neither the first look at the API nor kopf's login gives up for good."""
+    attempts = 0
+
+    async def connect(middleware: aiohttp.ClientMiddlewareType) -> tuple[str, aiohttp.ClientSession]:
+        nonlocal attempts
+        attempts += 1
+        if attempts in {1, 3}:
+            message = "no token yet"
+            raise ApiServerUnavailable(message)
+        return await user.connect(middleware)
+
+    await cluster.apply(credential("old"))
+
+    async with watching(connect):
+        await delivered.until(("credential", None, "old"))
+
+
+async def test_starts_again_after_a_crash(
+    cluster: Cluster, delivered: Delivered, watching: Watching, user: User
+) -> None:
+    """An error that ends kopf ends neither the thread nor the process."""
+    crashed, streaming = asyncio.Event(), asyncio.Event()
+
+    async def crash(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """Let the watch of Secrets fail once, when the other one has begun."""
+        if "watch" in request.url.query and request.url.path.endswith("/secrets") and not crashed.is_set():
+            await streaming.wait()
+            crashed.set()
+            raise ZeroDivisionError
+        response = await handler(request)
+        if "watch" in request.url.query:
+            streaming.set()
+        return response
+
+    async def connect(middleware: aiohttp.ClientMiddlewareType) -> tuple[str, aiohttp.ClientSession]:
+        return await user.connect(middleware, crash)
+
+    await cluster.apply(credential("old"))
+
+    async with watching(connect):
+        await delivered.until(("credential", None, "old"))
+        await cluster.apply(ours("new"))
+        await delivered.until_seen("new", "secret")
+    assert crashed.is_set()
+
+
+async def test_tells_how_long_the_api_server_was_silent(
+    cluster: Cluster, delivered: Delivered, watching: Watching
+) -> None:
+    """The age is that of the last answer to the most silent of the watches."""
+    await cluster.apply(credential("old"), ours("old"))
+
+    async with watching() as watch:
+        began = time.monotonic()
+        await delivered.until(("credential", None, "old"), ("secret", None, "old"))
+
+        assert 0 <= watch.age() < time.monotonic() - began
+
+
+async def test_stops_at_once_and_leaves_no_thread(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
+    """A stop takes well under a second, whatever the watch is doing, and can be repeated."""
+    before = set(threading.enumerate())
+    await cluster.apply(credential("old"))
+
+    async with watching() as watch:
+        await delivered.until(("credential", None, "old"))
+        began = time.monotonic()
+        await watch.stop()
+
+        assert time.monotonic() - began < 1
+        assert not watch.alive
+    async with watching():
+        pass
+    assert {thread for thread in threading.enumerate() if "asyncio" not in thread.name} <= before

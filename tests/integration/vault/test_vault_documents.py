@@ -1,0 +1,188 @@
+"""Documents in a real OpenBao: each port method, and what each refusal becomes."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.core.errors import (
+    CheckAndSetConflict,
+    InvalidSpec,
+    SourceMissing,
+    VaultDenied,
+)
+from pipedrive_operator.core.vault import Document, VaultLocation
+from support.vault import rewrite, trouble_of, when_it_serves
+from testbed.openbao import OpenBao
+
+Connect = Callable[..., VaultServers]
+
+
+def stanza(denied: VaultDenied) -> str:
+    """Cut the policy out of a message."""
+    found = re.search(r'path "[^"]+" \{[^}]+\}', denied.message)
+    assert found is not None
+    return found.group()
+
+
+async def test_a_document_is_read_with_its_version_and_its_time(
+    vault: VaultServers, openbao: OpenBao, location: VaultLocation
+) -> None:
+    """The time is of nanoseconds there, and of microseconds here."""
+    openbao.write_secret(location.path, {"token": "old"})
+    openbao.write_secret(location.path, {"token": "new"})
+    metadata = openbao.secret_metadata(location.path)
+    assert metadata is not None
+
+    document = await vault.read(location)
+
+    created_at = datetime.fromisoformat(metadata["versions"]["2"]["created_time"])
+    assert document == Document(location=location, version=2, created_at=created_at, values={"token": "new"})
+    assert created_at.tzinfo is not None
+
+
+async def test_an_absent_document_is_none(vault: VaultServers, location: VaultLocation) -> None:
+    """Again and again, at the price of one question about the mount."""
+    assert await vault.read(location) is None
+    assert await vault.read(location) is None
+
+
+@pytest.mark.parametrize("how", ["delete", "destroy"])
+async def test_a_deleted_document_has_a_version_and_no_values(
+    vault: VaultServers, openbao: OpenBao, location: VaultLocation, how: str
+) -> None:
+    """So that the next version can be written against it."""
+    openbao.write_secret(location.path, {"token": "old"})
+    openbao.request("POST", f"secret/{how}/{location.path}", json={"versions": [1]})
+
+    document = await vault.read(location)
+
+    assert document is not None
+    assert (document.version, document.values) == (1, {})
+    assert await vault.write(location, {"token": "new"}, cas=document.version) == 2
+
+
+async def test_a_document_is_written_against_the_version_that_was_read(
+    vault: VaultServers, openbao: OpenBao, location: VaultLocation
+) -> None:
+    """Zero where there is none."""
+    assert await vault.write(location, {"token": "first", "foreign": "kept"}, cas=0) == 1
+    assert await vault.write(location, {"token": "second", "foreign": "kept"}, cas=1) == 2
+
+    assert openbao.read_secret(location.path) == {"token": "second", "foreign": "kept"}
+
+
+@pytest.mark.parametrize("cas", [0, 1, 3])
+async def test_a_write_against_another_version_changes_nothing(
+    vault: VaultServers, openbao: OpenBao, location: VaultLocation, cas: int
+) -> None:
+    """The document changed since it was read."""
+    openbao.write_secret(location.path, {"token": "first"})
+    openbao.write_secret(location.path, {"token": "second"})
+
+    with pytest.raises(CheckAndSetConflict):
+        await vault.write(location, {"token": "third"}, cas=cas)
+
+    assert openbao.read_secret(location.path) == {"token": "second"}
+
+
+async def test_of_many_writes_against_one_version_one_succeeds(vault: VaultServers, location: VaultLocation) -> None:
+    """This is what protects a refresh token."""
+    writes = (vault.write(location, {"number": str(number)}, cas=0) for number in range(50))
+
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+
+    assert outcomes.count(1) == 1
+    assert sum(isinstance(outcome, CheckAndSetConflict) for outcome in outcomes) == 49
+
+
+async def test_every_character_that_a_path_may_have_arrives(
+    vault: VaultServers, openbao: OpenBao, location: VaultLocation
+) -> None:
+    """Nothing on the way decodes or resolves it."""
+    odd = replace(location, path=f"{location.path}/..a.b_c@d=e+f-g")
+
+    await vault.write(odd, {"token": "odd"}, cas=0)
+
+    assert openbao.request("LIST", f"secret/metadata/{location.path}")["data"]["keys"] == ["..a.b_c@d=e+f-g"]
+    assert (await vault.read(odd) or pytest.fail("absent")).values == {"token": "odd"}
+
+
+async def test_a_denial_shows_the_policy_that_allows_it(
+    connect: Connect, openbao: OpenBao, location: VaultLocation, token_file: Path, vault_prefix: str
+) -> None:
+    """What the message says, given to Vault, is enough."""
+    openbao.put_policy(vault_prefix, 'path "nothing" { capabilities = ["read"] }')
+    rewrite(token_file, openbao.create_token([vault_prefix]))
+    vault = connect(method="token", token_file=token_file)
+
+    with pytest.raises(VaultDenied) as read:
+        await vault.read(location)
+    with pytest.raises(VaultDenied) as write:
+        await vault.write(location, {"token": "new"}, cas=0)
+
+    openbao.put_policy(vault_prefix, stanza(write.value))
+    assert await vault.write(location, {"token": "new"}, cas=0) == 1
+    assert await vault.write(location, {"token": "newer"}, cas=1) == 2
+    openbao.put_policy(vault_prefix, stanza(read.value))
+    assert await vault.read(location) is not None
+
+
+async def test_a_mount_that_is_not_there_is_told(vault: VaultServers, location: VaultLocation) -> None:
+    """With the command that makes it."""
+    trouble = await trouble_of(vault, replace(location, mount="nowhere"))
+
+    assert isinstance(trouble, SourceMissing)
+    assert "has no KV version 2 secrets engine at nowhere/" in trouble.message
+
+
+async def test_another_secrets_engine_is_told(vault: VaultServers, openbao: OpenBao, location: VaultLocation) -> None:
+    """A path of it, and the cubbyhole, whose answers look like those of an absent document."""
+    openbao.request("POST", f"sys/mounts/{location.path}", json={"type": "transit"})
+
+    for mount in (location.path, "cubbyhole"):
+        assert isinstance(await trouble_of(vault, replace(location, mount=mount)), SourceMissing)
+
+
+async def test_a_kv_engine_without_versions_is_told(
+    vault: VaultServers, openbao: OpenBao, location: VaultLocation, vault_prefix: str
+) -> None:
+    """Whether or not something lies there; once it has versions, it is used."""
+    openbao.request("POST", f"sys/mounts/{vault_prefix}", json={"type": "kv", "options": {"version": "1"}})
+    unversioned = replace(location, mount=vault_prefix, path="acme")
+
+    absent = await trouble_of(vault, unversioned)
+    openbao.request("POST", f"{vault_prefix}/data/acme", json={"data": {"token": "old"}})
+    present = await trouble_of(vault, unversioned)
+
+    assert type(absent) is type(present) is SourceMissing
+    assert f"vault kv enable-versioning {vault_prefix}/" in absent.message
+    openbao.request("DELETE", f"{vault_prefix}/data/acme")
+    openbao.request("POST", f"sys/mounts/{vault_prefix}/tune", json={"options": {"version": "2"}})
+    assert await when_it_serves(vault, unversioned) is None
+
+
+async def test_a_connection_that_is_not_configured_is_told(vault: VaultServers, location: VaultLocation) -> None:
+    """An app of the configuration may name it."""
+    with pytest.raises(InvalidSpec, match="no connection other"):
+        await vault.read(replace(location, connection="other"))
+
+
+async def test_a_namespace_of_vaults_holds_documents_of_its_own(
+    connect: Connect, openbao: OpenBao, location: VaultLocation, token_file: Path, vault_prefix: str
+) -> None:
+    """The token of the parent serves there."""
+    openbao.request("POST", f"sys/namespaces/{vault_prefix}")
+    openbao.request("POST", f"{vault_prefix}/sys/mounts/secret", json={"type": "kv", "options": {"version": "2"}})
+    vault = connect(namespace=vault_prefix, method="token", token_file=token_file)
+    await when_it_serves(vault, location)
+
+    await vault.write(location, {"token": "of the namespace"}, cas=0)
+
+    assert openbao.read_secret(location.path) is None
+    assert openbao.read_secret(location.path, mount=f"{vault_prefix}/secret") == {"token": "of the namespace"}

@@ -1,0 +1,70 @@
+"""A real OpenBao that is sealed or killed, and comes back."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.core.errors import VaultUnavailable
+from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.settings import VaultAuthSettings, VaultConnectionSettings, VaultSettings
+from support.fakes import TurnedClock
+from support.vault import trouble_of
+from testbed.openbao import OpenBao
+
+
+async def test_a_sealed_vault_is_told_and_its_return_is_seen_within_ten_seconds(
+    vault: VaultServers, openbao: OpenBao, location: VaultLocation, clock: TurnedClock
+) -> None:
+    """However often it was tried meanwhile."""
+    openbao.write_secret(location.path, {"token": "old"})
+    openbao.seal()
+    try:
+        for _ in range(10):
+            clock.turn(timedelta(seconds=10))
+            trouble = await trouble_of(vault, location)
+    finally:
+        openbao.unseal()
+
+    assert isinstance(trouble, VaultUnavailable)
+    assert trouble.message == "Vault (default) is sealed: unseal it with `vault operator unseal`"
+    assert trouble.retry_after is not None
+    assert trouble.retry_after < timedelta(seconds=10)
+    assert isinstance(await trouble_of(vault, location), VaultUnavailable)
+    clock.turn(timedelta(seconds=10))
+    assert await vault.read(location) is not None
+
+
+async def test_a_sealed_vault_is_told_to_who_asks_for_that(vault: VaultServers, openbao: OpenBao) -> None:
+    """Without a login."""
+    server = vault.connections["default"]
+    openbao.seal()
+    try:
+        with pytest.raises(VaultUnavailable, match="is sealed: unseal it with `vault operator unseal`"):
+            await server.require_unsealed()
+    finally:
+        openbao.unseal()
+
+    await server.require_unsealed()
+
+
+async def test_a_vault_that_was_killed_is_used_again_when_it_is_back(
+    tmp_path: Path, clock: TurnedClock, location: VaultLocation
+) -> None:
+    """On the same connection, with the same token."""
+    with OpenBao(durable=True) as durable:
+        durable.write_secret(location.path, {"token": "kept"})
+        token_file = tmp_path / "token"
+        token_file.write_text(durable.root_token)
+        auth = VaultAuthSettings.model_validate({"method": "token", "token_file": token_file})
+        connection = VaultConnectionSettings.model_validate({"address": durable.address, "auth": auth})
+        async with VaultServers(VaultSettings(connections={"default": connection}), clock) as vault:
+            before = await vault.read(location)
+            durable.kill()
+            assert isinstance(await trouble_of(vault, location), VaultUnavailable)
+            durable.start()
+            durable.unseal()
+            clock.turn(timedelta(seconds=10))
+
+            assert await vault.read(location) == before

@@ -1,0 +1,1 @@
+"""What unit tests stand on: builders of values, and every fake of a port."""

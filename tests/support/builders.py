@@ -1,0 +1,124 @@
+"""Builders of values in a healthy state; a test changes one thing with `replace` and says what follows."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipedrive_operator.core.credential import Account, Credential, Key, read_credential
+from pipedrive_operator.core.grant import ClientSource, Grant
+from pipedrive_operator.core.policy import Observation, Timings
+from pipedrive_operator.core.secret import desired_secret, manifest
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.sources import AppRules, ConnectionRules, Rules
+from pipedrive_operator.core.target import TargetSecret, read_target
+from pipedrive_operator.core.token import Accepted, Answer, Token
+from pipedrive_operator.core.vault import Document, VaultLocation
+
+NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+KEY = Key(namespace="crm", name="acme")
+ACCOUNT = Account(company_id=12, company_domain="acme", user_id=34)
+TIMINGS = Timings(poll_interval=timedelta(minutes=5), verify_interval=timedelta(hours=1))
+GRANT_LOCATION = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme")
+TOKEN_LOCATION = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme-token")
+CLIENT_SOURCE = ClientSource(
+    location=VaultLocation(connection="default", mount="secret", path="apps/crm-sync"),
+    id_key="client_id",
+    secret_key="client_secret",
+)
+RULES = Rules(
+    connections={
+        "default": ConnectionRules(
+            mounts=("secret",), path_prefixes=("pipedrive/{namespace}/",), allowed_namespaces=("*",)
+        )
+    },
+    apps={"crm-sync": AppRules(source=CLIENT_SOURCE, allowed_namespaces=("crm",))},
+)
+API_TOKEN_SPEC: dict[str, Any] = {"apiToken": {"path": TOKEN_LOCATION.path}, "account": {"companyDomain": "acme"}}
+OAUTH2_SPEC: dict[str, Any] = {
+    "oauth2": {"client": {"app": "crm-sync"}, "grant": {"path": GRANT_LOCATION.path}},
+    "account": {"companyDomain": "acme"},
+}
+
+
+def resource(spec: dict[str, Any], *, name: str = KEY.name, **changes: Any) -> dict[str, Any]:
+    """Build a resource as the API server serves it; `changes` go into its metadata."""
+    metadata = {
+        "namespace": KEY.namespace,
+        "name": name,
+        "uid": f"uid-of-{name}",
+        "resourceVersion": "100",
+        "generation": 1,
+        "creationTimestamp": "2026-03-01T00:00:00Z",
+    }
+    return {"metadata": metadata | changes, "spec": spec, "status": {"observedGeneration": -1}}
+
+
+def api_token_credential(**changes: Any) -> Credential:
+    """Build a credential of an API token; `changes` go into its metadata."""
+    return read_credential(resource(API_TOKEN_SPEC, **changes))
+
+
+def oauth2_credential(**oauth2: Any) -> Credential:
+    """Build a credential of a grant; `oauth2` adds fields to spec.oauth2."""
+    return read_credential(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | oauth2}))
+
+
+def api_token(value: str = "a" * 40) -> Token:
+    """Build an API token."""
+    return Token(value=SecretValue(value))
+
+
+def access_token(value: str = "v1u:access", *, lifetime: timedelta = timedelta(hours=1), **changes: Any) -> Token:
+    """Build an access token that was obtained now."""
+    token = Token(
+        value=SecretValue(value),
+        obtained_at=NOW,
+        expires_at=NOW + lifetime,
+        scope=frozenset({"base", "deals:full"}),
+        api_domain="https://acme.pipedrive.com",
+    )
+    return replace(token, **changes)
+
+
+def grant(refresh_token: str = "12:34:first", **changes: Any) -> Grant:
+    """Build a grant with a fresh access token."""
+    return replace(Grant(refresh_token=SecretValue(refresh_token), token=access_token()), **changes)
+
+
+def document(location: VaultLocation, **values: object) -> Document:
+    """Build the first version of a document as Vault serves it."""
+    return Document(location=location, version=1, created_at=NOW, values=values)
+
+
+def published(credential: Credential, accepted: Accepted, **metadata: Any) -> TargetSecret:
+    """Build the Secret just as the operator publishes it; `metadata` adds what the API server or others add."""
+    body = manifest(desired_secret(credential, accepted))
+    served = {"uid": "uid-of-secret", "resourceVersion": "200"} | body["metadata"] | metadata
+    return read_target(body | {"metadata": served})
+
+
+def up_to_date(credential: Credential, token: Token, held: Grant | None = None) -> Observation:
+    """Build an observation that leaves nothing to do."""
+    good = Accepted(token=token, account=ACCOUNT, verified_at=NOW, lineage=held.lineage if held else None)
+    return Observation(
+        now=NOW,
+        credential=credential,
+        timings=TIMINGS,
+        read_at=NOW,
+        grant=held,
+        token=token,
+        answer=Answer(token=token, at=NOW, account=ACCOUNT),
+        good=good,
+        target=published(credential, good),
+    )
+
+
+def api_token_up_to_date() -> Observation:
+    """Build an observation of a published API token."""
+    return up_to_date(api_token_credential(), api_token())
+
+
+def oauth2_up_to_date(**oauth2: Any) -> Observation:
+    """Build an observation of a published access token; `oauth2` adds fields to spec.oauth2."""
+    held = grant()
+    return up_to_date(oauth2_credential(**oauth2), access_token(), held)

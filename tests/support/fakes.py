@@ -1,0 +1,272 @@
+"""Every fake of a port. They keep the promises that `ports.py` makes, and can be told to break down."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.core.credential import Account, Credential, Key, read_credential
+from pipedrive_operator.core.errors import (
+    CheckAndSetConflict,
+    ConsentRequired,
+    OperatorError,
+    SecretChanged,
+    SecretExists,
+    TokenRejected,
+)
+from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.sources import grant_location
+from pipedrive_operator.core.target import TargetSecret, read_target
+from pipedrive_operator.core.token import Token
+from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.ports import Event
+from support.builders import ACCOUNT, NOW, RULES
+
+
+class TurnedClock:
+    """A clock that a test turns; a sleep ends when the clock has passed it."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        """Start at a time."""
+        self._start = self._now = now
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+        self.somebody_sleeps = asyncio.Event()
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return the seconds since the start."""
+        return (self._now - self._start).total_seconds()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock is turned far enough."""
+        woken = asyncio.Event()
+        self._sleepers.append((self.monotonic() + seconds, woken))
+        self.somebody_sleeps.set()
+        await woken.wait()
+
+    def turn(self, by: timedelta) -> None:
+        """Let time pass."""
+        self._now += by
+        for until, woken in self._sleepers:
+            if until <= self.monotonic():
+                woken.set()
+
+    def turn_to(self, moment: datetime) -> None:
+        """Let time pass until a moment."""
+        self.turn(moment - self._now)
+
+    @property
+    def sleepers(self) -> int:
+        """How many sleep."""
+        return sum(not woken.is_set() for _, woken in self._sleepers)
+
+
+@dataclass
+class FakeVault:
+    """KV version 2, with an error to raise on demand."""
+
+    clock: TurnedClock
+    documents: dict[VaultLocation, Document] = field(default_factory=dict)
+    reads: list[VaultLocation] = field(default_factory=list)
+    writes: list[VaultLocation] = field(default_factory=list)
+    breaks: OperatorError | None = None
+    breaks_writes: OperatorError | None = None
+    loses_acknowledgements: bool = False
+
+    def put(self, location: VaultLocation, **values: object) -> None:
+        """Write a version as a person does."""
+        held = self.documents.get(location)
+        version = held.version + 1 if held else 1
+        self.documents[location] = Document(
+            location=location, version=version, created_at=self.clock.now(), values=values
+        )
+
+    async def read(self, location: VaultLocation) -> Document | None:
+        """Return the newest version."""
+        self.reads.append(location)
+        if self.breaks is not None:
+            raise self.breaks
+        return self.documents.get(location)
+
+    async def write(self, location: VaultLocation, values: Mapping[str, object], *, cas: int) -> int:
+        """Write by check-and-set."""
+        self.writes.append(location)
+        if (trouble := self.breaks or self.breaks_writes) is not None and not self.loses_acknowledgements:
+            raise trouble
+        held = self.documents.get(location)
+        if (held.version if held else 0) != cas:
+            raise CheckAndSetConflict(str(location))
+        self.put(location, **values)
+        if trouble is not None:
+            raise trouble
+        return cas + 1
+
+
+@dataclass
+class FakePipedrive:
+    """Companies' tokens; a refresh token is spent by its use."""
+
+    accounts: dict[str, Account] = field(default_factory=lambda: {"a" * 40: ACCOUNT})
+    alive: set[str] = field(default_factory=set)
+    identified: list[str] = field(default_factory=list)
+    spent: list[str] = field(default_factory=list)
+    breaks: OperatorError | None = None
+    lifetime: timedelta = timedelta(hours=1)
+    gate: asyncio.Event | None = None
+
+    async def identify_api_token(self, value: SecretValue) -> Account:
+        """Return the account of a known token."""
+        return self._identify(value)
+
+    async def identify_access_token(self, token: Token) -> Account:
+        """Return the account of a known token."""
+        return self._identify(token.value)
+
+    async def refresh(self, client: ClientCredentials, refresh_token: SecretValue) -> TokenAnswer:
+        """Rotate a refresh token."""
+        assert client.client_secret
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.breaks is not None:
+            raise self.breaks
+        if refresh_token.reveal() not in self.alive:
+            raise ConsentRequired("Pipedrive refused the refresh token")
+        self.alive.remove(refresh_token.reveal())
+        self.spent.append(refresh_token.reveal())
+        number = len(self.spent)
+        self.alive.add(f"refresh-{number}")
+        self.accounts[f"access-{number}"] = ACCOUNT
+        return TokenAnswer(
+            access_token=SecretValue(f"access-{number}"),
+            refresh_token=SecretValue(f"refresh-{number}"),
+            token_type="Bearer",
+            expires_in=self.lifetime,
+            scope=frozenset({"base", "deals:full"}),
+            api_domain="https://acme.pipedrive.com",
+        )
+
+    def _identify(self, value: SecretValue) -> Account:
+        self.identified.append(value.reveal())
+        if self.breaks is not None:
+            raise self.breaks
+        if value.reveal() not in self.accounts:
+            raise TokenRejected("Pipedrive refused the token")
+        return self.accounts[value.reveal()]
+
+
+class FakeCluster:
+    """Secrets and statuses, seen by a real cache at once unless a Secret is hidden from the watch."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.cache = Cache(lambda credential: grant_location(credential, RULES))
+        self.objects: dict[Key, dict[str, Any]] = {}
+        self.resources: dict[Key, dict[str, Any]] = {}
+        self.writes: list[str] = []
+        self.events: list[Event] = []
+        self.breaks: OperatorError | None = None
+        self._version = 1000
+
+    def apply(self, resource: dict[str, Any]) -> Credential:
+        """Create or change a credential, and let the watch tell."""
+        credential = read_credential(resource)
+        known = self.resources.get(credential.key)
+        status = known["status"] if known else resource["status"]
+        metadata = resource["metadata"] | {"resourceVersion": self._next()}
+        body = self.resources[credential.key] = resource | {"metadata": metadata, "status": status}
+        self.cache.see_credential("MODIFIED", body)
+        return read_credential(body)
+
+    def put_secret(self, body: dict[str, Any], *, watched: bool = True) -> TargetSecret:
+        """Create or change a Secret behind the operator's back."""
+        served = body | {"metadata": {"uid": "uid-of-secret"} | body["metadata"] | {"resourceVersion": self._next()}}
+        target = read_target(served)
+        self.objects[target.key] = served
+        if watched:
+            self.cache.see_secret("MODIFIED", served)
+        return target
+
+    def delete_secret(self, key: Key) -> None:
+        """Delete a Secret behind the operator's back."""
+        body = self.objects.pop(key)
+        self.cache.see_secret("DELETED", body | {"metadata": body["metadata"] | {"resourceVersion": self._next()}})
+
+    def secret(self, name: str = "acme") -> TargetSecret | None:
+        """Return a Secret as it is in the cluster."""
+        body = self.objects.get(Key(namespace="crm", name=name))
+        return None if body is None else read_target(body)
+
+    async def read(self, key: Key) -> TargetSecret | None:
+        """Read a Secret."""
+        body = self.objects.get(key)
+        return None if body is None else read_target(body)
+
+    async def create(self, manifest: Mapping[str, Any]) -> TargetSecret:
+        """Create a Secret."""
+        key = Key(namespace=manifest["metadata"]["namespace"], name=manifest["metadata"]["name"])
+        self._write(f"create secret {key.name}")
+        if key in self.objects:
+            raise SecretExists(str(key))
+        return self.put_secret(dict(manifest))
+
+    async def patch(self, key: Key, patch: Mapping[str, Any]) -> TargetSecret:
+        """Merge-patch a Secret at its resourceVersion."""
+        self._write(f"patch secret {key.name}")
+        body = self.objects.get(key)
+        if body is None or body["metadata"]["resourceVersion"] != patch["metadata"]["resourceVersion"]:
+            raise SecretChanged(str(key))
+        return self.put_secret(merged(body, patch))
+
+    async def delete(self, target: TargetSecret) -> None:
+        """Delete a Secret."""
+        self._write(f"delete secret {target.key.name}")
+        self.objects.pop(target.key, None)
+
+    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> Credential | None:
+        """Merge-patch a status."""
+        self._write("patch status")
+        body = self.resources.get(key)
+        if body is None:
+            return None
+        changed = merged(body, {"metadata": {"resourceVersion": self._next()}, "status": status})
+        self.resources[key] = changed
+        return read_credential(changed)
+
+    async def record_event(self, credential: Credential, event: Event) -> None:
+        """Record an Event."""
+        assert credential.key in self.resources
+        self.events.append(event)
+
+    def _write(self, what: str) -> None:
+        self.writes.append(what)
+        if self.breaks is not None:
+            raise self.breaks
+
+    def _next(self) -> str:
+        self._version += 1
+        return str(self._version)
+
+
+def merged(body: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Apply a merge patch as RFC 7386 defines it."""
+    result = dict(body)
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            held = result.get(key)
+            result[key] = merged(held if isinstance(held, Mapping) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def renamed(account: Account, domain: str) -> Account:
+    """Give a company another domain."""
+    return replace(account, company_domain=domain)

@@ -1,0 +1,44 @@
+"""What tests of the Vault adapter do again and again with a real server."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.core.errors import Trouble, VaultUnavailable
+from pipedrive_operator.core.vault import Document, VaultLocation
+from testbed.openbao import OpenBao
+
+
+def requests_to(openbao: OpenBao, path: str) -> int:
+    """Count the requests that Vault has seen for a path."""
+    return sum(request.path == path for request in openbao.requests())
+
+
+def rewrite(path: Path, text: str | None) -> str:
+    """Write another text to a file, or remove it; return the one before."""
+    before = path.read_text() if path.exists() else ""
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    return before
+
+
+async def trouble_of(vault: VaultServers, location: VaultLocation) -> Trouble:
+    """Return what a read ends with."""
+    with pytest.raises(Trouble) as caught:
+        await vault.read(location)
+    return caught.value
+
+
+async def when_it_serves(vault: VaultServers, location: VaultLocation) -> Document | None:
+    """Read as soon as the engine has been upgraded, which it says it has not for a moment."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await vault.read(location)
+            except VaultUnavailable as trouble:
+                assert "is preparing a secrets engine" in trouble.message  # noqa: PT017  others are a failure
+                await asyncio.sleep(0.05)

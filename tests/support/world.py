@@ -1,0 +1,77 @@
+"""One operator with its ports faked, for tests of what a situation leads to."""
+
+from base64 import b64decode
+from collections.abc import AsyncIterator
+
+from pipedrive_operator.core.conditions import ConditionType
+from pipedrive_operator.core.credential import Key, read_credential
+from pipedrive_operator.grants import GrantKeeper
+from pipedrive_operator.reconciler import Outcome, Ports, Reconciler
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
+from support.fakes import FakeCluster, FakePipedrive, FakeVault, TurnedClock
+
+FIRST = "a" * 40
+"""The API token that Vault holds at the start."""
+
+
+class World:
+    """One operator and its surroundings."""
+
+    def __init__(self) -> None:
+        """Start with an empty cluster and an empty Vault."""
+        self.clock = TurnedClock()
+        self.vault = FakeVault(self.clock)
+        self.pipedrive = FakePipedrive()
+        self.cluster = FakeCluster()
+        self.woken: list[Key] = []
+        self.start()
+
+    def start(self) -> None:
+        """Start the operator, or start it again with nothing remembered."""
+        self.keeper = GrantKeeper(
+            vault=self.vault,
+            pipedrive=self.pipedrive,
+            clock=self.clock,
+            on_change=lambda keys, _: self.woken.extend(keys),
+        )
+        ports = Ports(
+            cache=self.cluster.cache,
+            vault=self.vault,
+            pipedrive=self.pipedrive,
+            secrets=self.cluster,
+            credentials=self.cluster,
+            clock=self.clock,
+        )
+        self.reconciler = Reconciler(ports=ports, keeper=self.keeper, rules=RULES, timings=TIMINGS)
+
+    async def settle(self, key: Key = KEY) -> Outcome:
+        """Make passes until no refresh is under way and nothing more is written."""
+        while True:
+            before = len(self.cluster.writes)
+            outcome = await self.reconciler.reconcile(key)
+            assert outcome is not None
+            await self.keeper.drain()
+            if len(self.cluster.writes) == before and not self.woken:
+                return outcome
+            self.woken.clear()
+
+    def condition(self, wanted: ConditionType) -> tuple[str, str] | None:
+        """Return status and reason of a condition as the cluster has it."""
+        found = read_credential(self.cluster.resources[KEY]).status.condition(wanted)
+        return None if found is None else (found.status.value, found.reason.value)
+
+    def value(self, key: str, name: str = "acme") -> str | None:
+        """Return a value of the published Secret."""
+        secret = self.cluster.secret(name)
+        return None if secret is None or key not in secret.data else b64decode(secret.data[key]).decode()
+
+
+async def seeded_world() -> AsyncIterator[World]:
+    """Give a world with an API token, a client and a seeded grant in Vault, and see that nothing is left under way."""
+    made = World()
+    made.vault.put(TOKEN_LOCATION, api_token=FIRST)
+    made.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
+    made.vault.put(GRANT_LOCATION, refresh_token="seed", note="ours to keep")
+    made.pipedrive.alive.add("seed")
+    yield made
+    await made.keeper.drain()

@@ -1,0 +1,21 @@
+"""Fixtures for the adapter of the API server."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from support.fake_api_server import FakeApiServer
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[FakeApiServer]:
+    """Run the server."""
+    fake = FakeApiServer(tmp_path)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", fake.handle)
+    async with TestServer(app) as running:
+        fake.address = str(running.make_url("/")).rstrip("/")
+        yield fake

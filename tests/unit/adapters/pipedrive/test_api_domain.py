@@ -1,0 +1,75 @@
+"""Where a token may be sent."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
+
+PIPEDRIVE = AllowedApiDomains(("https://*.pipedrive.com",))
+LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1)
+
+
+@given(LABEL)
+def test_a_company_of_pipedrives_is_allowed(label: str) -> None:
+    """Any one label."""
+    assert PIPEDRIVE.allow(f"https://{label}.pipedrive.com")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "https://pipedrive.com",
+        "https://.pipedrive.com",
+        "http://acme.pipedrive.com",
+        "ftp://acme.pipedrive.com",
+        "//acme.pipedrive.com",
+        "acme.pipedrive.com",
+        "https://acme.pipedrive.com/",
+        "https://acme.pipedrive.com/api",
+        "https://acme.pipedrive.com:443",
+        "https://acme.pipedrive.com:8443",
+        "https://acme.pipedrive.com?x",
+        "https://acme.pipedrive.com#x",
+        "https://acme.pipedrive.com.evil.example",
+        "https://evil.example/.pipedrive.com",
+        "https://evil.example#.pipedrive.com",
+        "https://evil.example?.pipedrive.com",
+        "https://evil.example\\.pipedrive.com",
+        "https://user@acme.pipedrive.com",
+        "https://user:password@acme.pipedrive.com",
+        "https://a.b.pipedrive.com",
+        "https://acmeXpipedrive.com",
+        "https://acme.pipedrive.com\n",
+        "https://ac\tme.pipedrive.com",
+        "https://acme\N{IDEOGRAPHIC FULL STOP}pipedrive.com",
+        "https://acme.pipedrive.com\N{ZERO WIDTH SPACE}",
+        "https://é.pipedrive.com",
+    ],
+)
+def test_anything_else_is_not(address: str) -> None:
+    """Scheme, host, port and path are pinned, and nothing looks alike."""
+    assert not PIPEDRIVE.allow(address)
+
+
+def test_names_are_compared_as_dns_does() -> None:
+    """Case does not count, and only for ASCII."""
+    assert PIPEDRIVE.allow("https://Acme.PIPEDRIVE.com")
+    assert not AllowedApiDomains(("https://k.example",)).allow("https://\N{KELVIN SIGN}.example")
+
+
+def test_a_simulator_can_be_allowed() -> None:
+    """Any port of a host, and still no path."""
+    local = AllowedApiDomains(("https://*.pipedrive.com", "http://127.0.0.1:*"))
+
+    assert local.allow("http://127.0.0.1:8080")
+    assert local.allow("https://acme.pipedrive.com")
+    assert not local.allow("http://127.0.0.1:8080/path")
+    assert not local.allow("http://127.0.0.1:80@evil.example")
+    assert not local.allow("http://127x0.0.1:80")
+
+
+def test_nothing_is_allowed_without_a_pattern() -> None:
+    """Closed unless opened."""
+    assert not AllowedApiDomains(()).allow("https://acme.pipedrive.com")

@@ -1,0 +1,94 @@
+"""What each answer to users/me means."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
+from pipedrive_operator.adapters.pipedrive.identity import read_account
+from pipedrive_operator.core.credential import Account
+from pipedrive_operator.core.errors import (
+    AccountNotOpen,
+    PipedriveUnavailable,
+    RateLimited,
+    TokenRejected,
+    Trouble,
+)
+
+USER: dict[str, Any] = {"id": 34, "company_id": 12, "company_domain": "acme", "name": "Ann"}
+ERROR = b'{"success": false, "error": "unauthorized access"}'
+PAGE = b"<!doctype html>"
+
+
+def answer(data: object) -> HttpAnswer:
+    """Build a 200 for a user."""
+    return HttpAnswer(status=200, body=json.dumps({"success": True, "data": data}).encode())
+
+
+def test_an_account_is_read() -> None:
+    """Two ids and a domain."""
+    account = read_account(answer(USER), "")
+
+    assert account == Account(company_id=12, company_domain="acme", user_id=34)
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "trouble"),
+    [
+        (401, ERROR, TokenRejected),
+        (401, PAGE, TokenRejected),
+        (403, ERROR, TokenRejected),
+        (403, PAGE, RateLimited),
+        (402, ERROR, AccountNotOpen),
+        (402, PAGE, AccountNotOpen),
+        (429, ERROR, RateLimited),
+        (429, PAGE, RateLimited),
+        (200, PAGE, PipedriveUnavailable),
+        (200, b"[]", PipedriveUnavailable),
+        (200, b'{"success": true}', PipedriveUnavailable),
+        (302, b"", PipedriveUnavailable),
+        (400, ERROR, PipedriveUnavailable),
+        (404, ERROR, PipedriveUnavailable),
+        (500, ERROR, PipedriveUnavailable),
+        (503, PAGE, PipedriveUnavailable),
+    ],
+)
+def test_an_answer_without_an_account_is_a_trouble(status: int, content: bytes, trouble: type[Trouble]) -> None:
+    """Only 401 and a 403 of the API itself speak against the token."""
+    with pytest.raises(Trouble) as caught:
+        read_account(HttpAnswer(status=status, body=content), "HTTP 999")
+
+    assert type(caught.value) is trouble
+    assert "HTTP 999" in caught.value.message
+
+
+@pytest.mark.parametrize(("status", "content"), [(429, ERROR), (403, PAGE), (503, PAGE)])
+def test_the_pause_that_is_asked_for_is_passed_on(status: int, content: bytes) -> None:
+    """What becomes of it is the caller's decision."""
+    limited = HttpAnswer(status=status, body=content, retry_after=timedelta(seconds=7))
+
+    with pytest.raises(Trouble) as caught:
+        read_account(limited, "")
+
+    assert caught.value.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize("key", ["id", "company_id", "company_domain"])
+@pytest.mark.parametrize("value", [None, True, 1.5, "", "a\nb", [], "x" * 254])
+def test_a_user_without_a_plain_identity_is_unusable(key: str, value: object) -> None:
+    """An account that is half known must not be compared with a guard."""
+    with pytest.raises(PipedriveUnavailable):
+        read_account(answer(USER | {key: value}), "")
+
+
+@given(st.integers(100, 599), st.binary())
+def test_garbage_is_a_trouble_and_nothing_else(status: int, content: bytes) -> None:
+    """Whatever a gateway sends."""
+    garbage = HttpAnswer(status=status, body=content)
+
+    with pytest.raises(Trouble):
+        read_account(garbage, "")

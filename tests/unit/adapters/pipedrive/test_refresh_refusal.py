@@ -1,0 +1,79 @@
+"""What each refusal of the token endpoint means."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
+from pipedrive_operator.adapters.pipedrive.refresh_refusal import refresh_refusal
+from pipedrive_operator.core.errors import (
+    AccountNotOpen,
+    ClientRejected,
+    ConsentRequired,
+    PipedriveUnavailable,
+    RateLimited,
+    RefreshUncertain,
+    Trouble,
+)
+
+PAGE = b"<!doctype html><title>Access denied</title>"
+
+
+def body(**fields: object) -> bytes:
+    """Build a JSON body."""
+    return json.dumps({"success": False, **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "trouble"),
+    [
+        (400, body(error="invalid_grant"), ConsentRequired),
+        (401, body(error="invalid_grant"), ConsentRequired),
+        (400, body(error="invalid_client"), ClientRejected),
+        (401, body(error="invalid_client"), ClientRejected),
+        (403, body(error="invalid_client"), ClientRejected),
+        (400, body(error="unauthorized_client"), ClientRejected),
+        (400, body(error="invalid_request"), PipedriveUnavailable),
+        (400, body(error="unsupported_grant_type"), PipedriveUnavailable),
+        (404, body(error="Not Found"), PipedriveUnavailable),
+        (402, body(error="Payment required"), AccountNotOpen),
+        (402, PAGE, AccountNotOpen),
+        (429, body(error="daily request budget exceeded"), RateLimited),
+        (429, body(error="invalid_grant"), RateLimited),
+        (429, PAGE, RateLimited),
+        (403, PAGE, RateLimited),
+        (403, body(message="no"), RefreshUncertain),
+        (400, body(), RefreshUncertain),
+        (401, body(message="no"), RefreshUncertain),
+        (400, body(error=""), RefreshUncertain),
+        (400, body(error=400), RefreshUncertain),
+        (400, PAGE, RefreshUncertain),
+        (404, b"", RefreshUncertain),
+        (500, body(error="Internal Server Error"), RefreshUncertain),
+        (500, body(error="invalid_grant"), RefreshUncertain),
+        (503, PAGE, RefreshUncertain),
+        (302, b"", RefreshUncertain),
+        (201, body(error="invalid_grant"), RefreshUncertain),
+    ],
+)
+def test_a_refusal_is_decided_by_its_error(status: int, content: bytes, trouble: type[Trouble]) -> None:
+    """A grant is dead, and a client wrong, only where a definite refusal says so by name."""
+    assert type(refresh_refusal(HttpAnswer(status=status, body=content), "quoted")) is trouble
+
+
+@pytest.mark.parametrize(("status", "content"), [(429, b""), (403, PAGE), (503, PAGE)])
+def test_the_pause_that_is_asked_for_is_passed_on(status: int, content: bytes) -> None:
+    """What becomes of it is the caller's decision."""
+    answer = HttpAnswer(status=status, body=content, retry_after=timedelta(seconds=7))
+
+    assert refresh_refusal(answer, "").retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 429, 500])
+@pytest.mark.parametrize("error", ["invalid_grant", "invalid_client", "invalid_request"])
+def test_every_message_quotes_the_answer_once(status: int, error: str) -> None:
+    """So that a person can look it up; braces in it are only text."""
+    trouble = refresh_refusal(HttpAnswer(status=status, body=body(error=error)), "HTTP {0} {x}")
+
+    assert trouble.message.count("HTTP {0} {x}") == 1

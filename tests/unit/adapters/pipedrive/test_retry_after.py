@@ -1,0 +1,45 @@
+"""Retry-After in both of its forms."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipedrive_operator.adapters.pipedrive.retry_after import LONGEST, read_retry_after
+
+NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "pause"),
+    [
+        ("0", timedelta(0)),
+        ("3939", timedelta(seconds=3939)),
+        (" 5 ", timedelta(seconds=5)),
+        ("9" * 5000, LONGEST),
+        ("Wed, 04 Mar 2026 12:01:00 GMT", timedelta(minutes=1)),
+        ("Wed, 04 Mar 2026 14:01:00 +0200", timedelta(minutes=1)),
+        ("Wed, 04 Mar 2026 12:01:00 -0000", timedelta(minutes=1)),
+        ("Wed, 04 Mar 2026 11:00:00 GMT", timedelta(0)),
+        ("Wed, 04 Mar 2099 11:00:00 GMT", LONGEST),
+        (None, None),
+        ("", None),
+        ("-1", None),
+        ("soon", None),
+        ("\N{ARABIC-INDIC DIGIT THREE}", None),
+        ("Wed, 99 Mar 2026 12:01:00 GMT", None),
+        ("Wed, 04 Mar 99999999999999999999 12:01:00 GMT", None),
+    ],
+)
+def test_seconds_and_dates_are_read(value: str | None, pause: timedelta | None) -> None:
+    """Bounded, never negative, and None for what is neither."""
+    assert read_retry_after(value, NOW) == pause
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ [+-]?\w+"))
+def test_garbage_is_no_pause_or_a_bounded_one(value: str) -> None:
+    """And raises nothing."""
+    pause = read_retry_after(value, NOW)
+
+    assert pause is None or timedelta(0) <= pause <= LONGEST

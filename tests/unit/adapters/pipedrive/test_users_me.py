@@ -1,0 +1,143 @@
+"""Requests to users/me: what they carry, how fast they follow each other, and what never leaves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from pipedrive_operator.adapters.pipedrive.connection import CONCURRENCY, LONGEST_BODY
+from pipedrive_operator.adapters.pipedrive.users_me import UsersMe
+from pipedrive_operator.core.errors import PipedriveUnavailable, TokenRejected
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.settings import PipedriveSettings
+from support.fakes import TurnedClock
+
+URL = "https://api.pipedrive.com/v1/users/me"
+USER = {"success": True, "data": {"id": 34, "company_id": 12, "company_domain": "acme"}}
+TOKEN = SecretValue("a" * 40)
+
+
+@dataclass
+class Scripted:
+    """A Pipedrive that gives the same answer to every request, once its gate is open."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    requests: list[httpx.Request] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Open the gate."""
+        self.gate.set()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer."""
+        self.requests.append(request)
+        await self.gate.wait()
+        return httpx.Response(self.status, json=USER, headers=self.headers)
+
+    def users_me(self, clock: TurnedClock | None = None, *, per_second: float = 50) -> UsersMe:
+        """Build what asks it."""
+        settings = PipedriveSettings(requests_per_second=per_second)
+        return UsersMe(settings, httpx.MockTransport(self), clock or TurnedClock())
+
+
+async def identify(users_me: UsersMe, token: SecretValue = TOKEN) -> int:
+    """Ask who an API token is; return the company's id."""
+    return (await users_me.identify(URL, "x-api-token", token)).company_id
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until a condition holds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 -- the fakes announce nothing
+            await asyncio.sleep(0)
+
+
+async def test_a_token_goes_into_its_header() -> None:
+    """And nowhere else."""
+    pipedrive = Scripted()
+
+    await pipedrive.users_me().identify(URL, "Authorization", TOKEN, scheme="Bearer ")
+
+    [request] = pipedrive.requests
+    assert request.headers["authorization"] == f"Bearer {'a' * 40}"
+    assert request.headers["user-agent"].startswith("pipedrive-operator/")
+    assert str(request.url) == URL
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\r\nx-evil: 1", "é" * 40, "\ud800", "a\x00b"])
+async def test_a_value_that_no_header_can_carry_is_refused_unsent(value: str) -> None:
+    """The library's own error would quote it."""
+    pipedrive = Scripted()
+    users_me = pipedrive.users_me()
+
+    with pytest.raises(TokenRejected) as caught:
+        await identify(users_me, SecretValue(value))
+
+    assert not pipedrive.requests
+    assert value not in caught.value.message
+
+
+async def test_requests_beyond_the_rate_wait_for_the_clock() -> None:
+    """All credentials share it."""
+    clock, pipedrive = TurnedClock(), Scripted()
+    users_me = pipedrive.users_me(clock, per_second=2)
+    for _ in range(2):
+        await identify(users_me)
+    third = asyncio.create_task(identify(users_me))
+    await until(lambda: clock.sleepers == 1)
+
+    assert len(pipedrive.requests) == 2
+    clock.turn(timedelta(seconds=0.5))
+    assert await third == 12
+
+
+async def test_only_so_many_are_under_way_at_once() -> None:
+    """A slow Pipedrive is not met with ever more connections."""
+    pipedrive = Scripted()
+    pipedrive.gate.clear()
+    users_me = pipedrive.users_me()
+    tasks = [asyncio.create_task(identify(users_me)) for _ in range(CONCURRENCY + 5)]
+    await until(lambda: len(pipedrive.requests) >= CONCURRENCY)
+    for _ in range(10):  # as many turns of the loop as a 21st request would need, and more
+        await asyncio.sleep(0)
+
+    under_way = len(pipedrive.requests)
+    pipedrive.gate.set()
+    await asyncio.gather(*tasks)
+
+    assert (under_way, len(pipedrive.requests)) == (CONCURRENCY, CONCURRENCY + 5)
+
+
+async def test_an_endless_answer_is_not_read_to_its_end() -> None:
+    """It is of no use, and memory has an end."""
+    chunks = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal chunks
+        while True:
+            chunks += 1
+            yield b"x" * 16384
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=endless()))
+    users_me = UsersMe(PipedriveSettings(), transport, TurnedClock())
+
+    with pytest.raises(PipedriveUnavailable):
+        await identify(users_me)
+
+    assert chunks == LONGEST_BODY // 16384 + 1
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    """A token goes to no address that an answer names."""
+    pipedrive = Scripted(status=302, headers={"Location": "https://evil.example/"})
+    users_me = pipedrive.users_me()
+
+    with pytest.raises(PipedriveUnavailable):
+        await identify(users_me)
+
+    assert len(pipedrive.requests) == 1

@@ -1,0 +1,273 @@
+"""The cache: what it remembers, and which credentials a change concerns."""
+
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.controller.cache import NOTHING, Cache
+from pipedrive_operator.core.credential import KIND, LABEL_CREDENTIAL, Credential, Key, read_credential
+from pipedrive_operator.core.target import read_target
+from pipedrive_operator.core.vault import VaultLocation
+
+
+def key(name: str) -> Key:
+    """Build a key."""
+    return Key(namespace="crm", name=name)
+
+
+def location(path: str) -> VaultLocation:
+    """Build the location of a grant."""
+    return VaultLocation(connection="default", mount="secret", path=path)
+
+
+def locate(credential: Credential) -> VaultLocation | None:
+    """Tell where a credential's grant is."""
+    oauth2 = credential.spec.oauth2 if credential.spec else None
+    return location(oauth2.grant.path) if oauth2 else None
+
+
+def credential(name: str, version: int, **changes: Any) -> dict[str, Any]:
+    """Build a credential as it is served; `changes` go into its metadata, grant, target and status."""
+    grant = {"path": changes.pop("grant", f"grants/{name}")}
+    metadata = {
+        "namespace": "crm",
+        "name": name,
+        "uid": f"uid-of-{name}",
+        "generation": 1,
+        "creationTimestamp": "2026-03-01T00:00:00Z",
+    }
+    spec = {
+        "oauth2": {"client": {"app": "crm-sync"}, "grant": grant},
+        "target": {"name": changes.pop("target", name)},
+    }
+    status = changes.pop("status", {})
+    return {
+        "metadata": metadata | changes | {"resourceVersion": str(version)},
+        "spec": spec,
+        "status": status,
+    }
+
+
+def secret(name: str, version: int, *, of: str | None = "acme", **changes: Any) -> dict[str, Any]:
+    """Build a Secret that is labelled for a credential; `changes` go into its metadata."""
+    labels = {LABEL_CREDENTIAL: of} if of else {}
+    metadata = {"namespace": "crm", "name": name, "uid": f"uid-of-{name}", "labels": labels}
+    return {"metadata": metadata | changes | {"resourceVersion": str(version)}, "data": {}}
+
+
+@pytest.fixture
+def cache() -> Cache:
+    """Return an empty cache."""
+    return Cache(locate)
+
+
+class TestCredentials:
+    """What is seen of credentials."""
+
+    def test_a_new_one_is_looked_at(self, cache: Cache) -> None:
+        """It is remembered as well."""
+        assert cache.see_credential(None, credential("acme", 1)) == {key("acme")}
+
+        assert cache.credential(key("acme")) == read_credential(credential("acme", 1))
+        assert set(cache.keys) == {key("acme")}
+
+    def test_a_new_status_is_remembered_but_nothing_to_look_at(self, cache: Cache) -> None:
+        """Otherwise, each of our own reports would cause a pass."""
+        cache.see_credential("ADDED", credential("acme", 1))
+
+        assert cache.see_credential("MODIFIED", credential("acme", 2, status={"secretName": "x"})) == NOTHING
+
+        known = cache.credential(key("acme"))
+        assert known is not None
+        assert known.status.secret_name == "x"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"generation": 2},
+            {"annotations": {"pipedrive-operator.io/requested-at": "now"}},
+            {"deletionTimestamp": "2026-03-02T00:00:00Z"},
+            {"uid": "another"},
+        ],
+    )
+    def test_any_other_change_is_looked_at(self, cache: Cache, change: dict[str, Any]) -> None:
+        """A spec, an annotation, a deletion, a new object under the old name."""
+        cache.see_credential("ADDED", credential("acme", 1))
+
+        assert cache.see_credential("MODIFIED", credential("acme", 2, **change)) == {key("acme")}
+
+    def test_an_older_one_changes_nothing(self, cache: Cache) -> None:
+        """A list that was made before the watch's last event is no news; versions are compared as numbers."""
+        cache.see_credential("MODIFIED", credential("acme", 10, generation=2))
+
+        assert cache.see_credential(None, credential("acme", 9)) == NOTHING
+
+        known = cache.credential(key("acme"))
+        assert known is not None
+        assert known.generation == 2
+
+    def test_an_edit_inside_our_own_answer_is_looked_at_when_the_watch_tells_it(self, cache: Cache) -> None:
+        """Somebody edits while we patch the status: the answer is newer than the event, which counts."""
+        cache.see_credential("ADDED", credential("acme", 1))
+        cache.keep_credential(read_credential(credential("acme", 3, generation=2)))
+
+        assert cache.see_credential("MODIFIED", credential("acme", 2, generation=2)) == {key("acme")}
+        assert cache.see_credential("MODIFIED", credential("acme", 3, generation=2)) == NOTHING
+
+        known = cache.credential(key("acme"))
+        assert known is not None
+        assert known.resource_version == "3"
+
+    def test_a_deleted_one_is_forgotten_and_looked_at(self, cache: Cache) -> None:
+        """A second event of its deletion is no news."""
+        cache.see_credential("ADDED", credential("acme", 1))
+
+        assert cache.see_credential("DELETED", credential("acme", 2)) == {key("acme")}
+        assert cache.see_credential("DELETED", credential("acme", 2)) == NOTHING
+
+        assert cache.credential(key("acme")) is None
+        assert cache.sharing_grant(location("grants/acme")) == []
+
+    def test_a_deleted_one_does_not_come_back_by_an_older_list_or_answer(self, cache: Cache) -> None:
+        """Only a newer object under its name does."""
+        cache.see_credential("ADDED", credential("acme", 1))
+        cache.see_credential("DELETED", credential("acme", 5))
+
+        cache.keep_credential(read_credential(credential("acme", 4)))
+        assert cache.see_credential(None, credential("acme", 3)) == NOTHING
+        assert cache.credential(key("acme")) is None
+
+        assert cache.see_credential("ADDED", credential("acme", 6, uid="another")) == {key("acme")}
+
+    def test_a_late_event_of_a_deletion_spares_its_successor(self, cache: Cache) -> None:
+        """A list may show the new object before the watch tells that the old one is gone."""
+        cache.see_credential(None, credential("acme", 6, uid="another"))
+
+        assert cache.see_credential("DELETED", credential("acme", 5)) == NOTHING
+        assert cache.credential(key("acme")) is not None
+
+    def test_who_shares_a_grant_is_told_the_oldest_first(self, cache: Cache) -> None:
+        """By time of creation, then by uid."""
+        for name, created in (("c", "02"), ("b", "01"), ("a", "02")):
+            body = credential(name, 1, grant="shared", creationTimestamp=f"2026-03-{created}T00:00:00Z")
+            cache.see_credential(None, body)
+
+        sharing = cache.sharing_grant(location("shared"))
+
+        assert [one.key.name for one in sharing] == ["b", "a", "c"]
+
+    def test_who_shares_a_grant_or_a_target_is_looked_at_too(self, cache: Cache) -> None:
+        """One that comes, moves or goes may make or settle a conflict."""
+        cache.see_credential(None, credential("one", 1, grant="shared"))
+        cache.see_credential(None, credential("two", 2, target="wanted"))
+
+        came = cache.see_credential("ADDED", credential("new", 3, target="wanted"))
+        moved = cache.see_credential("MODIFIED", credential("new", 4, generation=2, grant="shared"))
+        gone = cache.see_credential("DELETED", credential("new", 5))
+
+        assert came == {key("new"), key("two")}
+        assert moved == {key("new"), key("one"), key("two")}
+        assert gone == {key("new"), key("one")}
+
+
+class TestSecrets:
+    """What is seen of Secrets."""
+
+    @pytest.fixture(autouse=True)
+    def acme(self, cache: Cache) -> None:
+        """Let there be a credential."""
+        cache.see_credential(None, credential("acme", 1))
+
+    def test_a_changed_one_concerns_the_credential_on_its_label(self, cache: Cache) -> None:
+        """It is remembered, under its own name and for its credential."""
+        assert cache.see_secret("ADDED", secret("pipedrive", 2)) == {key("acme")}
+        assert cache.see_secret("MODIFIED", secret("pipedrive", 3)) == {key("acme")}
+
+        target = read_target(secret("pipedrive", 3))
+        assert cache.secret(key("pipedrive")) == target
+        owner = cache.credential(key("acme"))
+        assert owner is not None
+        assert cache.secrets_of(owner) == [target]
+
+    def test_what_we_wrote_ourselves_concerns_nobody(self, cache: Cache) -> None:
+        """Its event tells nothing new, nor does an older one."""
+        cache.keep_secret(read_target(secret("pipedrive", 3)))
+
+        assert cache.see_secret("MODIFIED", secret("pipedrive", 3)) == NOTHING
+        assert cache.see_secret("MODIFIED", secret("pipedrive", 2)) == NOTHING
+
+    def test_our_own_late_answer_does_not_hide_what_came_after(self, cache: Cache) -> None:
+        """An answer that comes later than the event of the next change, or of the deletion, is dropped."""
+        cache.see_secret("MODIFIED", secret("pipedrive", 4))
+        cache.keep_secret(read_target(secret("pipedrive", 3)))
+        newer = cache.secret(key("pipedrive"))
+        assert newer is not None
+        assert newer.resource_version == "4"
+
+        cache.see_secret("DELETED", secret("pipedrive", 6))
+        cache.keep_secret(read_target(secret("pipedrive", 5)))
+        assert cache.secret(key("pipedrive")) is None
+
+    def test_a_deleted_one_concerns_its_credential(self, cache: Cache) -> None:
+        """Its deletion by ourselves does too, once."""
+        cache.see_secret("ADDED", secret("pipedrive", 2))
+
+        assert cache.forget_secret(key("pipedrive"), 2) == {key("acme")}
+        assert cache.see_secret("DELETED", secret("pipedrive", 3)) == NOTHING
+
+        owner = cache.credential(key("acme"))
+        assert owner is not None
+        assert cache.secrets_of(owner) == []
+
+    def test_a_relabelled_one_concerns_both(self, cache: Cache) -> None:
+        """Who had it on its label, and who has."""
+        cache.see_credential(None, credential("other", 1))
+        cache.see_secret("ADDED", secret("pipedrive", 2))
+
+        assert cache.see_secret("MODIFIED", secret("pipedrive", 3, of="other")) == {key("acme"), key("other")}
+
+    def test_its_owner_and_who_wants_its_name_are_concerned(self, cache: Cache) -> None:
+        """A label may be wrong, and a name may come free."""
+        cache.see_credential(None, credential("waiting", 1, target="pipedrive"))
+        owner = [{"kind": KIND, "name": "acme", "uid": "uid-of-acme", "controller": True}]
+
+        seen = cache.see_secret("ADDED", secret("pipedrive", 2, of="nobody", ownerReferences=owner))
+
+        assert seen == {key("acme"), key("waiting")}
+
+
+class TestPruning:
+    """What a complete list lacks."""
+
+    def test_is_forgotten_and_looked_at(self, cache: Cache) -> None:
+        """A deletion that the watch has missed is found."""
+        cache.see_credential(None, credential("gone", 1, target="pipedrive"))
+        cache.see_secret(None, secret("pipedrive", 2, of="gone"))
+
+        assert cache.prune_secrets(set(), 9) == {key("gone")}
+        assert cache.prune_credentials(set(), 9) == {key("gone")}
+
+        assert cache.secret(key("pipedrive")) is None
+        assert cache.credential(key("gone")) is None
+
+    def test_is_kept_where_it_is_newer_than_the_list(self, cache: Cache) -> None:
+        """The watch has told of it since."""
+        cache.see_credential("ADDED", credential("new", 10))
+
+        assert cache.prune_credentials(set(), 9) == NOTHING
+        assert cache.credential(key("new")) is not None
+
+    def test_spares_what_is_listed(self, cache: Cache) -> None:
+        """However old it is."""
+        cache.see_credential(None, credential("old", 1))
+
+        assert cache.prune_credentials({key("old")}, 9) == NOTHING
+        assert cache.credential(key("old")) is not None
+
+    def test_tells_that_the_cache_is_complete(self, cache: Cache) -> None:
+        """Once both kinds were listed."""
+        assert not cache.synced
+        cache.prune_secrets(set(), 1)
+        assert not cache.synced
+        cache.prune_credentials(set(), 1)
+        assert cache.synced

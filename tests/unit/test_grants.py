@@ -1,0 +1,263 @@
+"""The keeper of grants, with Vault and Pipedrive faked: what is asked, stored and told when a grant is refreshed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core import flight as flights
+from pipedrive_operator.core.credential import Key
+from pipedrive_operator.core.errors import (
+    ClientRejected,
+    ConsentRequired,
+    InvalidSpec,
+    PipedriveUnavailable,
+    SourceMissing,
+    VaultUnavailable,
+)
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.sources import GrantWithClient
+from pipedrive_operator.grants import GrantKeeper, RefreshOrder
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY
+from support.fakes import FakePipedrive, FakeVault, TurnedClock
+
+ORDER = RefreshOrder(
+    source=GrantWithClient(location=GRANT_LOCATION, client=CLIENT_SOURCE),
+    requester=KEY,
+    replaces=None,
+    slow=timedelta(hours=1),
+)
+
+
+@dataclass
+class Surroundings:
+    """A keeper, and what it stands on."""
+
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    told: list[tuple[frozenset[Key], flights.Flight]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Seed a grant and its client."""
+        self.vault = FakeVault(self.clock)
+        self.pipedrive = FakePipedrive(alive={"seed"})
+        self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
+        self.vault.put(GRANT_LOCATION, refresh_token="seed", note="theirs", nested={"a": 1})
+        self.keeper = GrantKeeper(
+            vault=self.vault,
+            pipedrive=self.pipedrive,
+            clock=self.clock,
+            on_change=lambda keys, flight: self.told.append((keys, flight)),
+        )
+
+    async def refresh(self, order: RefreshOrder = ORDER) -> flights.Flight:
+        """Refresh, and return how it ended."""
+        self.keeper.refresh(order)
+        await self.keeper.drain()
+        return self.keeper.flight(GRANT_LOCATION)
+
+    def stored(self, key: str) -> object:
+        """Return what Vault holds of the grant."""
+        return self.vault.documents[GRANT_LOCATION].values.get(key)
+
+
+@pytest.fixture
+async def around() -> AsyncIterator[Surroundings]:
+    """Give a keeper, and see that nothing is left under way."""
+    made = Surroundings()
+    yield made
+    await made.keeper.drain()
+
+
+async def until_it_sleeps(clock: TurnedClock) -> None:
+    """Let everything run until somebody waits for the clock."""
+    async with asyncio.timeout(5):
+        await clock.somebody_sleeps.wait()
+
+
+async def test_a_refresh_is_stored_with_foreign_keys_kept(around: Surroundings) -> None:
+    """The document stays a person's, but for our keys."""
+    flight = await around.refresh()
+
+    assert isinstance(flight, flights.Fresh)
+    assert ("access-1", "refresh-1") == (around.stored("access_token"), around.stored("refresh_token"))
+    assert ("theirs", {"a": 1}) == (around.stored("note"), around.stored("nested"))
+    assert SecretValue("seed").digest() == around.stored("refreshed_from")
+
+
+async def test_nothing_is_fresh_before_it_is_stored(around: Surroundings) -> None:
+    """Whoever waits is told of the state on the way, and of the end."""
+    around.vault.breaks_writes = VaultUnavailable("Vault is sealed")
+    around.keeper.refresh(ORDER)
+    await until_it_sleeps(around.clock)
+
+    assert isinstance(around.keeper.flight(GRANT_LOCATION), flights.Unstored)
+
+    around.vault.breaks_writes = None
+    around.clock.turn(timedelta(minutes=1))
+    await around.keeper.drain()
+    assert "refresh-1" == around.stored("refresh_token")
+    assert ["seed"] == around.pipedrive.spent
+    assert [flights.Unstored, flights.Fresh] == [type(flight) for _, flight in around.told]
+
+
+async def test_many_requests_make_one_refresh(around: Surroundings) -> None:
+    """Whoever asks while a refresh is under way joins it, and all are told."""
+    other = Key(namespace="crm", name="other")
+    around.pipedrive.gate = asyncio.Event()
+    around.keeper.refresh(ORDER)
+    around.keeper.refresh(RefreshOrder(source=ORDER.source, requester=other, replaces=None, slow=ORDER.slow))
+    around.pipedrive.gate.set()
+    await around.keeper.drain()
+
+    assert ["seed"] == around.pipedrive.spent
+    assert frozenset({KEY, other}) == around.told[-1][0]
+
+
+async def test_a_grant_that_somebody_else_refreshed_is_used(around: Surroundings) -> None:
+    """Another cluster was faster: its token will do."""
+    around.vault.put(GRANT_LOCATION, refresh_token="theirs", access_token="theirs", expires_at="2026-03-04T13:00:00Z")
+
+    flight = await around.refresh()
+
+    assert isinstance(flight, flights.Fresh)
+    assert [] == around.pipedrive.spent
+    assert flight.grant.token is not None
+    assert SecretValue("theirs") == flight.grant.token.value
+
+
+async def test_a_lost_acknowledgement_is_no_second_write(around: Surroundings) -> None:
+    """The write had landed: our own result is in place."""
+    around.vault.breaks_writes = VaultUnavailable("the answer was lost")
+    around.vault.loses_acknowledgements = True
+    around.keeper.refresh(ORDER)
+    await until_it_sleeps(around.clock)
+    around.vault.breaks_writes = None
+    around.clock.turn(timedelta(minutes=1))
+
+    await around.keeper.drain()
+
+    assert isinstance(around.keeper.flight(GRANT_LOCATION), flights.Fresh)
+    assert 1 == len(around.vault.writes)
+
+
+async def test_a_grant_edited_during_the_refresh_is_written_over_by_cause(around: Surroundings) -> None:
+    """Its refresh token is the one that was spent, so ours is its successor; the edit of a foreign key stays."""
+    around.pipedrive.gate = asyncio.Event()
+    around.keeper.refresh(ORDER)
+    await asyncio.sleep(0)
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", note="edited")
+    around.pipedrive.gate.set()
+    await around.keeper.drain()
+
+    assert ("refresh-1", "edited") == (around.stored("refresh_token"), around.stored("note"))
+
+
+async def test_a_consent_during_the_refresh_wins(around: Surroundings) -> None:
+    """Another refresh token in Vault is newer by cause, whatever the clock says."""
+    around.pipedrive.gate = asyncio.Event()
+    around.keeper.refresh(ORDER)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    around.vault.put(GRANT_LOCATION, refresh_token="consented", access_token="new", expires_at="2026-03-04T13:00:00Z")
+    around.pipedrive.gate.set()
+    await around.keeper.drain()
+
+    assert "consented" == around.stored("refresh_token")
+
+
+async def test_a_grant_deleted_during_the_refresh_is_stored_all_the_same(around: Surroundings) -> None:
+    """What was won is never thrown away."""
+    around.pipedrive.gate = asyncio.Event()
+    around.keeper.refresh(ORDER)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    del around.vault.documents[GRANT_LOCATION]
+    around.pipedrive.gate.set()
+    await around.keeper.drain()
+
+    assert "refresh-1" == around.stored("refresh_token")
+
+
+async def test_a_refused_grant_is_for_a_person(around: Surroundings) -> None:
+    """Nothing in Vault is changed by a refusal."""
+    around.pipedrive.alive.clear()
+
+    flight = await around.refresh()
+
+    assert isinstance(flight, flights.Refused)
+    assert isinstance(flight.trouble, ConsentRequired)
+    assert SecretValue("seed").digest() == flight.lineage
+    assert [] == around.vault.writes
+
+
+async def test_a_grant_replaced_while_it_was_refused_is_tried(around: Surroundings) -> None:
+    """The refusal was about a token that Vault no longer holds."""
+    around.pipedrive.alive = {"consented"}
+    around.pipedrive.gate = asyncio.Event()
+    around.keeper.refresh(ORDER)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    around.vault.put(GRANT_LOCATION, refresh_token="consented")
+    around.pipedrive.gate.set()
+    await around.keeper.drain()
+
+    assert isinstance(around.keeper.flight(GRANT_LOCATION), flights.Fresh)
+    assert ["consented"] == around.pipedrive.spent
+
+
+async def test_a_wrong_client_leaves_the_grant_alive(around: Surroundings) -> None:
+    """The client is for a person; the grant is not declared dead."""
+    around.pipedrive.breaks = ClientRejected("Pipedrive refused the client")
+
+    flight = await around.refresh()
+
+    assert isinstance(flight, flights.Refused)
+    assert [] == around.vault.writes
+
+
+async def test_a_passing_trouble_is_tried_again(around: Surroundings) -> None:
+    """The pause grows with each failure."""
+    around.pipedrive.breaks = PipedriveUnavailable("503")
+    first = await around.refresh()
+    second = await around.refresh()
+
+    assert isinstance(first, flights.Unavailable)
+    assert isinstance(second, flights.Unavailable)
+    assert first.retry_at < second.retry_at
+
+
+async def test_a_grant_of_another_client_is_not_sent(around: Surroundings) -> None:
+    """Pipedrive would refuse it, and the person would be asked for a consent that is not needed."""
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", client_id="another")
+
+    flight = await around.refresh()
+
+    assert isinstance(flight, flights.Refused | flights.Unavailable)
+    assert isinstance(flight.trouble, InvalidSpec)
+    assert [] == around.pipedrive.spent
+
+
+async def test_a_missing_client_is_named(around: Surroundings) -> None:
+    """The path and the keys are in the message."""
+    del around.vault.documents[CLIENT_SOURCE.location]
+
+    flight = await around.refresh()
+
+    assert isinstance(flight, flights.Unavailable)
+    assert isinstance(flight.trouble, SourceMissing)
+    assert "secret/apps/crm-sync" in flight.trouble.message
+
+
+async def test_a_defect_is_reported_and_not_repeated_at_once(around: Surroundings) -> None:
+    """It may have struck after the request was sent."""
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["message"]))
+    around.pipedrive.breaks = ZeroDivisionError("a defect")  # type: ignore[assignment]  # no port raises it
+
+    flight = await around.refresh()
+
+    assert ["the refresh of secret/pipedrive/crm/acme stopped unexpectedly"] == reported
+    assert isinstance(flight, flights.Unavailable)
+    assert flight.retry_at - around.clock.now() >= timedelta(minutes=1)

@@ -1,0 +1,74 @@
+"""The locks pin every package with its hashes, name no place to get it from, and are in step with pyproject.toml."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT: Final = Path(__file__).parents[2]
+PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())
+RUNTIME: Final = "runtime.txt"
+DEV: Final = "dev.txt"
+LOCKS: Final = (RUNTIME, DEV)
+
+
+def text(lock: str) -> str:
+    """Return a lock's text."""
+    return (ROOT / "requirements" / lock).read_text()
+
+
+def pins(lock: str) -> Mapping[str, str]:
+    """Return the version of each package of a lock."""
+    return {
+        canonicalize_name(name): version for name, version in re.findall(r"^(\S+?)==(\S+)", text(lock), re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_package_has_a_version_and_a_hash(lock: str) -> None:
+    """What is installed here is what was looked at when the lock was made."""
+    entries = re.split(r"\n(?=\S)", text(lock).strip())
+
+    assert entries
+    assert [] == [entry for entry in entries if not re.match(r"\S+==\S+(?: ; .+)? \\\n\s+--hash=sha256:\w", entry)]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_no_place_is_named(lock: str) -> None:
+    """An index or a folder of one machine would be asked for by every other."""
+    assert not re.search(r"://|^\s*--(?!hash=)|file:| @ ", text(lock), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("lock", "wanted"),
+    [
+        (RUNTIME, PROJECT["project"]["dependencies"]),
+        (DEV, PROJECT["project"]["dependencies"]),
+        (DEV, PROJECT["dependency-groups"]["dev"]),
+        (DEV, PROJECT["build-system"]["requires"]),
+    ],
+    ids=["what the operator needs", "the operator, for developers", "the tools", "what builds the package"],
+)
+def test_what_the_project_asks_for_is_locked(lock: str, wanted: list[str]) -> None:
+    """`make lock` mends it."""
+    locked = pins(lock)
+    requirements = [Requirement(line) for line in wanted]
+
+    unmet = [
+        str(one)
+        for one in requirements
+        if not one.specifier.contains(locked.get(canonicalize_name(one.name), "0"), prereleases=False)
+        or canonicalize_name(one.name) not in locked
+    ]
+
+    assert [] == unmet
+
+
+def test_developers_run_what_is_shipped() -> None:
+    """The tests speak of the versions in the image."""
+    assert pins(RUNTIME).items() <= pins(DEV).items()

@@ -1,0 +1,88 @@
+"""The log: one line each, for whoever logs, and never a token."""
+
+import json
+import logging
+import sys
+
+import pytest
+
+from pipedrive_operator import log
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.settings import LogFormat, LogLevel, LogSettings
+
+TOKENS = [
+    "v1u:AQIBAHj+8/x==:AH4wfAYJKoZIhvcNAQ==",
+    "12:34:0123456789abcdef0123456789abcdef01234567",
+    "0123456789abcdef0123456789abcdef01234567",
+    "hvs.CAESIJx1dGVzdHRlc3R0ZXN0dGVzdA",
+    "s.abcdefghijklmnopqrstuvwx",
+    "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
+]
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> object:
+    """Leave logging as it was."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:], logging.root.level = handlers, level
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    """Return what was logged."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_our_lines_and_those_of_libraries_look_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    """A constant message, and key-values."""
+    log.configure(LogSettings())
+    log.get_logger("ours").info("reconciled", credential="crm/acme", count=3)
+    logging.getLogger("theirs").warning("it is %s", "late")
+
+    ours, theirs = lines(capsys)
+
+    assert ("reconciled", "crm/acme", 3, "info") == (ours["event"], ours["credential"], ours["count"], ours["level"])
+    assert ("it is late", "theirs", "warning") == (theirs["event"], theirs["logger"], theirs["level"])
+
+
+@pytest.mark.parametrize("library", ["kopf", "kopf.objects", "httpx", "aiohttp.access", "hvac"])
+def test_libraries_are_quiet_even_at_debug(capsys: pytest.CaptureFixture[str], library: str) -> None:
+    """Some log whole objects, Secrets included."""
+    log.configure(LogSettings(level=LogLevel.DEBUG))
+    logging.getLogger(library).info("a whole object")
+
+    assert [] == lines(capsys)
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_what_looks_like_a_token_is_masked_wherever_it_stands(capsys: pytest.CaptureFixture[str], token: str) -> None:
+    """In messages, values, nested values and tracebacks."""
+    log.configure(LogSettings())
+    logger = log.get_logger("ours")
+    message = f"got {token}"
+    logger.info(message, value=token, nested={"deep": [token]})
+    logger.error("failed", exc_info=ValueError(token))
+    logging.getLogger("theirs").warning("Authorization: Bearer %s", token)
+
+    assert token not in capsys.readouterr().out
+
+
+def test_a_secret_value_hides_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without looking like a token."""
+    log.configure(LogSettings())
+    log.get_logger("ours").info("got", value=SecretValue("hush"))
+
+    (line,) = lines(capsys)
+
+    assert "(hidden)" == line["value"]
+
+
+def test_people_get_a_console(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not JSON, and no colours where nobody sees them."""
+    log.configure(LogSettings(format=LogFormat.CONSOLE))
+    log.get_logger("ours").info("reconciled", credential="crm/acme")
+
+    told = capsys.readouterr().out
+
+    assert "reconciled" in told
+    assert "\x1b" not in told or sys.stdout.isatty()

@@ -1,0 +1,104 @@
+"""The reconciler with its ports faked, for OAuth2 grants: refresh, publication, and sharing."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.conditions import ConditionType
+from pipedrive_operator.core.credential import Key, read_credential
+from support.builders import GRANT_LOCATION, KEY, OAUTH2_SPEC, resource
+from support.world import World, seeded_world
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Give a seeded world."""
+    async for made in seeded_world():
+        yield made
+
+
+async def test_a_seeded_grant_is_refreshed_verified_and_published(world: World) -> None:
+    """The grant is stored in Vault with its foreign keys kept before the Secret is written."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+
+    await world.settle()
+
+    stored = world.vault.documents[GRANT_LOCATION].values
+    assert ("refresh-1", "access-1", "ours to keep") == (
+        stored["refresh_token"],
+        stored["access_token"],
+        stored["note"],
+    )
+    assert "access-1" == world.value("access_token")
+    assert ["access-1"] == world.pipedrive.identified
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    assert world.value("refresh_token") is None
+
+
+async def test_a_renewal_costs_two_writes_and_no_question(world: World) -> None:
+    """The successor of an accepted token belongs to the same account."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    outcome = await world.settle()
+    assert outcome.renewal_at is not None
+    world.cluster.writes.clear()
+    world.clock.turn_to(outcome.renewal_at)
+
+    await world.settle()
+
+    assert "access-2" == world.value("access_token")
+    assert ["patch secret acme", "patch status"] == world.cluster.writes
+    assert ["access-1"] == world.pipedrive.identified
+    assert ["seed", "refresh-1"] == world.pipedrive.spent
+    assert [] == world.cluster.events
+
+
+async def test_an_access_token_revoked_early_is_refreshed_once(world: World) -> None:
+    """A 401 before expiry leads to one refresh, and its result is verified."""
+    world.cluster.apply(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | {"renewBefore": "10s"}}))
+    await world.settle()
+    del world.pipedrive.accounts["access-1"]
+    world.clock.turn(timedelta(minutes=59))
+
+    await world.settle()
+
+    assert "access-2" == world.value("access_token")
+    assert ["access-1", "access-1", "access-2"] == world.pipedrive.identified
+
+
+async def test_a_requested_refresh_is_done_once(world: World) -> None:
+    """The annotation is handled, and noted in the status."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    asked = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
+
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=asked))
+    await world.settle()
+    await world.settle()
+
+    assert ["seed", "refresh-1"] == world.pipedrive.spent
+    assert "now" == read_credential(world.cluster.resources[KEY]).status.last_handled_request
+
+
+async def test_two_credentials_share_a_grant_and_one_refresh(world: World) -> None:
+    """Both Secrets get the token that was refreshed once."""
+    other = Key(namespace="crm", name="other")
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    world.cluster.apply(resource(OAUTH2_SPEC, name="other"))
+
+    await world.settle()
+    await world.settle(other)
+
+    assert ["seed"] == world.pipedrive.spent
+    assert ("access-1", "access-1") == (world.value("access_token"), world.value("access_token", "other"))
+
+
+async def test_a_second_client_on_a_grant_is_refused(world: World) -> None:
+    """The older credential decides whose grant it is."""
+    world.cluster.apply(resource(OAUTH2_SPEC, name="older", creationTimestamp="2026-02-01T00:00:00Z"))
+    another = {"client": {"path": "pipedrive/crm/client"}, "grant": {"path": GRANT_LOCATION.path}}
+    world.cluster.apply(resource(OAUTH2_SPEC | {"oauth2": another}))
+
+    await world.settle()
+
+    assert ("False", "InvalidSpec") == world.condition(ConditionType.READY)

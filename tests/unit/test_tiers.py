@@ -1,0 +1,86 @@
+"""The table of tiers tells what ran, passed, failed and was skipped, and its closing line never hides a failure."""
+
+import pytest
+
+import tiers
+from tiers import Result
+
+PASSED = "<testcase name='a'/>"
+FAILED = "<testcase name='b'><failure message='no'/></testcase>"
+BROKEN = "<testcase name='c'><error message='no'/></testcase>"
+SKIPPED = "<testcase name='d'><skipped message='needs root'/></testcase>"
+
+
+def report(*cases: str) -> str:
+    """Return a report as pytest writes it."""
+    return f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>"
+
+
+def test_each_kind_of_test_is_counted() -> None:
+    """An error of a fixture is a failure."""
+    found = tiers.counted("unit", report(PASSED, PASSED, FAILED, BROKEN, SKIPPED), code=1, seconds=2)
+
+    assert Result(tier="unit", ok=False, seconds=2, passed=2, failed=2, skipped=("needs root",)) == found
+
+
+def test_a_tier_passes_when_its_tests_do() -> None:
+    """A skipped test does not fail it."""
+    assert tiers.counted("unit", report(PASSED, SKIPPED), code=0, seconds=1).ok
+
+
+@pytest.mark.parametrize(
+    ("junit", "code", "note"),
+    [
+        ("", 2, "no test ran"),
+        (report(), 5, "no test ran"),
+        (report(SKIPPED), 0, "no test ran"),
+        (report(PASSED), 3, "pytest ended with code 3"),
+    ],
+    ids=["no report", "none collected", "all skipped", "an error outside of tests"],
+)
+def test_a_tier_fails_without_a_failed_test(junit: str, code: int, note: str) -> None:
+    """Nothing found is no success."""
+    found = tiers.counted("unit", junit, code=code, seconds=1)
+
+    assert not found.ok
+    assert note == found.note
+    assert tiers.closing_line([found]).split(", ")[1] == "1 failed"
+
+
+def test_the_table_is_for_people() -> None:
+    """What was skipped, what failed without a test and what was left out says why."""
+    results = [
+        Result(tier="lint", ok=False, seconds=0.5),
+        Result(tier="unit", ok=True, seconds=12.25, passed=40, skipped=("needs root", "needs root")),
+        Result(tier="integration", ok=False, seconds=0, note="not run: -m testbed.binaries failed"),
+    ]
+
+    assert tiers.table(results).splitlines() == [
+        "tier         result  passed failed skipped  seconds",
+        "lint         FAILED       -      -       -      0.5",
+        "unit         passed      40      0       2     12.2",
+        "             skipped 2: needs root",
+        "integration  FAILED       0      0       0      0.0",
+        "             not run: -m testbed.binaries failed",
+        "format       not asked for",
+        "types        not asked for",
+        "imports      not asked for",
+        "generated    not asked for",
+    ]
+
+
+def test_the_closing_line_counts_tests_and_every_failed_tier() -> None:
+    """A linter's success is no test that passed, but its failure is a failure."""
+    results = [
+        Result(tier="format", ok=True, seconds=1),
+        Result(tier="lint", ok=False, seconds=1),
+        Result(tier="unit", ok=False, seconds=1, passed=3, failed=2, skipped=("needs root",)),
+    ]
+
+    assert tiers.closing_line(results) == "3 passed, 3 failed, 1 skipped"
+
+
+def test_an_unknown_tier_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the names of those that there are."""
+    assert tiers.main(["untis"]) != 0
+    assert "No such tier: untis. The tiers are format, lint," in capsys.readouterr().err
