@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from pipedrive_operator.core import flight as flights
-from pipedrive_operator.core.credential import ANNOTATION_REQUEST, Credential, DeletionPolicy, Key, write_status
+from pipedrive_operator.core.credential import DeletionPolicy, Key, write_status
 from pipedrive_operator.core.errors import (
-    InvalidSpec,
     NamespaceBeingDeleted,
     SecretChanged,
     SecretExists,
@@ -22,24 +20,18 @@ from pipedrive_operator.core.errors import (
     Trouble,
 )
 from pipedrive_operator.core.memory import (
-    Memory,
     after_answer,
-    after_flight,
-    after_reading,
     after_refusal,
-    after_source_trouble,
     after_write_refusal,
-    judged,
 )
-from pipedrive_operator.core.policy import CONFLICT_RECHECK, Action, Asked, Decision, Observation, Timings, decide
-from pipedrive_operator.core.retry import Patience
+from pipedrive_operator.core.policy import Action, Decision, Observation, Timings, decide
 from pipedrive_operator.core.secret import DesiredSecret, differs, manifest, patch, release
-from pipedrive_operator.core.sources import GrantWithClient, Rules, Source, resolve
+from pipedrive_operator.core.sources import GrantWithClient, Rules
 from pipedrive_operator.core.status import announcement, is_ready, report
 from pipedrive_operator.core.target import TargetSecret
 from pipedrive_operator.core.token import Token
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder
-from pipedrive_operator.ports import Cache, Clock, Credentials, Pipedrive, Secrets, Vault
+from pipedrive_operator.observer import Observer, Ports
 
 MOST_ACTIONS: Final = 4
 """No honest pass needs more (verify, publish, publish again after a conflict, refresh); another one is a loop."""
@@ -63,18 +55,6 @@ class Outcome:
     actions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """Everything of the world that a pass touches."""
-
-    cache: Cache
-    vault: Vault
-    pipedrive: Pipedrive
-    secrets: Secrets
-    credentials: Credentials
-    clock: Clock
-
-
 class Reconciler:
     """Reconciles credentials, one call a pass; calls for the same key must not overlap."""
 
@@ -82,9 +62,9 @@ class Reconciler:
         """Take the ports, the keeper of grants, and the configuration as values."""
         self._ports = ports
         self._keeper = keeper
-        self._rules = rules
         self._timings = timings
-        self._memories: dict[Key, Memory] = {}
+        self._observer = Observer(ports=ports, keeper=keeper, rules=rules, timings=timings)
+        self._memories = self._observer.memories
 
     async def reconcile(self, key: Key) -> Outcome | None:
         """Make a pass; None where the credential is gone.
@@ -99,7 +79,7 @@ class Reconciler:
             if credential is None:
                 self._memories.pop(key, None)
                 return None
-            seen = await self._observe(credential)
+            seen = await self._observer.observe(credential)
             decision = decide(seen)
             if decision is None:
                 return Outcome(actions=tuple(done))
@@ -110,109 +90,6 @@ class Reconciler:
             await self._act(decision, seen)
         message = f"the pass for {key} did not come to rest after {', '.join(done)}"
         raise TooManyActionsError(message)
-
-    async def _observe(self, credential: Credential) -> Observation:
-        source, problem = self._source(credential)
-        memory = self._memory(credential, source)
-        now = self._ports.clock.now()
-        flight: flights.Flight = flights.IDLE
-        asked = _asked(credential, memory)
-        if source is not None and not _is_idle(credential):
-            memory = await self._read_source(memory, source, asked=asked, now=now)
-            if isinstance(source, GrantWithClient):
-                flight = self._keeper.flight(source.location)
-                memory = after_flight(memory, flight)
-        memory, target = await self._look_at_target(memory, credential)
-        memory = judged(memory, credential, target, now=now, timings=self._timings)
-        self._memories[credential.key] = memory
-        return Observation(
-            now=now,
-            credential=credential,
-            timings=self._timings,
-            problem=problem,
-            namespace_is_going=memory.namespace_is_going,
-            read_at=memory.read_at,
-            source_setback=memory.source_setback,
-            grant=memory.grant,
-            token=memory.token,
-            answer=memory.answer,
-            good=memory.good,
-            good_is_refused=memory.good_is_refused,
-            refusals=memory.refusals,
-            verify_setback=memory.verify_setback,
-            flight=flight,
-            target=target,
-            strays=self._strays(credential),
-            publish_setback=memory.publish_setback,
-            asked=asked,
-        )
-
-    def _source(self, credential: Credential) -> tuple[Source | None, InvalidSpec | None]:
-        try:
-            source = resolve(credential, self._rules)
-            self._refuse_second_client(credential, source)
-        except InvalidSpec as problem:
-            return None, problem
-        return source, None
-
-    def _refuse_second_client(self, credential: Credential, source: Source) -> None:
-        """Hold a grant to one client: the oldest credential that names the grant decides which."""
-        if not isinstance(source, GrantWithClient):
-            return
-        first = next(iter(self._ports.cache.sharing_grant(source.location)), credential)
-        if first.uid != credential.uid and resolve(first, self._rules) != source:
-            message = (
-                f"spec.oauth2.client: the grant at {source.location} is used by {first.key} with another client; "
-                "name the same client, or keep a grant of its own for this credential"
-            )
-            raise InvalidSpec(message)
-
-    def _memory(self, credential: Credential, source: Source | None) -> Memory:
-        """Return what is remembered; another source, or a deleted and recreated credential, starts anew."""
-        memory = self._memories.get(credential.key)
-        if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
-            return memory
-        if isinstance(source, GrantWithClient):
-            self._keeper.forget(source.location)
-        return Memory(source=source, uid=credential.uid)
-
-    async def _read_source(self, memory: Memory, source: Source, *, asked: Asked | None, now: datetime) -> Memory:
-        setback = memory.source_setback
-        if setback is not None and now < setback.retry_at:
-            return memory
-        is_due = memory.read_at is None or now >= memory.read_at + self._timings.poll_interval
-        if not is_due and setback is None and asked is None:
-            return memory
-        try:
-            return after_reading(memory, await self._ports.vault.read(source.location), now)
-        except Trouble as trouble:
-            return after_source_trouble(memory, trouble, patience=self._patience(memory, slow_is_poll=True))
-
-    async def _look_at_target(self, memory: Memory, credential: Credential) -> tuple[Memory, TargetSecret | None]:
-        """Return the Secret under the target's name: as watched, or as read after a conflict told of a foreign one."""
-        key = Key(namespace=credential.key.namespace, name=credential.target_name)
-        watched = self._ports.cache.secret(key)
-        if watched is not None:
-            return replace(memory, foreign=None, foreign_read_at=None), watched
-        if memory.foreign is None or memory.foreign.key != key or _is_idle(credential):
-            return memory, None
-        now = self._ports.clock.now()
-        if memory.foreign_read_at is not None and now < memory.foreign_read_at + CONFLICT_RECHECK:
-            return memory, memory.foreign
-        memory = await self._read_foreign(memory, key)
-        return memory, memory.foreign
-
-    async def _read_foreign(self, memory: Memory, key: Key) -> Memory:
-        return replace(memory, foreign=await self._ports.secrets.read(key), foreign_read_at=self._ports.clock.now())
-
-    def _strays(self, credential: Credential) -> tuple[TargetSecret, ...]:
-        """Return the Secrets that this credential controls under a former target name."""
-        labelled: Sequence[TargetSecret] = self._ports.cache.secrets_of(credential)
-        return tuple(
-            secret
-            for secret in labelled
-            if secret.controller_uid == credential.uid and secret.key.name != credential.target_name
-        )
 
     async def _act(self, decision: Decision, seen: Observation) -> None:
         match decision.action:
@@ -249,7 +126,7 @@ class Reconciler:
                 account = await self._ports.pipedrive.identify_api_token(token.value)
         except Trouble as trouble:
             memory = self._memories[key]
-            self._memories[key] = after_refusal(memory, token, trouble, patience=self._patience(memory))
+            self._memories[key] = after_refusal(memory, token, trouble, patience=self._observer.patience(memory))
         else:
             self._memories[key] = after_answer(self._memories[key], token, account, self._ports.clock.now())
 
@@ -260,7 +137,7 @@ class Reconciler:
                 await self._write(desired, seen.target)
             await self._clear_strays(seen)
         except SecretExists:
-            self._memories[key] = await self._read_foreign(self._memories[key], desired.key)
+            self._memories[key] = await self._observer.read_foreign(self._memories[key], desired.key)
         except SecretChanged:
             await self._look_again(seen)
         except NamespaceBeingDeleted:
@@ -268,7 +145,7 @@ class Reconciler:
         except SecretWriteDenied as trouble:
             memory = self._memories[key]
             self._memories[key] = after_write_refusal(
-                memory, trouble, subject=desired.digest, patience=self._patience(memory, slow_is_poll=True)
+                memory, trouble, subject=desired.digest, patience=self._observer.patience(memory, slow_is_poll=True)
             )
 
     async def _write(self, desired: DesiredSecret, target: TargetSecret | None) -> None:
@@ -319,24 +196,6 @@ class Reconciler:
         key = seen.credential.key
         if seen.asked is not None:
             self._memories[key] = replace(self._memories[key], handled_request=seen.credential.request)
-
-    def _patience(self, memory: Memory, *, slow_is_poll: bool = False) -> Patience:
-        slow = self._timings.poll_interval if slow_is_poll else self._timings.verify_interval
-        expires_at = memory.good.token.expires_at if memory.good is not None else None
-        return Patience(now=self._ports.clock.now(), slow=slow, expires_at=expires_at)
-
-
-def _is_idle(credential: Credential) -> bool:
-    """Tell whether nothing outside may be touched for this credential."""
-    return credential.being_deleted or (credential.spec is not None and credential.spec.suspend)
-
-
-def _asked(credential: Credential, memory: Memory) -> Asked | None:
-    if credential.request is None or credential.request == memory.handled_request:
-        return None
-    wants_refresh = credential.annotations.get(ANNOTATION_REQUEST) == "refresh"
-    is_oauth2 = credential.spec is not None and credential.spec.oauth2 is not None
-    return Asked.REFRESH if wants_refresh and is_oauth2 else Asked.CHECK
 
 
 def _outcome(seen: Observation, decision: Decision, done: Sequence[str]) -> Outcome:

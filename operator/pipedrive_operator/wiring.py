@@ -38,7 +38,8 @@ from pipedrive_operator.crd import crd
 from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.health import HealthServer
 from pipedrive_operator.log import get_logger
-from pipedrive_operator.reconciler import Ports, Reconciler
+from pipedrive_operator.observer import Ports
+from pipedrive_operator.reconciler import Reconciler
 from pipedrive_operator.settings import Settings
 
 STORE_WITHIN: Final = timedelta(seconds=45)

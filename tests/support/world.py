@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from pipedrive_operator.core.conditions import ConditionType
 from pipedrive_operator.core.credential import Key, read_credential
 from pipedrive_operator.grants import GrantKeeper
-from pipedrive_operator.reconciler import Outcome, Ports, Reconciler
+from pipedrive_operator.observer import Ports
+from pipedrive_operator.reconciler import Outcome, Reconciler
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
 from support.fakes import FakeCluster, FakePipedrive, FakeVault, TurnedClock
 

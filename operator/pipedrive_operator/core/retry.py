@@ -8,6 +8,8 @@ from pipedrive_operator.core.conditions import EFFECTS, Retry
 from pipedrive_operator.core.errors import Trouble
 from pipedrive_operator.core.renewal import LONGEST_RETRY_AFTER, cap_to_lifetime, pause
 
+LONGEST_GUARDED: Final = timedelta(seconds=20)
+"""Where the adapter names the next time itself: it has a back-off for everybody, so ours need not protect anyone."""
 _MINUTE: Final = timedelta(minutes=1)
 
 
@@ -50,7 +52,10 @@ def retry_pause(trouble: Trouble, failures: int, *, subject: str, patience: Pati
     growing = pause(failures, spread_by=subject)
     match EFFECTS[trouble.reason].retry:
         case Retry.BACK_OFF:
-            return cap_to_lifetime(max(growing, trouble.retry_after or growing), patience.expires_at, patience.now)
+            bounded = (
+                growing if trouble.retry_after is None else max(trouble.retry_after, min(growing, LONGEST_GUARDED))
+            )
+            return cap_to_lifetime(bounded, patience.expires_at, patience.now)
         case Retry.RETRY_AFTER:
             return min(trouble.retry_after or growing, LONGEST_RETRY_AFTER)
         case Retry.EACH_MINUTE:

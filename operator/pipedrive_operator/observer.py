@@ -1,0 +1,169 @@
+"""Gathers, for one credential, everything that the policy decides from: the cluster as watched, Vault when it is due.
+
+What was learned is remembered between passes (`core.memory`). Nothing is decided or written here.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pipedrive_operator.core import flight as flights
+from pipedrive_operator.core.credential import ANNOTATION_REQUEST, Credential, Key
+from pipedrive_operator.core.errors import InvalidSpec, Trouble
+from pipedrive_operator.core.memory import Memory, after_flight, after_reading, after_source_trouble, judged
+from pipedrive_operator.core.policy import CONFLICT_RECHECK, Asked, Observation, Timings
+from pipedrive_operator.core.retry import Patience
+from pipedrive_operator.core.sources import GrantWithClient, Rules, Source, resolve
+from pipedrive_operator.core.target import TargetSecret
+from pipedrive_operator.grants import GrantKeeper
+from pipedrive_operator.ports import Cache, Clock, Credentials, Pipedrive, Secrets, Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything of the world that a pass touches."""
+
+    cache: Cache
+    vault: Vault
+    pipedrive: Pipedrive
+    secrets: Secrets
+    credentials: Credentials
+    clock: Clock
+
+
+class Observer:
+    """Observes credentials, and remembers."""
+
+    def __init__(self, *, ports: Ports, keeper: GrantKeeper, rules: Rules, timings: Timings) -> None:
+        """Take the ports, the keeper of grants, and the configuration as values."""
+        self._ports = ports
+        self._keeper = keeper
+        self._rules = rules
+        self._timings = timings
+        self.memories: dict[Key, Memory] = {}
+
+    async def observe(self, credential: Credential) -> Observation:
+        """Gather what the policy needs, and remember what was learned on the way.
+
+        Raises:
+            ApiServerUnavailable: a foreign Secret could not be looked at.
+        """
+        source, problem = self._source(credential)
+        memory = self._memory(credential, source)
+        now = self._ports.clock.now()
+        flight: flights.Flight = flights.IDLE
+        asked = _asked(credential, memory)
+        if source is not None and not _is_idle(credential):
+            memory = await self._read_source(memory, source, asked=asked, now=now)
+            if isinstance(source, GrantWithClient):
+                flight = self._keeper.flight(source.location)
+                memory = after_flight(memory, flight)
+        memory, target = await self._look_at_target(memory, credential)
+        memory = judged(memory, credential, target, now=now, timings=self._timings)
+        self.memories[credential.key] = memory
+        return Observation(
+            now=now,
+            credential=credential,
+            timings=self._timings,
+            problem=problem,
+            namespace_is_going=memory.namespace_is_going,
+            read_at=memory.read_at,
+            source_setback=memory.source_setback,
+            grant=memory.grant,
+            token=memory.token,
+            answer=memory.answer,
+            good=memory.good,
+            good_is_refused=memory.good_is_refused,
+            refusals=memory.refusals,
+            verify_setback=memory.verify_setback,
+            flight=flight,
+            target=target,
+            strays=self._strays(credential),
+            publish_setback=memory.publish_setback,
+            asked=asked,
+        )
+
+    def _source(self, credential: Credential) -> tuple[Source | None, InvalidSpec | None]:
+        try:
+            source = resolve(credential, self._rules)
+            self._refuse_second_client(credential, source)
+        except InvalidSpec as problem:
+            return None, problem
+        return source, None
+
+    def _refuse_second_client(self, credential: Credential, source: Source) -> None:
+        """Hold a grant to one client: the oldest credential that names the grant decides which."""
+        if not isinstance(source, GrantWithClient):
+            return
+        first = next(iter(self._ports.cache.sharing_grant(source.location)), credential)
+        if first.uid != credential.uid and resolve(first, self._rules) != source:
+            message = (
+                f"spec.oauth2.client: the grant at {source.location} is used by {first.key} with another client; "
+                "name the same client, or keep a grant of its own for this credential"
+            )
+            raise InvalidSpec(message)
+
+    def _memory(self, credential: Credential, source: Source | None) -> Memory:
+        """Return what is remembered; another source, or a deleted and recreated credential, starts anew."""
+        memory = self.memories.get(credential.key)
+        if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
+            return memory
+        if isinstance(source, GrantWithClient):
+            self._keeper.forget(source.location)
+        return Memory(source=source, uid=credential.uid)
+
+    async def _read_source(self, memory: Memory, source: Source, *, asked: Asked | None, now: datetime) -> Memory:
+        setback = memory.source_setback
+        if setback is not None and now < setback.retry_at:
+            return memory
+        is_due = memory.read_at is None or now >= memory.read_at + self._timings.poll_interval
+        if not is_due and setback is None and asked is None:
+            return memory
+        try:
+            return after_reading(memory, await self._ports.vault.read(source.location), now)
+        except Trouble as trouble:
+            return after_source_trouble(memory, trouble, patience=self.patience(memory, slow_is_poll=True))
+
+    async def _look_at_target(self, memory: Memory, credential: Credential) -> tuple[Memory, TargetSecret | None]:
+        """Return the Secret under the target's name: as watched, or as read after a conflict told of a foreign one."""
+        key = Key(namespace=credential.key.namespace, name=credential.target_name)
+        watched = self._ports.cache.secret(key)
+        if watched is not None:
+            return replace(memory, foreign=None, foreign_read_at=None), watched
+        if memory.foreign is None or memory.foreign.key != key or _is_idle(credential):
+            return memory, None
+        now = self._ports.clock.now()
+        if memory.foreign_read_at is not None and now < memory.foreign_read_at + CONFLICT_RECHECK:
+            return memory, memory.foreign
+        memory = await self.read_foreign(memory, key)
+        return memory, memory.foreign
+
+    async def read_foreign(self, memory: Memory, key: Key) -> Memory:
+        """Look at a Secret that the watch does not show. Raises ApiServerUnavailable."""
+        return replace(memory, foreign=await self._ports.secrets.read(key), foreign_read_at=self._ports.clock.now())
+
+    def _strays(self, credential: Credential) -> tuple[TargetSecret, ...]:
+        """Return the Secrets that this credential controls under a former target name."""
+        return tuple(
+            secret
+            for secret in self._ports.cache.secrets_of(credential)
+            if secret.controller_uid == credential.uid and secret.key.name != credential.target_name
+        )
+
+    def patience(self, memory: Memory, *, slow_is_poll: bool = False) -> Patience:
+        """Return what bounds the next pause; where Vault or the cluster is in the way, the poll is the slow one."""
+        slow = self._timings.poll_interval if slow_is_poll else self._timings.verify_interval
+        expires_at = memory.good.token.expires_at if memory.good is not None else None
+        return Patience(now=self._ports.clock.now(), slow=slow, expires_at=expires_at)
+
+
+def _is_idle(credential: Credential) -> bool:
+    """Tell whether nothing outside may be touched for this credential."""
+    return credential.being_deleted or (credential.spec is not None and credential.spec.suspend)
+
+
+def _asked(credential: Credential, memory: Memory) -> Asked | None:
+    if credential.request is None or credential.request == memory.handled_request:
+        return None
+    wants_refresh = credential.annotations.get(ANNOTATION_REQUEST) == "refresh"
+    is_oauth2 = credential.spec is not None and credential.spec.oauth2 is not None
+    return Asked.REFRESH if wants_refresh and is_oauth2 else Asked.CHECK
