@@ -1,0 +1,113 @@
+"""The demo on the real parts: its tour passes, and it leaves nothing behind, not in another's cluster either."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from testbed.control_plane import ControlPlane
+from testbed.demo.cluster import CRD_NAME, NAMESPACE, definition, mine, namespace
+
+_SECONDS = 200
+_DEMO = (sys.executable, "-m", "testbed.demo", "--once")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """Name the folder in which the demo makes its own."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    return folder
+
+
+def environment(temporary: Path, **variables: str) -> Mapping[str, str]:
+    """Return this process's environment without a cluster of its own."""
+    inherited = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
+    return {**inherited, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1", **variables}
+
+
+def demo(temporary: Path, *options: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run the demo to its end."""
+    return subprocess.run(
+        [*_DEMO, *options],
+        env=environment(temporary, **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+
+
+def names(control_plane: ControlPlane, kind: str) -> set[str]:
+    """Return the names of all cluster-wide objects of a kind."""
+    return set(control_plane.kubectl("get", kind, "--output=name").split())
+
+
+def test_the_tour_shows_what_it_should_and_leaves_nothing_behind(temporary: Path) -> None:
+    """Each step is told, the exit code is 0 and no file stays."""
+    ended = demo(temporary)
+
+    assert ended.returncode == 0, ended.stdout
+    for step in ("publish", "refresh", "repair", "revoke", "recover"):
+        assert f" {step}: " in ended.stdout
+    assert [] == list(temporary.iterdir())
+
+
+def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path) -> None:
+    """Its programs run in sessions of their own, so that Ctrl-C reaches it alone."""
+    with subprocess.Popen(_DEMO, env=environment(temporary), stdout=subprocess.PIPE, text=True) as process:
+        next(line for line in process.stdout or () if "... publish" in line)
+        started = children(process.pid)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=_SECONDS)
+
+    assert process.returncode == 130
+    assert len(started) >= 6
+    assert [] == [pid for pid in started if Path(f"/proc/{pid}").exists()]
+    assert [] == list(temporary.iterdir())
+
+
+def test_a_cluster_of_ones_own_gets_back_what_it_was(
+    control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The namespace goes, and the CRD if the demo brought it."""
+    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
+    before = [names(control_plane, kind) for kind in ("namespaces", "customresourcedefinitions")]
+
+    with mine(tmp_path) as cluster, definition(cluster), namespace(cluster):
+        assert f"namespace/{NAMESPACE}" in names(control_plane, "namespaces")
+        control_plane.kubectl("get", "customresourcedefinition", CRD_NAME)
+
+    assert before == [names(control_plane, kind) for kind in ("namespaces", "customresourcedefinitions")]
+
+
+def test_a_namespace_that_was_there_is_refused_and_stays(control_plane: ControlPlane, temporary: Path) -> None:
+    """It may hold anything."""
+    control_plane.kubectl("create", "namespace", NAMESPACE)
+    try:
+        ended = demo(temporary, "--cluster", "mine", KUBECONFIG=str(control_plane.kubeconfig))
+
+        assert ended.returncode == 2
+        assert f"has a namespace {NAMESPACE} already" in ended.stdout
+        assert f"namespace/{NAMESPACE}" in names(control_plane, "namespaces")
+    finally:
+        control_plane.kubectl("delete", "namespace", NAMESPACE)
+
+
+def test_a_cluster_of_ones_own_has_to_be_named(temporary: Path) -> None:
+    """No cluster is taken by accident."""
+    ended = demo(temporary, "--cluster", "mine")
+
+    assert ended.returncode == 2
+    assert "KUBECONFIG is not set" in ended.stdout
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started and that still run."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]

@@ -1,0 +1,176 @@
+"""The command of the demo: `python -m testbed.demo --help`. It ends in order, however it ends."""
+
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+from rich.console import Console
+
+from testbed.demo.cluster import NAMESPACE, Cluster, LeftoverError, RefusalError, built, mine
+from testbed.demo.screen import Screen
+from testbed.demo.sight import Sight
+from testbed.demo.stage import OPERATOR_LOG, Stage, set_up
+from testbed.demo.steps import OAUTH2, STEPS
+from testbed.demo.tour import Eyes, Guide, StepError, run
+from testbed.kubectl import KubectlError
+from testbed.processes import ProcessError
+
+TEACHING = f"""Show on real parts what the operator does.
+
+Starts a Kubernetes API server, OpenBao and a simulated Pipedrive on free ports of this machine, runs the operator as a
+process of its own, and shows what it does with two credentials: both Secrets appear, an access token is refreshed
+before it expires, an edited Secret is repaired, a revoked token turns into a condition, a new one ends that. Then it
+goes on until Ctrl-C, which leaves nothing behind.
+
+The first time it builds what is missing (etcd, kube-apiserver, kube-controller-manager, kubectl) with Go, which takes
+minutes.
+
+\b
+Examples:
+  make demo                                      the tour; then look around yourself
+  make demo ONCE=1                               the tour alone, as a check (1.5 min)
+  export KUBECONFIG=~/.kube/config
+  make demo CLUSTER=mine                         in your own cluster
+
+\b
+In your own cluster it makes the namespace {NAMESPACE}, and the CRD if there is
+none, and takes both away at the end; it touches nothing else. The operator runs
+on this machine, as a ServiceAccount of that namespace.
+
+\b
+Exit codes: 0 all was seen, 1 a step failed and is named, 2 it did not start,
+130 interrupted before the end of the tour.
+"""
+_PAUSE_SECONDS = 0.3
+_GOING_ON_PAUSE_SECONDS = 1.0
+_ASK_FOR_REFRESH = 'pipedrive-operator.io/request=refresh pipedrive-operator.io/requested-at="$(date)"'
+_LOG_LINES = 15
+_FAILED, _REFUSED, _INTERRUPTED = 1, 2, 130
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+OpenCluster = Callable[[Path], AbstractContextManager[Cluster]]
+
+
+@click.command(help=TEACHING, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--once", is_flag=True, help="End after the tour: 0 if every step showed what it should, else 1.")
+@click.option("--cluster", "whose", type=click.Choice(["mine"]), help="Use the cluster of KUBECONFIG; build none.")
+def main(*, once: bool, whose: str | None) -> None:
+    """Run the demo, and end with its exit code."""
+    for number in _INTERRUPTS:
+        signal.signal(number, _interrupt)
+    screen = Screen(Console(highlight=False))
+    try:
+        code = play(screen, once=once, open_cluster=mine if whose == "mine" else built)
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except RefusalError as refusal:
+        screen.failed(f"The demo did not start: {refusal}")
+        code = _REFUSED
+    except LeftoverError as leftover:
+        screen.failed(str(leftover))
+        code = _FAILED
+    sys.exit(code)
+
+
+def play(screen: Screen, *, once: bool, open_cluster: OpenCluster) -> int:
+    """Set the stage, go on the tour, and keep showing unless it is to be `once`; return the exit code.
+
+    Raises RefusalError, and LeftoverError when not everything could be taken away again.
+    """
+    with tempfile.TemporaryDirectory(prefix="pipedrive-demo-") as folder, ExitStack() as stack:
+        try:
+            _perform(stack, screen, open_cluster(Path(folder)), folder=Path(folder), once=once)
+        except (StepError, ProcessError) as failure:
+            _tell_failure(screen, str(failure), Path(folder))
+            return _FAILED
+        finally:
+            # From here on a second Ctrl-C would leave something behind.
+            for number in _INTERRUPTS:
+                signal.signal(number, signal.SIG_IGN)
+            screen.rest("Ending everything that was started ...")
+    screen.say("Nothing is left behind.")
+    return 0
+
+
+def _perform(
+    stack: ExitStack, screen: Screen, opened: AbstractContextManager[Cluster], *, folder: Path, once: bool
+) -> None:
+    guide = Guide(screen, time.monotonic)
+    with guide.step("cluster", "an API server answers") as tell:
+        cluster = stack.enter_context(opened)
+        tell(f"the API server is at {cluster.server}")
+    # Not before: a build that the first step may need shows its progress on the terminal itself.
+    stack.enter_context(screen.kept_up())
+    stage = set_up(stack, guide, folder, cluster)
+
+    def look() -> Sight:
+        return screen.shown(stage.look())
+
+    run(STEPS, stage, guide=guide, eyes=Eyes(look=look, pause=lambda: time.sleep(_PAUSE_SECONDS)))
+    screen.say(f"All {len(STEPS)} steps of the tour showed what they should.", "bold green")
+    if not once:
+        _tell_how_to_look(screen, stage, folder)
+        with suppress(KeyboardInterrupt):
+            _go_on(screen, stage)
+
+
+def _go_on(screen: Screen, stage: Stage) -> NoReturn:
+    while True:
+        try:
+            screen.tell_changes(stage.look())
+            screen.rest("The operator goes on, until Ctrl-C.")
+        except KubectlError as error:
+            screen.rest(f"kubectl sees nothing at the moment: {error}")
+        time.sleep(_GOING_ON_PAUSE_SECONDS)
+
+
+def _tell_how_to_look(screen: Screen, stage: Stage, folder: Path) -> None:
+    here = f"-n {NAMESPACE}"
+    screen.say()
+    screen.say("Try it yourself, in another terminal:", "bold")
+    screen.say(f"  export KUBECONFIG={shlex.quote(stage.cluster.shown)}")
+    if shutil.which("kubectl") is None:
+        screen.say(f'  export PATH="$PATH:{stage.cluster.kubectl.program.parent}"')
+    for command in (
+        f"kubectl get pdc {here} --watch",
+        f"kubectl describe pdc {OAUTH2} {here}",
+        f"kubectl delete secret {OAUTH2} {here}; sleep 1; kubectl get secrets {here}",
+        f"kubectl annotate pdc {OAUTH2} {here} --overwrite {_ASK_FOR_REFRESH}",
+        f"kubectl get events {here}",
+        f"tail -f {folder / OPERATOR_LOG}",
+        f"curl {stage.pipedrive.url}/_simulator/     # what Pipedrive can be made to do",
+    ):
+        screen.say(f"  {command}")
+    screen.say()
+
+
+def _tell_failure(screen: Screen, failure: str, folder: Path) -> None:
+    """Say what failed, and keep the logs, which is all that stays of the folder."""
+    screen.failed(failure)
+    screen.tell_sight()
+    log = folder / OPERATOR_LOG
+    if log.exists():
+        screen.say("The operator's log ends with:")
+        for line in log.read_text(errors="replace").splitlines()[-_LOG_LINES:]:
+            screen.say(f"  {line}")
+    kept = Path(tempfile.mkdtemp(prefix="pipedrive-demo-logs-"))
+    for path in folder.rglob("*.log"):
+        shutil.copy(path, kept)
+    screen.say(f"All logs: {kept}")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

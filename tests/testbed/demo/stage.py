@@ -1,0 +1,168 @@
+"""Sets the stage: a cluster, OpenBao with its seed, the Pipedrive simulator, and the operator as its own process.
+
+Everything runs until the caller's stack is closed, and everything it writes is in one folder. What is then shown on the
+stage is in `steps`.
+"""
+
+import json
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from testbed import probe
+from testbed.demo.cluster import NAMESPACE, Cluster, definition, namespace
+from testbed.demo.sight import Sight, read_sight
+from testbed.demo.tour import Guide
+from testbed.openbao import OpenBao
+from testbed.operator_process import OperatorProcess
+from testbed.pipedrive.client import ControlClient
+from testbed.processes import ChildProcess, ProcessError, free_port
+
+TOKEN_PATH = f"pipedrive/{NAMESPACE}/acme-token"
+OPERATOR_LOG = "operator.log"
+_HERE = f"--namespace={NAMESPACE}"
+_GRANT_PATH = f"pipedrive/{NAMESPACE}/acme"
+_APP_PATH = "apps/crm-sync"
+_RIGHTS = Path(__file__).with_name("rights.yaml")
+_START_SECONDS = 30.0
+_POLICY = f"""
+path "secret/data/{_APP_PATH}" {{ capabilities = ["read"] }}
+path "secret/data/pipedrive/{NAMESPACE}/*" {{ capabilities = ["read", "create", "update"] }}
+"""
+_USER = {"company_id": 1, "user_id": 7}
+_SEED = {
+    "companies": [{"company_id": 1, "domain": "acme"}],
+    "users": [{**_USER, "name": "Ada"}],
+    "apps": [{"client_id": "crm-sync", "redirect_uri": "http://127.0.0.1/callback", "scopes": ["base", "deals:full"]}],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipedrive:
+    """The simulator, with one user of one company."""
+
+    control: ControlClient
+    url: str
+
+    def api_token(self) -> str:
+        """Return the user's present API token."""
+        return str(self.control.view("state")["users"][0]["api_token"])
+
+    def regenerate_api_token(self) -> None:
+        """Let the user make a new API token, with which the old one dies."""
+        self.control.command("regenerate-api-token", **_USER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Everything that runs."""
+
+    cluster: Cluster
+    openbao: OpenBao
+    pipedrive: Pipedrive
+    operator: OperatorProcess
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl as administrator in the demo's namespace. Raises KubectlError."""
+        return self.cluster.kubectl(*arguments, _HERE)
+
+    def look(self) -> Sight:
+        """Return what is to be seen now. Raises KubectlError, and ProcessError when the operator has ended."""
+        if self.operator.has_ended():
+            message = "the operator has ended"
+            raise ProcessError(message)
+        document = self.kubectl("get", "pipedrivecredentials,secrets,events", "--output=json")
+        return read_sight(document, at=datetime.now(UTC))
+
+
+def set_up(stack: ExitStack, guide: Guide, folder: Path, cluster: Cluster) -> Stage:
+    """Start everything beside the cluster, until the stack is closed. Raises StepError."""
+    with guide.step("CRD", "kubectl applies the CRD, and makes a namespace") as tell:
+        tell(stack.enter_context(definition(cluster)))
+        tell(stack.enter_context(namespace(cluster)))
+    with guide.step("Pipedrive", "a simulator of Pipedrive answers") as tell:
+        pipedrive = _start_pipedrive(stack, folder)
+        tell(f"simulated at {pipedrive.url}; an access token lives 60 s, a refresh token is good for one refresh")
+    with guide.step("Vault", "OpenBao answers, and holds what a person would put there") as tell:
+        openbao = stack.enter_context(OpenBao(folder=_made(folder / "openbao")))
+        _seed(openbao, pipedrive)
+        tell(f"OpenBao at {openbao.address} holds an API token, a refresh token and the app's client secret")
+    with guide.step("operator", "the operator starts as a process of its own") as tell:
+        settings = _settings(folder, cluster, openbao=openbao, pipedrive=pipedrive)
+        operator = stack.enter_context(OperatorProcess(settings, folder=folder))
+        tell(f"process {operator.pid} is ready, with a ServiceAccount that may do what it needs in {NAMESPACE}")
+    return Stage(cluster=cluster, openbao=openbao, pipedrive=pipedrive, operator=operator)
+
+
+def _start_pipedrive(stack: ExitStack, folder: Path) -> Pipedrive:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    seed = folder / "pipedrive.json"
+    seed.write_text(json.dumps(_SEED))
+    options = [f"--port={port}", f"--seed-file={seed}", "--rotate=always", "--expires-in=60"]
+    process = ChildProcess([sys.executable, "-m", "testbed.pipedrive", *options], log=folder / "pipedrive.log")
+    stack.callback(process.stop)
+    process.start()
+    process.wait_ready(lambda: probe.is_ok(port, "/_simulator/health"), timeout=_START_SECONDS)
+    return Pipedrive(control=ControlClient(url), url=url)
+
+
+def _seed(openbao: OpenBao, pipedrive: Pipedrive) -> None:
+    app = pipedrive.control.view("state")["apps"][0]
+    consent = pipedrive.control.install(app["client_id"], **_USER)
+    openbao.write_secret(TOKEN_PATH, {"api_token": pipedrive.api_token()})
+    openbao.write_secret(_GRANT_PATH, {"refresh_token": consent["answer"]["refresh_token"]})
+    openbao.write_secret(_APP_PATH, {"client_id": app["client_id"], "client_secret": app["client_secret"]})
+    openbao.put_policy("pipedrive-operator", _POLICY)
+
+
+def _settings(folder: Path, cluster: Cluster, *, openbao: OpenBao, pipedrive: Pipedrive) -> dict[str, Any]:
+    vault_token = _private(folder / "vault-token", openbao.create_token(["pipedrive-operator"], period="1h"))
+    return {
+        "kubernetes": {"kubeconfig": str(_operators_kubeconfig(folder, cluster)), "namespaces": [NAMESPACE]},
+        "vault": {
+            "connections": {
+                "default": {
+                    "address": openbao.address,
+                    "auth": {"method": "token", "tokenFile": str(vault_token)},
+                }
+            }
+        },
+        "pipedrive": {
+            "apiUrl": pipedrive.url,
+            "oauthUrl": pipedrive.url,
+            "allowedApiDomains": ["http://127.0.0.1:*"],
+            "apps": {"crm-sync": {"path": _APP_PATH, "allowedNamespaces": [NAMESPACE]}},
+        },
+        "controller": {"pollInterval": "5s", "verifyInterval": "15s"},
+        "log": {"format": "console"},
+    }
+
+
+def _operators_kubeconfig(folder: Path, cluster: Cluster) -> Path:
+    """Write a kubeconfig of a ServiceAccount that may do what the operator needs, in the demo's namespace alone."""
+    cluster.kubectl("apply", f"--filename={_RIGHTS}", _HERE)
+    token = cluster.kubectl("create", "token", "pipedrive-operator", _HERE, "--duration=24h").strip()
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "demo", "cluster": cluster.connection()}],
+        "users": [{"name": "pipedrive-operator", "user": {"token": token}}],
+        "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "pipedrive-operator"}}],
+        "current-context": "demo",
+    }
+    return _private(folder / "operator.kubeconfig", json.dumps(config))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _private(path: Path, text: str) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path

@@ -1,0 +1,134 @@
+"""The tour's steps: what is done on the stage, and how to tell that the operator answered it.
+
+A check compares two sights and knows nothing of how they were come by.
+"""
+
+from pathlib import Path
+
+from testbed.demo.sight import Sight
+from testbed.demo.stage import TOKEN_PATH, Stage
+from testbed.demo.tour import NotSeenError, Step
+
+API_TOKEN = "acme-token"
+OAUTH2 = "acme"
+_TIME = "%H:%M:%SZ"
+CREDENTIALS = Path(__file__).with_name("credentials.yaml")
+_EDIT = '{"stringData": {"api_token": "edited by hand"}}'
+
+
+def apply_credentials(stage: Stage) -> None:
+    """Apply the two sample credentials."""
+    stage.kubectl("apply", f"--filename={CREDENTIALS}")
+
+
+def both_are_published(_: Sight, now: Sight) -> str | None:
+    """Wait for both Secrets, and for both credentials to say so."""
+    if not all(_is_ready(now, name) for name in (API_TOKEN, OAUTH2)):
+        return None
+    told = (f"Secret {name} holds token {secret.digest}" for name, secret in sorted(now.secrets.items()))
+    return f"{'; '.join(told)} (digests, never a token)"
+
+
+def nothing(_: Stage) -> None:
+    """Do nothing: time brings it about."""
+
+
+def was_refreshed_in_time(before: Sight, now: Sight) -> str | None:
+    """Wait for another access token with a later expiry. Raises NotSeenError if the old one expires first."""
+    old, new = before.credentials[OAUTH2].expires_at, now.credentials[OAUTH2].expires_at
+    was, became = before.secrets[OAUTH2].digest, now.secrets[OAUTH2].digest
+    if old is None or new is None:
+        message = f"credential {OAUTH2} does not say when its token expires"
+        raise NotSeenError(message)
+    if now.at >= old:
+        message = f"token {was} expired at {old:{_TIME}} and was not replaced before"
+        raise NotSeenError(message)
+    if new <= old or was == became:
+        return None
+    spare = (old - now.at).total_seconds()
+    return f"token {was}, good until {old:{_TIME}}, became {became}, good until {new:{_TIME}}, {spare:.0f} s early"
+
+
+def edit_secret(stage: Stage) -> None:
+    """Do what nobody should: write another token into the Secret."""
+    stage.kubectl("patch", "secret", API_TOKEN, f"--patch={_EDIT}")
+
+
+def is_repaired(before: Sight, now: Sight) -> str | None:
+    """Wait for the token to be what it was, in a Secret that has been written since."""
+    was, found = before.secrets[API_TOKEN], now.secrets.get(API_TOKEN)
+    if found is None or found.digest != was.digest or found.version == was.version:
+        return None
+    return f"Secret {API_TOKEN} was overwritten, and holds token {was.digest} again"
+
+
+def revoke_token(stage: Stage) -> None:
+    """Let the user make a new API token at Pipedrive, and tell nobody."""
+    stage.pipedrive.regenerate_api_token()
+
+
+def is_told_as_rejected(before: Sight, now: Sight) -> str | None:
+    """Wait for the condition. Raises NotSeenError if the Secret does not keep the last good value."""
+    found, secret = now.credentials[API_TOKEN], now.secrets.get(API_TOKEN)
+    if secret is None or secret.digest != before.secrets[API_TOKEN].digest:
+        message = f"Secret {API_TOKEN} does not keep its value, although there is no better one"
+        raise NotSeenError(message)
+    if (found.ready, found.reason) != ("False", "TokenRejected"):
+        return None
+    return f"Ready=False, TokenRejected: {found.message}"
+
+
+def write_new_token(stage: Stage) -> None:
+    """Do what the condition asks for: put the user's new token into Vault."""
+    stage.openbao.write_secret(TOKEN_PATH, {"api_token": stage.pipedrive.api_token()})
+
+
+def is_recovered(before: Sight, now: Sight) -> str | None:
+    """Wait for another token in the Secret, and for Ready."""
+    was, found = before.secrets[API_TOKEN], now.secrets.get(API_TOKEN)
+    if found is None or found.digest == was.digest or not _is_ready(now, API_TOKEN):
+        return None
+    return f"Ready=True, and Secret {API_TOKEN} holds token {found.digest} in place of {was.digest}"
+
+
+def _is_ready(sight: Sight, name: str) -> bool:
+    return name in sight.secrets and name in sight.credentials and sight.credentials[name].ready == "True"
+
+
+STEPS: tuple[Step[Stage, Sight], ...] = (
+    Step(
+        name="publish",
+        sees="two credentials are applied, and both Secrets appear",
+        do=apply_credentials,
+        check=both_are_published,
+        within=20,
+    ),
+    Step(
+        name="refresh",
+        sees="the access token, which lives a minute, is replaced before it expires (about 40 s)",
+        do=nothing,
+        check=was_refreshed_in_time,
+        within=75,
+    ),
+    Step(
+        name="repair",
+        sees=f"Secret {API_TOKEN} is edited by hand, and put right",
+        do=edit_secret,
+        check=is_repaired,
+        within=10,
+    ),
+    Step(
+        name="revoke",
+        sees="the API token is revoked at Pipedrive; the next check finds out (every 15 s here, 1 h by default)",
+        do=revoke_token,
+        check=is_told_as_rejected,
+        within=40,
+    ),
+    Step(
+        name="recover",
+        sees="the new API token is written to Vault, and found there (within 5 s here, 5 min by default)",
+        do=write_new_token,
+        check=is_recovered,
+        within=30,
+    ),
+)
