@@ -12,6 +12,9 @@
     pipedrive_operator_queue_depth                                                keys that wait for a worker
     pipedrive_operator_queue_oldest_age_seconds                                   how long the first one waits
     pipedrive_operator_watch_age_seconds                                          since the last answer
+    pipedrive_operator_leader                                                     1 while this replica acts
+    pipedrive_operator_escrow_grants                                              grants that Vault has not taken
+    pipedrive_operator_escrow_failures_total                                      escrow that could not be written
 
 A series about a credential goes with its credential.
 """
@@ -66,6 +69,12 @@ _DEPTH: Final = _gauge("queue_depth", "Keys that wait for a worker.")
 _OLDEST: Final = _gauge("queue_oldest_age_seconds", "How long the first of them waits.")
 _WATCH: Final = _gauge("watch_age_seconds", "Seconds since the watches' last answer.")
 
+_LEADER: Final = _gauge("leader", "Whether this replica acts.")
+_ESCROW: Final = _gauge("escrow_grants", "Refreshed grants that Vault has not taken yet.")
+_ESCROW_FAILURES: Final = Counter(
+    "pipedrive_operator_escrow_failures", "Escrow that could not be written or deleted.", registry=REGISTRY
+)
+
 _BUILD.labels(version=__version__).set(1)
 
 
@@ -119,6 +128,21 @@ def pass_finished(reason: str) -> None:
 def refresh_changed(outcome: str) -> None:
     """Count a change of a grant's refresh."""
     _REFRESHES.labels(outcome=outcome).inc()
+
+
+def leads(*, does: bool) -> None:
+    """Show whether this replica acts."""
+    _LEADER.set(does)
+
+
+def escrow_holds(count: int) -> None:
+    """Show how many grants are in escrow."""
+    _ESCROW.set(count)
+
+
+def escrow_failed() -> None:
+    """Count an escrow that could not be written or deleted."""
+    _ESCROW_FAILURES.inc()
 
 
 def show_queue(depth: Callable[[], float], oldest_age: Callable[[], float]) -> None:

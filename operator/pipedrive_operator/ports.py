@@ -4,12 +4,13 @@ A port returns None for what is absent and raises one of `core.errors` for what 
 its adapter: whether to try again is the caller's decision.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 from pipedrive_operator.core.credential import Account, Credential, Key
-from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
+from pipedrive_operator.core.grant import ClientCredentials, Grant, TokenAnswer
+from pipedrive_operator.core.lease import Lease
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.core.target import TargetSecret
 from pipedrive_operator.core.token import Token
@@ -65,16 +66,71 @@ class Pipedrive(Protocol):
     async def identify_access_token(self, token: Token) -> Account:
         """Return the account of an access token, asked at its own `api_domain`. Raises as `identify_api_token` does."""
 
-    async def refresh(self, client: ClientCredentials, refresh_token: SecretValue) -> TokenAnswer:
+    async def refresh(
+        self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], None]
+    ) -> TokenAnswer:
         """Spend a refresh token, once, and return the complete and checked answer (RFC 6749 section 6).
 
+        `fence` is called at the last moment before the request leaves; if it raises, nothing is sent.
+
         Raises:
+            FenceClosed: the fence was closed.
             ConsentRequired: invalid_grant.
             ClientRejected: invalid_client.
             AccountNotOpen: 402.
             RateLimited, PipedriveUnavailable: the request did not arrive, or was turned away unread.
             RefreshUncertain: the request was sent and its outcome is unknown.
         """
+
+
+class Identities(Protocol):
+    """Who we are, and names for what we do."""
+
+    @property
+    def holder(self) -> str:
+        """This process, told apart from every other, and told to people."""
+
+    def new(self) -> str:
+        """Return a name that nobody else uses."""
+
+
+class Leadership(Protocol):
+    """Whether this process is the one that acts."""
+
+    def remaining(self) -> float:
+        """Return for how many seconds from now it surely leads; 0 or less where it does not."""
+
+
+class Leases(Protocol):
+    """The Lease that the replicas share."""
+
+    async def read(self) -> Lease | None:
+        """Return the Lease. Raises ApiServerUnavailable."""
+
+    async def write(self, lease: Lease) -> None:
+        """Create it, or replace the one that was read.
+
+        Raises:
+            LeaseChanged: it is no longer as it was read.
+            ApiServerUnavailable: no usable answer; it may have been written.
+        """
+
+
+class Escrow(Protocol):
+    """A second place for what a refresh has won while Vault does not take it."""
+
+    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
+        """Keep a grant, so that only who knows the key can open it. A failure is told, and not raised."""
+
+    async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
+        """Return what is kept for a location; None where nothing is.
+
+        Raises:
+            GrantUnstored: it cannot be opened with this key.
+        """
+
+    async def drop(self, location: VaultLocation) -> None:
+        """Let go of what is kept for a location. A failure is told, and not raised."""
 
 
 class Secrets(Protocol):

@@ -66,6 +66,11 @@ class Reconciler:
         self._observer = Observer(ports=ports, keeper=keeper, rules=rules, timings=timings)
         self._memories = self._observer.memories
 
+    def forget_all(self) -> None:
+        """Forget what was learned: another process may have led since, and published something newer."""
+        self._memories.clear()
+        self._keeper.forget_all()
+
     async def reconcile(self, key: Key) -> Outcome | None:
         """Make a pass; None where the credential is gone.
 
@@ -111,6 +116,7 @@ class Reconciler:
         order = RefreshOrder(
             source=memory.source,
             requester=seen.credential.key,
+            lineage=seen.grant.lineage if seen.grant is not None else "",
             replaces=seen.token.value.digest() if seen.token is not None else None,
             slow=self._timings.verify_interval,
         )

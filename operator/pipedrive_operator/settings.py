@@ -69,7 +69,7 @@ class PipedriveSettings(_Section):
     ] = ("https://*.pipedrive.com",)
     proxy: Annotated[HttpUrl | None, Field(description="An HTTP proxy; none is taken from the environment.")] = None
     ca_file: Annotated[Path | None, Field(description="CA certificates, where a proxy presents its own.")] = None
-    timeout: Annotated[PositiveDuration, Field(description="How long an answer may take.")] = timedelta(seconds=20)
+    timeout: Annotated[PositiveDuration, Field(description="How long an answer may take.")] = timedelta(seconds=15)
     requests_per_second: Annotated[
         float, Field(gt=0, description="How often Pipedrive is asked who a token is, over all credentials.")
     ] = 50
@@ -143,6 +143,9 @@ class KubernetesSettings(_Section):
     ] = None
     context: Annotated[str | None, Field(description="The kubeconfig's context; its current one by default.")] = None
     namespaces: Annotated[tuple[Name, ...], Field(description="The namespaces to watch; all when empty.")] = ()
+    operator_namespace: Annotated[
+        Name | None, Field(description="Where the Lease and the escrow are; the pod's namespace by default.")
+    ] = None
     timeout: Annotated[PositiveDuration, Field(description="How long an answer may take.")] = timedelta(seconds=20)
 
 
@@ -159,6 +162,19 @@ class ControllerSettings(_Section):
     resync_interval: Annotated[
         PositiveDuration, Field(description="How often everything is listed, to find what the watches missed.")
     ] = timedelta(minutes=10)
+
+
+class LeaderElectionSettings(_Section):
+    """Which of several replicas acts."""
+
+    enabled: Annotated[
+        bool, Field(description="Without it there must be one replica, and its updates leave a gap.")
+    ] = True
+    lease_name: Annotated[Name, Field(description="The Lease, in the operator's namespace.")] = "pipedrive-operator"
+    lease_duration: Annotated[
+        Duration,
+        Field(ge=timedelta(seconds=15), description="After how long another replica takes over from a dead one."),
+    ] = timedelta(seconds=30)
 
 
 class LogFormat(StrEnum):
@@ -201,8 +217,15 @@ class Settings(BaseSettings):
     vault: VaultSettings = VaultSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
     controller: ControllerSettings = ControllerSettings()
+    leader_election: LeaderElectionSettings = LeaderElectionSettings()
     log: LogSettings = LogSettings()
     http: HttpSettings = HttpSettings()
+
+    @model_validator(mode="after")
+    def _lease_outlasts_a_call(self) -> Self:
+        if self.leader_election.enabled and self.leader_election.lease_duration < 1.5 * self.pipedrive.timeout:
+            raise ValueError("leaderElection.leaseDuration must be one and a half times pipedrive.timeout at least")
+        return self
 
 
 def load_settings(config: Path | None) -> Settings:

@@ -5,19 +5,22 @@ No decision is made here, but for what must be finished before the process may e
 
 import asyncio
 import signal
-import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.clock import SystemClock
+from pipedrive_operator.adapters.identities import ProcessIdentities
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.connection import open_session
 from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
+from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
+from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
 from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.schema import SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
@@ -25,8 +28,10 @@ from pipedrive_operator.adapters.pipedrive import PipedriveApi
 from pipedrive_operator.adapters.vault import VaultServers
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
+from pipedrive_operator.controller.leadership import Election, LeaderElection, OnlyReplica, lease_times
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.controller.supervisor import Supervisor
+from pipedrive_operator.controller.tenure import Tenure
 from pipedrive_operator.controller.watch import Watch
 from pipedrive_operator.core import flight as flights
 from pipedrive_operator.core.credential import Key
@@ -35,13 +40,15 @@ from pipedrive_operator.core.policy import Timings
 from pipedrive_operator.core.sources import AppRules, ConnectionRules, Rules, grant_location
 from pipedrive_operator.core.vault import VaultLocation
 from pipedrive_operator.crd import crd
-from pipedrive_operator.grants import GrantKeeper
+from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.health import HealthServer
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.observer import Ports
+from pipedrive_operator.ports import Clock, Escrow, Identities, Leadership
 from pipedrive_operator.reconciler import Reconciler
 from pipedrive_operator.settings import Settings
 
+POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 STORE_WITHIN: Final = timedelta(seconds=45)
 """How long the end of the process waits for Vault to take what a refresh has won; Kubernetes kills after a minute."""
 
@@ -56,7 +63,7 @@ async def run(settings: Settings) -> None:
     """
     stopped = _stop_signal()
     async with AsyncExitStack() as stack:
-        clock = SystemClock()
+        clock, identities = SystemClock(), ProcessIdentities()
         queue = WorkQueue(clock)
         api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
         rules = rules_of(settings)
@@ -66,25 +73,71 @@ async def run(settings: Settings) -> None:
             vault=await stack.enter_async_context(VaultServers(settings.vault, clock)),
             pipedrive=await stack.enter_async_context(PipedriveApi(settings.pipedrive, clock)),
             secrets=KubernetesSecrets(api),
-            credentials=KubernetesCredentials(api, clock, instance=socket.gethostname()),
+            credentials=KubernetesCredentials(api, clock, instance=identities.holder),
             clock=clock,
         )
-        keeper = GrantKeeper(vault=ports.vault, pipedrive=ports.pipedrive, clock=clock, on_change=_grant_changed(queue))
-        stack.push_async_callback(_store_what_was_won, keeper)
+        escrow = KubernetesEscrow(api, _namespace(settings), clock)
+        election = _election(settings, api, clock, identities)
+        protocol = _protocol(settings, ports, escrow, election, identities)
+        keeper = GrantKeeper(protocol=protocol, clock=clock, on_change=_grant_changed(queue))
+        stack.push_async_callback(_store_what_was_won, keeper, election)
         reconciler = Reconciler(ports=ports, keeper=keeper, rules=rules, timings=_timings(settings))
-        supervisor = Supervisor(
-            controller=Controller(reconciler=reconciler, queue=queue, clock=clock),
-            cache=cache,
-            lister=Lister(api, settings.kubernetes.namespaces),
-            clock=clock,
-            check_schema=lambda: _schema_problem(api),
-            resync_interval=settings.controller.resync_interval,
+        controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
+        supervisor = _supervisor(settings, api, controller, cache, clock)
+        await stack.enter_async_context(
+            HealthServer(settings.http, live=supervisor.liveness, ready=supervisor.readiness)
         )
-        health = HealthServer(settings.http, live=supervisor.liveness, ready=supervisor.readiness)
-        await stack.enter_async_context(health)
         metrics.show_queue(lambda: queue.depth, lambda: queue.oldest_age)
+        tenure = Tenure(
+            controller=controller, escrow=escrow, cache=cache, clock=clock, workers=settings.controller.workers
+        )
         watch = _watch(settings, supervisor, clock)
-        await _until(stopped, supervisor.run(watch, settings.controller.workers))
+        await _until(stopped, supervisor.run(watch, lambda: election.run(tenure.serve)))
+
+
+def _election(settings: Settings, api: Api, clock: Clock, identities: ProcessIdentities) -> Election:
+    wanted = settings.leader_election
+    if not wanted.enabled:
+        return OnlyReplica()
+    leases = KubernetesLeases(api, Key(namespace=_namespace(settings), name=wanted.lease_name))
+    return LeaderElection(
+        leases=leases, clock=clock, holder=identities.holder, times=lease_times(wanted.lease_duration)
+    )
+
+
+def _namespace(settings: Settings) -> str:
+    """Return the operator's own namespace: as set, or the pod's."""
+    if settings.kubernetes.operator_namespace is not None:
+        return settings.kubernetes.operator_namespace
+    try:
+        return POD_NAMESPACE.read_text().strip()
+    except OSError:
+        return "default"
+
+
+def _protocol(
+    settings: Settings, ports: Ports, escrow: Escrow, leadership: Leadership, identities: Identities
+) -> RefreshProtocol:
+    return RefreshProtocol(
+        vault=ports.vault,
+        pipedrive=ports.pipedrive,
+        escrow=escrow,
+        leadership=leadership,
+        clock=ports.clock,
+        identities=identities,
+        call_timeout=settings.pipedrive.timeout,
+    )
+
+
+def _supervisor(settings: Settings, api: Api, controller: Controller, cache: Cache, clock: Clock) -> Supervisor:
+    return Supervisor(
+        controller=controller,
+        cache=cache,
+        lister=Lister(api, settings.kubernetes.namespaces),
+        clock=clock,
+        check_schema=lambda: _schema_problem(api),
+        resync_interval=settings.controller.resync_interval,
+    )
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -165,10 +218,10 @@ async def _until(stopped: asyncio.Event, work: Coroutine[Any, Any, None]) -> Non
             await working
 
 
-async def _store_what_was_won(keeper: GrantKeeper) -> None:
-    """Hold the end for a refresh that is under way: its answer exists nowhere else."""
+async def _store_what_was_won(keeper: GrantKeeper, election: Election) -> None:
+    """Hold the end, and the Lease, for a refresh that is under way: its answer exists nowhere else. Then release."""
     try:
         async with asyncio.timeout(STORE_WITHIN.total_seconds()):
-            await keeper.drain()
+            await election.renew_until(keeper.drain())
     except TimeoutError:
         _log.error("the process ends with a refresh that Vault has not taken", seconds=STORE_WITHIN.total_seconds())

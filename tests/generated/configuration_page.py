@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from generated.markdown import GENERATED, table
-from pipedrive_operator.core.credential import DURATION
+from pipedrive_operator.core.times import DURATION
 from pipedrive_operator.settings import ENVIRONMENT_PREFIX, Settings
 
 PATH = Path(__file__).parents[2] / "docs" / "configuration.md"

@@ -1,29 +1,36 @@
 """Every fake of a port. They keep the promises that `ports.py` makes, and can be told to break down."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.core import flight as flights
 from pipedrive_operator.core.credential import Account, Credential, Key, read_credential
 from pipedrive_operator.core.errors import (
     CheckAndSetConflict,
     ConsentRequired,
+    GrantUnstored,
     OperatorError,
+    RefreshUncertain,
     SecretChanged,
     SecretExists,
     TokenRejected,
+    VaultUnavailable,
 )
-from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
+from pipedrive_operator.core.grant import ClientCredentials, Grant, TokenAnswer
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.core.sources import grant_location
 from pipedrive_operator.core.target import TargetSecret, read_target
 from pipedrive_operator.core.token import Token
 from pipedrive_operator.core.vault import Document, VaultLocation
-from pipedrive_operator.ports import Event
+from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
+from pipedrive_operator.ports import Clock, Escrow, Event, Pipedrive, Vault
 from support.builders import ACCOUNT, NOW, RULES
+
+CALL_TIMEOUT = timedelta(seconds=15)
 
 
 class TurnedClock:
@@ -34,6 +41,7 @@ class TurnedClock:
         self._start = self._now = now
         self._sleepers: list[tuple[float, asyncio.Event]] = []
         self.somebody_sleeps = asyncio.Event()
+        self._slept = asyncio.Event()
 
     def now(self) -> datetime:
         """Return the time."""
@@ -48,7 +56,13 @@ class TurnedClock:
         woken = asyncio.Event()
         self._sleepers.append((self.monotonic() + seconds, woken))
         self.somebody_sleeps.set()
+        self._slept.set()
         await woken.wait()
+
+    async def next_sleep(self) -> None:
+        """Wait until somebody begins to sleep since this was last asked."""
+        await self._slept.wait()
+        self._slept.clear()
 
     def turn(self, by: timedelta) -> None:
         """Let time pass."""
@@ -76,7 +90,10 @@ class FakeVault:
     reads: list[VaultLocation] = field(default_factory=list)
     writes: list[VaultLocation] = field(default_factory=list)
     breaks: OperatorError | None = None
-    breaks_writes: OperatorError | None = None
+    breaks_after: int | None = None
+    """How many writes succeed before Vault is sealed."""
+    mends_after: int | None = None
+    """After how many writes it is unsealed again."""
     loses_acknowledgements: bool = False
 
     def put(self, location: VaultLocation, **values: object) -> None:
@@ -96,8 +113,12 @@ class FakeVault:
 
     async def write(self, location: VaultLocation, values: Mapping[str, object], *, cas: int) -> int:
         """Write by check-and-set."""
+        is_sealed = self.breaks_after is not None and len(self.writes) >= self.breaks_after
+        if self.mends_after is not None and len(self.writes) >= self.mends_after:
+            is_sealed = False
+        trouble = VaultUnavailable("Vault is sealed") if is_sealed else self.breaks
         self.writes.append(location)
-        if (trouble := self.breaks or self.breaks_writes) is not None and not self.loses_acknowledgements:
+        if trouble is not None and not self.loses_acknowledgements:
             raise trouble
         held = self.documents.get(location)
         if (held.version if held else 0) != cas:
@@ -116,9 +137,13 @@ class FakePipedrive:
     alive: set[str] = field(default_factory=set)
     identified: list[str] = field(default_factory=list)
     spent: list[str] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
     breaks: OperatorError | None = None
+    loses_answers: bool = False
     lifetime: timedelta = timedelta(hours=1)
     gate: asyncio.Event | None = None
+    waits: bool = False
+    before_fence: Callable[[], None] | None = None
 
     async def identify_api_token(self, value: SecretValue) -> Account:
         """Return the account of a known token."""
@@ -128,13 +153,20 @@ class FakePipedrive:
         """Return the account of a known token."""
         return self._identify(token.value)
 
-    async def refresh(self, client: ClientCredentials, refresh_token: SecretValue) -> TokenAnswer:
+    async def refresh(
+        self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], None]
+    ) -> TokenAnswer:
         """Rotate a refresh token."""
         assert client.client_secret
+        if self.before_fence is not None:
+            self.before_fence()
+        fence()
         if self.gate is not None:
+            self.waits = True
             await self.gate.wait()
         if self.breaks is not None:
             raise self.breaks
+        self.sent.append(refresh_token.reveal())
         if refresh_token.reveal() not in self.alive:
             raise ConsentRequired("Pipedrive refused the refresh token")
         self.alive.remove(refresh_token.reveal())
@@ -142,6 +174,8 @@ class FakePipedrive:
         number = len(self.spent)
         self.alive.add(f"refresh-{number}")
         self.accounts[f"access-{number}"] = ACCOUNT
+        if self.loses_answers:
+            raise RefreshUncertain("the answer was lost")
         return TokenAnswer(
             access_token=SecretValue(f"access-{number}"),
             refresh_token=SecretValue(f"refresh-{number}"),
@@ -158,6 +192,79 @@ class FakePipedrive:
         if value.reveal() not in self.accounts:
             raise TokenRejected("Pipedrive refused the token")
         return self.accounts[value.reveal()]
+
+
+@dataclass
+class FakeIdentities:
+    """A holder, and numbered names."""
+
+    holder: str = "us"
+    count: int = 0
+
+    def new(self) -> str:
+        """Return the next name."""
+        self.count += 1
+        return f"{self.holder}-{self.count}"
+
+
+@dataclass
+class FakeLeadership:
+    """Leads for as long as it is told."""
+
+    seconds: float = float("inf")
+
+    def remaining(self) -> float:
+        """Return the seconds."""
+        return self.seconds
+
+
+@dataclass
+class FakeEscrow:
+    """Keeps grants in memory, each under its key."""
+
+    kept: dict[VaultLocation, tuple[Grant, SecretValue]] = field(default_factory=dict)
+    history: list[str] = field(default_factory=list)
+
+    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
+        """Keep a grant."""
+        assert refresh_id
+        self.history.append("keep")
+        self.kept[location] = (won, key)
+
+    async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
+        """Return what is kept."""
+        if location not in self.kept:
+            return None
+        won, kept_under = self.kept[location]
+        if kept_under != key:
+            raise GrantUnstored("the escrow cannot be opened")
+        return won
+
+    async def drop(self, location: VaultLocation) -> None:
+        """Let go of what is kept."""
+        if self.kept.pop(location, None) is not None:
+            self.history.append("drop")
+
+
+def a_keeper(
+    vault: Vault,
+    pipedrive: Pipedrive,
+    clock: Clock,
+    on_change: Callable[[frozenset[Key], flights.Flight], None],
+    *,
+    escrow: Escrow | None = None,
+) -> GrantKeeper:
+    """Build a keeper of grants that leads for ever."""
+    protocol = RefreshProtocol(
+        vault=vault,
+        pipedrive=pipedrive,
+        clock=clock,
+        escrow=escrow or FakeEscrow(),
+        leadership=FakeLeadership(),
+        identities=FakeIdentities(),
+        call_timeout=CALL_TIMEOUT,
+    )
+    return GrantKeeper(protocol=protocol, clock=clock, on_change=on_change)
 
 
 class FakeCluster:

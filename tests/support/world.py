@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator
 
 from pipedrive_operator.core.conditions import ConditionType
 from pipedrive_operator.core.credential import Key, read_credential
-from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.observer import Ports
 from pipedrive_operator.reconciler import Outcome, Reconciler
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
-from support.fakes import FakeCluster, FakePipedrive, FakeVault, TurnedClock
+from support.fakes import FakeCluster, FakePipedrive, FakeVault, TurnedClock, a_keeper
 
 FIRST = "a" * 40
 """The API token that Vault holds at the start."""
@@ -29,12 +28,7 @@ class World:
 
     def start(self) -> None:
         """Start the operator, or start it again with nothing remembered."""
-        self.keeper = GrantKeeper(
-            vault=self.vault,
-            pipedrive=self.pipedrive,
-            clock=self.clock,
-            on_change=lambda keys, _: self.woken.extend(keys),
-        )
+        self.keeper = a_keeper(self.vault, self.pipedrive, self.clock, lambda keys, _: self.woken.extend(keys))
         ports = Ports(
             cache=self.cluster.cache,
             vault=self.vault,

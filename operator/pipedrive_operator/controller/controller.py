@@ -33,7 +33,8 @@ class Controller:
             self._queue.add(key)
 
     async def work(self, workers: int) -> None:
-        """Reconcile until cancelled."""
+        """Reconcile until cancelled, beginning with nothing remembered."""
+        self._reconciler.forget_all()
         async with asyncio.TaskGroup() as group:
             for number in range(workers):
                 group.create_task(self._work(), name=f"worker {number}")

@@ -66,15 +66,15 @@ class Supervisor:
         see = self._cache.see_credential if kind == "credential" else self._cache.see_secret
         self._controller.look_at(see(event, body))
 
-    async def run(self, watch: Watch, workers: int) -> None:
-        """Work until cancelled."""
+    async def run(self, watch: Watch, work: Callable[[], Awaitable[None]]) -> None:
+        """Fill the caches and keep them fresh, whether this replica leads or stands by, and work, until cancelled."""
         await self._until_it_works("crd", self._schema_is_current)
         await self._until_it_works("caches", self._resync)
         watch.start()
         self._watch = watch
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._controller.work(workers), name="workers")
+                group.create_task(_as_coroutine(work), name="work")
                 group.create_task(self._maintain(), name="resync")
                 group.create_task(self._revive(watch), name="watchdog")
         finally:
@@ -119,3 +119,7 @@ class Supervisor:
             return str(error)
         self._cache_problem = None
         return None
+
+
+async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
+    await work()

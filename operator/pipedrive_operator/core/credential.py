@@ -3,7 +3,6 @@
 Only here, in the shapes and in the settings is pydantic known. No decision is made here, and nothing is fetched.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,6 +35,7 @@ from pipedrive_operator.core.shapes import (
     Template,
     VaultPath,
 )
+from pipedrive_operator.core.times import DURATION, format_duration, format_time, parse_duration
 
 GROUP: Final = "pipedrive-operator.io"
 VERSION: Final = "v1alpha1"
@@ -63,33 +63,17 @@ _CONFIG: Final = ConfigDict(
     alias_generator=to_camel, populate_by_name=True, extra="ignore", use_attribute_docstrings=True
 )
 
-DURATION: Final = r"^(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5})s)?$"
 SHORTEST_RENEW_BEFORE: Final = timedelta(seconds=10)
 
 
 def _duration(value: object) -> object:
-    """Read a duration as Go writes it, such as 1h30m."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(DURATION, value)
-    if not match or not value:
+    found = parse_duration(value)
+    if found is None:
         message = "is not a duration such as 90s, 20m or 1h30m"
         raise ValueError(message)
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
-
-
-def format_duration(value: timedelta) -> str:
-    """Write a duration as Go does, to the second."""
-    minutes, seconds = divmod(int(value.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [f"{number}{unit}" for number, unit in ((hours, "h"), (minutes, "m"), (seconds, "s")) if number]
-    return "".join(parts) or "0s"
-
-
-def format_time(value: datetime) -> str:
-    """Write a time as Kubernetes does: RFC 3339, UTC, to the second."""
-    return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    return found
 
 
 Duration = Annotated[

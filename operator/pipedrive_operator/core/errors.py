@@ -15,10 +15,12 @@
     │   ├── TokenRejected             401
     │   ├── AccountNotOpen            402
     │   └── SecretWriteDenied         quota, admission, RBAC, immutable
+    ├── FenceClosed                   this process may not send what cannot be undone
     ├── CheckAndSetConflict           Vault: the document changed since it was read
     ├── SecretExists                  Kubernetes: the name is taken
     ├── SecretChanged                 Kubernetes: the Secret changed since it was read
     ├── NamespaceBeingDeleted         Kubernetes: nothing can be created there any more
+    ├── LeaseChanged                  Kubernetes: another replica was faster
     └── ApiServerUnavailable          Kubernetes: try again
 
 The message of a Trouble is written for people: what happened, why, what to do next. It never holds a secret value.
@@ -124,6 +126,10 @@ class SecretWriteDenied(Trouble):
     reason = Reason.SECRET_WRITE_DENIED
 
 
+class FenceClosed(OperatorError):
+    """Leadership, or the time that an intent claims, might not outlast a call that cannot be undone."""
+
+
 class CheckAndSetConflict(OperatorError):
     """The document in Vault is not at the version that the write names."""
 
@@ -138,6 +144,10 @@ class SecretChanged(OperatorError):
 
 class NamespaceBeingDeleted(OperatorError):
     """The namespace is on its way out, and so is everything in it."""
+
+
+class LeaseChanged(OperatorError):
+    """The Lease is no longer as it was read."""
 
 
 class ApiServerUnavailable(OperatorError):

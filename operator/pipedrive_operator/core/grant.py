@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pipedrive_operator.core.credential import Account, format_time
+from pipedrive_operator.core.credential import Account
+from pipedrive_operator.core.intent import KEYS as MARKS
+from pipedrive_operator.core.intent import Intent, Unanswered, read_intent, read_unanswered, write_marks
 from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.times import format_time, parse_time
 from pipedrive_operator.core.token import Token
 from pipedrive_operator.core.vault import Document, VaultLocation
 
-_RAW_ANSWER_KEYS: Final = ("expires_in",)
-"""Keys of a raw token answer that a stored grant replaces by better ones."""
+_REPLACED: Final = frozenset({"expires_in", *MARKS})
+"""Keys that a stored grant does not keep from the document before: a raw answer's lifetime, and the former marks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,10 @@ class Grant:
     client_id: str | None = None
     refreshed_from: str | None = None
     """The digest of the refresh token that was spent for this grant."""
+    intent: Intent | None = None
+    """The refresh in flight, if there is one."""
+    unanswered: Unanswered | None = None
+    """What was sent before and never answered."""
 
     @property
     def lineage(self) -> str:
@@ -81,6 +88,8 @@ def read_grant(document: Document | None) -> Grant | None:
         account=_read_account(values),
         client_id=_text(values, "client_id"),
         refreshed_from=_text(values, "refreshed_from"),
+        intent=read_intent(document.values, document.created_at),
+        unanswered=read_unanswered(document.values, document.created_at),
     )
 
 
@@ -106,7 +115,8 @@ def refreshed_grant(old: Grant, answer: TokenAnswer, *, client_id: str, asked_at
 def write_grant(grant: Grant, foreign: Mapping[str, object]) -> dict[str, object]:
     """Write a grant over the values of its document, keeping every key that is not a grant's."""
     ours = {key: value for key, value in _flat(grant).items() if value is not None}
-    return {key: value for key, value in foreign.items() if key not in _RAW_ANSWER_KEYS} | ours
+    marks = write_marks(grant.intent, grant.unanswered)
+    return {key: value for key, value in foreign.items() if key not in _REPLACED} | ours | marks
 
 
 def _flat(grant: Grant) -> dict[str, str | None]:
@@ -176,11 +186,12 @@ def _read_account(values: Mapping[str, str | int]) -> Account | None:
 def _time(value: str | int | None) -> datetime | None:
     """Read RFC 3339, or seconds since the epoch as other tools write them; what is neither is absent."""
     seconds = _number(value)
+    if seconds is None:
+        return parse_time(str(value))
     try:
-        parsed = datetime.fromtimestamp(seconds, UTC) if seconds is not None else datetime.fromisoformat(str(value))
+        return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _number(value: str | int | None) -> int | None:

@@ -19,9 +19,9 @@ from pipedrive_operator.core.credential import (
     DeletionPolicy,
     Key,
     Target,
-    format_time,
 )
 from pipedrive_operator.core.target import TargetSecret, belongs_to
+from pipedrive_operator.core.times import format_time
 from pipedrive_operator.core.token import Accepted
 
 API_DOMAIN: Final = "https://{company_domain}.pipedrive.com"

@@ -11,9 +11,10 @@ from pipedrive_operator.core.conditions import (
     Reason,
     keep_transition_times,
 )
-from pipedrive_operator.core.credential import Account, Status, format_duration
+from pipedrive_operator.core.credential import Account, Status
 from pipedrive_operator.core.policy import Decision, Observation
 from pipedrive_operator.core.secret import differs, foreign_keys, is_ours, untouched_since_published
+from pipedrive_operator.core.times import format_duration
 from pipedrive_operator.core.token import renaming
 
 

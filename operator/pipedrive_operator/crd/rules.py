@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from pipedrive_operator.core.credential import DURATION, GROUP, SHORTEST_RENEW_BEFORE, format_duration
+from pipedrive_operator.core.credential import GROUP, SHORTEST_RENEW_BEFORE
 from pipedrive_operator.core.template import API_TOKEN_FIELDS, OAUTH2_FIELDS
+from pipedrive_operator.core.times import DURATION, format_duration
 
 ROOT: Final = ""
 _KUBERNETES: Final = "([^/]*[.])?(kubernetes|k8s)[.]io/"

@@ -122,7 +122,11 @@ def _seed(openbao: OpenBao, pipedrive: Pipedrive) -> None:
 def _settings(folder: Path, cluster: Cluster, *, openbao: OpenBao, pipedrive: Pipedrive) -> dict[str, Any]:
     vault_token = _private(folder / "vault-token", openbao.create_token(["pipedrive-operator"], period="1h"))
     return {
-        "kubernetes": {"kubeconfig": str(_operators_kubeconfig(folder, cluster)), "namespaces": [NAMESPACE]},
+        "kubernetes": {
+            "kubeconfig": str(_operators_kubeconfig(folder, cluster)),
+            "namespaces": [NAMESPACE],
+            "operatorNamespace": NAMESPACE,
+        },
         "vault": {
             "connections": {
                 "default": {

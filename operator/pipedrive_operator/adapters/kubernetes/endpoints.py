@@ -43,6 +43,7 @@ class Resource:
 
 SECRETS: Final = Resource("", "v1", "secrets")
 CREDENTIALS: Final = Resource(GROUP, VERSION, PLURAL)
+LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")
 DEFINITIONS: Final = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 ACCESS_REVIEWS: Final = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -15,17 +15,17 @@ from pipedrive_operator.core.errors import (
     InvalidSpec,
     PipedriveUnavailable,
     SourceMissing,
-    VaultUnavailable,
 )
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.core.sources import GrantWithClient
-from pipedrive_operator.grants import GrantKeeper, RefreshOrder
+from pipedrive_operator.grants import RefreshOrder
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY
-from support.fakes import FakePipedrive, FakeVault, TurnedClock
+from support.fakes import FakeEscrow, FakePipedrive, FakeVault, TurnedClock, a_keeper
 
 ORDER = RefreshOrder(
     source=GrantWithClient(location=GRANT_LOCATION, client=CLIENT_SOURCE),
     requester=KEY,
+    lineage="",
     replaces=None,
     slow=timedelta(hours=1),
 )
@@ -44,11 +44,13 @@ class Surroundings:
         self.pipedrive = FakePipedrive(alive={"seed"})
         self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
         self.vault.put(GRANT_LOCATION, refresh_token="seed", note="theirs", nested={"a": 1})
-        self.keeper = GrantKeeper(
-            vault=self.vault,
-            pipedrive=self.pipedrive,
-            clock=self.clock,
-            on_change=lambda keys, flight: self.told.append((keys, flight)),
+        self.escrow = FakeEscrow()
+        self.keeper = a_keeper(
+            self.vault,
+            self.pipedrive,
+            self.clock,
+            lambda keys, flight: self.told.append((keys, flight)),
+            escrow=self.escrow,
         )
 
     async def refresh(self, order: RefreshOrder = ORDER) -> flights.Flight:
@@ -88,17 +90,19 @@ async def test_a_refresh_is_stored_with_foreign_keys_kept(around: Surroundings) 
 
 async def test_nothing_is_fresh_before_it_is_stored(around: Surroundings) -> None:
     """Whoever waits is told of the state on the way, and of the end."""
-    around.vault.breaks_writes = VaultUnavailable("Vault is sealed")
+    around.vault.breaks_after = 1
     around.keeper.refresh(ORDER)
     await until_it_sleeps(around.clock)
 
     assert isinstance(around.keeper.flight(GRANT_LOCATION), flights.Unstored)
+    assert ["keep"] == around.escrow.history
 
-    around.vault.breaks_writes = None
+    around.vault.breaks_after = None
     around.clock.turn(timedelta(minutes=1))
     await around.keeper.drain()
     assert "refresh-1" == around.stored("refresh_token")
     assert ["seed"] == around.pipedrive.spent
+    assert ["keep", "drop"] == around.escrow.history
     assert [flights.Unstored, flights.Fresh] == [type(flight) for _, flight in around.told]
 
 
@@ -107,7 +111,7 @@ async def test_many_requests_make_one_refresh(around: Surroundings) -> None:
     other = Key(namespace="crm", name="other")
     around.pipedrive.gate = asyncio.Event()
     around.keeper.refresh(ORDER)
-    around.keeper.refresh(RefreshOrder(source=ORDER.source, requester=other, replaces=None, slow=ORDER.slow))
+    around.keeper.refresh(replace(ORDER, requester=other))
     around.pipedrive.gate.set()
     await around.keeper.drain()
 
@@ -129,17 +133,17 @@ async def test_a_grant_that_somebody_else_refreshed_is_used(around: Surroundings
 
 async def test_a_lost_acknowledgement_is_no_second_write(around: Surroundings) -> None:
     """The write had landed: our own result is in place."""
-    around.vault.breaks_writes = VaultUnavailable("the answer was lost")
+    around.vault.breaks_after = 1
     around.vault.loses_acknowledgements = True
     around.keeper.refresh(ORDER)
     await until_it_sleeps(around.clock)
-    around.vault.breaks_writes = None
+    around.vault.breaks_after = None
     around.clock.turn(timedelta(minutes=1))
 
     await around.keeper.drain()
 
     assert isinstance(around.keeper.flight(GRANT_LOCATION), flights.Fresh)
-    assert 1 == len(around.vault.writes)
+    assert 2 == len(around.vault.writes)
 
 
 async def test_a_grant_edited_during_the_refresh_is_written_over_by_cause(around: Surroundings) -> None:
@@ -181,15 +185,15 @@ async def test_a_grant_deleted_during_the_refresh_is_stored_all_the_same(around:
 
 
 async def test_a_refused_grant_is_for_a_person(around: Surroundings) -> None:
-    """Nothing in Vault is changed by a refusal."""
+    """The grant stays as it was, without our intent."""
     around.pipedrive.alive.clear()
 
-    flight = await around.refresh()
+    flight = await around.refresh(replace(ORDER, lineage="known"))
 
     assert isinstance(flight, flights.Refused)
     assert isinstance(flight.trouble, ConsentRequired)
-    assert SecretValue("seed").digest() == flight.lineage
-    assert [] == around.vault.writes
+    assert "known" == flight.lineage
+    assert ("seed", None) == (around.stored("refresh_token"), around.stored("refresh_id"))
 
 
 async def test_a_grant_replaced_while_it_was_refused_is_tried(around: Surroundings) -> None:
@@ -214,7 +218,7 @@ async def test_a_wrong_client_leaves_the_grant_alive(around: Surroundings) -> No
     flight = await around.refresh()
 
     assert isinstance(flight, flights.Refused)
-    assert [] == around.vault.writes
+    assert ("seed", None) == (around.stored("refresh_token"), around.stored("refresh_id"))
 
 
 async def test_a_passing_trouble_is_tried_again(around: Surroundings) -> None:

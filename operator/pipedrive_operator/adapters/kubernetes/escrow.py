@@ -1,0 +1,137 @@
+"""What a refresh has won, kept in a Secret of the operator's namespace while Vault does not take it.
+
+It is encrypted under a key derived from the OAuth2 client's secret, which only Vault holds: who can read
+Secrets in the operator's namespace, and not Vault, learns nothing. It is bound to its grant and to the refresh
+that won it, so that it opens nowhere else.
+"""
+
+import base64
+import hashlib
+import json
+import os
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from pipedrive_operator import metrics
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
+from pipedrive_operator.core.credential import GROUP, Key
+from pipedrive_operator.core.errors import ApiServerUnavailable, GrantUnstored
+from pipedrive_operator.core.grant import Grant, read_grant, write_grant
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.ports import Clock
+
+LABEL: Final = f"{GROUP}/escrow"
+_GRANT: Final = f"{GROUP}/grant"
+_REFRESH: Final = f"{GROUP}/refresh-id"
+_NONCE_BYTES: Final = 12
+
+
+class KubernetesEscrow:
+    """Implements `ports.Escrow`."""
+
+    def __init__(self, api: Api, namespace: str, clock: Clock) -> None:
+        """Use the gateway, in the operator's own namespace."""
+        self._api = api
+        self._namespace = namespace
+        self._clock = clock
+        self._kept: dict[str, dict[str, Any]] = {}
+        """The Secrets that are there, by name: only the leader writes them, and it has listed them."""
+
+    async def load(self) -> list[str]:
+        """List what former processes have left, and return the grants it is for. Raises ApiServerUnavailable."""
+        collection = SECRETS.collection(self._namespace)
+        found: list[dict[str, Any]] = [
+            body async for page in self._api.pages(collection, labels=LABEL) for body in page.items
+        ]
+        self._kept = {body["metadata"]["name"]: body for body in found}
+        metrics.escrow_holds(len(self._kept))
+        return sorted(body["metadata"]["annotations"][_GRANT] for body in found)
+
+    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
+        """Keep a grant, unless it is kept already; a failure is told, and the next try to store comes soon."""
+        name = _name(location)
+        if name in self._kept:
+            return
+        manifest = self._manifest(location, won, refresh_id, key)
+        try:
+            self._kept[name] = await self._api.create(SECRETS.collection(self._namespace), manifest)
+        except ApiServerUnavailable:
+            metrics.escrow_failed()
+        metrics.escrow_holds(len(self._kept))
+
+    async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
+        """Return what is kept for a location.
+
+        Raises:
+            GrantUnstored: it cannot be opened with this key.
+        """
+        body = self._kept.get(_name(location))
+        if body is None:
+            return None
+        try:
+            sealed = base64.b64decode(body["data"]["sealed"])
+            refresh_id = body["metadata"]["annotations"][_REFRESH]
+            cipher = AESGCM(_derived(key, refresh_id))
+            text = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(location, refresh_id))
+        except (InvalidTag, KeyError, ValueError) as error:
+            message = (
+                f"Secret {self._namespace}/{_name(location)} holds a refreshed grant for {location} that the client "
+                "secret in Vault does not open: put back the client secret that was used then, or delete the Secret "
+                "and consent again"
+            )
+            raise GrantUnstored(message) from error
+        document = Document(location=location, version=0, created_at=self._clock.now(), values=json.loads(text))
+        return read_grant(document)
+
+    async def drop(self, location: VaultLocation) -> None:
+        """Delete what is kept for a location; a failure leaves it, and it is dropped when it is next looked at."""
+        body = self._kept.get(_name(location))
+        if body is None:
+            return
+        metadata = body["metadata"]
+        preconditions = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+        endpoint = SECRETS.at(Key(namespace=self._namespace, name=metadata["name"]))
+        try:
+            await self._api.delete(endpoint, preconditions=preconditions)
+        except ApiServerUnavailable:
+            metrics.escrow_failed()
+            return
+        del self._kept[metadata["name"]]
+        metrics.escrow_holds(len(self._kept))
+
+    def _manifest(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> dict[str, Any]:
+        nonce = os.urandom(_NONCE_BYTES)
+        text = json.dumps(write_grant(won, {})).encode()
+        sealed = nonce + AESGCM(_derived(key, refresh_id)).encrypt(nonce, text, _bound(location, refresh_id))
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "namespace": self._namespace,
+                "name": _name(location),
+                "labels": {LABEL: "true"},
+                "annotations": {_GRANT: f"{location.connection}: {location}", _REFRESH: refresh_id},
+            },
+            "data": {"sealed": base64.b64encode(sealed).decode()},
+        }
+
+
+def _name(location: VaultLocation) -> str:
+    """Name the Secret by its grant, so that there is one."""
+    digest = hashlib.sha256(json.dumps([location.connection, location.mount, location.path]).encode()).hexdigest()
+    return f"pipedrive-operator-escrow-{digest[:24]}"
+
+
+def _derived(key: SecretValue, refresh_id: str) -> bytes:
+    derivation = HKDF(algorithm=SHA256(), length=32, salt=refresh_id.encode(), info=b"pipedrive-operator escrow v1")
+    return derivation.derive(key.reveal().encode())
+
+
+def _bound(location: VaultLocation, refresh_id: str) -> bytes:
+    return json.dumps([location.connection, location.mount, location.path, refresh_id]).encode()

@@ -1,0 +1,38 @@
+"""How times and durations are written and read: as Kubernetes and Go do. No clock is read here."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+DURATION: Final = r"^(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5})s)?$"
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """Read a duration as Go writes it, such as 1h30m; None where it is none."""
+    match = re.fullmatch(DURATION, text)
+    if not match or not text:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration as Go does, to the second."""
+    minutes, seconds = divmod(int(value.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{number}{unit}" for number, unit in ((hours, "h"), (minutes, "m"), (seconds, "s")) if number]
+    return "".join(parts) or "0s"
+
+
+def format_time(value: datetime) -> str:
+    """Write a time as Kubernetes does: RFC 3339, UTC, to the second."""
+    return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def parse_time(text: str) -> datetime | None:
+    """Read a time in RFC 3339, in UTC where it names no zone; None where it is none."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

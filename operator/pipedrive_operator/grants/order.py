@@ -1,0 +1,49 @@
+"""What is asked of the keeper. Values only."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pipedrive_operator.core.credential import Key
+from pipedrive_operator.core.grant import Grant
+from pipedrive_operator.core.intent import Intent
+from pipedrive_operator.core.sources import GrantWithClient
+from pipedrive_operator.core.vault import Document, VaultLocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshOrder:
+    """Who asks for which grant to be refreshed."""
+
+    source: GrantWithClient
+    requester: Key
+    lineage: str
+    """The digest of the refresh token that the requester knows of."""
+    replaces: str | None
+    """The digest of the access token that no longer serves; any other that is alive in Vault will do."""
+    slow: timedelta
+    """The pause after an answer that only a person can change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadGrant:
+    """A grant as it was read, with what is needed to write over it."""
+
+    location: VaultLocation
+    document: Document
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A grant under an intent of ours, which Vault has acknowledged."""
+
+    read: ReadGrant
+    """As it stands in Vault now: with our intent, at our version."""
+    intent: Intent
+    until: float
+    """On our monotonic clock: when another holder may begin to take us for dead."""
+
+    @property
+    def location(self) -> VaultLocation:
+        """Where the grant is."""
+        return self.read.location

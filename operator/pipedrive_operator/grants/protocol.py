@@ -1,0 +1,309 @@
+"""One refresh of one grant, so that its refresh token is neither lost nor spent twice, whatever crashes.
+
+The steps of `run` are those of docs/refresh-protocol.md, which says why each is there. A refresh token may die
+with its use, so Vault is shown to be writable, and the next version is made ours, before it is sent; and what
+was won is stored before anybody is told. Nothing is known here of credentials, Secrets or status.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from pipedrive_operator.core import flight as flights
+from pipedrive_operator.core.errors import (
+    CheckAndSetConflict,
+    ConsentRequired,
+    FenceClosed,
+    GrantUnstored,
+    InvalidSpec,
+    RefreshUncertain,
+    SourceMissing,
+    Trouble,
+    VaultDenied,
+    VaultUnavailable,
+)
+from pipedrive_operator.core.grant import (
+    ClientCredentials,
+    ClientSource,
+    Grant,
+    TokenAnswer,
+    read_grant,
+    refreshed_grant,
+    write_grant,
+)
+from pipedrive_operator.core.intent import Intent, Sighting, Unanswered, one_more
+from pipedrive_operator.core.renewal import pause
+from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.grants.order import Held, ReadGrant, RefreshOrder
+from pipedrive_operator.ports import Clock, Escrow, Identities, Leadership, Pipedrive, Vault
+
+LOOK_AGAIN: Final = timedelta(seconds=2)
+"""How often another holder's intent is looked at while waiting for it to go."""
+
+MOST_AT_ONCE: Final = 20
+"""How many refreshes are sent at once: each has a connection of its own, and after an outage thousands may be due."""
+
+Tell = Callable[[flights.Flight], None]
+
+
+class RefreshProtocol:
+    """Refreshes grants, one call a refresh; calls for the same grant must not overlap."""
+
+    def __init__(
+        self,
+        *,
+        vault: Vault,
+        pipedrive: Pipedrive,
+        escrow: Escrow,
+        leadership: Leadership,
+        clock: Clock,
+        identities: Identities,
+        call_timeout: timedelta,
+    ) -> None:
+        """Take the ports, and how long a call of Pipedrive's token endpoint may take."""
+        self._vault = vault
+        self._pipedrive = pipedrive
+        self._escrow = escrow
+        self._leadership = leadership
+        self._clock = clock
+        self._identities = identities
+        self._call_timeout = call_timeout
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self._sightings: dict[VaultLocation, Sighting] = {}
+        self._accounted_for: set[str] = set()
+        """The ids of our intents that Vault may still hold though their outcome is known."""
+
+    async def run(self, order: RefreshOrder, tell: Tell) -> Grant:
+        """Return a grant that serves the order: refreshed by us, or by somebody else meanwhile.
+
+        Raises:
+            Trouble: what keeps it from being refreshed; nothing was lost.
+            FenceClosed: this process may not act for the moment; nothing was sent.
+        """
+        while True:
+            read = await self.read(order)
+            if self.is_fresh(read.grant, order):
+                return read.grant
+            client = await self.read_client(order.source.client)
+            if await self.settle_escrow(read, client):
+                continue
+            if not await self.wait_for_holder(read):
+                continue
+            async with self._turns:
+                held = await self.hold(read)
+                grant = await self.spend(held, client, tell) if held is not None else None
+            if grant is not None:
+                return grant
+
+    async def read(self, order: RefreshOrder) -> ReadGrant:
+        """Step 2: read the grant and its version."""
+        location = order.source.location
+        document = await self._vault.read(location)
+        grant = read_grant(document)
+        if document is None or grant is None:
+            message = f"Vault holds no refresh_token at {location}: consent, or write one there"
+            raise SourceMissing(message)
+        return ReadGrant(location=location, document=document, grant=grant)
+
+    def is_fresh(self, grant: Grant, order: RefreshOrder) -> bool:
+        """Step 2: tell whether somebody else has refreshed it, so that it can be used as it is."""
+        token = grant.token
+        return token is not None and token.value.digest() != order.replaces and not token.expired(self._clock.now())
+
+    async def read_client(self, source: ClientSource) -> ClientCredentials:
+        """Read the client's id and secret."""
+        document = await self._vault.read(source.location)
+        if document is None:
+            message = (
+                f"Vault has no client at {source.location}: write its {source.id_key} and {source.secret_key} there"
+            )
+            raise SourceMissing(message)
+        return ClientCredentials(
+            client_id=document.secret(source.id_key).reveal(), client_secret=document.secret(source.secret_key)
+        )
+
+    async def settle_escrow(self, read: ReadGrant, client: ClientCredentials) -> bool:
+        """Step 2: write what an earlier process won, if it is the successor of what Vault holds; drop it if not.
+
+        Return whether Vault was changed, so that it is to be read again.
+        """
+        won = await self._escrow.open(read.location, client.client_secret)
+        if won is None:
+            return False
+        is_successor = won.refreshed_from == read.grant.lineage
+        if is_successor:
+            try:
+                await self._write(won, read)
+            except CheckAndSetConflict:
+                return True
+        await self._escrow.drop(read.location)
+        return is_successor
+
+    async def wait_for_holder(self, read: ReadGrant) -> bool:
+        """Step 3: wait for another holder's intent to go; True when the grant may be taken as it was read."""
+        intent = read.grant.intent
+        if intent is None or intent.holder == self._identities.holder:
+            self._sightings.pop(read.location, None)
+            return True
+        now = self._clock.monotonic()
+        sighting = self._sightings.get(read.location)
+        if sighting is None or sighting.refresh_id != intent.refresh_id:
+            sighting = self._sightings[read.location] = Sighting(intent.refresh_id, now)
+        if sighting.outlived(intent, now):
+            return True
+        await self._clock.sleep(LOOK_AGAIN.total_seconds())
+        return False
+
+    async def hold(self, read: ReadGrant) -> Held | None:
+        """Step 4: write our intent by check-and-set; None where somebody else was faster."""
+        began = self._clock.monotonic()
+        intent = Intent(
+            refresh_id=self._identities.new(),
+            holder=self._identities.holder,
+            started_at=self._clock.now().replace(microsecond=0),
+            timeout=2 * self._call_timeout + LOOK_AGAIN,
+        )
+        grant = replace(read.grant, intent=intent, unanswered=self._left_behind(read.grant))
+        try:
+            version = await self._write(grant, read)
+        except CheckAndSetConflict:
+            return None
+        except VaultUnavailable:
+            version = await self._landed(intent, read)
+        document = replace(read.document, version=version, values=write_grant(grant, read.document.values))
+        held = ReadGrant(location=read.location, document=document, grant=grant)
+        return Held(read=held, intent=intent, until=began + intent.timeout.total_seconds())
+
+    async def spend(self, held: Held, client: ClientCredentials, tell: Tell) -> Grant | None:
+        """Send the refresh token once, and store what comes back (steps 5 to 7); None to begin again."""
+        asked_at = self._clock.now()
+        try:
+            answer = await self.call(held, client)
+        except RefreshUncertain as trouble:
+            await self._mark(held, unanswered=one_more(held.read.grant.unanswered, held.intent))
+            raise self._with_story(trouble, held.read.grant.unanswered) from trouble
+        except ConsentRequired as trouble:
+            await self._give_back(held)
+            if await self._was_replaced(held):
+                return None
+            raise self._with_story(trouble, held.read.grant.unanswered) from trouble
+        except (Trouble, FenceClosed):
+            await self._give_back(held)
+            raise
+        won = refreshed_grant(held.read.grant, answer, client_id=client.client_id, asked_at=asked_at)
+        return await self.store(won, held, client, tell)
+
+    async def call(self, held: Held, client: ClientCredentials) -> TokenAnswer:
+        """Step 5: call Pipedrive, once, behind the fence. What comes back was checked completely (step 6)."""
+        known = held.read.grant.client_id
+        if known not in {None, client.client_id}:
+            message = (
+                f"spec.oauth2.client: the grant was given to client {known}, and the client named here is "
+                f"{client.client_id}; name that client, or consent with this one"
+            )
+            raise InvalidSpec(message)
+        return await self._pipedrive.refresh(client, held.read.grant.refresh_token, fence=lambda: self.fence(held))
+
+    def fence(self, held: Held) -> None:
+        """Step 5: refuse to send unless the lease and the intent outlast the whole call.
+
+        Raises:
+            FenceClosed: one of them might not.
+        """
+        needed = self._call_timeout.total_seconds()
+        if self._clock.monotonic() + needed >= held.until:
+            raise FenceClosed("too much time has passed since the intent was written")
+        if self._leadership.remaining() <= needed:
+            raise FenceClosed("this process does not lead for long enough")
+
+    async def store(self, won: Grant, held: Held, client: ClientCredentials, tell: Tell) -> Grant:
+        """Step 7: store what was won, however long Vault takes, and keep a copy in escrow meanwhile.
+
+        Return what Vault holds in the end.
+        """
+        document: Document | None = held.read.document
+        for attempt in itertools.count(1):
+            try:
+                if attempt > 1:
+                    document = await self._vault.read(held.location)
+                    stored = read_grant(document)
+                    if stored is not None and self.supersedes(stored, won, spent=held.read.grant.lineage):
+                        won = stored
+                        break
+                await self._write_over(document, won, held.location)
+                break
+            except CheckAndSetConflict:
+                continue
+            except (VaultUnavailable, VaultDenied) as trouble:
+                await self._keep_meanwhile(won, held, client, trouble, tell)
+                await self._clock.sleep(pause(attempt, spread_by=str(held.location)).total_seconds())
+        await self._escrow.drop(held.location)
+        return won
+
+    def supersedes(self, stored: Grant, ours: Grant, *, spent: str) -> bool:
+        """Step 7: decide by cause, not by clock, whether what Vault holds stays.
+
+        Our own result in place means that an acknowledgement was lost. The token that we spent means that ours is its
+        successor, whoever's intent stands there. Anything else is a consent, or another holder's refresh: theirs stays.
+        """
+        if stored.token is not None and ours.token is not None and stored.token.value == ours.token.value:
+            return True
+        return stored.lineage != spent
+
+    def _left_behind(self, grant: Grant) -> Unanswered | None:
+        """Count the intent that we take over as unanswered, unless we know how it ended."""
+        if grant.intent is None or grant.intent.refresh_id in self._accounted_for:
+            return grant.unanswered
+        return one_more(grant.unanswered, grant.intent)
+
+    async def _landed(self, intent: Intent, read: ReadGrant) -> int:
+        """Find out whether an intent was written though its acknowledgement was lost; raise if Vault is away."""
+        document = await self._vault.read(read.location)
+        grant = read_grant(document)
+        if document is None or grant is None or grant.intent != intent:
+            message = "Vault did not take the intent to refresh: trying again"
+            raise VaultUnavailable(message)
+        return document.version
+
+    async def _was_replaced(self, held: Held) -> bool:
+        """Tell whether the grant that Pipedrive refused is no longer the one in Vault."""
+        now = read_grant(await self._vault.read(held.location))
+        return now is None or now.lineage != held.read.grant.lineage
+
+    async def _give_back(self, held: Held) -> None:
+        """Take our intent away, since nothing was changed under it."""
+        self._accounted_for.add(held.intent.refresh_id)
+        await self._mark(held, unanswered=held.read.grant.unanswered)
+
+    async def _mark(self, held: Held, *, unanswered: Unanswered | None) -> None:
+        """Take our intent away, and leave word of what went unanswered; without Vault the intent speaks."""
+        grant = replace(held.read.grant, intent=None, unanswered=unanswered)
+        try:
+            await self._write(grant, held.read)
+        except (CheckAndSetConflict, VaultUnavailable, VaultDenied):
+            return
+        self._accounted_for.discard(held.intent.refresh_id)
+
+    async def _keep_meanwhile(
+        self, won: Grant, held: Held, client: ClientCredentials, trouble: Trouble, tell: Tell
+    ) -> None:
+        message = f"Refreshed, and Vault has not taken the new grant yet: {trouble.message}"
+        tell(flights.Unstored(trouble=GrantUnstored(message)))
+        await self._escrow.keep(held.location, won, held.intent.refresh_id, client.client_secret)
+
+    async def _write(self, grant: Grant, over: ReadGrant) -> int:
+        return await self._write_over(over.document, grant, over.location)
+
+    async def _write_over(self, document: Document | None, grant: Grant, location: VaultLocation) -> int:
+        """Write against the version that was read, with foreign keys kept; a path that was emptied is filled again."""
+        foreign, version = (document.values, document.version) if document is not None else ({}, 0)
+        return await self._vault.write(location, write_grant(grant, foreign), cas=version)
+
+    def _with_story(self, trouble: Trouble, unanswered: Unanswered | None) -> Trouble:
+        """Add to a trouble what went unanswered before it, which may be its cause."""
+        if unanswered is None:
+            return trouble
+        return type(trouble)(f"{trouble.message}. {unanswered}", retry_after=trouble.retry_after)
