@@ -27,7 +27,7 @@ CHECKS: Final[Mapping[str, Sequence[str]]] = {
     "types": (f"{BIN}/mypy",),
     "imports": (f"{BIN}/lint-imports",),
 }
-TESTS: Final = ("unit", "integration", "generated")
+TESTS: Final = ("unit", "simulation", "integration", "generated")
 TIERS: Final = (*CHECKS, *TESTS)
 PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {"integration": (PYTHON, "-m", "testbed.binaries")}
 INTERRUPTED: Final = 130

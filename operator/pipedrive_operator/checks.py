@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.kubernetes import access
 from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.connection import operator_namespace
+from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.adapters.kubernetes.schema import UPGRADE, SchemaState, read_schema
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
 from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.core.credential import Key
 from pipedrive_operator.core.errors import ApiServerUnavailable, Trouble
 from pipedrive_operator.crd import crd
 from pipedrive_operator.settings import Settings
@@ -46,8 +49,9 @@ async def _kubernetes(settings: Settings) -> list[Finding]:
     remedy = "set kubernetes.kubeconfig, or run in the cluster; check that the API server runs"
     try:
         async with await Api.connect(settings.kubernetes) as api:
-            rights = await access.missing(api, access.needed(settings.kubernetes.namespaces))
+            rights = await access.missing(api, _needed(settings))
             served = await read_schema(api, crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+            escrow = await _escrow(api, operator_namespace(settings.kubernetes))
     except ApiServerUnavailable as error:
         return [Finding(step="API server", ok=False, detail=str(error), remedy=remedy)]
     return [
@@ -64,7 +68,35 @@ async def _kubernetes(settings: Settings) -> list[Finding]:
             detail=f"missing: {'; '.join(str(right) for right in rights)}" if rights else "all that is needed",
             remedy="add the rules to the operator's Role or ClusterRole",
         ),
+        escrow,
     ]
+
+
+def _needed(settings: Settings) -> list[access.Permission]:
+    """Return the rights that these settings need, each once."""
+    namespace = operator_namespace(settings.kubernetes)
+    rights = access.needed(settings.kubernetes.namespaces) + access.needed_for_escrow(namespace)
+    if settings.leader_election.enabled:
+        rights += access.needed_for_election(Key(namespace=namespace, name=settings.leader_election.lease_name))
+    return list(dict.fromkeys(rights))
+
+
+async def _escrow(api: Api, namespace: str) -> Finding:
+    """Count the refreshed grants that wait for Vault; one that may not be listed is told by the rights as well."""
+    try:
+        waiting = await KubernetesEscrow(api, namespace, SystemClock()).load()
+    except ApiServerUnavailable as error:
+        remedy = f"let the operator list Secrets in namespace {namespace}"
+        return Finding(step="escrow", ok=False, detail=str(error), remedy=remedy)
+    if not waiting:
+        return Finding(step="escrow", ok=True, detail="no refreshed grant waits for Vault")
+    count = "1 refreshed grant waits" if len(waiting) == 1 else f"{len(waiting)} refreshed grants wait"
+    return Finding(
+        step="escrow",
+        ok=False,
+        detail=f"{count} for Vault: {'; '.join(waiting)}",
+        remedy=f"restore Vault's writes and let the operator run; delete nothing in namespace {namespace}",
+    )
 
 
 async def _vaults(settings: Settings) -> list[Finding]:

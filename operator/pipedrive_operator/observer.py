@@ -15,7 +15,7 @@ from pipedrive_operator.core.retry import Patience
 from pipedrive_operator.core.sources import GrantWithClient, Rules, Source, resolve
 from pipedrive_operator.core.target import TargetSecret
 from pipedrive_operator.grants import GrantKeeper
-from pipedrive_operator.ports import Cache, Clock, Credentials, Pipedrive, Secrets, Vault
+from pipedrive_operator.ports import Cache, Clock, Credentials, Leadership, Pipedrive, Secrets, Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class Ports:
     pipedrive: Pipedrive
     secrets: Secrets
     credentials: Credentials
+    leadership: Leadership
     clock: Clock
 
 
@@ -54,9 +55,8 @@ class Observer:
         asked = _asked(credential, memory)
         if source is not None and not _is_idle(credential):
             memory = await self._read_source(memory, source, asked=asked, now=now)
-            if isinstance(source, GrantWithClient):
-                flight = self._keeper.flight(source.location)
-                memory = after_flight(memory, flight)
+            flight = self._flight(source, watcher=credential.key)
+            memory = after_flight(memory, flight)
         memory, target = await self._look_at_target(memory, credential)
         memory = judged(memory, credential, target, now=now, timings=self._timings)
         self.memories[credential.key] = memory
@@ -76,11 +76,17 @@ class Observer:
             refusals=memory.refusals,
             verify_setback=memory.verify_setback,
             flight=flight,
+            in_escrow=isinstance(source, GrantWithClient) and self._keeper.in_escrow(source.location),
             target=target,
             strays=self._strays(credential),
             publish_setback=memory.publish_setback,
             asked=asked,
         )
+
+    def _flight(self, source: Source, *, watcher: Key) -> flights.Flight:
+        if not isinstance(source, GrantWithClient):
+            return flights.IDLE
+        return self._keeper.flight(source.location, watcher=watcher)
 
     def _source(self, credential: Credential) -> tuple[Source | None, InvalidSpec | None]:
         try:

@@ -119,6 +119,9 @@ class Leases(Protocol):
 class Escrow(Protocol):
     """A second place for what a refresh has won while Vault does not take it."""
 
+    def holds(self, location: VaultLocation) -> bool:
+        """Tell whether something is kept for a location, or may be."""
+
     async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
         """Keep a grant, so that only who knows the key can open it. A failure is told, and not raised."""
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from pipedrive_operator.core.credential import DeletionPolicy, Key, write_status
 from pipedrive_operator.core.errors import (
+    FenceClosed,
     NamespaceBeingDeleted,
     SecretChanged,
     SecretExists,
@@ -76,6 +77,7 @@ class Reconciler:
 
         Raises:
             ApiServerUnavailable: try the pass again.
+            FenceClosed: this process no longer leads; whoever does may have published something newer.
             TooManyActionsError: a defect.
         """
         done: list[str] = []
@@ -85,6 +87,7 @@ class Reconciler:
                 self._memories.pop(key, None)
                 return None
             seen = await self._observer.observe(credential)
+            self._require_leadership()
             decision = decide(seen)
             if decision is None:
                 return Outcome(actions=tuple(done))
@@ -95,6 +98,10 @@ class Reconciler:
             await self._act(decision, seen)
         message = f"the pass for {key} did not come to rest after {', '.join(done)}"
         raise TooManyActionsError(message)
+
+    def _require_leadership(self) -> None:
+        if self._ports.leadership.remaining() <= 0:
+            raise FenceClosed("this process does not lead any more")
 
     async def _act(self, decision: Decision, seen: Observation) -> None:
         match decision.action:
@@ -117,8 +124,9 @@ class Reconciler:
             source=memory.source,
             requester=seen.credential.key,
             lineage=seen.grant.lineage if seen.grant is not None else "",
-            replaces=seen.token.value.digest() if seen.token is not None else None,
+            replaces=seen.token.value.digest() if seen.token is not None and not seen.in_escrow else None,
             slow=self._timings.verify_interval,
+            expires_at=seen.good.token.expires_at if seen.good is not None else None,
         )
         self._keeper.refresh(order)
 

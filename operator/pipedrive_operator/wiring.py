@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -17,7 +16,7 @@ from pipedrive_operator import metrics
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.identities import ProcessIdentities
 from pipedrive_operator.adapters.kubernetes.api import Api
-from pipedrive_operator.adapters.kubernetes.connection import open_session
+from pipedrive_operator.adapters.kubernetes.connection import open_session, operator_namespace
 from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
@@ -44,11 +43,10 @@ from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.health import HealthServer
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.observer import Ports
-from pipedrive_operator.ports import Clock, Escrow, Identities, Leadership
+from pipedrive_operator.ports import Clock, Escrow, Identities
 from pipedrive_operator.reconciler import Reconciler
 from pipedrive_operator.settings import Settings
 
-POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 STORE_WITHIN: Final = timedelta(seconds=45)
 """How long the end of the process waits for Vault to take what a refresh has won; Kubernetes kills after a minute."""
 
@@ -67,6 +65,7 @@ async def run(settings: Settings) -> None:
         queue = WorkQueue(clock)
         api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
         rules = rules_of(settings)
+        election = _election(settings, api, clock, identities)
         cache = Cache(lambda credential: grant_location(credential, rules))
         ports = Ports(
             cache=cache,
@@ -74,11 +73,11 @@ async def run(settings: Settings) -> None:
             pipedrive=await stack.enter_async_context(PipedriveApi(settings.pipedrive, clock)),
             secrets=KubernetesSecrets(api),
             credentials=KubernetesCredentials(api, clock, instance=identities.holder),
+            leadership=election,
             clock=clock,
         )
-        escrow = KubernetesEscrow(api, _namespace(settings), clock)
-        election = _election(settings, api, clock, identities)
-        protocol = _protocol(settings, ports, escrow, election, identities)
+        escrow = KubernetesEscrow(api, operator_namespace(settings.kubernetes), clock)
+        protocol = _protocol(settings, ports, escrow, identities)
         keeper = GrantKeeper(protocol=protocol, clock=clock, on_change=_grant_changed(queue))
         stack.push_async_callback(_store_what_was_won, keeper, election)
         reconciler = Reconciler(ports=ports, keeper=keeper, rules=rules, timings=_timings(settings))
@@ -99,30 +98,18 @@ def _election(settings: Settings, api: Api, clock: Clock, identities: ProcessIde
     wanted = settings.leader_election
     if not wanted.enabled:
         return OnlyReplica()
-    leases = KubernetesLeases(api, Key(namespace=_namespace(settings), name=wanted.lease_name))
+    leases = KubernetesLeases(api, Key(namespace=operator_namespace(settings.kubernetes), name=wanted.lease_name))
     return LeaderElection(
         leases=leases, clock=clock, holder=identities.holder, times=lease_times(wanted.lease_duration)
     )
 
 
-def _namespace(settings: Settings) -> str:
-    """Return the operator's own namespace: as set, or the pod's."""
-    if settings.kubernetes.operator_namespace is not None:
-        return settings.kubernetes.operator_namespace
-    try:
-        return POD_NAMESPACE.read_text().strip()
-    except OSError:
-        return "default"
-
-
-def _protocol(
-    settings: Settings, ports: Ports, escrow: Escrow, leadership: Leadership, identities: Identities
-) -> RefreshProtocol:
+def _protocol(settings: Settings, ports: Ports, escrow: Escrow, identities: Identities) -> RefreshProtocol:
     return RefreshProtocol(
         vault=ports.vault,
         pipedrive=ports.pipedrive,
         escrow=escrow,
-        leadership=leadership,
+        leadership=ports.leadership,
         clock=ports.clock,
         identities=identities,
         call_timeout=settings.pipedrive.timeout,

@@ -225,6 +225,10 @@ class FakeEscrow:
     kept: dict[VaultLocation, tuple[Grant, SecretValue]] = field(default_factory=dict)
     history: list[str] = field(default_factory=list)
 
+    def holds(self, location: VaultLocation) -> bool:
+        """Tell whether something is kept."""
+        return location in self.kept
+
     async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
         """Keep a grant."""
         assert refresh_id

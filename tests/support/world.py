@@ -8,7 +8,7 @@ from pipedrive_operator.core.credential import Key, read_credential
 from pipedrive_operator.observer import Ports
 from pipedrive_operator.reconciler import Outcome, Reconciler
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
-from support.fakes import FakeCluster, FakePipedrive, FakeVault, TurnedClock, a_keeper
+from support.fakes import FakeCluster, FakeLeadership, FakePipedrive, FakeVault, TurnedClock, a_keeper
 
 FIRST = "a" * 40
 """The API token that Vault holds at the start."""
@@ -23,6 +23,7 @@ class World:
         self.vault = FakeVault(self.clock)
         self.pipedrive = FakePipedrive()
         self.cluster = FakeCluster()
+        self.leadership = FakeLeadership()
         self.woken: list[Key] = []
         self.start()
 
@@ -35,6 +36,7 @@ class World:
             pipedrive=self.pipedrive,
             secrets=self.cluster,
             credentials=self.cluster,
+            leadership=self.leadership,
             clock=self.clock,
         )
         self.reconciler = Reconciler(ports=ports, keeper=self.keeper, rules=RULES, timings=TIMINGS)

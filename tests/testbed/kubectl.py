@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +42,21 @@ class Kubectl:
 
 def write_kubeconfig(path: Path, *, server: str, authority: Path, client: KeyPair) -> None:
     """Write a kubeconfig that holds everything itself, so that it may be copied anywhere."""
-    cluster = {"server": server, "certificate-authority-data": _encoded(authority)}
     user = {"client-certificate-data": _encoded(client.public), "client-key-data": _encoded(client.key)}
+    _write(path, cluster=cluster_entry(server, authority), user=user)
+
+
+def write_token_kubeconfig(path: Path, *, cluster: Mapping[str, object], token: str) -> None:
+    """Write a kubeconfig for whoever a token says, such as a ServiceAccount; `cluster` is as a kubeconfig has it."""
+    _write(path, cluster=cluster, user={"token": token})
+
+
+def cluster_entry(server: str, authority: Path) -> dict[str, object]:
+    """Return how a kubeconfig names a cluster."""
+    return {"server": server, "certificate-authority-data": _encoded(authority)}
+
+
+def _write(path: Path, *, cluster: Mapping[str, object], user: Mapping[str, str]) -> None:
     config = {
         "apiVersion": "v1",
         "kind": "Config",

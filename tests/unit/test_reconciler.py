@@ -10,6 +10,7 @@ from pipedrive_operator.core.conditions import ConditionStatus, ConditionType
 from pipedrive_operator.core.credential import Key, read_credential
 from pipedrive_operator.core.errors import (
     ApiServerUnavailable,
+    FenceClosed,
     NamespaceBeingDeleted,
     SecretWriteDenied,
     VaultUnavailable,
@@ -276,3 +277,14 @@ async def test_a_suspended_credential_calls_nobody(world: World) -> None:
 async def test_a_deleted_credential_is_forgotten(world: World) -> None:
     """There is nothing to schedule any more."""
     assert await world.reconciler.reconcile(KEY) is None
+
+
+async def test_a_process_that_no_longer_leads_writes_nothing(world: World) -> None:
+    """It was stopped for longer than its Lease, and whoever leads since may have published something newer."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    world.leadership.seconds = 0
+
+    with pytest.raises(FenceClosed):
+        await world.reconciler.reconcile(KEY)
+
+    assert [] == world.cluster.writes

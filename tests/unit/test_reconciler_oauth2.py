@@ -102,3 +102,23 @@ async def test_a_second_client_on_a_grant_is_refused(world: World) -> None:
     await world.settle()
 
     assert ("False", "InvalidSpec") == world.condition(ConditionType.READY)
+
+
+async def test_a_grant_that_vault_does_not_take_is_announced_once(world: World) -> None:
+    """With an Event of its own, and another one when Vault has it; the old value stays published meanwhile."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    world.clock.turn(timedelta(minutes=59))
+    world.vault.breaks_after = len(world.vault.writes) + 1  # it still takes the intent
+
+    for _ in range(3):
+        await world.reconciler.reconcile(KEY)
+        await world.clock.somebody_sleeps.wait()
+    told, ready = [event.reason for event in world.cluster.events], world.condition(ConditionType.READY)
+    world.vault.breaks_after = None
+    world.clock.turn(timedelta(seconds=10))
+    await world.settle()
+
+    assert (["GrantEscrowed"], ("True", "Published")) == (told, ready)
+    assert ["GrantEscrowed", "Accepted"] == [event.reason for event in world.cluster.events]
+    assert "access-2" == world.value("access_token")

@@ -65,6 +65,7 @@ def test_the_table_is_for_people() -> None:
         "format       not asked for",
         "types        not asked for",
         "imports      not asked for",
+        "simulation   not asked for",
         "generated    not asked for",
     ]
 

@@ -7,7 +7,7 @@ from typing import Final
 from pipedrive_operator import metrics
 from pipedrive_operator.controller.queue import Priority, WorkQueue
 from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import ApiServerUnavailable
+from pipedrive_operator.core.errors import ApiServerUnavailable, FenceClosed
 from pipedrive_operator.core.renewal import pause
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock
@@ -28,8 +28,8 @@ class Controller:
         self._reasons: dict[Key, str | None] = {}
 
     def look_at(self, keys: Iterable[Key]) -> None:
-        """Ask for a pass for each credential that something changed for."""
-        for key in keys:
+        """Ask for a pass for each credential that something changed for, in an order that can be repeated."""
+        for key in sorted(keys):
             self._queue.add(key)
 
     async def work(self, workers: int) -> None:
@@ -50,10 +50,10 @@ class Controller:
     async def _pass(self, key: Key) -> None:
         try:
             outcome = await self._reconciler.reconcile(key)
-        except ApiServerUnavailable as error:
+        except (ApiServerUnavailable, FenceClosed) as error:
             self._postpone(key)
-            _log.warning("api server unavailable", credential=str(key), error=str(error))
-        except Exception:  # noqa: BLE001  a defect in one credential's pass must not end the work on all others  # a defect in one credential's pass must not end the work on all others
+            _log.warning("pass put off", credential=str(key), error=str(error))
+        except Exception:  # noqa: BLE001  a defect in one credential's pass must not end the work on all others
             self._postpone(key)
             metrics.pass_finished("defect")
             _log.exception("pass failed", credential=str(key))

@@ -245,8 +245,22 @@ class _Attempt:
         return registry
 
 
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Spares kopf a deep copy of each object, to find changes that no handler of ours asks for."""
+
+    def build(self, **_: object) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: object) -> None:
+        return None
+
+    def store(self, **_: object) -> None:
+        """Store nothing."""
+
+
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = _NoDiffBase()
     settings.process.ultimate_exiting_timeout = None
     settings.posting.enabled = False
     settings.scanning.disabled = True

@@ -57,6 +57,11 @@ class Grant:
         """The digest of the refresh token."""
         return self.refresh_token.digest()
 
+    @property
+    def access_digest(self) -> str | None:
+        """The digest of the access token."""
+        return None if self.token is None else self.token.value.digest()
+
     def continues(self, lineage: str | None) -> bool:
         """Tell whether this grant is, or was refreshed from, the one with that lineage."""
         return lineage is not None and lineage in {self.lineage, self.refreshed_from}

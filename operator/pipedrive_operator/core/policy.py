@@ -74,6 +74,8 @@ class Observation:
     """How many tokens in a row Pipedrive has refused before their expiry."""
     verify_setback: Setback | None = None
     flight: flights.Flight = flights.IDLE
+    in_escrow: bool = False
+    """An earlier process has left in escrow what a refresh won."""
     target: TargetSecret | None = None
     strays: tuple[TargetSecret, ...] = ()
     """Secrets that we control under a name that is no longer wanted."""
@@ -279,8 +281,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     is_suspended,
     spec_is_wrong,
     secret_is_to_be_written,
-    source_cannot_be_read,
     refresh_is_under_way,
+    source_cannot_be_read,
     grant_is_missing,
     refresh_is_set_back,
     refresh_is_due,
@@ -316,6 +318,8 @@ def _calm(seen: Observation, otherwise: str) -> tuple[Reason, str]:
 
 
 def _why_refresh(seen: Observation) -> str | None:
+    if seen.in_escrow:
+        return "What an earlier process won is in escrow"
     if seen.token is None:
         return "The grant has no access token"
     if seen.asked is Asked.REFRESH:

@@ -46,7 +46,7 @@ def report(seen: Observation, decision: Decision, *, handled_request: str | None
 
 
 def announcement(before: Status, after: Status) -> Announcement | None:
-    """Return the Event for a condition that flipped; none for a first success, and one a pass at most."""
+    """Return the Event for what is news in the conditions; one a pass at most."""
     for wanted, good in (
         (ConditionType.STALLED, ConditionStatus.FALSE),
         (ConditionType.READY, ConditionStatus.TRUE),
@@ -143,7 +143,12 @@ def _is_ahead(moment: datetime | None, now: datetime) -> bool:
 
 
 def _is_news(old: Condition | None, new: Condition, good: ConditionStatus) -> bool:
-    """Tell whether a flip is worth an Event: a first success is not, nor that something is unknown for now."""
+    """Tell whether a flip is worth an Event: a first success is not, nor that something is unknown for now.
+
+    That a grant is in escrow is news though it flips nothing: Vault must take it before the cluster is lost.
+    """
+    if new.reason is Reason.GRANT_ESCROWED:
+        return old is None or old.reason is not new.reason
     if old is None:
         return new.type is ConditionType.STALLED
     if not new.flipped_from(old) or new.status is ConditionStatus.UNKNOWN:

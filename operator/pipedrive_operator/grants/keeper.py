@@ -49,9 +49,15 @@ class GrantKeeper:
         self._waiting: dict[VaultLocation, set[Key]] = {}
         self._tasks: dict[VaultLocation, asyncio.Task[None]] = {}
 
-    def flight(self, location: VaultLocation) -> flights.Flight:
-        """Return the state of a grant's refresh, at once."""
+    def flight(self, location: VaultLocation, *, watcher: Key | None = None) -> flights.Flight:
+        """Return the state of a grant's refresh, at once; a watcher of one under way is told how it ends."""
+        if watcher is not None and location in self._tasks:
+            self._waiting.setdefault(location, set()).add(watcher)
         return self._flights.get(location, flights.IDLE)
+
+    def in_escrow(self, location: VaultLocation) -> bool:
+        """Tell whether an earlier process has left something in escrow that was not looked at yet."""
+        return self._protocol.in_escrow(location) and not isinstance(self.flight(location), flights.Fresh)
 
     def refresh(self, order: RefreshOrder) -> None:
         """Start a refresh, or join the one that is under way."""
@@ -95,7 +101,7 @@ class GrantKeeper:
     def _failure(self, trouble: Trouble, order: RefreshOrder) -> flights.Flight:
         location, now = order.source.location, self._clock.now()
         failures = self._failures[location] = self._failures.get(location, 0) + 1
-        patience = Patience(now=now, slow=order.slow)
+        patience = Patience(now=now, slow=order.slow, expires_at=order.expires_at)
         retry_at = now + retry_pause(trouble, failures, subject=str(location), patience=patience)
         if EFFECTS[trouble.reason].authorized is ConditionStatus.FALSE:
             return flights.Refused(trouble=trouble, lineage=order.lineage, retry_at=retry_at)
@@ -103,7 +109,8 @@ class GrantKeeper:
 
     def _landed(self, location: VaultLocation, task: asyncio.Task[None]) -> None:
         """Clear the flight; one that ended by a defect is reported and left alone for a while."""
-        del self._tasks[location]
+        if self._tasks.get(location) is task:
+            del self._tasks[location]
         if not task.cancelled() and (error := task.exception()) is not None:
             context = {"message": f"the refresh of {location} stopped unexpectedly", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
@@ -112,6 +119,8 @@ class GrantKeeper:
             self._settle(location, flights.Unavailable(trouble=trouble, retry_at=retry_at))
 
     def _settle(self, location: VaultLocation, flight: flights.Flight) -> None:
+        """End a flight; whoever is told may ask for the next one at once, before this task has ended."""
+        self._tasks.pop(location, None)
         self._tell(location, flight)
         self._waiting.pop(location, None)
 

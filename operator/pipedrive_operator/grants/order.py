@@ -1,7 +1,7 @@
 """What is asked of the keeper. Values only."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pipedrive_operator.core.credential import Key
 from pipedrive_operator.core.grant import Grant
@@ -22,6 +22,8 @@ class RefreshOrder:
     """The digest of the access token that no longer serves; any other that is alive in Vault will do."""
     slow: timedelta
     """The pause after an answer that only a person can change."""
+    expires_at: datetime | None = None
+    """When the published access token expires: no other pause is longer than a quarter of what is left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

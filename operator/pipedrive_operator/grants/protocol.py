@@ -85,18 +85,22 @@ class RefreshProtocol:
         """
         while True:
             read = await self.read(order)
+            if self.in_escrow(read.location) and await self.settle_escrow(read, order.source.client):
+                continue
             if self.is_fresh(read.grant, order):
                 return read.grant
-            client = await self.read_client(order.source.client)
-            if await self.settle_escrow(read, client):
-                continue
             if not await self.wait_for_holder(read):
                 continue
+            client = await self.read_client(order.source.client)
             async with self._turns:
                 held = await self.hold(read)
                 grant = await self.spend(held, client, tell) if held is not None else None
             if grant is not None:
                 return grant
+
+    def in_escrow(self, location: VaultLocation) -> bool:
+        """Tell whether an earlier process has left something in escrow for a grant."""
+        return self._escrow.holds(location)
 
     async def read(self, order: RefreshOrder) -> ReadGrant:
         """Step 2: read the grant and its version."""
@@ -125,15 +129,17 @@ class RefreshProtocol:
             client_id=document.secret(source.id_key).reveal(), client_secret=document.secret(source.secret_key)
         )
 
-    async def settle_escrow(self, read: ReadGrant, client: ClientCredentials) -> bool:
+    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> bool:
         """Step 2: write what an earlier process won, if it is the successor of what Vault holds; drop it if not.
 
+        Where the refresh token did not rotate nothing can be lost, and what Vault holds may be newer.
         Return whether Vault was changed, so that it is to be read again.
         """
+        client = await self.read_client(source)
         won = await self._escrow.open(read.location, client.client_secret)
         if won is None:
             return False
-        is_successor = won.refreshed_from == read.grant.lineage
+        is_successor = won.refreshed_from == read.grant.lineage != won.lineage
         if is_successor:
             try:
                 await self._write(won, read)
@@ -158,7 +164,12 @@ class RefreshProtocol:
         return False
 
     async def hold(self, read: ReadGrant) -> Held | None:
-        """Step 4: write our intent by check-and-set; None where somebody else was faster."""
+        """Step 4: write our intent by check-and-set; None where somebody else was faster.
+
+        Raises:
+            FenceClosed: the fence would be closed anyhow; nothing was written.
+        """
+        self._require_leadership()
         began = self._clock.monotonic()
         intent = Intent(
             refresh_id=self._identities.new(),
@@ -213,11 +224,9 @@ class RefreshProtocol:
         Raises:
             FenceClosed: one of them might not.
         """
-        needed = self._call_timeout.total_seconds()
-        if self._clock.monotonic() + needed >= held.until:
+        if self._clock.monotonic() + self._call_timeout.total_seconds() >= held.until:
             raise FenceClosed("too much time has passed since the intent was written")
-        if self._leadership.remaining() <= needed:
-            raise FenceClosed("this process does not lead for long enough")
+        self._require_leadership()
 
     async def store(self, won: Grant, held: Held, client: ClientCredentials, tell: Tell) -> Grant:
         """Step 7: store what was won, however long Vault takes, and keep a copy in escrow meanwhile.
@@ -230,7 +239,7 @@ class RefreshProtocol:
                 if attempt > 1:
                     document = await self._vault.read(held.location)
                     stored = read_grant(document)
-                    if stored is not None and self.supersedes(stored, won, spent=held.read.grant.lineage):
+                    if stored is not None and self.supersedes(stored, won, spent=held.read.grant):
                         won = stored
                         break
                 await self._write_over(document, won, held.location)
@@ -243,15 +252,20 @@ class RefreshProtocol:
         await self._escrow.drop(held.location)
         return won
 
-    def supersedes(self, stored: Grant, ours: Grant, *, spent: str) -> bool:
+    def supersedes(self, stored: Grant, ours: Grant, *, spent: Grant) -> bool:
         """Step 7: decide by cause, not by clock, whether what Vault holds stays.
 
         Our own result in place means that an acknowledgement was lost. The token that we spent means that ours is its
-        successor, whoever's intent stands there. Anything else is a consent, or another holder's refresh: theirs stays.
+        successor, whoever's intent stands there; or, where that token did not rotate, if the access token too is the
+        one that we replaced. Anything else is a consent, or another holder's refresh: theirs stays.
         """
-        if stored.token is not None and ours.token is not None and stored.token.value == ours.token.value:
+        if stored.access_digest == ours.access_digest or stored.lineage != spent.lineage:
             return True
-        return stored.lineage != spent
+        return ours.lineage == spent.lineage and stored.access_digest != spent.access_digest
+
+    def _require_leadership(self) -> None:
+        if self._leadership.remaining() <= self._call_timeout.total_seconds():
+            raise FenceClosed("this process does not lead for long enough")
 
     def _left_behind(self, grant: Grant) -> Unanswered | None:
         """Count the intent that we take over as unanswered, unless we know how it ended."""

@@ -16,6 +16,7 @@ from testbed import probe
 from testbed.demo.cluster import NAMESPACE, Cluster, definition, namespace
 from testbed.demo.sight import Sight, read_sight
 from testbed.demo.tour import Guide
+from testbed.kubectl import write_token_kubeconfig
 from testbed.openbao import OpenBao
 from testbed.operator_process import OperatorProcess
 from testbed.pipedrive.client import ControlClient
@@ -26,7 +27,7 @@ OPERATOR_LOG = "operator.log"
 _HERE = f"--namespace={NAMESPACE}"
 _GRANT_PATH = f"pipedrive/{NAMESPACE}/acme"
 _APP_PATH = "apps/crm-sync"
-_RIGHTS = Path(__file__).with_name("rights.yaml")
+_RIGHTS = Path(__file__).parent.with_name("rights.yaml")
 _START_SECONDS = 30.0
 _POLICY = f"""
 path "secret/data/{_APP_PATH}" {{ capabilities = ["read"] }}
@@ -150,15 +151,9 @@ def _operators_kubeconfig(folder: Path, cluster: Cluster) -> Path:
     """Write a kubeconfig of a ServiceAccount that may do what the operator needs, in the demo's namespace alone."""
     cluster.kubectl("apply", f"--filename={_RIGHTS}", _HERE)
     token = cluster.kubectl("create", "token", "pipedrive-operator", _HERE, "--duration=24h").strip()
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "demo", "cluster": cluster.connection()}],
-        "users": [{"name": "pipedrive-operator", "user": {"token": token}}],
-        "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "pipedrive-operator"}}],
-        "current-context": "demo",
-    }
-    return _private(folder / "operator.kubeconfig", json.dumps(config))
+    kubeconfig = folder / "operator.kubeconfig"
+    write_token_kubeconfig(kubeconfig, cluster=cluster.connection(), token=token)
+    return kubeconfig
 
 
 def _made(folder: Path) -> Path:

@@ -261,6 +261,15 @@ def test_an_unstored_refresh_is_told_and_not_repeated() -> None:
     assert (Action.WAIT, Reason.GRANT_ESCROWED) == (found.action, found.reason)
 
 
+def test_an_unstored_refresh_is_told_also_while_vault_cannot_be_read() -> None:
+    """Vault being away is why, and what is at stake is more."""
+    unstored = flights.Unstored(trouble=GrantUnstored("Vault is sealed"))
+    away = setback(VaultUnavailable("Vault is sealed"), "")
+    seen = replace(oauth2_up_to_date(), source_setback=away, flight=unstored)
+
+    assert decision(seen).reason is Reason.GRANT_ESCROWED
+
+
 def test_a_refused_refresh_waits_for_another_refresh_token() -> None:
     """The same token is left alone, and another one in Vault is tried at once."""
     seen = replace(oauth2_up_to_date(), now=NOW + timedelta(hours=1))

@@ -232,6 +232,47 @@ async def test_a_passing_trouble_is_tried_again(around: Surroundings) -> None:
     assert first.retry_at < second.retry_at
 
 
+async def test_no_pause_is_longer_than_a_quarter_of_what_is_left(around: Surroundings) -> None:
+    """However often it failed: the end of an outage is to be seen before the access token expires."""
+    around.pipedrive.breaks = PipedriveUnavailable("503")
+    order = replace(ORDER, expires_at=around.clock.now() + timedelta(minutes=2))
+    flight: flights.Flight = flights.IDLE
+    for _ in range(9):
+        flight = await around.refresh(order)
+
+    assert isinstance(flight, flights.Unavailable)
+    assert timedelta(seconds=30) == flight.retry_at - around.clock.now()
+
+
+async def test_whoever_sees_a_refresh_under_way_is_told_how_it_ends(around: Surroundings) -> None:
+    """Also a credential that did not ask for it: otherwise its status would say Pending until its next poll."""
+    watcher = Key(namespace="crm", name="watcher")
+    around.keeper.refresh(ORDER)
+
+    assert isinstance(around.keeper.flight(GRANT_LOCATION, watcher=watcher), flights.Refreshing)
+    await around.keeper.drain()
+
+    keys, flight = around.told[-1]
+    assert {KEY, watcher} == keys
+    assert isinstance(flight, flights.Fresh)
+
+
+async def test_whoever_is_told_may_ask_for_the_next_refresh_at_once(around: Surroundings) -> None:
+    """The flight that tells is over by then; otherwise the request would join it and nothing would come of it."""
+    asked: list[flights.Flight] = []
+
+    def ask_again(_: frozenset[Key], flight: flights.Flight) -> None:
+        if isinstance(flight, flights.Fresh) and not asked:
+            asked.append(flight)
+            around.keeper.refresh(replace(ORDER, replaces=flight.grant.access_digest))
+
+    around.keeper = a_keeper(around.vault, around.pipedrive, around.clock, ask_again)
+    around.keeper.refresh(ORDER)
+    await around.keeper.drain()
+
+    assert ["seed", "refresh-1"] == around.pipedrive.spent
+
+
 async def test_a_grant_of_another_client_is_not_sent(around: Surroundings) -> None:
     """Pipedrive would refuse it, and the person would be asked for a consent that is not needed."""
     around.vault.put(GRANT_LOCATION, refresh_token="seed", client_id="another")

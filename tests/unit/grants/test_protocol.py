@@ -1,7 +1,7 @@
 """The refresh protocol, step by step: what Vault holds, and what is sent, in what a crash can leave behind."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +16,7 @@ from pipedrive_operator.core.errors import (
     RefreshUncertain,
     VaultUnavailable,
 )
-from pipedrive_operator.core.grant import Grant, read_grant
+from pipedrive_operator.core.grant import Grant, read_grant, write_grant
 from pipedrive_operator.core.intent import LONGEST_TIMEOUT
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.core.sources import GrantWithClient
@@ -285,3 +285,36 @@ async def test_two_writes_and_two_reads_make_a_refresh(around: Surroundings) -> 
 
     assert [GRANT_LOCATION, CLIENT_SOURCE.location] == around.vault.reads
     assert [GRANT_LOCATION, GRANT_LOCATION] == around.vault.writes
+
+
+async def test_a_leftover_escrow_is_settled_without_a_refresh(around: Surroundings) -> None:
+    """Vault took what was won, and the process died before it could say so: the next one drops the copy."""
+    around.vault.put(GRANT_LOCATION, **write_grant(Grant(refresh_token=SecretValue("won"), token=access_token()), {}))
+    kept = Grant(refresh_token=SecretValue("won"), token=access_token(), refreshed_from=SecretValue("seed").digest())
+    await around.escrow.keep(GRANT_LOCATION, kept, "us-0", SecretValue("hush"))
+
+    await around.run()
+
+    assert ({}, []) == (around.escrow.kept, around.pipedrive.sent)
+
+
+async def test_without_rotation_an_old_escrow_does_not_put_an_older_access_token_back(around: Surroundings) -> None:
+    """The refresh token tells nothing then, and none can be lost."""
+    newer = Grant(refresh_token=SecretValue("seed"), token=access_token("newer"))
+    around.vault.put(GRANT_LOCATION, **write_grant(newer, {}))
+    older = replace(newer, token=access_token("older"), refreshed_from=newer.lineage)
+    await around.escrow.keep(GRANT_LOCATION, older, "us-0", SecretValue("hush"))
+
+    grant = await around.run()
+
+    assert newer.access_digest == grant.access_digest == around.stored.access_digest
+    assert {} == around.escrow.kept
+
+
+def test_without_rotation_another_holders_access_token_stays(around: Surroundings) -> None:
+    """We were stopped after our refresh, and another holder has refreshed and stored since."""
+    spent = Grant(refresh_token=SecretValue("seed"), token=access_token("old"))
+    ours, theirs = (replace(spent, token=access_token(name)) for name in ("ours", "theirs"))
+
+    assert around.protocol.supersedes(theirs, ours, spent=spent)
+    assert not around.protocol.supersedes(spent, ours, spent=spent)

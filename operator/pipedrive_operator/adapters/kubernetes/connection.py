@@ -1,10 +1,13 @@
-"""The way to the API server: its address, certificates and tokens, from a kubeconfig or from the pod.
+"""The way to the API server: its address, certificates, tokens and namespace, from a kubeconfig or from the pod.
 
 No resource is requested here. Each event loop opens a connection of its own: sessions belong to one loop.
 """
 
 import time
+from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import yaml
@@ -17,11 +20,22 @@ from pipedrive_operator import __version__
 from pipedrive_operator.core.errors import ApiServerUnavailable
 from pipedrive_operator.settings import KubernetesSettings
 
+POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 USER_AGENT: Final = f"pipedrive-operator/{__version__}"
 AUTHENTICATION: Final = "BearerToken"
 """The client library's name for what goes into the Authorization header."""
 TOKEN_AGE: Final = 60.0
 """In seconds, how long a kubeconfig's token is used before it is asked for again, as in the cluster."""
+
+
+def operator_namespace(settings: KubernetesSettings) -> str:
+    """Return the operator's own namespace: as set, or the pod's."""
+    if settings.operator_namespace is not None:
+        return settings.operator_namespace
+    try:
+        return POD_NAMESPACE.read_text().strip()
+    except OSError:
+        return "default"
 
 
 async def load_configuration(settings: KubernetesSettings) -> Configuration:
@@ -39,6 +53,9 @@ async def load_configuration(settings: KubernetesSettings) -> Configuration:
     except (ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
         message = f"there is no usable configuration for the API server: {error}"
         raise ApiServerUnavailable(message) from error
+    # With trust_env, aiohttp goes through a thread to ~/.netrc for each request, and an entry there breaks them all.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = configuration.proxy or _environments_proxy(configuration.host)
     return configuration
 
 
@@ -72,6 +89,7 @@ class _Sessions(RESTClientObject):
 
     def open(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
         self.configuration.client_session_kwargs = {
+            "trust_env": False,
             "headers": {"User-Agent": USER_AGENT},
             "middlewares": (self._authorize, *middlewares),
             "proxy": self.proxy,
@@ -86,6 +104,12 @@ class _Sessions(RESTClientObject):
             request.headers["Authorization"] = token
         request.server_hostname = self.configuration.tls_server_name
         return await handler(request)
+
+
+def _environments_proxy(server: str) -> str | None:
+    """Return the proxy that the environment names for a server, as kubectl would (HTTPS_PROXY, NO_PROXY)."""
+    url = urlsplit(server)
+    return None if proxy_bypass(url.netloc) else getproxies().get(url.scheme)
 
 
 async def _load_kubeconfig(settings: KubernetesSettings, configuration: Configuration) -> None:

@@ -9,7 +9,8 @@ import base64
 import hashlib
 import json
 import os
-from typing import Any, Final
+from contextlib import suppress
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,8 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.kubernetes.api import Api
-from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
+from pipedrive_operator.adapters.kubernetes.api import Api, Body
+from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS, Endpoint
 from pipedrive_operator.core.credential import GROUP, Key
 from pipedrive_operator.core.errors import ApiServerUnavailable, GrantUnstored
 from pipedrive_operator.core.grant import Grant, read_grant, write_grant
@@ -40,28 +41,35 @@ class KubernetesEscrow:
         self._api = api
         self._namespace = namespace
         self._clock = clock
-        self._kept: dict[str, dict[str, Any]] = {}
+        self._kept: dict[str, Body] = {}
         """The Secrets that are there, by name: only the leader writes them, and it has listed them."""
+        self._doubtful: dict[str, str] = {}
+        """The Secrets to look at again, as no answer told what became of them; each with its refresh."""
 
     async def load(self) -> list[str]:
         """List what former processes have left, and return the grants it is for. Raises ApiServerUnavailable."""
         collection = SECRETS.collection(self._namespace)
-        found: list[dict[str, Any]] = [
-            body async for page in self._api.pages(collection, labels=LABEL) for body in page.items
-        ]
+        found: list[Body] = [body async for page in self._api.pages(collection, labels=LABEL) for body in page.items]
         self._kept = {body["metadata"]["name"]: body for body in found}
+        self._doubtful = {}
         metrics.escrow_holds(len(self._kept))
-        return sorted(body["metadata"]["annotations"][_GRANT] for body in found)
+        return sorted(_annotation(body, _GRANT) or body["metadata"]["name"] for body in found)
+
+    def holds(self, location: VaultLocation) -> bool:
+        """Tell whether something is kept for a location, or may be."""
+        name = _name(location)
+        return name in self._kept or name in self._doubtful
 
     async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
         """Keep a grant, unless it is kept already; a failure is told, and the next try to store comes soon."""
         name = _name(location)
-        if name in self._kept:
-            return
-        manifest = self._manifest(location, won, refresh_id, key)
         try:
-            self._kept[name] = await self._api.create(SECRETS.collection(self._namespace), manifest)
+            held = await self._look(name)
+            if held is not None and _annotation(held, _REFRESH) == refresh_id:
+                return
+            self._kept[name] = await self._put(held, self._manifest(location, won, refresh_id, key))
         except ApiServerUnavailable:
+            self._doubtful.setdefault(name, refresh_id)
             metrics.escrow_failed()
         metrics.escrow_holds(len(self._kept))
 
@@ -71,7 +79,10 @@ class KubernetesEscrow:
         Raises:
             GrantUnstored: it cannot be opened with this key.
         """
-        body = self._kept.get(_name(location))
+        name = _name(location)
+        with suppress(ApiServerUnavailable):
+            await self._look(name)
+        body = self._kept.get(name)
         if body is None:
             return None
         try:
@@ -80,8 +91,9 @@ class KubernetesEscrow:
             cipher = AESGCM(_derived(key, refresh_id))
             text = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(location, refresh_id))
         except (InvalidTag, KeyError, ValueError) as error:
+            self._doubtful[name] = _annotation(body, _REFRESH)  # to be looked at again, as a person may delete it
             message = (
-                f"Secret {self._namespace}/{_name(location)} holds a refreshed grant for {location} that the client "
+                f"Secret {self._namespace}/{name} holds a refreshed grant for {location} that the client "
                 "secret in Vault does not open: put back the client secret that was used then, or delete the Secret "
                 "and consent again"
             )
@@ -91,21 +103,43 @@ class KubernetesEscrow:
 
     async def drop(self, location: VaultLocation) -> None:
         """Delete what is kept for a location; a failure leaves it, and it is dropped when it is next looked at."""
-        body = self._kept.get(_name(location))
-        if body is None:
-            return
-        metadata = body["metadata"]
-        preconditions = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
-        endpoint = SECRETS.at(Key(namespace=self._namespace, name=metadata["name"]))
+        name = _name(location)
         try:
-            await self._api.delete(endpoint, preconditions=preconditions)
+            held = await self._look(name)
+            if held is not None:
+                preconditions = {key: held["metadata"][key] for key in ("uid", "resourceVersion")}
+                await self._api.delete(self._at(name), preconditions=preconditions)
+                del self._kept[name]
         except ApiServerUnavailable:
+            if name in self._kept:
+                self._doubtful.setdefault(name, _annotation(self._kept[name], _REFRESH))
             metrics.escrow_failed()
-            return
-        del self._kept[metadata["name"]]
         metrics.escrow_holds(len(self._kept))
 
-    def _manifest(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> dict[str, Any]:
+    async def _look(self, name: str) -> Body | None:
+        """Return a Secret that we know, looking at it again if it is doubtful. Raises ApiServerUnavailable."""
+        refresh_id = self._doubtful.get(name)
+        if refresh_id is None:
+            return self._kept.get(name)
+        found = await self._api.get(self._at(name))
+        del self._doubtful[name]
+        known = self._kept.pop(name, None)
+        # One that is neither was put there by another process, which may have won something newer.
+        if found is not None and (_annotation(found, _REFRESH) == refresh_id or _version(found) == _version(known)):
+            self._kept[name] = found
+        return self._kept.get(name)
+
+    async def _put(self, held: Body | None, manifest: Body) -> Body:
+        """Create the Secret, or replace what an earlier refresh has left there."""
+        if held is None:
+            return await self._api.create(SECRETS.collection(self._namespace), manifest)
+        patch = manifest | {"metadata": manifest["metadata"] | {"resourceVersion": _version(held)}}
+        return await self._api.merge_patch(self._at(held["metadata"]["name"]), patch)
+
+    def _at(self, name: str) -> Endpoint:
+        return SECRETS.at(Key(namespace=self._namespace, name=name))
+
+    def _manifest(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> Body:
         nonce = os.urandom(_NONCE_BYTES)
         text = json.dumps(write_grant(won, {})).encode()
         sealed = nonce + AESGCM(_derived(key, refresh_id)).encrypt(nonce, text, _bound(location, refresh_id))
@@ -126,6 +160,15 @@ def _name(location: VaultLocation) -> str:
     """Name the Secret by its grant, so that there is one."""
     digest = hashlib.sha256(json.dumps([location.connection, location.mount, location.path]).encode()).hexdigest()
     return f"pipedrive-operator-escrow-{digest[:24]}"
+
+
+def _annotation(body: Body, key: str) -> str:
+    """Return an annotation; people may have taken it away."""
+    return str((body["metadata"].get("annotations") or {}).get(key, ""))
+
+
+def _version(body: Body | None) -> str | None:
+    return None if body is None else body["metadata"]["resourceVersion"]
 
 
 def _derived(key: SecretValue, refresh_id: str) -> bytes:

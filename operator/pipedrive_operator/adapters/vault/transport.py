@@ -1,7 +1,7 @@
 """The wire to one Vault server: httpx over aiohttp. It knows one address, and never carries a token to another.
 
-Redirects are not followed (https://github.com/hvac/hvac forwards X-Vault-Token with them), nothing is sent twice, and
-the environment (proxies, ~/.netrc, certificates) is not asked.
+Requests go to httpx's transport without its client on top, which costs time and could follow a redirect (hvac forwards
+X-Vault-Token with them). Nothing is sent twice, and the environment (proxies, ~/.netrc, certificates) is not asked.
 """
 
 import asyncio
@@ -18,7 +18,11 @@ from pipedrive_operator.adapters.vault.exchange import Answer, Json, Request
 from pipedrive_operator.adapters.vault.troubles import authority_unreadable, is_untrusted, no_answer
 from pipedrive_operator.settings import VaultConnectionSettings
 
-USER_AGENT: Final = f"pipedrive-operator/{__version__}"
+HEADERS: Final = {
+    "User-Agent": f"pipedrive-operator/{__version__}",
+    "X-Vault-Request": "true",
+    "Accept-Encoding": "identity",
+}
 
 
 class Transport:
@@ -30,12 +34,12 @@ class Transport:
         self._settings = settings
         self._address = str(settings.address).rstrip("/")
         self._tls = _public_authorities() if settings.ca_file is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._client: httpx.AsyncClient | None = None
+        self._wire: AiohttpTransport | None = None
 
     async def aclose(self) -> None:
         """Close the connection."""
-        if self._client is not None:
-            await self._client.aclose()
+        if self._wire is not None:
+            await self._wire.aclose()
 
     async def send(self, request: Request) -> Answer:
         """Send a request, once.
@@ -43,33 +47,40 @@ class Transport:
         Raises:
             VaultUnavailable: nothing came back, or not in time.
         """
-        client = self._client or self._open()
+        asked = httpx.Request(
+            request.method,
+            f"{self._address}{request.path}",
+            headers=self._headers(request),
+            json=request.json,
+            params=request.params,
+        )
         try:
             # The transport's own limits are for each read and would let a server trickle for ever.
             async with asyncio.timeout(self._settings.timeout.total_seconds()):
-                response = await client.request(
-                    request.method,
-                    f"{self._address}{request.path}",
-                    headers=self._headers(request),
-                    json=request.json,
-                    params=request.params,
-                )
+                response = await self._exchange(asked)
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             if is_untrusted(error):
                 self._trust()  # the authority may have been replaced, and is then known to the next request
             raise no_answer(error, self._name, self._address) from error
         return _answer(response)
 
-    def _open(self) -> httpx.AsyncClient:
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        response = await (self._wire or self._open()).handle_async_request(request)
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()
+        return response
+
+    def _open(self) -> AiohttpTransport:
         self._trust()
-        self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(verify=self._tls, trust_env=False),
-            timeout=None,  # noqa: S113  one limit for the whole request, see above
-            follow_redirects=False,
-            trust_env=False,
-            headers={"User-Agent": USER_AGENT, "X-Vault-Request": "true"},
-        )
-        return self._client
+        self._wire = AiohttpTransport(verify=self._tls, trust_env=False, client=self._session)
+        return self._wire
+
+    def _session(self) -> aiohttp.ClientSession:
+        """Open what is under the transport, in the running loop, without a memory for cookies."""
+        connector = aiohttp.TCPConnector(ssl=self._tls)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     def _trust(self) -> None:
         """Read the configured authority, which is then trusted alone. Raises VaultUnavailable."""
@@ -81,7 +92,9 @@ class Transport:
             raise authority_unreadable(self._name, self._settings.ca_file) from error
 
     def _headers(self, request: Request) -> dict[str, str]:
-        headers = {"X-Vault-Token": request.token.reveal()} if request.token is not None else {}
+        headers = dict(HEADERS)
+        if request.token is not None:
+            headers["X-Vault-Token"] = request.token.reveal()
         if self._settings.namespace is not None:
             headers["X-Vault-Namespace"] = self._settings.namespace
         return headers

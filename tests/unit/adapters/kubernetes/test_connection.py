@@ -8,7 +8,7 @@ import pytest
 
 from pipedrive_operator.adapters.kubernetes import connection
 from pipedrive_operator.adapters.kubernetes.api import Api
-from pipedrive_operator.adapters.kubernetes.connection import open_session
+from pipedrive_operator.adapters.kubernetes.connection import open_session, operator_namespace
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
 from pipedrive_operator.core.errors import ApiServerUnavailable
 from pipedrive_operator.settings import KubernetesSettings
@@ -29,6 +29,18 @@ def write_answer(file: Path, token: str, **status: str) -> None:
         "status": {"token": token} | status,
     }
     file.write_text(json.dumps(answer))
+
+
+def test_the_operators_namespace_is_as_set_or_the_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a pod, where nobody set it, it is `default`."""
+    file = tmp_path / "namespace"
+    monkeypatch.setattr(connection, "POD_NAMESPACE", file)
+    outside = operator_namespace(KubernetesSettings())
+    file.write_text("the-pods\n")
+
+    inside, named = operator_namespace(KubernetesSettings()), KubernetesSettings(operator_namespace="as-set")
+
+    assert (outside, inside, operator_namespace(named)) == ("default", "the-pods", "as-set")
 
 
 async def test_runs_an_exec_plugin(server: FakeApiServer, tmp_path: Path) -> None:
@@ -95,3 +107,37 @@ async def test_says_that_it_is_not_in_a_pod(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(ApiServerUnavailable, match="no usable configuration"):
         await Api.connect(KubernetesSettings())
+
+
+async def test_a_netrc_file_is_not_asked(
+    server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its password for the API server's host is not for this API."""
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("default login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    settings = server.settings()
+
+    address, session = await open_session(settings)
+    async with await Api.connect(settings) as api, session:
+        await api.get(SECRETS.collection())
+        await session.get(f"{address}/version")
+
+    assert [request.headers["Authorization"] for request in server.requests] == ["Bearer a-token"] * 2
+
+
+async def test_a_proxy_is_taken_from_the_environment(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As kubectl has it; and not for what NO_PROXY names."""
+    monkeypatch.setenv("http_proxy", server.address)
+    monkeypatch.setenv("no_proxy", "direct.example.com")
+    proxy = server.address
+    server.address = "http://cluster.example.com"
+
+    async with await Api.connect(server.settings()) as api:
+        await api.get(SECRETS.collection())
+    configuration = await connection.load_configuration(server.settings())
+    server.address = "http://direct.example.com:6443"
+    direct = await connection.load_configuration(server.settings())
+
+    assert [request.host for request in server.requests] == ["cluster.example.com"]
+    assert (configuration.proxy, direct.proxy) == (proxy, None)

@@ -1,0 +1,271 @@
+"""The API server: the models of what is in it, and the adapters at the end of a wire to a real one."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from contracts.staging import Stage
+from contracts.wire import Loss, Wire
+from pipedrive_operator.adapters.clock import SystemClock
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
+from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS, SECRETS
+from pipedrive_operator.adapters.kubernetes.escrow import LABEL, KubernetesEscrow
+from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
+from pipedrive_operator.adapters.kubernetes.lister import Lister
+from pipedrive_operator.adapters.kubernetes.schema import NAME
+from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
+from pipedrive_operator.core.credential import Credential, Key, read_credential
+from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.ports import Credentials, Escrow, Leases, Secrets
+from pipedrive_operator.settings import KubernetesSettings
+from simulation.cluster import ClusterModel, EscrowModel, LeasesModel
+from support.kubernetes_objects import manifest, resource
+from testbed.control_plane import ControlPlane
+
+CRD = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
+SPEC: dict[str, Any] = {"apiToken": {"path": "pipedrive/crm/acme"}}
+
+
+class KeptEscrow(Escrow, Protocol):
+    """The port, and how a process begins to use it."""
+
+    async def load(self) -> list[str]:
+        """List what former processes have left."""
+
+
+class ClusterPart(Protocol):
+    """One namespace of one API server, that can be arranged."""
+
+    namespace: str
+
+    @property
+    def secrets(self) -> Secrets:
+        """What is under contract."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """What is under contract."""
+
+    @property
+    def leases(self) -> Leases:
+        """What is under contract: the Lease of that namespace."""
+
+    def escrow(self) -> KeptEscrow:
+        """Return what is under contract, as another process knows it each time."""
+
+    async def lose(self, loss: Loss) -> None:
+        """Lose what is sent from now on."""
+
+    def heal(self) -> None:
+        """Let everything be well."""
+
+    async def put_credential(self, name: str) -> Credential:
+        """Create a credential, as a person does."""
+
+    async def put_secret(self, name: str, **changes: Any) -> None:
+        """Create or replace a Secret, as a person does."""
+
+    async def delete_secret(self, name: str) -> None:
+        """Delete a Secret, as a person does."""
+
+    async def delete_lease(self) -> None:
+        """Delete the Lease, as a person does."""
+
+    async def delete_escrow(self, location: VaultLocation) -> None:
+        """Delete what is in escrow, as a person does."""
+
+    async def in_escrow(self) -> int:
+        """Count what is in escrow, whoever knows of it."""
+
+    async def reasons(self) -> list[str]:
+        """Return the reasons of all Events."""
+
+    async def listed_secrets(self) -> dict[str, int]:
+        """Return the names of the listed Secrets with their resourceVersions; the list's own has no name."""
+
+    async def listed_credentials(self) -> dict[str, int]:
+        """Return the names of the listed credentials with their resourceVersions; the list's own has no name."""
+
+
+async def listed(pages: AsyncIterator[Any], namespace: str) -> dict[str, int]:
+    """Read all pages of a list."""
+    found: dict[str, int] = {}
+    async for page in pages:
+        found[""] = page.resource_version
+        metadata = [item["metadata"] for item in page.items]
+        found |= {one["name"]: int(one["resourceVersion"]) for one in metadata if one["namespace"] == namespace}
+    return found
+
+
+@dataclass
+class ModelledCluster:
+    """The models."""
+
+    namespace: str = "crm"
+    stage: Stage = field(default_factory=Stage)
+
+    def __post_init__(self) -> None:
+        """Build them."""
+        self.secrets = self.credentials = self.model = ClusterModel("a", **self.stage.parts)
+        self.leases = LeasesModel(self.model)
+
+    def escrow(self) -> EscrowModel:
+        """Start a process."""
+        return EscrowModel(self.model)
+
+    async def lose(self, loss: Loss) -> None:
+        """Lose."""
+        if loss is Loss.REQUESTS:
+            self.stage.lose_requests()
+        else:
+            self.stage.lose_answers()
+
+    def heal(self) -> None:
+        """Heal."""
+        self.stage.weather.clear()
+
+    async def put_credential(self, name: str) -> Credential:
+        """Create as the world does."""
+        body = resource(self.namespace, name, SPEC)
+        served = {"creationTimestamp": "2026-03-01T00:00:00Z", "generation": 1}
+        self.model.apply(body | {"metadata": body["metadata"] | served, "status": {"observedGeneration": -1}})
+        return read_credential(self.model.credentials[self._key(name)])
+
+    async def put_secret(self, name: str, **changes: Any) -> None:
+        """Create or replace."""
+        self.model.put_secret(manifest(self.namespace, name, **changes))
+
+    async def delete_secret(self, name: str) -> None:
+        """Delete."""
+        del self.model.secrets[self._key(name)]
+
+    async def delete_lease(self) -> None:
+        """Delete."""
+        self.model.lease = None
+
+    async def delete_escrow(self, location: VaultLocation) -> None:
+        """Delete."""
+        del self.model.escrow[location]
+
+    async def in_escrow(self) -> int:
+        """Count."""
+        return len(self.model.escrow)
+
+    async def reasons(self) -> list[str]:
+        """Look."""
+        return [event.reason for event in self.model.events]
+
+    async def listed_secrets(self) -> dict[str, int]:
+        """List."""
+        return await listed(self.model.list_secrets(), self.namespace)
+
+    async def listed_credentials(self) -> dict[str, int]:
+        """List."""
+        return await listed(self.model.list_credentials(), self.namespace)
+
+    def _key(self, name: str) -> Key:
+        return Key(namespace=self.namespace, name=name)
+
+
+@dataclass
+class RealCluster:
+    """The adapters, and an administrator who goes another way."""
+
+    namespace: str
+    api: Api
+    administrator: Api
+    control_plane: ControlPlane
+    wire: Wire
+
+    def __post_init__(self) -> None:
+        """Build the adapters."""
+        self.secrets = KubernetesSecrets(self.api)
+        self.credentials = KubernetesCredentials(self.api, SystemClock(), instance="operator-0")
+        self.leases = KubernetesLeases(self.api, self._key("leader"))
+
+    def escrow(self) -> KubernetesEscrow:
+        """Start a process."""
+        return KubernetesEscrow(self.api, self.namespace, SystemClock())
+
+    async def lose(self, loss: Loss) -> None:
+        """Lose; a connection is open by then."""
+        await self.secrets.read(self._key("absent"))
+        self.wire.loses = loss
+
+    def heal(self) -> None:
+        """Heal."""
+        self.wire.loses = Loss.NOTHING
+
+    async def put_credential(self, name: str) -> Credential:
+        """Create."""
+        body = resource(self.namespace, name, SPEC)
+        return read_credential(await self.administrator.create(CREDENTIALS.collection(self.namespace), body))
+
+    async def put_secret(self, name: str, **changes: Any) -> None:
+        """Create or replace."""
+        body = manifest(self.namespace, name, **changes)
+        if await self.administrator.get(SECRETS.at(self._key(name))) is None:
+            await self.administrator.create(SECRETS.collection(self.namespace), body)
+        else:
+            await self.administrator.merge_patch(SECRETS.at(self._key(name)), body)
+
+    async def delete_secret(self, name: str) -> None:
+        """Delete."""
+        self._kubectl("delete", "secret", name)
+
+    async def delete_lease(self) -> None:
+        """Delete."""
+        self._kubectl("delete", "lease", "leader")
+
+    async def delete_escrow(self, location: VaultLocation) -> None:
+        """Delete everything: no test has two."""
+        assert location
+        self._kubectl("delete", "secret", f"--selector={LABEL}")
+
+    async def in_escrow(self) -> int:
+        """Count."""
+        return len(self._items("secret", f"--selector={LABEL}"))
+
+    async def reasons(self) -> list[str]:
+        """Look."""
+        return [item["reason"] for item in self._items("events.events.k8s.io")]
+
+    async def listed_secrets(self) -> dict[str, int]:
+        """List."""
+        return await listed(Lister(self.api, [self.namespace]).list_secrets(), self.namespace)
+
+    async def listed_credentials(self) -> dict[str, int]:
+        """List."""
+        return await listed(Lister(self.api, [self.namespace]).list_credentials(), self.namespace)
+
+    def _key(self, name: str) -> Key:
+        return Key(namespace=self.namespace, name=name)
+
+    def _items(self, kind: str, *options: str) -> list[dict[str, Any]]:
+        return list(json.loads(self._kubectl("get", kind, "--output=json", *options))["items"])
+
+    def _kubectl(self, *arguments: str) -> str:
+        return self.control_plane.kubectl(f"--namespace={self.namespace}", *arguments)
+
+
+@asynccontextmanager
+async def real_cluster(control_plane: ControlPlane, namespace: str, folder: Path) -> AsyncIterator[RealCluster]:
+    """Open the adapters to an API server that has the CRD."""
+    control_plane.kubectl("apply", "--server-side", f"--filename={CRD}")
+    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{NAME}")
+    port = urlsplit(control_plane.server).port
+    assert port is not None
+    kubeconfig = folder / "kubeconfig"
+    async with Wire(port) as wire:
+        near = f"https://127.0.0.1:{wire.port}"
+        kubeconfig.write_text(control_plane.kubeconfig.read_text().replace(control_plane.server, near))
+        async with (
+            await Api.connect(KubernetesSettings(kubeconfig=kubeconfig)) as api,
+            await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig)) as administrator,
+        ):
+            yield RealCluster(namespace, api, administrator, control_plane, wire)

@@ -1,0 +1,253 @@
+"""Pipedrive: the model, and the simulator behind the adapter."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from contracts.staging import Stage
+from contracts.wire import Wire
+from pipedrive_operator.adapters.clock import SystemClock
+from pipedrive_operator.adapters.pipedrive import PipedriveApi
+from pipedrive_operator.core.credential import Account
+from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.ports import Pipedrive
+from pipedrive_operator.settings import PipedriveSettings
+from simulation.models import ACCOUNT, EPOCH, PipedriveModel
+from testbed.pipedrive import Effect, Fault, FaultKind, PipedriveSimulator, Rotation
+from testbed.pipedrive.world import App, User
+
+CALL_TIMEOUT = timedelta(seconds=0.5)
+
+
+class Trial(Enum):
+    """What goes wrong with every request."""
+
+    UNREACHABLE = "unreachable"
+    """No connection comes about."""
+    REQUEST_LOST = "request lost"
+    """It is sent, and has no effect."""
+    ANSWER_LOST = "answer lost"
+    ANSWER_HANGS = "answer hangs"
+    """It has its effect, and nothing comes back in time."""
+    FAILS = "500"
+    """Before any effect, which the answer does not tell."""
+    TOO_MANY = "429"
+    NOT_OPEN = "402"
+
+
+class PipedrivePart(Protocol):
+    """A Pipedrive with one grant, that can be arranged."""
+
+    @property
+    def refresh_token(self) -> SecretValue:
+        """The grant's first refresh token."""
+
+    @property
+    def api_token(self) -> SecretValue:
+        """The API token of the same user."""
+
+    @property
+    def account(self) -> Account:
+        """Whose all tokens are."""
+
+    @property
+    def port(self) -> Pipedrive:
+        """What is under contract, without its fence."""
+
+    @property
+    def sends(self) -> int:
+        """How many refreshes have reached it or were lost on the way there."""
+
+    async def refresh(self, token: SecretValue, fence: Callable[[], None] = ...) -> TokenAnswer:
+        """Refresh through the port, as the app that the grant was given to."""
+
+    def rotate(self, *, does: bool) -> None:
+        """Let refresh tokens die by their use, or not."""
+
+    async def try_with(self, trial: Trial) -> None:
+        """Let something go wrong, from now on."""
+
+    async def heal(self) -> None:
+        """Let everything be well."""
+
+    def reject_client(self) -> None:
+        """Give the app another secret."""
+
+    def revoke(self, token: SecretValue) -> None:
+        """Revoke an access token, or the grant of a refresh token."""
+
+    def expire(self, token: SecretValue) -> None:
+        """Let an access token's time run out."""
+
+
+def let_pass() -> None:
+    """Let a request leave."""
+
+
+@dataclass
+class ModelledPipedrive:
+    """The model."""
+
+    stage: Stage = field(default_factory=Stage)
+    is_lost_on_the_way: bool = False
+
+    def __post_init__(self) -> None:
+        """Give one grant."""
+        self.port = PipedriveModel(**self.stage.parts, api_tokens={"a" * 40})
+        self.refresh_token = SecretValue(self.port.consent())
+        self.api_token = SecretValue("a" * 40)
+        self.account = ACCOUNT
+
+    @property
+    def sends(self) -> int:
+        """Count."""
+        return len(self.stage.promises.sends)
+
+    async def refresh(self, token: SecretValue, fence: Callable[[], None] = let_pass) -> TokenAnswer:
+        """Refresh; what is to be lost only after it has left is lost once the fence was passed."""
+
+        def leave() -> None:
+            fence()
+            if self.is_lost_on_the_way:
+                self.stage.lose_requests()
+
+        client = ClientCredentials(client_id="id", client_secret=SecretValue("secret"))
+        return await self.port.refresh(client, token, fence=leave)
+
+    def rotate(self, *, does: bool) -> None:
+        """Rotate."""
+        self.port.rotates = does
+
+    async def try_with(self, trial: Trial) -> None:
+        """Try; that it fails and that a request is lost are the same to the port."""
+        match trial:
+            case Trial.UNREACHABLE:
+                self.stage.weather.darken()
+            case Trial.REQUEST_LOST | Trial.FAILS:
+                self.is_lost_on_the_way = True
+                self.stage.lose_answers()
+            case Trial.ANSWER_LOST:
+                self.stage.lose_answers()
+            case Trial.ANSWER_HANGS:
+                self.stage.lose_answers()
+                self.stage.chance.falls = 0.25
+            case Trial.TOO_MANY:
+                self.port.turns_away = 1.0
+            case Trial.NOT_OPEN:
+                self.port.is_open = False
+
+    async def heal(self) -> None:
+        """Heal."""
+        self.is_lost_on_the_way, self.port.turns_away, self.port.is_open = False, 0.0, True
+        self.stage.weather.clear()
+
+    def reject_client(self) -> None:
+        """Reject."""
+        self.port.rejects_client = True
+
+    def revoke(self, token: SecretValue) -> None:
+        """Revoke."""
+        self.port.alive.discard(token.reveal())
+        self.port.access.pop(token.reveal(), None)
+
+    def expire(self, token: SecretValue) -> None:
+        """Expire."""
+        self.port.access[token.reveal()] = EPOCH
+
+
+@dataclass
+class SimulatedPipedrive:
+    """The simulator, behind the adapter."""
+
+    port: PipedriveApi
+    simulator: PipedriveSimulator
+    wire: Wire
+    user: User
+    app: App
+    grant_id: str
+
+    def __post_init__(self) -> None:
+        """Remember what was given out first."""
+        self.client = ClientCredentials(client_id=self.app.client_id, client_secret=SecretValue(self.app.client_secret))
+        self.refresh_token = SecretValue(self.simulator.newest_refresh_token(self.grant_id))
+        self.api_token = SecretValue(self.user.api_token)
+        self.account = Account(company_id=self.user.company_id, company_domain="acme", user_id=self.user.id)
+
+    @property
+    def sends(self) -> int:
+        """Count."""
+        return len(self.simulator.ledger.refreshes())
+
+    async def refresh(self, token: SecretValue, fence: Callable[[], None] = let_pass) -> TokenAnswer:
+        """Refresh."""
+        return await self.port.refresh(self.client, token, fence=fence)
+
+    def rotate(self, *, does: bool) -> None:
+        """Rotate."""
+        self.simulator.switches.rotate = Rotation.ALWAYS if does else Rotation.NEVER
+
+    async def try_with(self, trial: Trial) -> None:
+        """Try."""
+        match trial:
+            case Trial.UNREACHABLE:
+                await self.wire.hang_up()
+            case Trial.REQUEST_LOST:
+                self._fault(FaultKind.DROP, Effect.BEFORE)
+            case Trial.ANSWER_LOST:
+                self._fault(FaultKind.DROP, Effect.AFTER)
+            case Trial.ANSWER_HANGS:
+                self._fault(FaultKind.HANG, Effect.AFTER)
+            case Trial.FAILS:
+                self._fault(FaultKind.STATUS, Effect.BEFORE)
+            case Trial.TOO_MANY:
+                self.simulator.faults.add(Fault(kind=FaultKind.BURST_LIMIT, retry_after=5))
+            case Trial.NOT_OPEN:
+                self._fault(FaultKind.PAYMENT_REQUIRED, Effect.BEFORE)
+
+    async def heal(self) -> None:
+        """Heal."""
+        self.simulator.faults.clear()
+        await self.wire.listen_again()
+
+    def reject_client(self) -> None:
+        """Reject."""
+        self.client = ClientCredentials(client_id=self.app.client_id, client_secret=SecretValue("another"))
+
+    def revoke(self, token: SecretValue) -> None:
+        """Revoke."""
+        self.simulator.revoke_token(token=token.reveal())
+
+    def expire(self, token: SecretValue) -> None:
+        """Let the token's hour pass."""
+        assert token
+        self.simulator.advance(seconds=self.simulator.switches.expires_in)
+
+    def _fault(self, kind: FaultKind, effect: Effect) -> None:
+        self.simulator.faults.add(Fault(kind=kind, effect=effect))
+
+
+@asynccontextmanager
+async def simulated_pipedrive() -> AsyncIterator[SimulatedPipedrive]:
+    """Serve one company with one app and one grant, at the end of a wire."""
+    async with PipedriveSimulator() as simulator:
+        port = urlsplit(simulator.url).port
+        assert port is not None
+        async with Wire(port) as wire:
+            company = simulator.world.add_company(domain="acme")
+            user = simulator.world.add_user(company_id=company.id)
+            app = simulator.world.add_app(redirect_uri="http://127.0.0.1:9/", scopes=("base",))
+            install = simulator.install(client_id=app.client_id, company_id=company.id, user_id=user.id)
+            simulator.url = f"http://127.0.0.1:{wire.port}"
+            async with PipedriveApi(_settings(simulator.url), SystemClock()) as api:
+                yield SimulatedPipedrive(api, simulator, wire, user, app, install.grant_id)
+
+
+def _settings(url: str) -> PipedriveSettings:
+    return PipedriveSettings.model_validate(
+        {"api_url": url, "oauth_url": url, "allowed_api_domains": ("http://127.0.0.1:*",), "timeout": CALL_TIMEOUT}
+    )

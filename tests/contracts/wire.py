@@ -1,0 +1,74 @@
+"""A wire between a client and a server of this machine that loses requests or answers. It reads nothing of either."""
+
+import asyncio
+from enum import Enum
+from typing import Self
+
+
+class Loss(Enum):
+    """What does not get through."""
+
+    NOTHING = "nothing"
+    REQUESTS = "requests"
+    ANSWERS = "answers"
+    """The server has done its work by then; a TLS handshake is lost too, so a connection has to be open before."""
+
+
+class Wire:
+    """Relays connections to a port, from a port of its own."""
+
+    def __init__(self, port: int) -> None:
+        """Lead to that port of 127.0.0.1."""
+        self._far_port = port
+        self._open: set[asyncio.Task[None]] = set()
+        self.loses = Loss.NOTHING
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        """Listen."""
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1")
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close what is open."""
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
+        """Close what is open, and refuse connections."""
+        self._server.close()
+        for relay in list(self._open):
+            relay.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def listen_again(self) -> None:
+        """Accept connections, at the same port."""
+        if not self._server.is_serving():
+            self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relay = asyncio.ensure_future(self._relay(reader, writer))
+        self._open.add(relay)
+        relay.add_done_callback(self._open.discard)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._far_port)
+        ways = {
+            asyncio.ensure_future(self._carry(reader, far_writer, Loss.REQUESTS)),
+            asyncio.ensure_future(self._carry(far_reader, writer, Loss.ANSWERS)),
+        }
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in (writer, far_writer):
+                end.transport.abort()
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, loss: Loss) -> None:
+        while chunk := await reader.read(65536):
+            if self.loses is loss:
+                return
+            writer.write(chunk)
+            await writer.drain()

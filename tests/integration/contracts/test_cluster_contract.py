@@ -1,0 +1,291 @@
+"""What `ports.Secrets`, `ports.Credentials` and the lists promise, kept by the model and by the API server alike."""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from contracts.kubernetes import ClusterPart
+from contracts.wire import Loss
+from pipedrive_operator.core.credential import Key
+from pipedrive_operator.core.errors import ApiServerUnavailable, SecretChanged, SecretExists
+from pipedrive_operator.core.target import TargetSecret
+from support.kubernetes_objects import encoded, manifest
+
+NAME = "pipedrive"
+NEW = {"access_token": encoded("new"), "note": None}
+STATUS: dict[str, Any] = {
+    "observedGeneration": 1,
+    "secretName": NAME,
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "True",
+            "reason": "Published",
+            "message": "the Secret holds a value that Pipedrive accepts",
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-03-04T12:00:00Z",
+        }
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event to record."""
+
+    reason: str = "GrantEscrowed"
+    message: str = "Refreshed, and not yet stored"
+    warning: bool = True
+
+
+def key_of(cluster: ClusterPart, name: str = NAME) -> Key:
+    """Name something in the cluster's namespace."""
+    return Key(namespace=cluster.namespace, name=name)
+
+
+async def created(cluster: ClusterPart, **data: str) -> TargetSecret:
+    """Create the Secret through the port."""
+    values = {"access_token": encoded("old"), "note": encoded("mine")} | data
+    return await cluster.secrets.create(manifest(cluster.namespace, NAME, data=values))
+
+
+def patch_for(target: TargetSecret) -> dict[str, Any]:
+    """Build a patch that replaces one value and takes another away."""
+    return {"metadata": {"resourceVersion": target.resource_version}, "data": NEW}
+
+
+async def expect_unavailable(cluster: ClusterPart, loss: Loss, call: Awaitable[object]) -> None:
+    """Make a call that is lost."""
+    await cluster.lose(loss)
+    with pytest.raises(ApiServerUnavailable):
+        await call
+    cluster.heal()
+
+
+class TestSecrets:
+    """Secrets."""
+
+    async def test_one_that_nobody_made_is_none(self, cluster: ClusterPart) -> None:
+        """And not an error."""
+        assert await cluster.secrets.read(key_of(cluster)) is None
+
+    async def test_one_is_read_as_it_was_created(self, cluster: ClusterPart) -> None:
+        """The answer of the creation is the same."""
+        target = await created(cluster)
+
+        assert await cluster.secrets.read(target.key) == target
+        assert target.key == key_of(cluster)
+        assert target.data == {"access_token": encoded("old"), "note": encoded("mine")}
+        assert target.uid
+        assert not target.being_deleted
+
+    async def test_a_taken_name_is_told(self, cluster: ClusterPart) -> None:
+        """What is there stays."""
+        target = await created(cluster)
+
+        with pytest.raises(SecretExists):
+            await created(cluster, access_token=encoded("new"))
+
+        assert await cluster.secrets.read(target.key) == target
+
+    async def test_a_patch_changes_what_it_names_and_nothing_else(self, cluster: ClusterPart) -> None:
+        """None takes away."""
+        target = await created(cluster, foreign=encoded("kept"))
+
+        patched = await cluster.secrets.patch(target.key, patch_for(target))
+
+        assert patched.data == {"access_token": encoded("new"), "foreign": encoded("kept")}
+        assert (patched.uid, patched.labels) == (target.uid, target.labels)
+        assert patched.resource_version != target.resource_version
+        assert await cluster.secrets.read(target.key) == patched
+
+    async def test_a_patch_for_another_version_changes_nothing(self, cluster: ClusterPart) -> None:
+        """Somebody was there meanwhile."""
+        target = await created(cluster)
+        await cluster.put_secret(NAME, data={"access_token": encoded("theirs")})
+
+        with pytest.raises(SecretChanged):
+            await cluster.secrets.patch(target.key, patch_for(target))
+
+        now = await cluster.secrets.read(target.key)
+        assert now is not None
+        assert now.data["access_token"] == encoded("theirs")
+
+    async def test_a_patch_of_what_is_gone_creates_nothing(self, cluster: ClusterPart) -> None:
+        """It has changed, in a way."""
+        target = await created(cluster)
+        await cluster.delete_secret(NAME)
+
+        with pytest.raises(SecretChanged):
+            await cluster.secrets.patch(target.key, patch_for(target))
+
+        assert await cluster.secrets.read(target.key) is None
+
+    async def test_a_patch_that_changes_nothing_leaves_the_version(self, cluster: ClusterPart) -> None:
+        """So that no watch tells of it."""
+        target = await created(cluster)
+        same = {"metadata": {"resourceVersion": target.resource_version}, "data": {"note": encoded("mine")}}
+
+        assert await cluster.secrets.patch(target.key, same) == target
+
+    async def test_one_is_deleted(self, cluster: ClusterPart) -> None:
+        """A second time is no error."""
+        target = await created(cluster)
+
+        await cluster.secrets.delete(target)
+        await cluster.secrets.delete(target)
+
+        assert await cluster.secrets.read(target.key) is None
+
+    async def test_one_that_was_changed_is_not_deleted(self, cluster: ClusterPart) -> None:
+        """And that is no error."""
+        target = await created(cluster)
+        await cluster.put_secret(NAME, data={"access_token": encoded("theirs")})
+
+        await cluster.secrets.delete(target)
+
+        assert await cluster.secrets.read(target.key) is not None
+
+    async def test_another_one_of_the_same_name_is_not_deleted(self, cluster: ClusterPart) -> None:
+        """It has another uid."""
+        target = await created(cluster)
+        await cluster.delete_secret(NAME)
+        other = await created(cluster)
+
+        await cluster.secrets.delete(replace(target, resource_version=other.resource_version))
+
+        assert other.uid != target.uid
+        assert await cluster.secrets.read(target.key) == other
+
+    @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
+    async def test_what_is_lost_is_unavailable(self, cluster: ClusterPart, loss: Loss) -> None:
+        """A read, a creation, a patch; and a conflict that nobody hears of."""
+        target = await created(cluster)
+        await expect_unavailable(cluster, loss, cluster.secrets.read(target.key))
+        await expect_unavailable(cluster, loss, cluster.secrets.create(manifest(cluster.namespace, "other")))
+        await expect_unavailable(cluster, loss, created(cluster))
+        stale = patch_for(replace(target, resource_version="1"))
+        await expect_unavailable(cluster, loss, cluster.secrets.patch(target.key, stale))
+        await expect_unavailable(cluster, loss, cluster.secrets.patch(target.key, patch_for(target)))
+
+        now, other = await cluster.secrets.read(target.key), await cluster.secrets.read(key_of(cluster, "other"))
+        assert now is not None
+        assert (now.data["access_token"] == encoded("new")) is (loss is Loss.ANSWERS)
+        assert (other is not None) is (loss is Loss.ANSWERS)
+
+    async def test_those_with_our_label_are_listed(self, cluster: ClusterPart) -> None:
+        """At a version that no later one precedes."""
+        target = await created(cluster)
+        await cluster.put_secret("foreign", metadata={"namespace": cluster.namespace, "name": "foreign"})
+
+        found = await cluster.listed_secrets()
+
+        as_of = found.pop("")
+        assert found == {NAME: int(target.resource_version)}
+        assert as_of >= int(target.resource_version)
+        assert int((await cluster.secrets.patch(target.key, patch_for(target))).resource_version) > as_of
+
+
+class TestCredentials:
+    """Credentials."""
+
+    async def test_a_status_is_reported(self, cluster: ClusterPart) -> None:
+        """The answer is the credential as it is then."""
+        credential = await cluster.put_credential("acme")
+
+        patched = await cluster.credentials.patch_status(credential.key, STATUS)
+
+        assert patched is not None
+        assert (patched.uid, patched.spec, patched.generation) == (
+            credential.uid,
+            credential.spec,
+            credential.generation,
+        )
+        assert (patched.status.observed_generation, patched.status.secret_name) == (1, NAME)
+        assert [condition.reason for condition in patched.status.conditions] == ["Published"]
+        assert int(patched.resource_version) > int(credential.resource_version)
+
+    async def test_a_patch_of_the_status_takes_away_and_leaves_alone(self, cluster: ClusterPart) -> None:
+        """None takes away; what is not named stays."""
+        credential = await cluster.put_credential("acme")
+        await cluster.credentials.patch_status(credential.key, STATUS)
+
+        patched = await cluster.credentials.patch_status(credential.key, {"secretName": None})
+
+        assert patched is not None
+        assert patched.status.secret_name is None
+        assert [condition.reason for condition in patched.status.conditions] == ["Published"]
+
+    async def test_a_status_that_is_the_same_leaves_the_version(self, cluster: ClusterPart) -> None:
+        """So that no watch tells of it."""
+        credential = await cluster.put_credential("acme")
+        first = await cluster.credentials.patch_status(credential.key, STATUS)
+
+        assert await cluster.credentials.patch_status(credential.key, STATUS) == first
+
+    async def test_what_is_gone_has_no_status(self, cluster: ClusterPart) -> None:
+        """And is not made by it."""
+        assert await cluster.credentials.patch_status(key_of(cluster, "absent"), STATUS) is None
+
+        assert "absent" not in await cluster.listed_credentials()
+
+    @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
+    async def test_a_lost_report_is_unavailable(self, cluster: ClusterPart, loss: Loss) -> None:
+        """Also about what is gone; it may have been made."""
+        credential = await cluster.put_credential("acme")
+        for key in (credential.key, key_of(cluster, "absent")):
+            await cluster.lose(loss)
+            with pytest.raises(ApiServerUnavailable):
+                await cluster.credentials.patch_status(key, STATUS)
+            cluster.heal()
+
+        now = await cluster.credentials.patch_status(credential.key, {"observedGeneration": 1})
+        assert now is not None
+        assert (now.status.secret_name == NAME) is (loss is Loss.ANSWERS)
+
+    async def test_all_are_listed_as_they_are(self, cluster: ClusterPart) -> None:
+        """At a version that no later one precedes."""
+        credential = await cluster.put_credential("acme")
+        await cluster.put_credential("other")
+        patched = await cluster.credentials.patch_status(credential.key, STATUS)
+        assert patched is not None
+
+        found = await cluster.listed_credentials()
+
+        assert set(found) == {"", "acme", "other"}
+        assert found["acme"] == int(patched.resource_version)
+        assert found[""] >= int(patched.resource_version)
+
+    @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
+    async def test_a_lost_list_is_unavailable(self, cluster: ClusterPart, loss: Loss) -> None:
+        """It is not empty."""
+        await cluster.put_credential("acme")
+        await cluster.lose(loss)
+
+        with pytest.raises(ApiServerUnavailable):
+            await cluster.listed_credentials()
+        with pytest.raises(ApiServerUnavailable):
+            await cluster.listed_secrets()
+
+    async def test_an_event_is_recorded_once(self, cluster: ClusterPart) -> None:
+        """The same one is not repeated at once; another one is told."""
+        credential = await cluster.put_credential("acme")
+
+        for event in (Told(), Told(), Told(reason="ConsentRequired")):
+            await cluster.credentials.record_event(credential, event)
+
+        assert sorted(await cluster.reasons()) == ["ConsentRequired", "GrantEscrowed"]
+
+    async def test_a_lost_event_is_unavailable(self, cluster: ClusterPart) -> None:
+        """The next try records it."""
+        credential = await cluster.put_credential("acme")
+        await cluster.lose(Loss.REQUESTS)
+        with pytest.raises(ApiServerUnavailable):
+            await cluster.credentials.record_event(credential, Told())
+        cluster.heal()
+
+        await cluster.credentials.record_event(credential, Told())
+
+        assert await cluster.reasons() == ["GrantEscrowed"]

@@ -1,0 +1,143 @@
+"""What `ports.Leases` promises, kept by the model and by the API server alike."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from contracts.kubernetes import ClusterPart
+from contracts.wire import Loss
+from pipedrive_operator.core.errors import ApiServerUnavailable, LeaseChanged
+from pipedrive_operator.core.lease import Lease
+from support.builders import NOW
+
+HELD = Lease(
+    holder="operator-0",
+    duration=timedelta(seconds=30),
+    acquired_at=NOW,
+    renewed_at=NOW + timedelta(seconds=3, microseconds=250),
+    transitions=2,
+)
+
+
+async def created(cluster: ClusterPart) -> Lease:
+    """Create the Lease, and return it as it is then."""
+    await cluster.leases.write(HELD)
+    lease = await cluster.leases.read()
+    assert lease is not None
+    return lease
+
+
+async def test_a_lease_that_nobody_made_is_none(cluster: ClusterPart) -> None:
+    """And not an error."""
+    assert await cluster.leases.read() is None
+
+
+async def test_a_lease_is_read_back_as_it_was_written(cluster: ClusterPart) -> None:
+    """To the microsecond, at a version of its own."""
+    lease = await created(cluster)
+
+    assert replace(lease, resource_version=None) == HELD
+    assert lease.resource_version is not None
+
+
+async def test_a_renewed_lease_is_at_another_version(cluster: ClusterPart) -> None:
+    """Which is how others see that it was renewed."""
+    lease = await created(cluster)
+    renewed = replace(lease, renewed_at=NOW + timedelta(seconds=6))
+
+    await cluster.leases.write(renewed)
+
+    now = await cluster.leases.read()
+    assert now is not None
+    assert now.resource_version != lease.resource_version
+    assert replace(now, resource_version=lease.resource_version) == renewed
+
+
+async def test_a_released_lease_has_no_holder(cluster: ClusterPart) -> None:
+    """It stays, for the next to take."""
+    lease = await created(cluster)
+
+    await cluster.leases.write(replace(lease, holder="", duration=timedelta(seconds=1)))
+
+    now = await cluster.leases.read()
+    assert now is not None
+    assert (now.holder, now.duration, now.transitions) == ("", timedelta(seconds=1), 2)
+
+
+async def test_of_two_who_read_the_same_the_second_is_told(cluster: ClusterPart) -> None:
+    """What the first has written stays."""
+    lease = await created(cluster)
+    await cluster.leases.write(replace(lease, holder="operator-1"))
+
+    with pytest.raises(LeaseChanged):
+        await cluster.leases.write(replace(lease, holder="operator-2"))
+
+    now = await cluster.leases.read()
+    assert now is not None
+    assert now.holder == "operator-1"
+
+
+async def test_of_two_who_found_none_the_second_is_told(cluster: ClusterPart) -> None:
+    """There is one Lease."""
+    await created(cluster)
+
+    with pytest.raises(LeaseChanged):
+        await cluster.leases.write(replace(HELD, holder="operator-1"))
+
+
+async def test_a_lease_that_was_deleted_meanwhile_is_not_made_again(cluster: ClusterPart) -> None:
+    """It has changed since it was read."""
+    lease = await created(cluster)
+    await cluster.delete_lease()
+
+    with pytest.raises(LeaseChanged):
+        await cluster.leases.write(lease)
+
+    assert await cluster.leases.read() is None
+
+
+async def test_a_write_that_changes_nothing_leaves_the_version(cluster: ClusterPart) -> None:
+    """So that it is written again at the same one."""
+    lease = await created(cluster)
+
+    await cluster.leases.write(lease)
+
+    assert await cluster.leases.read() == lease
+
+
+@pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
+async def test_a_lost_read_is_unavailable(cluster: ClusterPart, loss: Loss) -> None:
+    """It is not none."""
+    await cluster.lose(loss)
+
+    with pytest.raises(ApiServerUnavailable):
+        await cluster.leases.read()
+
+
+async def test_a_write_of_which_the_request_is_lost_changes_nothing(cluster: ClusterPart) -> None:
+    """It is told as unavailable."""
+    lease = await created(cluster)
+    await cluster.lose(Loss.REQUESTS)
+
+    with pytest.raises(ApiServerUnavailable):
+        await cluster.leases.write(replace(lease, holder="operator-1"))
+
+    cluster.heal()
+    assert await cluster.leases.read() == lease
+
+
+async def test_a_write_of_which_the_answer_is_lost_has_landed(cluster: ClusterPart) -> None:
+    """It is told as unavailable all the same, and cannot be repeated."""
+    lease = await created(cluster)
+    await cluster.lose(Loss.ANSWERS)
+
+    with pytest.raises(ApiServerUnavailable):
+        await cluster.leases.write(replace(lease, holder="operator-1"))
+
+    cluster.heal()
+    now = await cluster.leases.read()
+    assert now is not None
+    assert now.holder == "operator-1"
+    with pytest.raises(LeaseChanged):
+        await cluster.leases.write(replace(lease, holder="operator-1"))

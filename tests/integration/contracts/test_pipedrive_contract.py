@@ -1,0 +1,282 @@
+"""What `ports.Pipedrive` promises, kept by the model and by the simulator alike."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from contracts.pipedrive import CALL_TIMEOUT, ModelledPipedrive, PipedrivePart, Trial, simulated_pipedrive
+from pipedrive_operator.core.errors import (
+    AccountNotOpen,
+    ClientRejected,
+    ConsentRequired,
+    FenceClosed,
+    PipedriveUnavailable,
+    RateLimited,
+    RefreshUncertain,
+    TokenRejected,
+    Trouble,
+)
+from pipedrive_operator.core.grant import TokenAnswer
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.token import Token
+
+AFTER_EFFECT = [Trial.ANSWER_LOST, Trial.ANSWER_HANGS]
+BEFORE_EFFECT = [Trial.REQUEST_LOST, Trial.FAILS]
+
+
+@pytest.fixture(params=["model", "real"])
+async def part(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PipedrivePart]:
+    """Arrange each part in turn."""
+    if request.param == "model":
+        monkeypatch.setattr("simulation.models.CALL_TIMEOUT", CALL_TIMEOUT)
+        yield ModelledPipedrive()
+        return
+    async with simulated_pipedrive() as real:
+        real.rotate(does=True)
+        yield real
+
+
+def token_of(answer: TokenAnswer) -> Token:
+    """Return the access token of an answer."""
+    return Token(value=answer.access_token, api_domain=answer.api_domain)
+
+
+async def test_a_refresh_brings_an_access_token_of_the_account(part: PipedrivePart) -> None:
+    """With all that belongs to it."""
+    answer = await part.refresh(part.refresh_token)
+
+    assert await part.port.identify_access_token(token_of(answer)) == part.account
+    assert answer.token_type == "Bearer"
+    assert answer.expires_in > timedelta(0)
+    assert "base" in answer.scope
+    assert part.sends == 1
+
+
+async def test_a_rotating_refresh_token_dies_by_its_use(part: PipedrivePart) -> None:
+    """Its successor lives, and so does the access token that came with it."""
+    first = await part.refresh(part.refresh_token)
+
+    with pytest.raises(ConsentRequired):
+        await part.refresh(part.refresh_token)
+
+    assert first.refresh_token != part.refresh_token
+    assert await part.port.identify_access_token(token_of(first)) == part.account
+    second = await part.refresh(first.refresh_token)
+    assert second.refresh_token not in {part.refresh_token, first.refresh_token}
+    assert second.access_token != first.access_token
+
+
+async def test_a_refresh_token_that_does_not_rotate_is_used_again(part: PipedrivePart) -> None:
+    """Each use brings another access token."""
+    part.rotate(does=False)
+
+    first = await part.refresh(part.refresh_token)
+    second = await part.refresh(part.refresh_token)
+
+    assert first.refresh_token == second.refresh_token == part.refresh_token
+    assert first.access_token != second.access_token
+
+
+async def test_a_former_access_token_lives_on_after_a_refresh(part: PipedrivePart) -> None:
+    """Until its time has run out: workloads still use it."""
+    first = await part.refresh(part.refresh_token)
+
+    await part.refresh(first.refresh_token)
+
+    assert await part.port.identify_access_token(token_of(first)) == part.account
+
+
+async def test_an_unknown_refresh_token_needs_consent(part: PipedrivePart) -> None:
+    """It is sent all the same."""
+    with pytest.raises(ConsentRequired):
+        await part.refresh(SecretValue("1:2:unknown"))
+
+    assert part.sends == 1
+
+
+async def test_a_revoked_grant_needs_consent(part: PipedrivePart) -> None:
+    """As after the app was uninstalled."""
+    part.revoke(part.refresh_token)
+
+    with pytest.raises(ConsentRequired):
+        await part.refresh(part.refresh_token)
+
+
+async def test_a_rejected_client_leaves_the_grant_alive(part: PipedrivePart) -> None:
+    """It is told apart from a dead grant, also where that is dead too."""
+    await part.refresh(part.refresh_token)
+    part.reject_client()
+
+    with pytest.raises(ClientRejected):
+        await part.refresh(part.refresh_token)
+
+
+@pytest.mark.parametrize(
+    ("trial", "word"),
+    [
+        (Trial.UNREACHABLE, PipedriveUnavailable),
+        (Trial.REQUEST_LOST, RefreshUncertain),
+        (Trial.FAILS, RefreshUncertain),
+        (Trial.ANSWER_LOST, RefreshUncertain),
+        (Trial.ANSWER_HANGS, RefreshUncertain),
+        (Trial.TOO_MANY, RateLimited),
+        (Trial.NOT_OPEN, AccountNotOpen),
+    ],
+)
+async def test_each_trial_of_a_refresh_has_its_word(part: PipedrivePart, trial: Trial, word: type[Trouble]) -> None:
+    """No token is in it."""
+    await part.try_with(trial)
+
+    with pytest.raises(Trouble) as caught:
+        await part.refresh(part.refresh_token)
+
+    assert type(caught.value) is word
+    assert part.refresh_token.reveal() not in caught.value.message
+
+
+@pytest.mark.parametrize("trial", [Trial.UNREACHABLE, *BEFORE_EFFECT, Trial.TOO_MANY, Trial.NOT_OPEN])
+async def test_what_failed_before_its_effect_has_spent_nothing(part: PipedrivePart, trial: Trial) -> None:
+    """The same refresh token serves when all is well."""
+    await part.try_with(trial)
+    with pytest.raises(Trouble):
+        await part.refresh(part.refresh_token)
+    await part.heal()
+
+    answer = await part.refresh(part.refresh_token)
+
+    assert answer.refresh_token != part.refresh_token
+
+
+@pytest.mark.parametrize("trial", AFTER_EFFECT)
+async def test_what_failed_after_its_effect_has_spent_the_token(part: PipedrivePart, trial: Trial) -> None:
+    """What came of it is lost with the answer."""
+    await part.try_with(trial)
+    with pytest.raises(RefreshUncertain):
+        await part.refresh(part.refresh_token)
+    await part.heal()
+
+    with pytest.raises(ConsentRequired):
+        await part.refresh(part.refresh_token)
+
+
+@pytest.mark.parametrize("trial", [None, *BEFORE_EFFECT, *AFTER_EFFECT, Trial.TOO_MANY, Trial.NOT_OPEN])
+async def test_the_fence_is_asked_once_and_before_the_request_leaves(part: PipedrivePart, trial: Trial | None) -> None:
+    """Whatever becomes of the request; and it leaves once."""
+    seen: list[int] = []
+    if trial is not None:
+        await part.try_with(trial)
+
+    try:
+        await part.refresh(part.refresh_token, fence=lambda: seen.append(part.sends))
+    except Trouble:
+        assert trial is not None
+
+    assert seen == [0]
+    assert part.sends == 1
+
+
+async def test_the_fence_is_not_asked_where_nothing_can_leave(part: PipedrivePart) -> None:
+    """There is nobody to send to."""
+    seen: list[int] = []
+    await part.try_with(Trial.UNREACHABLE)
+
+    with pytest.raises(PipedriveUnavailable):
+        await part.refresh(part.refresh_token, fence=lambda: seen.append(part.sends))
+
+    assert seen == []
+
+
+async def test_a_closed_fence_keeps_the_request_from_leaving(part: PipedrivePart) -> None:
+    """What it raises is raised, and the refresh token serves afterwards."""
+    closed = FenceClosed("not now")
+
+    def fence() -> None:
+        raise closed
+
+    with pytest.raises(FenceClosed) as caught:
+        await part.refresh(part.refresh_token, fence=fence)
+
+    assert caught.value is closed
+    assert part.sends == 0
+    assert await part.refresh(part.refresh_token)
+
+
+async def test_an_api_token_is_identified(part: PipedrivePart) -> None:
+    """As the account of its user."""
+    assert await part.port.identify_api_token(part.api_token) == part.account
+
+
+async def test_an_unknown_token_of_either_kind_is_rejected(part: PipedrivePart) -> None:
+    """One kind is no other kind."""
+    answer = await part.refresh(part.refresh_token)
+
+    with pytest.raises(TokenRejected):
+        await part.port.identify_api_token(SecretValue("b" * 40))
+    with pytest.raises(TokenRejected):
+        await part.port.identify_api_token(answer.access_token)
+    with pytest.raises(TokenRejected):
+        await part.port.identify_access_token(Token(value=SecretValue("v1u:unknown"), api_domain=answer.api_domain))
+
+
+async def test_a_revoked_access_token_is_rejected(part: PipedrivePart) -> None:
+    """Before its time; its grant lives."""
+    answer = await part.refresh(part.refresh_token)
+    part.revoke(answer.access_token)
+
+    with pytest.raises(TokenRejected):
+        await part.port.identify_access_token(token_of(answer))
+
+    assert await part.refresh(answer.refresh_token)
+
+
+async def test_an_expired_access_token_is_rejected(part: PipedrivePart) -> None:
+    """Its grant lives."""
+    answer = await part.refresh(part.refresh_token)
+    part.expire(answer.access_token)
+
+    with pytest.raises(TokenRejected):
+        await part.port.identify_access_token(token_of(answer))
+
+    assert await part.refresh(answer.refresh_token)
+
+
+@pytest.mark.parametrize(
+    ("trial", "word"),
+    [
+        (Trial.UNREACHABLE, PipedriveUnavailable),
+        (Trial.REQUEST_LOST, PipedriveUnavailable),
+        (Trial.ANSWER_LOST, PipedriveUnavailable),
+        (Trial.FAILS, PipedriveUnavailable),
+        (Trial.TOO_MANY, RateLimited),
+        (Trial.NOT_OPEN, AccountNotOpen),
+    ],
+)
+async def test_each_trial_of_an_identification_has_its_word(
+    part: PipedrivePart, trial: Trial, word: type[Trouble]
+) -> None:
+    """The same for both kinds, and none of them is a verdict on the token."""
+    answer = await part.refresh(part.refresh_token)
+    await part.try_with(trial)
+
+    with pytest.raises(Trouble) as of_api_token:
+        await part.port.identify_api_token(part.api_token)
+    with pytest.raises(Trouble) as of_access_token:
+        await part.port.identify_access_token(token_of(answer))
+
+    assert type(of_api_token.value) is type(of_access_token.value) is word
+    await part.heal()
+    assert await part.port.identify_api_token(part.api_token) == part.account
+    assert await part.port.identify_access_token(token_of(answer)) == part.account
+
+
+async def test_the_pause_that_a_429_asks_for_is_told(part: PipedrivePart) -> None:
+    """By both endpoints."""
+    await part.try_with(Trial.TOO_MANY)
+
+    with pytest.raises(RateLimited) as of_refresh:
+        await part.refresh(part.refresh_token)
+    with pytest.raises(RateLimited) as of_identification:
+        await part.port.identify_api_token(part.api_token)
+
+    assert of_refresh.value.retry_after == of_identification.value.retry_after == timedelta(seconds=5)

@@ -1,0 +1,32 @@
+"""Gives a user the rights that the operator says it needs, and no others."""
+
+import json
+from collections.abc import Sequence
+
+from pipedrive_operator.adapters.kubernetes.access import Permission
+from testbed.control_plane import ControlPlane
+
+
+def grant_rights(control_plane: ControlPlane, user: str, permissions: Sequence[Permission]) -> None:
+    """Make a Role of permissions in one namespace, and bind it to a user."""
+    rules = [
+        {
+            "apiGroups": [permission.group],
+            "resources": [permission.resource],
+            "verbs": [permission.verb],
+            "resourceNames": [permission.name] if permission.name else [],
+        }
+        for permission in permissions
+    ]
+    (namespace,) = {permission.namespace for permission in permissions}
+    group = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": {"name": user}, "rules": rules}
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": user},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": user},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+    }
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": [role, binding]})
+    control_plane.kubectl("create", f"--namespace={namespace}", "--filename=-", stdin=manifest)

@@ -1,0 +1,243 @@
+"""The escrow in a real API server: what of it can be read there, what it is bound to, and which rights it needs."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from integration.kubernetes.rights import grant_rights
+from pipedrive_operator import metrics
+from pipedrive_operator.adapters.kubernetes.access import missing, needed_for_escrow
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.escrow import LABEL, KubernetesEscrow
+from pipedrive_operator.core.errors import ApiServerUnavailable, GrantUnstored
+from pipedrive_operator.core.grant import write_grant
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.settings import KubernetesSettings
+from support.builders import ACCOUNT, GRANT_LOCATION, access_token, grant
+from support.fakes import TurnedClock
+from testbed.control_plane import ControlPlane
+
+KEY = SecretValue("the-client-secret-of-the-app")
+WON = grant(
+    "12345:67890:the-refresh-token",
+    token=access_token("v1u:the-access-token"),
+    client_id="the-client-id",
+    refreshed_from="digest-of-what-was-spent",
+    account=ACCOUNT,
+)
+OTHER = replace(GRANT_LOCATION, path="pipedrive/crm/other")
+
+
+@pytest.fixture
+def escrow(api: Api, namespace: str, clock: TurnedClock) -> KubernetesEscrow:
+    """Open the escrow."""
+    return KubernetesEscrow(api, namespace, clock)
+
+
+@pytest.fixture
+async def limited(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Api]:
+    """Open the gateway as somebody who may do with Secrets there what the escrow must, and nothing else."""
+    user = f"limited-{namespace}"
+    grant_rights(control_plane, user, needed_for_escrow(namespace))
+    async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(user))) as api:
+        yield api
+
+
+def stored(control_plane: ControlPlane, namespace: str) -> list[dict[str, Any]]:
+    """Return the Secrets of the namespace as they are in the cluster."""
+    text = control_plane.kubectl("get", "secrets", f"--namespace={namespace}", "--output=json")
+    return list(json.loads(text)["items"])
+
+
+def replace_stored(control_plane: ControlPlane, body: dict[str, Any], **annotations: str) -> None:
+    """Put a Secret in the place of one, with other annotations."""
+    metadata = body["metadata"] | {"annotations": body["metadata"]["annotations"] | annotations}
+    control_plane.kubectl("replace", "--filename=-", stdin=json.dumps(body | {"metadata": metadata}))
+
+
+def gauge() -> str:
+    """Return how many grants the metrics show."""
+    [line] = [
+        line
+        for line in metrics.exposition().decode().splitlines()
+        if line.startswith("pipedrive_operator_escrow_grants ")
+    ]
+    return line.split()[1]
+
+
+async def test_nothing_that_was_won_can_be_read_in_the_secret(
+    escrow: KubernetesEscrow, control_plane: ControlPlane, namespace: str
+) -> None:
+    """Neither a token, nor the client's id or secret; but whose it is can be read."""
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+
+    [body] = stored(control_plane, namespace)
+    whole = json.dumps(body).encode() + b"".join(base64.b64decode(value) for value in body["data"].values())
+    values = [str(value) for value in write_grant(WON, {}).values()]
+    for value in (*values, KEY.reveal()):
+        if len(value) > len("12345"):  # shorter ones may be there by chance
+            assert value.encode() not in whole
+    assert set(body["data"]) == {"sealed"}
+    assert body["metadata"]["labels"] == {LABEL: "true"}
+    assert body["metadata"]["annotations"] == {
+        "pipedrive-operator.io/grant": "default: secret/pipedrive/crm/acme",
+        "pipedrive-operator.io/refresh-id": "refresh-a",
+    }
+
+
+async def test_the_same_grant_is_sealed_differently_each_time(
+    escrow: KubernetesEscrow, control_plane: ControlPlane, namespace: str
+) -> None:
+    """Nothing can be learned from comparing."""
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+    [first] = stored(control_plane, namespace)
+    await escrow.drop(GRANT_LOCATION)
+
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+
+    [second] = stored(control_plane, namespace)
+    assert first["metadata"]["name"] == second["metadata"]["name"]
+    assert first["data"] != second["data"]
+
+
+async def test_it_opens_with_the_same_client_secret_alone(
+    escrow: KubernetesEscrow, api: Api, namespace: str, clock: TurnedClock
+) -> None:
+    """For another process too; the message says what to do, and holds no secret."""
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+    following = KubernetesEscrow(api, namespace, clock)
+    await following.load()
+
+    with pytest.raises(GrantUnstored, match="put back the client secret") as caught:
+        await following.open(GRANT_LOCATION, SecretValue("another-client-secret"))
+
+    for value in (KEY.reveal(), "another-client-secret", WON.refresh_token.reveal()):
+        assert value not in caught.value.message
+    assert await following.open(GRANT_LOCATION, KEY) == WON
+
+
+async def test_it_is_bound_to_its_refresh(
+    escrow: KubernetesEscrow, api: Api, control_plane: ControlPlane, namespace: str, clock: TurnedClock
+) -> None:
+    """Who can write Secrets, and has no key, cannot pass it off as the result of another one."""
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+    [body] = stored(control_plane, namespace)
+    replace_stored(control_plane, body, **{"pipedrive-operator.io/refresh-id": "refresh-b"})
+    following = KubernetesEscrow(api, namespace, clock)
+    await following.load()
+
+    with pytest.raises(GrantUnstored):
+        await following.open(GRANT_LOCATION, KEY)
+
+
+async def test_it_is_bound_to_its_grant(
+    escrow: KubernetesEscrow, api: Api, control_plane: ControlPlane, namespace: str, clock: TurnedClock
+) -> None:
+    """One app may have many grants, all under one client secret: none can be put in the place of another."""
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+    [first] = stored(control_plane, namespace)
+    await escrow.keep(OTHER, replace(WON, refresh_token=SecretValue("of-another")), "refresh-a", KEY)
+    [second] = [
+        body for body in stored(control_plane, namespace) if body["metadata"]["name"] != first["metadata"]["name"]
+    ]
+    replace_stored(control_plane, second | {"data": first["data"]})
+    following = KubernetesEscrow(api, namespace, clock)
+    await following.load()
+
+    assert await following.open(GRANT_LOCATION, KEY) == WON
+    with pytest.raises(GrantUnstored):
+        await following.open(OTHER, KEY)
+
+
+@pytest.mark.parametrize("damage", [{"sealed": "AAAA"}, {"sealed": ""}, {}])
+async def test_what_is_damaged_is_told_and_not_taken_for_absent(
+    api: Api, control_plane: ControlPlane, namespace: str, clock: TurnedClock, damage: dict[str, str]
+) -> None:
+    """Its refresh token may be the only one."""
+    await KubernetesEscrow(api, namespace, clock).keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+    [body] = stored(control_plane, namespace)
+    control_plane.kubectl("replace", "--filename=-", stdin=json.dumps(body | {"data": damage}))
+    escrow = KubernetesEscrow(api, namespace, clock)
+
+    assert len(await escrow.load()) == 1
+    with pytest.raises(GrantUnstored):
+        await escrow.open(GRANT_LOCATION, KEY)
+
+
+async def test_one_that_lost_its_annotations_is_listed(
+    escrow: KubernetesEscrow, control_plane: ControlPlane, namespace: str
+) -> None:
+    """By its own name; it keeps nobody from starting."""
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+    [body] = stored(control_plane, namespace)
+    name = body["metadata"]["name"]
+    keys = [f"{key}-" for key in body["metadata"]["annotations"]]
+    control_plane.kubectl("annotate", "secret", name, f"--namespace={namespace}", *keys)
+
+    assert await escrow.load() == [name]
+
+
+async def test_one_that_a_person_has_annotated_is_dropped_all_the_same(
+    escrow: KubernetesEscrow, control_plane: ControlPlane, namespace: str
+) -> None:
+    """At the second try: the first finds it changed."""
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+    [body] = stored(control_plane, namespace)
+    control_plane.kubectl("annotate", "secret", body["metadata"]["name"], f"--namespace={namespace}", "seen=yes")
+    await escrow.drop(GRANT_LOCATION)
+    assert escrow.holds(GRANT_LOCATION)
+
+    await escrow.drop(GRANT_LOCATION)
+
+    assert not escrow.holds(GRANT_LOCATION)
+    assert stored(control_plane, namespace) == []
+
+
+async def test_the_metrics_show_how_many_wait(escrow: KubernetesEscrow) -> None:
+    """As it is kept, found and dropped."""
+    shown = []
+    for step in (
+        escrow.load,
+        lambda: escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY),
+        lambda: escrow.keep(OTHER, WON, "refresh-b", KEY),
+        lambda: escrow.drop(GRANT_LOCATION),
+        escrow.load,
+        lambda: escrow.drop(OTHER),
+    ):
+        await step()
+        shown.append(gauge())
+
+    assert shown == ["0.0", "1.0", "2.0", "1.0", "1.0", "0.0"]
+
+
+async def test_what_check_asks_for_is_enough(limited: Api, namespace: str, clock: TurnedClock) -> None:
+    """To keep, replace, find, open and drop."""
+    escrow = KubernetesEscrow(limited, namespace, clock)
+    assert await missing(limited, needed_for_escrow(namespace)) == []
+
+    assert await escrow.load() == []
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-b", KEY)
+    assert len(await escrow.load()) == 1
+    assert await escrow.open(GRANT_LOCATION, KEY) == WON
+    await escrow.drop(GRANT_LOCATION)
+    assert await escrow.load() == []
+
+
+async def test_without_the_rights_nothing_is_kept_and_that_is_counted(
+    stranger: Api, namespace: str, clock: TurnedClock
+) -> None:
+    """The refresh goes on storing in Vault; only who begins to lead is stopped."""
+    escrow = KubernetesEscrow(stranger, namespace, clock)
+    failures = metrics.REGISTRY.get_sample_value("pipedrive_operator_escrow_failures_total") or 0
+
+    await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
+
+    assert metrics.REGISTRY.get_sample_value("pipedrive_operator_escrow_failures_total") == failures + 1
+    assert await escrow.open(GRANT_LOCATION, KEY) is None
+    with pytest.raises(ApiServerUnavailable, match="cannot list resource"):
+        await escrow.load()

@@ -1,0 +1,152 @@
+"""One operator process, built as `wiring.py` builds it, on the models."""
+
+import asyncio
+import contextvars
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.controller.controller import Controller
+from pipedrive_operator.controller.leadership import LeaderElection, LeaseTimes
+from pipedrive_operator.controller.queue import WorkQueue
+from pipedrive_operator.controller.resync import resync
+from pipedrive_operator.controller.tenure import Tenure
+from pipedrive_operator.core.credential import Key
+from pipedrive_operator.core.errors import ApiServerUnavailable
+from pipedrive_operator.core.flight import Flight
+from pipedrive_operator.core.policy import Timings
+from pipedrive_operator.core.sources import grant_location
+from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
+from pipedrive_operator.observer import Ports
+from pipedrive_operator.reconciler import Reconciler
+from simulation.cluster import ClusterModel, EscrowModel, LeasesModel
+from simulation.loop import Process
+from simulation.models import CALL_TIMEOUT, PipedriveModel, VaultModel, now
+from support.builders import RULES
+
+TIMINGS = Timings(poll_interval=timedelta(seconds=60), verify_interval=timedelta(seconds=100))
+LEASE = LeaseTimes(retry=timedelta(seconds=5), look=timedelta(seconds=4))
+WORKERS = 3
+WATCH_GAPS = 0.1
+"""How many changes a watch does not tell of."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """Which classes an operator is built of; a mutant replaces one."""
+
+    protocol: type[RefreshProtocol] = RefreshProtocol
+    keeper: type[GrantKeeper] = GrantKeeper
+    reconciler: type[Reconciler] = Reconciler
+
+
+@dataclass
+class SkewedClock:
+    """A wall clock that is wrong, and a monotonic one that is not."""
+
+    skew: timedelta
+
+    def now(self) -> datetime:
+        """Return what this process takes for the time."""
+        return now() + self.skew
+
+    def monotonic(self) -> float:
+        """Return the seconds."""
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+@dataclass
+class NumberedIdentities:
+    """Names that tell a reader whose they are."""
+
+    holder: str
+    count: int = 0
+
+    def new(self) -> str:
+        """Return the next name."""
+        self.count += 1
+        return f"{self.holder}#{self.count}"
+
+
+@dataclass
+class Operator:
+    """One process of the operator."""
+
+    process: Process
+    cluster: ClusterModel
+    vault: VaultModel
+    pipedrive: PipedriveModel
+    skew: timedelta
+    build: Build
+
+    async def run(self) -> None:
+        """Do what `wiring.run` does, for ever."""
+        clock = SkewedClock(self.skew)
+        identities = NumberedIdentities(self.process.name)
+        queue = WorkQueue(clock)
+        cache = Cache(lambda credential: grant_location(credential, RULES))
+        leases = LeasesModel(self.cluster)
+        election = LeaderElection(leases=leases, clock=clock, holder=identities.holder, times=LEASE)
+        escrow = EscrowModel(self.cluster)
+        protocol = self.build.protocol(
+            vault=self.vault,
+            pipedrive=self.pipedrive,
+            escrow=escrow,
+            leadership=election,
+            clock=clock,
+            identities=identities,
+            call_timeout=CALL_TIMEOUT,
+        )
+
+        def wake(keys: frozenset[Key], _: Flight) -> None:
+            for key in sorted(keys):  # a set's order is another one in every interpreter
+                queue.add(key)
+
+        keeper = self.build.keeper(protocol=protocol, clock=clock, on_change=wake)
+        ports = Ports(
+            cache=cache,
+            vault=self.vault,
+            pipedrive=self.pipedrive,
+            secrets=self.cluster,
+            credentials=self.cluster,
+            leadership=election,
+            clock=clock,
+        )
+        reconciler = self.build.reconciler(ports=ports, keeper=keeper, rules=RULES, timings=TIMINGS)
+        controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
+        self._watch(cache, controller)
+        tenure = Tenure(controller=controller, escrow=escrow, cache=cache, clock=clock, workers=WORKERS)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._resync(cache, controller))
+            group.create_task(election.run(tenure.serve))
+
+    def _watch(self, cache: Cache, controller: Controller) -> None:
+        """Hear of changes late, and of some not at all."""
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+
+        def take_in(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
+            see = cache.see_credential if kind == "credential" else cache.see_secret
+            controller.look_at(see(event, body))
+
+        def watcher(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
+            weather = self.cluster.weather
+            if not weather.strikes(WATCH_GAPS):
+                loop.call_later(weather.chance.uniform(0, 1), take_in, kind, event, body, context=context)
+
+        self.cluster.watchers.append(watcher)
+
+    async def _resync(self, cache: Cache, controller: Controller) -> None:
+        while True:
+            try:
+                controller.look_at(await resync(self.cluster, cache))
+            except ApiServerUnavailable:
+                await asyncio.sleep(2)
+            else:
+                await asyncio.sleep(45)

@@ -1,0 +1,100 @@
+"""Plays many seeds, on all processors, and says what came of them."""
+
+import gc
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+from simulation.mutants import MUTANTS
+from simulation.world import CALM, STORM, BrokenPromiseError, play
+
+BATCH = 25
+"""Seeds that a processor plays at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of a seed."""
+
+    seed: int
+    broken: str | None
+    """The promise that was broken, and the history."""
+    excused: int
+    """How many grants were lost in the window that no protocol can close."""
+    refreshes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What came of many."""
+
+    seeds: int
+    refreshes: int
+    excused: int
+    broken: tuple[str, ...]
+
+    @property
+    def hours(self) -> float:
+        """How long all of it lasted, in simulated hours."""
+        return self.seeds * (STORM + CALM) / 3600
+
+
+def players() -> Executor:
+    """Return processes that play; a process of its own, because what a crash leaves behind protests when collected."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_begin)
+
+
+def play_many(seeds: Iterable[int], *, tell: Callable[[int], None] = lambda _: None) -> Figures:
+    """Play seeds; `tell` is told how many are done."""
+    played: list[Played] = []
+    with players() as executor:
+        for batch in executor.map(_play_batch, _batches(seeds)):
+            played.extend(batch)
+            tell(len(played))
+    return Figures(
+        seeds=len(played),
+        refreshes=sum(one.refreshes for one in played),
+        excused=sum(one.excused for one in played),
+        broken=tuple(one.broken for one in played if one.broken is not None),
+    )
+
+
+def first_broken(mutant: str, most: int) -> str | None:
+    """Play a mutant until a promise is broken, and return that; None where none is in so many seeds."""
+    for seed in range(most):
+        try:
+            play(seed, MUTANTS[mutant].build)
+        except BrokenPromiseError as error:
+            return str(error)
+    return None
+
+
+def _batches(seeds: Iterable[int]) -> Iterator[tuple[int, ...]]:
+    rest = iter(seeds)
+    while batch := tuple(islice(rest, BATCH)):
+        yield batch
+
+
+def _play_batch(seeds: tuple[int, ...]) -> list[Played]:
+    return list(_each(seeds))
+
+
+def _each(seeds: Iterable[int]) -> Iterator[Played]:
+    for seed in seeds:
+        try:
+            world = play(seed)
+        except BrokenPromiseError as error:
+            yield Played(seed, str(error), 0, 0)
+        else:
+            refreshes = sum(1 for send in world.promises.sends if send.won is not None)
+            yield Played(seed, None, len(world.history.excused), refreshes)
+
+
+def _begin() -> None:
+    sys.unraisablehook = lambda _: None
+    gc.freeze()

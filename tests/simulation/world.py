@@ -1,0 +1,200 @@
+"""One seed: operators in one or two clusters on one Vault, a storm, calm, and what must be true then."""
+
+import asyncio
+import logging
+import random
+from base64 import b64decode
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from pipedrive_operator.core.conditions import ConditionType
+from pipedrive_operator.core.credential import Key, read_credential
+from simulation.cluster import ClusterModel
+from simulation.history import History
+from simulation.loop import Process, SeededLoop, run
+from simulation.models import PipedriveModel, VaultModel
+from simulation.operators import Build, Operator
+from simulation.promises import Promises
+from simulation.storm import Storm
+from simulation.weather import Weather
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC, resource
+
+STORM = 360.0
+"""In seconds: two or three renewals of a four-minute token."""
+CALM = 230.0
+"""In seconds: longer than any pause, so that all has come to rest."""
+SETTLED = 150.0
+"""In seconds of calm, after which nothing is written but by a refresh."""
+PATIENCE = 60
+"""In seconds: no renewal takes longer, and none follows within it."""
+
+STORY_LINES = 60
+"""How much of its history a failing seed prints."""
+
+
+class BrokenPromiseError(AssertionError):
+    """A promise did not hold."""
+
+
+@dataclass
+class World:
+    """Everything that a seed is about."""
+
+    seed: int
+    build: Build = field(default_factory=Build)
+    history: History = field(default_factory=History)
+    operators: dict[str, Operator] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Draw the circumstances."""
+        self.chance = random.Random(self.seed)  # noqa: S311  a simulation
+        slowest = self.chance.choice([0.05, 0.5, 2.0])
+        self.skew = timedelta(seconds=self.chance.choice([0, 1, 30]))
+        rotates = self.chance.random() < 0.8
+        names = ["a", "b"] if self.chance.random() < 0.3 else ["a"]
+        vault, pipedrive = Weather(self.chance, slowest=slowest), Weather(self.chance, slowest=slowest)
+        clusters = [Weather(self.chance, slowest=min(slowest, 0.5)) for _ in names]
+        self.weathers = [vault, pipedrive, *clusters]
+        self.promises = Promises(self.history, rotates)
+        self.vault = VaultModel(vault, self.history, self.promises)
+        self.pipedrive = PipedriveModel(pipedrive, self.history, self.promises, rotates=rotates)
+        self.clusters = [
+            ClusterModel(name, weather, self.history, self.promises)
+            for name, weather in zip(names, clusters, strict=True)
+        ]
+
+    @property
+    def loop(self) -> SeededLoop:
+        """The loop that this runs in."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SeededLoop)
+        return loop
+
+    async def play(self) -> None:
+        """Play the storm, then the calm, and see what is left."""
+        self.begin()
+        storm = Storm(self)
+        await self._watched(storm.rage(STORM))
+        storm.clear()
+        settled = self.loop.time() + SETTLED
+        await self._watched(asyncio.sleep(CALM))
+        await self.come_to_rest()
+        self._refuse(self.promises.wrote_for_nothing(settled))
+
+    def begin(self) -> None:
+        """Put everything in place."""
+        self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
+        self.vault.put(GRANT_LOCATION, refresh_token=self.pipedrive.consent())
+        for cluster in self.clusters:
+            for name in ("one", "two")[: self.chance.choice([1, 1, 2])]:
+                cluster.apply(resource(OAUTH2_SPEC, name=name))
+            for _ in range(self.chance.choice([1, 2, 2])):
+                self.start(cluster)
+
+    def start(self, cluster: ClusterModel) -> Operator:
+        """Start a process in a cluster."""
+        process = Process(f"{cluster.name}{len(self.operators)}")
+        skew = self.skew * self.chance.uniform(-1, 1)
+        operator = Operator(process, cluster, self.vault, self.pipedrive, skew, self.build)
+        self.operators[process.name] = operator
+        self.loop.spawn(process, operator.run()).add_done_callback(self._ended)
+        self.history.note("world", f"starts {process.name}")
+        return operator
+
+    def crash(self, operator: Operator) -> None:
+        """Kill a process."""
+        self.history.note("world", f"kills {operator.process.name}")
+        self.loop.crash(operator.process)
+        self.promises.dead.add(operator.process.name)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self.promises.defect(f"an operator ended: {task.exception()!r}")
+
+    def is_kept(self, token: str | None) -> bool:
+        """Tell whether a refresh token, or a successor of it, is in Vault or in escrow."""
+        kept = {self.promises.newest}
+        kept |= {won.refresh_token.reveal() for cluster in self.clusters for won, _ in cluster.escrow.values()}
+        successors = {send.token: send.won for send in self.promises.sends if send.won}
+        while token is not None and token not in kept:
+            successor = successors.get(token)
+            token = None if successor == token else successor
+        return token is not None
+
+    async def _watched(self, course: Any) -> None:
+        """Let something take its course, and stop at the first broken promise."""
+        running = asyncio.ensure_future(course)
+        while not running.done():
+            await asyncio.wait({running}, timeout=5)
+            self._refuse(self.promises.broken)
+        running.result()
+
+    async def come_to_rest(self) -> None:
+        """See that all is well in the end; a renewal may be under way just then, so it may take a moment."""
+        for _ in range(PATIENCE):
+            if self._what_is_wrong() is None:
+                break
+            await asyncio.sleep(1)
+        self._refuse(self.promises.broken)
+        self._refuse(self._what_is_wrong())
+
+    def _refuse(self, wrong: str | None) -> None:
+        if wrong is not None:
+            raise BrokenPromiseError(wrong)
+
+    def _what_is_wrong(self) -> str | None:
+        held = self.promises.newest
+        is_alive = held in self.pipedrive.alive
+        if not is_alive and not self.history.excused:
+            return f"(b) Vault holds {held}, and alive is {sorted(self.pipedrive.alive)}"
+        for cluster in self.clusters:
+            if cluster.escrow:
+                return "something is left in escrow"
+            for key, body in cluster.credentials.items():
+                wrong = self._wrong_credential(cluster, key, body) if is_alive else _untruth(body)
+                if wrong is not None:
+                    return f"{cluster.name}/{key} {wrong}"
+        return None
+
+    def _wrong_credential(self, cluster: ClusterModel, key: Key, body: dict[str, Any]) -> str | None:
+        authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
+        if authorized is None or authorized.reason != "Accepted":
+            return f"is {authorized.reason if authorized else 'untold'}, and its grant is alive"
+        secret = cluster.secrets.get(key)
+        value = b64decode(secret["data"]["access_token"]).decode() if secret else None
+        if value != self.promises.newest_access:
+            return f"(c) publishes {value}, and Vault holds {self.promises.newest_access}"
+        return None
+
+
+def _untruth(body: dict[str, Any]) -> str | None:
+    """Tell what is untrue in the status of a credential whose grant was lost."""
+    authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
+    if authorized is None or authorized.reason != "ConsentRequired":
+        return f"is {authorized.reason if authorized else 'untold'}, and its grant is dead"
+    return None if "went unanswered" in authorized.message else "does not tell of the refresh that went unanswered"
+
+
+def play(seed: int, build: Build | None = None) -> World:
+    """Play a seed; a broken promise is raised with its history."""
+    world = World(seed, build or Build())
+
+    def defect(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        world.promises.defect(f"{event['event']}: {event['exception'].splitlines()[-1]}")
+        raise structlog.DropEvent
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        processors=[structlog.processors.ExceptionRenderer(), defect],
+    )
+    try:
+        run(seed, world.play(), on_defect=world.promises.defect)
+    except BrokenPromiseError as error:
+        story = "\n".join(world.history.lines[-STORY_LINES:])
+        message = f"seed {seed}: {error}\n{story}\nreplay: python -m simulation {seed}"
+        raise BrokenPromiseError(message) from None
+    return world
