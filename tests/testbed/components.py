@@ -15,6 +15,7 @@ CONTROLLERS = (
     "serviceaccount-controller",
     "serviceaccount-token-controller",
 )
+AUDIT_POLICY = Path(__file__).with_name("audit-policy.yaml")
 _API_SERVER_HOSTS = ("127.0.0.1", "10.0.0.1", "localhost", "kubernetes.default.svc")
 
 
@@ -52,8 +53,8 @@ def etcd(program: Path, *, data: Path, ports: tuple[int, int], fsync: bool) -> l
     ]
 
 
-def kube_apiserver(program: Path, credentials: Credentials, *, port: int, etcd_port: int) -> list[str]:
-    """Build kube-apiserver's command line, with RBAC on as in a real cluster."""
+def kube_apiserver(program: Path, credentials: Credentials, *, port: int, etcd_port: int, audit_log: Path) -> list[str]:
+    """Build kube-apiserver's command line, with RBAC on as in a real cluster, and every request in an audit log."""
     return [
         str(program),
         f"--etcd-servers=http://127.0.0.1:{etcd_port}",
@@ -70,6 +71,8 @@ def kube_apiserver(program: Path, credentials: Credentials, *, port: int, etcd_p
         "--authorization-mode=Node,RBAC",
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
+        f"--audit-policy-file={AUDIT_POLICY}",
+        f"--audit-log-path={audit_log}",
     ]
 
 

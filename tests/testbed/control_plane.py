@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Self
 from urllib.parse import quote
 
-from testbed import binaries, components
+from testbed import api_audit_log, binaries, components
+from testbed.api_audit_log import ApiRequest
 from testbed.certificates import KeyPair
 from testbed.components import CONTROLLERS
 from testbed.kubectl import Kubectl, write_kubeconfig
@@ -87,6 +88,10 @@ class ControlPlane:
         path, _ = self._issue(user, groups)
         return path
 
+    def requests(self, user: str) -> list[ApiRequest]:
+        """Return what a user has asked of the API server, in the order of the answers."""
+        return api_audit_log.read_requests(self._audit_log, user)
+
     def service_account_token(self, namespace: str, name: str, *, audience: str | None = None) -> str:
         """Request a token of an existing service account, valid for an hour. Raises KubectlError."""
         audiences = [] if audience is None else [f"--audience={audience}"]
@@ -98,6 +103,7 @@ class ControlPlane:
         self._programs = binaries.ensure("etcd", "kube-apiserver", "kubectl", *manager)
         self._credentials = components.Credentials.issue(folder / "pki")
         self.ca = self._credentials.authority.certificate
+        self._audit_log = folder / "audit.log"
         self._port = free_port()
         self.server = f"https://127.0.0.1:{self._port}"
         self.kubeconfig, self._administrator = self._issue("testbed-admin", ["system:masters"])
@@ -115,7 +121,11 @@ class ControlPlane:
         programs, credentials = self._programs, self._credentials
         etcd = components.etcd(programs["etcd"], data=self.folder / "etcd", ports=etcd_ports, fsync=self._fsync)
         apiserver = components.kube_apiserver(
-            programs["kube-apiserver"], credentials, port=self._port, etcd_port=etcd_ports[0]
+            programs["kube-apiserver"],
+            credentials,
+            port=self._port,
+            etcd_port=etcd_ports[0],
+            audit_log=self._audit_log,
         )
         self._etcd_port = etcd_ports[0]
         self._etcd = ChildProcess(etcd, log=self.folder / "etcd.log")

@@ -23,7 +23,8 @@ class ControlClient:
 
     def __init__(self, url: str) -> None:
         """Speak to the simulator at a URL such as `http://127.0.0.1:8765`."""
-        self._base = f"{url.rstrip('/')}/_simulator/"
+        self.url = url.rstrip("/")
+        self._base = f"{self.url}/_simulator/"
         # A proxy named in the environment has no business on loopback.
         self._opener = build_opener(ProxyHandler({}))
 

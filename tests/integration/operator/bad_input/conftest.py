@@ -1,0 +1,62 @@
+"""One operator among troubles for all tests of this folder: all strike at once, and the tests only look."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support.troubles import of_pipedrive, of_the_cluster, of_the_spec, of_vault
+from support.troubles.play import Play, play
+from support.troubles.stage import operate, set_up
+from testbed.control_plane import ControlPlane
+from testbed.openbao import OpenBao
+from testbed.operator_process import OperatorProcess
+
+ALL = (*of_the_spec.TROUBLES, *of_vault.TROUBLES, *of_pipedrive.TROUBLES, *of_the_cluster.TROUBLES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Performance:
+    """What was played, before an operator that still runs."""
+
+    play: Play
+    operator: OperatorProcess
+
+
+Perform = Callable[[str], Performance]
+
+
+@pytest.fixture(scope="session")
+def perform(
+    control_plane: ControlPlane, openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Perform]:
+    """Play everything, once for each format of the log."""
+    with ExitStack() as stack:
+        performances: dict[str, Performance] = {}
+
+        def performed(log_format: str) -> Performance:
+            if log_format not in performances:
+                folder = tmp_path_factory.mktemp(f"bad-input-{log_format}")
+                performances[log_format] = stack.enter_context(_performed(control_plane, openbao, folder, log_format))
+            return performances[log_format]
+
+        yield performed
+
+
+@pytest.fixture(scope="session")
+def troubles(perform: Perform) -> Play:
+    """Everything that was seen, whichever way it was logged."""
+    return perform("json").play
+
+
+@contextmanager
+def _performed(cluster: ControlPlane, openbao: OpenBao, folder: Path, log_format: str) -> Iterator[Performance]:
+    home = f"test-{uuid.uuid4().hex[:8]}"
+    with (
+        set_up(cluster, openbao, home=home, folder=folder) as stage,
+        operate(stage, {"level": "debug", "format": log_format}) as operator,
+    ):
+        yield Performance(play=play(stage, ALL), operator=operator)

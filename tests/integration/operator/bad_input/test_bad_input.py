@@ -1,0 +1,130 @@
+"""What a person is told for every bad input, what is kept meanwhile, and that mending it is enough.
+
+The operator runs as its own process. All troubles strike at once, each a credential of its own.
+"""
+
+import pytest
+
+from support.troubles import of_pipedrive, of_the_cluster, of_the_spec, of_vault
+from support.troubles.play import Play
+from support.troubles.trouble import Trouble
+
+ALL = (*of_the_spec.TROUBLES, *of_vault.TROUBLES, *of_pipedrive.TROUBLES, *of_the_cluster.TROUBLES)
+STRUCK = tuple(trouble for trouble in ALL if trouble.was_fine)
+STALLING = tuple(trouble for trouble in ALL if trouble.stalled)
+
+
+def _named(trouble: Trouble) -> str:
+    return trouble.name
+
+
+@pytest.mark.parametrize("trouble", ALL, ids=_named)
+def test_the_message_says_what_happened_and_what_to_do(troubles: Play, trouble: Trouble) -> None:
+    """The reason is in a condition, and its message has the place and the next step."""
+    scene = troubles.scenes[trouble.name]
+
+    told = scene.struck.condition_with(trouble.reason)
+
+    assert told is not None, scene.struck.conditions
+    assert [part for part in _expected(troubles, trouble) if part not in told["message"]] == [], told["message"]
+
+
+@pytest.mark.parametrize("trouble", ALL, ids=_named)
+def test_stalled_means_that_a_person_must_act(troubles: Play, trouble: Trouble) -> None:
+    """An outage and a limit pass by themselves; a wrong field does not."""
+    struck = troubles.scenes[trouble.name].struck
+
+    assert struck.is_true("Stalled") == trouble.stalled, struck.conditions
+
+
+@pytest.mark.parametrize("trouble", STRUCK, ids=_named)
+def test_the_last_good_value_stays(troubles: Play, trouble: Trouble) -> None:
+    """Whatever happened, the Secret holds the token that was published before."""
+    scene = troubles.scenes[trouble.name]
+
+    assert scene.before.token is not None
+    assert scene.struck.token == scene.before.token
+    assert scene.struck.is_true("Ready") == trouble.stays_ready, scene.struck.conditions
+
+
+@pytest.mark.parametrize("trouble", ALL, ids=_named)
+def test_it_recovers_once_mended(troubles: Play, trouble: Trouble) -> None:
+    """Nobody restarts anything or annotates the credential."""
+    mended = troubles.scenes[trouble.name].mended
+
+    assert mended.is_fine, mended.conditions
+    assert mended.token is not None
+
+
+@pytest.mark.parametrize("trouble", STALLING, ids=_named)
+def test_what_needs_a_person_is_an_event_too(troubles: Play, trouble: Trouble) -> None:
+    """A Warning on the credential, with the same reason."""
+    actor = troubles.scenes[trouble.name].actor
+
+    told = {
+        (event["type"], event["reason"])
+        for event in troubles.stage.objects("events.v1.events.k8s.io")
+        if event["regarding"]["name"] == actor.name and event["regarding"]["namespace"] == actor.namespace
+    }
+
+    assert ("Warning", trouble.reason) in told
+
+
+@pytest.mark.parametrize(
+    "trouble", [trouble for trouble in ALL if trouble.reason in {"WrongAccount", "SecretConflict"}], ids=_named
+)
+def test_nothing_of_the_wrong_account_and_nothing_over_a_foreign_secret(troubles: Play, trouble: Trouble) -> None:
+    """What is there is what was there."""
+    struck = troubles.scenes[trouble.name].struck
+
+    was_there = troubles.scenes[trouble.name].before.data
+    foreign = {"password": "not ours"} if trouble.reason == "SecretConflict" else None
+
+    assert struck.data == (was_there if trouble.was_fine else foreign)
+
+
+def test_a_foreign_secret_is_left_alone_to_the_end(troubles: Play) -> None:
+    """It was never written: its resourceVersion is that of its creation, and it carries nothing of ours."""
+    taken = troubles.scenes["taken"]
+
+    now = next(each for each in troubles.stage.objects("secrets") if each["metadata"]["name"] == "taken")
+
+    assert taken.struck.secret is not None
+    assert now["metadata"]["resourceVersion"] == taken.struck.secret["metadata"]["resourceVersion"]
+    assert "labels" not in now["metadata"]
+    assert "ownerReferences" not in now["metadata"]
+
+
+def test_a_wrong_client_secret_leaves_the_grant_as_it_is(troubles: Play) -> None:
+    """The refresh token is the one of the consent, alive, and nothing of a refresh is left behind."""
+    scene = troubles.scenes["client-secret-wrong"]
+
+    versions = [
+        values
+        for values in troubles.stage.secret_versions()
+        if values.get("refresh_token", "").startswith(f"{scene.actor.person.company_id}:")
+    ]
+
+    assert len({values["refresh_token"] for values in versions}) == 1
+    assert "refresh_id" not in scene.actor.read()
+    assert "unanswered" not in " ".join(scene.actor.read())
+
+
+@pytest.mark.parametrize(("name", "endpoint"), [("verify-limited", "users_me"), ("refresh-limited", "token")])
+def test_retry_after_is_waited_for(troubles: Play, name: str, endpoint: str) -> None:
+    """Pipedrive is not asked again about that company before the pause that it named has passed."""
+    company_id = troubles.scenes[name].actor.person.company_id
+    calls = [
+        call
+        for call in troubles.stage.pipedrive.ledger().calls
+        if call.subject.company_id == company_id and call.subject.endpoint == endpoint
+    ]
+
+    limited = next(index for index, call in enumerate(calls) if call.status == 429)
+
+    assert calls[limited + 1].started_at - calls[limited].started_at >= of_pipedrive.RETRY_AFTER - 0.1
+
+
+def _expected(troubles: Play, trouble: Trouble) -> list[str]:
+    actor = troubles.scenes[trouble.name].actor
+    return [part.format(actor=actor) for part in trouble.says]

@@ -1,0 +1,114 @@
+"""One operator for all tests of this folder, which watches all namespaces; every test has one of its own.
+
+It acts as a user who may do what the chart's ClusterRole gives, and nothing else.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.operated import Json, settings_for
+from support.tenant import APP_PATH, Tenant
+from testbed import probe
+from testbed.control_plane import ControlPlane
+from testbed.openbao import OpenBao
+from testbed.operator_process import OperatorProcess
+from testbed.pipedrive.client import ControlClient
+from testbed.processes import ChildProcess, free_port
+
+ROOT = Path(__file__).parents[4]
+CRD = ROOT / "crds" / "pipedrivecredentials.yaml"
+RIGHTS = ROOT / "tests" / "testbed" / "rights.yaml"
+POLICY = f"""
+path "secret/data/{APP_PATH}" {{ capabilities = ["read"] }}
+path "secret/data/pipedrive/*" {{ capabilities = ["read", "create", "update"] }}
+"""
+SCOPES = ["base", "deals:full"]
+
+
+@pytest.fixture(scope="session")
+def pipedrive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlClient]:
+    """Run the simulator: a refresh token is good for one refresh, an access token for a minute."""
+    port = free_port()
+    command = [sys.executable, "-m", "testbed.pipedrive", f"--port={port}", "--rotate=always", "--expires-in=60"]
+    process = ChildProcess(command, log=tmp_path_factory.mktemp("pipedrive") / "pipedrive.log")
+    process.start()
+    try:
+        process.wait_ready(lambda: probe.is_ok(port, "/_simulator/health"), timeout=30)
+        yield ControlClient(f"http://127.0.0.1:{port}")
+    finally:
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def client_id(pipedrive: ControlClient, openbao: OpenBao) -> str:
+    """Register the app, with its client in Vault."""
+    app = pipedrive.command("add-app", redirect_uri="http://127.0.0.1/callback", scopes=SCOPES)
+    openbao.write_secret(APP_PATH, {"client_id": app["client_id"], "client_secret": app["client_secret"]})
+    return str(app["client_id"])
+
+
+@pytest.fixture(scope="session")
+def crd(control_plane: ControlPlane) -> None:
+    """Apply the CRD."""
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
+    control_plane.kubectl("wait", "--for=condition=Established", f"--filename={CRD}", "--timeout=30s")
+
+
+@pytest.fixture(scope="session")
+def user(control_plane: ControlPlane) -> Callable[[str], Path]:
+    """Make users with the operator's rights in all namespaces."""
+    role = next(one for one in yaml.safe_load_all(RIGHTS.read_text()) if one["kind"] == "Role")
+    cluster_role = {**role, "kind": "ClusterRole"}
+    control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(cluster_role))
+
+    def made(name: str) -> Path:
+        arguments = ("--clusterrole=pipedrive-operator", f"--user={name}")
+        control_plane.kubectl("create", "clusterrolebinding", name, *arguments)
+        return control_plane.kubeconfig_for(name)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def vault_token(openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Log the operator in to Vault."""
+    openbao.put_policy("pipedrive-operator", POLICY)
+    path = tmp_path_factory.mktemp("vault") / "token"
+    path.write_text(openbao.create_token(["pipedrive-operator"], period="1h"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def settings(
+    openbao: OpenBao, pipedrive: ControlClient, user: Callable[[str], Path], vault_token: Path
+) -> Callable[[str], Json]:
+    """Make settings for an operator that acts as a user of its own."""
+
+    def made(name: str) -> Json:
+        return settings_for(openbao, pipedrive.url, kubeconfig=user(name), token_file=vault_token)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def operator(
+    settings: Callable[[str], Json], crd: None, client_id: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """Run the operator that most tests share."""
+    assert crd is None
+    assert client_id
+    with OperatorProcess(settings("operator"), folder=tmp_path_factory.mktemp("operator")) as running:
+        yield running
+
+
+@pytest.fixture
+def tenant(
+    control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, namespace: str, client_id: str
+) -> Tenant:
+    """Give a namespace, a folder in Vault and a company."""
+    return Tenant(cluster=control_plane, openbao=openbao, pipedrive=pipedrive, namespace=namespace, client_id=client_id)

@@ -1,0 +1,116 @@
+"""What the operator asks of others: two writes and one read for a publication, and nothing when nothing changes.
+
+Counted by the API server and by OpenBao, for operators that act as users of their own.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.operated import Json
+from support.tenant import Tenant, eventually
+from testbed.control_plane import ControlPlane
+from testbed.openbao import OpenBao
+from testbed.operator_process import OperatorProcess
+
+FOREIGN = 1000
+_WATCHES = {"list secrets", "watch secrets", "list pipedrivecredentials", "watch pipedrivecredentials"}
+_NAMED_AT_START = {"get customresourcedefinitions", "create selfsubjectaccessreviews", "list namespaces"}
+Operate = Callable[..., OperatorProcess]
+
+
+@pytest.fixture
+def operate(settings: Callable[[str], Json], crd: None, tmp_path: Path, namespace: str) -> Iterator[Operate]:
+    """Run an operator for the test's namespace alone, with long intervals unless the test has its own."""
+    assert crd is None
+    with contextmanager(_operating)(settings, tmp_path, namespace) as made:
+        yield made
+
+
+def _operating(settings: Callable[[str], Json], folder: Path, namespace: str) -> Iterator[Operate]:
+    started: list[OperatorProcess] = []
+
+    def made(**controller: str) -> OperatorProcess:
+        wanted = settings(namespace)
+        wanted["kubernetes"]["namespaces"] = [namespace]
+        wanted["controller"] = controller
+        started.append(OperatorProcess(wanted, folder=folder))
+        return started[-1].__enter__()
+
+    yield made
+    for operator in started:
+        operator.stop()
+
+
+def test_a_first_publication_is_two_writes_and_one_read(
+    tenant: Tenant, operate: Operate, control_plane: ControlPlane, openbao: OpenBao
+) -> None:
+    """The Secret and the status at the API server, and the value from Vault; no Event for a first success."""
+    operate()
+
+    tenant.apply_api_token()
+    tenant.wait_until_published()
+
+    writes = [request.kind for request in control_plane.requests(tenant.namespace) if request.writes]
+    reads = [one for one in openbao.requests() if one.path == f"secret/data/{tenant.path('acme')}"]
+    allowed = ["create secrets", "patch pipedrivecredentials/status"]
+    assert allowed == [kind for kind in writes if kind not in _NAMED_AT_START]
+    assert ["read"] == [one.operation for one in reads if one.operation == "read"]
+    assert 1 == len(tenant.calls())
+
+
+def test_an_operator_with_nothing_to_do_asks_only_what_it_must(
+    tenant: Tenant, operate: Operate, control_plane: ControlPlane, openbao: OpenBao
+) -> None:
+    """Polls of Vault, the verification, the resync's lists and the watches: and no write anywhere."""
+    operate(pollInterval="1s", verifyInterval="3s", resyncInterval="2s")
+    for name in ("one", "two"):
+        tenant.apply_api_token(name)
+        tenant.wait_until_published(name)
+    tenant.apply_oauth2("three", seed=tenant.consent())
+    tenant.wait_until_published("three")
+    asked, read = len(control_plane.requests(tenant.namespace)), len(openbao.requests())
+    version = tenant.get("secret", "one")["metadata"]["resourceVersion"]  # type: ignore[index]  # it is there
+
+    eventually(lambda: _lists(control_plane, tenant, asked) >= 4 and _reads(openbao, tenant, read) >= 9)
+
+    since = control_plane.requests(tenant.namespace)[asked:]
+    assert {request.kind for request in since} <= _WATCHES
+    ours = [one for one in openbao.requests()[read:] if tenant.namespace in one.path]
+    assert {"read"} == {one.operation for one in ours}
+    assert version == tenant.get("secret", "one")["metadata"]["resourceVersion"]  # type: ignore[index]
+    assert 0 == len([call for call in tenant.calls() if call.is_refresh])
+
+
+def test_foreign_secrets_are_never_received(tenant: Tenant, operate: Operate, control_plane: ControlPlane) -> None:
+    """A thousand of them are there; every list and every watch of Secrets asks for ours alone, and none is read."""
+    items = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"foreign-{number}"}, "stringData": {"a": "b"}}
+        for number in range(FOREIGN)
+    ]
+    tenant.create({"apiVersion": "v1", "kind": "List", "items": items})
+
+    operator = operate(resyncInterval="1s")
+    tenant.apply_api_token()
+    tenant.wait_until_published()
+    tenant.patch("secret", "foreign-1", {"stringData": {"a": "c"}})
+    eventually(lambda: _lists(control_plane, tenant, 0) >= 6)
+
+    asked = [request for request in control_plane.requests(tenant.namespace) if request.resource == "secrets"]
+    selected = [request for request in asked if request.verb in {"list", "watch"}]
+    assert selected
+    assert all("labelSelector=pipedrive-operator.io" in request.uri for request in selected)
+    assert not any(request.name.startswith("foreign") for request in asked)
+    assert "foreign" not in operator.log.read_text()
+
+
+def _lists(control_plane: ControlPlane, tenant: Tenant, since: int) -> int:
+    counted = Counter(request.verb for request in control_plane.requests(tenant.namespace)[since:])
+    return counted["list"]
+
+
+def _reads(openbao: OpenBao, tenant: Tenant, since: int) -> int:
+    return sum(1 for one in openbao.requests()[since:] if tenant.namespace in one.path)

@@ -1,0 +1,187 @@
+"""One namespace, its folder in Vault and a company at Pipedrive, before an operator that runs as its own process.
+
+Verbs to arrange things and conditions to wait for; what is right is for the tests to say.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, TypeVar
+
+from testbed.control_plane import ControlPlane
+from testbed.kubectl import KubectlError
+from testbed.openbao import OpenBao
+from testbed.pipedrive.client import ControlClient
+from testbed.pipedrive.ledger import Call
+
+Json = dict[str, Any]
+T = TypeVar("T")
+APP_PATH = "apps/crm-sync"
+DEADLINE = 20.0
+POLL_SECONDS = 0.05
+_COMPANIES = count(1)
+
+
+def eventually(look: Callable[[], T | None], *, within: float = DEADLINE) -> T:
+    """Look until there is something to see, and return it; AssertionError after `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        if seen := look():
+            return seen
+        assert time.monotonic() < deadline, f"{getattr(look, '__doc__', None) or look} was not seen in {within:.1f} s"
+        time.sleep(POLL_SECONDS)
+
+
+@dataclass(kw_only=True)
+class Tenant:
+    """Who uses the operator in one namespace."""
+
+    cluster: ControlPlane
+    openbao: OpenBao
+    pipedrive: ControlClient
+    namespace: str
+    client_id: str
+    company_id: int = field(default_factory=lambda: next(_COMPANIES))
+
+    def __post_init__(self) -> None:
+        """Let a company with one user begin."""
+        self.domain = f"company-{self.company_id}"
+        self.user_id = 1000 + self.company_id
+        self.pipedrive.command("add-company", company_id=self.company_id, domain=self.domain)
+        self.pipedrive.command("add-user", company_id=self.company_id, user_id=self.user_id)
+
+    @property
+    def api_token(self) -> str:
+        """The user's present API token."""
+        users = self.pipedrive.view("state")["users"]
+        return str(next(user["api_token"] for user in users if user["id"] == self.user_id))
+
+    def regenerate_api_token(self) -> str:
+        """Let the user make a new API token, with which the old one dies."""
+        self.pipedrive.command("regenerate-api-token", company_id=self.company_id, user_id=self.user_id)
+        return self.api_token
+
+    def consent(self) -> Json:
+        """Let the user install the app, and return the token endpoint's answer."""
+        found = self.pipedrive.install(self.client_id, self.company_id, self.user_id)
+        answer: Json = found["answer"]
+        return answer
+
+    def path(self, name: str) -> str:
+        """Return the path of a document of this tenant."""
+        return f"pipedrive/{self.namespace}/{name}"
+
+    def store(self, name: str, **values: Any) -> None:
+        """Write a document to Vault, as a person does."""
+        self.openbao.write_secret(self.path(name), values)
+
+    def stored(self, name: str) -> Json:
+        """Return what Vault holds."""
+        found: Json | None = self.openbao.read_secret(self.path(name))
+        assert found is not None
+        return found
+
+    def apply_api_token(self, name: str = "acme", *, api_token: str | None = None, **spec: Any) -> None:
+        """Put an API token into Vault, and apply a credential for it."""
+        self.store(name, api_token=api_token or self.api_token)
+        self.apply(name, {"apiToken": {"path": self.path(name)}, **spec})
+
+    def apply_oauth2(self, name: str = "acme", *, seed: Json | None = None, **spec: Any) -> None:
+        """Consent, put the grant into Vault, and apply a credential for it."""
+        self.store(name, **(seed or {"refresh_token": self.consent()["refresh_token"]}))
+        oauth2 = {"client": {"app": "crm-sync"}, "grant": {"path": self.path(name)}} | spec.pop("oauth2", {})
+        self.apply(name, {"oauth2": oauth2, **spec})
+
+    def apply(self, name: str, spec: Json, **metadata: Any) -> None:
+        """Apply a credential."""
+        self.create(
+            {
+                "apiVersion": "pipedrive-operator.io/v1alpha1",
+                "kind": "PipedriveCredential",
+                "metadata": {"name": name, **metadata},
+                "spec": spec,
+            }
+        )
+
+    def create(self, manifest: Mapping[str, Any]) -> None:
+        """Apply any object."""
+        self.kubectl("apply", "--filename=-", stdin=json.dumps(manifest))
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl as administrator in this namespace."""
+        return self.cluster.kubectl(*arguments, f"--namespace={self.namespace}", stdin=stdin)
+
+    def patch(self, kind: str, name: str, patch: Json) -> None:
+        """Merge-patch an object."""
+        self.kubectl("patch", kind, name, "--type=merge", f"--patch={json.dumps(patch)}")
+
+    def annotate(self, kind: str, name: str, **annotations: str) -> None:
+        """Set annotations of ours; underscores stand for dashes."""
+        pairs = [f"pipedrive-operator.io/{key.replace('_', '-')}={value}" for key, value in annotations.items()]
+        self.kubectl("annotate", "--overwrite", kind, name, *pairs)
+
+    def get(self, kind: str, name: str) -> Json | None:
+        """Return an object, or None."""
+        try:
+            found: Json = json.loads(self.kubectl("get", kind, name, "--output=json"))
+        except KubectlError as error:
+            if "NotFound" in str(error):
+                return None
+            raise
+        return found
+
+    def secret(self, name: str = "acme") -> dict[str, str] | None:
+        """Return the data of a Secret, decoded, or None."""
+        found = self.get("secret", name)
+        return None if found is None else decoded(found)
+
+    def conditions(self, name: str = "acme") -> dict[str, Json]:
+        """Return the conditions of a credential by their types."""
+        found = self.get("pipedrivecredential", name)
+        assert found is not None
+        return {one["type"]: one for one in found["status"].get("conditions", ())}
+
+    def wait_for(self, reason: str, name: str = "acme", *, within: float = DEADLINE) -> Json:
+        """Wait until a condition has this reason, and return it."""
+
+        def look() -> Json | None:
+            return next((one for one in self.conditions(name).values() if one["reason"] == reason), None)
+
+        look.__doc__ = f"{reason} of {name}"
+        return eventually(look, within=within)
+
+    def wait_until_published(self, name: str = "acme") -> dict[str, str]:
+        """Wait until the credential says so, and return the Secret's data."""
+        self.wait_for("Published", name)
+        found = self.secret(name)
+        assert found is not None
+        return found
+
+    def wait_for_value(
+        self, value: str, name: str = "acme", *, key: str = "api_token", within: float = DEADLINE
+    ) -> None:
+        """Wait until the Secret holds a value."""
+
+        def look() -> bool:
+            return (self.secret(name) or {}).get(key) == value
+
+        look.__doc__ = f"another {key} in Secret {name}"
+        eventually(look, within=within)
+
+    def calls(self) -> list[Call]:
+        """Return what Pipedrive was asked about this company."""
+        return [call for call in self.pipedrive.ledger().calls if call.subject.company_id == self.company_id]
+
+
+def decoded(secret: Json) -> dict[str, str]:
+    """Return a Secret's data as text."""
+    return {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
+
+
+def now() -> str:
+    """Return the time as a person writes it into an annotation."""
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,1 @@
+"""Everything that can be wrong around the operator, struck at once on real parts, watched and mended."""

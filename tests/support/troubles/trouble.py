@@ -1,0 +1,183 @@
+"""What a trouble is: how a credential is set up, what strikes it, what the operator must then say, and the mending.
+
+The troubles themselves are in the modules beside it, and how they are played in `play`.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from typing import Any
+
+from support.troubles.stage import Person, Stage
+from testbed.openbao import OpenBao
+
+
+class Kind(Enum):
+    """What a credential is of."""
+
+    API_TOKEN = auto()
+    OAUTH2 = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """One credential of one person, and verbs to spoil and to mend what it stands on."""
+
+    stage: Stage
+    name: str
+    namespace: str
+    kind: Kind
+    person: Person
+    vault: OpenBao
+    spec: dict[str, Any]
+    grant_id: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Where its API token or its grant is in Vault."""
+        return f"pipedrive/{self.namespace}/{self.name}"
+
+    @property
+    def app_path(self) -> str:
+        """Where its app's id and secret are in Vault."""
+        return f"{self.path}-app"
+
+    def write(self, **values: str) -> None:
+        """Replace its document in Vault."""
+        self.vault.write_secret(self.path, values)
+
+    def read(self) -> dict[str, str]:
+        """Return its document in Vault."""
+        return self.vault.read_secret(self.path) or {}
+
+    def erase(self, path: str) -> None:
+        """Take a path out of Vault, with all its versions."""
+        self.vault.request("DELETE", f"secret/metadata/{path}")
+
+    def apply(self) -> None:
+        """Apply the credential as it is described."""
+        self.stage.apply(
+            {
+                "apiVersion": "pipedrive-operator.io/v1alpha1",
+                "kind": "PipedriveCredential",
+                "metadata": {"name": self.name, "namespace": self.namespace},
+                "spec": self.spec,
+            }
+        )
+
+    def change(self, **spec: object) -> None:
+        """Change fields at the top of the spec; None takes one away."""
+        patch = json.dumps({"spec": spec})
+        self.kubectl("patch", "pdc", self.name, "--type=merge", f"--patch={patch}")
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl as administrator in the credential's namespace."""
+        return self.stage.cluster.kubectl(*arguments, f"--namespace={self.namespace}")
+
+    def fault(self, kind: str, **fields: object) -> None:
+        """Break Pipedrive for this person's company alone."""
+        self.stage.pipedrive.add_fault(kind, company_id=self.person.company_id, **fields)
+
+    def lift_faults(self) -> None:
+        """Let Pipedrive answer this company again."""
+        for fault in self.stage.pipedrive.view("state")["faults"]:
+            if fault["company_id"] == self.person.company_id:
+                self.stage.pipedrive.command("clear-faults", fault_id=fault["id"])
+
+    def consent(self) -> None:
+        """Consent again: a new grant takes the place of the one in Vault."""
+        self.vault.write_secret(self.path, _texts(install(self.stage, self.person, self.name)["answer"]))
+
+    def age(self) -> None:
+        """Let the access token in Vault be near its end, so that a refresh is due."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        times = {"obtained_at": now - timedelta(minutes=50), "expires_at": now + timedelta(minutes=10)}
+        held = {key: value for key, value in self.read().items() if key != "expires_in"}
+        self.vault.write_secret(self.path, held | {key: f"{at:%Y-%m-%dT%H:%M:%SZ}" for key, at in times.items()})
+
+
+Deed = Callable[[Actor], None]
+
+
+def nothing(_actor: Actor) -> None:
+    """Leave everything as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """Something wrong with one credential. The defaults describe one that strikes a credential which was fine."""
+
+    name: str
+    """The credential's, and the test's."""
+    reason: str
+    says: tuple[str, ...]
+    """What the message must hold: what happened, and the next step. `{actor...}` is filled in."""
+    strike: Deed = nothing
+    mend: Deed
+    kind: Kind = Kind.API_TOKEN
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    room: str = ""
+    """The ending of the namespace."""
+    vault: str | None = None
+    """The connection, where it is not the default."""
+    was_fine: bool = True
+    """Whether a good value was published before the trouble struck."""
+    stalled: bool = False
+    """Whether a person must act."""
+    stays_ready: bool = True
+    """Whether the published value is still good."""
+
+
+def install(stage: Stage, person: Person, app: str) -> dict[str, Any]:
+    """Let the person accept the app: a grant's id and the raw answer of the token endpoint."""
+    return stage.pipedrive.install(app, **person.key)
+
+
+def enter(stage: Stage, trouble: Trouble) -> Actor:
+    """Put into Vault what a trouble's credential needs; the credential itself is applied later."""
+    namespace = f"{stage.home}{trouble.room}"
+    vault = stage.far if trouble.vault == "far" else stage.openbao
+    path = f"pipedrive/{namespace}/{trouble.name}"
+    person = stage.person(trouble.name)
+    spec: dict[str, Any] = {"apiToken": {"path": path}}
+    if trouble.vault is not None:
+        spec["vault"] = {"connection": trouble.vault}
+    grant_id = None
+    if trouble.kind is Kind.OAUTH2:
+        spec |= {"oauth2": {"client": {"path": f"{path}-app"}, "grant": {"path": path}}}
+        del spec["apiToken"]
+        grant_id = _seed_grant(stage, vault, person, trouble.name, path)
+    else:
+        vault.write_secret(path, {"api_token": person.api_token})
+    return Actor(
+        stage=stage,
+        name=trouble.name,
+        namespace=namespace,
+        kind=trouble.kind,
+        person=person,
+        vault=vault,
+        spec=_merged(spec, trouble.spec),
+        grant_id=grant_id,
+    )
+
+
+def _seed_grant(stage: Stage, vault: OpenBao, person: Person, name: str, path: str) -> str:
+    app = stage.pipedrive.command("add-app", client_id=name, redirect_uri="http://127.0.0.1/callback")
+    consent = install(stage, person, name)
+    vault.write_secret(f"{path}-app", {"client_id": name, "client_secret": app["client_secret"]})
+    vault.write_secret(path, _texts(consent["answer"]))
+    return str(consent["grant_id"])
+
+
+def _texts(answer: Mapping[str, object]) -> dict[str, str]:
+    return {key: str(value) for key, value in answer.items()}
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged

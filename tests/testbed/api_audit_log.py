@@ -1,0 +1,54 @@
+"""Reads kube-apiserver's audit log: who asked for what; a watch is there as soon as it is open."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiRequest:
+    """One request; `verb` is Kubernetes' (get, list, watch, create, patch, delete), `uri` has the query."""
+
+    verb: str
+    resource: str
+    namespace: str
+    name: str
+    uri: str
+    status: int
+
+    @property
+    def writes(self) -> bool:
+        """Whether it was meant to change something."""
+        return self.verb not in {"get", "list", "watch"}
+
+    @property
+    def kind(self) -> str:
+        """What is counted: the verb and the resource."""
+        return f"{self.verb} {self.resource}"
+
+
+def read_requests(log: Path, user: str) -> list[ApiRequest]:
+    """Return a user's requests; a line that is still being written is left for the next time."""
+    whole_lines = log.read_text().rpartition("\n")[0].splitlines() if log.exists() else []
+    entries = (json.loads(line) for line in whole_lines if f'"{user}"' in line)
+    return [_read(entry) for entry in entries if entry["user"]["username"] == user and _counts(entry)]
+
+
+def _counts(entry: dict[str, Any]) -> bool:
+    """Tell whether this is the one entry of a request to count: a watch has another one when it ends."""
+    stage = "ResponseStarted" if entry["verb"] == "watch" else "ResponseComplete"
+    return "objectRef" in entry and entry["stage"] == stage
+
+
+def _read(entry: dict[str, Any]) -> ApiRequest:
+    reference = entry["objectRef"]
+    parts = (reference["resource"], reference.get("subresource"))
+    return ApiRequest(
+        verb=entry["verb"],
+        resource="/".join(part for part in parts if part),
+        namespace=reference.get("namespace", ""),
+        name=reference.get("name", ""),
+        uri=entry["requestURI"],
+        status=entry["responseStatus"]["code"],
+    )
