@@ -1,0 +1,97 @@
+"""The command of the benchmarks: `python -m benchmarks --help`."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.arrivals import MissingError
+from benchmarks.machine import describe
+from benchmarks.parts import WORKERS, running
+from benchmarks.report import Line, Report
+from benchmarks.rounds import Plan, measure
+from testbed.go_build import BuildError
+from testbed.kubectl import KubectlError
+from testbed.processes import ProcessError
+
+TEACHING: Final = """Measure how fast and how large the operator is, on this machine.
+
+Starts a Kubernetes API server, OpenBao and a simulated Pipedrive on free ports, runs the operator as a process of its
+own, and measures how long it takes to publish API tokens, how many requests that costs, and how much memory. Beside
+each time stands a floor that is measured in the same round: a bare client that makes the same requests and does
+nothing else. All ends with the command, and nothing is left behind.
+
+A ratio to the floor can be compared between machines; a time cannot. docs/benchmarks.md says what each figure is.
+
+\b
+Examples:
+  make bench                                      all of it (5 min)
+  python -m benchmarks --credentials 100 --rounds 1    a first look (30 s)
+  python -m benchmarks -o json > figures.json     every round, for programs
+  python -m benchmarks --check                    fail where less is reached than expected
+
+\b
+Exit codes: 0 it was measured, 1 with --check something expected was missed,
+2 it could not be measured, 130 interrupted.
+"""
+_MISSED, _NOT_MEASURED, _INTERRUPTED = 1, 2, 130
+_VERDICTS: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
+
+
+@click.command(help=TEACHING, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--credentials", default=1000, show_default=True, type=click.IntRange(1), help="How many at once.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="How often; medians are told.")
+@click.option("--singles", default=5, show_default=True, type=click.IntRange(1), help="Lone credentials in a round.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--check", is_flag=True, help="Exit with 1 where something that is expected was missed.")
+def main(*, credentials: int, rounds: int, singles: int, output: str, check: bool) -> None:
+    """Run the benchmarks, and end with their exit code."""
+    plan = Plan(credentials=credentials, rounds=rounds, singles=singles)
+    progress = Console(stderr=True, highlight=False)
+    try:
+        report = _run(plan, progress)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except (ProcessError, KubectlError, BuildError, MissingError) as failure:
+        progress.print(f"It could not be measured: {failure}", markup=False)
+        sys.exit(_NOT_MEASURED)
+    if output == "json":
+        click.echo(json.dumps(report.document(), indent=2))
+    else:
+        _show(report, plan, Console(highlight=False))
+    sys.exit(_MISSED if check and not report.as_expected else 0)
+
+
+def _run(plan: Plan, progress: Console) -> Report:
+    machine = describe()
+    with tempfile.TemporaryDirectory(prefix="pipedrive-benchmarks-") as folder:
+        progress.print("starting an API server, OpenBao and a simulated Pipedrive ...")
+        with running(Path(folder), size=max(plan.credentials, plan.singles)) as parts:
+            rounds = measure(parts, plan, lambda text: progress.print(f"{text} ..."))
+            progress.print("ending all that was started ...")
+    return Report(machine=machine, workers=WORKERS, rounds=tuple(rounds))
+
+
+def _show(report: Report, plan: Plan, console: Console) -> None:
+    console.print(f"{report.machine}", markup=False)
+    console.print(
+        f"{plan.rounds} rounds, {report.workers} credentials at once; medians, and the lowest and highest in brackets"
+    )
+    table = Table("What", "Measured", "Expected", "", box=SIMPLE_HEAD)
+    for line in report.lines:
+        table.add_row(line.what, line.measured, line.expected, _verdict(line))
+    console.print(table)
+
+
+def _verdict(line: Line) -> str:
+    return _VERDICTS[line.met]
+
+
+if __name__ == "__main__":
+    main()

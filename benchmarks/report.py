@@ -1,0 +1,192 @@
+"""What the figures come to, and which of them is as expected. Pure values and arithmetic."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, median
+from typing import Any, Final
+
+from benchmarks.machine import Machine
+
+MOST_SECONDS_FOR_ONE: Final = 0.5
+MOST_TIMES_FLOOR: Final = 2.0
+WRITES: Final = 2
+VAULT_READS: Final = 1
+MOST_MIB: Final = 130.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """What publishing some credentials for the first time asked of the API server and of Vault, by kind."""
+
+    credentials: int
+    writes: Mapping[str, int]
+    vault: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """A process's memory."""
+
+    resident_mib: float
+    peak_mib: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """The figures of a round; those in seconds are wall time."""
+
+    floor_seconds: tuple[float, float]
+    """The bare client's, for credentials that exist: before and after the operator's."""
+    work_seconds: float
+    """The operator's, for credentials that exist."""
+    work_cpu_seconds: float
+    """The operator's processor time for them, which other programs disturb less than wall time."""
+    lone_apply_seconds: float
+    """kubectl's, while no operator runs."""
+    apply_seconds: float
+    """kubectl's, while the operator works."""
+    apply_to_last_secret_seconds: float
+    singles_seconds: tuple[float, ...]
+    requests: Requests
+    empty: Memory
+    """Before the first credential."""
+    memory: Memory
+    """With all credentials published."""
+
+    @property
+    def floor(self) -> float:
+        """The floor that the operator's times of the round are compared with, in seconds."""
+        return mean(self.floor_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A figure; `met` is None where nothing is expected of it."""
+
+    what: str
+    measured: str
+    expected: str = ""
+    met: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A run of the benchmarks."""
+
+    machine: Machine
+    workers: int
+    rounds: tuple[Round, ...]
+
+    @property
+    def lines(self) -> list[Line]:
+        """What it comes to."""
+        return [_one(self.rounds), *_many(self.rounds), *_requests(self.rounds), *_memory(self.rounds)]
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether nothing that is expected was missed."""
+        return all(line.met is not False for line in self.lines)
+
+    def document(self) -> dict[str, Any]:
+        """Return everything, also what was measured in each round, as JSON can hold it."""
+        return {
+            "machine": asdict(self.machine),
+            "workers": self.workers,
+            "as_expected": self.as_expected,
+            "lines": [asdict(line) for line in self.lines],
+            "rounds": [asdict(one) for one in self.rounds],
+        }
+
+
+def _one(rounds: Sequence[Round]) -> Line:
+    times = [seconds for one in rounds for seconds in one.singles_seconds]
+    return Line(
+        what="1 credential: from kubectl apply to its Secret",
+        measured=f"{_spread(times)} s",
+        expected=f"< {MOST_SECONDS_FOR_ONE:g} s",
+        met=median(times) < MOST_SECONDS_FOR_ONE,
+    )
+
+
+def _many(rounds: Sequence[Round]) -> Iterable[Line]:
+    size = rounds[0].requests.credentials
+    work = [one.work_seconds / one.floor for one in rounds]
+    yield Line(
+        what=f"{size:,} credentials that exist: until the last Secret, beside the floor",
+        measured=f"{_spread(work)} x",
+        expected=f"<= {MOST_TIMES_FLOOR:g} x",
+        met=median(work) <= MOST_TIMES_FLOOR,
+    )
+    yield Line(what="  the floor: a bare client", measured=_seconds(rounds, lambda one: one.floor))
+    yield Line(what="  the operator", measured=_seconds(rounds, lambda one: one.work_seconds))
+    yield Line(
+        what="  the operator's processor time for each",
+        measured=f"{_spread([1000 * one.work_cpu_seconds / size for one in rounds], 1)} ms",
+    )
+    whole = [one.apply_to_last_secret_seconds / (one.lone_apply_seconds + one.floor) for one in rounds]
+    yield Line(
+        what=f"{size:,} credentials: from kubectl apply to the last Secret, beside kubectl and then the floor",
+        measured=f"{_spread(whole)} x",
+        expected=f"<= {MOST_TIMES_FLOOR:g} x",
+        met=median(whole) <= MOST_TIMES_FLOOR,
+    )
+    yield Line(what="  kubectl alone", measured=_seconds(rounds, lambda one: one.lone_apply_seconds))
+    yield Line(what="  kubectl beside the operator", measured=_seconds(rounds, lambda one: one.apply_seconds))
+    yield Line(
+        what="  from kubectl apply to the last Secret",
+        measured=_seconds(rounds, lambda one: one.apply_to_last_secret_seconds),
+    )
+    bare = [one.apply_to_last_secret_seconds / one.floor for one in rounds]
+    yield Line(what="  the same, beside the floor without kubectl", measured=f"{_spread(bare)} x")
+
+
+def _requests(rounds: Sequence[Round]) -> Iterable[Line]:
+    yield _exactly("API-server writes for each first publication", WRITES, [one.requests for one in rounds], _writes)
+    yield _exactly("Vault reads for each first publication", VAULT_READS, [one.requests for one in rounds], _vault)
+
+
+def _memory(rounds: Sequence[Round]) -> Iterable[Line]:
+    resident = [one.memory.resident_mib for one in rounds]
+    yield Line(
+        what=f"resident memory with {rounds[0].requests.credentials:,} credentials",
+        measured=f"{_spread(resident, 0)} MiB",
+        expected=f"< {MOST_MIB:g} MiB",
+        met=max(resident) < MOST_MIB,
+    )
+    yield Line(what="  at its peak", measured=f"{_spread([one.memory.peak_mib for one in rounds], 0)} MiB")
+    yield Line(
+        what="  before the first credential", measured=f"{_spread([one.empty.resident_mib for one in rounds], 0)} MiB"
+    )
+
+
+def _writes(requests: Requests) -> Mapping[str, int]:
+    return requests.writes
+
+
+def _vault(requests: Requests) -> Mapping[str, int]:
+    return requests.vault
+
+
+def _exactly(
+    what: str, expected: int, rounds: Sequence[Requests], kinds: Callable[[Requests], Mapping[str, int]]
+) -> Line:
+    """Compare counts, where one too many is a miss; a miss is told by kind."""
+    each = [sum(kinds(one).values()) / one.credentials for one in rounds]
+    worst = max(rounds, key=lambda one: abs(sum(kinds(one).values()) - expected * one.credentials))
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds(worst).items()))
+    return Line(
+        what=what,
+        measured=f"{_spread(each, 3)} ({told})",
+        expected=f"exactly {expected}",
+        met=all(sum(kinds(one).values()) == expected * one.credentials for one in rounds),
+    )
+
+
+def _seconds(rounds: Sequence[Round], take: Callable[[Round], float]) -> str:
+    return f"{_spread([take(one) for one in rounds])} s"
+
+
+def _spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return the median, and the range where there is one."""
+    middle, lowest, highest = (f"{one:.{digits}f}" for one in (median(values), min(values), max(values)))
+    return middle if lowest == highest else f"{middle} ({lowest} to {highest})"

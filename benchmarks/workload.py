@@ -1,0 +1,62 @@
+"""What is measured with: API-token credentials, and what Vault and Pipedrive hold for them. Pure values.
+
+Credential number i of every batch names document i in Vault, so that one seed serves all rounds.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+COMPANY: Final[Mapping[str, Any]] = {"company_id": 1, "domain": "acme"}
+VAULT_PREFIX: Final = "pipedrive/benchmark/"
+TOKEN_KEY: Final = "api_token"
+API_VERSION: Final = "pipedrive-operator.io/v1alpha1"
+KIND: Final = "PipedriveCredential"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Some credentials of one namespace, to be applied at once."""
+
+    namespace: str
+    name: str
+    size: int
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the credentials, which are also those of their Secrets."""
+        return [f"{self.name}-{index}" for index in range(self.size)]
+
+    def manifest(self) -> str:
+        """Return what is given to kubectl."""
+        items = [_credential(self.namespace, name, index) for index, name in enumerate(self.names)]
+        return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+def api_token(index: int) -> str:
+    """Return the API token of a user, as long as Pipedrive's are."""
+    return f"{index:040x}"
+
+
+def vault_path(index: int) -> str:
+    """Return where Vault holds that token."""
+    return f"{VAULT_PREFIX}{index}"
+
+
+def pipedrive_seed(size: int) -> dict[str, Any]:
+    """Return a company with one user for each token."""
+    users = [
+        {"company_id": COMPANY["company_id"], "user_id": index + 1, "api_token": api_token(index)}
+        for index in range(size)
+    ]
+    return {"companies": [COMPANY], "users": users}
+
+
+def _credential(namespace: str, name: str, index: int) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"apiToken": {"path": vault_path(index)}, "account": {"companyDomain": COMPANY["domain"]}},
+    }
