@@ -120,7 +120,10 @@ class Escrow(Protocol):
     """A second place for what a refresh has won while Vault does not take it."""
 
     def holds(self, location: VaultLocation) -> bool:
-        """Tell whether something is kept for a location, or may be."""
+        """Tell whether something is kept for a location, or may be, as far as this process knows."""
+
+    async def find(self, location: VaultLocation) -> bool:
+        """Look whether something is kept for a location, whoever kept it. Raises ApiServerUnavailable."""
 
     async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
         """Keep a grant, so that only who knows the key can open it. A failure is told, and not raised."""

@@ -126,6 +126,8 @@ class Reconciler:
             lineage=seen.grant.lineage if seen.grant is not None else "",
             replaces=seen.token.value.digest() if seen.token is not None and not seen.in_escrow else None,
             slow=self._timings.verify_interval,
+            poll=self._timings.poll_interval,
+            is_asked_for=seen.asked is not None,
             expires_at=seen.good.token.expires_at if seen.good is not None else None,
         )
         self._keeper.refresh(order)

@@ -69,7 +69,9 @@ class PipedriveSettings(_Section):
     ] = ("https://*.pipedrive.com",)
     proxy: Annotated[HttpUrl | None, Field(description="An HTTP proxy; none is taken from the environment.")] = None
     ca_file: Annotated[Path | None, Field(description="CA certificates, where a proxy presents its own.")] = None
-    timeout: Annotated[PositiveDuration, Field(description="How long an answer may take.")] = timedelta(seconds=15)
+    timeout: Annotated[
+        PositiveDuration, Field(le=timedelta(minutes=2), description="How long an answer may take, 2m at most.")
+    ] = timedelta(seconds=15)
     requests_per_second: Annotated[
         float, Field(gt=0, description="How often Pipedrive is asked who a token is, over all credentials.")
     ] = 50

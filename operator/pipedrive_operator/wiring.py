@@ -87,9 +87,7 @@ async def run(settings: Settings) -> None:
             HealthServer(settings.http, live=supervisor.liveness, ready=supervisor.readiness)
         )
         metrics.show_queue(lambda: queue.depth, lambda: queue.oldest_age)
-        tenure = Tenure(
-            controller=controller, escrow=escrow, cache=cache, clock=clock, workers=settings.controller.workers
-        )
+        tenure = _tenure(settings, controller, escrow, keeper=keeper, cache=cache, clock=clock)
         watch = _watch(settings, supervisor, clock)
         await _until(stopped, supervisor.run(watch, lambda: election.run(tenure.serve)))
 
@@ -113,6 +111,26 @@ def _protocol(settings: Settings, ports: Ports, escrow: Escrow, identities: Iden
         clock=ports.clock,
         identities=identities,
         call_timeout=settings.pipedrive.timeout,
+    )
+
+
+def _tenure(
+    settings: Settings,
+    controller: Controller,
+    escrow: KubernetesEscrow,
+    *,
+    keeper: GrantKeeper,
+    cache: Cache,
+    clock: Clock,
+) -> Tenure:
+    return Tenure(
+        controller=controller,
+        escrow=escrow,
+        on_escrow=keeper.forget_all,
+        cache=cache,
+        clock=clock,
+        workers=settings.controller.workers,
+        look_interval=settings.controller.resync_interval,
     )
 
 

@@ -217,16 +217,27 @@ class EscrowModel:
     """The refreshes of which it knows that something may be kept; what others keep is left alone."""
 
     async def load(self) -> list[str]:
-        """List what former processes have left."""
+        """List what others have left since."""
         await self.cluster.arrive()
         found = {location: {refresh_id} for location, (_, refresh_id) in self.cluster.escrow.items()}
         await self.cluster.answer()
-        self.known = found
-        return [str(location) for location in found]
+        left = {location: ids for location, ids in found.items() if location not in self.known}
+        self.known |= left
+        return [str(location) for location in left]
 
     def holds(self, location: VaultLocation) -> bool:
         """Tell whether something is kept, or may be."""
         return location in self.known
+
+    async def find(self, location: VaultLocation) -> bool:
+        """Look whether something is kept, whoever kept it."""
+        await self.cluster.arrive()
+        kept = self.cluster.escrow.get(location)
+        await self.cluster.answer()
+        self.known.pop(location, None)
+        if kept is not None:
+            self.known[location] = {kept[1]}
+        return kept is not None
 
     async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
         """Keep a grant, in the place of what an earlier refresh has left."""

@@ -51,15 +51,24 @@ class VaultModel:
     documents: dict[VaultLocation, Document] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
     """The capabilities that the policy lacks: create, read, update."""
+    backup: dict[VaultLocation, Document] = field(default_factory=dict)
+    """Each document as it was first written."""
 
     def put(self, location: VaultLocation, **values: object) -> None:
         """Write a version at once, as a person does."""
         held = self.documents.get(location)
         version = held.version + 1 if held else 1
         self.documents[location] = Document(location=location, version=version, created_at=now(), values=values)
+        self.backup.setdefault(location, self.documents[location])
         if "refresh_token" in values:
             self.promises.stored(values, by=who())
             self.history.note("vault", f"version {version}: {_told(values)}")
+
+    def restore(self, location: VaultLocation) -> None:
+        """Put back what a document was at first, its version too, as a person does after a disaster."""
+        self.documents[location] = self.backup[location]
+        self.promises.restored(self.backup[location].values, by=who())
+        self.history.note("vault", f"is restored: {_told(self.backup[location].values)}")
 
     def delete(self, location: VaultLocation) -> None:
         """Delete the newest version at once, as a person does; its number stays."""

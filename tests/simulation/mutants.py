@@ -21,7 +21,7 @@ from pipedrive_operator.core.policy import Observation
 from pipedrive_operator.core.secret import DesiredSecret
 from pipedrive_operator.core.vault import Document, VaultLocation
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder, RefreshProtocol
-from pipedrive_operator.grants.order import Held, ReadGrant
+from pipedrive_operator.grants.order import Held, ReadGrant, Settlement
 from pipedrive_operator.grants.protocol import LOOK_AGAIN, Tell
 from pipedrive_operator.reconciler import Reconciler
 from simulation.operators import Build
@@ -46,34 +46,48 @@ class NeverSettlesEscrow(RefreshProtocol):
 class SettlesAnyEscrow(RefreshProtocol):
     """Step 2: an escrow is written over whatever Vault holds."""
 
-    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> bool:
+    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> Settlement:
         """Take it for the successor."""
+        if not self.in_escrow(read.location):
+            return Settlement.SETTLED
         client = await self.read_client(source)
         won = await self._escrow.open(read.location, client.client_secret)
         if won is None:
-            return False
-        try:
+            return Settlement.SETTLED
+        with suppress(CheckAndSetConflict):
             await self._write(won, read)
-        except CheckAndSetConflict:
-            return True
-        await self._escrow.drop(read.location)
-        return True
+            await self._escrow.drop(read.location)
+        return Settlement.STORED
 
 
 class DropsEscrowFirst(RefreshProtocol):
     """Step 2: an escrow is let go of before Vault has it."""
 
-    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> bool:
+    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> Settlement:
         """Drop it, then write it."""
+        if not self.in_escrow(read.location):
+            return Settlement.SETTLED
         client = await self.read_client(source)
         won = await self._escrow.open(read.location, client.client_secret)
         if won is None:
-            return False
+            return Settlement.SETTLED
         await self._escrow.drop(read.location)
         if won.refreshed_from == read.grant.lineage:
             with suppress(CheckAndSetConflict):
                 await self._write(won, read)
-        return True
+        return Settlement.STORED
+
+
+class DropsWhatIsUnclear(RefreshProtocol):
+    """Step 2: an escrow that does not succeed what Vault holds is dropped, though Vault may be a restored backup."""
+
+    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> Settlement:
+        """Believe Vault."""
+        settlement = await super().settle_escrow(read, source)
+        if settlement is not Settlement.UNCLEAR:
+            return settlement
+        await self._escrow.drop(read.location)
+        return Settlement.SETTLED
 
 
 class WaitsForNobody(RefreshProtocol):
@@ -167,6 +181,14 @@ class ReadsNothingAgain(RefreshProtocol):
         return False
 
 
+class GivesUpBeforeTheEscrow(RefreshProtocol):
+    """Answers: after `invalid_grant` nobody looks whether a newer refresh token is in escrow."""
+
+    async def yields_to_escrow(self, held: Held, client: ClientCredentials) -> bool:
+        """Look away."""
+        return False
+
+
 class ForgetsWhatWentUnanswered(RefreshProtocol):
     """Answers: a refresh whose outcome is unknown leaves no mark, and nobody is told why a grant is dead."""
 
@@ -180,7 +202,7 @@ class ForgetsWhatWentUnanswered(RefreshProtocol):
 class PublishesBeforeItStores(RefreshProtocol):
     """Step 7: what was won is told before Vault has it."""
 
-    async def store(self, won: Grant, held: Held, client: ClientCredentials, tell: Tell) -> Grant:
+    async def store(self, won: Grant, held: Held, client: ClientCredentials, tell: Tell) -> Grant | None:
         """Tell, then store."""
         tell(flights.Fresh(grant=won))
         return await super().store(won, held, client, tell)
@@ -202,6 +224,14 @@ class KeepsNoEscrow(RefreshProtocol):
         self, won: Grant, held: Held, client: ClientCredentials, trouble: Trouble, tell: Tell
     ) -> None:
         tell(flights.Unstored(trouble=trouble))
+
+
+class GivesWayForGood(RefreshProtocol):
+    """Step 7: what was won is let go of wherever Vault holds something else, though that may be a restored backup."""
+
+    async def _give_way(self, stored: Grant, won: Grant, held: Held, client: ClientCredentials) -> Grant | None:
+        await self._escrow.drop(held.location)
+        return stored
 
 
 class DecidesByClock(RefreshProtocol):

@@ -29,6 +29,7 @@ from support.builders import RULES
 TIMINGS = Timings(poll_interval=timedelta(seconds=60), verify_interval=timedelta(seconds=100))
 LEASE = LeaseTimes(retry=timedelta(seconds=5), look=timedelta(seconds=4))
 WORKERS = 3
+RESYNC_INTERVAL = timedelta(seconds=45)
 WATCH_GAPS = 0.1
 """How many changes a watch does not tell of."""
 
@@ -121,7 +122,15 @@ class Operator:
         reconciler = self.build.reconciler(ports=ports, keeper=keeper, rules=RULES, timings=TIMINGS)
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
         self._watch(cache, controller)
-        tenure = Tenure(controller=controller, escrow=escrow, cache=cache, clock=clock, workers=WORKERS)
+        tenure = Tenure(
+            controller=controller,
+            escrow=escrow,
+            on_escrow=keeper.forget_all,
+            cache=cache,
+            clock=clock,
+            workers=WORKERS,
+            look_interval=RESYNC_INTERVAL,
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._resync(cache, controller))
             group.create_task(election.run(tenure.serve))
@@ -149,4 +158,4 @@ class Operator:
             except ApiServerUnavailable:
                 await asyncio.sleep(2)
             else:
-                await asyncio.sleep(45)
+                await asyncio.sleep(RESYNC_INTERVAL.total_seconds())

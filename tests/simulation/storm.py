@@ -81,9 +81,9 @@ class Storm:
             )
         elif self.chance.random() < AIMED:
             self._darken(self.world.vault.weather)
-            self._later(0, 40, lambda: self.crash(operator))
-            if self.chance.random() < AIMED:
-                self._later(20, 50, self.consent)
+            if self.chance.random() < 2 * AIMED:
+                self._later(0, 40, lambda: self.crash(operator))
+            self._later(20, 50, self.chance.choice([self.consent, self.restore_backup, lambda: None]))
 
     def crash(self, operator: Operator | None = None) -> None:
         """Kill a process; another one starts some time later."""
@@ -139,6 +139,13 @@ class Storm:
         self.world.promises.consents += 1
         self.note("consents")
         self.world.vault.put(GRANT_LOCATION, refresh_token=self.world.pipedrive.consent())
+
+    def restore_backup(self) -> None:
+        """Let a person restore Vault from a backup, while the living refresh token is in escrow alone."""
+        kept = {won.refresh_token.reveal() for cluster in self.world.clusters for won, _ in cluster.escrow.values()}
+        alive = self.world.pipedrive.alive
+        if not self.is_over and kept & alive and self.world.promises.newest not in alive:
+            self.world.vault.restore(GRANT_LOCATION)
 
     def edit_grant(self) -> None:
         """Let a person add a key of their own to the grant."""

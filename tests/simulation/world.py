@@ -60,6 +60,7 @@ class World:
         clusters = [Weather(self.chance, slowest=min(slowest, 0.5)) for _ in names]
         self.weathers = [vault, pipedrive, *clusters]
         self.promises = Promises(self.history, rotates)
+        self.promises.in_escrow = lambda: any(cluster.escrow for cluster in self.clusters)
         self.vault = VaultModel(vault, self.history, self.promises)
         self.pipedrive = PipedriveModel(pipedrive, self.history, self.promises, rotates=rotates)
         self.clusters = [

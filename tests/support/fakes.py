@@ -89,12 +89,14 @@ class FakeVault:
     documents: dict[VaultLocation, Document] = field(default_factory=dict)
     reads: list[VaultLocation] = field(default_factory=list)
     writes: list[VaultLocation] = field(default_factory=list)
-    breaks: OperatorError | None = None
+    breaks: Exception | None = None
     breaks_after: int | None = None
     """How many writes succeed before Vault is sealed."""
     mends_after: int | None = None
     """After how many writes it is unsealed again."""
     loses_acknowledgements: bool = False
+    on_loss: Callable[[], None] = lambda: None
+    """What happens before the writer can look whether its write has landed."""
 
     def put(self, location: VaultLocation, **values: object) -> None:
         """Write a version as a person does."""
@@ -125,6 +127,7 @@ class FakeVault:
             raise CheckAndSetConflict(str(location))
         self.put(location, **values)
         if trouble is not None:
+            self.on_loss()
             raise trouble
         return cas + 1
 
@@ -227,6 +230,10 @@ class FakeEscrow:
 
     def holds(self, location: VaultLocation) -> bool:
         """Tell whether something is kept."""
+        return location in self.kept
+
+    async def find(self, location: VaultLocation) -> bool:
+        """Look whether something is kept."""
         return location in self.kept
 
     async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:

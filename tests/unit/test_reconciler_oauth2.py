@@ -7,6 +7,7 @@ import pytest
 
 from pipedrive_operator.core.conditions import ConditionType
 from pipedrive_operator.core.credential import Key, read_credential
+from pipedrive_operator.core.errors import ClientRejected, PipedriveUnavailable
 from support.builders import GRANT_LOCATION, KEY, OAUTH2_SPEC, resource
 from support.world import World, seeded_world
 
@@ -78,6 +79,50 @@ async def test_a_requested_refresh_is_done_once(world: World) -> None:
 
     assert ["seed", "refresh-1"] == world.pipedrive.spent
     assert "now" == read_credential(world.cluster.resources[KEY]).status.last_handled_request
+
+
+async def test_an_outage_is_told_once_however_often_it_is_tried_again(world: World) -> None:
+    """A refresh under way takes nothing back of what the last one told."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    world.pipedrive.breaks = PipedriveUnavailable("HTTP 503")
+    await world.settle()
+    written = list(world.cluster.writes)
+    assert ("Unknown", "PipedriveUnavailable") == world.condition(ConditionType.AUTHORIZED)
+
+    for _ in range(3):
+        world.clock.turn(timedelta(minutes=6))
+        await world.settle()
+
+    assert written == world.cluster.writes
+
+
+async def test_a_dead_grant_is_looked_at_slowly_and_told_once(world: World) -> None:
+    """Each hour Pipedrive is asked again, and nobody hears of it while the answer is the same."""
+    world.pipedrive.alive.clear()
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    written = list(world.cluster.writes)
+
+    for _ in range(3):
+        world.clock.turn(timedelta(hours=1, minutes=1))
+        await world.settle()
+
+    assert ("True", "ConsentRequired") == world.condition(ConditionType.STALLED)
+    assert (written, 4) == (world.cluster.writes, len(world.pipedrive.sent))
+
+
+async def test_who_asks_for_a_refresh_need_not_wait_for_the_slow_recheck(world: World) -> None:
+    """The app was mended at Pipedrive, and a person knows it."""
+    world.pipedrive.breaks = ClientRejected("invalid_client")
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    world.pipedrive.breaks = None
+    asked = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
+
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=asked))
+    await world.settle()
+
+    assert ("True", "Published") == world.condition(ConditionType.READY)
 
 
 async def test_two_credentials_share_a_grant_and_one_refresh(world: World) -> None:

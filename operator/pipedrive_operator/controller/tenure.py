@@ -1,5 +1,8 @@
-"""What a replica does while it leads: look for what former processes left in escrow, look at everything, and work."""
+"""What a replica does while it leads: look for what others have left in escrow, look at everything, and work."""
 
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Protocol
 
 from pipedrive_operator.controller.cache import Cache
@@ -18,35 +21,55 @@ class EscrowStore(Protocol):
     """Where escrow is kept."""
 
     async def load(self) -> list[str]:
-        """List what former processes have left, and return the grants it is for. Raises ApiServerUnavailable."""
+        """List what is there, and return the grants of what others have left since. Raises ApiServerUnavailable."""
 
 
 class Tenure:
     """The time for which a replica leads."""
 
     def __init__(
-        self, *, controller: Controller, escrow: EscrowStore, cache: Cache, clock: Clock, workers: int
+        self,
+        *,
+        controller: Controller,
+        escrow: EscrowStore,
+        on_escrow: Callable[[], None],
+        cache: Cache,
+        clock: Clock,
+        workers: int,
+        look_interval: timedelta,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; `on_escrow` is called when something was found in escrow that was not there before."""
         self._controller = controller
         self._escrow = escrow
+        self._on_escrow = on_escrow
         self._cache = cache
         self._clock = clock
         self._workers = workers
+        self._look_interval = look_interval
 
     async def serve(self) -> None:
         """Work until cancelled. What is in escrow must be known before the first refresh."""
-        while not await self._escrow_is_known():
+        while await self._left_in_escrow() is None:
             await self._clock.sleep(_PAUSE)
         self._controller.look_at(self._cache.keys)
-        await self._controller.work(self._workers)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._controller.work(self._workers), name="workers")
+            group.create_task(self._look_again(), name="escrow")
 
-    async def _escrow_is_known(self) -> bool:
+    async def _look_again(self) -> None:
+        """Find, now and then, what a replica that led before has left since it lost the Lease."""
+        while True:
+            await self._clock.sleep(self._look_interval.total_seconds())
+            if await self._left_in_escrow():
+                self._on_escrow()
+                self._controller.look_at(self._cache.keys)
+
+    async def _left_in_escrow(self) -> list[str] | None:
         try:
             left = await self._escrow.load()
         except ApiServerUnavailable as error:
             _log.warning("the escrow cannot be listed", error=str(error))
-            return False
+            return None
         for grant in left:
             _log.warning("a refreshed grant is in escrow", grant=grant)
-        return True
+        return left

@@ -20,6 +20,9 @@ IDLE: Final = Idle()
 class Refreshing:
     """A refresh is under way."""
 
+    last: "Refused | Unavailable | None" = None
+    """How the one before it failed: that stands until this one tells otherwise, or each try would be two changes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fresh:

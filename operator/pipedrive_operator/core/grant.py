@@ -36,6 +36,10 @@ class ClientCredentials:
     client_id: str
     client_secret: SecretValue
 
+    def digest(self) -> str:
+        """Tell it apart from other clients, and from itself with another secret."""
+        return f"{self.client_id} {self.client_secret.digest()}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
@@ -65,6 +69,15 @@ class Grant:
     def continues(self, lineage: str | None) -> bool:
         """Tell whether this grant is, or was refreshed from, the one with that lineage."""
         return lineage is not None and lineage in {self.lineage, self.refreshed_from}
+
+    def covers(self, won: "Grant") -> bool:
+        """Tell whether nothing is lost without `won`: this is it, or its successor, or its sibling.
+
+        Of anything else the descent is unclear: a person consented, or Vault was restored from a backup.
+        """
+        return self.continues(won.lineage) or (
+            self.refreshed_from is not None and self.refreshed_from == won.refreshed_from
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

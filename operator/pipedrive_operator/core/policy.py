@@ -181,6 +181,8 @@ def source_cannot_be_read(seen: Observation) -> Decision | None:
 def refresh_is_under_way(seen: Observation) -> Decision | None:
     """Wait for the keeper of grants, who wakes us."""
     match seen.flight:
+        case flights.Refreshing(last=flights.Refused(trouble=trouble) | flights.Unavailable(trouble=trouble)):
+            return _wait(trouble.reason, trouble.message)
         case flights.Refreshing():
             return _wait(*_calm(seen, "A refresh is under way"))
         case flights.Unstored(trouble=trouble):
@@ -197,8 +199,13 @@ def grant_is_missing(seen: Observation) -> Decision | None:
 
 
 def refresh_is_set_back(seen: Observation) -> Decision | None:
-    """Leave Pipedrive alone for a while after a failed refresh, unless Vault holds another refresh token."""
+    """Leave Pipedrive alone for a while after a failed refresh, unless Vault holds another refresh token.
+
+    Who asks for it is heard at once, but for what Pipedrive itself asked to wait for.
+    """
     match seen.flight:
+        case flights.Refused() if seen.asked is not None:
+            return None
         case flights.Refused(trouble=trouble, lineage=lineage, retry_at=retry_at) if (
             seen.grant is not None and lineage == seen.grant.lineage and seen.now < retry_at
         ):

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from pipedrive_operator.core import flight as flights
-from pipedrive_operator.core.conditions import EFFECTS, ConditionStatus
+from pipedrive_operator.core.conditions import EFFECTS, ConditionStatus, Reason
 from pipedrive_operator.core.credential import Key
 from pipedrive_operator.core.errors import (
     ApiServerUnavailable,
@@ -25,6 +25,9 @@ from pipedrive_operator.core.vault import VaultLocation
 from pipedrive_operator.grants.order import RefreshOrder
 from pipedrive_operator.grants.protocol import RefreshProtocol
 from pipedrive_operator.ports import Clock
+
+_MENDED_IN_VAULT: Final = {Reason.SOURCE_MISSING, Reason.VAULT_DENIED, Reason.CLIENT_REJECTED}
+"""What a person mends in Vault, where we look at every poll; Pipedrive is not asked until something has changed."""
 
 _CRASH_PAUSE: Final = timedelta(minutes=5)
 """How long a grant is left alone after a defect of ours: it may strike after the request was sent."""
@@ -65,7 +68,9 @@ class GrantKeeper:
         self._waiting.setdefault(location, set()).add(order.requester)
         if location in self._tasks:
             return
-        self._flights[location] = flights.Refreshing()
+        last = self.flight(location)
+        failed = last if isinstance(last, flights.Refused | flights.Unavailable) else None
+        self._flights[location] = flights.Refreshing(last=failed)
         task = asyncio.create_task(self._fly(order), name=f"refresh of {location}")
         self._tasks[location] = task
         task.add_done_callback(lambda done: self._landed(location, done))
@@ -101,7 +106,8 @@ class GrantKeeper:
     def _failure(self, trouble: Trouble, order: RefreshOrder) -> flights.Flight:
         location, now = order.source.location, self._clock.now()
         failures = self._failures[location] = self._failures.get(location, 0) + 1
-        patience = Patience(now=now, slow=order.slow, expires_at=order.expires_at)
+        slow = order.poll if trouble.reason in _MENDED_IN_VAULT else order.slow
+        patience = Patience(now=now, slow=slow, expires_at=order.expires_at)
         retry_at = now + retry_pause(trouble, failures, subject=str(location), patience=patience)
         if EFFECTS[trouble.reason].authorized is ConditionStatus.FALSE:
             return flights.Refused(trouble=trouble, lineage=order.lineage, retry_at=retry_at)

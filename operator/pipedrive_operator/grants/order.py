@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.grant import Grant
+from pipedrive_operator.core.errors import ClientRejected
+from pipedrive_operator.core.grant import ClientCredentials, Grant
 from pipedrive_operator.core.intent import Intent
 from pipedrive_operator.core.sources import GrantWithClient
 from pipedrive_operator.core.vault import Document, VaultLocation
@@ -22,6 +24,10 @@ class RefreshOrder:
     """The digest of the access token that no longer serves; any other that is alive in Vault will do."""
     slow: timedelta
     """The pause after an answer that only a person can change."""
+    poll: timedelta
+    """The pause where that person acts in Vault."""
+    is_asked_for: bool = False
+    """Whether a person asked for it: what was refused before is then tried all the same."""
     expires_at: datetime | None = None
     """When the published access token expires: no other pause is longer than a quarter of what is left."""
 
@@ -49,3 +55,29 @@ class Held:
     def location(self) -> VaultLocation:
         """Where the grant is."""
         return self.read.location
+
+
+class Settlement(Enum):
+    """What became of an escrow."""
+
+    SETTLED = auto()
+    """Nothing is kept, or nothing is lost without it."""
+    STORED = auto()
+    """Vault was changed, and is to be read again."""
+    UNCLEAR = auto()
+    """Which of the two is alive, Pipedrive must tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """A client that Pipedrive has rejected."""
+
+    client: str
+    """Its digest."""
+    trouble: ClientRejected
+    until: float
+    """On our monotonic clock: when it is tried again, though it is still the same."""
+
+    def stands(self, client: ClientCredentials, now: float) -> bool:
+        """Tell whether there is no use in trying that client."""
+        return client.digest() == self.client and now < self.until

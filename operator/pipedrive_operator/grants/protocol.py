@@ -8,6 +8,7 @@ was won is stored before anybody is told. Nothing is known here of credentials, 
 import asyncio
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 from pipedrive_operator.core import flight as flights
 from pipedrive_operator.core.errors import (
     CheckAndSetConflict,
+    ClientRejected,
     ConsentRequired,
     FenceClosed,
     GrantUnstored,
@@ -37,7 +39,7 @@ from pipedrive_operator.core.grant import (
 from pipedrive_operator.core.intent import Intent, Sighting, Unanswered, one_more
 from pipedrive_operator.core.renewal import pause
 from pipedrive_operator.core.vault import Document, VaultLocation
-from pipedrive_operator.grants.order import Held, ReadGrant, RefreshOrder
+from pipedrive_operator.grants.order import Held, ReadGrant, RefreshOrder, Rejection, Settlement
 from pipedrive_operator.ports import Clock, Escrow, Identities, Leadership, Pipedrive, Vault
 
 LOOK_AGAIN: Final = timedelta(seconds=2)
@@ -73,6 +75,7 @@ class RefreshProtocol:
         self._call_timeout = call_timeout
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._sightings: dict[VaultLocation, Sighting] = {}
+        self._rejections: dict[VaultLocation, Rejection] = {}
         self._accounted_for: set[str] = set()
         """The ids of our intents that Vault may still hold though their outcome is known."""
 
@@ -85,18 +88,21 @@ class RefreshProtocol:
         """
         while True:
             read = await self.read(order)
-            if self.in_escrow(read.location) and await self.settle_escrow(read, order.source.client):
+            escrow = await self.settle_escrow(read, order.source.client)
+            if escrow is Settlement.STORED:
                 continue
-            if self.is_fresh(read.grant, order):
+            if escrow is Settlement.SETTLED and self.is_fresh(read.grant, order):
                 return read.grant
             if not await self.wait_for_holder(read):
                 continue
             client = await self.read_client(order.source.client)
+            self.require_usable(client, read, order)
             async with self._turns:
                 held = await self.hold(read)
-                grant = await self.spend(held, client, tell) if held is not None else None
-            if grant is not None:
-                return grant
+                won = await self.spend(held, client, order) if held is not None else None
+            stored = await self.store(won, held, client, tell) if held is not None and won is not None else None
+            if stored is not None:
+                return stored
 
     def in_escrow(self, location: VaultLocation) -> bool:
         """Tell whether an earlier process has left something in escrow for a grant."""
@@ -129,24 +135,26 @@ class RefreshProtocol:
             client_id=document.secret(source.id_key).reveal(), client_secret=document.secret(source.secret_key)
         )
 
-    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> bool:
-        """Step 2: write what an earlier process won, if it is the successor of what Vault holds; drop it if not.
+    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> Settlement:
+        """Step 2: write what an earlier process won, if it is the successor of what Vault holds.
 
-        Where the refresh token did not rotate nothing can be lost, and what Vault holds may be newer.
-        Return whether Vault was changed, so that it is to be read again.
+        It is dropped once Vault has it or what came of it. Where its descent is unclear it is kept until Pipedrive has
+        told: a refresh of what Vault holds lets go of it, a refusal lets it take that place.
         """
+        if not self.in_escrow(read.location):
+            return Settlement.SETTLED
         client = await self.read_client(source)
         won = await self._escrow.open(read.location, client.client_secret)
         if won is None:
-            return False
-        is_successor = won.refreshed_from == read.grant.lineage != won.lineage
-        if is_successor:
-            try:
-                await self._write(won, read)
-            except CheckAndSetConflict:
-                return True
-        await self._escrow.drop(read.location)
-        return is_successor
+            return Settlement.SETTLED
+        if read.grant.covers(won):
+            await self._escrow.drop(read.location)
+            return Settlement.SETTLED
+        if won.refreshed_from != read.grant.lineage:
+            return Settlement.UNCLEAR
+        with suppress(CheckAndSetConflict):
+            await self._write(won, read)
+        return Settlement.STORED
 
     async def wait_for_holder(self, read: ReadGrant) -> bool:
         """Step 3: wait for another holder's intent to go; True when the grant may be taken as it was read."""
@@ -180,16 +188,16 @@ class RefreshProtocol:
         grant = replace(read.grant, intent=intent, unanswered=self._left_behind(read.grant))
         try:
             version = await self._write(grant, read)
+            document = replace(read.document, version=version, values=write_grant(grant, read.document.values))
         except CheckAndSetConflict:
             return None
         except VaultUnavailable:
-            version = await self._landed(intent, read)
-        document = replace(read.document, version=version, values=write_grant(grant, read.document.values))
+            document = await self._landed(intent, read)
         held = ReadGrant(location=read.location, document=document, grant=grant)
         return Held(read=held, intent=intent, until=began + intent.timeout.total_seconds())
 
-    async def spend(self, held: Held, client: ClientCredentials, tell: Tell) -> Grant | None:
-        """Send the refresh token once, and store what comes back (steps 5 to 7); None to begin again."""
+    async def spend(self, held: Held, client: ClientCredentials, order: RefreshOrder) -> Grant | None:
+        """Send the refresh token once, and return what it won (steps 5 and 6); None to begin again."""
         asked_at = self._clock.now()
         try:
             answer = await self.call(held, client)
@@ -198,24 +206,38 @@ class RefreshProtocol:
             raise self._with_story(trouble, held.read.grant.unanswered) from trouble
         except ConsentRequired as trouble:
             await self._give_back(held)
-            if await self._was_replaced(held):
+            if await self._was_replaced(held) or await self.yields_to_escrow(held, client):
                 return None
             raise self._with_story(trouble, held.read.grant.unanswered) from trouble
+        except ClientRejected as trouble:
+            until = self._clock.monotonic() + order.slow.total_seconds()
+            self._rejections[held.location] = Rejection(client=client.digest(), trouble=trouble, until=until)
+            await self._give_back(held)
+            raise
         except (Trouble, FenceClosed):
             await self._give_back(held)
             raise
-        won = refreshed_grant(held.read.grant, answer, client_id=client.client_id, asked_at=asked_at)
-        return await self.store(won, held, client, tell)
+        return refreshed_grant(held.read.grant, answer, client_id=client.client_id, asked_at=asked_at)
 
-    async def call(self, held: Held, client: ClientCredentials) -> TokenAnswer:
-        """Step 5: call Pipedrive, once, behind the fence. What comes back was checked completely (step 6)."""
-        known = held.read.grant.client_id
+    def require_usable(self, client: ClientCredentials, read: ReadGrant, order: RefreshOrder) -> None:
+        """Refuse a client that the grant was not given to, or that Pipedrive has rejected, before anything is written.
+
+        Raises:
+            InvalidSpec: the grant is another client's.
+            ClientRejected: Vault still holds what was rejected, nobody asks, and a slow recheck is not due.
+        """
+        known, rejection = read.grant.client_id, self._rejections.get(read.location)
         if known not in {None, client.client_id}:
             message = (
                 f"spec.oauth2.client: the grant was given to client {known}, and the client named here is "
                 f"{client.client_id}; name that client, or consent with this one"
             )
             raise InvalidSpec(message)
+        if rejection is not None and not order.is_asked_for and rejection.stands(client, self._clock.monotonic()):
+            raise rejection.trouble
+
+    async def call(self, held: Held, client: ClientCredentials) -> TokenAnswer:
+        """Step 5: call Pipedrive, once, behind the fence. What comes back was checked completely (step 6)."""
         return await self._pipedrive.refresh(client, held.read.grant.refresh_token, fence=lambda: self.fence(held))
 
     def fence(self, held: Held) -> None:
@@ -228,10 +250,10 @@ class RefreshProtocol:
             raise FenceClosed("too much time has passed since the intent was written")
         self._require_leadership()
 
-    async def store(self, won: Grant, held: Held, client: ClientCredentials, tell: Tell) -> Grant:
-        """Step 7: store what was won, however long Vault takes, and keep a copy in escrow meanwhile.
+    async def store(self, won: Grant, held: Held, client: ClientCredentials, tell: Tell) -> Grant | None:
+        """Step 7: store what was won, however long Vault takes, whatever goes wrong, with a copy in escrow meanwhile.
 
-        Return what Vault holds in the end.
+        Return what Vault holds in the end; None to begin again, because Pipedrive must tell which is alive.
         """
         document: Document | None = held.read.document
         for attempt in itertools.count(1):
@@ -240,14 +262,13 @@ class RefreshProtocol:
                     document = await self._vault.read(held.location)
                     stored = read_grant(document)
                     if stored is not None and self.supersedes(stored, won, spent=held.read.grant):
-                        won = stored
-                        break
+                        return await self._give_way(stored, won, held, client)
                 await self._write_over(document, won, held.location)
                 break
             except CheckAndSetConflict:
                 continue
-            except (VaultUnavailable, VaultDenied) as trouble:
-                await self._keep_meanwhile(won, held, client, trouble, tell)
+            except Exception as error:  # noqa: BLE001  whatever it is, what was won must not be lost for it
+                await self._keep_meanwhile(won, held, client, _trouble(error), tell)
                 await self._clock.sleep(pause(attempt, spread_by=str(held.location)).total_seconds())
         await self._escrow.drop(held.location)
         return won
@@ -263,6 +284,35 @@ class RefreshProtocol:
             return True
         return ours.lineage == spent.lineage and stored.access_digest != spent.access_digest
 
+    async def yields_to_escrow(self, held: Held, client: ClientCredentials) -> bool:
+        """Answers: let what is in escrow, whoever kept it, take the place of a refresh token that Pipedrive refused.
+
+        Until that was refused too, the newest token that we hold has not been.
+
+        Raises:
+            GrantUnstored: it cannot be opened.
+            ApiServerUnavailable: it cannot be looked at.
+        """
+        if not await self._escrow.find(held.location):
+            return False
+        won = await self._escrow.open(held.location, client.client_secret)
+        if won is None or won.lineage == held.read.grant.lineage:
+            return False
+        document = await self._vault.read(held.location)
+        refused = read_grant(document)
+        if refused is not None and refused.lineage == held.read.grant.lineage:
+            with suppress(CheckAndSetConflict):
+                await self._write_over(document, replace(won, unanswered=refused.unanswered), held.location)
+        return True
+
+    async def _give_way(self, stored: Grant, won: Grant, held: Held, client: ClientCredentials) -> Grant | None:
+        """Step 7: leave what Vault holds. Ours is let go of only where nothing is lost by it."""
+        if stored.covers(won):
+            await self._escrow.drop(held.location)
+            return stored
+        await self._escrow.keep(held.location, won, held.intent.refresh_id, client.client_secret)
+        return None
+
     def _require_leadership(self) -> None:
         if self._leadership.remaining() <= self._call_timeout.total_seconds():
             raise FenceClosed("this process does not lead for long enough")
@@ -273,14 +323,14 @@ class RefreshProtocol:
             return grant.unanswered
         return one_more(grant.unanswered, grant.intent)
 
-    async def _landed(self, intent: Intent, read: ReadGrant) -> int:
+    async def _landed(self, intent: Intent, read: ReadGrant) -> Document:
         """Find out whether an intent was written though its acknowledgement was lost; raise if Vault is away."""
         document = await self._vault.read(read.location)
         grant = read_grant(document)
         if document is None or grant is None or grant.intent != intent:
             message = "Vault did not take the intent to refresh: trying again"
             raise VaultUnavailable(message)
-        return document.version
+        return document
 
     async def _was_replaced(self, held: Held) -> bool:
         """Tell whether the grant that Pipedrive refused is no longer the one in Vault."""
@@ -321,3 +371,12 @@ class RefreshProtocol:
         if unanswered is None:
             return trouble
         return type(trouble)(f"{trouble.message}. {unanswered}", retry_after=trouble.retry_after)
+
+
+def _trouble(error: Exception) -> Trouble:
+    """Return what the status is to tell of a failure to store; a defect of ours is reported besides."""
+    if isinstance(error, Trouble):
+        return error
+    context = {"message": "storing what a refresh has won failed unexpectedly, and is tried again", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)
+    return VaultUnavailable("the operator's log says where it failed")

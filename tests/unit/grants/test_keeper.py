@@ -28,6 +28,7 @@ ORDER = RefreshOrder(
     lineage="",
     replaces=None,
     slow=timedelta(hours=1),
+    poll=timedelta(minutes=5),
 )
 
 
@@ -159,7 +160,8 @@ async def test_a_grant_edited_during_the_refresh_is_written_over_by_cause(around
 
 
 async def test_a_consent_during_the_refresh_wins(around: Surroundings) -> None:
-    """Another refresh token in Vault is newer by cause, whatever the clock says."""
+    """Another refresh token in Vault stays, whatever the clock says; once Pipedrive accepts it, ours is let go of."""
+    around.pipedrive.alive.add("consented")
     around.pipedrive.gate = asyncio.Event()
     around.keeper.refresh(ORDER)
     for _ in range(5):
@@ -168,7 +170,8 @@ async def test_a_consent_during_the_refresh_wins(around: Surroundings) -> None:
     around.pipedrive.gate.set()
     await around.keeper.drain()
 
-    assert "consented" == around.stored("refresh_token")
+    assert ["seed", "consented"] == around.pipedrive.sent
+    assert SecretValue("consented").digest() == around.stored("refreshed_from")
 
 
 async def test_a_grant_deleted_during_the_refresh_is_stored_all_the_same(around: Surroundings) -> None:

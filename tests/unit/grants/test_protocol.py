@@ -1,97 +1,36 @@
 """The refresh protocol, step by step: what Vault holds, and what is sent, in what a crash can leave behind."""
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pipedrive_operator.core import flight as flights
 from pipedrive_operator.core.errors import (
+    ClientRejected,
     ConsentRequired,
     FenceClosed,
-    GrantUnstored,
+    InvalidSpec,
     PipedriveUnavailable,
     RateLimited,
     RefreshUncertain,
     VaultUnavailable,
 )
-from pipedrive_operator.core.grant import Grant, read_grant, write_grant
 from pipedrive_operator.core.intent import LONGEST_TIMEOUT
 from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.sources import GrantWithClient
-from pipedrive_operator.grants import RefreshOrder, RefreshProtocol
-from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, access_token
-from support.fakes import (
-    CALL_TIMEOUT,
-    FakeEscrow,
-    FakeIdentities,
-    FakeLeadership,
-    FakePipedrive,
-    FakeVault,
-    TurnedClock,
-)
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION
+from support.refresh import ORDER, Surroundings
 
-ORDER = RefreshOrder(
-    source=GrantWithClient(location=GRANT_LOCATION, client=CLIENT_SOURCE),
-    requester=KEY,
-    lineage="",
-    replaces=None,
-    slow=timedelta(hours=1),
-)
+if TYPE_CHECKING:
+    from pipedrive_operator.core.grant import Grant
+
 ANOTHERS = {
     "refresh_id": "them-1",
     "refresh_holder": "them",
     "refresh_started_at": "2026-03-04T11:59:00Z",
     "refresh_timeout": "32s",
 }
-
-
-@dataclass
-class Surroundings:
-    """The protocol, and what it stands on."""
-
-    clock: TurnedClock = field(default_factory=TurnedClock)
-    escrow: FakeEscrow = field(default_factory=FakeEscrow)
-    leadership: FakeLeadership = field(default_factory=FakeLeadership)
-    told: list[flights.Flight] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Seed a grant and its client."""
-        self.vault = FakeVault(self.clock)
-        self.pipedrive = FakePipedrive(alive={"seed"})
-        self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
-        self.vault.put(GRANT_LOCATION, refresh_token="seed")
-        self.start()
-
-    def start(self) -> None:
-        """Start the process, or start it again with nothing remembered."""
-        self.protocol = RefreshProtocol(
-            vault=self.vault,
-            pipedrive=self.pipedrive,
-            escrow=self.escrow,
-            leadership=self.leadership,
-            clock=self.clock,
-            identities=FakeIdentities(),
-            call_timeout=CALL_TIMEOUT,
-        )
-
-    async def run(self) -> Grant:
-        """Refresh once."""
-        return await self.protocol.run(ORDER, self.told.append)
-
-    @property
-    def stored(self) -> Grant:
-        """What Vault holds."""
-        found = read_grant(self.vault.documents[GRANT_LOCATION])
-        assert found is not None
-        return found
-
-
-@pytest.fixture
-def around() -> Surroundings:
-    """Give a protocol with everything in order."""
-    return Surroundings()
 
 
 async def test_the_intent_stands_in_vault_before_the_token_leaves(around: Surroundings) -> None:
@@ -240,43 +179,61 @@ async def test_nothing_is_sent_when_the_intent_may_be_taken_over_meanwhile(aroun
     assert [] == around.pipedrive.sent
 
 
-async def test_what_was_won_goes_to_escrow_and_the_next_process_stores_it(around: Surroundings) -> None:
-    """The process dies while Vault is sealed; the refresh token that Vault holds is spent, and nothing is lost."""
-    around.vault.breaks_after = 1
-    task = asyncio.create_task(around.run())
-    await around.clock.somebody_sleeps.wait()
-    task.cancel()
-    assert GRANT_LOCATION in around.escrow.kept
-    around.vault.breaks_after = None
-    around.start()
+async def test_a_grant_of_another_client_is_neither_sent_nor_touched(around: Surroundings) -> None:
+    """It would be refused for ever, and an intent each time would be a write for nothing."""
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", client_id="another")
 
-    grant = await around.run()
+    with pytest.raises(InvalidSpec, match="given to client another"):
+        await around.run()
 
-    assert SecretValue("refresh-1") == grant.refresh_token == around.stored.refresh_token
-    assert ["seed"] == around.pipedrive.sent
-    assert {} == around.escrow.kept
+    assert ([], []) == (around.vault.writes, around.pipedrive.sent)
 
 
-async def test_an_old_escrow_is_dropped_and_never_written_over_something_newer(around: Surroundings) -> None:
-    """Vault holds no longer the token that it was won with."""
-    old = Grant(refresh_token=SecretValue("old"), token=access_token("old"), refreshed_from="of another")
-    await around.escrow.keep(GRANT_LOCATION, old, "us-0", SecretValue("hush"))
+async def test_a_rejected_client_is_left_alone_until_vault_holds_another(around: Surroundings) -> None:
+    """Each poll looks at Vault, and Pipedrive is not asked again for what it has rejected."""
+    around.pipedrive.breaks = ClientRejected("invalid_client")
+    with pytest.raises(ClientRejected):
+        await around.run()
+    around.pipedrive.breaks = None
+    writes = len(around.vault.writes)
+    with pytest.raises(ClientRejected):
+        await around.run()
+    assert (writes, []) == (len(around.vault.writes), around.pipedrive.sent)
+
+    around.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="another")
+
+    assert SecretValue("refresh-1") == (await around.run()).refresh_token
+
+
+@pytest.mark.parametrize("is_asked_for", [True, False])
+async def test_a_rejected_client_is_tried_again_slowly_or_when_asked_for(
+    around: Surroundings, *, is_asked_for: bool
+) -> None:
+    """The app may have been mended at Pipedrive, with the same secret."""
+    around.pipedrive.breaks = ClientRejected("invalid_client")
+    with pytest.raises(ClientRejected):
+        await around.run()
+    around.pipedrive.breaks = None
+    if not is_asked_for:
+        around.clock.turn(ORDER.slow)
+
+    grant = await around.protocol.run(replace(ORDER, is_asked_for=is_asked_for), print)
+
+    assert SecretValue("refresh-1") == grant.refresh_token
+
+
+async def test_what_a_person_adds_while_the_intent_is_lost_on_the_way_stays(around: Surroundings) -> None:
+    """The document is taken as it is found when looking whether the intent has landed."""
+    around.vault.breaks_after, around.vault.mends_after = 0, 1
+    around.vault.loses_acknowledgements = True
+    around.vault.on_loss = lambda: around.vault.put(
+        GRANT_LOCATION, **(dict(around.vault.documents[GRANT_LOCATION].values) | {"note": "mine"})
+    )
 
     await around.run()
 
+    assert "mine" == around.vault.documents[GRANT_LOCATION].values["note"]
     assert SecretValue("refresh-1") == around.stored.refresh_token
-    assert {} == around.escrow.kept
-
-
-async def test_an_escrow_that_cannot_be_opened_stops_the_refresh(around: Surroundings) -> None:
-    """It may hold the only living token: the person is told, and nothing is sent."""
-    kept = Grant(refresh_token=SecretValue("won"), refreshed_from=SecretValue("seed").digest())
-    await around.escrow.keep(GRANT_LOCATION, kept, "us-0", SecretValue("another secret"))
-
-    with pytest.raises(GrantUnstored):
-        await around.run()
-
-    assert [] == around.pipedrive.sent
 
 
 async def test_two_writes_and_two_reads_make_a_refresh(around: Surroundings) -> None:
@@ -285,36 +242,3 @@ async def test_two_writes_and_two_reads_make_a_refresh(around: Surroundings) -> 
 
     assert [GRANT_LOCATION, CLIENT_SOURCE.location] == around.vault.reads
     assert [GRANT_LOCATION, GRANT_LOCATION] == around.vault.writes
-
-
-async def test_a_leftover_escrow_is_settled_without_a_refresh(around: Surroundings) -> None:
-    """Vault took what was won, and the process died before it could say so: the next one drops the copy."""
-    around.vault.put(GRANT_LOCATION, **write_grant(Grant(refresh_token=SecretValue("won"), token=access_token()), {}))
-    kept = Grant(refresh_token=SecretValue("won"), token=access_token(), refreshed_from=SecretValue("seed").digest())
-    await around.escrow.keep(GRANT_LOCATION, kept, "us-0", SecretValue("hush"))
-
-    await around.run()
-
-    assert ({}, []) == (around.escrow.kept, around.pipedrive.sent)
-
-
-async def test_without_rotation_an_old_escrow_does_not_put_an_older_access_token_back(around: Surroundings) -> None:
-    """The refresh token tells nothing then, and none can be lost."""
-    newer = Grant(refresh_token=SecretValue("seed"), token=access_token("newer"))
-    around.vault.put(GRANT_LOCATION, **write_grant(newer, {}))
-    older = replace(newer, token=access_token("older"), refreshed_from=newer.lineage)
-    await around.escrow.keep(GRANT_LOCATION, older, "us-0", SecretValue("hush"))
-
-    grant = await around.run()
-
-    assert newer.access_digest == grant.access_digest == around.stored.access_digest
-    assert {} == around.escrow.kept
-
-
-def test_without_rotation_another_holders_access_token_stays(around: Surroundings) -> None:
-    """We were stopped after our refresh, and another holder has refreshed and stored since."""
-    spent = Grant(refresh_token=SecretValue("seed"), token=access_token("old"))
-    ours, theirs = (replace(spent, token=access_token(name)) for name in ("ours", "theirs"))
-
-    assert around.protocol.supersedes(theirs, ours, spent=spent)
-    assert not around.protocol.supersedes(spent, ours, spent=spent)

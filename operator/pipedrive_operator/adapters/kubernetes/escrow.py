@@ -47,18 +47,36 @@ class KubernetesEscrow:
         """The Secrets to look at again, as no answer told what became of them; each with its refresh."""
 
     async def load(self) -> list[str]:
-        """List what former processes have left, and return the grants it is for. Raises ApiServerUnavailable."""
+        """List what is there, and return the grants of what others have left since. Raises ApiServerUnavailable.
+
+        What the list and we do not agree on is looked at again before it is used: we may have written meanwhile.
+        """
         collection = SECRETS.collection(self._namespace)
-        found: list[Body] = [body async for page in self._api.pages(collection, labels=LABEL) for body in page.items]
-        self._kept = {body["metadata"]["name"]: body for body in found}
-        self._doubtful = {}
+        listed: list[Body] = [body async for page in self._api.pages(collection, labels=LABEL) for body in page.items]
+        found = {body["metadata"]["name"]: body for body in listed}
+        left = {name: body for name, body in found.items() if name not in self._kept}
+        gone = {name: body for name, body in self._kept.items() if name not in found}
+        for name, body in (left | gone).items():
+            self._doubtful.setdefault(name, _annotation(body, _REFRESH))
+        self._kept |= left
         metrics.escrow_holds(len(self._kept))
-        return sorted(_annotation(body, _GRANT) or body["metadata"]["name"] for body in found)
+        return sorted(_annotation(body, _GRANT) or name for name, body in left.items())
 
     def holds(self, location: VaultLocation) -> bool:
         """Tell whether something is kept for a location, or may be."""
         name = _name(location)
         return name in self._kept or name in self._doubtful
+
+    async def find(self, location: VaultLocation) -> bool:
+        """Look whether something is kept for a location, whoever kept it. Raises ApiServerUnavailable."""
+        name = _name(location)
+        found = await self._api.get(self._at(name))
+        self._doubtful.pop(name, None)
+        self._kept.pop(name, None)
+        if found is not None:
+            self._kept[name] = found
+        metrics.escrow_holds(len(self._kept))
+        return found is not None
 
     async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
         """Keep a grant, unless it is kept already; a failure is told, and the next try to store comes soon."""

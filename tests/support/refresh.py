@@ -1,0 +1,69 @@
+"""One grant, its client, and the refresh protocol on the fakes, with nothing remembered."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from pipedrive_operator.core import flight as flights
+from pipedrive_operator.core.grant import Grant, read_grant
+from pipedrive_operator.core.sources import GrantWithClient
+from pipedrive_operator.grants import RefreshOrder, RefreshProtocol
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY
+from support.fakes import (
+    CALL_TIMEOUT,
+    FakeEscrow,
+    FakeIdentities,
+    FakeLeadership,
+    FakePipedrive,
+    FakeVault,
+    TurnedClock,
+)
+
+ORDER = RefreshOrder(
+    source=GrantWithClient(location=GRANT_LOCATION, client=CLIENT_SOURCE),
+    requester=KEY,
+    lineage="",
+    replaces=None,
+    slow=timedelta(hours=1),
+    poll=timedelta(minutes=5),
+)
+
+
+@dataclass
+class Surroundings:
+    """The protocol, and what it stands on."""
+
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    escrow: FakeEscrow = field(default_factory=FakeEscrow)
+    leadership: FakeLeadership = field(default_factory=FakeLeadership)
+    told: list[flights.Flight] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Seed a grant and its client."""
+        self.vault = FakeVault(self.clock)
+        self.pipedrive = FakePipedrive(alive={"seed"})
+        self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
+        self.vault.put(GRANT_LOCATION, refresh_token="seed")
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, or start it again with nothing remembered."""
+        self.protocol = RefreshProtocol(
+            vault=self.vault,
+            pipedrive=self.pipedrive,
+            escrow=self.escrow,
+            leadership=self.leadership,
+            clock=self.clock,
+            identities=FakeIdentities(),
+            call_timeout=CALL_TIMEOUT,
+        )
+
+    async def run(self) -> Grant:
+        """Refresh once."""
+        return await self.protocol.run(ORDER, self.told.append)
+
+    @property
+    def stored(self) -> Grant:
+        """What Vault holds."""
+        found = read_grant(self.vault.documents[GRANT_LOCATION])
+        assert found is not None
+        return found
