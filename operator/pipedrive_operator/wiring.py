@@ -158,7 +158,8 @@ def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], flights.Flight
     """Wake everybody who waits for a grant, and count how its refresh goes."""
 
     def wake(keys: frozenset[Key], flight: flights.Flight) -> None:
-        metrics.refresh_changed(type(flight).__name__.lower())
+        if not isinstance(flight, flights.Refreshing):
+            metrics.refresh_ended(type(flight).__name__.lower())
         for key in keys:
             queue.add(key)
 

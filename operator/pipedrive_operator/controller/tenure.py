@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.core.errors import ApiServerUnavailable
@@ -39,7 +40,10 @@ class Tenure:
         while not await self._escrow_is_known():
             await self._clock.sleep(_PAUSE)
         self._controller.look_at(self._cache.keys)
-        await self._controller.work(self._workers)
+        try:
+            await self._controller.work(self._workers)
+        finally:
+            metrics.tenure_ended()
 
     async def _escrow_is_known(self) -> bool:
         try:
