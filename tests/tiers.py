@@ -27,9 +27,12 @@ CHECKS: Final[Mapping[str, Sequence[str]]] = {
     "types": (f"{BIN}/mypy",),
     "imports": (f"{BIN}/lint-imports",),
 }
-TESTS: Final = ("unit", "simulation", "integration", "generated")
+TESTS: Final = ("unit", "simulation", "integration", "alerts", "generated")
 TIERS: Final = (*CHECKS, *TESTS)
-PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {"integration": (PYTHON, "-m", "testbed.binaries")}
+PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
+    "integration": (PYTHON, "-m", "testbed.binaries"),
+    "alerts": (PYTHON, "-m", "testbed.prometheus"),
+}
 INTERRUPTED: Final = 130
 
 

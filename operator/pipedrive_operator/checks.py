@@ -78,6 +78,8 @@ def _needed(settings: Settings) -> list[access.Permission]:
     rights = access.needed(settings.kubernetes.namespaces) + access.needed_for_escrow(namespace)
     if settings.leader_election.enabled:
         rights += access.needed_for_election(Key(namespace=namespace, name=settings.leader_election.lease_name))
+    if settings.rollout.enabled:
+        rights += access.needed_for_rollouts(settings.kubernetes.namespaces)
     return list(dict.fromkeys(rights))
 
 

@@ -1,22 +1,7 @@
-"""The metrics, each in one place with its name and labels. Times are absolute, in seconds since the epoch.
+"""The metrics, each defined in one place with its name, labels and meaning; docs/metrics.md is generated from here.
 
-    pipedrive_operator_build_info{version}                                        always 1
-    pipedrive_operator_credential_ready{namespace,name}                           1 while Ready is True
-    pipedrive_operator_credential_expiration_timestamp_seconds{namespace,name}    of the published token
-    pipedrive_operator_credential_renewal_timestamp_seconds{namespace,name}       when it is to be refreshed
-    pipedrive_operator_credential_last_verified_timestamp_seconds{namespace,name} when Pipedrive accepted it
-    pipedrive_operator_passes_total{reason}                                       passes, by how they ended
-    pipedrive_operator_refreshes_total{outcome}                                   changes of a grant's refresh
-    pipedrive_operator_requests_total{service,operation,code}                     to an outside system
-    pipedrive_operator_request_duration_seconds{service,operation}                how long they took
-    pipedrive_operator_queue_depth                                                keys that wait for a worker
-    pipedrive_operator_queue_oldest_age_seconds                                   how long the first one waits
-    pipedrive_operator_watch_age_seconds                                          since the last answer
-    pipedrive_operator_leader                                                     1 while this replica acts
-    pipedrive_operator_escrow_grants                                              grants that Vault has not taken
-    pipedrive_operator_escrow_failures_total                                      escrow that could not be written
-
-A series about a credential goes with its credential.
+Times are absolute, in seconds since the epoch, so that an alert can tell how far away they are. Labels are few, and a
+series about a credential goes with its credential, or with the leadership of the process that reported it.
 """
 
 import time
@@ -32,50 +17,101 @@ from pipedrive_operator import __version__
 
 disable_created_metrics()
 
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One metric, as Prometheus sees it."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
 REGISTRY: Final = CollectorRegistry()
+DEFINITIONS: Final[list[Definition]] = []
+"""All metrics, in the order in which people read of them."""
+_PREFIX: Final = "pipedrive_operator_"
+
+
+def _defined(name: str, kind: str, meaning: str, labels: tuple[str, ...]) -> str:
+    DEFINITIONS.append(Definition(f"{_PREFIX}{name}", kind, labels, meaning))
+    return f"{_PREFIX}{name}"
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
+    return Gauge(_defined(name, "gauge", meaning, labels), meaning, labels, registry=REGISTRY)
+
+
+def _counter(name: str, meaning: str, *labels: str) -> Counter:
+    return Counter(_defined(name, "counter", meaning, labels), meaning, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, meaning: str, *labels: str) -> Histogram:
+    return Histogram(_defined(name, "histogram", meaning, labels), meaning, labels, registry=REGISTRY)
+
+
+_BUILD: Final = _gauge("build_info", "Always 1; the version that runs.", "version")
+_LEADER: Final = _gauge("leader", "1 while this replica acts, 0 while it stands by.")
+
 _OF_CREDENTIAL: Final = ("namespace", "name")
-
-
-def _gauge(name: str, documentation: str, labels: tuple[str, ...] = ()) -> Gauge:
-    return Gauge(f"pipedrive_operator_{name}", documentation, labels, registry=REGISTRY)
-
-
-_BUILD: Final = _gauge("build_info", "The version that runs.", ("version",))
-_READY: Final = _gauge("credential_ready", "Whether the Secret can be used.", _OF_CREDENTIAL)
+_READY: Final = _gauge("credential_ready", "1 while the Secret can be used: the condition Ready.", *_OF_CREDENTIAL)
+_STALLED: Final = _gauge("credential_stalled", "1 while a person must act: the condition Stalled.", *_OF_CREDENTIAL)
+_REASON: Final = _gauge(
+    "credential_reason",
+    "Always 1; why the last pass ended, as in docs/reasons.md.",
+    *_OF_CREDENTIAL,
+    "reason",
+)
 _EXPIRATION: Final = _gauge(
-    "credential_expiration_timestamp_seconds", "When the published token expires.", _OF_CREDENTIAL
+    "credential_expiration_timestamp_seconds", "When the published access token expires.", *_OF_CREDENTIAL
 )
-_RENEWAL: Final = _gauge("credential_renewal_timestamp_seconds", "When it is to be refreshed.", _OF_CREDENTIAL)
+_RENEWAL: Final = _gauge(
+    "credential_renewal_timestamp_seconds", "When the access token is to be refreshed.", *_OF_CREDENTIAL
+)
+_REFRESHED: Final = _gauge(
+    "credential_last_refresh_timestamp_seconds", "When the grant was last used, also while suspended.", *_OF_CREDENTIAL
+)
 _VERIFIED: Final = _gauge(
-    "credential_last_verified_timestamp_seconds", "When Pipedrive last accepted it.", _OF_CREDENTIAL
+    "credential_last_verified_timestamp_seconds", "When Pipedrive last accepted the value.", *_OF_CREDENTIAL
 )
-_PASSES: Final = Counter("pipedrive_operator_passes", "Passes by how they ended.", ("reason",), registry=REGISTRY)
-_REFRESHES: Final = Counter(
-    "pipedrive_operator_refreshes", "Changes of a grant's refresh.", ("outcome",), registry=REGISTRY
-)
-_REQUESTS: Final = Counter(
-    "pipedrive_operator_requests",
-    "Requests to an outside system.",
-    ("service", "operation", "code"),
-    registry=REGISTRY,
-)
-_DURATIONS: Final = Histogram(
-    "pipedrive_operator_request_duration_seconds",
-    "How long requests to an outside system took.",
-    ("service", "operation"),
-    registry=REGISTRY,
-)
-_DEPTH: Final = _gauge("queue_depth", "Keys that wait for a worker.")
-_OLDEST: Final = _gauge("queue_oldest_age_seconds", "How long the first of them waits.")
-_WATCH: Final = _gauge("watch_age_seconds", "Seconds since the watches' last answer.")
 
-_LEADER: Final = _gauge("leader", "Whether this replica acts.")
+_REFRESHES: Final = _counter(
+    "refreshes_total",
+    "Ended attempts to refresh a grant: fresh, refused (a person must act), unavailable (tried again), unstored.",
+    "outcome",
+)
 _ESCROW: Final = _gauge("escrow_grants", "Refreshed grants that Vault has not taken yet.")
-_ESCROW_FAILURES: Final = Counter(
-    "pipedrive_operator_escrow_failures", "Escrow that could not be written or deleted.", registry=REGISTRY
+_ESCROW_FAILURES: Final = _counter("escrow_failures_total", "Escrow that could not be written or deleted.")
+_RESTARTS: Final = _counter(
+    "workload_restarts_total",
+    "Workloads of spec.rollout that were looked at: restarted, current, absent, deferred, denied, failed.",
+    "outcome",
 )
 
+_VAULT: Final = _gauge("vault_up", "1 while the Vault connection gives usable answers.", "connection")
+_REQUESTS: Final = _counter(
+    "requests_total",
+    "Requests to an outside system (kubernetes, vault, pipedrive); the code is none without an answer.",
+    "service",
+    "operation",
+    "code",
+)
+_DURATIONS: Final = _histogram(
+    "request_duration_seconds", "How long requests to an outside system took.", "service", "operation"
+)
+
+_PASSES: Final = _counter("passes_total", "Passes by the reason that they ended with; defect is one of ours.", "reason")
+_DEPTH: Final = _gauge("queue_depth", "Credentials that are due and wait for a worker.")
+_OLDEST: Final = _gauge("queue_oldest_age_seconds", "How long the one that waits longest is overdue.")
+_WATCH: Final = _gauge("watch_age_seconds", "How long the more silent of the watches has had no answer.")
+_RESYNC: Final = _gauge("last_resync_timestamp_seconds", "When everything was last listed.")
+
+_OUTCOMES: Final = ("fresh", "refused", "unavailable", "unstored")
 _BUILD.labels(version=__version__).set(1)
+for _outcome in _OUTCOMES:  # a counter that appears with its first count hides that count from `increase`
+    _REFRESHES.labels(outcome=_outcome)
+_PASSES.labels(reason="defect")
 
 
 @dataclass(slots=True)
@@ -96,18 +132,31 @@ def request(service: str, operation: str) -> Iterator[Request]:
         _DURATIONS.labels(service=service, operation=operation).observe(time.perf_counter() - started)
 
 
+_reasons: dict[tuple[str, str], str] = {}
+"""The reason that each credential has a series for."""
+
+
 def credential_reported(
     namespace: str,
     name: str,
     *,
+    reason: str,
     ready: bool,
+    stalled: bool,
     expires_at: datetime | None,
     renewal_at: datetime | None,
+    refreshed_at: datetime | None,
     verified_at: datetime | None,
 ) -> None:
     """Show how a credential stands; a time that there is none of has no series."""
     _READY.labels(namespace, name).set(ready)
-    for gauge, moment in ((_EXPIRATION, expires_at), (_RENEWAL, renewal_at), (_VERIFIED, verified_at)):
+    _STALLED.labels(namespace, name).set(stalled)
+    if _reasons.get((namespace, name)) != reason:
+        _drop_reason(namespace, name)
+        _reasons[namespace, name] = reason
+        _REASON.labels(namespace, name, reason).set(1)
+    times = {_EXPIRATION: expires_at, _RENEWAL: renewal_at, _REFRESHED: refreshed_at, _VERIFIED: verified_at}
+    for gauge, moment in times.items():
         if moment is None:
             gauge.remove(namespace, name)
         else:
@@ -116,8 +165,23 @@ def credential_reported(
 
 def credential_gone(namespace: str, name: str) -> None:
     """Drop the series of a credential."""
-    for gauge in (_READY, _EXPIRATION, _RENEWAL, _VERIFIED):
+    _drop_reason(namespace, name)
+    for gauge in (_READY, _STALLED, _EXPIRATION, _RENEWAL, _REFRESHED, _VERIFIED):
         gauge.remove(namespace, name)
+
+
+def tenure_ended() -> None:
+    """Drop what only the leader knows: another replica tells of it now, and this one would contradict it for ever."""
+    for gauge in (_READY, _STALLED, _REASON, _EXPIRATION, _RENEWAL, _REFRESHED, _VERIFIED):
+        gauge.clear()
+    _reasons.clear()
+    _ESCROW.set(0)
+
+
+def _drop_reason(namespace: str, name: str) -> None:
+    reason = _reasons.pop((namespace, name), None)
+    if reason is not None:
+        _REASON.remove(namespace, name, reason)
 
 
 def pass_finished(reason: str) -> None:
@@ -125,14 +189,24 @@ def pass_finished(reason: str) -> None:
     _PASSES.labels(reason=reason).inc()
 
 
-def refresh_changed(outcome: str) -> None:
-    """Count a change of a grant's refresh."""
+def refresh_ended(outcome: str) -> None:
+    """Count how an attempt to refresh a grant ended."""
     _REFRESHES.labels(outcome=outcome).inc()
+
+
+def workload_looked_at(outcome: str) -> None:
+    """Count what came of a workload that was behind."""
+    _RESTARTS.labels(outcome=outcome).inc()
 
 
 def leads(*, does: bool) -> None:
     """Show whether this replica acts."""
     _LEADER.set(does)
+
+
+def vault_answers(connection: str, *, does: bool) -> None:
+    """Show whether a Vault connection gives usable answers."""
+    _VAULT.labels(connection).set(does)
 
 
 def escrow_holds(count: int) -> None:
@@ -143,6 +217,11 @@ def escrow_holds(count: int) -> None:
 def escrow_failed() -> None:
     """Count an escrow that could not be written or deleted."""
     _ESCROW_FAILURES.inc()
+
+
+def resynced(at: datetime) -> None:
+    """Show when everything was last listed."""
+    _RESYNC.set(at.timestamp())
 
 
 def show_queue(depth: Callable[[], float], oldest_age: Callable[[], float]) -> None:

@@ -15,7 +15,7 @@ from pipedrive_operator.core.retry import Patience
 from pipedrive_operator.core.sources import GrantWithClient, Rules, Source, resolve
 from pipedrive_operator.core.target import TargetSecret
 from pipedrive_operator.grants import GrantKeeper
-from pipedrive_operator.ports import Cache, Clock, Credentials, Leadership, Pipedrive, Secrets, Vault
+from pipedrive_operator.ports import Cache, Clock, Credentials, Leadership, Pipedrive, Secrets, Vault, Workloads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Ports:
     vault: Vault
     pipedrive: Pipedrive
     secrets: Secrets
+    workloads: Workloads
     credentials: Credentials
     leadership: Leadership
     clock: Clock
@@ -43,11 +44,7 @@ class Observer:
         self.memories: dict[Key, Memory] = {}
 
     async def observe(self, credential: Credential) -> Observation:
-        """Gather what the policy needs, and remember what was learned on the way.
-
-        Raises:
-            ApiServerUnavailable: a foreign Secret could not be looked at.
-        """
+        """Gather what the policy needs, and remember what was learned on the way. Raises ApiServerUnavailable."""
         source, problem = self._source(credential)
         memory = self._memory(credential, source)
         now = self._ports.clock.now()
@@ -80,6 +77,7 @@ class Observer:
             target=target,
             strays=self._strays(credential),
             publish_setback=memory.publish_setback,
+            standings=memory.standings,
             asked=asked,
         )
 

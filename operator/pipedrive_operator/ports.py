@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from pipedrive_operator.core.credential import Account, Credential, Key
 from pipedrive_operator.core.grant import ClientCredentials, Grant, TokenAnswer
 from pipedrive_operator.core.lease import Lease
+from pipedrive_operator.core.rollout import Workload
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.core.target import TargetSecret
 from pipedrive_operator.core.token import Token
 from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.workload import WorkloadReference
 
 
 class Clock(Protocol):
@@ -168,6 +170,27 @@ class Secrets(Protocol):
         """Delete exactly that Secret (by uid and resourceVersion); one that is gone or changed is left alone.
 
         Raises SecretWriteDenied, ApiServerUnavailable.
+        """
+
+
+class Workloads(Protocol):
+    """Deployments, StatefulSets and DaemonSets of others."""
+
+    async def read(self, namespace: str, reference: WorkloadReference) -> Workload | None:
+        """Return the workload.
+
+        Raises:
+            WorkloadDenied: RBAC; the message quotes it.
+            ApiServerUnavailable: no usable answer.
+        """
+
+    async def patch(self, workload: Workload, patch: Mapping[str, Any]) -> None:
+        """Apply a JSON merge patch (RFC 7386) that names the resourceVersion it was made for.
+
+        Raises:
+            WorkloadChanged: the workload is at another resourceVersion, or gone.
+            WorkloadDenied: RBAC or admission; the message quotes it.
+            ApiServerUnavailable: no usable answer; it may have been patched.
         """
 
 

@@ -1,17 +1,24 @@
 """Brings one credential's Secret and status to where they should be: observe, decide, act, and in the end report.
 
 The order of writes lives here. A grant is stored before its token is published (`grants.py`), the Secret is
-written before the status tells of it, and a new Secret before the one under a former name goes; so a crash
-after any write is healed by the next pass. No decision is made here, and no clock, framework or library of
-the outside is known.
+written before workloads are restarted for it, all of that before the status tells of it, and a new Secret
+before the one under a former name goes; so a crash after any write is healed by the next pass. No decision is
+made here, and no clock, framework or library of the outside is known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from pipedrive_operator.core.credential import DeletionPolicy, Key, write_status
+from pipedrive_operator.core.conditions import ConditionStatus, ConditionType
+from pipedrive_operator.core.credential import (
+    ANNOTATION_REVISION,
+    DeletionPolicy,
+    Key,
+    Status,
+    write_status,
+)
 from pipedrive_operator.core.errors import (
     FenceClosed,
     NamespaceBeingDeleted,
@@ -22,20 +29,24 @@ from pipedrive_operator.core.errors import (
 )
 from pipedrive_operator.core.memory import (
     after_answer,
+    after_look,
     after_refusal,
     after_write_refusal,
 )
 from pipedrive_operator.core.policy import Action, Decision, Observation, Timings, decide
+from pipedrive_operator.core.rollout import Pace, first_notes
 from pipedrive_operator.core.secret import DesiredSecret, differs, manifest, patch, release
 from pipedrive_operator.core.sources import GrantWithClient, Rules
-from pipedrive_operator.core.status import announcement, is_ready, report
+from pipedrive_operator.core.status import announcement, report, rollout_announcement
 from pipedrive_operator.core.target import TargetSecret
 from pipedrive_operator.core.token import Token
+from pipedrive_operator.core.workload import WorkloadReference
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder
 from pipedrive_operator.observer import Observer, Ports
+from pipedrive_operator.restarter import Restarter
 
-MOST_ACTIONS: Final = 4
-"""No honest pass needs more (verify, publish, publish again after a conflict, refresh); another one is a loop."""
+MOST_ACTIONS: Final = 5
+"""No honest pass needs more (verify, publish, publish again after a conflict, restart, refresh); another is a loop."""
 
 
 class TooManyActionsError(Exception):
@@ -49,10 +60,15 @@ class Outcome:
     until: datetime | None = None
     """When to look again without being asked."""
     reason: str | None = None
+    """None where the credential is on its way out, and nothing is reported of it any more."""
     ready: bool = False
+    stalled: bool = False
     expires_at: datetime | None = None
     renewal_at: datetime | None = None
+    refreshed_at: datetime | None = None
     verified_at: datetime | None = None
+    restarts: tuple[str, ...] = ()
+    """What came of each workload that was looked at."""
     actions: tuple[str, ...] = ()
 
 
@@ -64,6 +80,7 @@ class Reconciler:
         self._ports = ports
         self._keeper = keeper
         self._timings = timings
+        self._restarter = Restarter(workloads=ports.workloads, leadership=ports.leadership, clock=ports.clock)
         self._observer = Observer(ports=ports, keeper=keeper, rules=rules, timings=timings)
         self._memories = self._observer.memories
 
@@ -81,6 +98,7 @@ class Reconciler:
             TooManyActionsError: a defect.
         """
         done: list[str] = []
+        looked_at: list[WorkloadReference] = []
         while len(done) <= MOST_ACTIONS:
             credential = self._ports.cache.credential(key)
             if credential is None:
@@ -92,9 +110,10 @@ class Reconciler:
             if decision is None:
                 return Outcome(actions=tuple(done))
             if decision.action is Action.WAIT:
-                await self._report(seen, decision)
-                return _outcome(seen, decision, done)
+                status = await self._report(seen, decision)
+                return _outcome(seen, decision, status, done=done, looked_at=looked_at)
             done.append(decision.action.name.lower())
+            looked_at += seen.workloads_due if decision.action is Action.RESTART else ()
             await self._act(decision, seen)
         message = f"the pass for {key} did not come to rest after {', '.join(done)}"
         raise TooManyActionsError(message)
@@ -111,7 +130,9 @@ class Reconciler:
                 await self._verify(decision.token, seen)
             case Action.PUBLISH if seen.desired is not None:
                 await self._publish(seen.desired, seen)
-            case Action.VERIFY | Action.PUBLISH | Action.WAIT:
+            case Action.RESTART if seen.published_revision is not None and seen.timings.restarts is not None:
+                await self._restart(seen, seen.published_revision, seen.timings.restarts)
+            case Action.VERIFY | Action.PUBLISH | Action.RESTART | Action.WAIT:
                 message = f"{decision.action.name} without its object"
                 raise ValueError(message)
 
@@ -150,6 +171,7 @@ class Reconciler:
         key = seen.credential.key
         try:
             if differs(seen.target, desired):
+                await self._note_what_workloads_have(desired, seen)
                 await self._write(desired, seen.target)
             await self._clear_strays(seen)
         except SecretExists:
@@ -170,6 +192,22 @@ class Reconciler:
         else:
             written = await self._ports.secrets.patch(desired.key, patch(target, desired))
         self._ports.cache.keep_secret(written)
+
+    async def _note_what_workloads_have(self, desired: DesiredSecret, seen: Observation) -> None:
+        """Note what the Secret holds before it is overwritten, where an earlier process died before noting it."""
+        held = seen.target.annotations.get(ANNOTATION_REVISION) if seen.target is not None else None
+        notes = first_notes(seen.credential, held, desired.revision) if seen.timings.restarts is not None else None
+        if notes is not None:
+            status = write_status(Status(rollout=notes))
+            written = await self._ports.credentials.patch_status(seen.credential.key, {"rollout": status["rollout"]})
+            if written is not None:
+                self._ports.cache.keep_credential(written)
+
+    async def _restart(self, seen: Observation, published: str, pace: Pace) -> None:
+        key = seen.credential.key
+        for reference in seen.workloads_due:
+            standing = await self._restarter.restart(seen.credential, reference, published, pace)
+            self._memories[key] = after_look(self._memories[key], standing)
 
     async def _look_again(self, seen: Observation) -> None:
         """Read what was changed under our hands: the watch will tell too, but later."""
@@ -194,18 +232,19 @@ class Reconciler:
                 await self._ports.secrets.delete(stray)
                 self._forget(stray)
 
-    async def _report(self, seen: Observation, decision: Decision) -> None:
+    async def _report(self, seen: Observation, decision: Decision) -> Status:
         credential = seen.credential
         status = report(seen, decision, handled_request=self._memories[credential.key].handled_request)
         if status == credential.status:
-            return
+            return status
         written = await self._ports.credentials.patch_status(credential.key, write_status(status))
         if written is None:
-            return
+            return status
         self._ports.cache.keep_credential(written)
-        event = announcement(credential.status, status)
-        if event is not None:
-            await self._ports.credentials.record_event(credential, event)
+        for event in (announcement(credential.status, status), rollout_announcement(seen)):
+            if event is not None:
+                await self._ports.credentials.record_event(credential, event)
+        return status
 
     def _handle_request(self, seen: Observation) -> None:
         """Note that what a person asked for is being done, so that it is done once."""
@@ -214,13 +253,25 @@ class Reconciler:
             self._memories[key] = replace(self._memories[key], handled_request=seen.credential.request)
 
 
-def _outcome(seen: Observation, decision: Decision, done: Sequence[str]) -> Outcome:
+def _outcome(
+    seen: Observation,
+    decision: Decision,
+    status: Status,
+    *,
+    done: Sequence[str],
+    looked_at: Collection[WorkloadReference],
+) -> Outcome:
+    """Sum a pass up. What the status has outlasts the process, so that an outage after a restart shows all the same."""
+    ready = status.condition(ConditionType.READY)
     return Outcome(
         until=decision.until,
         reason=decision.reason,
-        ready=is_ready(seen),
-        expires_at=seen.good.token.expires_at if seen.good is not None else None,
-        renewal_at=seen.renewal.at if seen.renewal is not None else None,
+        ready=ready is not None and ready.status is ConditionStatus.TRUE,
+        stalled=status.condition(ConditionType.STALLED) is not None,
+        expires_at=status.expires_at,
+        renewal_at=status.renewal_time,
+        refreshed_at=status.last_refresh_time,
         verified_at=seen.answer.at if seen.answer is not None else None,
+        restarts=tuple(one.result for one in seen.standings if one.reference in looked_at),
         actions=tuple(done),
     )

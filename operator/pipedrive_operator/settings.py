@@ -166,6 +166,17 @@ class ControllerSettings(_Section):
     ] = timedelta(minutes=10)
 
 
+class RolloutSettings(_Section):
+    """Whether credentials may restart workloads, which takes the right to patch them."""
+
+    enabled: Annotated[
+        bool, Field(description="Without it `spec.rollout` of a credential is not carried out, and that is told.")
+    ] = False
+    min_interval: Annotated[
+        PositiveDuration, Field(description="The least time between two restarts of a workload.")
+    ] = timedelta(minutes=10)
+
+
 class LeaderElectionSettings(_Section):
     """Which of several replicas acts."""
 
@@ -219,6 +230,7 @@ class Settings(BaseSettings):
     vault: VaultSettings = VaultSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
     controller: ControllerSettings = ControllerSettings()
+    rollout: RolloutSettings = RolloutSettings()
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     log: LogSettings = LogSettings()
     http: HttpSettings = HttpSettings()

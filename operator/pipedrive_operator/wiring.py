@@ -23,6 +23,7 @@ from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
 from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.schema import SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
+from pipedrive_operator.adapters.kubernetes.workloads import KubernetesWorkloads
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
 from pipedrive_operator.adapters.vault import VaultServers
 from pipedrive_operator.controller.cache import Cache
@@ -72,6 +73,7 @@ async def run(settings: Settings) -> None:
             vault=await stack.enter_async_context(VaultServers(settings.vault, clock)),
             pipedrive=await stack.enter_async_context(PipedriveApi(settings.pipedrive, clock)),
             secrets=KubernetesSecrets(api),
+            workloads=KubernetesWorkloads(api),
             credentials=KubernetesCredentials(api, clock, instance=identities.holder),
             leadership=election,
             clock=clock,
@@ -174,7 +176,8 @@ def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], flights.Flight
     """Wake everybody who waits for a grant, and count how its refresh goes."""
 
     def wake(keys: frozenset[Key], flight: flights.Flight) -> None:
-        metrics.refresh_changed(type(flight).__name__.lower())
+        if not isinstance(flight, flights.Refreshing):
+            metrics.refresh_ended(type(flight).__name__.lower())
         for key in keys:
             queue.add(key)
 
@@ -183,7 +186,11 @@ def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], flights.Flight
 
 def _timings(settings: Settings) -> Timings:
     controller = settings.controller
-    return Timings(poll_interval=controller.poll_interval, verify_interval=controller.verify_interval)
+    return Timings(
+        poll_interval=controller.poll_interval,
+        verify_interval=controller.verify_interval,
+        restart_interval=settings.rollout.min_interval if settings.rollout.enabled else None,
+    )
 
 
 def _watch(settings: Settings, supervisor: Supervisor, clock: SystemClock) -> Watch:

@@ -4,9 +4,9 @@ import sys
 
 import click
 
-from generated import api_page, configuration_page, crd_file, readme_page, reasons_page
+from generated import api_page, configuration_page, crd_file, metrics_page, readme_page, reasons_page
 
-PAGES = (crd_file, api_page, configuration_page, reasons_page, readme_page)
+PAGES = (crd_file, api_page, configuration_page, reasons_page, metrics_page, readme_page)
 
 
 @click.command()

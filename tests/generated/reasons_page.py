@@ -21,6 +21,10 @@ next step. Alerts and scripts may match on reasons: they are not renamed.
 *Ready kept* means that Ready stays `True` until the published value expires or is refused, and then becomes `False`
 with this reason; where nothing was published yet, it is `False` from the start.
 
+An Event tells of a condition that flipped, with the reason of that condition. One Event has a reason of its own:
+`RolloutDenied`, where a workload of `spec.rollout` was not restarted. It changes no condition; the message of Ready
+says what to do.
+
 ```console
 kubectl get pdc                                            # the reason of Ready
 kubectl get pdc acme -o jsonpath='{.status.conditions}'    # all conditions with their messages

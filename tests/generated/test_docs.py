@@ -2,7 +2,7 @@
 
 import re
 
-from generated import api_page, configuration_page, readme_page, reasons_page
+from generated import api_page, configuration_page, metrics_page, readme_page, reasons_page
 from pipedrive_operator.core.conditions import Reason
 from pipedrive_operator.core.credential import Spec
 
@@ -20,6 +20,11 @@ def test_the_page_of_fields_is_what_the_crd_says() -> None:
 def test_the_page_of_settings_is_what_the_settings_say() -> None:
     """`python -m generated --write` mends it."""
     assert configuration_page.PATH.read_text() == configuration_page.text()
+
+
+def test_the_page_of_metrics_is_what_the_code_says() -> None:
+    """`python -m generated --write` mends it."""
+    assert metrics_page.PATH.read_text() == metrics_page.text()
 
 
 def test_the_readme_tells_the_reasons_of_the_code() -> None:

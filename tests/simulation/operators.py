@@ -25,6 +25,7 @@ from simulation.cluster import ClusterModel, EscrowModel, LeasesModel
 from simulation.loop import Process
 from simulation.models import CALL_TIMEOUT, PipedriveModel, VaultModel, now
 from support.builders import RULES
+from support.fake_workloads import FakeWorkloads
 
 TIMINGS = Timings(poll_interval=timedelta(seconds=60), verify_interval=timedelta(seconds=100))
 LEASE = LeaseTimes(retry=timedelta(seconds=5), look=timedelta(seconds=4))
@@ -115,6 +116,7 @@ class Operator:
             vault=self.vault,
             pipedrive=self.pipedrive,
             secrets=self.cluster,
+            workloads=FakeWorkloads(),
             credentials=self.cluster,
             leadership=election,
             clock=clock,

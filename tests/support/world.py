@@ -8,6 +8,7 @@ from pipedrive_operator.core.credential import Key, read_credential
 from pipedrive_operator.observer import Ports
 from pipedrive_operator.reconciler import Outcome, Reconciler
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
+from support.fake_workloads import FakeWorkloads
 from support.fakes import FakeCluster, FakeLeadership, FakePipedrive, FakeVault, TurnedClock, a_keeper
 
 FIRST = "a" * 40
@@ -23,7 +24,9 @@ class World:
         self.vault = FakeVault(self.clock)
         self.pipedrive = FakePipedrive()
         self.cluster = FakeCluster()
+        self.workloads = FakeWorkloads()
         self.leadership = FakeLeadership()
+        self.timings = TIMINGS
         self.woken: list[Key] = []
         self.start()
 
@@ -35,11 +38,12 @@ class World:
             vault=self.vault,
             pipedrive=self.pipedrive,
             secrets=self.cluster,
+            workloads=self.workloads,
             credentials=self.cluster,
             leadership=self.leadership,
             clock=self.clock,
         )
-        self.reconciler = Reconciler(ports=ports, keeper=self.keeper, rules=RULES, timings=TIMINGS)
+        self.reconciler = Reconciler(ports=ports, keeper=self.keeper, rules=RULES, timings=self.timings)
 
     async def settle(self, key: Key = KEY) -> Outcome:
         """Make passes until no refresh is under way and nothing more is written."""

@@ -116,6 +116,16 @@ async def test_a_right_that_is_needed_twice_is_told_once(cluster: Cluster) -> No
     assert found.detail == "missing: delete secrets in namespace operators"
 
 
+async def test_rights_on_workloads_are_needed_only_where_they_may_be_restarted(cluster: Cluster) -> None:
+    """To patch them is power, which is not asked for without need."""
+    cluster.denied = {("patch", "deployments")}
+
+    assert (await cluster.findings())["rights"].ok
+    found = (await cluster.findings(rollout={"enabled": True}))["rights"]
+
+    assert found.detail == "missing: patch deployments.apps in namespace crm"
+
+
 async def test_an_empty_escrow_is_well(cluster: Cluster) -> None:
     """Nothing waits."""
     found = (await cluster.findings())["escrow"]

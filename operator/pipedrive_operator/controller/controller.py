@@ -66,17 +66,22 @@ class Controller:
         self._queue.add(key, delay=pause(failures, spread_by=str(key)).total_seconds(), priority=Priority.ROUTINE)
 
     def _schedule(self, key: Key, outcome: Outcome | None) -> None:
-        if outcome is None:
+        if outcome is None or outcome.reason is None:
             self._reasons.pop(key, None)
             metrics.credential_gone(key.namespace, key.name)
             return
-        metrics.pass_finished(outcome.reason or "none")
+        metrics.pass_finished(outcome.reason)
+        for result in outcome.restarts:
+            metrics.workload_looked_at(result)
         metrics.credential_reported(
             key.namespace,
             key.name,
+            reason=outcome.reason,
             ready=outcome.ready,
+            stalled=outcome.stalled,
             expires_at=outcome.expires_at,
             renewal_at=outcome.renewal_at,
+            refreshed_at=outcome.refreshed_at,
             verified_at=outcome.verified_at,
         )
         self._log_change(key, outcome)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.resync import Lister, resync
@@ -118,6 +119,7 @@ class Supervisor:
         except ApiServerUnavailable as error:
             return str(error)
         self._cache_problem = None
+        metrics.resynced(self._clock.now())
         return None
 
 

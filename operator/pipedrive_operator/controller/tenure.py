@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
+from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.core.errors import ApiServerUnavailable
@@ -52,9 +53,12 @@ class Tenure:
         while await self._left_in_escrow() is None:
             await self._clock.sleep(_PAUSE)
         self._controller.look_at(self._cache.keys)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._controller.work(self._workers), name="workers")
-            group.create_task(self._look_again(), name="escrow")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._controller.work(self._workers), name="workers")
+                group.create_task(self._look_again(), name="escrow")
+        finally:
+            metrics.tenure_ended()
 
     async def _look_again(self) -> None:
         """Find, now and then, what a replica that led before has left since it lost the Lease."""

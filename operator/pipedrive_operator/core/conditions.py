@@ -65,6 +65,13 @@ class Reason(StrEnum):
     SECRET_WRITE_DENIED = "SecretWriteDenied"
 
 
+class EventReason(StrEnum):
+    """Why an Event was recorded though no condition flipped. Never renamed after a release, either."""
+
+    ROLLOUT_DENIED = "RolloutDenied"
+    """A workload of spec.rollout was not restarted; the Secret is as it should be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
     """What a reason does to the conditions.

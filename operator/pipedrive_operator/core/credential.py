@@ -1,6 +1,7 @@
 """The PipedriveCredential resource as types: the one definition that reading, the CRD and the documentation share.
 
-Only here, in the shapes and in the settings is pydantic known. No decision is made here, and nothing is fetched.
+Only here, in the shapes, in the workloads and in the settings is pydantic known. No decision is made here, and nothing
+is fetched.
 """
 
 from collections.abc import Mapping
@@ -11,17 +12,16 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
 )
-from pydantic.alias_generators import to_camel
 
 from pipedrive_operator.core.conditions import Condition, ConditionType
 from pipedrive_operator.core.errors import InvalidSpec
+from pipedrive_operator.core.shapes import CONFIG as _CONFIG
 from pipedrive_operator.core.shapes import (
     AnnotationValue,
     CompanyDomain,
@@ -36,6 +36,7 @@ from pipedrive_operator.core.shapes import (
     VaultPath,
 )
 from pipedrive_operator.core.times import DURATION, format_duration, format_time, parse_duration
+from pipedrive_operator.core.workload import Rollout, WorkloadStatuses
 
 GROUP: Final = "pipedrive-operator.io"
 VERSION: Final = "v1alpha1"
@@ -52,16 +53,14 @@ ANNOTATION_DIGEST: Final = f"{GROUP}/digest"
 """On every Secret that we write: a digest of our data, so that a hand edit shows after a restart without Vault."""
 ANNOTATION_ADOPT: Final = f"{GROUP}/adopt"
 """On a Secret of somebody else: the credential that may take it over."""
+ANNOTATION_REVISION: Final = f"{GROUP}/revision"
+"""On the Secret of a credential with a rollout: which revision of the published values it holds."""
 ANNOTATION_REQUESTED_AT: Final = f"{GROUP}/requested-at"
 """On a credential: any new value asks for a check now."""
 LONGEST_REQUEST: Final = 256
 """As much of `requested-at` as the status holds; what follows does not tell one request from another."""
 ANNOTATION_REQUEST: Final = f"{GROUP}/request"
 """On a credential, beside `requested-at`: `refresh` asks for a refresh instead of a check."""
-
-_CONFIG: Final = ConfigDict(
-    alias_generator=to_camel, populate_by_name=True, extra="ignore", use_attribute_docstrings=True
-)
 
 SHORTEST_RENEW_BEFORE: Final = timedelta(seconds=10)
 
@@ -238,6 +237,9 @@ class Spec:
     """The Vault that holds the paths of this resource."""
     target: Target | None = None
     """The Secret to publish to."""
+    rollout: Rollout | None = None
+    """Restart workloads when what is published has changed, such as those that read it as environment variables. The
+    operator's setting rollout.enabled and an annotation on each workload have to allow it."""
     suspend: bool = False
     """Stop all calls to Vault and Pipedrive and all writes of the Secret, which stays as it is. Default: false."""
 
@@ -275,6 +277,8 @@ class Status:
     """When the access token is to be refreshed."""
     last_refresh_time: Time | None = None
     """When the published access token was obtained."""
+    rollout: WorkloadStatuses | None = None
+    """The workloads of spec.rollout. One whose revision is behind is still to be restarted."""
     last_handled_request: Annotated[str | None, Field(max_length=256)] = None
     """The last value of the annotation pipedrive-operator.io/requested-at that was acted on."""
 

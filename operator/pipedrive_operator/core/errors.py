@@ -20,6 +20,8 @@
     ├── SecretExists                  Kubernetes: the name is taken
     ├── SecretChanged                 Kubernetes: the Secret changed since it was read
     ├── NamespaceBeingDeleted         Kubernetes: nothing can be created there any more
+    ├── WorkloadChanged               Kubernetes: the workload changed since it was read
+    ├── WorkloadDenied                Kubernetes: the workload may not be read or restarted
     ├── LeaseChanged                  Kubernetes: another replica was faster
     └── ApiServerUnavailable          Kubernetes: try again
 
@@ -144,6 +146,14 @@ class SecretChanged(OperatorError):
 
 class NamespaceBeingDeleted(OperatorError):
     """The namespace is on its way out, and so is everything in it."""
+
+
+class WorkloadChanged(OperatorError):
+    """The workload is no longer at the resourceVersion that the write names, or it is gone."""
+
+
+class WorkloadDenied(OperatorError):
+    """The API server does not let the workload be read or restarted: RBAC, admission."""
 
 
 class LeaseChanged(OperatorError):

@@ -14,6 +14,7 @@ from pipedrive_operator.core.flight import Flight, Fresh
 from pipedrive_operator.core.grant import Grant, read_grant
 from pipedrive_operator.core.policy import Timings, account_mismatch
 from pipedrive_operator.core.retry import Patience, Setback, set_back
+from pipedrive_operator.core.rollout import Standing
 from pipedrive_operator.core.sources import ApiTokenSource, Source
 from pipedrive_operator.core.target import TargetSecret
 from pipedrive_operator.core.token import Accepted, Answer, Token
@@ -38,6 +39,7 @@ class Memory:
     refusals: int = 0
     verify_setback: Setback | None = None
     publish_setback: Setback | None = None
+    standings: tuple[Standing, ...] = ()
     namespace_is_going: bool = False
     foreign: TargetSecret | None = None
     """A Secret under the target's name that the watch does not show, because it is not labelled for us."""
@@ -102,6 +104,12 @@ def after_write_refusal(memory: Memory, trouble: Trouble, *, subject: str, patie
     """Note that the API server forbids writing this Secret."""
     setback = set_back(trouble, memory.publish_setback, subject=subject, patience=patience)
     return replace(memory, publish_setback=setback)
+
+
+def after_look(memory: Memory, standing: Standing) -> Memory:
+    """Note what came of a look at a workload, in place of the look before."""
+    others = tuple(one for one in memory.standings if one.reference != standing.reference)
+    return replace(memory, standings=(*others, standing))
 
 
 def judged(

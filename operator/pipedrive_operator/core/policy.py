@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Final
 
 from pipedrive_operator.core import flight as flights
+from pipedrive_operator.core import rollout
 from pipedrive_operator.core.conditions import Reason
 from pipedrive_operator.core.credential import Account, Credential
 from pipedrive_operator.core.errors import InvalidSpec
@@ -20,6 +21,7 @@ from pipedrive_operator.core.retry import Setback
 from pipedrive_operator.core.secret import DesiredSecret, desired_secret, differs, is_ours
 from pipedrive_operator.core.target import TargetSecret, may_be_adopted
 from pipedrive_operator.core.token import Accepted, Answer, Token, account_problem
+from pipedrive_operator.core.workload import WorkloadReference
 
 CONFLICT_RECHECK: Final = timedelta(minutes=1)
 """How often to look whether a foreign Secret has gone: nothing tells us, for we do not watch foreign Secrets."""
@@ -31,6 +33,7 @@ class Action(Enum):
     REFRESH = auto()
     VERIFY = auto()
     PUBLISH = auto()
+    RESTART = auto()
     WAIT = auto()
 
 
@@ -47,6 +50,15 @@ class Timings:
 
     poll_interval: timedelta
     verify_interval: timedelta
+    restart_interval: timedelta | None = None
+    """The least time between two restarts of a workload; None where none may be restarted at all."""
+
+    @property
+    def restarts(self) -> rollout.Pace | None:
+        """How often workloads are restarted, if they may be."""
+        if self.restart_interval is None:
+            return None
+        return rollout.Pace(interval=self.restart_interval, retry=self.poll_interval)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +92,8 @@ class Observation:
     strays: tuple[TargetSecret, ...] = ()
     """Secrets that we control under a name that is no longer wanted."""
     publish_setback: Setback | None = None
+    standings: tuple[rollout.Standing, ...] = ()
+    """What came of the last looks at the workloads of spec.rollout."""
     asked: Asked | None = None
 
     @property
@@ -98,6 +112,20 @@ class Observation:
     def desired(self) -> DesiredSecret | None:
         """The Secret that should be there, where a value is known for it."""
         return None if self.good is None else desired_secret(self.credential, self.good)
+
+    @property
+    def published_revision(self) -> str | None:
+        """The revision that the Secret holds, where it is as it should be and workloads may be restarted for it."""
+        desired = self.desired
+        if desired is None or self.timings.restart_interval is None or not self.publishable:
+            return None
+        return desired.revision if is_ours(self.target, self.credential) and not differs(self.target, desired) else None
+
+    @property
+    def workloads_due(self) -> tuple[WorkloadReference, ...]:
+        """The workloads that are to be looked at, since they are behind what is published."""
+        revision = self.published_revision
+        return () if revision is None else rollout.due(self.credential, revision, self.standings, self.now)
 
     @property
     def conflict(self) -> bool:
@@ -170,6 +198,13 @@ def secret_is_to_be_written(seen: Observation) -> Decision | None:
     if differs(seen.target, desired) or seen.strays:
         return Decision(action=Action.PUBLISH, reason=Reason.PUBLISHED, message="The Secret is not as it should be")
     return None
+
+
+def workloads_are_behind(seen: Observation) -> Decision | None:
+    """Restart the workloads of spec.rollout for what was published; whether one may be is seen when it is read."""
+    if not seen.workloads_due:
+        return None
+    return Decision(action=Action.RESTART, reason=Reason.PUBLISHED, message="Workloads have read what was there before")
 
 
 def source_cannot_be_read(seen: Observation) -> Decision | None:
@@ -288,6 +323,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     is_suspended,
     spec_is_wrong,
     secret_is_to_be_written,
+    workloads_are_behind,
     refresh_is_under_way,
     source_cannot_be_read,
     grant_is_missing,
@@ -351,11 +387,12 @@ def _publishing_is_set_back(seen: Observation, desired: DesiredSecret) -> bool:
 
 
 def _wake_in_time(decision: Decision, seen: Observation) -> Decision:
-    """End a wait when Vault is to be polled, the value renewed or verified, or its expiry told."""
+    """End a wait when something is due: a poll of Vault, a renewal, a verification, a restart, or to tell an expiry."""
     if decision.reason in {Reason.SUSPENDED, Reason.INVALID_SPEC}:
         return decision
     expiry = seen.good.token.expires_at if seen.good is not None else None
     renewal_at = seen.renewal.at if seen.renewal is not None else None
-    times = (decision.until, seen.poll_at, seen.verification_at, renewal_at, expiry)
+    workloads = (standing.retry_at for standing in seen.standings)
+    times = (decision.until, seen.poll_at, seen.verification_at, renewal_at, expiry, *workloads)
     due = [moment for moment in times if moment is not None and moment > seen.now]
     return replace(decision, until=min(due, default=None))

@@ -11,6 +11,7 @@ from pipedrive_operator.core import template
 from pipedrive_operator.core.credential import (
     ANNOTATION_DIGEST,
     ANNOTATION_MANAGED,
+    ANNOTATION_REVISION,
     GROUP,
     KIND,
     LABEL_CREDENTIAL,
@@ -24,6 +25,10 @@ from pipedrive_operator.core.target import TargetSecret, belongs_to
 from pipedrive_operator.core.times import format_time
 from pipedrive_operator.core.token import Accepted
 
+_REFRESHED: Final = ("access_token", "expires_at")
+"""The fields that every refresh changes."""
+_DIGITS: Final = 24
+"""Of each digest in a revision."""
 API_DOMAIN: Final = "https://{company_domain}.pipedrive.com"
 """Where an API token's company is served; Pipedrive tells an access token's `api_domain`, and an API token's not."""
 
@@ -41,6 +46,8 @@ class DesiredSecret:
     owner_uid: str
     data: Mapping[str, str] = field(repr=False)
     """Base64, as the API server takes it."""
+    revision: str | None = None
+    """What is published, for the workloads that are restarted for it; None where none is."""
 
     @property
     def digest(self) -> str:
@@ -53,7 +60,8 @@ def desired_secret(credential: Credential, accepted: Accepted) -> DesiredSecret:
     """Render the Secret for a checked credential."""
     spec = credential.spec
     target = (spec and spec.target) or Target()
-    data = {key: _encode(value) for key, value in _plain_data(target, accepted).items()}
+    data = {key: _encode(value) for key, value in _plain_data(target, fields(accepted)).items()}
+    revised = revision(credential, accepted) if spec is not None and spec.rollout is not None else None
     managed = {"data": sorted(data), "labels": sorted(target.labels), "annotations": sorted(target.annotations)}
     return DesiredSecret(
         key=Key(namespace=credential.key.namespace, name=credential.target_name),
@@ -63,11 +71,29 @@ def desired_secret(credential: Credential, accepted: Accepted) -> DesiredSecret:
             **target.annotations,
             ANNOTATION_MANAGED: json.dumps(managed, separators=(",", ":")),
             ANNOTATION_DIGEST: data_digest(data),
+            **({ANNOTATION_REVISION: revised} if revised is not None else {}),
         },
         owner=None if target.deletion_policy is DeletionPolicy.RETAIN else _owner_reference(credential),
         owner_uid=credential.uid,
         data=data,
+        revision=revised,
     )
+
+
+def revision(credential: Credential, accepted: Accepted) -> str:
+    """Name what is published by two digests: of what a refresh leaves as it is, and of everything.
+
+    The first covers whose token it is as well, the scopes and the templates; both are bound to the credential's name.
+    It tells nothing of a token, and the same values have the same revision at any time.
+    """
+    spec, account = credential.spec, accepted.account
+    target = (spec and spec.target) or Target()
+    values = fields(accepted)
+    lasting = values | {name: "" for name in _REFRESHED if name in values}
+    whose = [account.company_id, account.user_id]
+    parts = ([_plain_data(target, lasting), whose], [_plain_data(target, values), whose])
+    digests = (hashlib.sha256(json.dumps([str(credential.key), *part], sort_keys=True).encode()) for part in parts)
+    return "-".join(digest.hexdigest()[:_DIGITS] for digest in digests)
 
 
 def fields(accepted: Accepted) -> dict[str, str]:
@@ -144,7 +170,9 @@ def _changes(target: TargetSecret, desired: DesiredSecret) -> dict[str, Any]:
     managed = _managed(target)
     metadata: dict[str, Any] = {
         "labels": _map_changes(target.labels, desired.labels, managed["labels"]),
-        "annotations": _map_changes(target.annotations, desired.annotations, managed["annotations"]),
+        "annotations": _map_changes(
+            target.annotations, desired.annotations, [*managed["annotations"], ANNOTATION_REVISION]
+        ),
     }
     owners = _owners(target, desired)
     if owners != list(target.owner_references):
@@ -196,10 +224,9 @@ def _owner_reference(credential: Credential) -> dict[str, Any]:
     }
 
 
-def _plain_data(target: Target, accepted: Accepted) -> dict[str, str]:
-    values = fields(accepted)
+def _plain_data(target: Target, values: Mapping[str, str]) -> dict[str, str]:
     if target.data is None:
-        return values
+        return dict(values)
     return {key: template.render(text, values) for key, text in target.data.items()}
 
 

@@ -5,13 +5,18 @@ The expressions are RE2: pydantic and the API server read them alike, without lo
 
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = rf"{_LABEL}([.]{_LABEL})*"
 _VAULT_SEGMENT: Final = r"[.]{0,2}[A-Za-z0-9_@=+-][A-Za-z0-9_.@=+-]*"
 
+CONFIG: Final = ConfigDict(
+    alias_generator=to_camel, populate_by_name=True, extra="ignore", use_attribute_docstrings=True
+)
+"""How each type of the resource is read and written: camelCase, and its docstrings are the descriptions."""
 SENTENCE: Final = "x-sentence"
 """In the JSON schema of a type with a pattern: what people are told in place of the pattern."""
 

@@ -8,14 +8,17 @@ from pipedrive_operator.core.conditions import (
     Condition,
     ConditionStatus,
     ConditionType,
+    EventReason,
     Reason,
     keep_transition_times,
 )
 from pipedrive_operator.core.credential import Account, Status
 from pipedrive_operator.core.policy import Decision, Observation
+from pipedrive_operator.core.rollout import NOT_ENABLED, Result, Standing, noted, notes
 from pipedrive_operator.core.secret import differs, foreign_keys, is_ours, untouched_since_published
 from pipedrive_operator.core.times import format_duration
 from pipedrive_operator.core.token import renaming
+from pipedrive_operator.core.workload import WorkloadStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ def report(seen: Observation, decision: Decision, *, handled_request: str | None
         expires_at=seen.good.token.expires_at if seen.good is not None else before.expires_at,
         renewal_time=seen.renewal.at if seen.renewal is not None else (None if token else before.renewal_time),
         last_refresh_time=token.obtained_at if token is not None else before.last_refresh_time,
+        rollout=_rollout(seen),
         last_handled_request=handled_request or before.last_handled_request,
     )
 
@@ -56,6 +60,15 @@ def announcement(before: Status, after: Status) -> Announcement | None:
         if new is not None and _is_news(old, new, good):
             return Announcement(warning=new.status is not good, reason=new.reason, message=new.message)
     return None
+
+
+def rollout_announcement(seen: Observation) -> Announcement | None:
+    """Return the Event for workloads that could not be restarted, once: what Ready tells already is no news."""
+    before = seen.credential.status.condition(ConditionType.READY)
+    told = before.message if before is not None else ""
+    problems = [one.message for one in _open_standings(seen) if one.result is not Result.DEFERRED]
+    news = [message for message in (*_not_enabled(seen), *problems, *_absences(seen)) if message not in told]
+    return Announcement(warning=True, reason=EventReason.ROLLOUT_DENIED, message=". ".join(news)) if news else None
 
 
 def is_ready(seen: Observation) -> bool:
@@ -122,9 +135,38 @@ def _published_message(seen: Observation) -> str:
     renamed = renaming(guard, seen.good.account) if seen.good is not None else None
     if renamed is not None:
         parts.append(renamed)
+    parts.extend((*_not_enabled(seen), *(standing.message for standing in _open_standings(seen))))
     if seen.target is not None and seen.desired is not None and (foreign := foreign_keys(seen.target, seen.desired)):
         parts.append(f"Keys that are not ours are left alone: {', '.join(foreign)}")
     return ". ".join(parts)
+
+
+def _rollout(seen: Observation) -> tuple[WorkloadStatus, ...] | None:
+    """Note nothing while workloads may not be restarted, so that to allow it later restarts none."""
+    if seen.timings.restart_interval is None:
+        return None
+    return notes(seen.credential, seen.published_revision, seen.standings) or None
+
+
+def _not_enabled(seen: Observation) -> tuple[str, ...]:
+    spec = seen.credential.spec
+    wanted = spec is not None and spec.rollout is not None
+    return (NOT_ENABLED,) if wanted and seen.timings.restart_interval is None else ()
+
+
+def _open_standings(seen: Observation) -> tuple[Standing, ...]:
+    """Return what keeps workloads behind what is published."""
+    return tuple(one for one in seen.standings if one.revision == seen.published_revision and not one.is_concluded)
+
+
+def _absences(seen: Observation) -> tuple[str, ...]:
+    """Return the messages about workloads that were not there, until the status has noted it."""
+    before = noted(seen.credential)
+    return tuple(
+        standing.message
+        for standing in seen.standings
+        if standing.result is Result.ABSENT and before.get(standing.reference) != standing.revision
+    )
 
 
 def _account(seen: Observation) -> Account | None:

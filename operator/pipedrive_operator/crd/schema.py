@@ -21,11 +21,13 @@ _KEPT: Final = (
     "minimum",
     "minLength",
     "maxLength",
+    "minItems",
     "maxItems",
     "minProperties",
     "maxProperties",
     "required",
     "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
 )
 _TRANSLATED: Final = ("const", "items", "properties", "patternProperties", "propertyNames", SENTENCE)
 _DROPPED: Final = ("$defs", "default", "title")

@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.controller.tenure import Tenure
 from pipedrive_operator.core.errors import ApiServerUnavailable
-from support.builders import API_TOKEN_SPEC, KEY, resource
+from support.builders import API_TOKEN_SPEC, KEY, NOW, resource
 from support.fakes import TurnedClock
 from support.world import World
 
@@ -110,3 +111,18 @@ async def test_an_escrow_in_which_nothing_is_new_wakes_nobody(reign: Reign) -> N
     await reign.clock.next_sleep()
 
     assert (0, 0, 2) == (reign.found, reign.queue.depth, reign.left.looks)
+
+
+async def test_a_replica_that_lost_the_lease_tells_of_no_credential(reign: Reign) -> None:
+    """Whoever leads since tells of them, and two answers would contradict each other."""
+    reign.begin()
+    await reign.clock.next_sleep()
+    times = {"expires_at": NOW, "renewal_at": NOW, "refreshed_at": NOW, "verified_at": NOW}
+    metrics.credential_reported("crm", "led", reason="Published", ready=True, stalled=False, **times)
+    assert 'name="led"' in metrics.exposition().decode()
+
+    reign.serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reign.serving
+
+    assert 'name="led"' not in metrics.exposition().decode()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipedrive_operator.adapters.kubernetes.api import Api
-from pipedrive_operator.adapters.kubernetes.endpoints import ACCESS_REVIEWS, EVENTS, LEASES
+from pipedrive_operator.adapters.kubernetes.endpoints import ACCESS_REVIEWS, EVENTS, LEASES, WORKLOADS
 from pipedrive_operator.core.credential import GROUP, PLURAL, Key
 
 
@@ -57,6 +57,17 @@ def needed_for_election(lease: Key) -> list[Permission]:
             Permission(verb, LEASES.group, LEASES.plural, namespace=lease.namespace, name=lease.name)
             for verb in ("get", "patch")
         ),
+    ]
+
+
+def needed_for_rollouts(namespaces: Sequence[str] = ()) -> list[Permission]:
+    """Return what the operator must be allowed to do to restart workloads in these namespaces; none means all."""
+    scopes: Sequence[str | None] = namespaces or (None,)
+    return [
+        Permission(verb, resource.group, resource.plural, namespace=namespace)
+        for namespace in scopes
+        for resource in WORKLOADS.values()
+        for verb in ("get", "patch")
     ]
 
 

@@ -1,10 +1,13 @@
 """The addresses of the resources that the operator uses; no request is made here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
 from pipedrive_operator.core.credential import GROUP, PLURAL, VERSION, Key
+from pipedrive_operator.core.workload import WorkloadKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +48,12 @@ SECRETS: Final = Resource("", "v1", "secrets")
 CREDENTIALS: Final = Resource(GROUP, VERSION, PLURAL)
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")
+WORKLOADS: Final[Mapping[WorkloadKind, Resource]] = MappingProxyType(
+    {
+        WorkloadKind.DEPLOYMENT: Resource("apps", "v1", "deployments"),
+        WorkloadKind.STATEFUL_SET: Resource("apps", "v1", "statefulsets"),
+        WorkloadKind.DAEMON_SET: Resource("apps", "v1", "daemonsets"),
+    }
+)
 DEFINITIONS: Final = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 ACCESS_REVIEWS: Final = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews")

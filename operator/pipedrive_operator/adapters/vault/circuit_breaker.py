@@ -29,6 +29,11 @@ class CircuitBreaker:
         self._probing = False
         self._next_probe = 0.0
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether everything is admitted: the newest try did not fail."""
+        return self._trouble is None
+
     def admit(self, now: float) -> int:
         """Admit a try and return its number.
 

@@ -44,6 +44,7 @@ class Gate:
                 raise self._breaker.failed(admission, trouble, self._clock.monotonic()) from trouble
             finally:
                 self._breaker.abandoned(admission)
+                metrics.vault_answers(self._name, does=self._breaker.is_closed)
             return answer
 
     async def _counted(self, request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""One operator for all tests of this folder, which watches all namespaces; every test has one of its own.
+"""One operator for all tests of a module, which watches all namespaces; every test has one of its own.
 
 It acts as a user who may do what the chart's ClusterRole gives, and nothing else.
 """
@@ -95,14 +95,15 @@ def settings(
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def operator(
     settings: Callable[[str], Json], crd: None, client_id: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OperatorProcess]:
-    """Run the operator that most tests share."""
+    """Run the operator that the tests of a module share; it would meddle with the operators of other modules."""
     assert crd is None
     assert client_id
-    with OperatorProcess(settings("operator"), folder=tmp_path_factory.mktemp("operator")) as running:
+    folder = tmp_path_factory.mktemp("operator")
+    with OperatorProcess(settings(folder.name), folder=folder) as running:
         yield running
 
 

@@ -144,3 +144,23 @@ async def test_each_request_is_counted_with_its_status(gate: Gate) -> None:
     await outcomes(gate, 3)
 
     assert metrics.REGISTRY.get_sample_value(name, labels) == before + 3
+
+
+async def test_the_metrics_tell_whether_the_server_serves(gate: Gate, server: Server, clock: TurnedClock) -> None:
+    """From the first failure to the probe that finds it well again."""
+
+    def shown() -> str:
+        lines = metrics.exposition().decode().splitlines()
+        return next(line.split()[-1] for line in lines if 'vault_up{connection="default"}' in line)
+
+    await outcomes(gate, 1)
+    assert "1.0" == shown()
+    server.answer = SEALED
+    await outcomes(gate, 2)
+    assert "0.0" == shown()
+    server.answer = WELL
+    await outcomes(gate, 1)
+    assert "0.0" == shown()
+    clock.turn(timedelta(seconds=30))
+    await outcomes(gate, 1)
+    assert "1.0" == shown()

@@ -1,0 +1,57 @@
+"""Workloads of others: the port's implementation. Whether one may be restarted is decided elsewhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipedrive_operator.adapters.kubernetes.api import Api, Body
+from pipedrive_operator.adapters.kubernetes.endpoints import WORKLOADS, Endpoint
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal, shorten
+from pipedrive_operator.core.credential import Key
+from pipedrive_operator.core.errors import WorkloadChanged, WorkloadDenied
+from pipedrive_operator.core.rollout import Workload
+from pipedrive_operator.core.workload import WorkloadReference
+
+
+class KubernetesWorkloads:
+    """Implements `ports.Workloads`."""
+
+    def __init__(self, api: Api) -> None:
+        """Use the gateway."""
+        self._api = api
+
+    async def read(self, namespace: str, reference: WorkloadReference) -> Workload | None:
+        """Return the workload, or None where there is none."""
+        try:
+            body = await self._api.get(_endpoint(namespace, reference))
+        except Refusal as refusal:
+            raise _denial(refusal) from None
+        return None if body is None else _read(body, reference)
+
+    async def patch(self, workload: Workload, patch: Mapping[str, Any]) -> None:
+        """Apply a merge patch that names the resourceVersion it was made for."""
+        try:
+            await self._api.merge_patch(_endpoint(workload.namespace, workload.reference), patch)
+        except Refusal as refusal:
+            if refusal.is_gone or refusal.is_conflict:
+                raise WorkloadChanged(refusal.message) from None
+            raise _denial(refusal) from None
+
+
+def _endpoint(namespace: str, reference: WorkloadReference) -> Endpoint:
+    return WORKLOADS[reference.kind].at(Key(namespace=namespace, name=reference.name))
+
+
+def _denial(refusal: Refusal) -> WorkloadDenied:
+    return WorkloadDenied(f"the API server does not let it be: {shorten(refusal.message)}")
+
+
+def _read(body: Body, reference: WorkloadReference) -> Workload:
+    metadata = body["metadata"]
+    template = body["spec"]["template"].get("metadata") or {}
+    return Workload(
+        reference=reference,
+        namespace=metadata["namespace"],
+        resource_version=metadata["resourceVersion"],
+        annotations=metadata.get("annotations") or {},
+        template_annotations=template.get("annotations") or {},
+    )

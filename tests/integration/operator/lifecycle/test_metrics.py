@@ -1,0 +1,84 @@
+"""What Prometheus gets of a running operator: every metric that is defined, with its labels, while it has an object."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipedrive_operator.metrics import DEFINITIONS
+from support import promql
+from support.tenant import Tenant, eventually
+from testbed.openbao import OpenBao
+from testbed.operator_process import OperatorProcess
+
+NOT_MET = {"escrow_failures_total", "workload_restarts_total"}
+"""What this scenario does not bring about."""
+
+
+def scraped(operator: OperatorProcess) -> dict[str, Any]:
+    """Return what is exported: each family by its name."""
+    answer = operator.get("/metrics")
+    assert answer is not None
+    return {family.name: family for family in text_string_to_metric_families(answer.text)}
+
+
+def of(operator: OperatorProcess, tenant: Tenant) -> dict[str, float]:
+    """Return the series about one credential, by what they tell."""
+    return {
+        sample.name.removeprefix("pipedrive_operator_credential_"): sample.value
+        for family in scraped(operator).values()
+        for sample in family.samples
+        if sample.labels.get("namespace") == tenant.namespace
+    }
+
+
+@pytest.fixture
+def published(tenant: Tenant) -> Tenant:
+    """Publish an access token."""
+    tenant.apply_oauth2()
+    tenant.wait_until_published()
+    return tenant
+
+
+def test_every_metric_that_is_defined_is_exported(operator: OperatorProcess, published: Tenant) -> None:
+    """With the labels that docs/metrics.md names; so is every one that an alert or the dashboard asks for."""
+    assert published.secret() is not None
+    found = scraped(operator)
+
+    for one in DEFINITIONS:
+        family = found[one.name.removesuffix("_total") if one.type == "counter" else one.name]
+        labels = [set(sample.labels) - {"le"} for sample in family.samples]
+        assert labels or one.name.removeprefix("pipedrive_operator_") in NOT_MET, one.name
+        assert all(set(one.labels) == names for names in labels), one.name
+    series = {sample.name for family in found.values() for sample in family.samples}
+    wanted = {name for query in promql.queries() for name in query.metrics}
+    assert {f"pipedrive_operator_{name}" for name in NOT_MET} >= wanted - series
+
+
+def test_a_credential_is_told_of_while_it_is_there(operator: OperatorProcess, published: Tenant) -> None:
+    """Its times lie where they should, and all of it goes with the credential."""
+    told = eventually(lambda: of(operator, published))
+    times = [told[f"{name}_timestamp_seconds"] for name in ("last_refresh", "renewal", "expiration")]
+    assert times == sorted(times)
+    assert (1, 0, 1) == (told["ready"], told["stalled"], told["reason"])
+
+    published.kubectl("delete", "pipedrivecredential", "acme")
+
+    eventually(lambda: of(operator, published) == {})
+
+
+def test_a_sealed_vault_is_told(operator: OperatorProcess, published: Tenant, openbao: OpenBao) -> None:
+    """From the next poll to the first answer after it."""
+
+    def vault_up(value: float) -> Callable[[], bool]:
+        return lambda: [value] == [one.value for one in scraped(operator)["pipedrive_operator_vault_up"].samples]
+
+    assert published.secret() is not None
+    eventually(vault_up(1))
+    openbao.seal()
+    try:
+        eventually(vault_up(0))
+    finally:
+        openbao.unseal()
+    eventually(vault_up(1))

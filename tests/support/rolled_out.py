@@ -1,0 +1,60 @@
+"""One operator with its ports faked that may restart two workloads, and what tests do to it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from pipedrive_operator.core.conditions import ConditionType
+from pipedrive_operator.core.credential import read_credential
+from pipedrive_operator.core.workload import WorkloadKind, WorkloadReference
+from support.builders import ACCOUNT, API_TOKEN_SPEC, KEY, TIMINGS, TOKEN_LOCATION, resource
+from support.world import World, seeded_world
+
+WEB = WorkloadReference(kind=WorkloadKind.DEPLOYMENT, name="web")
+JOBS = WorkloadReference(kind=WorkloadKind.STATEFUL_SET, name="jobs")
+INTERVAL = timedelta(minutes=10)
+
+
+async def world_with_workloads() -> AsyncIterator[World]:
+    """Give a seeded world that allows rollouts, with two workloads that allow them too."""
+    async for made in seeded_world():
+        made.timings = replace(TIMINGS, restart_interval=INTERVAL)
+        made.start()
+        made.workloads.put(WEB)
+        made.workloads.put(JOBS)
+        yield made
+
+
+def rollout(*targets: WorkloadReference, on_refresh: bool = False) -> dict[str, Any]:
+    """Build a part of a spec."""
+    named = [{"kind": str(target.kind), "name": target.name} for target in targets or (WEB, JOBS)]
+    return {"rollout": {"targets": named, "onRefresh": on_refresh}}
+
+
+def put_token(world: World, value: str) -> None:
+    """Put another API token into Vault, which is found at the next poll."""
+    world.vault.put(TOKEN_LOCATION, api_token=value * 40)
+    world.pipedrive.accounts[value * 40] = ACCOUNT
+    world.clock.turn(TIMINGS.poll_interval)
+
+
+async def published(world: World, **spec: Any) -> None:
+    """Publish an API token for the workloads."""
+    world.cluster.apply(resource(API_TOKEN_SPEC | rollout() | spec))
+    await world.settle()
+
+
+def ready_message(world: World) -> str:
+    """Return what people read beside Ready, which is True."""
+    found = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+    assert found is not None
+    assert "True" == found.status.value
+    return found.message
+
+
+def revive(world: World) -> None:
+    """Start the operator again, with caches as the cluster is."""
+    for body in world.cluster.resources.values():
+        world.cluster.cache.see_credential("MODIFIED", body)
+    world.start()
