@@ -105,12 +105,14 @@ class RefreshProtocol:
     async def read(self, order: RefreshOrder) -> ReadGrant:
         """Step 2: read the grant and its version."""
         location = order.source.location
-        document = await self._vault.read(location)
+        document = await self._vault.read(location, order.source.identity)
         grant = read_grant(document)
+        if document is not None:
+            document.require_values()
         if document is None or grant is None:
             message = f"Vault holds no refresh_token at {location}: consent, or write one there"
             raise SourceMissing(message)
-        return ReadGrant(location=location, document=document, grant=grant)
+        return ReadGrant(location=location, identity=order.source.identity, document=document, grant=grant)
 
     def is_fresh(self, grant: Grant, order: RefreshOrder) -> bool:
         """Step 2: tell whether somebody else has refreshed it, so that it can be used as it is."""
@@ -119,7 +121,7 @@ class RefreshProtocol:
 
     async def read_client(self, source: ClientSource) -> ClientCredentials:
         """Read the client's id and secret."""
-        document = await self._vault.read(source.location)
+        document = await self._vault.read(source.location, source.identity)
         if document is None:
             message = (
                 f"Vault has no client at {source.location}: write its {source.id_key} and {source.secret_key} there"
@@ -185,8 +187,11 @@ class RefreshProtocol:
         except VaultUnavailable:
             version = await self._landed(intent, read)
         document = replace(read.document, version=version, values=write_grant(grant, read.document.values))
-        held = ReadGrant(location=read.location, document=document, grant=grant)
-        return Held(read=held, intent=intent, until=began + intent.timeout.total_seconds())
+        return Held(
+            read=replace(read, document=document, grant=grant),
+            intent=intent,
+            until=began + intent.timeout.total_seconds(),
+        )
 
     async def spend(self, held: Held, client: ClientCredentials, tell: Tell) -> Grant | None:
         """Send the refresh token once, and store what comes back (steps 5 to 7); None to begin again."""
@@ -237,12 +242,12 @@ class RefreshProtocol:
         for attempt in itertools.count(1):
             try:
                 if attempt > 1:
-                    document = await self._vault.read(held.location)
+                    document = await self._vault.read(held.location, held.identity)
                     stored = read_grant(document)
                     if stored is not None and self.supersedes(stored, won, spent=held.read.grant):
                         won = stored
                         break
-                await self._write_over(document, won, held.location)
+                await self._write_over(document, won, held.read)
                 break
             except CheckAndSetConflict:
                 continue
@@ -275,7 +280,7 @@ class RefreshProtocol:
 
     async def _landed(self, intent: Intent, read: ReadGrant) -> int:
         """Find out whether an intent was written though its acknowledgement was lost; raise if Vault is away."""
-        document = await self._vault.read(read.location)
+        document = await self._vault.read(read.location, read.identity)
         grant = read_grant(document)
         if document is None or grant is None or grant.intent != intent:
             message = "Vault did not take the intent to refresh: trying again"
@@ -284,7 +289,7 @@ class RefreshProtocol:
 
     async def _was_replaced(self, held: Held) -> bool:
         """Tell whether the grant that Pipedrive refused is no longer the one in Vault."""
-        now = read_grant(await self._vault.read(held.location))
+        now = read_grant(await self._vault.read(held.location, held.identity))
         return now is None or now.lineage != held.read.grant.lineage
 
     async def _give_back(self, held: Held) -> None:
@@ -309,12 +314,12 @@ class RefreshProtocol:
         await self._escrow.keep(held.location, won, held.intent.refresh_id, client.client_secret)
 
     async def _write(self, grant: Grant, over: ReadGrant) -> int:
-        return await self._write_over(over.document, grant, over.location)
+        return await self._write_over(over.document, grant, over)
 
-    async def _write_over(self, document: Document | None, grant: Grant, location: VaultLocation) -> int:
+    async def _write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
         """Write against the version that was read, with foreign keys kept; a path that was emptied is filled again."""
         foreign, version = (document.values, document.version) if document is not None else ({}, 0)
-        return await self._vault.write(location, write_grant(grant, foreign), cas=version)
+        return await self._vault.write(read.location, write_grant(grant, foreign), read.identity, cas=version)
 
     def _with_story(self, trouble: Trouble, unanswered: Unanswered | None) -> Trouble:
         """Add to a trouble what went unanswered before it, which may be its cause."""
