@@ -21,6 +21,7 @@ from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredent
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
 from pipedrive_operator.adapters.kubernetes.lister import Lister
+from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
 from pipedrive_operator.adapters.kubernetes.schema import SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
@@ -37,7 +38,7 @@ from pipedrive_operator.core.credential import Key
 from pipedrive_operator.core.grant import ClientSource
 from pipedrive_operator.core.policy import Timings
 from pipedrive_operator.core.sources import AppRules, ConnectionRules, Rules, grant_location
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.core.vault import OPERATOR, VaultLocation
 from pipedrive_operator.crd import crd
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.health import HealthServer
@@ -67,9 +68,10 @@ async def run(settings: Settings) -> None:
         rules = rules_of(settings)
         election = _election(settings, api, clock, identities)
         cache = Cache(lambda credential: grant_location(credential, rules))
+        vault = await stack.enter_async_context(_vault(settings, api, clock))
         ports = Ports(
             cache=cache,
-            vault=await stack.enter_async_context(VaultServers(settings.vault, clock)),
+            vault=vault,
             pipedrive=await stack.enter_async_context(PipedriveApi(settings.pipedrive, clock)),
             secrets=KubernetesSecrets(api),
             credentials=KubernetesCredentials(api, clock, instance=identities.holder),
@@ -81,6 +83,7 @@ async def run(settings: Settings) -> None:
         keeper = GrantKeeper(protocol=protocol, clock=clock, on_change=_grant_changed(queue))
         stack.push_async_callback(_store_what_was_won, keeper, election)
         reconciler = Reconciler(ports=ports, keeper=keeper, rules=rules, timings=_timings(settings))
+        vault.on_return = _vault_returned(reconciler, queue)
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
         supervisor = _supervisor(settings, api, controller, cache, clock)
         await stack.enter_async_context(
@@ -92,6 +95,11 @@ async def run(settings: Settings) -> None:
         )
         watch = _watch(settings, supervisor, clock)
         await _until(stopped, supervisor.run(watch, lambda: election.run(tenure.serve)))
+
+
+def _vault(settings: Settings, api: Api, clock: Clock) -> VaultServers:
+    """Let Vault's logins take what they need of the cluster; the two adapters do not know each other."""
+    return VaultServers(settings.vault, clock, KubernetesLoginMaterial(api, operator_namespace(settings.kubernetes)))
 
 
 def _election(settings: Settings, api: Api, clock: Clock, identities: ProcessIdentities) -> Election:
@@ -135,6 +143,7 @@ def rules_of(settings: Settings) -> Rules:
                 mounts=connection.mounts,
                 path_prefixes=connection.path_prefixes,
                 allowed_namespaces=connection.allowed_namespaces,
+                takes_tenants=connection.tenant_auth.enabled,
             )
             for name, connection in settings.vault.connections.items()
         },
@@ -142,6 +151,7 @@ def rules_of(settings: Settings) -> Rules:
             name: AppRules(
                 source=ClientSource(
                     location=VaultLocation(connection=app.connection, mount=app.mount, path=app.path),
+                    identity=OPERATOR,
                     id_key=app.id_key,
                     secret_key=app.secret_key,
                 ),
@@ -149,6 +159,7 @@ def rules_of(settings: Settings) -> Rules:
             )
             for name, app in settings.pipedrive.apps.items()
         },
+        cluster=settings.kubernetes.cluster_name or "",
     )
 
 
@@ -158,6 +169,16 @@ def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], flights.Flight
     def wake(keys: frozenset[Key], flight: flights.Flight) -> None:
         metrics.refresh_changed(type(flight).__name__.lower())
         for key in keys:
+            queue.add(key)
+
+    return wake
+
+
+def _vault_returned(reconciler: Reconciler, queue: WorkQueue) -> Callable[[str], None]:
+    """Wake everybody who waits for a Vault, so that nobody need ask while it is away; the workers bound the rush."""
+
+    def wake(connection: str) -> None:
+        for key in reconciler.vault_returned(connection):
             queue.add(key)
 
     return wake

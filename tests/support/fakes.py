@@ -18,6 +18,7 @@ from pipedrive_operator.core.errors import (
     SecretChanged,
     SecretExists,
     TokenRejected,
+    VaultDenied,
     VaultUnavailable,
 )
 from pipedrive_operator.core.grant import ClientCredentials, Grant, TokenAnswer
@@ -25,7 +26,7 @@ from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.core.sources import grant_location
 from pipedrive_operator.core.target import TargetSecret, read_target
 from pipedrive_operator.core.token import Token
-from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.vault import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.ports import Clock, Escrow, Event, Pipedrive, Vault
 from support.builders import ACCOUNT, NOW, RULES
@@ -88,7 +89,10 @@ class FakeVault:
     clock: TurnedClock
     documents: dict[VaultLocation, Document] = field(default_factory=dict)
     reads: list[VaultLocation] = field(default_factory=list)
+    readers: list[VaultIdentity] = field(default_factory=list)
     writes: list[VaultLocation] = field(default_factory=list)
+    denied: set[tuple[VaultLocation, VaultIdentity]] = field(default_factory=set)
+    readonly: set[VaultIdentity] = field(default_factory=set)
     breaks: OperatorError | None = None
     breaks_after: int | None = None
     """How many writes succeed before Vault is sealed."""
@@ -104,15 +108,26 @@ class FakeVault:
             location=location, version=version, created_at=self.clock.now(), values=values
         )
 
-    async def read(self, location: VaultLocation) -> Document | None:
+    def allows(self, location: VaultLocation, identity: VaultIdentity) -> bool:
+        """Tell what the policy says."""
+        return (location, identity) not in self.denied
+
+    async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
         """Return the newest version."""
         self.reads.append(location)
+        self.readers.append(identity)
+        if not self.allows(location, identity):
+            raise VaultDenied("the policy does not allow it")
         if self.breaks is not None:
             raise self.breaks
         return self.documents.get(location)
 
-    async def write(self, location: VaultLocation, values: Mapping[str, object], *, cas: int) -> int:
+    async def write(
+        self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
+    ) -> int:
         """Write by check-and-set."""
+        if not self.allows(location, identity) or identity in self.readonly:
+            raise VaultDenied("the policy does not allow it")
         is_sealed = self.breaks_after is not None and len(self.writes) >= self.breaks_after
         if self.mends_after is not None and len(self.writes) >= self.mends_after:
             is_sealed = False

@@ -19,9 +19,8 @@ from pipedrive_operator.core.errors import (
 from pipedrive_operator.core.grant import Grant, read_grant, write_grant
 from pipedrive_operator.core.intent import LONGEST_TIMEOUT
 from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.sources import GrantWithClient
 from pipedrive_operator.grants import RefreshOrder, RefreshProtocol
-from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, access_token
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY, access_token
 from support.fakes import (
     CALL_TIMEOUT,
     FakeEscrow,
@@ -33,7 +32,7 @@ from support.fakes import (
 )
 
 ORDER = RefreshOrder(
-    source=GrantWithClient(location=GRANT_LOCATION, client=CLIENT_SOURCE),
+    source=GRANT_SOURCE,
     requester=KEY,
     lineage="",
     replaces=None,

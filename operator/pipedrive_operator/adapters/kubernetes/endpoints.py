@@ -43,6 +43,7 @@ class Resource:
 
 SECRETS: Final = Resource("", "v1", "secrets")
 CREDENTIALS: Final = Resource(GROUP, VERSION, PLURAL)
+SERVICE_ACCOUNTS: Final = Resource("", "v1", "serviceaccounts")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")
 DEFINITIONS: Final = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
