@@ -62,8 +62,7 @@ async def run(settings: Settings) -> None:
     """
     stopped = _stop_signal()
     async with AsyncExitStack() as stack:
-        clock, identities = SystemClock(), ProcessIdentities()
-        queue = WorkQueue(clock)
+        clock, identities, queue = SystemClock(), ProcessIdentities(), WorkQueue(SystemClock())
         api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
         rules = rules_of(settings)
         election = _election(settings, api, clock, identities)
@@ -93,8 +92,8 @@ async def run(settings: Settings) -> None:
         tenure = Tenure(
             controller=controller, escrow=escrow, cache=cache, clock=clock, workers=settings.controller.workers
         )
-        watch = _watch(settings, supervisor, clock)
-        await _until(stopped, supervisor.run(watch, lambda: election.run(tenure.serve)))
+        work = supervisor.run(_watch(settings, supervisor, clock), lambda: election.run(tenure.serve))
+        await _until(stopped, work)
 
 
 def _vault(settings: Settings, api: Api, clock: Clock) -> VaultServers:

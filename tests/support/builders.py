@@ -30,7 +30,10 @@ GRANT_SOURCE = GrantWithClient(location=GRANT_LOCATION, identity=OPERATOR, clien
 RULES = Rules(
     connections={
         "default": ConnectionRules(
-            mounts=("secret",), path_prefixes=("pipedrive/{namespace}/",), allowed_namespaces=("*",)
+            mounts=("secret",),
+            path_prefixes=("pipedrive/{namespace}/",),
+            allowed_namespaces=("*",),
+            takes_tenants=True,
         )
     },
     apps={"crm-sync": AppRules(source=CLIENT_SOURCE, allowed_namespaces=("crm",))},

@@ -42,8 +42,8 @@ def no_answer(error: Exception, name: str, address: str) -> VaultUnavailable:
         return VaultUnavailable(
             f"{where} does not answer in time: see whether it is overloaded or a firewall is between"
         )
-    if (untrusted := _caused_by(error, ssl.SSLCertVerificationError)) is not None:
-        return VaultUnavailable(f"{where} {_distrust(untrusted, name)}")
+    if _caused_by(error, ssl.SSLCertVerificationError) is not None:
+        return VaultUnavailable(f"{where} {_distrust(error, name)}")
     if any(word in str(link).lower() for link in _chain(error) for word in _CERTIFICATE_WANTED):
         return VaultUnavailable(
             f"{where} does not accept us without a certificate that it trusts: set "
@@ -65,7 +65,7 @@ def is_about_tls(error: BaseException) -> bool:
 
 def _distrust(error: BaseException, name: str) -> str:
     """Say what is wrong with a certificate (the numbers are OpenSSL's, `man x509_verify`)."""
-    code = getattr(error, "verify_code", None)
+    code = next((number for link in _chain(error) if (number := getattr(link, "verify_code", None))), None)
     setting = f"vault.connections.{name}"
     if code == _EXPIRED:
         return "has a certificate that has expired: renew the server's certificate"
