@@ -43,6 +43,9 @@ from pipedrive_operator.ports import Clock, Escrow, Identities, Leadership, Pipe
 LOOK_AGAIN: Final = timedelta(seconds=2)
 """How often another holder's intent is looked at while waiting for it to go."""
 
+LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
+"""How long what was won waits at most between two tries: Vault itself is guarded by its adapter."""
+
 MOST_AT_ONCE: Final = 20
 """How many refreshes are sent at once: each has a connection of its own, and after an outage thousands may be due."""
 
@@ -253,7 +256,8 @@ class RefreshProtocol:
                 continue
             except (VaultUnavailable, VaultDenied) as trouble:
                 await self._keep_meanwhile(won, held, client, trouble, tell)
-                await self._clock.sleep(pause(attempt, spread_by=str(held.location)).total_seconds())
+                wanted = pause(attempt, spread_by=str(held.location))
+                await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
         await self._escrow.drop(held.location)
         return won
 
