@@ -35,10 +35,8 @@ from pipedrive_operator.controller.tenure import Tenure
 from pipedrive_operator.controller.watch import Watch
 from pipedrive_operator.core import flight as flights
 from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.grant import ClientSource
 from pipedrive_operator.core.policy import Timings
-from pipedrive_operator.core.sources import AppRules, ConnectionRules, Rules, grant_location
-from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from pipedrive_operator.core.sources import grant_location
 from pipedrive_operator.crd import crd
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.health import HealthServer
@@ -46,6 +44,7 @@ from pipedrive_operator.log import get_logger
 from pipedrive_operator.observer import Ports
 from pipedrive_operator.ports import Clock, Escrow, Identities
 from pipedrive_operator.reconciler import Reconciler
+from pipedrive_operator.rules import rules_of
 from pipedrive_operator.settings import Settings
 
 STORE_WITHIN: Final = timedelta(seconds=45)
@@ -131,34 +130,6 @@ def _supervisor(settings: Settings, api: Api, controller: Controller, cache: Cac
         clock=clock,
         check_schema=lambda: _schema_problem(api),
         resync_interval=settings.controller.resync_interval,
-    )
-
-
-def rules_of(settings: Settings) -> Rules:
-    """Take from the settings what decides which names a credential may use."""
-    return Rules(
-        connections={
-            name: ConnectionRules(
-                mounts=connection.mounts,
-                path_prefixes=connection.path_prefixes,
-                allowed_namespaces=connection.allowed_namespaces,
-                takes_tenants=connection.tenant_auth.enabled,
-            )
-            for name, connection in settings.vault.connections.items()
-        },
-        apps={
-            name: AppRules(
-                source=ClientSource(
-                    location=VaultLocation(connection=app.connection, mount=app.mount, path=app.path),
-                    identity=OPERATOR,
-                    id_key=app.id_key,
-                    secret_key=app.secret_key,
-                ),
-                allowed_namespaces=app.allowed_namespaces,
-            )
-            for name, app in settings.pipedrive.apps.items()
-        },
-        cluster=settings.kubernetes.cluster_name or "",
     )
 
 

@@ -22,8 +22,8 @@ def confine(path: str, *, prefixes: Sequence[str], namespace: str, cluster: str 
         InvalidSpec: it is not; the message says what is allowed.
     """
     require_plain(path)
-    folders = [_folder(prefix, namespace, cluster) for prefix in prefixes]
-    if not any(path.startswith(folder) for folder in folders):
+    folders = [folder(prefix, namespace, cluster) for prefix in prefixes]
+    if not any(path.startswith(one) for one in folders):
         allowed = f"it must start with {' or '.join(folders)}" if folders else "the connection lists no pathPrefixes"
         message = f"{path} is outside what namespace {namespace} may use: {allowed}"
         raise InvalidSpec(message)
@@ -51,7 +51,7 @@ def _is_plain(segment: str) -> bool:
     return bool(segment.strip(".")) and _SEGMENT.fullmatch(segment) is not None
 
 
-def _folder(prefix: str, namespace: str, cluster: str) -> str:
+def folder(prefix: str, namespace: str, cluster: str) -> str:
     """Put the names into a prefix; an empty name leaves an empty segment, below which no plain path is."""
-    folder = prefix.strip("/").replace("{cluster}", cluster).replace("{namespace}", namespace)
-    return f"{folder}/" if prefix.strip("/") else ""
+    named = prefix.strip("/").replace("{cluster}", cluster).replace("{namespace}", namespace)
+    return f"{named}/" if prefix.strip("/") else ""

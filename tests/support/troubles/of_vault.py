@@ -76,7 +76,7 @@ TROUBLES = (
     Trouble(
         name="version-deleted",
         reason="SourceMissing",
-        says=("secret/{actor.path}", "api_token", "vault kv"),
+        says=("of secret/{actor.path} in Vault was deleted", "vault kv undelete -mount=secret -versions="),
         strike=_delete_version,
         mend=_write_token,
     ),
@@ -97,14 +97,17 @@ TROUBLES = (
     Trouble(
         name="reading-denied",
         reason="VaultDenied",
-        says=("denies access", 'path "secret/data/{actor.path}" {{ capabilities = ["read"] }}'),
+        says=("denies the operator access", 'path "secret/data/{actor.path}" {{ capabilities = ["read"] }}'),
         strike=_deny('"deny"'),
         mend=_allow,
     ),
     Trouble(
         name="writing-denied",
         reason="VaultDenied",
-        says=("denies access", 'path "secret/data/{actor.path}" {{ capabilities = ["create", "update"] }}'),
+        says=(
+            "denies the operator access",
+            'path "secret/data/{actor.path}" {{ capabilities = ["create", "update"] }}',
+        ),
         kind=Kind.OAUTH2,
         strike=_deny_writes_and_age,
         mend=_allow,
