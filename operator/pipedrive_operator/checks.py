@@ -1,21 +1,32 @@
 """What `check` asks, one small question each, and what it finds. Nothing is changed, and every question is asked."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.kubernetes import access
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.connection import operator_namespace
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
+from pipedrive_operator.adapters.kubernetes.lister import Lister
+from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
 from pipedrive_operator.adapters.kubernetes.schema import UPGRADE, SchemaState, read_schema
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import ApiServerUnavailable, Trouble
+from pipedrive_operator.adapters.vault.server import VaultServer
+from pipedrive_operator.core.confinement import folder, names_allow
+from pipedrive_operator.core.credential import Key, read_credential
+from pipedrive_operator.core.errors import ApiServerUnavailable, InvalidSpec, Trouble
+from pipedrive_operator.core.sources import resolve
+from pipedrive_operator.core.vault import TenantIdentity, VaultLocation
 from pipedrive_operator.crd import crd
+from pipedrive_operator.rules import rules_of
 from pipedrive_operator.settings import Settings
+
+Tenants = Mapping[str, Sequence[TenantIdentity]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,18 +113,68 @@ async def _escrow(api: Api, namespace: str) -> Finding:
 
 
 async def _vaults(settings: Settings) -> list[Finding]:
+    """Ask each Vault, with what the cluster has for logging in, if it can be reached."""
     if not settings.vault.connections:
         remedy = "set vault.connections.default.address"
         return [Finding(step="Vault", ok=False, detail="no connection is configured", remedy=remedy)]
-    async with VaultServers(settings.vault, SystemClock()) as servers:
-        return [
-            finding
-            for name, server in servers.connections.items()
-            for finding in (
-                await _asked(f"Vault {name}", server.require_unsealed, "reached and unsealed"),
-                await _asked(f"Vault {name} login", server.log_in, "logged in"),
-            )
-        ]
+    async with AsyncExitStack() as stack:
+        api = None
+        with suppress(ApiServerUnavailable):
+            api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
+        material = KubernetesLoginMaterial(api, operator_namespace(settings.kubernetes)) if api is not None else None
+        servers = await stack.enter_async_context(VaultServers(settings.vault, SystemClock(), material))
+        tenants = await _tenants(settings, api)
+        checked = (_vault(name, server, settings, tenants) for name, server in servers.connections.items())
+        return [finding for findings in await asyncio.gather(*checked) for finding in findings]
+
+
+async def _vault(name: str, server: VaultServer, settings: Settings, tenants: Tenants) -> list[Finding]:
+    """Ask one Vault: whether it serves, whether each identity is let in, and what the operator may do there."""
+    connection = settings.vault.connections[name]
+    found = [
+        await _asked(f"Vault {name}", server.require_unsealed, "reached and unsealed"),
+        await _asked(f"Vault {name} login", server.log_in, f"logged in by {connection.auth.method}"),
+    ]
+    if all(finding.ok for finding in found):
+        for mount in connection.mounts:
+            ask = partial(server.require_mount, mount)
+            found.append(await _asked(f"Vault {name} mount {mount}", ask, "KV version 2"))
+        for location in _samples(name, settings):
+            ask = partial(server.require_rights, location)
+            found.append(await _asked(f"Vault {name} policy for {location}", ask, "read, create and update"))
+    for identity in tenants.get(name, ()):
+        ask = partial(server.log_in, identity)
+        found.append(await _asked(f"Vault {name} login of {identity}", ask, "logged in"))
+    return found
+
+
+def _samples(name: str, settings: Settings) -> list[VaultLocation]:
+    """Return a path below each prefix, for each namespace that is watched; a made-up one where all are."""
+    connection, cluster = settings.vault.connections[name], settings.kubernetes.cluster_name or ""
+    namespaces = [
+        one for one in settings.kubernetes.namespaces or ("default",) if names_allow(connection.allowed_namespaces, one)
+    ]
+    return [
+        VaultLocation(connection=name, mount=mount, path=f"{folder(prefix, namespace, cluster)}example")
+        for mount in connection.mounts
+        for prefix in connection.path_prefixes
+        for namespace in namespaces
+    ]
+
+
+async def _tenants(settings: Settings, api: Api | None) -> Tenants:
+    """Return who logs in to each connection besides the operator, as the credentials of the cluster say."""
+    found: dict[str, set[TenantIdentity]] = {}
+    rules = rules_of(settings)
+    with suppress(ApiServerUnavailable):
+        if api is not None and any(one.tenant_auth.enabled for one in settings.vault.connections.values()):
+            async for page in Lister(api, settings.kubernetes.namespaces).list_credentials():
+                for body in page.items:
+                    with suppress(InvalidSpec):
+                        source = resolve(read_credential(body), rules)
+                        if isinstance(source.identity, TenantIdentity):
+                            found.setdefault(source.location.connection, set()).add(source.identity)
+    return {name: sorted(identities) for name, identities in found.items()}
 
 
 async def _pipedrive(settings: Settings) -> list[Finding]:

@@ -8,8 +8,15 @@ from datetime import datetime
 
 from pipedrive_operator.core import flight as flights
 from pipedrive_operator.core.credential import ANNOTATION_REQUEST, Credential, Key
-from pipedrive_operator.core.errors import InvalidSpec, Trouble
-from pipedrive_operator.core.memory import Memory, after_flight, after_reading, after_source_trouble, judged
+from pipedrive_operator.core.errors import InvalidSpec, Trouble, VaultDenied
+from pipedrive_operator.core.memory import (
+    Memory,
+    after_flight,
+    after_reading,
+    after_return_of_vault,
+    after_source_trouble,
+    judged,
+)
 from pipedrive_operator.core.policy import CONFLICT_RECHECK, Asked, Observation, Timings
 from pipedrive_operator.core.retry import Patience
 from pipedrive_operator.core.sources import GrantWithClient, Rules, Source, resolve
@@ -42,6 +49,8 @@ class Observer:
         self._rules = rules
         self._timings = timings
         self.memories: dict[Key, Memory] = {}
+        self._shown: dict[Key, tuple[str, Source]] = {}
+        """The uid of each credential, and what it was shown in Vault: not in its memory, which a wrong spec ends."""
 
     async def observe(self, credential: Credential) -> Observation:
         """Gather what the policy needs, and remember what was learned on the way. Raises ApiServerUnavailable."""
@@ -51,8 +60,8 @@ class Observer:
         flight: flights.Flight = flights.IDLE
         asked = _asked(credential, memory)
         if source is not None and not _is_idle(credential):
-            memory = await self._read_source(memory, source, asked=asked, now=now)
-            flight = self._flight(source, watcher=credential.key)
+            memory = await self._read_source(memory, credential.key, source, asked=asked, now=now)
+            flight = self._flight(source, credential)
             memory = after_flight(memory, flight)
         memory, target = await self._look_at_target(memory, credential)
         memory = judged(memory, credential, target, now=now, timings=self._timings)
@@ -73,7 +82,7 @@ class Observer:
             refusals=memory.refusals,
             verify_setback=memory.verify_setback,
             flight=flight,
-            in_escrow=isinstance(source, GrantWithClient) and self._keeper.in_escrow(source.location),
+            in_escrow=isinstance(source, GrantWithClient) and self._keeper.in_escrow(source),
             target=target,
             strays=self._strays(credential),
             publish_setback=memory.publish_setback,
@@ -81,10 +90,13 @@ class Observer:
             asked=asked,
         )
 
-    def _flight(self, source: Source, *, watcher: Key) -> flights.Flight:
+    def _flight(self, source: Source, credential: Credential) -> flights.Flight:
+        """Look at the refresh of a grant; one with another identity is not for who could not read the grant itself."""
         if not isinstance(source, GrantWithClient):
             return flights.IDLE
-        return self._keeper.flight(source.location, watcher=watcher)
+        if self._keeper.is_anothers(source) and not self._has_right(credential):
+            return flights.IDLE
+        return self._keeper.flight(source, watcher=credential.key)
 
     def _source(self, credential: Credential) -> tuple[Source | None, InvalidSpec | None]:
         try:
@@ -95,16 +107,48 @@ class Observer:
         return source, None
 
     def _refuse_second_client(self, credential: Credential, source: Source) -> None:
-        """Hold a grant to one client: the oldest credential that names the grant decides which."""
+        """Hold a grant to one client: the oldest credential that has a right to the grant decides which."""
         if not isinstance(source, GrantWithClient):
             return
-        first = next(iter(self._ports.cache.sharing_grant(source.location)), credential)
-        if first.uid != credential.uid and resolve(first, self._rules) != source:
+        sharing = self._ports.cache.sharing_grant(source.location)
+        first = next((other for other in sharing if self._concerns(other, credential, source)), credential)
+        if first.uid != credential.uid and not source.has_client_of(resolve(first, self._rules)):
             message = (
                 f"spec.oauth2.client: the grant at {source.location} is used by {first.key} with another client; "
                 "name the same client, or keep a grant of its own for this credential"
             )
             raise InvalidSpec(message)
+
+    def _concerns(self, other: Credential, credential: Credential, source: GrantWithClient) -> bool:
+        """Tell whether one that names the same grant is to be heard: with the same identity, or if both may read it.
+
+        To name a grant is everybody's. Who may not read it must not keep it from who may, nor hear of them.
+        """
+        if resolve(other, self._rules).identity == source.identity:
+            return True
+        return self._has_right(other) and self._has_right(credential)
+
+    def _has_right(self, credential: Credential) -> bool:
+        """Tell whether Vault has shown the credential what it names, with its own identity, when last asked."""
+        shown = self._shown.get(credential.key)
+        return shown is not None and shown == (credential.uid, resolve(credential, self._rules))
+
+    def vault_returned(self, connection: str) -> frozenset[Key]:
+        """Let whoever waits for a Vault look again at once, and return them: nobody else need be told."""
+        back = {key: after_return_of_vault(memory, connection) for key, memory in self.memories.items()}
+        self.memories.update({key: memory for key, memory in back.items() if memory is not None})
+        waiting = {key for key, memory in back.items() if memory is not None}
+        return frozenset(waiting) | self._keeper.vault_returned(connection)
+
+    def forget(self, key: Key) -> None:
+        """Forget a credential that is gone."""
+        self.memories.pop(key, None)
+        self._shown.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Forget what was learned."""
+        self.memories.clear()
+        self._shown.clear()
 
     def _memory(self, credential: Credential, source: Source | None) -> Memory:
         """Return what is remembered; another source, or a deleted and recreated credential, starts anew."""
@@ -112,10 +156,12 @@ class Observer:
         if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
             return memory
         if isinstance(source, GrantWithClient):
-            self._keeper.forget(source.location)
+            self._keeper.forget(source)
         return Memory(source=source, uid=credential.uid)
 
-    async def _read_source(self, memory: Memory, source: Source, *, asked: Asked | None, now: datetime) -> Memory:
+    async def _read_source(
+        self, memory: Memory, key: Key, source: Source, *, asked: Asked | None, now: datetime
+    ) -> Memory:
         setback = memory.source_setback
         if setback is not None and now < setback.retry_at:
             return memory
@@ -123,8 +169,12 @@ class Observer:
         if not is_due and setback is None and asked is None:
             return memory
         try:
-            return after_reading(memory, await self._ports.vault.read(source.location), now)
+            document = await self._ports.vault.read(source.location, source.identity)
+            self._shown[key] = memory.uid, source
+            return after_reading(memory, document, now)
         except Trouble as trouble:
+            if isinstance(trouble, VaultDenied):
+                self._shown.pop(key, None)
             return after_source_trouble(memory, trouble, patience=self.patience(memory, slow_is_poll=True))
 
     async def _look_at_target(self, memory: Memory, credential: Credential) -> tuple[Memory, TargetSecret | None]:

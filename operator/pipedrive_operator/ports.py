@@ -15,7 +15,7 @@ from pipedrive_operator.core.rollout import Workload
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.core.target import TargetSecret
 from pipedrive_operator.core.token import Token
-from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.vault import Document, TenantIdentity, VaultIdentity, VaultLocation
 from pipedrive_operator.core.workload import WorkloadReference
 
 
@@ -33,9 +33,9 @@ class Clock(Protocol):
 
 
 class Vault(Protocol):
-    """Documents of KV version 2 secrets engines."""
+    """Documents of KV version 2 secrets engines. Nothing that one identity has read is told to another."""
 
-    async def read(self, location: VaultLocation) -> Document | None:
+    async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
         """Return the newest version, without values if it was deleted; None where the path was never written.
 
         Raises:
@@ -44,13 +44,35 @@ class Vault(Protocol):
             SourceMissing: there is no KV version 2 engine at the mount.
         """
 
-    async def write(self, location: VaultLocation, values: Mapping[str, object], *, cas: int) -> int:
+    async def write(
+        self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
+    ) -> int:
         """Write a version if the newest is `cas` (0: there is none yet), and return the new version's number.
 
         Raises:
             CheckAndSetConflict: the newest version is another; nothing was written.
             VaultUnavailable: no usable answer; the version may have been written all the same.
             VaultDenied: the login or the policy refuses.
+        """
+
+
+class LoginMaterial(Protocol):
+    """What the cluster has for logging in to Vault: Secrets of the operator's, and tokens of tenants."""
+
+    async def secret(self, name: str, key: str) -> SecretValue | None:
+        """Return the value of a key of a Secret in the operator's namespace; None where Secret or key is absent.
+
+        Raises:
+            VaultDenied: the operator may not read it.
+            VaultUnavailable: the API server gave no usable answer.
+        """
+
+    async def service_account_token(self, identity: TenantIdentity, audience: str) -> SecretValue:
+        """Return a new token of the tenant's ServiceAccount, for that audience alone (TokenRequest).
+
+        Raises:
+            VaultDenied: there is no such ServiceAccount, or the operator may not have tokens of it.
+            VaultUnavailable: the API server gave no usable answer.
         """
 
 

@@ -86,8 +86,12 @@ class Reconciler:
 
     def forget_all(self) -> None:
         """Forget what was learned: another process may have led since, and published something newer."""
-        self._memories.clear()
+        self._observer.forget_all()
         self._keeper.forget_all()
+
+    def vault_returned(self, connection: str) -> frozenset[Key]:
+        """Return the credentials to look at now that a Vault serves again."""
+        return self._observer.vault_returned(connection)
 
     async def reconcile(self, key: Key) -> Outcome | None:
         """Make a pass; None where the credential is gone.
@@ -102,7 +106,7 @@ class Reconciler:
         while len(done) <= MOST_ACTIONS:
             credential = self._ports.cache.credential(key)
             if credential is None:
-                self._memories.pop(key, None)
+                self._observer.forget(key)
                 return None
             seen = await self._observer.observe(credential)
             self._require_leadership()

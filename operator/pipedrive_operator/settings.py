@@ -2,7 +2,7 @@
 
 The names are those of the chart's `config:` value. An environment variable wins over the file:
 `controller.pollInterval` is PIPEDRIVE_OPERATOR_CONTROLLER__POLL_INTERVAL. Nothing else in the operator reads
-the environment, and no secret is a setting: secrets are files.
+the environment, and no secret is a setting: secrets are files, or Secrets of the operator's namespace.
 """
 
 import difflib
@@ -15,35 +15,31 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
+from pydantic import Field, HttpUrl, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from pipedrive_operator.core.credential import Duration
-from pipedrive_operator.core.shapes import Name
+from pipedrive_operator.core.shapes import Name, VaultPath
+from pipedrive_operator.sections import PositiveDuration, Section
+from pipedrive_operator.vault_settings import VaultSettings
 
 ENVIRONMENT_PREFIX: Final = "PIPEDRIVE_OPERATOR_"
 _SERVICE_LINK: Final = re.compile(r"(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)$")
 """What the kubelet sets for a Service named pipedrive-operator; see enableServiceLinks of a pod."""
-
-PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
 
 
 class SettingsError(Exception):
     """The settings cannot be used; the message names each field and what is wrong with it."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
-
-
-class AppSettings(_Section):
+class AppSettings(Section):
     """An OAuth2 client that credentials may name instead of a path in Vault."""
 
     connection: Annotated[Name, Field(description="The Vault connection that its document is on.")] = "default"
-    mount: Annotated[str, Field(description="The KV version 2 mount.")] = "secret"
-    path: Annotated[str, Field(description="The path of the document with the client id and secret.")]
+    mount: Annotated[VaultPath, Field(description="The KV version 2 mount.")] = "secret"
+    path: Annotated[VaultPath, Field(description="The path of the document with the client id and secret.")]
     id_key: Annotated[str, Field(description="The key of the client id.")] = "client_id"
     secret_key: Annotated[str, Field(description="The key of the client secret.")] = "client_secret"
     allowed_namespaces: Annotated[
@@ -52,7 +48,7 @@ class AppSettings(_Section):
     ]
 
 
-class PipedriveSettings(_Section):
+class PipedriveSettings(Section):
     """How Pipedrive is reached."""
 
     api_url: Annotated[HttpUrl, Field(description="The API for API tokens; another one only in tests.")] = HttpUrl(
@@ -80,70 +76,16 @@ class PipedriveSettings(_Section):
     ] = {}
 
 
-class VaultAuthMethod(StrEnum):
-    """How the operator logs in to Vault."""
-
-    KUBERNETES = "kubernetes"
-    TOKEN = "token"
-
-
-class VaultAuthSettings(_Section):
-    """The operator's own identity in a Vault."""
-
-    method: Annotated[VaultAuthMethod, Field(description="`kubernetes`, or `token` from a file.")] = (
-        VaultAuthMethod.KUBERNETES
-    )
-    mount: Annotated[str, Field(description="Where the auth method is enabled.")] = "kubernetes"
-    role: Annotated[str, Field(description="The role to log in to.")] = "pipedrive-operator"
-    service_account_token_file: Annotated[Path, Field(description="The operator's ServiceAccount token.")] = Path(
-        "/var/run/secrets/kubernetes.io/serviceaccount/token"
-    )
-    token_file: Annotated[Path | None, Field(description="A Vault token, for the method `token`.")] = None
-
-    @model_validator(mode="after")
-    def _token_has_a_file(self) -> Self:
-        if self.method is VaultAuthMethod.TOKEN and self.token_file is None:
-            raise ValueError("tokenFile is needed with the method token")
-        return self
-
-
-class VaultConnectionSettings(_Section):
-    """One Vault (or OpenBao) server."""
-
-    address: Annotated[HttpUrl, Field(description="Its address, such as https://vault.example.com:8200.")]
-    namespace: Annotated[str | None, Field(description="Its namespace, where the server has namespaces.")] = None
-    ca_file: Annotated[Path | None, Field(description="CA certificates; the system's by default.")] = None
-    timeout: Annotated[PositiveDuration, Field(description="How long an answer may take.")] = timedelta(seconds=10)
-    auth: Annotated[VaultAuthSettings, Field(description="How the operator logs in.")] = VaultAuthSettings()
-    mounts: Annotated[
-        tuple[str, ...], Field(min_length=1, description="The KV version 2 mounts that credentials may name.")
-    ] = ("secret",)
-    path_prefixes: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^(.*/)?$")], ...],
-        Field(description="What a path must start with, with a / at the end; `{namespace}` is the credential's."),
-    ] = ("pipedrive/{namespace}/",)
-    allowed_namespaces: Annotated[
-        tuple[str, ...],
-        Field(description="The namespaces whose credentials may use it; `*` stands for any characters."),
-    ] = ("*",)
-
-
-class VaultSettings(_Section):
-    """The Vaults that credentials may name."""
-
-    connections: Annotated[
-        dict[Name, VaultConnectionSettings],
-        Field(description="By the name that `spec.vault.connection` uses; `default` is the one used without it."),
-    ] = {}
-
-
-class KubernetesSettings(_Section):
+class KubernetesSettings(Section):
     """How the API server is reached: as a pod, or by a kubeconfig."""
 
     kubeconfig: Annotated[
         Path | None, Field(description="A kubeconfig; without it the pod's ServiceAccount is used.")
     ] = None
     context: Annotated[str | None, Field(description="The kubeconfig's context; its current one by default.")] = None
+    cluster_name: Annotated[
+        Name | None, Field(description="What `{cluster}` stands for in pathPrefixes, where clusters share a Vault.")
+    ] = None
     namespaces: Annotated[tuple[Name, ...], Field(description="The namespaces to watch; all when empty.")] = ()
     operator_namespace: Annotated[
         Name | None, Field(description="Where the Lease and the escrow are; the pod's namespace by default.")
@@ -151,7 +93,7 @@ class KubernetesSettings(_Section):
     timeout: Annotated[PositiveDuration, Field(description="How long an answer may take.")] = timedelta(seconds=20)
 
 
-class ControllerSettings(_Section):
+class ControllerSettings(Section):
     """How often things are looked at, and how many at once."""
 
     workers: Annotated[int, Field(ge=1, le=1000, description="How many credentials are worked on at once.")] = 20
@@ -166,7 +108,7 @@ class ControllerSettings(_Section):
     ] = timedelta(minutes=10)
 
 
-class RolloutSettings(_Section):
+class RolloutSettings(Section):
     """Whether credentials may restart workloads, which takes the right to patch them."""
 
     enabled: Annotated[
@@ -177,7 +119,7 @@ class RolloutSettings(_Section):
     ] = timedelta(minutes=10)
 
 
-class LeaderElectionSettings(_Section):
+class LeaderElectionSettings(Section):
     """Which of several replicas acts."""
 
     enabled: Annotated[
@@ -206,14 +148,14 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """The log, on standard output."""
 
     format: Annotated[LogFormat, Field(description="`json`, or `console` for people.")] = LogFormat.JSON
     level: Annotated[LogLevel, Field(description="`debug`, `info`, `warning` or `error`.")] = LogLevel.INFO
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """The endpoint for probes and metrics."""
 
     address: Annotated[str, Field(description="Where to listen; the default is all of the pod's addresses.")] = (
@@ -234,6 +176,14 @@ class Settings(BaseSettings):
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     log: LogSettings = LogSettings()
     http: HttpSettings = HttpSettings()
+
+    @model_validator(mode="after")
+    def _cluster_has_a_name(self) -> Self:
+        for name, connection in self.vault.connections.items():
+            if self.kubernetes.cluster_name is None and any("{cluster}" in one for one in connection.path_prefixes):
+                message = f"kubernetes.clusterName is needed with {{cluster}} in vault.connections.{name}.pathPrefixes"
+                raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _lease_outlasts_a_call(self) -> Self:

@@ -21,6 +21,7 @@ from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredent
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
 from pipedrive_operator.adapters.kubernetes.lister import Lister
+from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
 from pipedrive_operator.adapters.kubernetes.schema import SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.adapters.kubernetes.workloads import KubernetesWorkloads
@@ -35,10 +36,8 @@ from pipedrive_operator.controller.tenure import Tenure
 from pipedrive_operator.controller.watch import Watch
 from pipedrive_operator.core import flight as flights
 from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.grant import ClientSource
 from pipedrive_operator.core.policy import Timings
-from pipedrive_operator.core.sources import AppRules, ConnectionRules, Rules, grant_location
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.core.sources import grant_location
 from pipedrive_operator.crd import crd
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.health import HealthServer
@@ -46,6 +45,7 @@ from pipedrive_operator.log import get_logger
 from pipedrive_operator.observer import Ports
 from pipedrive_operator.ports import Clock, Escrow, Identities
 from pipedrive_operator.reconciler import Reconciler
+from pipedrive_operator.rules import rules_of
 from pipedrive_operator.settings import Settings
 
 STORE_WITHIN: Final = timedelta(seconds=45)
@@ -62,15 +62,15 @@ async def run(settings: Settings) -> None:
     """
     stopped = _stop_signal()
     async with AsyncExitStack() as stack:
-        clock, identities = SystemClock(), ProcessIdentities()
-        queue = WorkQueue(clock)
+        clock, identities, queue = SystemClock(), ProcessIdentities(), WorkQueue(SystemClock())
         api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
         rules = rules_of(settings)
         election = _election(settings, api, clock, identities)
         cache = Cache(lambda credential: grant_location(credential, rules))
+        vault = await stack.enter_async_context(_vault(settings, api, clock))
         ports = Ports(
             cache=cache,
-            vault=await stack.enter_async_context(VaultServers(settings.vault, clock)),
+            vault=vault,
             pipedrive=await stack.enter_async_context(PipedriveApi(settings.pipedrive, clock)),
             secrets=KubernetesSecrets(api),
             workloads=KubernetesWorkloads(api),
@@ -83,6 +83,7 @@ async def run(settings: Settings) -> None:
         keeper = GrantKeeper(protocol=protocol, clock=clock, on_change=_grant_changed(queue))
         stack.push_async_callback(_store_what_was_won, keeper, election)
         reconciler = Reconciler(ports=ports, keeper=keeper, rules=rules, timings=_timings(settings))
+        vault.on_return = _vault_returned(reconciler, queue)
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
         supervisor = _supervisor(settings, api, controller, cache, clock)
         await stack.enter_async_context(
@@ -90,8 +91,13 @@ async def run(settings: Settings) -> None:
         )
         metrics.show_queue(lambda: queue.depth, lambda: queue.oldest_age)
         tenure = _tenure(settings, controller, escrow, keeper=keeper, cache=cache, clock=clock)
-        watch = _watch(settings, supervisor, clock)
-        await _until(stopped, supervisor.run(watch, lambda: election.run(tenure.serve)))
+        work = supervisor.run(_watch(settings, supervisor, clock), lambda: election.run(tenure.serve))
+        await _until(stopped, work)
+
+
+def _vault(settings: Settings, api: Api, clock: Clock) -> VaultServers:
+    """Let Vault's logins take what they need of the cluster; the two adapters do not know each other."""
+    return VaultServers(settings.vault, clock, KubernetesLoginMaterial(api, operator_namespace(settings.kubernetes)))
 
 
 def _election(settings: Settings, api: Api, clock: Clock, identities: ProcessIdentities) -> Election:
@@ -147,31 +153,6 @@ def _supervisor(settings: Settings, api: Api, controller: Controller, cache: Cac
     )
 
 
-def rules_of(settings: Settings) -> Rules:
-    """Take from the settings what decides which names a credential may use."""
-    return Rules(
-        connections={
-            name: ConnectionRules(
-                mounts=connection.mounts,
-                path_prefixes=connection.path_prefixes,
-                allowed_namespaces=connection.allowed_namespaces,
-            )
-            for name, connection in settings.vault.connections.items()
-        },
-        apps={
-            name: AppRules(
-                source=ClientSource(
-                    location=VaultLocation(connection=app.connection, mount=app.mount, path=app.path),
-                    id_key=app.id_key,
-                    secret_key=app.secret_key,
-                ),
-                allowed_namespaces=app.allowed_namespaces,
-            )
-            for name, app in settings.pipedrive.apps.items()
-        },
-    )
-
-
 def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], flights.Flight], None]:
     """Wake everybody who waits for a grant, and count how its refresh goes."""
 
@@ -179,6 +160,16 @@ def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], flights.Flight
         if not isinstance(flight, flights.Refreshing):
             metrics.refresh_ended(type(flight).__name__.lower())
         for key in keys:
+            queue.add(key)
+
+    return wake
+
+
+def _vault_returned(reconciler: Reconciler, queue: WorkQueue) -> Callable[[str], None]:
+    """Wake everybody who waits for a Vault, so that nobody need ask while it is away; the workers bound the rush."""
+
+    def wake(connection: str) -> None:
+        for key in reconciler.vault_returned(connection):
             queue.add(key)
 
     return wake

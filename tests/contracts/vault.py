@@ -14,9 +14,9 @@ from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.vault import VaultServers
 from pipedrive_operator.core.vault import VaultLocation
 from pipedrive_operator.ports import Vault
-from pipedrive_operator.settings import VaultAuthSettings, VaultConnectionSettings, VaultSettings
+from pipedrive_operator.vault_settings import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from simulation.models import VaultModel, now
-from support.fakes import TurnedClock
+from support.turned_clock import TurnedClock
 from testbed.openbao import OpenBao
 
 ALLOWED = ("create", "read", "update")

@@ -16,7 +16,7 @@ _INTRODUCTION = f"""\
 `pipedrive-operator run --config settings.yaml` reads its settings from a YAML file. An environment variable wins over
 the file: `controller.pollInterval` is `{ENVIRONMENT_PREFIX}CONTROLLER__POLL_INTERVAL`, with `__` between the levels;
 lists are JSON. A name that is not below is refused, with the nearest one that is. No secret is a setting: secrets are
-files.
+files, or Secrets in the operator's namespace that are named by a `...SecretRef`.
 
 `NAME` stands for a name of yours. Durations are written as Go does: `90s`, `20m`, `1h30m`. What is called required must
 be set where its section is used.
@@ -34,11 +34,17 @@ def _rows(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> Ite
     for name, field in schema.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
         entries = next(iter(field.get("patternProperties", {}).values()), field.get("additionalProperties") or {})
-        section = definitions.get((field.get("$ref") or entries.get("$ref") or "").rsplit("/", 1)[-1], {})
+        reference = field.get("$ref") or entries.get("$ref") or _optional(field).get("$ref") or ""
+        section = definitions.get(reference.rsplit("/", 1)[-1], {})
         if section.get("type") == "object":
             yield from _rows(section, definitions, f"{here}.NAME" if entries else here)
         else:
             yield f"`{here}`", _type(field, section), _default(field), field.get("description", "")
+
+
+def _optional(field: dict[str, Any]) -> dict[str, Any]:
+    """Return what a field is that may be absent."""
+    return next((option for option in field.get("anyOf", ()) if option.get("type") != "null"), {})
 
 
 def _type(field: dict[str, Any], section: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from pipedrive_operator.core.errors import (
 from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.core.token import Token
-from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.vault import OPERATOR, Document, VaultIdentity, VaultLocation
 from simulation.history import History, who
 from simulation.loop import CURRENT
 from simulation.promises import Promises, Send
@@ -74,8 +74,9 @@ class VaultModel:
         """Delete the newest version at once, as a person does; its number stays."""
         self.documents[location] = replace(self.documents[location], values={})
 
-    async def read(self, location: VaultLocation) -> Document | None:
+    async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
         """Return the newest version."""
+        assert identity == OPERATOR
         await self.weather.arrive(VaultUnavailable("Vault is away"))
         is_denied, found = "read" in self.denied, self.documents.get(location)
         await self.weather.answer(VaultUnavailable("Vault's answer was lost"))
@@ -85,8 +86,11 @@ class VaultModel:
             self.promises.acknowledges(found.values, by=who())
         return found
 
-    async def write(self, location: VaultLocation, values: Mapping[str, object], *, cas: int) -> int:
+    async def write(
+        self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
+    ) -> int:
         """Write by check-and-set."""
+        assert identity == OPERATOR
         await self.weather.arrive(VaultUnavailable("Vault is away"))
         held = self.documents.get(location)
         is_denied = ("update" if held else "create") in self.denied

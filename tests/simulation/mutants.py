@@ -19,6 +19,7 @@ from pipedrive_operator.core.grant import ClientCredentials, ClientSource, Grant
 from pipedrive_operator.core.intent import Intent, Unanswered
 from pipedrive_operator.core.policy import Observation
 from pipedrive_operator.core.secret import DesiredSecret
+from pipedrive_operator.core.sources import GrantWithClient
 from pipedrive_operator.core.vault import Document, VaultLocation
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder, RefreshProtocol
 from pipedrive_operator.grants.order import Held, ReadGrant, Settlement
@@ -126,10 +127,10 @@ class WritesNoIntent(RefreshProtocol):
 class ChecksNoVersion(RefreshProtocol):
     """Steps 4 and 7: writes go over whatever is there."""
 
-    async def _write_over(self, document: Document | None, grant: Grant, location: VaultLocation) -> int:
-        newest = await self._vault.read(location)
+    async def _write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
+        newest = await self._vault.read(read.location, read.identity)
         version = newest.version if newest is not None else 0
-        return await super()._write_over(replace(document, version=version) if document else None, grant, location)
+        return await super()._write_over(replace(document, version=version) if document else None, grant, read)
 
 
 class GoesOnWithWhatItRead(RefreshProtocol):
@@ -140,7 +141,7 @@ class GoesOnWithWhatItRead(RefreshProtocol):
         held = await super().hold(read)
         if held is not None:
             return held
-        newest = await self._vault.read(read.location)
+        newest = await self._vault.read(read.location, read.identity)
         version = newest.version if newest is not None else 0
         return await super().hold(replace(read, document=replace(read.document, version=version)))
 
@@ -252,9 +253,9 @@ class FliesTwice(GrantKeeper):
         self._tasks.pop(order.source.location, None)
         super().refresh(order)
 
-    def flight(self, location: VaultLocation, *, watcher: Key | None = None) -> flights.Flight:
+    def flight(self, source: GrantWithClient, *, watcher: Key | None = None) -> flights.Flight:
         """Tell nobody of those under way."""
-        flight = super().flight(location, watcher=watcher)
+        flight = super().flight(source, watcher=watcher)
         return flights.IDLE if isinstance(flight, flights.Refreshing) else flight
 
 

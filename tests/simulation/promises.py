@@ -48,8 +48,8 @@ class Promises:
     """The refresh token that Vault holds."""
     newest_access: str = ""
     """The access token that Vault holds."""
-    refused: dict[str, bool] = field(default_factory=dict)
-    """Whether what was last refused to a holder was the newest that is kept."""
+    refused: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """What was last refused to a holder, and whether it was the newest that was kept then."""
     expiry: dict[str, str] = field(default_factory=dict)
     """Of each Secret, as it was published last."""
     consents: int = 0
@@ -87,7 +87,7 @@ class Promises:
 
     def refuses(self, send: Send, *, is_newest: bool) -> None:
         """Note that Pipedrive refused a token."""
-        self.refused[send.by] = is_newest
+        self.refused[send.by] = send.token, is_newest
 
     def stored(self, values: Mapping[str, object], *, by: str) -> None:
         """Note a version of the grant, when it lands."""
@@ -125,7 +125,8 @@ class Promises:
         reasons = {one["type"]: one["reason"] for one in status.get("conditions", ())}
         if reasons.get("Authorized") == "ConsentRequired" and was != "ConsentRequired":
             message = f"(e) {where} asks for consent, and the newest refresh token was not refused"
-            self._expect(self.refused.get(by, False), message)
+            token, was_newest = self.refused.get(by, ("", False))
+            self._expect(was_newest or token == self.newest, message)
         self._writes("status", by=by)
 
     def _writes(self, what: str, *, by: str) -> None:

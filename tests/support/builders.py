@@ -9,10 +9,10 @@ from pipedrive_operator.core.grant import ClientSource, Grant
 from pipedrive_operator.core.policy import Observation, Timings
 from pipedrive_operator.core.secret import desired_secret, manifest
 from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.sources import AppRules, ConnectionRules, Rules
+from pipedrive_operator.core.sources import AppRules, ConnectionRules, GrantWithClient, Rules
 from pipedrive_operator.core.target import TargetSecret, read_target
 from pipedrive_operator.core.token import Accepted, Answer, Token
-from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.vault import OPERATOR, Document, VaultLocation
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 KEY = Key(namespace="crm", name="acme")
@@ -22,13 +22,18 @@ GRANT_LOCATION = VaultLocation(connection="default", mount="secret", path="piped
 TOKEN_LOCATION = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme-token")
 CLIENT_SOURCE = ClientSource(
     location=VaultLocation(connection="default", mount="secret", path="apps/crm-sync"),
+    identity=OPERATOR,
     id_key="client_id",
     secret_key="client_secret",
 )
+GRANT_SOURCE = GrantWithClient(location=GRANT_LOCATION, identity=OPERATOR, client=CLIENT_SOURCE)
 RULES = Rules(
     connections={
         "default": ConnectionRules(
-            mounts=("secret",), path_prefixes=("pipedrive/{namespace}/",), allowed_namespaces=("*",)
+            mounts=("secret",),
+            path_prefixes=("pipedrive/{namespace}/",),
+            allowed_namespaces=("*",),
+            takes_tenants=True,
         )
     },
     apps={"crm-sync": AppRules(source=CLIENT_SOURCE, allowed_namespaces=("crm",))},

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pipedrive_operator.controller.cache import Cache
@@ -18,6 +18,7 @@ from pipedrive_operator.core.errors import (
     SecretChanged,
     SecretExists,
     TokenRejected,
+    VaultDenied,
     VaultUnavailable,
 )
 from pipedrive_operator.core.grant import ClientCredentials, Grant, TokenAnswer
@@ -25,60 +26,13 @@ from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.core.sources import grant_location
 from pipedrive_operator.core.target import TargetSecret, read_target
 from pipedrive_operator.core.token import Token
-from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.vault import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.ports import Clock, Escrow, Event, Pipedrive, Vault
-from support.builders import ACCOUNT, NOW, RULES
+from support.builders import ACCOUNT, RULES
+from support.turned_clock import TurnedClock
 
 CALL_TIMEOUT = timedelta(seconds=15)
-
-
-class TurnedClock:
-    """A clock that a test turns; a sleep ends when the clock has passed it."""
-
-    def __init__(self, now: datetime = NOW) -> None:
-        """Start at a time."""
-        self._start = self._now = now
-        self._sleepers: list[tuple[float, asyncio.Event]] = []
-        self.somebody_sleeps = asyncio.Event()
-        self._slept = asyncio.Event()
-
-    def now(self) -> datetime:
-        """Return the time."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """Return the seconds since the start."""
-        return (self._now - self._start).total_seconds()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait until the clock is turned far enough."""
-        woken = asyncio.Event()
-        self._sleepers.append((self.monotonic() + seconds, woken))
-        self.somebody_sleeps.set()
-        self._slept.set()
-        await woken.wait()
-
-    async def next_sleep(self) -> None:
-        """Wait until somebody begins to sleep since this was last asked."""
-        await self._slept.wait()
-        self._slept.clear()
-
-    def turn(self, by: timedelta) -> None:
-        """Let time pass."""
-        self._now += by
-        for until, woken in self._sleepers:
-            if until <= self.monotonic():
-                woken.set()
-
-    def turn_to(self, moment: datetime) -> None:
-        """Let time pass until a moment."""
-        self.turn(moment - self._now)
-
-    @property
-    def sleepers(self) -> int:
-        """How many sleep."""
-        return sum(not woken.is_set() for _, woken in self._sleepers)
 
 
 @dataclass
@@ -88,7 +42,10 @@ class FakeVault:
     clock: TurnedClock
     documents: dict[VaultLocation, Document] = field(default_factory=dict)
     reads: list[VaultLocation] = field(default_factory=list)
+    readers: list[VaultIdentity] = field(default_factory=list)
     writes: list[VaultLocation] = field(default_factory=list)
+    denied: set[tuple[VaultLocation, VaultIdentity]] = field(default_factory=set)
+    readonly: set[VaultIdentity] = field(default_factory=set)
     breaks: Exception | None = None
     breaks_after: int | None = None
     """How many writes succeed before Vault is sealed."""
@@ -106,15 +63,26 @@ class FakeVault:
             location=location, version=version, created_at=self.clock.now(), values=values
         )
 
-    async def read(self, location: VaultLocation) -> Document | None:
+    def allows(self, location: VaultLocation, identity: VaultIdentity) -> bool:
+        """Tell what the policy says."""
+        return (location, identity) not in self.denied
+
+    async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
         """Return the newest version."""
         self.reads.append(location)
+        self.readers.append(identity)
+        if not self.allows(location, identity):
+            raise VaultDenied("the policy does not allow it")
         if self.breaks is not None:
             raise self.breaks
         return self.documents.get(location)
 
-    async def write(self, location: VaultLocation, values: Mapping[str, object], *, cas: int) -> int:
+    async def write(
+        self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
+    ) -> int:
         """Write by check-and-set."""
+        if not self.allows(location, identity) or identity in self.readonly:
+            raise VaultDenied("the policy does not allow it")
         is_sealed = self.breaks_after is not None and len(self.writes) >= self.breaks_after
         if self.mends_after is not None and len(self.writes) >= self.mends_after:
             is_sealed = False

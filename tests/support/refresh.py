@@ -5,21 +5,13 @@ from datetime import timedelta
 
 from pipedrive_operator.core import flight as flights
 from pipedrive_operator.core.grant import Grant, read_grant
-from pipedrive_operator.core.sources import GrantWithClient
 from pipedrive_operator.grants import RefreshOrder, RefreshProtocol
-from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY
-from support.fakes import (
-    CALL_TIMEOUT,
-    FakeEscrow,
-    FakeIdentities,
-    FakeLeadership,
-    FakePipedrive,
-    FakeVault,
-    TurnedClock,
-)
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
+from support.fakes import CALL_TIMEOUT, FakeEscrow, FakeIdentities, FakeLeadership, FakePipedrive, FakeVault
+from support.turned_clock import TurnedClock
 
 ORDER = RefreshOrder(
-    source=GrantWithClient(location=GRANT_LOCATION, client=CLIENT_SOURCE),
+    source=GRANT_SOURCE,
     requester=KEY,
     lineage="",
     replaces=None,

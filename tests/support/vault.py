@@ -7,7 +7,7 @@ import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
 from pipedrive_operator.core.errors import Trouble, VaultUnavailable
-from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.vault import OPERATOR, Document, VaultLocation
 from testbed.openbao import OpenBao
 
 
@@ -29,7 +29,7 @@ def rewrite(path: Path, text: str | None) -> str:
 async def trouble_of(vault: VaultServers, location: VaultLocation) -> Trouble:
     """Return what a read ends with."""
     with pytest.raises(Trouble) as caught:
-        await vault.read(location)
+        await vault.read(location, OPERATOR)
     return caught.value
 
 
@@ -38,7 +38,7 @@ async def when_it_serves(vault: VaultServers, location: VaultLocation) -> Docume
     async with asyncio.timeout(30):
         while True:
             try:
-                return await vault.read(location)
+                return await vault.read(location, OPERATOR)
             except VaultUnavailable as trouble:
                 assert "is preparing a secrets engine" in trouble.message  # noqa: PT017  others are a failure
                 await asyncio.sleep(0.05)

@@ -9,7 +9,8 @@ from pipedrive_operator.observer import Ports
 from pipedrive_operator.reconciler import Outcome, Reconciler
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
 from support.fake_workloads import FakeWorkloads
-from support.fakes import FakeCluster, FakeLeadership, FakePipedrive, FakeVault, TurnedClock, a_keeper
+from support.fakes import FakeCluster, FakeLeadership, FakePipedrive, FakeVault, a_keeper
+from support.turned_clock import TurnedClock
 
 FIRST = "a" * 40
 """The API token that Vault holds at the start."""

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 from testbed.audit_log import AuditedRequest, read_requests
+from testbed.certificates import KeyPair
 from testbed.openbao_api import OpenBaoApi, OpenBaoError
 from testbed.processes import ChildProcess, ProcessError, free_port
 
@@ -41,6 +42,13 @@ api_addr = "http://127.0.0.1:{port}"
 cluster_addr = "http://127.0.0.1:{cluster_port}"
 disable_mlock = true
 """
+_TLS = """
+listener "tcp" {{
+  address = "127.0.0.1:{port}"
+  tls_cert_file = "{pair.public}"
+  tls_key_file = "{pair.key}"
+}}
+"""
 
 
 class OpenBao(OpenBaoApi):
@@ -49,11 +57,16 @@ class OpenBao(OpenBaoApi):
     By default it keeps everything in memory and forgets it when it is killed; a `durable` one survives that.
     """
 
-    def __init__(self, *, durable: bool = False, folder: Path | None = None) -> None:
-        """Describe it. It writes to `folder`, which stays, or to a temporary folder, which does not."""
+    def __init__(self, *, durable: bool = False, folder: Path | None = None, tls: KeyPair | None = None) -> None:
+        """Describe it. It writes to `folder`, which stays, or to a temporary folder, which does not.
+
+        With `tls` it listens at `tls_port` too.
+        """
         super().__init__(port=free_port(), root_token=f"root-{secrets.token_hex(16)}")
         self._durable = durable
         self._folder = folder
+        self._tls = tls
+        self.tls_port = free_port()
         self._unseal_key = ""
         self._stack = ExitStack()
 
@@ -123,7 +136,11 @@ class OpenBao(OpenBaoApi):
 
     def _describe_process(self) -> ChildProcess:
         config = self.folder / "config.hcl"
-        config.write_text(_AUDIT.format(log=self.folder / "audit.log") + (self._raft() if self._durable else ""))
+        config.write_text(
+            _AUDIT.format(log=self.folder / "audit.log")
+            + (self._raft() if self._durable else "")
+            + (_TLS.format(port=self.tls_port, pair=self._tls) if self._tls else "")
+        )
         command = [_program(), "server", f"-config={config}"]
         if not self._durable:
             command += ["-dev", "-dev-no-store-token", f"-dev-listen-address=127.0.0.1:{self._port}"]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipedrive_operator.settings import SettingsError, VaultAuthMethod, load_settings
+from pipedrive_operator.settings import SettingsError, load_settings
+from pipedrive_operator.vault_settings import VaultAuthMethod
 
 GOOD = """
 vault:
@@ -69,8 +70,20 @@ def test_settings_need_no_file() -> None:
         ("controller: {pollInterval: soon}", "controller.pollInterval: "),
         ("log: {level: loud}", "log.level: "),
         ("nonsense: 1", "nonsense: no such setting"),
-        ("vault: {connections: {x: {address: 'https://v', auth: {method: token}}}}", "tokenFile is needed"),
+        (
+            "vault: {connections: {x: {address: 'https://v', auth: {method: token}}}}",
+            "tokenFile or tokenSecretRef is needed",
+        ),
         ("vault: {connections: {x: {address: 'https://v', pathPrefixes: [a]}}}", "vault.connections.x.pathPrefixes.0"),
+        ("vault: {connections: {x: {address: 'https://v', pathPrefixes: ['{team}/']}}}", "pathPrefixes.0"),
+        ("vault: {connections: {x: {address: 'https://v', pathPrefixes: ['{cluster}/']}}}", "kubernetes.clusterName"),
+        ("vault: {connections: {x: {address: 'https://v', mounts: [a/../b]}}}", "vault.connections.x.mounts.0"),
+        ("vault: {connections: {x: {address: 'https://me:hush@v'}}}", "no user, password or query"),
+        ("vault: {connections: {x: {address: 'https://v', caFile: /a, caSecretRef: {name: a, key: b}}}}", "not both"),
+        ("vault: {connections: {x: {address: 'https://v', clientKeyFile: /a}}}", "clientKeyFile go together"),
+        ("vault: {connections: {x: {address: 'https://v', auth: {method: approle, secretIdFile: /a}}}}", "roleId"),
+        ("vault: {connections: {x: {address: 'https://v', auth: {method: cert}}}}", "clientCertificateFile or"),
+        ("vault: {connections: {x: {address: 'https://v', auth: {method: jwt}}}}", "jwtFile or jwtSecretRef is needed"),
         ("a: [", "cannot be read as YAML"),
         ("- a", "cannot be read as YAML"),
     ],

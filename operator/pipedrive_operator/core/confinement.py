@@ -11,24 +11,34 @@ _SEGMENT: Final = re.compile(r"[A-Za-z0-9_.@=+-]+")
 """What a segment is made of: nothing that a server, a proxy or a policy could take for something else."""
 
 
-def confine(path: str, *, prefixes: Sequence[str], namespace: str) -> None:
-    """Check that a path is plain and below one of the folders, in which `{namespace}` stands for the namespace.
+def confine(path: str, *, prefixes: Sequence[str], namespace: str, cluster: str = "") -> None:
+    """Check that a path is plain and below one of the folders.
 
-    A prefix is a folder with or without a slash at its end: `pipedrive/crm` does not reach `pipedrive/crm-2/acme`. The
-    empty prefix allows everything.
+    In a prefix, `{namespace}` and `{cluster}` stand for the credential's namespace and the operator's cluster. A prefix
+    is a folder with or without a slash at its end: `pipedrive/crm` does not reach `pipedrive/crm-2/acme`. The empty
+    prefix allows everything; one with a name that is not known allows nothing.
 
     Raises:
         InvalidSpec: it is not; the message says what is allowed.
+    """
+    require_plain(path)
+    folders = [folder(prefix, namespace, cluster) for prefix in prefixes]
+    if not any(path.startswith(one) for one in folders):
+        allowed = f"it must start with {' or '.join(folders)}" if folders else "the connection lists no pathPrefixes"
+        message = f"{path} is outside what namespace {namespace} may use: {allowed}"
+        raise InvalidSpec(message)
+
+
+def require_plain(path: str) -> None:
+    """Check that a path is read alike by everybody on its way.
+
+    Raises:
+        InvalidSpec: it is not.
     """
     if not all(_is_plain(segment) for segment in path.split("/")):
         message = (
             f"{path!r} is not a plain path: write segments of letters, digits and _.@=+- with single slashes between"
         )
-        raise InvalidSpec(message)
-    folders = [_folder(prefix, namespace) for prefix in prefixes]
-    if not any(path.startswith(folder) for folder in folders):
-        allowed = f"it must start with {' or '.join(folders)}" if folders else "the connection lists no pathPrefixes"
-        message = f"{path} is outside what namespace {namespace} may use: {allowed}"
         raise InvalidSpec(message)
 
 
@@ -41,6 +51,7 @@ def _is_plain(segment: str) -> bool:
     return bool(segment.strip(".")) and _SEGMENT.fullmatch(segment) is not None
 
 
-def _folder(prefix: str, namespace: str) -> str:
-    folder = prefix.replace("{namespace}", namespace).strip("/")
-    return f"{folder}/" if folder else ""
+def folder(prefix: str, namespace: str, cluster: str) -> str:
+    """Put the names into a prefix; an empty name leaves an empty segment, below which no plain path is."""
+    named = prefix.strip("/").replace("{cluster}", cluster).replace("{namespace}", namespace)
+    return f"{named}/" if prefix.strip("/") else ""

@@ -14,7 +14,7 @@ from pipedrive_operator.core.intent import Intent, Unanswered, read_intent, read
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.core.times import format_time, parse_time
 from pipedrive_operator.core.token import Token
-from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.vault import Document, VaultIdentity, VaultLocation
 
 _REPLACED: Final = frozenset({"expires_in", *MARKS})
 """Keys that a stored grant does not keep from the document before: a raw answer's lifetime, and the former marks."""
@@ -22,11 +22,18 @@ _REPLACED: Final = frozenset({"expires_in", *MARKS})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSource:
-    """Where the OAuth2 client's id and secret are kept."""
+    """Where the OAuth2 client's id and secret are kept, and who reads them there."""
 
     location: VaultLocation
+    identity: VaultIdentity
+    """The operator for an app of its configuration, and for any other whoever reads the grant."""
     id_key: str
     secret_key: str
+
+    @property
+    def place(self) -> tuple[VaultLocation, str, str]:
+        """Which client it is, whoever reads it."""
+        return self.location, self.id_key, self.secret_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,12 @@ Nothing here is needed for correctness after a restart: one read of Vault and wh
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pipedrive_operator.core.acceptance import inherited, restored, spread_verification
 from pipedrive_operator.core.conditions import EFFECTS, ConditionStatus
 from pipedrive_operator.core.credential import Account, Credential
-from pipedrive_operator.core.errors import SourceMissing, TokenRejected, Trouble
+from pipedrive_operator.core.errors import SourceMissing, TokenRejected, Trouble, VaultUnavailable
 from pipedrive_operator.core.flight import Flight, Fresh
 from pipedrive_operator.core.grant import Grant, read_grant
 from pipedrive_operator.core.policy import Timings, account_mismatch
@@ -51,8 +51,10 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
     """Take in what Vault holds.
 
     Raises:
-        SourceMissing: the path or the key of an API token is absent.
+        SourceMissing: the version was deleted, or the path or the key of an API token is absent.
     """
+    if document is not None:
+        document.require_values()
     known = replace(memory, read_at=now, source_setback=None)
     source = memory.source
     if not isinstance(source, ApiTokenSource):
@@ -78,6 +80,15 @@ def after_source_trouble(memory: Memory, trouble: Trouble, *, patience: Patience
     """Note that Vault could not be read, or does not hold what is wanted; the last good value stays."""
     setback = set_back(trouble, memory.source_setback, subject="source", patience=patience)
     return replace(memory, source_setback=setback, read_at=patience.now)
+
+
+def after_return_of_vault(memory: Memory, connection: str) -> Memory | None:
+    """Take back that Vault could not be read, now that it serves again; None where nothing waited for that."""
+    setback = memory.source_setback
+    is_there = memory.source is not None and memory.source.location.connection == connection
+    if not is_there or setback is None or not isinstance(setback.trouble, VaultUnavailable):
+        return None
+    return replace(memory, source_setback=replace(setback, retry_at=datetime.min.replace(tzinfo=UTC)))
 
 
 def after_answer(memory: Memory, token: Token, account: Account, now: datetime) -> Memory:

@@ -8,7 +8,7 @@ from pipedrive_operator.core.conditions import EFFECTS, Retry
 from pipedrive_operator.core.errors import Trouble
 from pipedrive_operator.core.renewal import LONGEST_RETRY_AFTER, cap_to_lifetime, pause
 
-LONGEST_GUARDED: Final = timedelta(seconds=20)
+LONGEST_GUARDED: Final = timedelta(seconds=8)
 """Where the adapter names the next time itself: it has a back-off for everybody, so ours need not protect anyone."""
 _MINUTE: Final = timedelta(minutes=1)
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipedrive_operator.core.confinement import confine, names_allow
+from pipedrive_operator.core.confinement import confine, names_allow, require_plain
 from pipedrive_operator.core.credential import ApiToken, Client, Credential, OAuth2, Spec, VaultReference
 from pipedrive_operator.core.errors import InvalidSpec
 from pipedrive_operator.core.grant import ClientSource
 from pipedrive_operator.core.template import API_TOKEN_FIELDS, OAUTH2_FIELDS, check_template
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.core.vault import OPERATOR, TenantIdentity, VaultIdentity, VaultLocation
 
 DEFAULT_CONNECTION: Final = "default"
 
@@ -21,6 +21,8 @@ class ConnectionRules:
     mounts: Sequence[str]
     path_prefixes: Sequence[str]
     allowed_namespaces: Sequence[str]
+    takes_tenants: bool = False
+    """Whether a credential may log in as a ServiceAccount of its namespace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,22 +39,32 @@ class Rules:
 
     connections: Mapping[str, ConnectionRules]
     apps: Mapping[str, AppRules]
+    cluster: str = ""
+    """What `{cluster}` stands for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiTokenSource:
-    """Where an API token is kept."""
+    """Where an API token is kept, and who reads it there."""
 
     location: VaultLocation
+    identity: VaultIdentity
     key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantWithClient:
-    """Where a grant and its client are kept."""
+    """Where a grant and its client are kept, and who reads and writes the grant there."""
 
     location: VaultLocation
+    identity: VaultIdentity
     client: ClientSource
+
+    def has_client_of(self, other: "Source") -> bool:
+        """Tell whether another source names the same client, whoever reads it."""
+        if not isinstance(other, GrantWithClient):
+            return False
+        return self.client.place == other.client.place
 
 
 Source = ApiTokenSource | GrantWithClient
@@ -87,12 +99,13 @@ def grant_location(credential: Credential, rules: Rules) -> VaultLocation | None
 
 def _oauth2_source(oauth2: OAuth2, vault: VaultReference | None, rules: Rules, namespace: str) -> GrantWithClient:
     location = _locate(oauth2.grant.path, "spec.oauth2.grant.path", vault, rules, namespace)
-    return GrantWithClient(location=location, client=_client_source(oauth2.client, vault, rules, namespace))
+    client = _client_source(oauth2.client, vault, rules, namespace)
+    return GrantWithClient(location=location, identity=_identity(vault, namespace), client=client)
 
 
 def _api_token_source(token: ApiToken, vault: VaultReference | None, rules: Rules, namespace: str) -> ApiTokenSource:
     location = _locate(token.path, "spec.apiToken.path", vault, rules, namespace)
-    return ApiTokenSource(location=location, key=token.key or "api_token")
+    return ApiTokenSource(location=location, identity=_identity(vault, namespace), key=token.key or "api_token")
 
 
 def _client_source(client: Client, vault: VaultReference | None, rules: Rules, namespace: str) -> ClientSource:
@@ -102,6 +115,7 @@ def _client_source(client: Client, vault: VaultReference | None, rules: Rules, n
         raise InvalidSpec("spec.oauth2.client: exactly one of app and path must be set")
     return ClientSource(
         location=_locate(client.path, "spec.oauth2.client.path", vault, rules, namespace),
+        identity=_identity(vault, namespace),
         id_key=client.id_key or "client_id",
         secret_key=client.secret_key or "client_secret",
     )
@@ -121,6 +135,15 @@ def _app_source(name: str, rules: Rules, namespace: str) -> ClientSource:
     return app.source
 
 
+def _identity(vault: VaultReference | None, namespace: str) -> VaultIdentity:
+    """Return who reads: the namespace is the credential's own, whatever the resource says."""
+    if vault is None or vault.auth is None:
+        return OPERATOR
+    return TenantIdentity(
+        namespace=namespace, service_account=vault.auth.service_account_ref.name, role=vault.auth.role
+    )
+
+
 def _locate(path: str, field: str, vault: VaultReference | None, rules: Rules, namespace: str) -> VaultLocation:
     name = (vault and vault.connection) or DEFAULT_CONNECTION
     connection = _connection(name, vault, rules, namespace)
@@ -129,7 +152,10 @@ def _locate(path: str, field: str, vault: VaultReference | None, rules: Rules, n
         message = f"spec.vault.mount: connection {name} has no mount {mount}; it lists {', '.join(connection.mounts)}"
         raise InvalidSpec(message)
     try:
-        confine(path, prefixes=connection.path_prefixes, namespace=namespace)
+        if vault is not None and vault.auth is not None:
+            require_plain(path)
+        else:
+            confine(path, prefixes=connection.path_prefixes, namespace=namespace, cluster=rules.cluster)
     except InvalidSpec as error:
         message = f"{field}: {error.message}"
         raise InvalidSpec(message) from error
@@ -143,13 +169,16 @@ def _connection(name: str, vault: VaultReference | None, rules: Rules, namespace
             f"spec.vault.connection: the operator's configuration has no connection {name}; {_known(rules.connections)}"
         )
         raise InvalidSpec(message)
-    if vault is not None and vault.auth is not None:
-        message = "spec.vault.auth: this operator logs in to Vault with its own identity only; remove the field"
-        raise InvalidSpec(message)
     if not names_allow(connection.allowed_namespaces, namespace):
         message = (
             f"spec.vault.connection: connection {name} is not for namespace {namespace}; "
             f"the operator's setting vault.connections.{name}.allowedNamespaces decides"
+        )
+        raise InvalidSpec(message)
+    if vault is not None and vault.auth is not None and not connection.takes_tenants:
+        message = (
+            f"spec.vault.auth: connection {name} does not let credentials log in as a ServiceAccount; remove the "
+            f"field, or have the operator's setting vault.connections.{name}.tenantAuth.enabled set"
         )
         raise InvalidSpec(message)
     return connection

@@ -1,7 +1,8 @@
 """The keeper of refresh tokens: one flight at a time for each grant, in a task of its own outside the workers.
 
-Whoever asks joins the flight, is told its state at once, and is woken when that changes. What a flight does is
-`protocol.py`.
+Whoever asks joins the flight, is told its state at once, and is woken when that changes. The flight is shared, never
+the right: how it ended is for the identity under which it read and wrote; whoever has another one is woken, and reads
+the grant under that in a flight of its own before it uses it. What a flight does is `protocol.py`.
 """
 
 import asyncio
@@ -19,9 +20,11 @@ from pipedrive_operator.core.errors import (
     PipedriveUnavailable,
     RefreshUncertain,
     Trouble,
+    VaultUnavailable,
 )
 from pipedrive_operator.core.retry import Patience, retry_pause
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.core.sources import GrantWithClient
+from pipedrive_operator.core.vault import VaultIdentity, VaultLocation
 from pipedrive_operator.grants.order import RefreshOrder
 from pipedrive_operator.grants.protocol import RefreshProtocol
 from pipedrive_operator.ports import Clock
@@ -47,20 +50,35 @@ class GrantKeeper:
         self._protocol = protocol
         self._clock = clock
         self._on_change = on_change
-        self._flights: dict[VaultLocation, flights.Flight] = {}
-        self._failures: dict[VaultLocation, int] = {}
+        self._flights: dict[_Right, flights.Flight] = {}
+        self._failures: dict[_Right, int] = {}
         self._waiting: dict[VaultLocation, set[Key]] = {}
         self._tasks: dict[VaultLocation, asyncio.Task[None]] = {}
+        self._askers: dict[_Right, frozenset[Key]] = {}
+        """Who was told of a refresh that failed for want of Vault."""
+        self._under_way: dict[VaultLocation, VaultIdentity] = {}
+        """Under whose identity each task reads and writes."""
 
-    def flight(self, location: VaultLocation, *, watcher: Key | None = None) -> flights.Flight:
-        """Return the state of a grant's refresh, at once; a watcher of one under way is told how it ends."""
-        if watcher is not None and location in self._tasks:
-            self._waiting.setdefault(location, set()).add(watcher)
-        return self._flights.get(location, flights.IDLE)
+    def flight(self, source: GrantWithClient, *, watcher: Key | None = None) -> flights.Flight:
+        """Return the state of a grant's refresh, at once; a watcher of one under way is told how it ends.
 
-    def in_escrow(self, location: VaultLocation) -> bool:
+        Of one under way with another identity no more is told than that: the watcher must have read the grant itself.
+        """
+        location = source.location
+        if location in self._tasks:
+            if watcher is not None:
+                self._waiting.setdefault(location, set()).add(watcher)
+            if self._under_way[location] != source.identity:
+                return flights.Refreshing()
+        return self._flights.get(_right(source), flights.IDLE)
+
+    def is_anothers(self, source: GrantWithClient) -> bool:
+        """Tell whether a refresh is under way with another identity."""
+        return self._under_way.get(source.location, source.identity) != source.identity
+
+    def in_escrow(self, source: GrantWithClient) -> bool:
         """Tell whether an earlier process has left something in escrow that was not looked at yet."""
-        return self._protocol.in_escrow(location) and not isinstance(self.flight(location), flights.Fresh)
+        return self._protocol.in_escrow(source.location) and not isinstance(self.flight(source), flights.Fresh)
 
     def refresh(self, order: RefreshOrder) -> None:
         """Start a refresh, or join the one that is under way."""
@@ -68,23 +86,38 @@ class GrantKeeper:
         self._waiting.setdefault(location, set()).add(order.requester)
         if location in self._tasks:
             return
-        last = self.flight(location)
+        last = self.flight(order.source)
         failed = last if isinstance(last, flights.Refused | flights.Unavailable) else None
-        self._flights[location] = flights.Refreshing(last=failed)
+        self._flights[_right(order.source)] = flights.Refreshing(last=failed)
+        self._under_way[location] = order.source.identity
         task = asyncio.create_task(self._fly(order), name=f"refresh of {location}")
         self._tasks[location] = task
-        task.add_done_callback(lambda done: self._landed(location, done))
+        task.add_done_callback(lambda done: self._landed(order, done))
 
-    def forget(self, location: VaultLocation) -> None:
+    def forget(self, source: GrantWithClient) -> None:
         """Forget how the last refresh ended, because what it depended on has changed."""
-        if location not in self._tasks:
-            self._flights.pop(location, None)
-            self._failures.pop(location, None)
+        self._forget(_right(source))
 
     def forget_all(self) -> None:
         """Forget how all refreshes ended: another process may have led since."""
-        for location in list(self._flights):
-            self.forget(location)
+        for right in list(self._flights):
+            self._forget(right)
+
+    def vault_returned(self, connection: str) -> frozenset[Key]:
+        """Forget what failed for want of a Vault that serves again, and return whoever had asked."""
+        lost = [
+            right
+            for right, flight in self._flights.items()
+            if _wants_vault(flight) and right[0].connection == connection
+        ]
+        for right in lost:
+            self._forget(right)
+        return frozenset(key for right in lost for key in self._askers.pop(right, frozenset()))
+
+    def _forget(self, right: "_Right") -> None:
+        if self._under_way.get(right[0]) != right[1]:
+            self._flights.pop(right, None)
+            self._failures.pop(right, None)
 
     async def drain(self) -> None:
         """Wait until nothing is under way any more: what was won is stored."""
@@ -92,44 +125,61 @@ class GrantKeeper:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _fly(self, order: RefreshOrder) -> None:
-        location = order.source.location
         try:
-            grant = await self._protocol.run(order, partial(self._tell, location))
+            grant = await self._protocol.run(order, partial(self._tell, order))
         except Trouble as trouble:
-            self._settle(location, self._failure(trouble, order))
+            self._settle(order, self._failure(trouble, order))
         except (FenceClosed, ApiServerUnavailable) as error:
-            self._settle(location, self._failure(PipedriveUnavailable(f"The refresh was put off: {error}"), order))
+            self._settle(order, self._failure(PipedriveUnavailable(f"The refresh was put off: {error}"), order))
         else:
-            self._failures.pop(location, None)
-            self._settle(location, flights.Fresh(grant=grant))
+            self._failures.pop(_right(order.source), None)
+            self._settle(order, flights.Fresh(grant=grant))
 
     def _failure(self, trouble: Trouble, order: RefreshOrder) -> flights.Flight:
-        location, now = order.source.location, self._clock.now()
-        failures = self._failures[location] = self._failures.get(location, 0) + 1
+        right, now = _right(order.source), self._clock.now()
+        failures = self._failures[right] = self._failures.get(right, 0) + 1
         slow = order.poll if trouble.reason in _MENDED_IN_VAULT else order.slow
         patience = Patience(now=now, slow=slow, expires_at=order.expires_at)
-        retry_at = now + retry_pause(trouble, failures, subject=str(location), patience=patience)
+        retry_at = now + retry_pause(trouble, failures, subject=str(order.source.location), patience=patience)
         if EFFECTS[trouble.reason].authorized is ConditionStatus.FALSE:
             return flights.Refused(trouble=trouble, lineage=order.lineage, retry_at=retry_at)
         return flights.Unavailable(trouble=trouble, retry_at=retry_at)
 
-    def _landed(self, location: VaultLocation, task: asyncio.Task[None]) -> None:
+    def _landed(self, order: RefreshOrder, task: asyncio.Task[None]) -> None:
         """Clear the flight; one that ended by a defect is reported and left alone for a while."""
+        location = order.source.location
         if self._tasks.get(location) is task:
             del self._tasks[location]
+            del self._under_way[location]
         if not task.cancelled() and (error := task.exception()) is not None:
             context = {"message": f"the refresh of {location} stopped unexpectedly", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
             trouble = RefreshUncertain("The refresh stopped unexpectedly: the operator's log says where")
             retry_at = self._clock.now() + _CRASH_PAUSE
-            self._settle(location, flights.Unavailable(trouble=trouble, retry_at=retry_at))
+            self._settle(order, flights.Unavailable(trouble=trouble, retry_at=retry_at))
 
-    def _settle(self, location: VaultLocation, flight: flights.Flight) -> None:
+    def _settle(self, order: RefreshOrder, flight: flights.Flight) -> None:
         """End a flight; whoever is told may ask for the next one at once, before this task has ended."""
+        location = order.source.location
         self._tasks.pop(location, None)
-        self._tell(location, flight)
-        self._waiting.pop(location, None)
+        self._under_way.pop(location, None)
+        self._tell(order, flight)
+        askers = frozenset(self._waiting.pop(location, ()))
+        if _wants_vault(flight):
+            self._askers[_right(order.source)] = askers
 
-    def _tell(self, location: VaultLocation, flight: flights.Flight) -> None:
-        self._flights[location] = flight
-        self._on_change(frozenset(self._waiting.get(location, ())), flight)
+    def _tell(self, order: RefreshOrder, flight: flights.Flight) -> None:
+        self._flights[_right(order.source)] = flight
+        self._on_change(frozenset(self._waiting.get(order.source.location, ())), flight)
+
+
+def _wants_vault(flight: flights.Flight) -> bool:
+    return isinstance(flight, flights.Unavailable) and isinstance(flight.trouble, VaultUnavailable)
+
+
+_Right = tuple[VaultLocation, VaultIdentity]
+"""A grant, and whose right to it."""
+
+
+def _right(source: GrantWithClient) -> _Right:
+    return source.location, source.identity

@@ -9,7 +9,7 @@ from pipedrive_operator.core.errors import ClientRejected
 from pipedrive_operator.core.grant import ClientCredentials, Grant
 from pipedrive_operator.core.intent import Intent
 from pipedrive_operator.core.sources import GrantWithClient
-from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.vault import Document, VaultIdentity, VaultLocation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,8 @@ class ReadGrant:
     """A grant as it was read, with what is needed to write over it."""
 
     location: VaultLocation
+    identity: VaultIdentity
+    """Who has read it, and is to write it."""
     document: Document
     grant: Grant
 
@@ -55,6 +57,11 @@ class Held:
     def location(self) -> VaultLocation:
         """Where the grant is."""
         return self.read.location
+
+    @property
+    def identity(self) -> VaultIdentity:
+        """Who writes it."""
+        return self.read.identity
 
 
 class Settlement(Enum):

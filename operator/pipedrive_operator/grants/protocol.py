@@ -45,6 +45,9 @@ from pipedrive_operator.ports import Clock, Escrow, Identities, Leadership, Pipe
 LOOK_AGAIN: Final = timedelta(seconds=2)
 """How often another holder's intent is looked at while waiting for it to go."""
 
+LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
+"""How long what was won waits at most between two tries: Vault itself is guarded by its adapter."""
+
 MOST_AT_ONCE: Final = 20
 """How many refreshes are sent at once: each has a connection of its own, and after an outage thousands may be due."""
 
@@ -111,12 +114,14 @@ class RefreshProtocol:
     async def read(self, order: RefreshOrder) -> ReadGrant:
         """Step 2: read the grant and its version."""
         location = order.source.location
-        document = await self._vault.read(location)
+        document = await self._vault.read(location, order.source.identity)
         grant = read_grant(document)
+        if document is not None:
+            document.require_values()
         if document is None or grant is None:
             message = f"Vault holds no refresh_token at {location}: consent, or write one there"
             raise SourceMissing(message)
-        return ReadGrant(location=location, document=document, grant=grant)
+        return ReadGrant(location=location, identity=order.source.identity, document=document, grant=grant)
 
     def is_fresh(self, grant: Grant, order: RefreshOrder) -> bool:
         """Step 2: tell whether somebody else has refreshed it, so that it can be used as it is."""
@@ -125,7 +130,7 @@ class RefreshProtocol:
 
     async def read_client(self, source: ClientSource) -> ClientCredentials:
         """Read the client's id and secret."""
-        document = await self._vault.read(source.location)
+        document = await self._vault.read(source.location, source.identity)
         if document is None:
             message = (
                 f"Vault has no client at {source.location}: write its {source.id_key} and {source.secret_key} there"
@@ -193,8 +198,11 @@ class RefreshProtocol:
             return None
         except VaultUnavailable:
             document = await self._landed(intent, read)
-        held = ReadGrant(location=read.location, document=document, grant=grant)
-        return Held(read=held, intent=intent, until=began + intent.timeout.total_seconds())
+        return Held(
+            read=replace(read, document=document, grant=grant),
+            intent=intent,
+            until=began + intent.timeout.total_seconds(),
+        )
 
     async def spend(self, held: Held, client: ClientCredentials, order: RefreshOrder) -> Grant | None:
         """Send the refresh token once, and return what it won (steps 5 and 6); None to begin again."""
@@ -259,17 +267,18 @@ class RefreshProtocol:
         for attempt in itertools.count(1):
             try:
                 if attempt > 1:
-                    document = await self._vault.read(held.location)
+                    document = await self._vault.read(held.location, held.identity)
                     stored = read_grant(document)
                     if stored is not None and self.supersedes(stored, won, spent=held.read.grant):
                         return await self._give_way(stored, won, held, client)
-                await self._write_over(document, won, held.location)
+                await self._write_over(document, won, held.read)
                 break
             except CheckAndSetConflict:
                 continue
             except Exception as error:  # noqa: BLE001  whatever it is, what was won must not be lost for it
                 await self._keep_meanwhile(won, held, client, _trouble(error), tell)
-                await self._clock.sleep(pause(attempt, spread_by=str(held.location)).total_seconds())
+                wanted = pause(attempt, spread_by=str(held.location))
+                await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
         await self._escrow.drop(held.location)
         return won
 
@@ -298,11 +307,11 @@ class RefreshProtocol:
         won = await self._escrow.open(held.location, client.client_secret)
         if won is None or won.lineage == held.read.grant.lineage:
             return False
-        document = await self._vault.read(held.location)
+        document = await self._vault.read(held.location, held.identity)
         refused = read_grant(document)
         if refused is not None and refused.lineage == held.read.grant.lineage:
             with suppress(CheckAndSetConflict):
-                await self._write_over(document, replace(won, unanswered=refused.unanswered), held.location)
+                await self._write_over(document, replace(won, unanswered=refused.unanswered), held.read)
         return True
 
     async def _give_way(self, stored: Grant, won: Grant, held: Held, client: ClientCredentials) -> Grant | None:
@@ -325,7 +334,7 @@ class RefreshProtocol:
 
     async def _landed(self, intent: Intent, read: ReadGrant) -> Document:
         """Find out whether an intent was written though its acknowledgement was lost; raise if Vault is away."""
-        document = await self._vault.read(read.location)
+        document = await self._vault.read(read.location, read.identity)
         grant = read_grant(document)
         if document is None or grant is None or grant.intent != intent:
             message = "Vault did not take the intent to refresh: trying again"
@@ -334,7 +343,7 @@ class RefreshProtocol:
 
     async def _was_replaced(self, held: Held) -> bool:
         """Tell whether the grant that Pipedrive refused is no longer the one in Vault."""
-        now = read_grant(await self._vault.read(held.location))
+        now = read_grant(await self._vault.read(held.location, held.identity))
         return now is None or now.lineage != held.read.grant.lineage
 
     async def _give_back(self, held: Held) -> None:
@@ -359,12 +368,12 @@ class RefreshProtocol:
         await self._escrow.keep(held.location, won, held.intent.refresh_id, client.client_secret)
 
     async def _write(self, grant: Grant, over: ReadGrant) -> int:
-        return await self._write_over(over.document, grant, over.location)
+        return await self._write_over(over.document, grant, over)
 
-    async def _write_over(self, document: Document | None, grant: Grant, location: VaultLocation) -> int:
+    async def _write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
         """Write against the version that was read, with foreign keys kept; a path that was emptied is filled again."""
         foreign, version = (document.values, document.version) if document is not None else ({}, 0)
-        return await self._vault.write(location, write_grant(grant, foreign), cas=version)
+        return await self._vault.write(read.location, write_grant(grant, foreign), read.identity, cas=version)
 
     def _with_story(self, trouble: Trouble, unanswered: Unanswered | None) -> Trouble:
         """Add to a trouble what went unanswered before it, which may be its cause."""

@@ -10,7 +10,7 @@ import pytest
 from contracts.vault import ModelledVault, VaultPart, real_vault
 from contracts.wire import Loss
 from pipedrive_operator.core.errors import CheckAndSetConflict, VaultDenied, VaultUnavailable
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.core.vault import OPERATOR, VaultLocation
 
 
 @pytest.fixture(params=["model", "real"])
@@ -26,7 +26,7 @@ async def part(request: pytest.FixtureRequest, vault_prefix: str, tmp_path: Path
 
 async def test_what_was_never_written_is_none(part: VaultPart) -> None:
     """And not an error."""
-    assert await part.port.read(part.location) is None
+    assert await part.port.read(part.location, OPERATOR) is None
 
 
 async def test_what_a_person_wrote_is_read_with_its_version_and_time(part: VaultPart) -> None:
@@ -35,7 +35,7 @@ async def test_what_a_person_wrote_is_read_with_its_version_and_time(part: Vault
     before = part.now()
     part.put(token="new", note="mine")
 
-    document = await part.port.read(part.location)
+    document = await part.port.read(part.location, OPERATOR)
 
     assert document is not None
     assert (document.location, document.version) == (part.location, 2)
@@ -48,9 +48,9 @@ async def test_what_was_written_is_read_back_as_it_was(part: VaultPart) -> None:
     """The version that was returned, and values of every kind."""
     values = {"text": "a\nb ☃", "number": 3, "nothing": None, "list": ["a"], "object": {"a": True}}
 
-    version = await part.port.write(part.location, values, cas=0)
+    version = await part.port.write(part.location, values, OPERATOR, cas=0)
 
-    document = await part.port.read(part.location)
+    document = await part.port.read(part.location, OPERATOR)
     assert document is not None
     assert (document.version, document.values) == (version, values) == (1, values)
 
@@ -59,9 +59,9 @@ async def test_a_write_replaces_every_value(part: VaultPart) -> None:
     """It does not merge."""
     part.put(token="old", note="mine")
 
-    assert await part.port.write(part.location, {"token": "new"}, cas=1) == 2
+    assert await part.port.write(part.location, {"token": "new"}, OPERATOR, cas=1) == 2
 
-    document = await part.port.read(part.location)
+    document = await part.port.read(part.location, OPERATOR)
     assert document is not None
     assert document.values == {"token": "new"}
 
@@ -73,9 +73,9 @@ async def test_a_write_against_another_version_conflicts_and_changes_nothing(par
     part.put(token="second")
 
     with pytest.raises(CheckAndSetConflict):
-        await part.port.write(part.location, {"token": "third"}, cas=cas)
+        await part.port.write(part.location, {"token": "third"}, OPERATOR, cas=cas)
 
-    document = await part.port.read(part.location)
+    document = await part.port.read(part.location, OPERATOR)
     assert document is not None
     assert (document.version, document.values) == (2, {"token": "second"})
 
@@ -83,14 +83,14 @@ async def test_a_write_against_another_version_conflicts_and_changes_nothing(par
 async def test_a_write_against_a_version_where_there_is_none_conflicts(part: VaultPart) -> None:
     """And leaves nothing behind."""
     with pytest.raises(CheckAndSetConflict):
-        await part.port.write(part.location, {"token": "first"}, cas=1)
+        await part.port.write(part.location, {"token": "first"}, OPERATOR, cas=1)
 
-    assert await part.port.read(part.location) is None
+    assert await part.port.read(part.location, OPERATOR) is None
 
 
 async def test_of_many_writes_against_one_version_one_lands(part: VaultPart) -> None:
     """The others conflict."""
-    writes = (part.port.write(part.location, {"number": number}, cas=0) for number in range(20))
+    writes = (part.port.write(part.location, {"number": number}, OPERATOR, cas=0) for number in range(20))
 
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
 
@@ -104,13 +104,13 @@ async def test_a_deleted_version_has_no_values_and_counts_all_the_same(part: Vau
     part.put(token="second")
     part.delete()
 
-    document = await part.port.read(part.location)
+    document = await part.port.read(part.location, OPERATOR)
 
     assert document is not None
     assert (document.version, document.values) == (2, {})
     with pytest.raises(CheckAndSetConflict):
-        await part.port.write(part.location, {"token": "third"}, cas=0)
-    assert await part.port.write(part.location, {"token": "third"}, cas=2) == 3
+        await part.port.write(part.location, {"token": "third"}, OPERATOR, cas=0)
+    assert await part.port.write(part.location, {"token": "third"}, OPERATOR, cas=2) == 3
 
 
 async def test_a_write_of_which_the_request_is_lost_changes_nothing(part: VaultPart) -> None:
@@ -119,10 +119,10 @@ async def test_a_write_of_which_the_request_is_lost_changes_nothing(part: VaultP
     part.lose(Loss.REQUESTS)
 
     with pytest.raises(VaultUnavailable):
-        await part.port.write(part.location, {"token": "second"}, cas=1)
+        await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=1)
 
     part.heal()
-    document = await part.port.read(part.location)
+    document = await part.port.read(part.location, OPERATOR)
     assert document is not None
     assert (document.version, document.values) == (1, {"token": "first"})
 
@@ -130,39 +130,39 @@ async def test_a_write_of_which_the_request_is_lost_changes_nothing(part: VaultP
 async def test_a_write_of_which_the_answer_is_lost_has_landed_once(part: VaultPart) -> None:
     """It is told as unavailable, just as one that has not; and the same write again conflicts with itself."""
     part.put(token="first")
-    await part.port.read(part.location)
+    await part.port.read(part.location, OPERATOR)
     part.lose(Loss.ANSWERS)
 
     with pytest.raises(VaultUnavailable):
-        await part.port.write(part.location, {"token": "second"}, cas=1)
+        await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=1)
 
     part.heal()
-    document = await part.port.read(part.location)
+    document = await part.port.read(part.location, OPERATOR)
     assert document is not None
     assert (document.version, document.values) == (2, {"token": "second"})
     with pytest.raises(CheckAndSetConflict):
-        await part.port.write(part.location, {"token": "second"}, cas=1)
+        await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=1)
 
 
 async def test_a_conflict_of_which_the_answer_is_lost_is_unavailable(part: VaultPart) -> None:
     """Who is told nothing cannot know."""
     part.put(token="first")
-    await part.port.read(part.location)
+    await part.port.read(part.location, OPERATOR)
     part.lose(Loss.ANSWERS)
 
     with pytest.raises(VaultUnavailable):
-        await part.port.write(part.location, {"token": "second"}, cas=0)
+        await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=0)
 
 
 @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
 async def test_a_lost_read_is_unavailable(part: VaultPart, loss: Loss) -> None:
     """It is not none."""
     part.put(token="first")
-    await part.port.read(part.location)
+    await part.port.read(part.location, OPERATOR)
     part.lose(loss)
 
     with pytest.raises(VaultUnavailable):
-        await part.port.read(part.location)
+        await part.port.read(part.location, OPERATOR)
 
 
 async def test_a_sealed_vault_is_unavailable_and_forgets_nothing(part: VaultPart) -> None:
@@ -171,15 +171,15 @@ async def test_a_sealed_vault_is_unavailable_and_forgets_nothing(part: VaultPart
     part.seal()
 
     with pytest.raises(VaultUnavailable):
-        await part.port.read(part.location)
+        await part.port.read(part.location, OPERATOR)
     with pytest.raises(VaultUnavailable):
-        await part.port.write(part.location, {"token": "second"}, cas=1)
+        await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=1)
 
     part.heal()
-    document = await part.port.read(part.location)
+    document = await part.port.read(part.location, OPERATOR)
     assert document is not None
     assert (document.version, document.values) == (1, {"token": "first"})
-    assert await part.port.write(part.location, {"token": "second"}, cas=1) == 2
+    assert await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=1) == 2
 
 
 async def test_a_denied_read_is_no_absence(part: VaultPart) -> None:
@@ -188,7 +188,7 @@ async def test_a_denied_read_is_no_absence(part: VaultPart) -> None:
     part.deny("read")
 
     with pytest.raises(VaultDenied):
-        await part.port.read(part.location)
+        await part.port.read(part.location, OPERATOR)
 
 
 @pytest.mark.parametrize("cas", [0, 1])
@@ -198,9 +198,9 @@ async def test_a_denied_write_is_no_conflict_and_changes_nothing(part: VaultPart
     part.deny("create", "update")
 
     with pytest.raises(VaultDenied):
-        await part.port.write(part.location, {"token": "second"}, cas=cas)
+        await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=cas)
 
-    document = await part.port.read(part.location)
+    document = await part.port.read(part.location, OPERATOR)
     assert document is not None
     assert (document.version, document.values) == (1, {"token": "first"})
 
@@ -210,8 +210,8 @@ async def test_what_is_allowed_again_is_served_again(part: VaultPart) -> None:
     part.put(token="first")
     part.deny("create", "update")
     with pytest.raises(VaultDenied):
-        await part.port.write(part.location, {"token": "second"}, cas=1)
+        await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=1)
 
     part.heal()
 
-    assert await part.port.write(part.location, {"token": "second"}, cas=1) == 2
+    assert await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=1) == 2

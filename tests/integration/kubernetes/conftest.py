@@ -15,8 +15,8 @@ from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.core.credential import Credential, read_credential
 from pipedrive_operator.settings import KubernetesSettings
 from support.builders import NOW
-from support.fakes import TurnedClock
 from support.kubernetes_objects import resource
+from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 
 CRD = Path(__file__).parents[3] / "crds" / "pipedrivecredentials.yaml"

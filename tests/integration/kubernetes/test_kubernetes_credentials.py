@@ -10,8 +10,8 @@ from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.credentials import QUIET, KubernetesCredentials
 from pipedrive_operator.core.credential import Credential
 from pipedrive_operator.core.errors import ApiServerUnavailable
-from support.fakes import TurnedClock
 from support.kubernetes_objects import ABSENT
+from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 
 

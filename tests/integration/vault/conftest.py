@@ -8,8 +8,8 @@ import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
 from pipedrive_operator.core.vault import VaultLocation
-from pipedrive_operator.settings import VaultAuthSettings, VaultConnectionSettings, VaultSettings
-from support.fakes import TurnedClock
+from pipedrive_operator.vault_settings import VaultAuthSettings, VaultConnectionSettings, VaultSettings
+from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 

@@ -16,7 +16,7 @@ from pipedrive_operator.core.errors import (
     SourceMissing,
     VaultDenied,
 )
-from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.vault import OPERATOR, Document, VaultLocation
 from support.vault import rewrite, trouble_of, when_it_serves
 from testbed.openbao import OpenBao
 
@@ -39,7 +39,7 @@ async def test_a_document_is_read_with_its_version_and_its_time(
     metadata = openbao.secret_metadata(location.path)
     assert metadata is not None
 
-    document = await vault.read(location)
+    document = await vault.read(location, OPERATOR)
 
     created_at = datetime.fromisoformat(metadata["versions"]["2"]["created_time"])
     assert document == Document(location=location, version=2, created_at=created_at, values={"token": "new"})
@@ -48,8 +48,8 @@ async def test_a_document_is_read_with_its_version_and_its_time(
 
 async def test_an_absent_document_is_none(vault: VaultServers, location: VaultLocation) -> None:
     """Again and again, at the price of one question about the mount."""
-    assert await vault.read(location) is None
-    assert await vault.read(location) is None
+    assert await vault.read(location, OPERATOR) is None
+    assert await vault.read(location, OPERATOR) is None
 
 
 @pytest.mark.parametrize("how", ["delete", "destroy"])
@@ -60,19 +60,19 @@ async def test_a_deleted_document_has_a_version_and_no_values(
     openbao.write_secret(location.path, {"token": "old"})
     openbao.request("POST", f"secret/{how}/{location.path}", json={"versions": [1]})
 
-    document = await vault.read(location)
+    document = await vault.read(location, OPERATOR)
 
     assert document is not None
     assert (document.version, document.values) == (1, {})
-    assert await vault.write(location, {"token": "new"}, cas=document.version) == 2
+    assert await vault.write(location, {"token": "new"}, OPERATOR, cas=document.version) == 2
 
 
 async def test_a_document_is_written_against_the_version_that_was_read(
     vault: VaultServers, openbao: OpenBao, location: VaultLocation
 ) -> None:
     """Zero where there is none."""
-    assert await vault.write(location, {"token": "first", "foreign": "kept"}, cas=0) == 1
-    assert await vault.write(location, {"token": "second", "foreign": "kept"}, cas=1) == 2
+    assert await vault.write(location, {"token": "first", "foreign": "kept"}, OPERATOR, cas=0) == 1
+    assert await vault.write(location, {"token": "second", "foreign": "kept"}, OPERATOR, cas=1) == 2
 
     assert openbao.read_secret(location.path) == {"token": "second", "foreign": "kept"}
 
@@ -86,14 +86,14 @@ async def test_a_write_against_another_version_changes_nothing(
     openbao.write_secret(location.path, {"token": "second"})
 
     with pytest.raises(CheckAndSetConflict):
-        await vault.write(location, {"token": "third"}, cas=cas)
+        await vault.write(location, {"token": "third"}, OPERATOR, cas=cas)
 
     assert openbao.read_secret(location.path) == {"token": "second"}
 
 
 async def test_of_many_writes_against_one_version_one_succeeds(vault: VaultServers, location: VaultLocation) -> None:
     """This is what protects a refresh token."""
-    writes = (vault.write(location, {"number": str(number)}, cas=0) for number in range(50))
+    writes = (vault.write(location, {"number": str(number)}, OPERATOR, cas=0) for number in range(50))
 
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
 
@@ -107,10 +107,10 @@ async def test_every_character_that_a_path_may_have_arrives(
     """Nothing on the way decodes or resolves it."""
     odd = replace(location, path=f"{location.path}/..a.b_c@d=e+f-g")
 
-    await vault.write(odd, {"token": "odd"}, cas=0)
+    await vault.write(odd, {"token": "odd"}, OPERATOR, cas=0)
 
     assert openbao.request("LIST", f"secret/metadata/{location.path}")["data"]["keys"] == ["..a.b_c@d=e+f-g"]
-    assert (await vault.read(odd) or pytest.fail("absent")).values == {"token": "odd"}
+    assert (await vault.read(odd, OPERATOR) or pytest.fail("absent")).values == {"token": "odd"}
 
 
 async def test_a_denial_shows_the_policy_that_allows_it(
@@ -122,15 +122,15 @@ async def test_a_denial_shows_the_policy_that_allows_it(
     vault = connect(method="token", token_file=token_file)
 
     with pytest.raises(VaultDenied) as read:
-        await vault.read(location)
+        await vault.read(location, OPERATOR)
     with pytest.raises(VaultDenied) as write:
-        await vault.write(location, {"token": "new"}, cas=0)
+        await vault.write(location, {"token": "new"}, OPERATOR, cas=0)
 
     openbao.put_policy(vault_prefix, stanza(write.value))
-    assert await vault.write(location, {"token": "new"}, cas=0) == 1
-    assert await vault.write(location, {"token": "newer"}, cas=1) == 2
+    assert await vault.write(location, {"token": "new"}, OPERATOR, cas=0) == 1
+    assert await vault.write(location, {"token": "newer"}, OPERATOR, cas=1) == 2
     openbao.put_policy(vault_prefix, stanza(read.value))
-    assert await vault.read(location) is not None
+    assert await vault.read(location, OPERATOR) is not None
 
 
 async def test_a_mount_that_is_not_there_is_told(vault: VaultServers, location: VaultLocation) -> None:
@@ -170,7 +170,7 @@ async def test_a_kv_engine_without_versions_is_told(
 async def test_a_connection_that_is_not_configured_is_told(vault: VaultServers, location: VaultLocation) -> None:
     """An app of the configuration may name it."""
     with pytest.raises(InvalidSpec, match="no connection other"):
-        await vault.read(replace(location, connection="other"))
+        await vault.read(replace(location, connection="other"), OPERATOR)
 
 
 async def test_a_namespace_of_vaults_holds_documents_of_its_own(
@@ -182,7 +182,7 @@ async def test_a_namespace_of_vaults_holds_documents_of_its_own(
     vault = connect(namespace=vault_prefix, method="token", token_file=token_file)
     await when_it_serves(vault, location)
 
-    await vault.write(location, {"token": "of the namespace"}, cas=0)
+    await vault.write(location, {"token": "of the namespace"}, OPERATOR, cas=0)
 
     assert openbao.read_secret(location.path) is None
     assert openbao.read_secret(location.path, mount=f"{vault_prefix}/secret") == {"token": "of the namespace"}

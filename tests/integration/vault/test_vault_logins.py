@@ -12,8 +12,8 @@ from pipedrive_operator.adapters.vault import VaultServers
 from pipedrive_operator.core.errors import (
     VaultDenied,
 )
-from pipedrive_operator.core.vault import VaultLocation
-from support.fakes import TurnedClock
+from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from support.turned_clock import TurnedClock
 from support.vault import requests_to, rewrite, trouble_of
 from testbed.openbao import OpenBao
 
@@ -26,7 +26,7 @@ async def test_a_thousand_reads_are_one_login(
     """With the operator's own ServiceAccount, which Vault has the API server review."""
     openbao.write_secret(location.path, {"token": "t"})
 
-    documents = await asyncio.gather(*(operator.read(location) for _ in range(1000)))
+    documents = await asyncio.gather(*(operator.read(location, OPERATOR) for _ in range(1000)))
 
     assert {document.values["token"] for document in documents if document} == {"t"}
     assert requests_to(openbao, f"auth/{kubernetes_auth}/login") == 1
@@ -38,10 +38,10 @@ async def test_a_token_that_dies_is_replaced_by_one_login(
 ) -> None:
     """Nobody who reads meanwhile notices."""
     openbao.write_secret(location.path, {"token": "t"})
-    await operator.read(location)
+    await operator.read(location, OPERATOR)
     openbao.request("PUT", f"sys/leases/revoke-prefix/auth/{kubernetes_auth}/login")
 
-    documents = await asyncio.gather(*(operator.read(location) for _ in range(100)))
+    documents = await asyncio.gather(*(operator.read(location, OPERATOR) for _ in range(100)))
 
     assert all(documents)
     assert requests_to(openbao, f"auth/{kubernetes_auth}/login") == 2
@@ -53,7 +53,7 @@ async def test_a_path_without_rights_is_not_a_login_for_every_request(
     """After the first one, it is the policy's word."""
     denied = replace(location, path=f"elsewhere/{location.path}")
 
-    outcomes = await asyncio.gather(*(operator.read(denied) for _ in range(100)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(operator.read(denied, OPERATOR) for _ in range(100)), return_exceptions=True)
 
     assert {type(outcome) for outcome in outcomes} == {VaultDenied}
     assert requests_to(openbao, f"auth/{kubernetes_auth}/login") == 2
@@ -63,11 +63,11 @@ async def test_a_token_is_renewed_while_it_is_used(
     operator: VaultServers, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str, clock: TurnedClock
 ) -> None:
     """At two thirds of its lifetime, which is 32 days unless the role says otherwise."""
-    await operator.read(location)
+    await operator.read(location, OPERATOR)
     renewals = requests_to(openbao, "auth/token/renew-self")
     clock.turn(timedelta(days=32) * 2 / 3)
 
-    await asyncio.gather(*(operator.read(location) for _ in range(100)))
+    await asyncio.gather(*(operator.read(location, OPERATOR) for _ in range(100)))
 
     assert requests_to(openbao, "auth/token/renew-self") == renewals + 1
     assert requests_to(openbao, f"auth/{kubernetes_auth}/login") == 1
@@ -83,7 +83,7 @@ async def test_a_rotated_service_account_token_is_used_at_the_next_login(
     rewrite(jwt_file, good)
     clock.turn(timedelta(seconds=10))
 
-    assert await operator.read(location) is None
+    assert await operator.read(location, OPERATOR) is None
 
 
 async def test_a_refused_login_names_method_mount_and_role(
@@ -118,11 +118,11 @@ async def test_a_token_that_was_replaced_in_its_file_is_used_when_the_old_one_di
     openbao.put_policy(vault_prefix, f'path "secret/data/{vault_prefix}/*" {{ capabilities = ["read"] }}')
     first, second = (openbao.create_token([vault_prefix], ttl="1h") for _ in range(2))
     rewrite(token_file, first)
-    await vault.read(location)
+    await vault.read(location, OPERATOR)
     openbao.request("POST", "auth/token/revoke", json={"token": first})
     rewrite(token_file, second)
 
-    assert await vault.read(location) is None
+    assert await vault.read(location, OPERATOR) is None
 
 
 @pytest.mark.parametrize("content", [None, "", "s.of-nobody"])

@@ -7,9 +7,9 @@ import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
 from pipedrive_operator.core.errors import VaultUnavailable
-from pipedrive_operator.core.vault import VaultLocation
-from pipedrive_operator.settings import VaultAuthSettings, VaultConnectionSettings, VaultSettings
-from support.fakes import TurnedClock
+from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from pipedrive_operator.vault_settings import VaultAuthSettings, VaultConnectionSettings, VaultSettings
+from support.turned_clock import TurnedClock
 from support.vault import trouble_of
 from testbed.openbao import OpenBao
 
@@ -33,7 +33,7 @@ async def test_a_sealed_vault_is_told_and_its_return_is_seen_within_ten_seconds(
     assert trouble.retry_after < timedelta(seconds=10)
     assert isinstance(await trouble_of(vault, location), VaultUnavailable)
     clock.turn(timedelta(seconds=10))
-    assert await vault.read(location) is not None
+    assert await vault.read(location, OPERATOR) is not None
 
 
 async def test_a_sealed_vault_is_told_to_who_asks_for_that(vault: VaultServers, openbao: OpenBao) -> None:
@@ -60,11 +60,11 @@ async def test_a_vault_that_was_killed_is_used_again_when_it_is_back(
         auth = VaultAuthSettings.model_validate({"method": "token", "token_file": token_file})
         connection = VaultConnectionSettings.model_validate({"address": durable.address, "auth": auth})
         async with VaultServers(VaultSettings(connections={"default": connection}), clock) as vault:
-            before = await vault.read(location)
+            before = await vault.read(location, OPERATOR)
             durable.kill()
             assert isinstance(await trouble_of(vault, location), VaultUnavailable)
             durable.start()
             durable.unseal()
             clock.turn(timedelta(seconds=10))
 
-            assert await vault.read(location) == before
+            assert await vault.read(location, OPERATOR) == before

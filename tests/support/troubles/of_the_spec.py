@@ -1,5 +1,8 @@
 """Names and places in a spec that the API server cannot know to be wrong."""
 
+import time
+from datetime import UTC, datetime
+
 from support.troubles.trouble import Actor, Deed, Kind, Trouble
 
 
@@ -16,6 +19,9 @@ def _share_a_grant(actor: Actor) -> None:
     actor.spec["oauth2"]["client"] = {"path": actor.app_path}
     older = Actor(**{**vars(actor), "name": "the-older"})
     older.apply()
+    created = older.kubectl("get", "pdc", older.name, "--output=jsonpath={.metadata.creationTimestamp}")
+    while f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" <= created:  # Kubernetes dates an object to the second
+        time.sleep(0.1)
     actor.spec["oauth2"]["client"] = {"path": f"{actor.path}-other"}
 
 

@@ -39,6 +39,14 @@ def _deny_writes_in_flight(actor: Actor) -> None:
     actor.stage.allow(actor.path, '"read"')
 
 
+def _seal_after_the_login_was_refused(actor: Actor) -> None:
+    """Leave the server up until it has told the trouble that another credential has with it."""
+    deadline = time.monotonic() + _INTENT_SECONDS
+    while not actor.stage.tells("login-denied", "VaultDenied") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    actor.vault.seal()
+
+
 def _store_again(actor: Actor) -> None:
     actor.lift_faults()
     _allow(actor)
@@ -76,7 +84,7 @@ TROUBLES = (
     Trouble(
         name="version-deleted",
         reason="SourceMissing",
-        says=("secret/{actor.path}", "api_token", "vault kv"),
+        says=("of secret/{actor.path} in Vault was deleted", "vault kv undelete -mount=secret -versions="),
         strike=_delete_version,
         mend=_write_token,
     ),
@@ -97,14 +105,17 @@ TROUBLES = (
     Trouble(
         name="reading-denied",
         reason="VaultDenied",
-        says=("denies access", 'path "secret/data/{actor.path}" {{ capabilities = ["read"] }}'),
+        says=("denies the operator access", 'path "secret/data/{actor.path}" {{ capabilities = ["read"] }}'),
         strike=_deny('"deny"'),
         mend=_allow,
     ),
     Trouble(
         name="writing-denied",
         reason="VaultDenied",
-        says=("denies access", 'path "secret/data/{actor.path}" {{ capabilities = ["create", "update"] }}'),
+        says=(
+            "denies the operator access",
+            'path "secret/data/{actor.path}" {{ capabilities = ["create", "update"] }}',
+        ),
         kind=Kind.OAUTH2,
         strike=_deny_writes_and_age,
         mend=_allow,
@@ -130,7 +141,7 @@ TROUBLES = (
         reason="VaultUnavailable",
         says=("Vault (far) is sealed", "vault operator unseal"),
         vault=FAR,
-        strike=lambda actor: actor.vault.seal(),
+        strike=_seal_after_the_login_was_refused,
         mend=lambda actor: actor.vault.unseal(),
     ),
     Trouble(

@@ -12,7 +12,8 @@ from typing import Any
 from support.troubles.stage import Stage
 from support.troubles.trouble import Actor, Trouble, enter
 
-_WAIT_SECONDS = 45.0
+_WAIT_SECONDS = 120.0
+"""A back-off that has grown while all was struck is waited for."""
 _POLL_SECONDS = 0.5
 
 Json = dict[str, Any]

@@ -112,6 +112,11 @@ class Stage:
         listed = json.loads(self.cluster.kubectl("get", kinds, "--all-namespaces", "--output=json"))
         return [item for item in listed["items"] if item["metadata"]["namespace"] in self.namespaces]
 
+    def tells(self, name: str, reason: str) -> bool:
+        """Tell whether a credential has a condition with that reason."""
+        found = (item for item in self.objects("pipedrivecredentials") if item["metadata"]["name"] == name)
+        return any(one["reason"] == reason for item in found for one in item["status"].get("conditions", ()))
+
     def secret_versions(self) -> Iterator[Json]:
         """Yield every version of every document that either Vault holds for the operator."""
         for vault in (self.openbao, self.far):

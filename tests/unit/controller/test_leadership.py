@@ -11,7 +11,7 @@ import pytest
 from pipedrive_operator.controller.leadership import LeaderElection, LeaseTimes
 from pipedrive_operator.core.errors import ApiServerUnavailable, LeaseChanged, OperatorError
 from pipedrive_operator.core.lease import Lease
-from support.fakes import TurnedClock
+from support.turned_clock import TurnedClock
 
 TIMES = LeaseTimes()
 

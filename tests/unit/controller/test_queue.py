@@ -7,7 +7,7 @@ import pytest
 
 from pipedrive_operator.controller.queue import Priority, WorkQueue
 from pipedrive_operator.core.credential import Key
-from support.fakes import TurnedClock
+from support.turned_clock import TurnedClock
 
 ONE, TWO, THREE = (Key(namespace="crm", name=name) for name in ("one", "two", "three"))
 

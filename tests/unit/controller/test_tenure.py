@@ -14,7 +14,7 @@ from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.controller.tenure import Tenure
 from pipedrive_operator.core.errors import ApiServerUnavailable
 from support.builders import API_TOKEN_SPEC, KEY, NOW, resource
-from support.fakes import TurnedClock
+from support.turned_clock import TurnedClock
 from support.world import World
 
 LOOK = timedelta(minutes=10)

@@ -91,6 +91,17 @@ def test_without_prefixes_nothing_is_allowed() -> None:
         confine("anything/at/all", prefixes=(), namespace="crm")
 
 
+def test_a_cluster_is_a_part_of_the_prefix() -> None:
+    """And one without a name opens nothing, least of all everything."""
+    confine("east/crm/acme", prefixes=("{cluster}/{namespace}/",), namespace="crm", cluster="east")
+
+    for prefix in ("{cluster}/", "{cluster}", "{cluster}/{namespace}/"):
+        with pytest.raises(InvalidSpec):
+            confine("west/crm/acme", prefixes=(prefix,), namespace="crm", cluster="east")
+        with pytest.raises(InvalidSpec):
+            confine("crm/acme", prefixes=(prefix,), namespace="crm", cluster="")
+
+
 @given(path=PATHS | BELOW)
 def test_what_is_taken_never_leaves_its_folder(path: str) -> None:
     """However a server, a proxy or a policy reads it."""

@@ -17,13 +17,13 @@ from pipedrive_operator.core.errors import (
     SourceMissing,
 )
 from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.sources import GrantWithClient
 from pipedrive_operator.grants import RefreshOrder
-from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY
-from support.fakes import FakeEscrow, FakePipedrive, FakeVault, TurnedClock, a_keeper
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
+from support.fakes import FakeEscrow, FakePipedrive, FakeVault, a_keeper
+from support.turned_clock import TurnedClock
 
 ORDER = RefreshOrder(
-    source=GrantWithClient(location=GRANT_LOCATION, client=CLIENT_SOURCE),
+    source=GRANT_SOURCE,
     requester=KEY,
     lineage="",
     replaces=None,
@@ -58,7 +58,7 @@ class Surroundings:
         """Refresh, and return how it ended."""
         self.keeper.refresh(order)
         await self.keeper.drain()
-        return self.keeper.flight(GRANT_LOCATION)
+        return self.keeper.flight(GRANT_SOURCE)
 
     def stored(self, key: str) -> object:
         """Return what Vault holds of the grant."""
@@ -95,7 +95,7 @@ async def test_nothing_is_fresh_before_it_is_stored(around: Surroundings) -> Non
     around.keeper.refresh(ORDER)
     await until_it_sleeps(around.clock)
 
-    assert isinstance(around.keeper.flight(GRANT_LOCATION), flights.Unstored)
+    assert isinstance(around.keeper.flight(GRANT_SOURCE), flights.Unstored)
     assert ["keep"] == around.escrow.history
 
     around.vault.breaks_after = None
@@ -143,7 +143,7 @@ async def test_a_lost_acknowledgement_is_no_second_write(around: Surroundings) -
 
     await around.keeper.drain()
 
-    assert isinstance(around.keeper.flight(GRANT_LOCATION), flights.Fresh)
+    assert isinstance(around.keeper.flight(GRANT_SOURCE), flights.Fresh)
     assert 2 == len(around.vault.writes)
 
 
@@ -210,7 +210,7 @@ async def test_a_grant_replaced_while_it_was_refused_is_tried(around: Surroundin
     around.pipedrive.gate.set()
     await around.keeper.drain()
 
-    assert isinstance(around.keeper.flight(GRANT_LOCATION), flights.Fresh)
+    assert isinstance(around.keeper.flight(GRANT_SOURCE), flights.Fresh)
     assert ["consented"] == around.pipedrive.spent
 
 
@@ -252,7 +252,7 @@ async def test_whoever_sees_a_refresh_under_way_is_told_how_it_ends(around: Surr
     watcher = Key(namespace="crm", name="watcher")
     around.keeper.refresh(ORDER)
 
-    assert isinstance(around.keeper.flight(GRANT_LOCATION, watcher=watcher), flights.Refreshing)
+    assert isinstance(around.keeper.flight(GRANT_SOURCE, watcher=watcher), flights.Refreshing)
     await around.keeper.drain()
 
     keys, flight = around.told[-1]

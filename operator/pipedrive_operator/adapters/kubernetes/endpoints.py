@@ -46,6 +46,7 @@ class Resource:
 
 SECRETS: Final = Resource("", "v1", "secrets")
 CREDENTIALS: Final = Resource(GROUP, VERSION, PLURAL)
+SERVICE_ACCOUNTS: Final = Resource("", "v1", "serviceaccounts")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")
 WORKLOADS: Final[Mapping[WorkloadKind, Resource]] = MappingProxyType(

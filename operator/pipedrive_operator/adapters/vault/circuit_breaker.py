@@ -49,10 +49,12 @@ class CircuitBreaker:
         self._admission += 1
         return self._admission
 
-    def succeeded(self, admission: int) -> None:
-        """Close the circuit, if that try was the newest."""
+    def succeeded(self, admission: int) -> bool:
+        """Close the circuit, if that try was the newest, and tell whether it was open."""
+        was_open = admission == self._admission and self._trouble is not None
         if admission == self._admission:
             self._failures, self._trouble, self._probing = 0, None, False
+        return was_open
 
     def failed(self, admission: int, trouble: Trouble, now: float) -> Trouble:
         """Open the circuit, if that try was the newest, and return the trouble with the time until the next probe."""

@@ -1,6 +1,7 @@
 """What every request to a Vault server passes: few at once, none while the server is known to be down, all counted."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from pipedrive_operator import metrics
@@ -18,8 +19,9 @@ MOST_REQUESTS: Final = 32
 class Gate:
     """One server's gate."""
 
-    def __init__(self, name: str, send: Send, clock: Clock) -> None:
-        """Guard `send`, which speaks for the connection of that name."""
+    def __init__(self, name: str, send: Send, clock: Clock, on_return: Callable[[], None] = lambda: None) -> None:
+        """Guard `send`, which speaks for the connection of that name; `on_return` is told when an outage ends."""
+        self._on_return = on_return
         self._name = name
         self._send = send
         self._clock = clock
@@ -39,7 +41,8 @@ class Gate:
                 answer = await self._counted(request)
                 if (trouble := unusable(answer, self._name)) is not None:
                     raise trouble
-                self._breaker.succeeded(admission)
+                if self._breaker.succeeded(admission):
+                    self._on_return()
             except VaultUnavailable as trouble:
                 raise self._breaker.failed(admission, trouble, self._clock.monotonic()) from trouble
             finally:

@@ -1,12 +1,10 @@
-"""How an identity gets a token: the protocol of the methods and what they return. Each method is its own module."""
+"""How an identity gets a token: the protocol of the methods and what they return. The methods are beside it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Protocol
 
 from pipedrive_operator.adapters.vault.exchange import Answer
-from pipedrive_operator.core.errors import VaultDenied
 from pipedrive_operator.core.secret_value import SecretValue
 
 
@@ -18,6 +16,8 @@ class IssuedToken:
     ttl: timedelta | None
     """None for a token that does not expire."""
     renewable: bool
+    ours: bool = True
+    """Whether it was issued to this process alone, which then revokes it; one that a person gave us is theirs."""
 
 
 class Login(Protocol):
@@ -42,22 +42,3 @@ def issued_token(answer: Answer) -> IssuedToken | None:
         ttl=timedelta(seconds=int(answer.auth.get("lease_duration") or 0)) or None,
         renewable=bool(answer.auth.get("renewable")),
     )
-
-
-def read_secret_file(path: Path, setting: str) -> SecretValue:
-    """Read a file that the kubelet or an agent keeps up to date.
-
-    Raises:
-        VaultDenied: it cannot be read, or is empty.
-    """
-    try:
-        value = SecretValue(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        message = (
-            f"There is no login to Vault without the file {path}, which cannot be read: mount it, or set {setting}"
-        )
-        raise VaultDenied(message) from error
-    if not value:
-        message = f"There is no login to Vault with the file {path}, which is empty: fill it, or set {setting}"
-        raise VaultDenied(message)
-    return value

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 from hvac.adapters import Adapter
-from hvac.api.auth_methods import Kubernetes, Token
+from hvac.api.auth_methods import JWT, AppRole, Kubernetes, Token
 from hvac.api.secrets_engines import KvV2
 from hvac.api.system_backend import SystemBackend
 
@@ -48,6 +48,30 @@ class VaultRequests:
         auth = Kubernetes(_AsyncAdapter(self._send, "login"))
         # With use_token, hvac would look for a token in the answer, which is a coroutine yet.
         return await _answer(auth.login(role, jwt.reveal(), use_token=False, mount_point=mount))
+
+    async def log_in_with_jwt(self, mount: str, role: str, jwt: SecretValue) -> Answer:
+        """Log in with a JWT."""
+        auth = JWT(_AsyncAdapter(self._send, "login"))
+        return await _answer(auth.jwt_login(role, jwt.reveal(), use_token=False, path=mount))
+
+    async def log_in_with_approle(self, mount: str, role_id: str, secret_id: SecretValue) -> Answer:
+        """Log in with a role_id and a secret_id."""
+        auth = AppRole(_AsyncAdapter(self._send, "login"))
+        return await _answer(auth.login(role_id, secret_id.reveal(), use_token=False, mount_point=mount))
+
+    async def log_in_with_certificate(self, mount: str, role: str) -> Answer:
+        """Log in with the certificate that the connection shows; hvac's own method wants to know of its files."""
+        adapter = _AsyncAdapter(self._send, "login")
+        return await adapter.request("post", f"/v1/auth/{mount}/login", json={"name": role})
+
+    async def revoke(self, token: SecretValue) -> Answer:
+        """Let a token die, by itself."""
+        return await _answer(Token(_AsyncAdapter(self._send, "revoke", token)).revoke_self())
+
+    async def capabilities(self, token: SecretValue, paths: list[str]) -> Answer:
+        """Ask what a token may do with paths."""
+        system = SystemBackend(_AsyncAdapter(self._send, "capabilities", token))
+        return await _answer(system.get_capabilities(paths))
 
     async def look_up(self, token: SecretValue) -> Answer:
         """Ask how long a token lives: the login of who has one already."""

@@ -3,61 +3,96 @@
 No request is repeated, but for one that was refused, with a new login.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import assert_never
+from typing import Final
 
 from pipedrive_operator.adapters.vault import troubles
 from pipedrive_operator.adapters.vault.exchange import Answer, Json
 from pipedrive_operator.adapters.vault.gate import Gate
 from pipedrive_operator.adapters.vault.identity import Identity
-from pipedrive_operator.adapters.vault.kubernetes_login import KubernetesLogin
-from pipedrive_operator.adapters.vault.login import Login
+from pipedrive_operator.adapters.vault.logins import TenantLogin, operator_login
+from pipedrive_operator.adapters.vault.material import Material
 from pipedrive_operator.adapters.vault.requests import VaultRequests
-from pipedrive_operator.adapters.vault.token_login import TokenLogin
+from pipedrive_operator.adapters.vault.tls import Tls
 from pipedrive_operator.adapters.vault.transport import Transport
+from pipedrive_operator.core.errors import VaultDenied
 from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.vault import Document, VaultLocation
-from pipedrive_operator.ports import Clock
-from pipedrive_operator.settings import VaultAuthMethod, VaultAuthSettings, VaultConnectionSettings
+from pipedrive_operator.core.vault import (
+    OPERATOR,
+    Document,
+    Loss,
+    OperatorIdentity,
+    TenantIdentity,
+    VaultIdentity,
+    VaultLocation,
+)
+from pipedrive_operator.ports import Clock, LoginMaterial
+from pipedrive_operator.vault_settings import VaultConnectionSettings
+
+LONGEST_FAREWELL: Final = timedelta(seconds=5)
+"""How long the end of the process waits for tokens to be revoked."""
 
 
 class VaultServer:
-    """One connection of the configuration, with the operator's own identity."""
+    """One connection of the configuration, and everybody who is logged in there; their tokens are never mixed up."""
 
-    def __init__(self, name: str, settings: VaultConnectionSettings, clock: Clock) -> None:
-        """Take the settings under their name; nothing is opened or asked before the first use."""
+    def __init__(
+        self,
+        name: str,
+        settings: VaultConnectionSettings,
+        clock: Clock,
+        cluster: LoginMaterial | None = None,
+        on_return: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take the settings under their name; nothing is opened or asked before the first use.
+
+        `on_return` is called when the server serves again after it did not.
+        """
         self._name = name
-        self._transport = Transport(name, settings)
-        self._requests = VaultRequests(Gate(name, self._transport.send, clock).send)
-        self._identity = Identity(_login(name, settings.auth, self._requests), self._requests, clock)
+        self._settings = settings
+        self._clock = clock
+        self._material = Material(name, cluster)
+        tls = Tls(name, settings, self._material)
+        self._transport = Transport(name, settings, tls)
+        self._requests = VaultRequests(Gate(name, self._transport.send, clock, on_return).send)
+        login = operator_login(name, settings.auth, self._requests, self._material, tls)
+        self._operator = Identity(login, self._requests, clock)
+        self._tenants: dict[TenantIdentity, Identity] = {}
         self._version_two: set[str] = set()
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Log everybody out, and close the connection."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_FAREWELL.total_seconds()):
+                await asyncio.gather(*(one.aclose() for one in (self._operator, *self._tenants.values())))
         await self._transport.aclose()
 
-    async def read(self, location: VaultLocation) -> Document | None:
+    async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
         """Return the newest version, as `ports.Vault` has it."""
-        answer = await self._as_operator(lambda token: self._requests.read(token, location.mount, location.path))
+        answer = await self._as(identity, lambda token: self._requests.read(token, location.mount, location.path))
         metadata = answer.data.get("metadata")
         if answer.status in {HTTPStatus.OK, HTTPStatus.NOT_FOUND} and isinstance(metadata, Mapping):
             self._version_two.add(location.mount)
             return _document(location, metadata, answer.data.get("data"))
         if answer.status == HTTPStatus.NOT_FOUND and not answer.errors:
-            await self._require_version_two(location)
+            await self._require_version_two(location, identity)
             return None
-        raise troubles.refused(answer, location, troubles.READ)
+        raise troubles.refused(answer, location, troubles.READ, identity)
 
-    async def write(self, location: VaultLocation, values: Mapping[str, object], *, cas: int) -> int:
+    async def write(
+        self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
+    ) -> int:
         """Write a version by check-and-set, as `ports.Vault` has it."""
-        answer = await self._as_operator(
-            lambda token: self._requests.write(token, location.mount, location.path, values=values, cas=cas)
+        answer = await self._as(
+            identity, lambda token: self._requests.write(token, location.mount, location.path, values=values, cas=cas)
         )
         version = answer.data.get("version")
         if answer.status != HTTPStatus.OK or not isinstance(version, int):
-            raise troubles.refused(answer, location, troubles.WRITE)
+            raise troubles.refused(answer, location, troubles.WRITE, identity)
         return version
 
     async def require_unsealed(self) -> None:
@@ -68,20 +103,55 @@ class VaultServer:
         if status.get("sealed", True):
             raise troubles.sealed(self._name)
 
-    async def log_in(self) -> None:
+    async def log_in(self, identity: VaultIdentity = OPERATOR) -> None:
         """Log in where it has not been done, for a check. Raises VaultDenied, VaultUnavailable."""
-        await self._identity.token()
+        await (await self._identity(identity)).token()
 
-    async def _as_operator(self, ask: Callable[[SecretValue], Awaitable[Answer]]) -> Answer:
-        """Ask with the operator's token; a refusal may mean that it died, and then another one is used, once."""
-        token = await self._identity.token()
+    async def require_mount(self, mount: str) -> None:
+        """Ask whether a mount is KV version 2, for a check. Raises SourceMissing, VaultDenied, VaultUnavailable."""
+        location = VaultLocation(connection=self._name, mount=mount, path="")
+        answer = await self._as(OPERATOR, lambda token: self._requests.mount(token, mount))
+        if answer.status == HTTPStatus.OK and (answer.data.get("options") or {}).get("version") != "2":
+            raise troubles.not_version_two(location)
+        if answer.status != HTTPStatus.OK:
+            raise troubles.mount_unseen(location)
+
+    async def require_rights(self, location: VaultLocation) -> None:
+        """Ask whether the operator may read and write a path, for a check. Raises VaultDenied, VaultUnavailable."""
+        path = f"{location.mount}/data/{location.path}"
+        answer = await self._as(OPERATOR, lambda token: self._requests.capabilities(token, [path]))
+        held = set(answer.data.get(path) or answer.data.get("capabilities") or ())
+        needed = (*troubles.READ, *troubles.WRITE)
+        if "root" not in held and not held.issuperset(needed):
+            raise troubles.rights_missing(location, tuple(one for one in needed if one not in held))
+
+    async def _as(self, identity: VaultIdentity, ask: Callable[[SecretValue], Awaitable[Answer]]) -> Answer:
+        """Ask with somebody's token; a refusal may mean that it died, and then another one is used, once."""
+        somebody = await self._identity(identity)
+        token = await somebody.token()
         answer = await ask(token)
         if answer.status != HTTPStatus.FORBIDDEN:
             return answer
-        other = await self._identity.replacement(token)
+        other = await somebody.replacement(token)
         return answer if other is None else await ask(other)
 
-    async def _require_version_two(self, location: VaultLocation) -> None:
+    async def _identity(self, identity: VaultIdentity) -> Identity:
+        """Return who is logged in as that; a tenant's ServiceAccount and role make one, and nothing less does."""
+        if isinstance(identity, OperatorIdentity):
+            return self._operator
+        if not self._settings.tenant_auth.enabled:
+            message = f"vault.connections.{self._name}.tenantAuth.enabled is not set: {identity} cannot log in"
+            raise VaultDenied(message)
+        if identity not in self._tenants:
+            abandoned = [one for one, held in self._tenants.items() if held.is_abandoned]
+            left = [self._tenants.pop(one) for one in abandoned]
+            login = TenantLogin(self._name, self._settings.tenant_auth, self._requests, self._material, identity)
+            self._tenants[identity] = Identity(login, self._requests, self._clock)
+            for held in left:
+                await held.aclose()
+        return self._tenants[identity]
+
+    async def _require_version_two(self, location: VaultLocation, identity: VaultIdentity) -> None:
         """Tell an absent path from a KV version 1 engine, which knows no path with `data/` in front either.
 
         Raises:
@@ -89,22 +159,12 @@ class VaultServer:
         """
         if location.mount in self._version_two:
             return
-        answer = await self._as_operator(lambda token: self._requests.mount(token, location.mount))
+        answer = await self._as(identity, lambda token: self._requests.mount(token, location.mount))
         if answer.status != HTTPStatus.OK:
             return
         if (answer.data.get("options") or {}).get("version") != "2":
             raise troubles.not_version_two(location)
         self._version_two.add(location.mount)
-
-
-def _login(name: str, settings: VaultAuthSettings, requests: VaultRequests) -> Login:
-    match settings.method:
-        case VaultAuthMethod.KUBERNETES:
-            return KubernetesLogin(name, settings, requests)
-        case VaultAuthMethod.TOKEN:
-            return TokenLogin(name, settings, requests)
-        case _:
-            assert_never(settings.method)
 
 
 def _document(location: VaultLocation, metadata: Json, values: object) -> Document:
@@ -115,4 +175,10 @@ def _document(location: VaultLocation, metadata: Json, values: object) -> Docume
     except (KeyError, TypeError, ValueError) as error:
         raise troubles.unreadable(location) from error
     held = values if isinstance(values, Mapping) else {}
-    return Document(location=location, version=version, created_at=created_at, values=held)
+    return Document(location=location, version=version, created_at=created_at, values=held, loss=_loss(metadata))
+
+
+def _loss(metadata: Json) -> Loss | None:
+    if metadata.get("destroyed"):
+        return Loss.DESTROYED
+    return Loss.DELETED if metadata.get("deletion_time") else None

@@ -1,23 +1,35 @@
 """Implements `ports.Vault` over the configured connections: each location names its own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final, Self
 
 from pipedrive_operator.adapters.vault.server import VaultServer
 from pipedrive_operator.core.errors import InvalidSpec
-from pipedrive_operator.core.vault import Document, VaultLocation
-from pipedrive_operator.ports import Clock
-from pipedrive_operator.settings import VaultSettings
+from pipedrive_operator.core.vault import Document, VaultIdentity, VaultLocation
+from pipedrive_operator.ports import Clock, LoginMaterial
+from pipedrive_operator.vault_settings import VaultSettings
 
 
 class VaultServers:
     """All configured connections, by name."""
 
-    def __init__(self, settings: VaultSettings, clock: Clock) -> None:
-        """Take the settings; nothing is opened or asked before the first use, and then in the loop of that use."""
+    def __init__(
+        self,
+        settings: VaultSettings,
+        clock: Clock,
+        cluster: LoginMaterial | None = None,
+    ) -> None:
+        """Take the settings; nothing is opened or asked before the first use, and then in the loop of that use.
+
+        `cluster` has what logins take of it.
+        """
+        self.on_return: Callable[[str], None] = lambda _: None
+        """Told the name of a connection that serves again after it did not."""
         self.connections: Final = {
-            name: VaultServer(name, connection, clock) for name, connection in settings.connections.items()
+            name: VaultServer(name, connection, clock, cluster, partial(self._returned, name))
+            for name, connection in settings.connections.items()
         }
 
     async def __aenter__(self) -> Self:
@@ -30,13 +42,18 @@ class VaultServers:
             for connection in self.connections.values():
                 stack.push_async_callback(connection.aclose)
 
-    async def read(self, location: VaultLocation) -> Document | None:
+    async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
         """Return the newest version, as `ports.Vault` has it."""
-        return await self._at(location).read(location)
+        return await self._at(location).read(location, identity)
 
-    async def write(self, location: VaultLocation, values: Mapping[str, object], *, cas: int) -> int:
+    async def write(
+        self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
+    ) -> int:
         """Write a version by check-and-set, as `ports.Vault` has it."""
-        return await self._at(location).write(location, values, cas=cas)
+        return await self._at(location).write(location, values, identity, cas=cas)
+
+    def _returned(self, name: str) -> None:
+        self.on_return(name)
 
     def _at(self, location: VaultLocation) -> VaultServer:
         connection = self.connections.get(location.connection)

@@ -1,33 +1,30 @@
-"""The login of who has a token already: the operator uses the one in a file, and follows when that changes."""
+"""The login of who has a token already: the operator uses it, and follows when it is replaced."""
 
 from datetime import timedelta
 
-from pipedrive_operator.adapters.vault.login import IssuedToken, read_secret_file
+from pipedrive_operator.adapters.vault.login import IssuedToken
+from pipedrive_operator.adapters.vault.material import Material
 from pipedrive_operator.adapters.vault.requests import VaultRequests
 from pipedrive_operator.core.errors import VaultDenied
-from pipedrive_operator.settings import VaultAuthSettings
+from pipedrive_operator.vault_settings import VaultAuthSettings
 
 
 class TokenLogin:
-    """Takes the token from its file and asks Vault how long it lives."""
+    """Takes the token from its file or Secret and asks Vault how long it lives."""
 
-    def __init__(self, name: str, settings: VaultAuthSettings, requests: VaultRequests) -> None:
+    def __init__(self, name: str, auth: VaultAuthSettings, requests: VaultRequests, material: Material) -> None:
         """Log in to the connection of that name."""
-        self._name = name
-        self._settings = settings
-        self._requests = requests
+        self._name, self._auth, self._requests, self._material = name, auth, requests, material
 
     async def log_in(self) -> IssuedToken:
-        """Look at the token as it is in its file now: an agent may replace it."""
-        setting = f"vault.connections.{self._name}.auth.tokenFile"
-        if self._settings.token_file is None:
-            message = f"There is no token for Vault ({self._name}): set {setting}"
-            raise VaultDenied(message)
-        token = read_secret_file(self._settings.token_file, setting)
+        """Look at the token as it is now: an agent may replace it."""
+        file, reference = self._auth.token_file, self._auth.token_secret_ref
+        token = await self._material.value("auth.token", file, reference)
         answer = await self._requests.look_up(token)
         if "ttl" not in answer.data:
+            where = file if reference is None else f"key {reference.key} of Secret {reference.name}"
             message = (
-                f"Vault ({self._name}) refuses the token of {self._settings.token_file} "
+                f"Vault ({self._name}) refuses the token of {where} "
                 f'("{answer.errors}"): write one there that is alive and has the policy `default`'
             )
             raise VaultDenied(message)
@@ -35,4 +32,5 @@ class TokenLogin:
             value=token,
             ttl=timedelta(seconds=int(answer.data["ttl"])) if answer.data.get("expire_time") else None,
             renewable=bool(answer.data.get("renewable")),
+            ours=False,
         )

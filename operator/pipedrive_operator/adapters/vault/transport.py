@@ -5,7 +5,6 @@ X-Vault-Token with them). Nothing is sent twice, and the environment (proxies, ~
 """
 
 import asyncio
-import ssl
 from datetime import timedelta
 from typing import Final
 
@@ -15,8 +14,9 @@ from httpx_aiohttp import AiohttpTransport
 
 from pipedrive_operator import __version__
 from pipedrive_operator.adapters.vault.exchange import Answer, Json, Request
-from pipedrive_operator.adapters.vault.troubles import authority_unreadable, is_untrusted, no_answer
-from pipedrive_operator.settings import VaultConnectionSettings
+from pipedrive_operator.adapters.vault.tls import Tls
+from pipedrive_operator.adapters.vault.troubles import is_about_tls, no_answer
+from pipedrive_operator.vault_settings import VaultConnectionSettings
 
 HEADERS: Final = {
     "User-Agent": f"pipedrive-operator/{__version__}",
@@ -28,12 +28,15 @@ HEADERS: Final = {
 class Transport:
     """Sends one request after another."""
 
-    def __init__(self, name: str, settings: VaultConnectionSettings) -> None:
+    def __init__(self, name: str, settings: VaultConnectionSettings, tls: Tls) -> None:
         """Take the connection's settings under its name; it is opened at the first request."""
         self._name = name
         self._settings = settings
         self._address = str(settings.address).rstrip("/")
-        self._tls = _public_authorities() if settings.ca_file is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._tls = tls
+        self._extensions: dict[str, object] = {"timeout": {"connect": settings.connect_timeout.total_seconds()}}
+        if settings.server_name is not None:
+            self._extensions["sni_hostname"] = settings.server_name
         self._wire: AiohttpTransport | None = None
 
     async def aclose(self) -> None:
@@ -53,43 +56,36 @@ class Transport:
             headers=self._headers(request),
             json=request.json,
             params=request.params,
+            extensions=self._extensions,
         )
         try:
             # The transport's own limits are for each read and would let a server trickle for ever.
             async with asyncio.timeout(self._settings.timeout.total_seconds()):
                 response = await self._exchange(asked)
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            if is_untrusted(error):
-                self._trust()  # the authority may have been replaced, and is then known to the next request
+            if is_about_tls(error) and self._tls.may_change:
+                await self._tls.load()  # what was replaced is known to the next request
             raise no_answer(error, self._name, self._address) from error
         return _answer(response)
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
-        response = await (self._wire or self._open()).handle_async_request(request)
+        response = await (self._wire or await self._open()).handle_async_request(request)
         try:
             await response.aread()
         finally:
             await response.aclose()
         return response
 
-    def _open(self) -> AiohttpTransport:
-        self._trust()
-        self._wire = AiohttpTransport(verify=self._tls, trust_env=False, client=self._session)
+    async def _open(self) -> AiohttpTransport:
+        await self._tls.load()
+        if self._wire is None:
+            self._wire = AiohttpTransport(verify=self._tls.context, trust_env=False, client=self._session)
         return self._wire
 
     def _session(self) -> aiohttp.ClientSession:
         """Open what is under the transport, in the running loop, without a memory for cookies."""
-        connector = aiohttp.TCPConnector(ssl=self._tls)
+        connector = aiohttp.TCPConnector(ssl=self._tls.context)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-
-    def _trust(self) -> None:
-        """Read the configured authority, which is then trusted alone. Raises VaultUnavailable."""
-        if self._settings.ca_file is None:
-            return
-        try:
-            self._tls.load_verify_locations(cadata=self._settings.ca_file.read_text())
-        except (OSError, ValueError) as error:
-            raise authority_unreadable(self._name, self._settings.ca_file) from error
 
     def _headers(self, request: Request) -> dict[str, str]:
         headers = dict(HEADERS)
@@ -98,10 +94,6 @@ class Transport:
         if self._settings.namespace is not None:
             headers["X-Vault-Namespace"] = self._settings.namespace
         return headers
-
-
-def _public_authorities() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def _answer(response: httpx.Response) -> Answer:

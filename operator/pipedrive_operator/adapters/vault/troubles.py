@@ -6,7 +6,6 @@ A message says what happened, a colon, and what to do. It may quote Vault's reas
 import ssl
 from collections.abc import Iterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -19,11 +18,16 @@ from pipedrive_operator.core.errors import (
     VaultDenied,
     VaultUnavailable,
 )
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.core.vault import OPERATOR, VaultIdentity, VaultLocation
 
 _CONFLICT: Final = "check-and-set parameter did not match"
 _UPGRADING: Final = "Upgrading from non-versioned to versioned"
 """A KV engine says so, with status 400, for a moment after it was mounted or enabled to keep versions."""
+_NO_ACTIVE: Final = "active cluster node not found"
+_STANDBY: Final = frozenset({472, 473})
+_EXPIRED: Final = 10
+_OTHER_NAME: Final = frozenset({62, 64})
+_CERTIFICATE_WANTED: Final = ("certificate required", "bad certificate", "alert unknown ca", "certificate unknown")
 _NO_NAMESPACE: Final = "namespace not found"
 
 READ: Final = ("read",)
@@ -38,10 +42,12 @@ def no_answer(error: Exception, name: str, address: str) -> VaultUnavailable:
         return VaultUnavailable(
             f"{where} does not answer in time: see whether it is overloaded or a firewall is between"
         )
-    if is_untrusted(error):
+    if _caused_by(error, ssl.SSLCertVerificationError) is not None:
+        return VaultUnavailable(f"{where} {_distrust(error, name)}")
+    if any(word in str(link).lower() for link in _chain(error) for word in _CERTIFICATE_WANTED):
         return VaultUnavailable(
-            f"{where} has a certificate that is not trusted: set vault.connections.{name}.caFile to the authority's "
-            "certificate, and see that the certificate is valid for this address"
+            f"{where} does not accept us without a certificate that it trusts: set "
+            f"vault.connections.{name}.clientCertificateFile and clientKeyFile"
         )
     if _caused_by(error, ssl.SSLError):
         return VaultUnavailable(f"{where} speaks no TLS that we understand: see whether its address is an http:// one")
@@ -52,15 +58,38 @@ def no_answer(error: Exception, name: str, address: str) -> VaultUnavailable:
     )
 
 
-def is_untrusted(error: BaseException) -> bool:
-    """Tell whether a connection failed because the server's certificate is not trusted."""
-    return _caused_by(error, ssl.SSLCertVerificationError)
+def is_about_tls(error: BaseException) -> bool:
+    """Tell whether a connection failed by what the two sides show each other."""
+    return _caused_by(error, ssl.SSLError) is not None
 
 
-def authority_unreadable(name: str, ca_file: Path) -> VaultUnavailable:
-    """Explain a file of certificates that holds none."""
+def _distrust(error: BaseException, name: str) -> str:
+    """Say what is wrong with a certificate (the numbers are OpenSSL's, `man x509_verify`)."""
+    code = next((number for link in _chain(error) if (number := getattr(link, "verify_code", None))), None)
+    setting = f"vault.connections.{name}"
+    if code == _EXPIRED:
+        return "has a certificate that has expired: renew the server's certificate"
+    if code in _OTHER_NAME:
+        return (
+            f"has a certificate for another name: correct {setting}.address, or set {setting}.serverName to a name "
+            "that the certificate is for"
+        )
+    return f"has a certificate that is not trusted: set {setting}.caFile to the authority's certificate"
+
+
+def authority_unreadable(name: str, place: str) -> VaultUnavailable:
+    """Explain certificates of an authority that cannot be used."""
     return VaultUnavailable(
-        f"The certificates for Vault ({name}) cannot be read from {ca_file}: correct vault.connections.{name}.caFile"
+        f"The certificates for Vault ({name}) cannot be read from {place}: correct vault.connections.{name}.caFile "
+        "or caSecretRef"
+    )
+
+
+def certificate_unreadable(name: str, place: str) -> VaultUnavailable:
+    """Explain a certificate of ours that cannot be used."""
+    return VaultUnavailable(
+        f"The certificate to show to Vault ({name}), or its key, cannot be read from {place}: correct "
+        f"vault.connections.{name}.clientCertificateFile and clientKeyFile, or clientCertificateSecretRef"
     )
 
 
@@ -68,7 +97,7 @@ def unusable(answer: Answer, name: str) -> VaultUnavailable | None:
     """Explain an answer that a serving Vault does not give; None where it is one that it gives."""
     if answer.status == HTTPStatus.SERVICE_UNAVAILABLE and "sealed" in answer.errors:
         return sealed(name)
-    fault = _fault(answer, name)
+    fault = _standby(answer, name) or _fault(answer, name)
     return None if fault is None else VaultUnavailable(f"Vault ({name}) {fault}", retry_after=answer.retry_after)
 
 
@@ -82,12 +111,14 @@ def uninitialised(name: str) -> VaultUnavailable:
     return VaultUnavailable(f"Vault ({name}) is not initialised: set it up with `vault operator init`")
 
 
-def refused(answer: Answer, location: VaultLocation, capabilities: tuple[str, ...]) -> OperatorError:
+def refused(
+    answer: Answer, location: VaultLocation, capabilities: tuple[str, ...], identity: VaultIdentity = OPERATOR
+) -> OperatorError:
     """Explain a refusal of a request for a document, which needs these capabilities."""
     if answer.status == HTTPStatus.FORBIDDEN:
         stanza = policy_stanza(location, capabilities)
         return VaultDenied(
-            f"Vault ({location.connection}) denies access to {location}: allow it by policy with {stanza}"
+            f"Vault ({location.connection}) denies {identity} access to {location}: allow it by policy with {stanza}"
         )
     if answer.status == HTTPStatus.BAD_REQUEST and _CONFLICT in answer.errors:
         return CheckAndSetConflict(str(location))
@@ -113,6 +144,22 @@ def not_version_two(location: VaultLocation) -> SourceMissing:
     )
 
 
+def mount_unseen(location: VaultLocation) -> SourceMissing:
+    """Explain a mount that is absent, or below which the policy allows nothing: Vault tells both alike."""
+    return SourceMissing(
+        f"Vault ({location.connection}) shows the operator no secrets engine at {location.mount}/: enable it with "
+        f"`vault secrets enable -path={location.mount} kv-v2`, or allow paths below it by policy"
+    )
+
+
+def rights_missing(location: VaultLocation, missing: tuple[str, ...]) -> VaultDenied:
+    """Explain a policy that lacks capabilities."""
+    return VaultDenied(
+        f"Vault ({location.connection}) does not let the operator {', '.join(missing)} at {location}: allow it by "
+        f"policy with {policy_stanza(location, (*READ, *WRITE))}"
+    )
+
+
 def unreadable(location: VaultLocation) -> VaultUnavailable:
     """Explain a document without the metadata that KV version 2 gives it."""
     return VaultUnavailable(
@@ -124,6 +171,21 @@ def policy_stanza(location: VaultLocation, capabilities: tuple[str, ...]) -> str
     """Write the policy that allows it, as Vault reads it."""
     quoted = ", ".join(f'"{capability}"' for capability in capabilities)
     return f'path "{location.mount}/data/{location.path}" {{ capabilities = [{quoted}] }}'
+
+
+def _standby(answer: Answer, name: str) -> str | None:
+    """Explain a server that is not the active one and does not hand requests on to that."""
+    status, where = answer.status, f"vault.connections.{name}.address"
+    if status == HTTPStatus.TEMPORARY_REDIRECT:
+        return (
+            f"is a standby that does not forward requests, and redirects to {answer.redirect or 'nowhere'} "
+            f"({status}), where no token is sent: set {where} to the active server, or let it forward"
+        )
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR and _NO_ACTIVE in answer.errors:
+        return "is a standby and knows no active server: see `vault operator members`, and start or unseal the others"
+    return (
+        f"is a standby that does not serve ({status}): set {where} to the active server" if status in _STANDBY else None
+    )
 
 
 def _fault(answer: Answer, name: str) -> str | None:
@@ -142,8 +204,8 @@ def _fault(answer: Answer, name: str) -> str | None:
     return None
 
 
-def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
-    return any(isinstance(link, kind) for link in _chain(error))
+def _caused_by(error: BaseException, kind: type[BaseException]) -> BaseException | None:
+    return next((link for link in _chain(error) if isinstance(link, kind)), None)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

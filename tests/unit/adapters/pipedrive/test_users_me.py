@@ -13,7 +13,7 @@ from pipedrive_operator.adapters.pipedrive.users_me import UsersMe
 from pipedrive_operator.core.errors import PipedriveUnavailable, TokenRejected
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.settings import PipedriveSettings
-from support.fakes import TurnedClock
+from support.turned_clock import TurnedClock
 
 URL = "https://api.pipedrive.com/v1/users/me"
 USER = {"success": True, "data": {"id": 34, "company_id": 12, "company_domain": "acme"}}

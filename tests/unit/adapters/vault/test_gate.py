@@ -10,7 +10,7 @@ from pipedrive_operator import metrics
 from pipedrive_operator.adapters.vault.exchange import Answer, Request
 from pipedrive_operator.adapters.vault.gate import MOST_REQUESTS, Gate
 from pipedrive_operator.core.errors import VaultUnavailable
-from support.fakes import TurnedClock
+from support.turned_clock import TurnedClock
 
 READ = Request(operation="read", method="GET", path="/v1/secret/data/a")
 WELL = Answer(status=200, body={})

@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.adapters.vault.exchange import Answer, Request
-from pipedrive_operator.adapters.vault.identity import REPLACEMENT_INTERVAL, Identity
+from pipedrive_operator.adapters.vault.identity import KEPT_UNUSED, REPLACEMENT_INTERVAL, Identity
 from pipedrive_operator.adapters.vault.login import IssuedToken
 from pipedrive_operator.adapters.vault.requests import VaultRequests
 from pipedrive_operator.core.errors import VaultDenied, VaultUnavailable
 from pipedrive_operator.core.secret_value import SecretValue
-from support.fakes import TurnedClock
+from support.turned_clock import TurnedClock
 
 TTL = timedelta(hours=1)
 REFUSED = Answer(status=400, body={"errors": ["lease is not renewable"]})
@@ -35,6 +35,8 @@ class World:
     breaks: VaultDenied | VaultUnavailable | None = None
     logins: int = 0
     renewals: int = 0
+    ours: bool = True
+    revoked: list[str] = field(default_factory=list)
 
     async def log_in(self) -> IssuedToken:
         """Issue a token."""
@@ -42,10 +44,15 @@ class World:
         await asyncio.sleep(0)
         if self.breaks is not None:
             raise self.breaks
-        return IssuedToken(value=SecretValue(f"token-{self.logins}"), ttl=self.ttl, renewable=self.renewable)
+        return IssuedToken(
+            value=SecretValue(f"token-{self.logins}"), ttl=self.ttl, renewable=self.renewable, ours=self.ours
+        )
 
     async def send(self, request: Request) -> Answer:
-        """Renew a token."""
+        """Renew a token, or revoke it."""
+        if request.path == "/v1/auth/token/revoke-self":
+            self.revoked.append(request.token.reveal() if request.token else "none")
+            return Answer(status=204)
         assert request.path == "/v1/auth/token/renew-self"
         self.renewals += 1
         await asyncio.sleep(0)
@@ -224,3 +231,50 @@ async def test_a_login_that_brings_the_same_token_replaces_nothing(
     identity = Identity(world, VaultRequests(world.send), clock)
 
     assert await identity.replacement(await identity.token()) is None
+
+
+async def test_a_token_is_renewed_at_two_thirds_though_nobody_asks(
+    identity: Identity, world: World, clock: TurnedClock
+) -> None:
+    """A credential polls less often than a short token lives."""
+    await identity.token()
+    await asyncio.sleep(0)
+
+    clock.turn(TTL * 2 / 3)
+    await asyncio.sleep(0.01)
+
+    assert (world.logins, world.renewals) == (1, 1)
+
+
+async def test_a_token_that_nobody_uses_any_more_is_not_kept_alive(
+    identity: Identity, world: World, clock: TurnedClock
+) -> None:
+    """Its credentials are gone."""
+    await identity.token()
+    await asyncio.sleep(0)
+
+    clock.turn(KEPT_UNUSED)
+    await asyncio.sleep(0.01)
+
+    assert (world.logins, world.renewals) == (1, 0)
+    assert identity.is_abandoned
+
+
+@pytest.mark.parametrize(("ours", "revoked"), [(True, ["token-1"]), (False, [])])
+async def test_what_was_issued_to_us_is_revoked_at_the_end(
+    identity: Identity, world: World, *, ours: bool, revoked: list[str]
+) -> None:
+    """A token that a person put into a file is theirs."""
+    world.ours = ours
+    await identity.token()
+
+    await identity.aclose()
+
+    assert world.revoked == revoked
+
+
+async def test_a_replaced_token_is_revoked(identity: Identity, world: World) -> None:
+    """Refused by policy it is alive, and would be left behind."""
+    await identity.replacement(await identity.token())
+
+    assert world.revoked == ["token-1"]

@@ -11,9 +11,9 @@ from pydantic import HttpUrl
 
 from pipedrive_operator.adapters.vault.server import VaultServer
 from pipedrive_operator.core.errors import VaultUnavailable
-from pipedrive_operator.core.vault import VaultLocation
-from pipedrive_operator.settings import VaultAuthSettings, VaultConnectionSettings
-from support.fakes import TurnedClock
+from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from pipedrive_operator.vault_settings import VaultAuthSettings, VaultConnectionSettings
+from support.turned_clock import TurnedClock
 
 ACME = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme")
 LIVING_TOKEN = {"data": {"ttl": 0, "expire_time": None}}
@@ -62,7 +62,7 @@ async def test_a_document_without_a_time_is_no_usable_answer(
     answers["/v1/secret/data/pipedrive/crm/acme"] = {"data": {"data": {}, "metadata": metadata}}
 
     with pytest.raises(VaultUnavailable, match="in a way that we cannot read"):
-        await server.read(ACME)
+        await server.read(ACME, OPERATOR)
 
 
 @pytest.mark.parametrize("fraction", ["", ".1", ".123456789"])
@@ -73,7 +73,7 @@ async def test_a_time_is_read_however_many_digits_it_has(
     metadata = {"version": 1, "created_time": f"2026-03-04T12:00:00{fraction}Z"}
     answers["/v1/secret/data/pipedrive/crm/acme"] = {"data": {"data": {}, "metadata": metadata}}
 
-    document = await server.read(ACME)
+    document = await server.read(ACME, OPERATOR)
 
     assert document is not None
     assert document.created_at.isoformat().startswith(f"2026-03-04T12:00:00{fraction[:7]}")

@@ -12,10 +12,12 @@ from aiohttp.test_utils import TestServer
 from pydantic import HttpUrl
 
 from pipedrive_operator.adapters.vault.exchange import Request
+from pipedrive_operator.adapters.vault.material import Material
+from pipedrive_operator.adapters.vault.tls import Tls
 from pipedrive_operator.adapters.vault.transport import Transport
 from pipedrive_operator.core.errors import VaultUnavailable
 from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.settings import VaultConnectionSettings
+from pipedrive_operator.vault_settings import VaultConnectionSettings
 from testbed.certificates import Authority
 
 TOKEN = SecretValue("s.this-is-the-token")
@@ -32,7 +34,8 @@ async def connect() -> AsyncIterator[Connect]:
 
     def connected(address: object, **settings: object) -> Transport:
         values = {"address": HttpUrl(str(address))} | settings
-        transports.append(Transport("default", VaultConnectionSettings.model_validate(values)))
+        made = VaultConnectionSettings.model_validate(values)
+        transports.append(Transport("default", made, Tls("default", made, Material("default", None))))
         return transports[-1]
 
     yield connected

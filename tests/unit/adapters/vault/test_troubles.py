@@ -29,9 +29,12 @@ def answer(status: int, *errors: str, **changes: Any) -> Answer:
         (answer(400, "Upgrading from non-versioned to versioned data."), "is preparing a secrets engine"),
         (Answer(status=200), "answers 200 without JSON"),
         (Answer(status=403), "answers 403 without JSON"),
+        (Answer(status=301, redirect="http://b:8200"), "redirects to http://b:8200 (301): set vault.connections"),
+        (answer(473), "is a standby that does not serve (473): set vault.connections.default.address"),
+        (answer(500, "local node not active but active cluster node not found"), "knows no active server"),
         (
             Answer(status=307, redirect="http://b:8200"),
-            "redirects to http://b:8200 (307): set vault.connections.default",
+            "is a standby that does not forward requests, and redirects to http://b:8200 (307), where no token is sent",
         ),
     ],
 )

@@ -1,0 +1,125 @@
+"""Many credentials before one real OpenBao: while it is away, when it comes back, and when nothing happens."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipedrive_operator.adapters.clock import SystemClock
+from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.core.errors import CheckAndSetConflict, VaultUnavailable
+from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from pipedrive_operator.vault_settings import VaultSettings
+from support.vault import requests_to
+from testbed.openbao import OpenBao
+
+CROWD = 300
+RECOVERY_SECONDS = 10.0
+LOCATION = VaultLocation(connection="default", mount="secret", path="acme")
+
+
+@pytest.fixture
+def lone() -> Iterator[OpenBao]:
+    """Run an OpenBao of this test alone: nobody else is counted."""
+    with OpenBao() as running:
+        running.write_secret("acme", {"token": "t"})
+        yield running
+
+
+def settings(openbao: OpenBao, folder: Path, *, address: str | None = None, ttl: str = "1h") -> VaultSettings:
+    """Log in with AppRole, with tokens that live so long."""
+    openbao.enable_auth("approle")
+    openbao.put_policy("reader", 'path "secret/data/*" { capabilities = ["read", "create", "update"] }')
+    role = {"token_policies": ["default", "reader"], "token_ttl": ttl, "token_max_ttl": "24h"}
+    openbao.request("POST", "auth/approle/role/operator", json=role)
+    role_id = openbao.request("GET", "auth/approle/role/operator/role-id")["data"]["role_id"]
+    secret_id = openbao.request("POST", "auth/approle/role/operator/secret-id")["data"]["secret_id"]
+    (folder / "secret-id").write_text(secret_id)
+    auth = {"method": "approle", "roleId": role_id, "secretIdFile": folder / "secret-id"}
+    connection = {"address": address or openbao.address, "auth": auth}
+    return VaultSettings.model_validate({"connections": {"default": connection}})
+
+
+class Waiting:
+    """Credentials that read, wait as they are told, and look again when Vault is said to be back."""
+
+    def __init__(self, vault: VaultServers) -> None:
+        """Listen for the return."""
+        self._vault = vault
+        self._back = asyncio.Event()
+        vault.on_return = lambda _: self._back.set()
+
+    async def read(self) -> None:
+        """Read, until it is served."""
+        while True:
+            try:
+                assert await self._vault.read(LOCATION, OPERATOR)
+            except VaultUnavailable as trouble:
+                pause = trouble.retry_after or timedelta(0)
+                try:
+                    await asyncio.wait_for(self._back.wait(), pause.total_seconds())
+                except TimeoutError:
+                    continue
+            else:
+                return
+
+
+async def test_an_outage_costs_few_requests_and_its_end_serves_everybody_within_ten_seconds(
+    lone: OpenBao, tmp_path: Path
+) -> None:
+    """Hundreds wait; one of them asks, and then each asks once."""
+    async with VaultServers(settings(lone, tmp_path), SystemClock()) as vault:
+        await vault.read(LOCATION, OPERATOR)
+        lone.seal()
+        waiting = Waiting(vault)
+        crowd = [asyncio.create_task(waiting.read()) for _ in range(CROWD)]
+        await asyncio.sleep(6)
+        assert not any(task.done() for task in crowd)
+        read = requests_to(lone, "secret/data/acme")
+        lone.unseal()
+
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            await asyncio.gather(*crowd)
+
+        assert requests_to(lone, "secret/data/acme") - read <= CROWD + 5
+        assert requests_to(lone, "auth/approle/login") == 1
+
+
+async def test_a_token_nobody_asks_for_is_renewed_and_nothing_else_is_asked(lone: OpenBao, tmp_path: Path) -> None:
+    """One login, whatever the crowd; then silence but for a renewal at two thirds of its six seconds."""
+    async with VaultServers(settings(lone, tmp_path, ttl="6s"), SystemClock()) as vault:
+        await asyncio.gather(*(vault.read(LOCATION, OPERATOR) for _ in range(1000)))
+        before, revoked = len(lone.requests()), requests_to(lone, "auth/token/revoke-self")
+        await asyncio.sleep(9)
+
+        idle = [request.path for request in lone.requests()[before:]]
+
+        assert set(idle) == {"auth/token/renew-self"}
+        assert 1 <= len(idle) <= 3
+        assert requests_to(lone, "auth/approle/login") == 1
+    assert requests_to(lone, "auth/token/revoke-self") == revoked + 1
+
+
+async def test_check_and_set_that_is_required_is_what_we_do(lone: OpenBao, tmp_path: Path) -> None:
+    """A mount that demands it is served, and one that finds another version says so."""
+    lone.request("POST", "secret/config", json={"cas_required": True})
+    async with VaultServers(settings(lone, tmp_path), SystemClock()) as vault:
+        assert await vault.write(LOCATION, {"token": "new"}, OPERATOR, cas=1) == 2
+        with pytest.raises(CheckAndSetConflict):
+            await vault.write(LOCATION, {"token": "newer"}, OPERATOR, cas=1)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"), [("delete", "vault kv undelete -mount=secret -versions=1 acme"), ("destroy", "cannot come back")]
+)
+async def test_a_version_that_was_taken_away_says_how(lone: OpenBao, tmp_path: Path, how: str, told: str) -> None:
+    """Deleted it can be restored, destroyed it cannot."""
+    lone.request("POST", f"secret/{how}/acme", json={"versions": [1]})
+    async with VaultServers(settings(lone, tmp_path), SystemClock()) as vault:
+        document = await vault.read(LOCATION, OPERATOR)
+
+    assert document is not None
+    with pytest.raises(Exception, match=told):
+        document.require_values()

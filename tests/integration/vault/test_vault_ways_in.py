@@ -1,0 +1,282 @@
+"""Every way to log in to a real OpenBao, each with its mount, and with its secrets from files and from Secrets."""
+
+import asyncio
+import base64
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
+from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.core.errors import VaultDenied, VaultUnavailable
+from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.vault_settings import VaultConnectionSettings, VaultSettings
+from support.turned_clock import TurnedClock
+from support.vault import requests_to
+from testbed.certificates import Authority
+from testbed.control_plane import ControlPlane
+from testbed.openbao import OpenBao
+
+Open = Callable[..., VaultServers]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a test plays: a namespace, and a document in Vault that only its own policy allows to read."""
+
+    control_plane: ControlPlane
+    openbao: OpenBao
+    namespace: str
+    location: VaultLocation
+
+    @property
+    def prefix(self) -> str:
+        """The name of everything that is enabled for this test alone."""
+        return self.location.path.partition("/")[0]
+
+    def put_secret(self, name: str, **values: str) -> None:
+        """Write a Secret of the operator's; an underscore in a key stands for a dot."""
+        data = {key.replace("_", "."): base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+        arguments = ("apply", f"--namespace={self.namespace}", "--filename=-")
+        self.control_plane.kubectl(*arguments, stdin=json.dumps(manifest))
+
+    def policies(self, openbao: OpenBao | None = None) -> list[str]:
+        """Write the document and the policy."""
+        server = openbao or self.openbao
+        server.write_secret(self.location.path, {"token": "t"})
+        server.put_policy(self.prefix, f'path "secret/data/{self.prefix}/*" {{ capabilities = ["read"] }}')
+        return ["default", self.prefix]
+
+
+@pytest.fixture
+def place(control_plane: ControlPlane, openbao: OpenBao, namespace: str, location: VaultLocation) -> Place:
+    """Give a place to a test."""
+    return Place(control_plane, openbao, namespace, location)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Make the authority of servers and clients."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def tls_openbao(authority: Authority) -> Iterator[OpenBao]:
+    """Run an OpenBao that speaks TLS."""
+    with OpenBao(tls=authority.serving("vault", ["vault.example.com", "127.0.0.1"])) as running:
+        yield running
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[Api]:
+    """Open the gateway as administrator."""
+    async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig)) as api:
+        yield api
+
+
+@pytest.fixture
+async def connected(api: Api, namespace: str, clock: TurnedClock) -> AsyncIterator[Open]:
+    """Open the adapter with settings as a file has them; its Secrets are in the test's namespace."""
+    async with AsyncExitStack() as stack:
+
+        def opened(**settings: Any) -> VaultServers:
+            made = VaultConnectionSettings.model_validate(settings)
+            vault = VaultServers(
+                VaultSettings(connections={"default": made}), clock, KubernetesLoginMaterial(api, namespace)
+            )
+            stack.push_async_exit(vault)
+            return vault
+
+        yield opened
+
+
+async def test_a_token_from_a_secret(
+    connected: Open,
+    place: Place,
+) -> None:
+    """It is read anew when it was replaced, and never revoked: it is a person's."""
+    token = place.openbao.create_token(place.policies())
+    vault = connected(
+        address=place.openbao.address, auth={"method": "token", "tokenSecretRef": {"name": "vault", "key": "token"}}
+    )
+    with pytest.raises(VaultDenied, match="key token of Secret vault in the operator's namespace, which is absent"):
+        await vault.read(place.location, OPERATOR)
+    place.put_secret("vault", token=token)
+
+    await vault.connections["default"].aclose()
+    vault = connected(
+        address=place.openbao.address, auth={"method": "token", "tokenSecretRef": {"name": "vault", "key": "token"}}
+    )
+    assert await vault.read(place.location, OPERATOR) is not None
+    await vault.connections["default"].aclose()
+    assert place.openbao.request("GET", "auth/token/lookup-self", token=token)
+
+
+@pytest.mark.parametrize("kept", ["file", "Secret"])
+async def test_approle(
+    connected: Open,
+    place: Place,
+    tmp_path: Path,
+    kept: str,
+) -> None:
+    """A role_id in the settings, a secret_id that is not; the token is revoked at the end."""
+    mount = f"approle-{place.prefix}"
+    place.openbao.enable_auth("approle", path=mount)
+    place.openbao.request("POST", f"auth/{mount}/role/operator", json={"token_policies": place.policies()})
+    role_id = place.openbao.request("GET", f"auth/{mount}/role/operator/role-id")["data"]["role_id"]
+    secret_id = place.openbao.request("POST", f"auth/{mount}/role/operator/secret-id")["data"]["secret_id"]
+    place.put_secret("approle", id=secret_id)
+    (tmp_path / "secret-id").write_text(secret_id)
+    source: dict[str, Any] = {"secretIdFile": tmp_path / "secret-id"}
+    if kept == "Secret":
+        source = {"secretIdSecretRef": {"name": "approle", "key": "id"}}
+    revoked = requests_to(place.openbao, "auth/token/revoke-self")
+
+    vault = connected(
+        address=place.openbao.address, auth={"method": "approle", "mount": mount, "roleId": role_id, **source}
+    )
+
+    assert await vault.read(place.location, OPERATOR) is not None
+    await vault.connections["default"].aclose()
+    assert requests_to(place.openbao, "auth/token/revoke-self") == revoked + 1
+
+
+async def test_jwt(
+    connected: Open,
+    place: Place,
+    tmp_path: Path,
+) -> None:
+    """A token of the API server's, whose signature Vault checks by the cluster's public key."""
+    mount = f"jwt-{place.prefix}"
+    place.openbao.enable_auth("jwt", path=mount)
+    public_key = (place.control_plane.folder / "pki" / "service-accounts.pub").read_text()
+    place.openbao.request("POST", f"auth/{mount}/config", json={"jwt_validation_pubkeys": [public_key]})
+    role = {
+        "role_type": "jwt",
+        "user_claim": "sub",
+        "bound_audiences": ["vault"],
+        "bound_subject": f"system:serviceaccount:{place.namespace}:operator",
+        "token_policies": place.policies(),
+    }
+    place.openbao.request("POST", f"auth/{mount}/role/operator", json=role)
+    place.control_plane.kubectl("create", "serviceaccount", "operator", f"--namespace={place.namespace}")
+    jwt_file = tmp_path / "jwt"
+    jwt_file.write_text(place.control_plane.service_account_token(place.namespace, "operator", audience="vault"))
+
+    auth = {"method": "jwt", "mount": mount, "role": "operator", "jwtFile": jwt_file}
+    vault = connected(address=place.openbao.address, auth=auth)
+
+    assert await vault.read(place.location, OPERATOR) is not None
+    jwt_file.write_text(place.control_plane.service_account_token(place.namespace, "operator", audience="elsewhere"))
+    with pytest.raises(VaultDenied, match=f"by jwt at auth/{mount} with role operator"):
+        await connected(address=place.openbao.address, auth=auth).read(place.location, OPERATOR)
+
+
+@pytest.mark.parametrize("kept", ["file", "Secret"])
+async def test_a_tls_certificate(
+    connected: Open,
+    place: Place,
+    tls_openbao: OpenBao,
+    authority: Authority,
+    kept: str,
+) -> None:
+    """And an authority, from files or from Secrets; the server's certificate is for another name than its address."""
+    tls_openbao.enable_auth("cert")
+    role = {"certificate": authority.certificate.read_text(), "token_policies": place.policies(tls_openbao)}
+    tls_openbao.request("POST", "auth/cert/certs/operator", json=role)
+    pair = authority.client("operator", user="operator")
+    place.put_secret("tls", tls_crt=pair.public.read_text(), tls_key=pair.key.read_text(),
+        ca=authority.certificate.read_text(),
+    )  # fmt: skip
+    material: dict[str, Any] = {
+        "caFile": authority.certificate,
+        "clientCertificateFile": pair.public,
+        "clientKeyFile": pair.key,
+    }
+    if kept == "Secret":
+        material = {"caSecretRef": {"name": "tls", "key": "ca"}, "clientCertificateSecretRef": {"name": "tls"}}
+
+    vault = connected(
+        address=f"https://localhost:{tls_openbao.tls_port}",
+        serverName="vault.example.com",
+        auth={"method": "cert", "role": "operator"},
+        **material,
+    )
+
+    assert await vault.read(place.location, OPERATOR) is not None
+
+
+@pytest.mark.parametrize(
+    ("server_name", "is_trusted", "told"),
+    [
+        (None, True, "has a certificate for another name: correct vault.connections.default.address, or set"),
+        ("vault.example.com", False, "has a certificate that is not trusted: set vault.connections.default.caFile"),
+    ],
+)
+async def test_a_server_that_is_not_who_it_should_be_is_told(
+    connected: Open,
+    place: Place,
+    tls_openbao: OpenBao,
+    authority: Authority,
+    *,
+    server_name: str | None,
+    is_trusted: bool,
+    told: str,
+) -> None:
+    """Its name and its authority are troubles of their own."""
+    address = f"https://localhost:{tls_openbao.tls_port}"
+    auth = {"method": "token", "tokenFile": authority.certificate}
+    ca_file = authority.certificate if is_trusted else None
+    vault = connected(address=address, auth=auth, caFile=ca_file, serverName=server_name)
+
+    with pytest.raises(VaultUnavailable) as caught:
+        await vault.read(place.location, OPERATOR)
+
+    assert told in caught.value.message
+
+
+async def test_an_environment_full_of_settings_changes_nothing(place: Place, tmp_path: Path) -> None:
+    """In a process that starts with them, as libraries read some when they are loaded."""
+    (tmp_path / "token").write_text(place.openbao.create_token(place.policies()))
+    (tmp_path / ".vault-token").write_text("s.of-somebody-else")
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hush\n")
+    nowhere = "http://127.0.0.1:1"
+    environment = {
+        **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "VAULT_ADDR", "BAO_ADDR"), nowhere),
+        **dict.fromkeys(("VAULT_TOKEN", "BAO_TOKEN"), "s.wrong"),
+        **dict.fromkeys(("VAULT_CACERT", "VAULT_CAPATH", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY"), "/nowhere"),
+        **dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "/nowhere"),
+        "VAULT_NAMESPACE": "elsewhere",
+        "HOME": str(tmp_path),
+        "NETRC": str(tmp_path / ".netrc"),
+        "PATH": "/usr/bin:/bin",
+    }
+    program = """
+import asyncio, sys
+from pathlib import Path
+from pipedrive_operator.adapters.clock import SystemClock
+from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from pipedrive_operator.vault_settings import VaultSettings
+async def main(address, token_file, path):
+    connection = {"address": address, "auth": {"method": "token", "tokenFile": token_file}}
+    settings = VaultSettings.model_validate({"connections": {"default": connection}})
+    async with VaultServers(settings, SystemClock()) as vault:
+        found = await vault.read(VaultLocation(connection="default", mount="secret", path=path), OPERATOR)
+        print(sorted(found.values))
+asyncio.run(main(*sys.argv[1:]))
+"""
+    command = (sys.executable, "-c", program, place.openbao.address, str(tmp_path / "token"), place.location.path)
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+
+    assert output.decode().strip() == "['token']"

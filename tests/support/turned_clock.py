@@ -1,0 +1,54 @@
+"""The clock of tests: it stands still until it is turned."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+from support.builders import NOW
+
+
+class TurnedClock:
+    """A clock that a test turns; a sleep ends when the clock has passed it."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        """Start at a time."""
+        self._start = self._now = now
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+        self.somebody_sleeps = asyncio.Event()
+        self._slept = asyncio.Event()
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return the seconds since the start."""
+        return (self._now - self._start).total_seconds()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock is turned far enough."""
+        woken = asyncio.Event()
+        self._sleepers.append((self.monotonic() + seconds, woken))
+        self.somebody_sleeps.set()
+        self._slept.set()
+        await woken.wait()
+
+    async def next_sleep(self) -> None:
+        """Wait until somebody begins to sleep since this was last asked."""
+        await self._slept.wait()
+        self._slept.clear()
+
+    def turn(self, by: timedelta) -> None:
+        """Let time pass."""
+        self._now += by
+        for until, woken in self._sleepers:
+            if until <= self.monotonic():
+                woken.set()
+
+    def turn_to(self, moment: datetime) -> None:
+        """Let time pass until a moment."""
+        self.turn(moment - self._now)
+
+    @property
+    def sleepers(self) -> int:
+        """How many sleep."""
+        return sum(not woken.is_set() for _, woken in self._sleepers)
