@@ -69,6 +69,8 @@ class Grant:
     path: str
     company_id: int
     user_id: int
+    client: Json = field(default_factory=lambda: {"app": CLIENT_ID})
+    """How a credential names the OAuth2 client."""
     credentials: list[tuple[str, str]] = field(default_factory=list)
     """Namespace and name of each credential that uses it."""
     consents: list[str] = field(default_factory=list)
@@ -173,15 +175,16 @@ class Cell:
         """Apply credentials by their namespaces and names, each for a grant. Raises KubectlError."""
         for key, grant in uses.items():
             grant.credentials.append(key)
-        items = [_credential(key, grant.path, oauth2) for key, grant in uses.items()]
+        items = [_credential(key, grant, oauth2) for key, grant in uses.items()]
         manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
         self.cluster.kubectl("apply", "--server-side", "--filename=-", stdin=manifest)
 
-    def own_client(self, grant: Grant) -> Json:
-        """Put the app's client beside a grant, and return how a credential names it."""
+    def own_client(self, grant: Grant) -> str:
+        """Put the app's client beside a grant, so that the log tells for which grant it is read; return its path."""
         path = f"{grant.path}-client"
         self._stage.openbao.write_secret(path, {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
-        return {"path": path, "idKey": "client_id", "secretKey": "client_secret"}
+        grant.client = {"path": path, "idKey": "client_id", "secretKey": "client_secret"}
+        return path
 
     def look(self, namespace: str | None = None) -> dict[str, Sight]:
         """Return the credentials of a namespace by their names. Raises ApiError."""
@@ -302,11 +305,11 @@ def decoded(secret: Json) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
 
 
-def _credential(key: tuple[str, str], path: str, oauth2: Json) -> Json:
+def _credential(key: tuple[str, str], grant: Grant, oauth2: Json) -> Json:
     namespace, name = key
     return {
         "apiVersion": "pipedrive-operator.io/v1alpha1",
         "kind": "PipedriveCredential",
         "metadata": {"namespace": namespace, "name": name},
-        "spec": {"oauth2": {"client": {"app": CLIENT_ID}, "grant": {"path": path}, **oauth2}},
+        "spec": {"oauth2": {"client": grant.client, "grant": {"path": grant.path}, **oauth2}},
     }

@@ -31,6 +31,7 @@ _LONGEST_LIFE: Final = 5.0
 _LEADER_SECONDS: Final = 90.0
 _SETTLE_SECONDS: Final = 150.0
 _POLL_SECONDS: Final = 0.1
+_SLOWNESS: Final = 0.06
 
 Tell = Callable[[str], None]
 
@@ -188,6 +189,9 @@ def gather(stage: Stage, cells: Sequence[Cell]) -> Evidence:
 def _phase(weather: Weather, kind: str, *, quota: int, seed: str) -> list[float]:
     """Kill so many in one kind of weather, and return the take-overs."""
     left = _Quota(quota)
+    if kind not in QUIET_CLUSTER:
+        # Somewhat slow, so that a random moment still meets a refresh where they are rarer.
+        weather.stage.pipedrive.add_fault("slow", endpoint="token", delay=_SLOWNESS)
     with ThreadPoolExecutor(len(weather.cells)) as pool:
         killing = [pool.submit(_kill_on, cell, left, random.Random(f"{seed} {cell.name}")) for cell in weather.cells]  # noqa: S311
         while not all(one.done() for one in killing):
