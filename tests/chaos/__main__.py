@@ -15,6 +15,7 @@ from rich.table import Table
 
 from chaos import fleet, kills, scenarios
 from chaos.report import Report
+from testbed.api_client import ApiError
 from testbed.go_build import BuildError
 from testbed.kubectl import KubectlError
 from testbed.processes import ProcessError
@@ -66,7 +67,7 @@ def main(*, parts: str, count: int, grants: int, minutes: float, seed: int | Non
         report = _play(wanted, plan, fleet.Plan(grants=grants, minutes=minutes), console)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    except (kills.ChaosError, ProcessError, KubectlError, BuildError) as failure:
+    except (kills.ChaosError, ProcessError, KubectlError, BuildError, ApiError) as failure:
         console.print(f"It could not be played to the end (seed {plan.seed}): {failure}", markup=False)
         sys.exit(_NOT_PLAYED)
     if output == "json":

@@ -146,7 +146,7 @@ def running_cells(stage: Stage, plan: Plan) -> Iterator[list[Cell]]:
 
 def settle(stage: Stage, cells: Sequence[Cell], *, within: float = _SETTLE_SECONDS) -> None:
     """Wait until every credential was once ready with a new token, and that the one in Vault. Raises ChaosError."""
-    before = {(cell.name, name): sight.secret.get("access_token") for cell, name, sight in _sights(cells)}
+    before: dict[tuple[str, str], str | None] | None = None
     awaited = {(cell.name, name) for cell in cells for name in cell.grants}
     deadline = time.monotonic() + within
     while awaited:
@@ -154,7 +154,10 @@ def settle(stage: Stage, cells: Sequence[Cell], *, within: float = _SETTLE_SECON
             raise ChaosError("not everything was refreshed again:\n" + "\n".join(_complaints(cells, awaited)))
         time.sleep(_POLL_SECONDS * 3)
         with suppress(ApiError):
-            for cell, name, sight in _sights(cells):
+            sights = list(_sights(cells))
+            # Not before: a moment after its start an API server still refuses.
+            before = before or {(cell.name, name): sight.secret.get("access_token") for cell, name, sight in sights}
+            for cell, name, sight in sights:
                 held = stage.openbao.read_secret(cell.grants[name].path) or {}
                 token = sight.secret.get("access_token")
                 if (
