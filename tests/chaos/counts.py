@@ -56,7 +56,7 @@ def cycles(evidence: Evidence, places: Iterable[Place], troubles: Sequence[Troub
 
 def expired_seconds(values: Sequence[Value], *, end: float) -> float:
     """Return for how long a Secret held a value that had expired, until `end`."""
-    ends = [*(value.seen_at for value in values[1:]), end]
+    ends = [value.seen_at for value in values[1:]] + [end] * bool(values)
     return sum(
         max(0.0, until - max(value.expires_at, value.seen_at)) for value, until in zip(values, ends, strict=True)
     )
