@@ -54,6 +54,7 @@ class Figures:
     shortest_left: float
     """In seconds: how much of its life the oldest value had left when it was replaced."""
     accepted_twice: Sequence[str]
+    sent_again: int
     calm: Mapping[str, int]
     """The highest counts of a cycle in which nothing was out of order."""
     troubled: Mapping[str, int]
@@ -187,6 +188,7 @@ def _figures(
         expired_seconds=sum(counts.expired_seconds(held, end=ended) for held in values.values()),
         shortest_left=min(left, default=0.0),
         accepted_twice=judgement.accepted_twice(evidence.refreshes),
+        sent_again=len(judgement.sent_again(evidence)),
         calm=counts.worst(calm),
         troubled=counts.worst(troubled),
         cycles=len(calm) + len(troubled),

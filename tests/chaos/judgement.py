@@ -92,6 +92,22 @@ def sent_at_once(refreshes: Iterable[Refresh]) -> list[tuple[Refresh, Refresh]]:
     ]
 
 
+def sent_again(evidence: Evidence) -> list[Refresh]:
+    """Return the refreshes whose token had been accepted before, with the result in Vault or in escrow by then.
+
+    Where every refresh token is good for one use, this is how an operator that spends one twice would be seen.
+    """
+    spent = {one.token: one for one in reversed(evidence.refreshes) if one.accepted}
+    return [
+        one
+        for one in evidence.refreshes
+        if (first := spent.get(one.token)) is not None
+        and first.taken < one.taken
+        and (copy := first_copy(first, evidence)) is not None
+        and copy < one.taken
+    ]
+
+
 def sender(refresh: Refresh, evidence: Evidence) -> str | None:
     """Return who sent a refresh: whoever wrote the newest intent before it."""
     writes = evidence.writes_to.get(refresh.path, ())

@@ -27,7 +27,6 @@ from testbed.processes import ProcessError
 EXPIRES_IN: Final = 8
 """In seconds: every grant is refreshed each four, so that a random moment is likely to meet a refresh."""
 LIMITS: Final = Limits(vault=VAULT_SECONDS, pipedrive=PIPEDRIVE_SECONDS - 0.1)
-_LONGEST_LIFE: Final = 5.0
 _LEADER_SECONDS: Final = 90.0
 _SETTLE_SECONDS: Final = 150.0
 _POLL_SECONDS: Final = 0.1
@@ -51,6 +50,8 @@ class Plan:
     grants: int = 6
     """In each cell."""
     kinds: Sequence[str] = tuple(KINDS)
+    longest_life: float = 5.0
+    """In seconds, from when a replica leads until it is killed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,8 @@ class Verdict:
     deaths: Mapping[Moment, int]
     troubles: Mapping[str, int]
     accepted_twice: Sequence[str]
+    sent_again: int
+    """Refresh tokens that were sent although their successor was in Vault or in escrow."""
     sent_at_once: int
     losses: Sequence[Loss]
     dead_for_nothing: Sequence[Told]
@@ -83,6 +86,7 @@ class Verdict:
             if one.excused and not one.truthful
         ]
         found += [f"{one.path}: declared dead, and nothing was lost: {one.message!r}" for one in self.dead_for_nothing]
+        found += [f"{self.sent_again} times a refresh token was sent whose successor was kept"] * bool(self.sent_again)
         return found + [f"{self.sent_at_once} times a refresh token was in flight twice at once"] * bool(
             self.sent_at_once
         )
@@ -117,7 +121,7 @@ def play(stage: Stage, cells: Sequence[Cell], plan: Plan, tell: Tell) -> Verdict
         settle(stage, cells)
         for number, kind in enumerate(plan.kinds):
             quota = plan.kills * (number + 1) // len(plan.kinds) - plan.kills * number // len(plan.kinds)
-            taken = _phase(weather, kind, quota=quota, seed=f"{plan.seed} {kind}")
+            taken = _phase(weather, kind, plan, quota)
             takeovers += taken if kind in QUIET_CLUSTER else []
             _mend(weather)
             settle(stage, cells)
@@ -189,20 +193,27 @@ def gather(stage: Stage, cells: Sequence[Cell]) -> Evidence:
     )
 
 
-def _phase(weather: Weather, kind: str, *, quota: int, seed: str) -> list[float]:
+def _phase(weather: Weather, kind: str, plan: Plan, quota: int) -> list[float]:
     """Kill so many in one kind of weather, and return the take-overs."""
     left = _Quota(quota)
     if kind not in QUIET_CLUSTER:
         # Somewhat slow, so that a random moment still meets a refresh where they are rarer.
         weather.stage.pipedrive.add_fault("slow", endpoint="token", delay=_SLOWNESS)
     with ThreadPoolExecutor(len(weather.cells)) as pool:
-        killing = [pool.submit(_kill_on, cell, left, random.Random(f"{seed} {cell.name}")) for cell in weather.cells]  # noqa: S311
+        killing = [pool.submit(_kill_on, cell, left, _lives(plan, f"{kind} {cell.name}")) for cell in weather.cells]
         while not all(one.done() for one in killing):
             KINDS[kind](weather)
         return [seconds for one in killing for seconds in one.result()]
 
 
-def _kill_on(cell: Cell, quota: _Quota, chance: random.Random) -> list[float]:
+def _lives(plan: Plan, where: str) -> Iterator[float]:
+    """Draw how long one leader after another may live."""
+    chance = random.Random(f"{plan.seed} {where}")  # noqa: S311  no secret
+    while True:
+        yield chance.uniform(0, plan.longest_life)
+
+
+def _kill_on(cell: Cell, quota: _Quota, lives: Iterator[float]) -> list[float]:
     """Kill whoever leads a cell, again and again, and return how long the other replica took to take over."""
     takeovers: list[float] = []
     death: Death | None = None
@@ -210,7 +221,7 @@ def _kill_on(cell: Cell, quota: _Quota, chance: random.Random) -> list[float]:
         leader = _wait_for_leader(cell)
         if death is not None and leader.name != death.replica:
             takeovers.append(time.time() - death.at)
-        time.sleep(chance.uniform(0, _LONGEST_LIFE))
+        time.sleep(next(lives))
         leader.kill()
         leader.process.start()
         death = leader.deaths[-1]
@@ -265,6 +276,7 @@ def _verdict(weather: Weather, person: Person, plan: Plan, *, seconds: float, ta
             what: sum(one.what == what for one in weather.troubles) for what in {one.what for one in weather.troubles}
         },
         accepted_twice=judgement.accepted_twice(evidence.refreshes),
+        sent_again=len(judgement.sent_again(evidence)),
         sent_at_once=len(judgement.sent_at_once(evidence.refreshes)),
         losses=[
             judgement.judge(one, evidence, deaths=deaths, troubles=weather.troubles, told=person.told, limits=LIMITS)

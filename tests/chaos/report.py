@@ -103,6 +103,7 @@ def _kills(verdict: Verdict) -> Iterable[Line]:
     yield Line(what="troubles", measured=", ".join(f"{count} {what}" for what, count in verdict.troubles.items()))
     yield Line(what="refreshes that Pipedrive accepted", measured=f"{verdict.refreshes:,}")
     yield _none("refresh tokens accepted twice", len(verdict.accepted_twice))
+    yield _none("refresh tokens sent again though their successor was kept", verdict.sent_again)
     yield _none("refresh tokens in flight twice at once", verdict.sent_at_once)
     yield _none("grants lost, outside the window", len(lost))
     yield _none("grants declared dead that were not", len(verdict.dead_for_nothing))
@@ -137,6 +138,7 @@ def _fleet(figures: Figures) -> Iterable[Line]:
     )
     yield Line(what="  the closest: life left at the replacement", measured=f"{figures.shortest_left:.1f} s")
     yield _none("refresh tokens accepted twice", len(figures.accepted_twice))
+    yield _none("refresh tokens sent again though their successor was kept", figures.sent_again)
     yield _none("refreshes of which no copy was acknowledged", figures.lost)
     yield _none(f"of {figures.cycles:,} renewals those without exactly one refresh", figures.odd_cycles)
     yield Line(

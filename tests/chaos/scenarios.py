@@ -24,8 +24,8 @@ SLOW_SECONDS: Final = 1.5
 """How long an answer is held back, so that something can happen meanwhile."""
 CUT_SECONDS: Final = 4.0
 _PATIENCE: Final = 40.0
-_ONE_REFRESH_EACH: Final = EXPIRES_IN / 2 - 1.5
-"""In seconds: a token is renewed at half of its life, a tenth of that early, at a whole second."""
+_ONE_REFRESH_EACH: Final = EXPIRES_IN / 2 - 2.5
+"""In seconds: a token is renewed at half of its life, a tenth of that early, and both ends are whole seconds."""
 
 Story = Callable[[Stage], None]
 
@@ -218,9 +218,11 @@ def _settled(stage: Stage, cell: Cell, when: str) -> None:
 def _nothing_was_lost(stage: Stage, cell: Cell, *, but_for_lost_answers: bool = False) -> None:
     """End the operators in order, and look at the whole story."""
     cell.stop()
-    refreshes = gather(stage, [cell]).refreshes
+    evidence = gather(stage, [cell])
+    refreshes = evidence.refreshes
     held = {grant.path: _held(stage, grant) for grant in cell.grants.values()}
     assert [] == judgement.accepted_twice(refreshes)
+    assert [] == judgement.sent_again(evidence)
     assert [] == judgement.sent_at_once(refreshes)
     lost = [one for one in judgement.lost(refreshes, held, []) if one.delivered or not but_for_lost_answers]
     assert [] == lost

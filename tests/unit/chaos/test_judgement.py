@@ -49,6 +49,14 @@ def test_a_token_refused_the_second_time_is_none() -> None:
     assert [] == judgement.accepted_twice([REFRESH, replace(REFRESH, accepted=False, taken=130.0)])
 
 
+def test_a_token_sent_again_is_a_breach_where_its_successor_was_kept() -> None:
+    """Where the answer was lost, trying it again is all that can be done."""
+    again = replace(REFRESH, accepted=False, issued=None, taken=130.0)
+    kept = Evidence(refreshes=(REFRESH, again), writes=(INTENT, STORED))
+    assert [again] == judgement.sent_again(kept)
+    assert [] == judgement.sent_again(replace(kept, writes=(INTENT,)))
+
+
 def test_two_requests_with_one_token_at_once_are_seen() -> None:
     """One that comes after the answer is no such thing."""
     second = replace(REFRESH, accepted=False, taken=100.1)
