@@ -241,4 +241,6 @@ def _accusation(refresh: Refresh, evidence: Evidence) -> str:
     copy = first_copy(refresh, evidence)
     if copy is not None:
         return f"it was lost though a copy was acknowledged {copy - refresh.taken:.3f} s after the request"
-    return "nothing excuses it: nobody died, and the answer was " + ("delivered" if refresh.delivered else "lost")
+    return "nothing excuses it: no death inside the window, and the answer was " + (
+        "delivered" if refresh.delivered else "lost"
+    )
