@@ -1,7 +1,7 @@
 # Everything that a contributor or a curious user runs. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo soak bench generate lock clean
+.PHONY: help test demo soak chaos bench generate lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,6 +16,7 @@ help:
 	@echo "make demo ONCE=1     the same tour, checked step by step; CLUSTER=mine uses the cluster of KUBECONFIG"
 	@echo "make test            set up everything and run all tiers; TIERS=\"lint unit\" runs some"
 	@echo "make soak            play 100,000 seeds of the simulation; SEEDS=2000 FIRST=0 plays others"
+	@echo "make chaos           kill and cut off operators on real parts, for an hour; PARTS=kills KILLS=20 is a first look"
 	@echo "make bench           measure how fast and how large it is, on this machine"
 	@echo "make generate        write what is generated: the CRD and the reference pages"
 	@echo "make lock            resolve the dependencies anew into requirements/"
@@ -31,6 +32,10 @@ demo: $(READY)
 
 soak: $(READY)
 	@$(RUN) -m simulation --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0)
+
+chaos: $(READY)
+	@$(RUN) -m chaos $(if $(PARTS),--parts "$(PARTS)") $(if $(KILLS),--kills $(KILLS)) $(if $(GRANTS),--grants $(GRANTS)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
 
 bench: $(READY)
 	@$(RUN) -m benchmarks

@@ -1,7 +1,9 @@
 """Reads kube-apiserver's audit log: who asked for what; a watch is there as soon as it is open."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ class ApiRequest:
     name: str
     uri: str
     status: int
+    at: float = 0.0
+    """When it was answered, in seconds since the epoch."""
 
     @property
     def writes(self) -> bool:
@@ -30,9 +34,15 @@ class ApiRequest:
 
 def read_requests(log: Path, user: str) -> list[ApiRequest]:
     """Return a user's requests; a line that is still being written is left for the next time."""
-    whole_lines = log.read_text().rpartition("\n")[0].splitlines() if log.exists() else []
-    entries = (json.loads(line) for line in whole_lines if f'"{user}"' in line)
+    entries = (json.loads(line) for line in _whole_lines(log) if f'"{user}"' in line)
     return [_read(entry) for entry in entries if entry["user"]["username"] == user and _counts(entry)]
+
+
+def _whole_lines(log: Path) -> Iterator[str]:
+    """Yield the lines of all files of a log, the oldest first: kube-apiserver begins another one at 100 MB."""
+    for path in sorted(log.parent.glob(f"{log.stem}-*{log.suffix}")) + [log] * log.exists():
+        with path.open() as lines:
+            yield from (line for line in lines if line.endswith("\n"))
 
 
 def _counts(entry: dict[str, Any]) -> bool:
@@ -51,4 +61,5 @@ def _read(entry: dict[str, Any]) -> ApiRequest:
         name=reference.get("name", ""),
         uri=entry["requestURI"],
         status=entry["responseStatus"]["code"],
+        at=datetime.fromisoformat(entry["stageTimestamp"]).timestamp(),
     )

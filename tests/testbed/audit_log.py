@@ -1,8 +1,11 @@
 """Reads OpenBao's audit log: every request in the order of its arrival, with secret values hashed."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -31,3 +34,42 @@ def read_requests(log: Path) -> list[AuditedRequest]:
         for entry in entries
         if entry["type"] == "request"
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KvAnswer:
+    """One answer about a KV v2 document; OpenBao logs it just before it is sent.
+
+    `values` are digests under a key that only the server has: equal digests are equal values. Those of a read are not
+    kept. A request of which no answer is logged, because the server died or was sealed meanwhile, is not here.
+    """
+
+    at: float
+    """In seconds since the epoch."""
+    operation: str
+    path: str
+    display_name: str
+    ok: bool
+    values: dict[str, str]
+
+
+def read_kv_answers(log: Path) -> Iterator[KvAnswer]:
+    """Yield every answer about a document below `secret/data/`, in order."""
+    if not log.exists():
+        return
+    with log.open() as lines:
+        for line in lines:
+            if '"type":"response"' in line and '"path":"secret/data/' in line and line.endswith("\n"):
+                yield _kv_answer(json.loads(line))
+
+
+def _kv_answer(entry: dict[str, Any]) -> KvAnswer:
+    request = entry["request"]
+    return KvAnswer(
+        at=datetime.fromisoformat(entry["time"]).timestamp(),
+        operation=request["operation"],
+        path=request["path"].removeprefix("secret/data/"),
+        display_name=entry.get("auth", {}).get("display_name", "").removeprefix("token-"),
+        ok="error" not in entry,
+        values={key: str(value) for key, value in (request.get("data", {}).get("data") or {}).items()},
+    )

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from testbed import api_audit_log, binaries, components
 from testbed.api_audit_log import ApiRequest
+from testbed.api_client import ApiClient
 from testbed.certificates import KeyPair
 from testbed.components import CONTROLLERS
 from testbed.kubectl import Kubectl, write_kubeconfig
@@ -80,13 +81,18 @@ class ControlPlane:
         """Return a kubectl that acts as the user of another kubeconfig."""
         return Kubectl(self._programs["kubectl"], kubeconfig)
 
-    def kubeconfig_for(self, user: str, groups: Iterable[str] = ()) -> Path:
+    def kubeconfig_for(self, user: str, groups: Iterable[str] = (), *, server: str | None = None) -> Path:
         """Write a kubeconfig with a client certificate for `user`, who has no right but what RBAC gives.
 
-        A service account is the user `system:serviceaccount:NAMESPACE:NAME`.
+        A service account is the user `system:serviceaccount:NAMESPACE:NAME`. `server` is another address of the API
+        server, such as that of a link.
         """
-        path, _ = self._issue(user, groups)
+        path, _ = self._issue(user, groups, server=server)
         return path
+
+    def client(self) -> ApiClient:
+        """Return a client that acts as administrator."""
+        return ApiClient(port=self.port, ca=self.ca, client=self._administrator)
 
     def requests(self, user: str) -> list[ApiRequest]:
         """Return what a user has asked of the API server, in the order of the answers."""
@@ -104,17 +110,17 @@ class ControlPlane:
         self._credentials = components.Credentials.issue(folder / "pki")
         self.ca = self._credentials.authority.certificate
         self._audit_log = folder / "audit.log"
-        self._port = free_port()
-        self.server = f"https://127.0.0.1:{self._port}"
+        self.port = free_port()
+        self.server = f"https://127.0.0.1:{self.port}"
         self.kubeconfig, self._administrator = self._issue("testbed-admin", ["system:masters"])
         self._kubectl = self.kubectl_as(self.kubeconfig)
         self._describe_processes((free_port(), free_port()))
 
-    def _issue(self, user: str, groups: Iterable[str]) -> tuple[Path, KeyPair]:
+    def _issue(self, user: str, groups: Iterable[str], *, server: str | None = None) -> tuple[Path, KeyPair]:
         name = quote(",".join([user, *groups]), safe="")
         client = self._credentials.authority.client(name, user=user, groups=groups)
         path = self.folder / f"{name}.kubeconfig"
-        write_kubeconfig(path, server=self.server, authority=self.ca, client=client)
+        write_kubeconfig(path, server=server or self.server, authority=self.ca, client=client)
         return path, client
 
     def _describe_processes(self, etcd_ports: tuple[int, int]) -> None:
@@ -123,7 +129,7 @@ class ControlPlane:
         apiserver = components.kube_apiserver(
             programs["kube-apiserver"],
             credentials,
-            port=self._port,
+            port=self.port,
             etcd_port=etcd_ports[0],
             audit_log=self._audit_log,
         )
@@ -159,7 +165,7 @@ class ControlPlane:
     def _connection(self) -> http.client.HTTPSConnection:
         context = ssl.create_default_context(cafile=self.ca)
         context.load_cert_chain(self._administrator.public, self._administrator.key)
-        return http.client.HTTPSConnection("127.0.0.1", self._port, timeout=1, context=context)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=1, context=context)
 
     def _end(self) -> None:
         for process in (self._controller_manager, self._apiserver, self._etcd):

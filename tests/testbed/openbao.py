@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 
-from testbed.audit_log import AuditedRequest, read_requests
+from testbed.audit_log import AuditedRequest, KvAnswer, read_kv_answers, read_requests
 from testbed.certificates import KeyPair
 from testbed.openbao_api import OpenBaoApi, OpenBaoError
 from testbed.processes import ChildProcess, ProcessError, free_port
@@ -116,6 +116,15 @@ class OpenBao(OpenBaoApi):
     def requests(self) -> list[AuditedRequest]:
         """Return every request so far, those of the testbed itself too."""
         return read_requests(self.folder / "audit.log")
+
+    def kv_answers(self) -> list[KvAnswer]:
+        """Return every answer about a document below `secret/`, in order."""
+        return list(read_kv_answers(self.folder / "audit.log"))
+
+    @property
+    def port(self) -> int:
+        """Where it listens on loopback."""
+        return self._port
 
     def _start_in_memory(self) -> None:
         def is_ready() -> bool:

@@ -1,0 +1,111 @@
+"""The command of the chaos: `python -m chaos --help`."""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from chaos import fleet, kills, scenarios
+from chaos.report import Report
+from testbed.api_client import ApiError
+from testbed.go_build import BuildError
+from testbed.kubectl import KubectlError
+from testbed.processes import ProcessError
+
+TEACHING: Final = """Kill, stop and cut off operators on real parts: is a refresh token ever lost, or spent twice?
+
+Starts a Kubernetes API server on etcd, an OpenBao with durable storage and a simulated Pipedrive whose refresh tokens
+are good for one use, and runs operators as processes of their own. All of it listens on loopback, ends with the
+command, and leaves nothing behind.
+
+\b
+Parts:
+  scenarios   each trouble by itself: sealed, killed, stopped, cut off, hand-over, shared grants (4 min)
+  kills       SIGKILL at random moments, in eight kinds of weather (200 kills: 20 min)
+  fleet       100 grants with one-minute tokens, with Vault sealed once and Pipedrive down once (32 min)
+
+\b
+Examples:
+  make chaos                                   all of it (about an hour)
+  make chaos PARTS=kills KILLS=20              a first look (4 min)
+  make chaos PARTS="kills fleet" MINUTES=3
+  python -m chaos --parts fleet --minutes 3 -o json
+
+\b
+Exit codes: 0 every promise was kept, 1 one was broken, 2 it could not be played to the end, 130 interrupted.
+"""
+PARTS: Final = ("scenarios", "kills", "fleet")
+_BROKEN, _NOT_PLAYED, _INTERRUPTED = 1, 2, 130
+_SHOWN: Final = 10
+_VERDICTS: Final = {True: "[green]kept[/]", False: "[red]BROKEN[/]", None: ""}
+
+
+@click.command(help=TEACHING, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--parts", default=" ".join(PARTS), show_default=True, help="Which parts, with blanks between them.")
+@click.option("--kills", "count", default=200, show_default=True, type=click.IntRange(1), help="How many kills.")
+@click.option("--grants", default=100, show_default=True, type=click.IntRange(1), help="The size of the fleet.")
+@click.option("--minutes", default=30.0, show_default=True, type=click.FloatRange(2), help="How long the fleet runs.")
+@click.option("--seed", default=None, type=int, help="Draws the moments; a new one unless named.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def main(*, parts: str, count: int, grants: int, minutes: float, seed: int | None, output: str) -> None:
+    """Play the chaos, and end with its exit code."""
+    wanted = parts.replace(",", " ").split()
+    if unknown := sorted(set(wanted) - set(PARTS)) or ["none"] * (not wanted):
+        message = f"No such part: {', '.join(unknown)}. The parts are {', '.join(PARTS)}."
+        raise click.UsageError(message)
+    plan = kills.Plan(kills=count, seed=int(time.time()) if seed is None else seed)
+    console = Console(stderr=True, highlight=False)
+    try:
+        report = _play(wanted, plan, fleet.Plan(grants=grants, minutes=minutes), console)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except (kills.ChaosError, ProcessError, KubectlError, BuildError, ApiError) as failure:
+        console.print(f"It could not be played to the end (seed {plan.seed}): {failure}", markup=False)
+        sys.exit(_NOT_PLAYED)
+    if output == "json":
+        click.echo(json.dumps(report.document(), indent=2))
+    else:
+        _show(report, Console(highlight=False))
+    sys.exit(0 if report.kept else _BROKEN)
+
+
+def _play(parts: Sequence[str], plan: kills.Plan, size: fleet.Plan, console: Console) -> Report:
+    began = time.monotonic()
+
+    def tell(text: str) -> None:
+        console.print(f"{time.monotonic() - began:6.0f} s  {text}", markup=False)
+
+    with tempfile.TemporaryDirectory(prefix="pipedrive-chaos-") as name:
+        folders = {part: _made(Path(name) / part) for part in PARTS}
+        tell(f"{', '.join(parts)}; seed {plan.seed}")
+        return Report(
+            scenarios=scenarios.run(folders["scenarios"], tell) if "scenarios" in parts else (),
+            kills=kills.run(folders["kills"], plan, tell) if "kills" in parts else None,
+            fleet=fleet.run(folders["fleet"], size, tell) if "fleet" in parts else None,
+        )
+
+
+def _show(report: Report, console: Console) -> None:
+    table = Table("What", "Measured", "Demanded", "", box=SIMPLE_HEAD)
+    for line in report.lines:
+        table.add_row(line.what, line.measured, line.expected, _VERDICTS[line.met])
+    console.print(table)
+    for breach in (report.kills.breaches if report.kills is not None else [])[:_SHOWN]:
+        console.print(f"BROKEN: {breach}", markup=False)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+if __name__ == "__main__":
+    main()

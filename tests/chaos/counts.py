@@ -1,0 +1,99 @@
+"""What a fleet's refreshes cost, and for how long its Secrets held what had expired. Pure.
+
+A cycle of a grant runs from one result that Vault acknowledged to the next, so that every request falls into one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from chaos.evidence import Evidence, Kind, Trouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """What was asked between one stored refresh of a grant and the next."""
+
+    path: str
+    began: float
+    ended: float
+    refreshes: int
+    """How many Pipedrive accepted."""
+    vault_writes: int
+    vault_reads: int
+    secret_writes: int
+    status_writes: int
+    calm: bool
+    """Whether nothing was out of order meanwhile."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return self.ended - self.began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """What a Secret held from a moment on, as a watch saw it."""
+
+    seen_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a grant is used: its paths in Vault, and its one credential."""
+
+    path: str
+    client_path: str
+    target: tuple[str, str]
+
+
+def cycles(evidence: Evidence, places: Iterable[Place], troubles: Sequence[Trouble], *, slack: float) -> list[Cycle]:
+    """Return all cycles; one that comes within `slack` seconds of a trouble is not calm."""
+    return [cycle for place in places for cycle in _cycles(evidence, place, troubles, slack)]
+
+
+def expired_seconds(values: Sequence[Value], *, end: float) -> float:
+    """Return for how long a Secret held a value that had expired, until `end`."""
+    ends = [value.seen_at for value in values[1:]] + [end] * bool(values)
+    return sum(
+        max(0.0, until - max(value.expires_at, value.seen_at)) for value, until in zip(values, ends, strict=True)
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest of the values that a share of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+
+
+def worst(cycles: Iterable[Cycle]) -> Mapping[str, int]:
+    """Return the highest count of any cycle."""
+    every = list(cycles)
+    names = ("refreshes", "vault_writes", "vault_reads", "secret_writes", "status_writes")
+    return {name: max((getattr(cycle, name) for cycle in every), default=0) for name in names}
+
+
+def _cycles(evidence: Evidence, place: Place, troubles: Sequence[Trouble], slack: float) -> Iterable[Cycle]:
+    writes = evidence.writes_to.get(place.path, [])
+    reads = [*evidence.reads_of.get(place.path, ()), *evidence.reads_of.get(place.client_path, ())]
+    published = evidence.publications_of.get(place.target, [])
+    accepted = [one.taken for one in evidence.refreshes_of.get(place.path, ()) if one.accepted]
+    stored = [one.at for one in writes if one.kind is Kind.STORED]
+    for began, ended in pairwise(stored):
+        yield Cycle(
+            path=place.path,
+            began=began,
+            ended=ended,
+            refreshes=_within(accepted, began, ended),
+            vault_writes=_within((one.at for one in writes), began, ended),
+            vault_reads=_within((one.at for one in reads), began, ended),
+            secret_writes=_within((one.at for one in published if one.is_secret), began, ended),
+            status_writes=_within((one.at for one in published if one.is_status), began, ended),
+            calm=not any(one.meets(began - slack, ended + slack, None) for one in troubles),
+        )
+
+
+def _within(times: Iterable[float], began: float, ended: float) -> int:
+    return sum(1 for at in times if began < at <= ended)

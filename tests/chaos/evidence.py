@@ -1,0 +1,221 @@
+"""What others tell of the operators, in the words of the judgement: pure values, and how they are read from the logs.
+
+All times are seconds since the epoch, of this machine's one clock. A refresh is `taken` when the simulator has read the
+request, and `answered` when it has given the whole answer to the kernel; a write is `at` when OpenBao or the API server
+has logged its answer, which is just before it is sent. So a window from `answered` to `at` is too long by the way of
+the request that comes before it, and too short by the way of the acknowledgement.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Final, TypeVar
+
+from testbed.api_audit_log import ApiRequest
+from testbed.audit_log import KvAnswer
+from testbed.pipedrive.ledger import Call, Outcome
+
+ROOT: Final = "root"
+ESCROW: Final = "pipedrive-operator-escrow-"
+_SUCCESS: Final = range(200, 300)
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """A replica was killed: it lived until `at` surely, and after `gone_at` surely not."""
+
+    replica: str
+    at: float
+    gone_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something was out of order: `what` is vault, cluster or pipedrive, or stopped for the replica itself."""
+
+    what: str
+    began: float
+    ended: float
+    replica: str | None = None
+    """Whose; None for everybody's."""
+
+    def meets(self, began: float, ended: float, replica: str | None) -> bool:
+        """Tell whether it overlaps a time of that replica."""
+        return self.began <= ended and began <= self.ended and self.replica in {None, replica}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """A refresh token that reached Pipedrive."""
+
+    path: str
+    """Of the grant, in Vault."""
+    consent: str
+    """The simulator's id of the consent that it comes from."""
+    token: str
+    issued: str | None
+    """Its successor; both are digests."""
+    accepted: bool
+    taken: float
+    answered: float | None
+    delivered: bool
+
+
+class Kind(StrEnum):
+    """What a write to a grant was."""
+
+    CONSENT = "consent"
+    INTENT = "intent"
+    STORED = "stored"
+    """Another refresh token than before."""
+    MARK = "mark"
+    """An intent given back, or word of what went unanswered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """A write that Vault acknowledged."""
+
+    path: str
+    by: str
+    at: float
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A read that Vault answered."""
+
+    path: str
+    by: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A write of a Secret or a status that the API server acknowledged."""
+
+    by: str
+    resource: str
+    namespace: str
+    name: str
+    at: float
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it is a target Secret."""
+        return self.resource == "secrets" and not self.name.startswith(ESCROW)
+
+    @property
+    def is_status(self) -> bool:
+        """Whether it is a credential's status."""
+        return self.resource == "pipedrivecredentials/status"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All that is known of a run; each tuple in the order of time."""
+
+    refreshes: tuple[Refresh, ...] = ()
+    writes: tuple[Write, ...] = ()
+    reads: tuple[Read, ...] = ()
+    publications: tuple[Publication, ...] = ()
+
+    @cached_property
+    def refreshes_of(self) -> Mapping[str, list[Refresh]]:
+        """The refreshes of each path."""
+        return _grouped(self.refreshes, lambda one: one.path)
+
+    @cached_property
+    def writes_to(self) -> Mapping[str, list[Write]]:
+        """The writes to each path."""
+        return _grouped(self.writes, lambda one: one.path)
+
+    @cached_property
+    def reads_of(self) -> Mapping[str, list[Read]]:
+        """The reads of each path."""
+        return _grouped(self.reads, lambda one: one.path)
+
+    @cached_property
+    def publications_of(self) -> Mapping[tuple[str, str], list[Publication]]:
+        """What was written under each namespace and name: target Secrets, statuses, and escrow."""
+        return _grouped(self.publications, lambda one: (one.namespace, one.name))
+
+    @cached_property
+    def escrowed(self) -> Mapping[str, list[Publication]]:
+        """The escrow that was written under each name."""
+        return _grouped((one for one in self.publications if one.name.startswith(ESCROW)), lambda one: one.name)
+
+
+def read_refreshes(calls: Iterable[Call], paths: Mapping[str, str]) -> tuple[Refresh, ...]:
+    """Return the refreshes in the simulator's ledger; `paths` says where the grant of each consent is in Vault."""
+    return tuple(
+        Refresh(
+            path=paths[consent],
+            consent=consent,
+            token=call.subject.digest or "",
+            issued=call.issued,
+            accepted=call.outcome is Outcome.ACCEPTED,
+            taken=call.started_at,
+            answered=call.ended_at,
+            delivered=bool(call.delivered),
+        )
+        for call in calls
+        if call.is_refresh and (consent := call.subject.grant_id) is not None and consent in paths
+    )
+
+
+def read_writes(answers: Iterable[KvAnswer]) -> tuple[Write, ...]:
+    """Return the acknowledged writes to grants."""
+    held: dict[str, str | None] = {}
+    found = []
+    for answer in answers:
+        if answer.ok and answer.operation in {"create", "update"} and "refresh_token" in answer.values:
+            kind = _kind(answer, held.get(answer.path))
+            found.append(Write(path=answer.path, by=answer.display_name, at=answer.at, kind=kind))
+            held[answer.path] = answer.values["refresh_token"]
+    return tuple(found)
+
+
+def read_reads(answers: Iterable[KvAnswer]) -> tuple[Read, ...]:
+    """Return the answered reads."""
+    reads = (answer for answer in answers if answer.operation == "read")
+    return tuple(Read(path=answer.path, by=answer.display_name, at=answer.at) for answer in reads)
+
+
+def read_publications(requests: Mapping[str, Iterable[ApiRequest]]) -> tuple[Publication, ...]:
+    """Return the acknowledged writes of Secrets and statuses, by the users that made them, in order."""
+    found = [
+        Publication(by=user, resource=one.resource, namespace=one.namespace, name=one.name, at=one.at)
+        for user, asked in requests.items()
+        for one in asked
+        if one.verb in {"create", "patch"} and one.status in _SUCCESS
+    ]
+    return tuple(sorted(found, key=lambda one: one.at))
+
+
+def escrow_name(path: str) -> str:
+    """Return the name of the Secret that holds a grant in escrow: the audit log names it, and nothing else of it."""
+    digest = hashlib.sha256(json.dumps(["default", "secret", path]).encode()).hexdigest()
+    return f"{ESCROW}{digest[:24]}"
+
+
+def _kind(answer: KvAnswer, before: str | None) -> Kind:
+    if answer.display_name == ROOT:
+        return Kind.CONSENT
+    if "refresh_id" in answer.values:
+        return Kind.INTENT
+    return Kind.MARK if answer.values["refresh_token"] == before else Kind.STORED
+
+
+def _grouped(items: Iterable[_V], key: Callable[[_V], _K]) -> Mapping[_K, list[_V]]:
+    found: defaultdict[_K, list[_V]] = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return found

@@ -1,0 +1,96 @@
+"""Who consents again where a status asks for it, noting what it said; and who asks for refreshes all the time."""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, Self
+
+from chaos.cell import Cell, Grant, Sight
+from chaos.judgement import Told
+from testbed.api_client import ApiError
+from testbed.openbao_api import OpenBaoError
+
+_LOOK_SECONDS: Final = 0.7
+_ASK_SECONDS: Final = 0.1
+_STALE_SECONDS: Final = 60.0
+"""A status that says word for word the same for so long after a consent is a new complaint."""
+
+
+class Person:
+    """Looks between `with` and its end, in a thread."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        """Look after the grants of these cells."""
+        self._cells = cells
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="person", daemon=True)
+        self.told: list[Told] = []
+        self.uncertain: set[str] = set()
+        """The paths of grants for which a status has said `RefreshUncertain`."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(_LOOK_SECONDS):
+            for cell in self._cells:
+                with suppress(ApiError):
+                    self._look_after(cell)
+
+    def _look_after(self, cell: Cell) -> None:
+        sights = cell.look()
+        for grant in cell.grants.values():
+            sight = next((sights[name] for _, name in grant.credentials if name in sights), None)
+            if sight is not None:
+                self._answer(cell, grant, sight)
+
+    def _answer(self, cell: Cell, grant: Grant, sight: Sight) -> None:
+        if sight.authorized == "RefreshUncertain":
+            self.uncertain.add(grant.path)
+        if sight.authorized != "ConsentRequired":
+            return
+        message = str(sight.conditions["Authorized"]["message"])
+        before = next((one.message for one in reversed(self.told) if one.path == grant.path), None)
+        if message == before and time.time() - grant.consented_at < _STALE_SECONDS:
+            return
+        consent = grant.consents[-1]
+        with suppress(OSError, OpenBaoError):  # Vault is away: at the next look
+            cell.consent(grant)
+            self.told.append(Told(path=grant.path, consent=consent, message=message, at=time.time()))
+
+
+class Impatience:
+    """Asks for refreshes between `with` and its end, in a thread: else a random moment would hardly ever meet one."""
+
+    def __init__(self, cells: Sequence[Cell], chance: random.Random) -> None:
+        """Ask for the credentials of these cells."""
+        self._cells = cells
+        self._chance = chance
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="impatience", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(_ASK_SECONDS / len(self._cells)):
+            cell = self._chance.choice(self._cells)
+            _, name = self._chance.choice(list(cell.grants.values())).credentials[0]
+            with suppress(ApiError):
+                cell.request_refresh(name, at=time.time())

@@ -1,0 +1,179 @@
+"""What a run came to, for people and for programs. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, Final
+
+from chaos.cell import LEASE_SECONDS
+from chaos.counts import percentile
+from chaos.fleet import SHORTEST_CYCLE, Figures
+from chaos.judgement import Window
+from chaos.kills import Verdict
+
+HAND_OVER_SECONDS: Final = 2.0
+LONGEST_TAKEOVER: Final = LEASE_SECONDS + HAND_OVER_SECONDS
+EXPECTED_WINDOW: Final = 15.0
+"""In milliseconds, at the 99th percentile; not asserted, because a busy machine decides about it."""
+_P99: Final = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A figure; `met` is None where nothing is demanded of it."""
+
+    what: str
+    measured: str
+    expected: str = ""
+    met: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A scenario that was played; `failure` says what was not as it should be."""
+
+    name: str
+    seconds: float
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A run; what was not asked for is None."""
+
+    kills: Verdict | None = None
+    fleet: Figures | None = None
+    scenarios: Sequence[Scenario] = ()
+
+    @property
+    def lines(self) -> list[Line]:
+        """What it comes to."""
+        found = [_scenario(one) for one in self.scenarios]
+        if self.kills is not None:
+            found += _kills(self.kills)
+        if self.fleet is not None:
+            found += _fleet(self.fleet)
+        return found
+
+    @property
+    def kept(self) -> bool:
+        """Whether everything that is demanded was met."""
+        return all(line.met is not False for line in self.lines)
+
+    def document(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it; of the windows only the summary."""
+        parts: dict[str, Any] = {"kept": self.kept, "lines": [asdict(line) for line in self.lines]}
+        if self.kills is not None:
+            parts["kills"] = {**asdict(self.kills), "windows": summary(self.kills.windows)}
+            parts["kills"]["breaches"] = self.kills.breaches
+        if self.fleet is not None:
+            parts["fleet"] = {**asdict(self.fleet), "windows": summary(self.fleet.windows)}
+        return parts | {"scenarios": [asdict(one) for one in self.scenarios]}
+
+
+def summary(windows: Sequence[Window]) -> dict[str, float]:
+    """Sum windows up, in milliseconds."""
+    if not windows:
+        return {"count": 0}
+    answered = [1000 * one.since_answered for one in windows]
+    taken = [1000 * one.since_taken for one in windows]
+    return {
+        "count": len(windows),
+        "since_answered_median": median(answered),
+        "since_answered_p99": percentile(answered, _P99),
+        "since_answered_max": max(answered),
+        "since_taken_median": median(taken),
+        "since_taken_p99": percentile(taken, _P99),
+        "since_taken_max": max(taken),
+    }
+
+
+def _scenario(one: Scenario) -> Line:
+    return Line(what=one.name, measured=one.failure or f"{one.seconds:.0f} s", met=not one.failure)
+
+
+def _kills(verdict: Verdict) -> Iterable[Line]:
+    excused = [one for one in verdict.losses if one.excused]
+    lost = [one for one in verdict.losses if not one.excused]
+    yield Line(
+        what="SIGKILLs at random moments",
+        measured=f"{sum(verdict.deaths.values())} in {verdict.seconds / 60:.0f} min, seed {verdict.seed}",
+    )
+    yield from (Line(what=f"  {moment}", measured=str(count)) for moment, count in verdict.deaths.items())
+    yield Line(what="troubles", measured=", ".join(f"{count} {what}" for what, count in verdict.troubles.items()))
+    yield Line(what="refreshes that Pipedrive accepted", measured=f"{verdict.refreshes:,}")
+    yield _none("refresh tokens accepted twice", len(verdict.accepted_twice))
+    yield _none("refresh tokens sent again though their successor was kept", verdict.sent_again)
+    yield _none("refresh tokens in flight twice at once", verdict.sent_at_once)
+    yield _none("grants lost, outside the window", len(lost))
+    yield _none("grants declared dead that were not", len(verdict.dead_for_nothing))
+    yield Line(what="grants lost inside the window", measured=str(len(excused)))
+    truthful = sum(one.truthful for one in excused)
+    yield Line(
+        what="  whose status then told the truth",
+        measured=str(truthful),
+        expected=f"all {len(excused)}",
+        met=truthful == len(excused),
+    )
+    if verdict.takeovers:
+        yield Line(
+            what="take-over after a kill, where nothing hinders the election",
+            measured=f"median {median(verdict.takeovers):.1f} s, max {max(verdict.takeovers):.1f} s "
+            f"of {len(verdict.takeovers)}",
+            expected=f"<= {LONGEST_TAKEOVER:.0f} s",
+            met=max(verdict.takeovers) <= LONGEST_TAKEOVER,
+        )
+
+
+def _fleet(figures: Figures) -> Iterable[Line]:
+    yield Line(
+        what="fleet: grants with one-minute tokens",
+        measured=f"{figures.grants} for {figures.seconds / 60:.0f} min, {figures.refreshes:,} refreshes",
+    )
+    yield Line(
+        what="expired-seconds over all Secrets",
+        measured=f"{figures.expired_seconds:.3f}",
+        expected="0",
+        met=figures.expired_seconds == 0,
+    )
+    yield Line(what="  the closest: life left at the replacement", measured=f"{figures.shortest_left:.1f} s")
+    yield _none("refresh tokens accepted twice", len(figures.accepted_twice))
+    yield _none("refresh tokens sent again though their successor was kept", figures.sent_again)
+    yield _none("refreshes of which no copy was acknowledged", figures.lost)
+    yield _none(f"of {figures.cycles:,} renewals those without exactly one refresh", figures.odd_cycles)
+    yield Line(
+        what="  the shortest calm one",
+        measured=f"{figures.shortest_calm_cycle:.1f} s",
+        expected=f">= {SHORTEST_CYCLE:.0f} s",
+        met=figures.shortest_calm_cycle >= SHORTEST_CYCLE,
+    )
+    for what, key, most in (
+        ("Vault writes", "vault_writes", 2),
+        ("Vault reads", "vault_reads", 2),
+        ("Secret writes", "secret_writes", 1),
+        ("status writes", "status_writes", 1),
+    ):
+        yield Line(
+            what=f"{what} for a refresh, at most (of {figures.calm_cycles:,} calm ones)",
+            measured=f"{figures.calm[key]} (in trouble {figures.troubled[key]})",
+            expected=f"<= {most}",
+            met=figures.calm[key] <= most,
+        )
+    yield from _windows(figures.windows)
+
+
+def _windows(windows: Sequence[Window]) -> Iterable[Line]:
+    if not windows:
+        return
+    told = summary(windows)
+    for start in ("answered", "taken"):
+        middle, p99, longest = (told[f"since_{start}_{name}"] for name in ("median", "p99", "max"))
+        yield Line(
+            what=f"window of the promise, from the request {start} to the first copy",
+            measured=f"median {middle:.1f} ms, p99 {p99:.1f} ms, max {longest:.1f} ms of {told['count']:,}",
+            expected=f"p99 about {EXPECTED_WINDOW:.0f} ms" if start == "answered" else "",
+        )
+
+
+def _none(what: str, count: int) -> Line:
+    return Line(what=what, measured=str(count), expected="0", met=count == 0)

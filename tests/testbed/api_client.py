@@ -1,0 +1,119 @@
+"""Asks one API server for JSON and watches it, with a client certificate: many small requests, where kubectl is slow.
+
+It shares no code with the operator's own client, or a mistake there could hide here.
+"""
+
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, Self
+
+from testbed.certificates import KeyPair
+
+Json = dict[str, Any]
+_TIMEOUT_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.2
+
+
+class ApiError(Exception):
+    """The API server refused a request, or gave no answer."""
+
+
+class ApiClient:
+    """Requests of one user to one API server; may be used from several threads."""
+
+    def __init__(self, *, port: int, ca: Path, client: KeyPair) -> None:
+        """Speak to 127.0.0.1:`port`."""
+        self._port = port
+        self._tls = ssl.create_default_context(cafile=ca)
+        self._tls.load_cert_chain(client.public, client.key)
+
+    def get(self, path: str) -> Json:
+        """Return what is at a path such as `/api/v1/namespaces/x/secrets`. Raises ApiError."""
+        return self._send("GET", path)
+
+    def merge_patch(self, path: str, patch: Json) -> Json:
+        """Patch an object. Raises ApiError."""
+        return self._send("PATCH", path, json.dumps(patch))
+
+    def watch(self, path: str, see: Callable[[float, str, Json], None]) -> "ApiWatch":
+        """Watch a collection; `see` is given the time, the type and the object of each event, in another thread."""
+        return ApiWatch(self, path, see)
+
+    def connect(self) -> http.client.HTTPSConnection:
+        """Open a connection."""
+        return http.client.HTTPSConnection("127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS, context=self._tls)
+
+    def _send(self, method: str, path: str, body: str | None = None) -> Json:
+        headers = {"Accept": "application/json", "Content-Type": "application/merge-patch+json"}
+        try:
+            with closing(self.connect()) as connection:
+                connection.request(method, path, body=body, headers=headers)
+                response = connection.getresponse()
+                answer: Json = json.load(response)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            message = f"no answer from the API server: {error}"
+            raise ApiError(message) from error
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            message = f"{method} {path}: {response.status} {answer.get('message', '')}"
+            raise ApiError(message)
+        return answer
+
+
+class ApiWatch:
+    """A watch between `with` and its end; after a break it lists again, so that the newest of each is always seen."""
+
+    def __init__(self, client: ApiClient, path: str, see: Callable[[float, str, Json], None]) -> None:
+        """Prepare it."""
+        self._client = client
+        self._path = path
+        self._see = see
+        self._ended = threading.Event()
+        self._socket: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self._ended.set()
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(timeout=_TIMEOUT_SECONDS)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            with suppress(ApiError, OSError, http.client.HTTPException, ValueError):
+                self._follow(self._list())
+            self._ended.wait(_PAUSE_SECONDS)
+
+    def _list(self) -> str:
+        """Show what is there as `ADDED`, and return where a watch goes on from."""
+        listed = self._client.get(self._path)
+        for item in listed["items"]:
+            self._see(time.time(), "ADDED", item)
+        return str(listed["metadata"]["resourceVersion"])
+
+    def _follow(self, version: str) -> None:
+        with closing(self._client.connect()) as connection:
+            connection.request("GET", f"{self._path}?watch=true&resourceVersion={version}")
+            self._socket = connection.sock
+            self._socket.settimeout(None)
+            events = connection.getresponse()
+            while not self._ended.is_set() and (line := events.readline()):
+                seen_at = time.time()
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                self._see(seen_at, event["type"], event["object"])
