@@ -1,6 +1,6 @@
 """Brings one credential's Secret and status to where they should be: observe, decide, act, and in the end report.
 
-The order of writes lives here. A grant is stored before its token is published (`grants.py`), the Secret is
+The order of writes lives here. A grant is stored before its token is published (`grants/`), the Secret is
 written before workloads are restarted for it, all of that before the status tells of it, and a new Secret
 before the one under a former name goes; so a crash after any write is healed by the next pass. No decision is
 made here, and no clock, framework or library of the outside is known.

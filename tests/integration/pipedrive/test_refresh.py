@@ -1,10 +1,15 @@
 """Refreshes against the simulator: every switch and fault, what it is taken for, and what was spent."""
 
+import asyncio
+import json
+import socket
+import threading
+import time
 from datetime import timedelta
 
 import pytest
 
-from integration.pipedrive.acme import AFTER, Acme
+from integration.pipedrive.acme import AFTER, CLIENT, TIMEOUT, Acme, adapter, http_answer
 from pipedrive_operator.core.errors import (
     AccountNotOpen,
     ClientRejected,
@@ -134,3 +139,31 @@ async def test_a_foreign_api_domain_is_not_believed(acme: Acme) -> None:
 
     with pytest.raises(RefreshUncertain, match="api_domain"):
         await acme.refresh()
+
+
+async def test_an_answer_that_came_while_the_process_was_stopped_is_read() -> None:
+    """It wakes up past its time-out, and the answer is the only copy of what was won."""
+    fields = {"access_token": "a", "refresh_token": "r", "token_type": "Bearer", "expires_in": 60, "scope": "base"}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(
+            target=_answer_soon, args=(listener, json.dumps(fields | {"api_domain": "http://127.0.0.1:1"}))
+        )
+        server.start()
+        async with adapter(f"http://127.0.0.1:{listener.getsockname()[1]}") as api:
+            answer = await api.refresh(CLIENT, SecretValue("seed"), fence=_stop_the_process_soon)
+        server.join()
+
+    assert SecretValue("r") == answer.refresh_token
+
+
+def _answer_soon(listener: socket.socket, body: str) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+        time.sleep(TIMEOUT.total_seconds() / 2)  # Pipedrive takes its time
+        connection.sendall(http_answer("200 OK", body))
+
+
+def _stop_the_process_soon() -> None:
+    """Block everything from shortly after the request until past the time-out."""
+    asyncio.get_running_loop().call_later(0.05, time.sleep, 2 * TIMEOUT.total_seconds())

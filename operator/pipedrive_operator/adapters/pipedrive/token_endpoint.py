@@ -5,7 +5,7 @@ A refresh may spend its token for good. So the one thing to know of a call that 
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -30,6 +30,8 @@ Fence = Callable[[], None]
 
 _LEAVING: Final = "http11.send_request_headers.started"
 _METHOD: Final = "POST"
+_LAST_SHARE: Final = 0.1
+"""Of the time-out: in which an answer is read that came while the process was stopped."""
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]+")
 """The characters of client ids and secrets (VSCHAR, RFC 6749 appendix A)."""
 
@@ -85,12 +87,28 @@ class TokenEndpoint:
         with metrics.request("pipedrive", "refresh") as counted:
             try:
                 # Closing comes after the time-out: an answer that was read is never given up for it.
-                async with self._connections.fresh() as transport, asyncio.timeout(self._timeout):
-                    answer = await connection.exchange(transport, request, self._clock)
+                async with self._connections.fresh() as transport:
+                    answer = await self._in_time(connection.exchange(transport, request, self._clock))
             except connection.BROKEN as error:
                 raise _unanswered(connection.describe(error), departure) from error
             counted.code = str(answer.status)
         return answer
+
+    async def _in_time(self, exchange: Coroutine[Any, Any, HttpAnswer]) -> HttpAnswer:
+        """Wait for an answer: a process that was stopped wakes up to a time-out, and perhaps to an answer too.
+
+        Raises TimeoutError, or one of BROKEN.
+        """
+        asking = asyncio.ensure_future(exchange)
+        try:
+            for share in (1 - _LAST_SHARE, _LAST_SHARE):
+                await asyncio.wait({asking}, timeout=self._timeout * share)
+                if asking.done():
+                    return asking.result()
+            raise TimeoutError
+        finally:
+            asking.cancel()
+            await asyncio.wait({asking})
 
 
 def _check(client: ClientCredentials) -> None:
