@@ -56,6 +56,46 @@ async def test_what_is_kept_is_found_by_the_next_process(cluster: ClusterPart) -
     assert await following.open(GRANT_LOCATION, KEY) == FIRST
 
 
+async def test_what_another_process_keeps_later_is_found_when_looked_for(cluster: ClusterPart) -> None:
+    """And is then this process's to open and to drop."""
+    leading = cluster.escrow()
+    assert await leading.load() == []
+    assert not await leading.find(GRANT_LOCATION)
+    await cluster.escrow().keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
+    assert not leading.holds(GRANT_LOCATION)
+
+    assert await leading.find(GRANT_LOCATION)
+
+    assert leading.holds(GRANT_LOCATION)
+    assert await leading.open(GRANT_LOCATION, KEY) == FIRST
+    await leading.drop(GRANT_LOCATION)
+    assert await cluster.in_escrow() == 0
+
+
+async def test_a_second_look_tells_of_what_others_have_left_since(cluster: ClusterPart) -> None:
+    """What this process keeps itself is no news, and neither is what it was told of before."""
+    leading = cluster.escrow()
+    await leading.keep(OTHER_LOCATION, SECOND, "refresh-b", KEY)
+    await cluster.escrow().keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
+
+    [told] = await leading.load()
+
+    assert str(GRANT_LOCATION) in told
+    assert await leading.load() == []
+    assert await leading.open(GRANT_LOCATION, KEY) == FIRST
+    assert await leading.open(OTHER_LOCATION, KEY) == SECOND
+
+
+@pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
+async def test_an_escrow_that_cannot_be_looked_for_is_told(cluster: ClusterPart, loss: Loss) -> None:
+    """A grant must not be given up for it."""
+    escrow = cluster.escrow()
+    await cluster.lose(loss)
+
+    with pytest.raises(ApiServerUnavailable):
+        await escrow.find(GRANT_LOCATION)
+
+
 async def test_it_is_not_opened_with_another_key(cluster: ClusterPart) -> None:
     """And is still there for who has the right one."""
     escrow = cluster.escrow()
