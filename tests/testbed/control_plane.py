@@ -88,6 +88,10 @@ class ControlPlane:
         path, _ = self._issue(user, groups)
         return path
 
+    def serving_certificate(self, name: str, hosts: Iterable[str]) -> KeyPair:
+        """Issue a certificate of the cluster's authority for another server, such as a kubelet."""
+        return self._credentials.authority.serving(name, hosts)
+
     def requests(self, user: str) -> list[ApiRequest]:
         """Return what a user has asked of the API server, in the order of the answers."""
         return api_audit_log.read_requests(self._audit_log, user)
