@@ -76,6 +76,12 @@ class Containerd:
         if done.returncode != 0:
             raise ContainerdError(done.stderr.strip())
 
+    def kill(self, container: str) -> None:
+        """End a container's process with SIGKILL, by the id in a pod's status. Raises ContainerdError."""
+        done = self._ctr("tasks", "kill", "--signal=SIGKILL", container.removeprefix("containerd://"))
+        if done.returncode != 0:
+            raise ContainerdError(done.stderr.strip())
+
     def _answers(self) -> bool:
         return self._ctr("version").returncode == 0
 

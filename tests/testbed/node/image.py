@@ -45,6 +45,11 @@ def folder() -> Path:
     return binaries.cache_folder().parent / "images"
 
 
+def operator_archive() -> Path:
+    """Name the archive of the operator's image as it was built last."""
+    return folder() / "pipedrive-operator.tar"
+
+
 def debian() -> Path:
     """Return the archive of a small Debian, after building it if it is not there (20 s). Raises ImageError."""
     archive = folder() / f"{_SUITE}.tar"
@@ -69,10 +74,9 @@ def operator() -> Built:
         archive, compressed = Path(unfinished) / "image.tar", Path(unfinished) / "compressed.tar"
         _buildah("push", "--quiet", OPERATOR, f"docker-archive:{archive}:{OPERATOR}")
         _buildah("push", "--quiet", OPERATOR, f"oci-archive:{compressed}")
-        built = folder() / "pipedrive-operator.tar"
         sizes = (compressed.stat().st_size, archive.stat().st_size)
-        archive.rename(built)
-    return Built(archive=built, compressed=sizes[0], unpacked=sizes[1])
+        archive.rename(operator_archive())
+    return Built(archive=operator_archive(), compressed=sizes[0], unpacked=sizes[1])
 
 
 def inspected(archive: Path) -> dict[str, object]:
