@@ -4,6 +4,7 @@ It is prepared by `python -m testbed.node`, and runs in namespaces of its own: `
 """
 
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -99,3 +100,11 @@ def helm(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) 
     """Return Helm as the administrator."""
     program = binaries.ensure("helm")["helm"]
     return Helm(program, tmp_path_factory.mktemp("helm"), control_plane.kubeconfig)
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> str:
+    """Make a namespace for one test."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    control_plane.kubectl("create", "namespace", name)
+    return name

@@ -76,7 +76,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "pipedrive-operator.rules" -}}
 - apiGroups: [pipedrive-operator.io]
   resources: [pipedrivecredentials]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [pipedrive-operator.io]
   resources: [pipedrivecredentials/status]
   verbs: [patch]

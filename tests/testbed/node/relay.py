@@ -23,11 +23,12 @@ class Relay:
         """Listen. Raises OSError when the address cannot be had."""
         self._thread.start()
         listening = asyncio.start_server(self._carry, self._address, self._port)
-        asyncio.run_coroutine_threadsafe(listening, self._loop).result()
+        self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Break all connections."""
+        """Listen no more, and break all connections."""
+        self._loop.call_soon_threadsafe(self._server.close)
         asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -39,7 +40,11 @@ class Relay:
         except OSError:
             writer.transport.abort()
             return
-        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        try:
+            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        finally:
+            writer.transport.abort()
+            far_writer.transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -47,7 +52,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while chunk := await reader.read(_CHUNK):
             writer.write(chunk)
             await writer.drain()
-    writer.close()
+        writer.write_eof()
 
 
 async def _cancel_all() -> None:
