@@ -47,7 +47,7 @@ def node(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) 
     """Run a node with two images: the operator's, and a Debian for workloads."""
     with Node(control_plane, tmp_path_factory.mktemp("node")) as running:
         running.containerd.load(image.debian())
-        running.containerd.load(image.operator_archive())
+        running.containerd.load(image.last_built().archive)
         yield running
 
 

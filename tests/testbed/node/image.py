@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 from testbed import binaries
 from testbed.progress import say
@@ -45,9 +46,17 @@ def folder() -> Path:
     return binaries.cache_folder().parent / "images"
 
 
-def operator_archive() -> Path:
-    """Name the archive of the operator's image as it was built last."""
-    return folder() / "pipedrive-operator.tar"
+def last_built() -> Built:
+    """Return the operator's image as it was built last."""
+    archive, compressed = _archives()
+    return Built(archive=archive, compressed=compressed.stat().st_size, unpacked=archive.stat().st_size)
+
+
+def version() -> str:
+    """Return the operator's version, which the image says too."""
+    found = re.search(r'^__version__ = "(.+)"$', (ROOT / "operator/pipedrive_operator/__init__.py").read_text(), re.MULTILINE)
+    assert found is not None
+    return found[1]
 
 
 def debian() -> Path:
@@ -68,22 +77,25 @@ def debian() -> Path:
 def operator() -> Built:
     """Build the operator's image, as far as it has changed (40 s the first time). Raises ImageError."""
     say("testbed: buildah builds the operator's image; 40 s the first time, then as far as something has changed")
-    with TemporaryDirectory(dir=debian().parent) as unfinished:
-        _buildah("bud", "--isolation=chroot", "--layers", f"--build-arg=BASE=docker-archive:{debian()}",
-                 *_secrets(Path(unfinished)), f"--tag={OPERATOR}", str(ROOT))  # fmt: skip
-        archive, compressed = Path(unfinished) / "image.tar", Path(unfinished) / "compressed.tar"
-        _buildah("push", "--quiet", OPERATOR, f"docker-archive:{archive}:{OPERATOR}")
-        _buildah("push", "--quiet", OPERATOR, f"oci-archive:{compressed}")
-        sizes = (compressed.stat().st_size, archive.stat().st_size)
-        archive.rename(operator_archive())
-    return Built(archive=operator_archive(), compressed=sizes[0], unpacked=sizes[1])
+    base = debian()
+    archive, compressed = _archives()
+    with TemporaryDirectory(dir=folder()) as unfinished:
+        arguments = (f"--build-arg=BASE=docker-archive:{base}", f"--build-arg=VERSION={version()}")
+        secrets = _secrets(Path(unfinished))
+        _buildah("bud", "--isolation=chroot", "--layers", *arguments, *secrets, f"--tag={OPERATOR}", str(ROOT))
+        new, new_compressed = Path(unfinished) / "image.tar", Path(unfinished) / "compressed.tar"
+        _buildah("push", "--quiet", OPERATOR, f"docker-archive:{new}:{OPERATOR}")
+        _buildah("push", "--quiet", OPERATOR, f"oci-archive:{new_compressed}")
+        new.rename(archive)
+        new_compressed.rename(compressed)
+    return last_built()
 
 
-def inspected(archive: Path) -> dict[str, object]:
+def inspected(archive: Path) -> dict[str, Any]:
     """Return the configuration of an archived image: user, command, labels."""
     with tarfile.open(archive) as tar:
         (manifest,) = json.loads(_member(tar, "manifest.json"))
-        found: dict[str, object] = json.loads(_member(tar, manifest["Config"]))["config"]
+        found: dict[str, Any] = json.loads(_member(tar, manifest["Config"]))["config"]
         return found
 
 
@@ -96,6 +108,10 @@ def paths(archive: Path) -> set[str]:
             with tarfile.open(fileobj=tar.extractfile(layer)) as files:
                 found |= {f"/{member.name.removeprefix('./')}" for member in files}
     return found
+
+
+def _archives() -> tuple[Path, Path]:
+    return folder() / "pipedrive-operator.tar", folder() / "pipedrive-operator.oci.tar"
 
 
 def _secrets(unfinished: Path) -> list[str]:
