@@ -10,8 +10,6 @@ LARGEST = 200_000_000
 UNWANTED = re.compile(
     r"/s?bin/(pip3?|gcc|cc|tcc|clang|make|ld|as)(-[^/]*)?$|/(ensurepip|(site|dist)-packages/pip)/|/pip\.conf$|/run/secrets/."
 )
-    r"/(pip|ensurepip|gcc|cc|tcc|clang|make|ld)(-[^/]*)?$|/site-packages/pip/|pip\.conf$|/run/secrets/."
-)
 
 
 @pytest.fixture(scope="module")

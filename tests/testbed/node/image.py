@@ -54,7 +54,8 @@ def last_built() -> Built:
 
 def version() -> str:
     """Return the operator's version, which the image says too."""
-    found = re.search(r'^__version__ = "(.+)"$', (ROOT / "operator/pipedrive_operator/__init__.py").read_text(), re.MULTILINE)
+    text = (ROOT / "operator/pipedrive_operator/__init__.py").read_text()
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     assert found is not None
     return found[1]
 
