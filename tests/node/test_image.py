@@ -42,7 +42,8 @@ def test_nothing_in_it_installs_or_compiles(found: image.Built) -> None:
 
 def test_its_dependencies_are_the_locked_ones(found: image.Built) -> None:
     """By name and version, and no other."""
-    locked = dict(re.findall(r"^([a-z0-9.-]+)==([^ ]+)", (image.ROOT / "requirements/runtime.txt").read_text(), re.M))
+    lock = (image.ROOT / "requirements/runtime.txt").read_text()
+    locked = dict(re.findall(r"^([a-z0-9.-]+)==([^ ]+)", lock, re.MULTILINE))
     installed = re.compile(r"/site-packages/([A-Za-z0-9_.]+)-([^/]+)\.dist-info/METADATA$")
     hits = filter(None, map(installed.search, image.paths(found.archive)))
     there = {hit[1].lower().replace("_", "-").replace(".", "-"): hit[2] for hit in hits}
