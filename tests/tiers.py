@@ -31,13 +31,15 @@ CHECKS: Final[Mapping[str, Sequence[str]]] = {
     "types": (f"{BIN}/mypy",),
     "imports": (f"{BIN}/lint-imports",),
 }
-TESTS: Final = ("unit", "simulation", "integration", "generated")
+TESTS: Final = ("unit", "simulation", "integration", "chart", "generated")
 TIERS: Final = (*CHECKS, *TESTS)
 NODE: Final = "node"
 ALL: Final = (*TIERS, NODE)
+CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
     NODE: (PYTHON, "-m", "testbed.node"),
     "integration": (PYTHON, "-m", "testbed.binaries"),
+    "chart": (PYTHON, "-m", "testbed.binaries", *CONTROL_PLANE, "helm", "helm-unittest", "kubeconform"),
 }
 PREFIXES: Final[Mapping[str, Sequence[str]]] = {NODE: machine.NAMESPACES}
 OBSTACLES: Final[Mapping[str, Callable[[], Sequence[str]]]] = {NODE: machine.obstacles}
