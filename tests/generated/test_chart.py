@@ -79,6 +79,7 @@ def test_every_setting_can_be_a_value_but_those_that_the_chart_decides() -> None
     offered = {".".join(path) for path in settings_of(schema["properties"]["config"], schema["definitions"], ())}
 
     decided = {f"kubernetes.{name}" for name in ("kubeconfig", "context", "namespaces", "operatorNamespace")}
+    decided |= {"rollout.enabled"}
     assert settings - decided == offered
 
 

@@ -62,6 +62,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $chosen := dict
   "kubernetes" (dict "namespaces" .Values.watchNamespaces)
   "leaderElection" (dict "leaseName" (include "pipedrive-operator.leaseName" .))
+  "rollout" (dict "enabled" .Values.rollout.enabled)
 }}
 {{- toYaml (merge $chosen .Values.config) }}
 {{- end }}
