@@ -1,7 +1,7 @@
 """What `check` asks, one small question each, and what it finds. Nothing is changed, and every question is asked."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,13 +20,11 @@ from pipedrive_operator.adapters.vault.server import VaultServer
 from pipedrive_operator.core.confinement import folder, names_allow
 from pipedrive_operator.core.credential import Key, read_credential
 from pipedrive_operator.core.errors import ApiServerUnavailable, InvalidSpec, Trouble
-from pipedrive_operator.core.sources import resolve
-from pipedrive_operator.core.vault import TenantIdentity, VaultLocation
+from pipedrive_operator.core.sources import GrantWithClient, Source, resolve
+from pipedrive_operator.core.vault import OPERATOR, TenantIdentity, VaultLocation
 from pipedrive_operator.crd import crd
 from pipedrive_operator.rules import rules_of
 from pipedrive_operator.settings import Settings
-
-Tenants = Mapping[str, Sequence[TenantIdentity]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +121,12 @@ async def _vaults(settings: Settings) -> list[Finding]:
             api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
         material = KubernetesLoginMaterial(api, operator_namespace(settings.kubernetes)) if api is not None else None
         servers = await stack.enter_async_context(VaultServers(settings.vault, SystemClock(), material))
-        tenants = await _tenants(settings, api)
-        checked = (_vault(name, server, settings, tenants) for name, server in servers.connections.items())
+        sources = await _sources(settings, api) if api is not None else []
+        checked = (_vault(name, server, settings, sources) for name, server in servers.connections.items())
         return [finding for findings in await asyncio.gather(*checked) for finding in findings]
 
 
-async def _vault(name: str, server: VaultServer, settings: Settings, tenants: Tenants) -> list[Finding]:
+async def _vault(name: str, server: VaultServer, settings: Settings, sources: Sequence[Source]) -> list[Finding]:
     """Ask one Vault: whether it serves, whether each identity is let in, and what the operator may do there."""
     connection = settings.vault.connections[name]
     found = [
@@ -139,21 +137,25 @@ async def _vault(name: str, server: VaultServer, settings: Settings, tenants: Te
         for mount in connection.mounts:
             ask = partial(server.require_mount, mount)
             found.append(await _asked(f"Vault {name} mount {mount}", ask, "KV version 2"))
-        for location in _samples(name, settings):
+        for location in samples(name, settings, sources):
             ask = partial(server.require_rights, location)
             found.append(await _asked(f"Vault {name} policy for {location}", ask, "read, create and update"))
-    for identity in tenants.get(name, ()):
+    for identity in _tenants(name, sources):
         ask = partial(server.log_in, identity)
         found.append(await _asked(f"Vault {name} login of {identity}", ask, "logged in"))
     return found
 
 
-def _samples(name: str, settings: Settings) -> list[VaultLocation]:
-    """Return a path below each prefix, for each namespace that is watched; a made-up one where all are."""
+def samples(name: str, settings: Settings, sources: Sequence[Source]) -> list[VaultLocation]:
+    """Return a path below each prefix for each namespace that is watched; where all are, the grants that there are.
+
+    A namespace that nobody uses may well have no policy.
+    """
     connection, cluster = settings.vault.connections[name], settings.kubernetes.cluster_name or ""
-    namespaces = [
-        one for one in settings.kubernetes.namespaces or ("default",) if names_allow(connection.allowed_namespaces, one)
-    ]
+    if not settings.kubernetes.namespaces:
+        ours = {one.location for one in sources if isinstance(one, GrantWithClient) and one.identity == OPERATOR}
+        return sorted((one for one in ours if one.connection == name), key=str)
+    namespaces = [one for one in settings.kubernetes.namespaces if names_allow(connection.allowed_namespaces, one)]
     return [
         VaultLocation(connection=name, mount=mount, path=f"{folder(prefix, namespace, cluster)}example")
         for mount in connection.mounts
@@ -162,19 +164,22 @@ def _samples(name: str, settings: Settings) -> list[VaultLocation]:
     ]
 
 
-async def _tenants(settings: Settings, api: Api | None) -> Tenants:
-    """Return who logs in to each connection besides the operator, as the credentials of the cluster say."""
-    found: dict[str, set[TenantIdentity]] = {}
+def _tenants(name: str, sources: Sequence[Source]) -> list[TenantIdentity]:
+    """Return who logs in to a connection besides the operator."""
+    found = {one.identity for one in sources if one.location.connection == name}
+    return sorted(identity for identity in found if isinstance(identity, TenantIdentity))
+
+
+async def _sources(settings: Settings, api: Api) -> list[Source]:
+    """Return what the credentials of the cluster name; one that names it wrongly is told by its own status."""
+    found: list[Source] = []
     rules = rules_of(settings)
     with suppress(ApiServerUnavailable):
-        if api is not None and any(one.tenant_auth.enabled for one in settings.vault.connections.values()):
-            async for page in Lister(api, settings.kubernetes.namespaces).list_credentials():
-                for body in page.items:
-                    with suppress(InvalidSpec):
-                        source = resolve(read_credential(body), rules)
-                        if isinstance(source.identity, TenantIdentity):
-                            found.setdefault(source.location.connection, set()).add(source.identity)
-    return {name: sorted(identities) for name, identities in found.items()}
+        async for page in Lister(api, settings.kubernetes.namespaces).list_credentials():
+            for body in page.items:
+                with suppress(InvalidSpec):
+                    found.append(resolve(read_credential(body), rules))
+    return found
 
 
 async def _pipedrive(settings: Settings) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from pipedrive_operator.checks import Finding, examine
+from pipedrive_operator.checks import Finding, examine, samples
+from pipedrive_operator.core.vault import TenantIdentity
 from pipedrive_operator.settings import Settings
+from support.builders import GRANT_LOCATION, GRANT_SOURCE
 from support.fake_api_server import FakeApiServer
 
 
@@ -161,3 +163,25 @@ async def test_an_escrow_that_may_not_be_listed_is_told(cluster: Cluster) -> Non
     assert "forbidden" in found["escrow"].detail
     assert "list secrets in namespace operators" in found["rights"].detail
     assert found["API server"].ok
+
+
+def _settings(**kubernetes: Any) -> Settings:
+    connection = {"address": "http://127.0.0.1:1", "pathPrefixes": ["pipedrive/{namespace}/"]}
+    return Settings.model_validate({"vault": {"connections": {"default": connection}}, "kubernetes": kubernetes})
+
+
+def test_rights_in_vault_are_asked_for_below_the_prefix_of_each_watched_namespace() -> None:
+    """Before anybody has applied a credential."""
+    found = samples("default", _settings(namespaces=["crm", "billing"]), [])
+
+    assert ["secret/pipedrive/crm/example", "secret/pipedrive/billing/example"] == [str(one) for one in found]
+
+
+def test_where_all_namespaces_are_watched_they_are_asked_for_the_grants_that_there_are() -> None:
+    """A namespace that nobody uses may have no policy; a tenant's grant is the tenant's."""
+    tenant = TenantIdentity(namespace="crm", service_account="crm", role="crm")
+    theirs = replace(GRANT_SOURCE, identity=tenant, location=replace(GRANT_LOCATION, path="crm/theirs"))
+    elsewhere = replace(GRANT_SOURCE, location=replace(GRANT_LOCATION, connection="another"))
+
+    assert [GRANT_LOCATION] == samples("default", _settings(), [GRANT_SOURCE, GRANT_SOURCE, theirs, elsewhere])
+    assert [] == samples("default", _settings(), [])
