@@ -1,22 +1,26 @@
 """Runs the tiers of tests one after another, and ends with a table of what ran, passed, failed and was skipped.
 
 Every tier runs, whatever became of those before it. A tier of tests that ran none has failed. What a tier checks is
-not decided here: each is the command of a tool, or a folder of tests.
+not decided here: each is the command of a tool, or a folder of tests. The tier `node` runs only when it is asked for;
+a machine that cannot run it skips it with the reason, except in CI, where that is a failure.
 
-    python tests/tiers.py            all tiers
+    python tests/tiers.py            all tiers but node
     python tests/tiers.py lint unit  these
 """
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from testbed.node import machine
 
 ROOT: Final = Path(__file__).parent.parent
 PYTHON: Final = sys.executable
@@ -27,12 +31,19 @@ CHECKS: Final[Mapping[str, Sequence[str]]] = {
     "types": (f"{BIN}/mypy",),
     "imports": (f"{BIN}/lint-imports",),
 }
-TESTS: Final = ("unit", "simulation", "integration", "alerts", "generated")
+TESTS: Final = ("unit", "simulation", "integration", "chart", "alerts", "generated")
 TIERS: Final = (*CHECKS, *TESTS)
+NODE: Final = "node"
+ALL: Final = (*TIERS, NODE)
+CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
+    NODE: (PYTHON, "-m", "testbed.node"),
     "integration": (PYTHON, "-m", "testbed.binaries"),
+    "chart": (PYTHON, "-m", "testbed.binaries", *CONTROL_PLANE, "helm", "helm-unittest", "kubeconform"),
     "alerts": (PYTHON, "-m", "testbed.prometheus"),
 }
+PREFIXES: Final[Mapping[str, Sequence[str]]] = {NODE: machine.NAMESPACES}
+OBSTACLES: Final[Mapping[str, Callable[[], Sequence[str]]]] = {NODE: machine.obstacles}
 INTERRUPTED: Final = 130
 
 
@@ -53,12 +64,12 @@ class Result:
 
 def main(wanted: Sequence[str]) -> int:
     """Run tiers, print the table, and return the exit code."""
-    unknown = sorted(set(wanted) - set(TIERS))
+    unknown = sorted(set(wanted) - set(ALL))
     if unknown:
-        print(f"No such tier: {', '.join(unknown)}. The tiers are {', '.join(TIERS)}.", file=sys.stderr)
+        print(f"No such tier: {', '.join(unknown)}. The tiers are {', '.join(ALL)}.", file=sys.stderr)
         return 2
     try:
-        results = [run(tier) for tier in TIERS if tier in (wanted or TIERS)]
+        results = [run(tier) for tier in ALL if tier in (wanted or TIERS)]
     except KeyboardInterrupt:
         return INTERRUPTED
     print(f"\n{table(results)}\n\n{closing_line(results)}")
@@ -72,12 +83,21 @@ def run(tier: str) -> Result:
     if tier in CHECKS:
         ok = _call(CHECKS[tier]) == 0
         return Result(tier=tier, ok=ok, seconds=time.perf_counter() - started)
+    obstacles = OBSTACLES[tier]() if tier in OBSTACLES else ()
+    if obstacles:
+        return not_run(tier, obstacles, in_ci=os.environ.get("CI", "").lower() not in {"", "false", "0"})
     preparation = PREPARATIONS.get(tier)
     if preparation and _call(preparation) != 0:
         note = f"not run: {' '.join(preparation[1:])} failed"
         return Result(tier=tier, ok=False, seconds=time.perf_counter() - started, note=note)
     code, junit = _pytest(tier)
     return counted(tier, junit, code=code, seconds=time.perf_counter() - started)
+
+
+def not_run(tier: str, obstacles: Sequence[str], *, in_ci: bool) -> Result:
+    """Say why a tier cannot run here, which is a failure where everything has to run."""
+    note = "not run, and CI is where it must" if in_ci else ""
+    return Result(tier=tier, ok=not in_ci, seconds=0, skipped=tuple(obstacles), note=note)
 
 
 def counted(tier: str, junit: str, *, code: int, seconds: float) -> Result:
@@ -106,7 +126,7 @@ def table(results: Sequence[Result]) -> str:
     for result in results:
         lines.append(_row(result))
         lines.extend(f"{'':<12} {why}" for why in _reasons(result))
-    left_out = [tier for tier in TIERS if tier not in {result.tier for result in results}]
+    left_out = [tier for tier in ALL if tier not in {result.tier for result in results}]
     lines.extend(f"{tier:<12} not asked for" for tier in left_out)
     return "\n".join(lines)
 
@@ -120,9 +140,9 @@ def closing_line(results: Sequence[Result]) -> str:
 
 
 def _row(result: Result) -> str:
-    counts = (result.passed, result.failed, len(result.skipped)) if result.tier in TESTS else ("-", "-", "-")
+    counts = (result.passed, result.failed, len(result.skipped)) if result.tier not in CHECKS else ("-", "-", "-")
     passed, failed, skipped = counts
-    word = "passed" if result.ok else "FAILED"
+    word = ("passed" if result.passed or result.tier in CHECKS else "skipped") if result.ok else "FAILED"
     return f"{result.tier:<12} {word:<7} {passed:>6} {failed:>6} {skipped:>7} {result.seconds:>8.1f}"
 
 
@@ -134,7 +154,8 @@ def _reasons(result: Result) -> list[str]:
 def _pytest(tier: str) -> tuple[int, str]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
-        code = _call((PYTHON, "-m", "pytest", f"--junit-xml={report}", f"tests/{tier}"))
+        command = (PYTHON, "-m", "pytest", f"--junit-xml={report}", f"tests/{tier}")
+        code = _call((*PREFIXES.get(tier, ()), *command))
         return code, report.read_text() if report.exists() else ""
 
 

@@ -4,9 +4,29 @@ import sys
 
 import click
 
-from generated import api_page, configuration_page, crd_file, metrics_page, readme_page, reasons_page
+from generated import (
+    api_page,
+    chart_crd,
+    chart_readme,
+    chart_schema,
+    configuration_page,
+    crd_file,
+    metrics_page,
+    readme_page,
+    reasons_page,
+)
 
-PAGES = (crd_file, api_page, configuration_page, reasons_page, metrics_page, readme_page)
+PAGES = (
+    crd_file,
+    api_page,
+    configuration_page,
+    reasons_page,
+    metrics_page,
+    readme_page,
+    chart_crd,
+    chart_schema,
+    chart_readme,
+)
 
 
 @click.command()

@@ -25,9 +25,13 @@ be set where its section is used.
 
 def text() -> str:
     """Return what the page has to hold."""
+    return f"{GENERATED}\n{_INTRODUCTION}\n{table(('setting', 'type', 'default', 'what it is'), setting_rows())}\n"
+
+
+def setting_rows() -> list[tuple[str, str, str, str]]:
+    """Return each setting with its type, its default and what it is."""
     schema = Settings.model_json_schema(by_alias=True, mode="serialization")
-    rows = list(_rows(schema, schema["$defs"], ""))
-    return f"{GENERATED}\n{_INTRODUCTION}\n{table(('setting', 'type', 'default', 'what it is'), rows)}\n"
+    return list(_rows(schema, schema["$defs"], ""))
 
 
 def _rows(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:

@@ -26,13 +26,15 @@ class Credentials:
     authority: Authority
     serving: KeyPair
     service_accounts: KeyPair
+    kubelet_client: KeyPair
 
     @classmethod
     def issue(cls, folder: Path) -> "Credentials":
         """Make new ones in `folder`."""
         authority = Authority(folder)
         serving = authority.serving("kube-apiserver", _API_SERVER_HOSTS)
-        return cls(authority, serving, signing_key(folder, "service-accounts"))
+        kubelet_client = authority.client("kubelet-client", user="kube-apiserver", groups=["system:masters"])
+        return cls(authority, serving, signing_key(folder, "service-accounts"), kubelet_client)
 
 
 def etcd(program: Path, *, data: Path, ports: tuple[int, int], fsync: bool) -> list[str]:
@@ -68,6 +70,10 @@ def kube_apiserver(program: Path, credentials: Credentials, *, port: int, etcd_p
         f"--service-account-key-file={credentials.service_accounts.public}",
         f"--service-account-signing-key-file={credentials.service_accounts.key}",
         "--service-cluster-ip-range=10.0.0.0/24",
+        f"--kubelet-certificate-authority={credentials.authority.certificate}",
+        f"--kubelet-client-certificate={credentials.kubelet_client.public}",
+        f"--kubelet-client-key={credentials.kubelet_client.key}",
+        "--kubelet-preferred-address-types=InternalIP",
         "--authorization-mode=Node,RBAC",
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",

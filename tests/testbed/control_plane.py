@@ -94,6 +94,10 @@ class ControlPlane:
         """Return a client that acts as administrator."""
         return ApiClient(port=self.port, ca=self.ca, client=self._administrator)
 
+    def serving_certificate(self, name: str, hosts: Iterable[str]) -> KeyPair:
+        """Issue a certificate of the cluster's authority for another server, such as a kubelet."""
+        return self._credentials.authority.serving(name, hosts)
+
     def requests(self, user: str) -> list[ApiRequest]:
         """Return what a user has asked of the API server, in the order of the answers."""
         return api_audit_log.read_requests(self._audit_log, user)

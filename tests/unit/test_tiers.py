@@ -68,6 +68,7 @@ def test_the_table_is_for_people() -> None:
         "simulation   not asked for",
         "alerts       not asked for",
         "generated    not asked for",
+        "node         not asked for",
     ]
 
 
@@ -86,3 +87,38 @@ def test_an_unknown_tier_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """With the names of those that there are."""
     assert tiers.main(["untis"]) != 0
     assert "No such tier: untis. The tiers are format, lint," in capsys.readouterr().err
+
+
+def test_a_tier_that_cannot_run_here_is_skipped_and_says_why() -> None:
+    """It is never green without a word."""
+    found = tiers.not_run("node", ["a node needs root"], in_ci=False)
+
+    assert found.ok
+    assert "node         skipped      0      0       1      0.0" == tiers.table([found]).splitlines()[1]
+    assert "skipped 1: a node needs root" in tiers.table([found])
+    assert "0 passed, 0 failed, 1 skipped" == tiers.closing_line([found])
+
+
+def test_a_tier_that_cannot_run_in_ci_has_failed() -> None:
+    """There everything has to run."""
+    found = tiers.not_run("node", ["a node needs root"], in_ci=True)
+
+    assert not found.ok
+    assert "0 passed, 1 failed, 1 skipped" == tiers.closing_line([found])
+
+
+def test_the_node_runs_only_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tiers are all but that one."""
+    ran: list[str] = []
+
+    def run(tier: str) -> Result:
+        ran.append(tier)
+        return Result(tier=tier, ok=True, seconds=0, passed=1)
+
+    monkeypatch.setattr(tiers, "run", run)
+
+    tiers.main([])
+    tiers.main(["node"])
+
+    assert [*tiers.TIERS, "node"] == ran
+    assert "node" not in tiers.TIERS

@@ -188,6 +188,8 @@ class _Attempt:
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             standalone=True,
+            # Not used without peers; made up by kopf it asks for the user's name, which a pod's number need not have.
+            identity="pipedrive-operator",  # type: ignore[arg-type]  # kopf does not export the type
             stop_flag=self._stop,
         )
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

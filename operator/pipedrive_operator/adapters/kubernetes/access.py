@@ -30,7 +30,7 @@ class Permission:
 
 
 _NEEDED: Final = (
-    *((verb, GROUP, PLURAL, "") for verb in ("get", "list", "watch")),
+    *((verb, GROUP, PLURAL, "") for verb in ("list", "watch")),
     ("patch", GROUP, PLURAL, "status"),
     *((verb, "", "secrets", "") for verb in ("get", "list", "watch", "create", "patch", "delete")),
     ("create", EVENTS.group, EVENTS.plural, ""),

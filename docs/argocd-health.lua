@@ -1,0 +1,33 @@
+-- What Argo CD shows as the health of a PipedriveCredential; docs/gitops.md says where to put it.
+local health = {status = "Progressing", message = "the operator has not looked at this generation yet"}
+
+if obj.spec ~= nil and obj.spec.suspend == true then
+  health.status = "Suspended"
+  health.message = "spec.suspend is set"
+  return health
+end
+
+if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation then
+  return health
+end
+
+local conditions = {}
+for _, condition in ipairs(obj.status.conditions or {}) do
+  conditions[condition.type] = condition
+end
+local ready, stalled = conditions.Ready, conditions.Stalled
+
+if stalled ~= nil and stalled.status == "True" then
+  health.status = "Degraded"
+  health.message = stalled.reason .. ": " .. stalled.message
+elseif ready ~= nil and ready.status == "True" then
+  health.status = "Healthy"
+  health.message = ready.message
+elseif ready ~= nil and ready.reason == "GrantMissing" then
+  -- Nothing is broken: a person has yet to consent.
+  health.status = "Suspended"
+  health.message = ready.message
+elseif ready ~= nil then
+  health.message = ready.reason .. ": " .. ready.message
+end
+return health

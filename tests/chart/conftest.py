@@ -1,0 +1,55 @@
+"""The chart, the programs that judge it, and a real API server with the kinds that it may need."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipedrive_operator.adapters.kubernetes.schema import NAME
+from support.chart import CHART
+from testbed import binaries
+from testbed.control_plane import ControlPlane
+from testbed.helm import Helm
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ("helm", "helm-unittest", "kubeconform")
+
+Manifest = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def programs(request: pytest.FixtureRequest) -> dict[str, Path]:
+    """Find or build the programs; building takes two minutes, and says so."""
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        return binaries.ensure(*PROGRAMS, *binaries.TESTS_NEED)
+
+
+@pytest.fixture(scope="session")
+def control_plane(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Run a control plane with our CRD, and with those of the Prometheus operator."""
+    assert programs
+    with ControlPlane(folder=tmp_path_factory.mktemp("control-plane")) as running:
+        for path in (ROOT / "crds" / "pipedrivecredentials.yaml", ROOT / "tests" / "chart" / "crds"):
+            running.kubectl("apply", "--server-side", f"--filename={path}")
+        for name in (NAME, "servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com"):
+            running.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def helm(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Return Helm without a cluster."""
+    return Helm(programs["helm"], tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture(scope="session")
+def render(helm: Helm) -> Callable[..., list[Manifest]]:
+    """Render the chart as release `x` in namespace `ops`."""
+
+    def rendered(*arguments: str) -> list[Manifest]:
+        text = helm("template", "x", str(CHART), "--namespace=ops", *arguments)
+        return [one for one in yaml.safe_load_all(text) if one]
+
+    return rendered

@@ -1,0 +1,242 @@
+"""The chart on a real API server: taken as it is, applied twice, installed, upgraded and uninstalled."""
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipedrive_operator.adapters.kubernetes.access import needed, needed_for_election, needed_for_escrow
+from pipedrive_operator.adapters.kubernetes.schema import NAME
+from pipedrive_operator.core.credential import Key
+from support.chart import CHART, MATRIX
+from support.credential_examples import valid
+from support.tenant import eventually
+from testbed.control_plane import ControlPlane
+from testbed.helm import Helm
+from testbed.kubectl import KubectlError
+
+Manifest = dict[str, Any]
+Render = Callable[..., list[Manifest]]
+CRD = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> Iterator[str]:
+    """Make a namespace that takes hardened pods only."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    control_plane.kubectl("create", "namespace", name)
+    control_plane.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    yield name
+    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def installing(helm: Helm, control_plane: ControlPlane) -> Helm:
+    """Return Helm before the cluster."""
+    return replace(helm, kubeconfig=control_plane.kubeconfig)
+
+
+@pytest.mark.parametrize("values", MATRIX, ids=lambda path: path.stem)
+def test_the_api_server_takes_every_object(
+    control_plane: ControlPlane, helm: Helm, namespace: str, values: Path
+) -> None:
+    """By server-side apply, as Helm 4, Flux and Argo CD do; nothing is stored."""
+    manifests = helm("template", "x", str(CHART), f"--namespace={namespace}", f"--values={values}")
+    count = len([one for one in yaml.safe_load_all(manifests) if one])
+
+    taken = control_plane.kubectl(
+        "apply", "--server-side", "--dry-run=server", "--force-conflicts", "--filename=-", stdin=manifests
+    )
+
+    assert count == taken.count("serverside-applied")
+
+
+@pytest.mark.parametrize("values", MATRIX, ids=lambda path: path.stem)
+def test_applied_twice_nothing_changes(control_plane: ControlPlane, helm: Helm, namespace: str, values: Path) -> None:
+    """A GitOps tool sees no difference after its own apply."""
+    where = (f"--namespace={namespace}", f"--values={values}", "--set=crds.enabled=false")
+    manifests = helm("template", "x", str(CHART), *where)
+    control_plane.kubectl("apply", "--server-side", "--filename=-", stdin=manifests)
+    before = versions(control_plane, manifests)
+
+    control_plane.kubectl("apply", "--server-side", "--filename=-", stdin=manifests)
+    difference = control_plane.kubectl("diff", "--server-side", "--filename=-", stdin=manifests)
+
+    assert before
+    assert before == versions(control_plane, manifests)
+    assert "" == difference
+    control_plane.kubectl("delete", "--filename=-", "--wait=false", stdin=manifests)
+
+
+def versions(control_plane: ControlPlane, manifests: str) -> dict[str, str]:
+    """Return the resourceVersion of each object."""
+    found = json.loads(control_plane.kubectl("get", "--filename=-", "--output=json", stdin=manifests))
+    return {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"] for one in found["items"]}
+
+
+def test_a_namespace_for_hardened_pods_takes_the_pods(control_plane: ControlPlane, helm: Helm, namespace: str) -> None:
+    """By the Pod Security Standard `restricted`, and refuses them without our security context."""
+    where = (f"--namespace={namespace}", "--set=serviceAccount.create=false")
+
+    taken = create_pod(control_plane, namespace, helm("template", "x", str(CHART), *where))
+    with pytest.raises(KubectlError, match="violates PodSecurity"):
+        create_pod(control_plane, namespace, helm("template", "x", str(CHART), *where, "--set=securityContext=null"))
+
+    assert "pod/x created" in taken
+
+
+def create_pod(control_plane: ControlPlane, namespace: str, manifests: str) -> str:
+    """Have a pod created as the Deployment would, and nothing stored."""
+    deployment = next(one for one in yaml.safe_load_all(manifests) if one and one["kind"] == "Deployment")
+    template = deployment["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": template["spec"]}
+    eventually(lambda: has_default_service_account(control_plane, namespace))
+    where = (f"--namespace={namespace}", "--dry-run=server", "--filename=-")
+    return control_plane.kubectl("create", *where, stdin=json.dumps(pod))
+
+
+def has_default_service_account(control_plane: ControlPlane, namespace: str) -> bool:
+    """Tell whether a new namespace has its ServiceAccount, without which no pod can be."""
+    return bool(control_plane.kubectl("get", "sa", "default", f"--namespace={namespace}", "--ignore-not-found"))
+
+
+@pytest.mark.parametrize("watched", [(), ("crm",), ("crm", "ops")], ids=["all", "one", "its own, too"])
+def test_the_rights_are_those_that_the_operator_asks_for(render: Render, watched: tuple[str, ...]) -> None:
+    """Each of `pipedrive-operator check`, and no other but the CRD's."""
+    manifests = render(f"--set-json=watchNamespaces={json.dumps(watched)}", "--set=rbac.aggregateClusterRoles=false")
+    asked = [
+        *needed(watched),
+        *needed_for_escrow("ops"),
+        *needed_for_election(Key(namespace="ops", name="x-pipedrive-operator")),
+    ]
+
+    granted = {right for one in manifests for right in rights(one)}
+
+    everywhere = {right[1:] for right in granted if right[0] is None}
+    wanted = {
+        (
+            right.namespace,
+            right.verb,
+            right.group,
+            "/".join(filter(None, (right.resource, right.subresource))),
+            right.name,
+        )
+        for right in asked
+    }
+    crd = (None, "get", "apiextensions.k8s.io", "customresourcedefinitions", NAME)
+    assert granted == {right for right in wanted if right[0] is None or right[1:] not in everywhere} | {crd}
+
+
+def rights(manifest: Manifest) -> Iterator[tuple[str | None, str, str, str, str]]:
+    """Yield what a Role of the operator's allows: where, verb, group, resource, name."""
+    if manifest["kind"] not in {"Role", "ClusterRole"}:
+        return
+    for rule in manifest["rules"]:
+        for name in rule.get("resourceNames", [""]):
+            for resource in rule["resources"]:
+                for verb in rule["verbs"]:
+                    yield manifest["metadata"].get("namespace"), verb, rule["apiGroups"][0], resource, name
+
+
+def test_the_built_in_roles_let_people_work_with_credentials(
+    control_plane: ControlPlane, installing: Helm, namespace: str
+) -> None:
+    """Whoever may view sees, and whoever may edit writes, in their namespace."""
+    installing("install", "x", str(CHART), f"--namespace={namespace}", "--values", str(MATRIX[0]))
+    for role in ("view", "edit"):
+        user = f"{role}-{namespace}"
+        control_plane.kubectl(
+            "create", "rolebinding", role, f"--clusterrole={role}", f"--user={user}", f"--namespace={namespace}"
+        )
+
+    def may(role: str, verb: str) -> bool:
+        """Whether a user may."""
+        asked = ("auth", "can-i", verb, "pipedrivecredentials.pipedrive-operator.io", f"--namespace={namespace}")
+        try:
+            return control_plane.kubectl(*asked, f"--as={role}-{namespace}").strip() == "yes"
+        except KubectlError:
+            return False
+
+    eventually(lambda: may("edit", "create"))
+    eventually(lambda: may("view", "list"))
+    assert not may("view", "create")
+    installing("uninstall", "x", f"--namespace={namespace}")
+
+
+def test_an_upgrade_and_an_uninstall_leave_credentials_and_secrets(
+    control_plane: ControlPlane, installing: Helm, namespace: str, tmp_path: Path
+) -> None:
+    """The CRD is kubectl's; what a team has made with it is not the release's."""
+    release = ("x", f"--namespace={namespace}")
+    installing("install", *release, str(former(tmp_path)), f"--values={MATRIX[0]}", "--set=config.log.level=debug")
+    control_plane.kubectl("create", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(valid()))
+    control_plane.kubectl("create", "secret", "generic", "acme", f"--namespace={namespace}", "--from-literal=a=b")
+    uid = control_plane.kubectl(
+        "get", "pdc/acme", "secret/acme", f"--namespace={namespace}", "--output=jsonpath={.items[*].metadata.uid}"
+    )
+
+    installing("upgrade", *release[:1], str(CHART), *release[1:], "--reset-then-reuse-values")
+    settings = control_plane.kubectl(
+        "get", "configmap", "x-pipedrive-operator", f"--namespace={namespace}", "--output=yaml"
+    )
+    installing("uninstall", *release)
+
+    left = control_plane.kubectl(
+        "get", "pdc/acme", "secret/acme", f"--namespace={namespace}", "--output=jsonpath={.items[*].metadata.uid}"
+    )
+    gone = control_plane.kubectl(
+        "get",
+        "deploy,cm,sa,role,rolebinding,pdb,svc",
+        f"--namespace={namespace}",
+        "--selector=app.kubernetes.io/instance=x",
+        "--output=name",
+    )
+    assert "level: debug" in settings
+    assert uid == left
+    assert "" == gone
+    assert NAME in control_plane.kubectl("get", "crd", NAME, "--output=name")
+
+
+def former(folder: Path) -> Path:
+    """Make a chart of an earlier version, as there is none before the first: this one, by another number."""
+    chart = shutil.copytree(CHART, folder / "chart")
+    described = (chart / "Chart.yaml").read_text()
+    (chart / "Chart.yaml").write_text(described.replace("ersion: 0.1.0", "ersion: 0.0.9"))
+    return chart
+
+
+def test_a_release_can_take_the_crd_over_and_leaves_it_behind(
+    control_plane: ControlPlane, installing: Helm, namespace: str
+) -> None:
+    """The credentials in it stay, too."""
+    release = ("x", f"--namespace={namespace}")
+    control_plane.kubectl("create", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(valid()))
+
+    installing(
+        "install",
+        release[0],
+        str(CHART),
+        release[1],
+        "--set=crds.enabled=true",
+        "--take-ownership",
+        "--force-conflicts",
+    )
+    labelled = control_plane.kubectl("get", "crd", NAME, "--output=jsonpath={.metadata.labels}")
+    installing("uninstall", *release)
+
+    assert "Helm" in labelled
+    assert "acme" in control_plane.kubectl("get", "pdc", f"--namespace={namespace}", "--output=name")
+
+
+def test_the_charts_crd_is_served_as_the_canonical_one(control_plane: ControlPlane, render: Render) -> None:
+    """Helm's template functions change nothing of it."""
+    (rendered,) = (one for one in render("--set=crds.enabled=true") if one["kind"] == "CustomResourceDefinition")
+
+    assert yaml.safe_load(CRD.read_text())["spec"] == rendered["spec"]
+    assert control_plane.kubectl("diff", "--server-side", f"--filename={CRD}") == ""

@@ -1,0 +1,61 @@
+"""Writes into the chart's schema what is known elsewhere: `config` from the settings, the words from values.yaml.
+
+The rest of the schema is written by hand. Draft 7, which Helm 3 and 4 and editors read.
+"""
+
+import json
+from typing import Any
+
+from generated.chart_values import CHART, values
+from pipedrive_operator.settings import Settings
+
+Json = dict[str, Any]
+
+PATH = CHART / "values.schema.json"
+CHART_DECIDES = {"KubernetesSettings": ("kubeconfig", "context", "namespaces", "operatorNamespace")}
+"""Settings that cannot be values: they follow from being a pod, and from `watchNamespaces`."""
+CHART_NEEDS = {("HttpSettings", "port"): {"minimum": 1}}
+"""What a setting must be besides: the probes have to find the port."""
+_DROPPED = ("title", "x-sentence")
+
+
+def text() -> str:
+    """Return what the file has to hold: itself, with `config` and the descriptions as they are today."""
+    schema = json.loads(PATH.read_text())
+    settings = _clean(
+        Settings.model_json_schema(by_alias=True, mode="serialization", ref_template="#/definitions/{model}")
+    )
+    schema["definitions"] = _for_the_chart(settings.pop("$defs"))
+    schema["properties"]["config"] = settings | {"description": "The operator's settings file."}
+    for value in values():
+        _describe(schema, value.path, value.description)
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _clean(node: Any) -> Any:
+    """Drop what is not for people, and let a map of names take no other names."""
+    if isinstance(node, list):
+        return [_clean(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {key: _clean(value) for key, value in node.items() if key not in _DROPPED or isinstance(value, dict)}
+    return kept | {"additionalProperties": False} if "patternProperties" in kept else kept
+
+
+def _for_the_chart(definitions: Json) -> Json:
+    for section, fields in CHART_DECIDES.items():
+        for field in fields:
+            del definitions[section]["properties"][field]
+    for (section, field), rule in CHART_NEEDS.items():
+        definitions[section]["properties"][field] |= rule
+    return definitions
+
+
+def _describe(schema: Json, path: tuple[str, ...], description: str) -> None:
+    """Put a value's words where an editor shows them; settings have their own."""
+    if path[0] == "config":
+        return
+    node = schema
+    for key in path:
+        node = node["properties"][key]
+    node["description"] = description

@@ -1,0 +1,65 @@
+"""Each sample before a running operator: with its paths and its company made a tenant's, it is published."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.tenant import Tenant
+
+pytestmark = pytest.mark.usefixtures("operator")
+SAMPLES = sorted((Path(__file__).parents[4] / "crds" / "samples").glob("*.yaml"))
+
+
+def apply(tenant: Tenant, sample: Path) -> list[str]:
+    """Apply a sample as this tenant's, and return the names of its credentials."""
+    text = sample.read_text().replace("pipedrive/crm/", f"pipedrive/{tenant.namespace}/")
+    manifests = list(yaml.safe_load_all(text.replace("companyDomain: acme", f"companyDomain: {tenant.domain}")))
+    for manifest in manifests:
+        tenant.create(manifest)
+    return [one["metadata"]["name"] for one in manifests if one["kind"] == "PipedriveCredential"]
+
+
+@pytest.fixture
+def filled(tenant: Tenant) -> Tenant:
+    """Write to Vault what the samples name: tokens, grants, and a client beside a grant."""
+    app = tenant.openbao.read_secret("apps/crm-sync")
+    assert app is not None
+    tenant.store("acme-token", api_token=tenant.api_token)
+    for name in ("acme", "acme-shared"):
+        tenant.store(name, refresh_token=tenant.consent()["refresh_token"], **app)
+    return tenant
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_a_sample_is_published(filled: Tenant, sample: Path) -> None:
+    """Every credential in it."""
+    names = apply(filled, sample)
+
+    assert names
+    for name in names:
+        filled.wait_for("Published", name)
+
+
+def test_n8n_finds_its_token_where_it_looks(filled: Tenant) -> None:
+    """As n8n's documentation has the file."""
+    (sample,) = (path for path in SAMPLES if path.stem == "n8n")
+    (name,) = apply(filled, sample)
+    filled.wait_for("Published", name)
+
+    secret = filled.secret("n8n-credentials")
+
+    assert secret is not None
+    assert {"pipedriveApi": {"apiToken": filled.api_token}} == json.loads(secret["overwrites.json"])
+
+
+def test_a_shared_grant_is_refreshed_once_for_both(filled: Tenant) -> None:
+    """Both hold the same token."""
+    seed = filled.stored("acme-shared")["refresh_token"]
+    (sample,) = (path for path in SAMPLES if path.stem == "shared-grant")
+
+    tokens = {filled.wait_until_published(name)["access_token"] for name in apply(filled, sample)}
+
+    assert 1 == len(tokens)
+    assert 1 == filled.pipedrive.ledger().spent(seed)

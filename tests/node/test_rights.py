@@ -1,0 +1,192 @@
+"""The chart gives the operator what it uses, and nothing else: whatever single verb is taken away is missed.
+
+Played by the operator as a process, which is quick, as the ServiceAccount of a release that watches its own namespace.
+What it is refused is read from the API server's audit log.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from support.chart import CHART
+from support.tenant import APP_PATH, Tenant, eventually
+from testbed.control_plane import ControlPlane
+from testbed.helm import Helm
+from testbed.openbao import OpenBao
+from testbed.operator_process import OperatorProcess
+from testbed.pipedrive.client import ControlClient
+
+Json = dict[str, Any]
+ACCOUNT = "pipedrive-operator"
+ROLES = {"Role", "ClusterRole"}
+POLICY = 'path "secret/data/*" { capabilities = ["read", "create", "update"] }'
+
+
+class Right(NamedTuple):
+    """One verb on one resource."""
+
+    verb: str
+    resource: str
+
+    def __str__(self) -> str:
+        """Write it as the audit log's reader does."""
+        return f"{self.verb} {self.resource}"
+
+
+RIGHTS = [
+    Right("get", "customresourcedefinitions"),
+    *(Right(verb, "pipedrivecredentials") for verb in ("list", "watch")),
+    Right("patch", "pipedrivecredentials/status"),
+    *(Right(verb, "secrets") for verb in ("get", "list", "watch", "create", "patch", "delete")),
+    Right("create", "events"),
+    *(Right(verb, "leases") for verb in ("create", "get", "patch")),
+]
+
+
+def granted(manifests: list[Json]) -> Iterator[Right]:
+    """Yield what roles give to the operator, a verb at a time."""
+    bound = {one["roleRef"]["name"] for one in manifests if one["kind"].endswith("Binding")}
+    for role in manifests:
+        if role["kind"] in ROLES and role["metadata"]["name"] in bound:
+            for rule in role["rules"]:
+                yield from (Right(verb, resource) for verb in rule["verbs"] for resource in rule["resources"])
+
+
+def without(right: Right, manifest: Json) -> Json:
+    """Return a manifest, if it is a role without a right."""
+    if manifest["kind"] not in ROLES:
+        return manifest
+    rules = [
+        {**rule, "resources": [resource], "verbs": verbs}
+        for rule in manifest["rules"]
+        for resource in rule["resources"]
+        if (verbs := [verb for verb in rule["verbs"] if Right(verb, resource) != right])
+    ]
+    return {**manifest, "rules": rules}
+
+
+@pytest.fixture
+def manifests(helm: Helm, namespace: str) -> list[Json]:
+    """Render the RBAC objects of a release in the test's namespace."""
+    options = (
+        f"--namespace={namespace}",
+        f"--set=watchNamespaces={{{namespace}}}",
+        f"--set=fullnameOverride={ACCOUNT}",
+    )
+    rendered = [one for one in yaml.safe_load_all(helm("template", "x", str(CHART), *options)) if one]
+    return [one for one in rendered if one["kind"] in {"ServiceAccount", *ROLES, "RoleBinding", "ClusterRoleBinding"}]
+
+
+@pytest.fixture
+def tenant(
+    control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, namespace: str, client_id: str
+) -> Tenant:
+    """Give the namespace's team."""
+    return Tenant(cluster=control_plane, openbao=openbao, pipedrive=pipedrive, namespace=namespace, client_id=client_id)
+
+
+@pytest.fixture
+def start(tenant: Tenant, manifests: list[Json], tmp_path: Path) -> Iterator[Callable[[Right | None], None]]:
+    """Start an operator with all rights but one."""
+    operators: list[OperatorProcess] = []
+
+    def started(right: Right | None) -> None:
+        items = [without(right, one) if right else one for one in manifests]
+        tenant.cluster.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(items))
+        operator = OperatorProcess(_settings(tenant, tmp_path), folder=tmp_path)
+        operators.append(operator)
+        operator.start()
+
+    yield started
+    for operator in operators:
+        operator.stop()
+
+
+def play(tenant: Tenant, *, until: Callable[[], bool] = lambda: False) -> None:
+    """Live through what needs every right, step by step, until something is so."""
+
+    def step(act: Callable[[], object], is_done: Callable[[], object]) -> None:
+        if not until():
+            act()
+            eventually(lambda: until() or is_done(), within=40)
+
+    def is_published() -> bool:
+        return tenant.conditions().get("Ready", {}).get("reason") == "Published"
+
+    foreign = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "foreign"}}
+    step(lambda: tenant.apply_api_token(target={"name": "first"}), lambda: tenant.secret("first") and is_published())
+    edited = {"stringData": {"api_token": "edited"}}
+    step(lambda: tenant.patch("secret", "first", edited), lambda: tenant.secret("first")["api_token"] != "edited")  # type: ignore[index]
+    step(lambda: _retarget(tenant, "second"), lambda: tenant.secret("first") is None)
+    step(lambda: tenant.create(foreign), lambda: True)
+    step(lambda: _retarget(tenant, "foreign"), lambda: tenant.conditions()["Ready"]["reason"] == "SecretConflict")
+    step(lambda: None, lambda: _asked(tenant, Right("create", "events")))
+    step(lambda: None, lambda: _asked(tenant, Right("patch", "leases")))
+
+
+def test_all_rights_of_the_chart_are_enough(tenant: Tenant, start: Callable[[Right | None], None]) -> None:
+    """Nothing that the operator asks for is refused."""
+    start(None)
+
+    play(tenant)
+
+    assert [] == _refused(tenant)
+
+
+def test_the_rights_below_are_all_that_the_chart_gives(manifests: list[Json]) -> None:
+    """So that a new one needs a reason here too."""
+    assert sorted(RIGHTS) == sorted(granted(manifests))
+
+
+@pytest.mark.parametrize("right", RIGHTS, ids=str)
+def test_a_right_that_is_taken_away_is_missed(
+    tenant: Tenant, start: Callable[[Right | None], None], right: Right
+) -> None:
+    """The operator asks for it, and is refused."""
+    start(right)
+
+    play(tenant, until=lambda: bool(_refused(tenant)))
+
+    assert {str(right)} == set(_refused(tenant))
+
+
+def _retarget(tenant: Tenant, name: str) -> None:
+    tenant.patch("pipedrivecredential", "acme", {"spec": {"target": {"name": name}}})
+
+
+def _user(tenant: Tenant) -> str:
+    return f"system:serviceaccount:{tenant.namespace}:{ACCOUNT}"
+
+
+def _refused(tenant: Tenant) -> list[str]:
+    return [request.kind for request in tenant.cluster.requests(_user(tenant)) if request.status == 403]
+
+
+def _asked(tenant: Tenant, right: Right) -> bool:
+    return any(request.kind == str(right) for request in tenant.cluster.requests(_user(tenant)))
+
+
+def _settings(tenant: Tenant, folder: Path) -> Json:
+    tenant.openbao.put_policy("rights", POLICY)
+    token = folder / "vault-token"
+    token.write_text(tenant.openbao.create_token(["rights"]))
+    login = {"method": "token", "tokenFile": str(token)}
+    return {
+        "kubernetes": {
+            "kubeconfig": str(tenant.cluster.kubeconfig_for(_user(tenant))),
+            "namespaces": [tenant.namespace],
+            "operatorNamespace": tenant.namespace,
+        },
+        "vault": {"connections": {"default": {"address": tenant.openbao.address, "auth": login}}},
+        "pipedrive": {
+            "apiUrl": tenant.pipedrive.url,
+            "oauthUrl": tenant.pipedrive.url,
+            "allowedApiDomains": [f"{tenant.pipedrive.url.rpartition(':')[0]}:*"],
+            "timeout": "5s",
+            "apps": {"crm-sync": {"path": APP_PATH, "allowedNamespaces": ["*"]}},
+        },
+        "leaderElection": {"leaseDuration": "15s"},
+    }

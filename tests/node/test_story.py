@@ -1,0 +1,249 @@
+"""The whole story, in order, each test from where the one before it left off: what users do, and what they then see.
+
+The CRD by kubectl, the operator by Helm from its own image, a login to Vault with the pod's own ServiceAccount, a
+workload that mounts the Secret, a refresh, a dead leader, an upgrade, and the end of the release.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.chart import CHART
+from support.tenant import APP_PATH, Tenant, eventually, now
+from testbed.control_plane import ControlPlane
+from testbed.helm import Helm
+from testbed.kubectl import KubectlError
+from testbed.node import image, network
+from testbed.node.node import Node
+from testbed.openbao import OpenBao
+from testbed.pipedrive.client import ControlClient
+
+Json = dict[str, Any]
+RELEASE = "pipedrive-operator"
+OPERATORS = "pipedrive-operator"
+"""The namespace that the chart is installed in."""
+
+HERE = f"--namespace={OPERATORS}"
+OF_RELEASE = f"app.kubernetes.io/instance={RELEASE}"
+LEASE_SECONDS = 30
+POLICY = f"""
+path "secret/data/{APP_PATH}" {{ capabilities = ["read"] }}
+path "secret/data/pipedrive/crm/*" {{ capabilities = ["read", "create", "update"] }}
+"""
+REPEATS_THE_TOKEN = """
+started=$(date +%s%N)
+while :; do echo "$(cat /credential/access_token) $started"; sleep 0.2; done
+"""
+
+
+@pytest.fixture(scope="module")
+def tenant(control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, client_id: str) -> Tenant:
+    """Give the namespace of the team that uses the operator, and its company at Pipedrive."""
+    control_plane.kubectl("create", "namespace", "crm")
+    return Tenant(cluster=control_plane, openbao=openbao, pipedrive=pipedrive, namespace="crm", client_id=client_id)
+
+
+@pytest.fixture(scope="module")
+def values(
+    control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Write the values of the release, after telling Vault about the operator's ServiceAccount."""
+    openbao.put_policy(RELEASE, POLICY)
+    openbao.enable_kubernetes_auth(control_plane)
+    openbao.put_kubernetes_role(RELEASE, service_account=f"{OPERATORS}/{RELEASE}", policies=[RELEASE])
+    repository, _, tag = image.OPERATOR.rpartition(":")
+    vault = openbao.address.replace("127.0.0.1", network.ADDRESS)
+    config = {
+        "vault": {"connections": {"default": {"address": vault, "auth": {"method": "kubernetes", "role": RELEASE}}}},
+        "pipedrive": {
+            "apiUrl": pipedrive.url,
+            "oauthUrl": pipedrive.url,
+            "allowedApiDomains": [f"http://{network.ADDRESS}:*"],
+            "apps": {"crm-sync": {"path": APP_PATH, "allowedNamespaces": ["crm"]}},
+        },
+        "leaderElection": {"leaseDuration": f"{LEASE_SECONDS}s"},
+    }
+    path = tmp_path_factory.mktemp("values") / "values.yaml"
+    path.write_text(
+        yaml.safe_dump({"image": {"repository": repository, "tag": tag, "pullPolicy": "Never"}, "config": config})
+    )
+    return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _told_on_failure(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Show what the cluster looked like, if a test failed."""
+    before = request.session.testsfailed
+    yield
+    if request.session.testsfailed == before:
+        return
+    with suppress(KubectlError):
+        sys.stderr.write(control_plane.kubectl("get", "pods,events", "--all-namespaces", "--output=wide"))
+        sys.stderr.write(control_plane.kubectl("logs", HERE, f"--selector={OF_RELEASE}", "--prefix"))
+
+
+def operator_pods(control_plane: ControlPlane) -> dict[str, Json]:
+    """Return the pods of the release that are not on their way out, by name."""
+    found = json.loads(control_plane.kubectl("get", "pods", HERE, f"--selector={OF_RELEASE}", "--output=json"))["items"]
+    return {pod["metadata"]["name"]: pod for pod in found if "deletionTimestamp" not in pod["metadata"]}
+
+
+def leader(control_plane: ControlPlane) -> str:
+    """Return the pod that holds the Lease."""
+    found = json.loads(control_plane.kubectl("get", "lease", RELEASE, HERE, "--output=json"))
+    return str(found["spec"].get("holderIdentity", "")).rpartition("_")[0]
+
+
+def said_by_workload(tenant: Tenant, *, lines: int = 1) -> list[tuple[str, str]]:
+    """Return the workload's newest log lines (-1: all): the token, and when the process started that read it."""
+    said = tenant.kubectl("logs", "deployment/sync", f"--tail={lines}").splitlines()
+    return [(token, process) for token, _, process in (line.rpartition(" ") for line in said)]
+
+
+def test_helm_installs_two_replicas_from_the_image(
+    node: Node, control_plane: ControlPlane, helm: Helm, values: Path
+) -> None:
+    """With the chart's own security context: not root, a read-only root file system, no capability."""
+    assert node
+    helm(
+        *("install", RELEASE, str(CHART), HERE, "--create-namespace", f"--values={values}"),
+        *("--wait", "--timeout=110s"),
+    )
+
+    pods = operator_pods(control_plane)
+    assert 2 == len(pods)
+    status = control_plane.kubectl("exec", HERE, next(iter(pods)), "--", "cat", "/proc/self/status")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert ["65532"] * 4 == fields["Uid"].split()
+    assert int(fields["CapEff"], 16) == 0
+    mounts = control_plane.kubectl("exec", HERE, next(iter(pods)), "--", "cat", "/proc/self/mounts").splitlines()
+    assert "ro" in next(line.split()[3].split(",") for line in mounts if line.split()[1] == "/")
+
+
+def test_the_operator_finds_all_that_it_needs(control_plane: ControlPlane) -> None:
+    """Its own check, run in its own pod as the notes of the chart say."""
+    check = ("pipedrive-operator", "check", "--config=/etc/pipedrive-operator/settings.yaml", "--output=json")
+
+    findings = json.loads(control_plane.kubectl("exec", HERE, f"deployment/{RELEASE}", "--", *check))
+
+    assert [] == [finding for finding in findings if not finding["ok"]]
+
+
+def test_a_workload_reads_its_token_from_a_file(tenant: Tenant) -> None:
+    """From the Secret of a credential that was applied a moment before; Pipedrive accepts what the workload says."""
+    tenant.apply_oauth2(account={"companyDomain": tenant.domain})
+    tenant.wait_until_published()
+
+    tenant.create(_workload())
+    tenant.kubectl("rollout", "status", "deployment/sync", "--timeout=50s")
+
+    ((token, _),) = eventually(lambda: said_by_workload(tenant))
+    assert tenant.stored("acme")["access_token"] == token
+    credential = tenant.get("pipedrivecredential", "acme")
+    assert credential is not None
+    assert tenant.domain == credential["status"]["account"]["companyDomain"]
+
+
+def test_a_refresh_reaches_the_file_without_a_restart(tenant: Tenant) -> None:
+    """The same process reads another token."""
+    ((before, process),) = said_by_workload(tenant)
+
+    tenant.annotate("pipedrivecredential", "acme", requested_at=now(), request="refresh")
+
+    eventually(lambda: said_by_workload(tenant)[-1][0] != before, within=60)
+    assert [(tenant.stored("acme")["access_token"], process)] == said_by_workload(tenant)
+
+
+def test_another_replica_takes_over_and_the_workload_notices_nothing(
+    node: Node, control_plane: ControlPlane, tenant: Tenant
+) -> None:
+    """The leader's process is killed before it can give up its Lease, and another pod's refreshes what is asked for."""
+    dead = leader(control_plane)
+    (container,) = operator_pods(control_plane)[dead]["status"]["containerStatuses"]
+    ((token, process),) = said_by_workload(tenant)
+    node.containerd.kill(container["containerID"])
+    # Or the kubelet starts it again, and the Lease may be its own again.
+    control_plane.kubectl("delete", "pod", dead, HERE, "--grace-period=0", "--force")
+
+    successor = eventually(lambda: leader(control_plane) not in {"", dead} and leader(control_plane), within=90)
+
+    assert successor in operator_pods(control_plane)
+    assert [(token, process)] == said_by_workload(tenant)
+    tenant.annotate("pipedrivecredential", "acme", requested_at=now(), request="refresh")
+    eventually(lambda: said_by_workload(tenant)[-1][0] != token, within=60)
+    assert process == said_by_workload(tenant)[-1][1]
+
+
+def test_an_upgrade_replaces_the_pods_and_nothing_else(
+    control_plane: ControlPlane, helm: Helm, values: Path, tenant: Tenant
+) -> None:
+    """A changed setting rolls them; the Secret is not written again."""
+    old, secret = operator_pods(control_plane), tenant.get("secret", "acme")
+    control_plane.kubectl("rollout", "status", HERE, f"deployment/{RELEASE}", "--timeout=50s")
+
+    helm(
+        *("upgrade", RELEASE, str(CHART), HERE, f"--values={values}", "--set=config.log.level=debug"),
+        *("--wait", "--timeout=110s"),
+    )
+
+    eventually(lambda: len(operator_pods(control_plane)) == 2)
+    assert not old.keys() & operator_pods(control_plane).keys()
+    eventually(lambda: leader(control_plane) in operator_pods(control_plane), within=60)
+    assert secret == tenant.get("secret", "acme")
+    assert "True" == tenant.conditions()["Ready"]["status"]
+
+
+def test_every_refresh_token_was_spent_once(tenant: Tenant) -> None:
+    """Through a crash and an upgrade; and the workload has never read anything but the three tokens, in one process."""
+    ledger = tenant.pipedrive.ledger()
+
+    assert (3, []) == (len(ledger.refreshes()), ledger.double_spent())
+    said = said_by_workload(tenant, lines=-1)
+    assert (3, 1) == (len({token for token, _ in said}), len({process for _, process in said}))
+
+
+def test_uninstalling_leaves_the_crd_the_credentials_and_the_secrets(
+    control_plane: ControlPlane, helm: Helm, tenant: Tenant
+) -> None:
+    """What the workload reads stays; what the release made is gone."""
+    secret, ((token, process),) = tenant.secret(), said_by_workload(tenant)
+
+    helm("uninstall", RELEASE, HERE, "--wait", "--timeout=110s")
+
+    ours = (f"--selector={OF_RELEASE}", "--output=name")
+    eventually(lambda: not control_plane.kubectl("get", "all,configmap,role,rolebinding", HERE, *ours), within=90)
+    assert "" == control_plane.kubectl("get", "clusterrole,clusterrolebinding", *ours)
+    control_plane.kubectl("get", "customresourcedefinition", "pipedrivecredentials.pipedrive-operator.io")
+    assert tenant.get("pipedrivecredential", "acme") is not None
+    assert (secret, [(token, process)]) == (tenant.secret(), said_by_workload(tenant))
+
+
+def _workload() -> Json:
+    container = {
+        "name": "sync",
+        "image": image.DEBIAN,
+        "imagePullPolicy": "Never",
+        "command": ["sh", "-c", REPEATS_THE_TOKEN],
+        "volumeMounts": [{"name": "credential", "mountPath": "/credential", "readOnly": True}],
+    }
+    pod = {
+        "containers": [container],
+        "volumes": [{"name": "credential", "secret": {"secretName": "acme"}}],
+        "terminationGracePeriodSeconds": 0,
+    }
+    labels = {"app": "sync"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "sync"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }

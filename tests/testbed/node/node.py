@@ -1,0 +1,115 @@
+"""A node of a control plane: scheduler, containerd and kubelet, with a network of their own.
+
+It runs in the namespaces that machine.NAMESPACES makes, with which everything of it ends.
+"""
+
+import json
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from testbed import binaries
+from testbed.control_plane import ControlPlane
+from testbed.node import network
+from testbed.node.containerd import Containerd
+from testbed.node.relay import Relay
+from testbed.processes import ChildProcess, free_port
+
+NAME: Final = "node"
+_READY_SECONDS: Final = 60.0
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+
+
+class Node:
+    """A node that is ready between `with` and its end; `containerd` takes images."""
+
+    def __init__(self, control_plane: ControlPlane, folder: Path) -> None:
+        """Describe it; its logs stay in `folder`."""
+        self._control_plane = control_plane
+        self._folder = folder
+        self._stack = ExitStack()
+        self.containerd = Containerd(folder / "containerd")
+
+    def __enter__(self) -> Self:
+        """Start everything and wait until the node is ready (10 s). Raises ProcessError."""
+        with ExitStack() as stack:
+            stack.callback(_remove_cgroups)
+            port = urlsplit(self._control_plane.server).port
+            assert port is not None
+            stack.enter_context(Relay(*network.API_SERVICE, to=port))
+            stack.enter_context(self.containerd)
+            self._start_scheduler(stack)
+            self._start_kubelet(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End everything."""
+        self._stack.close()
+
+    def _start_scheduler(self, stack: ExitStack) -> None:
+        program = binaries.ensure("kube-scheduler")["kube-scheduler"]
+        kubeconfig = self._control_plane.kubeconfig_for("system:kube-scheduler")
+        command = [str(program), f"--kubeconfig={kubeconfig}", "--leader-elect=false", "--secure-port=0"]
+        process = ChildProcess(command, log=self._folder / "kube-scheduler.log")
+        stack.callback(process.kill)
+        process.start()
+
+    def _start_kubelet(self, stack: ExitStack) -> None:
+        program = binaries.ensure("kubelet")["kubelet"]
+        kubeconfig = self._control_plane.kubeconfig_for(f"system:node:{NAME}", ["system:nodes"])
+        command = [
+            str(program),
+            f"--config={self._write_configuration()}",
+            f"--kubeconfig={kubeconfig}",
+            f"--root-dir={self._folder / 'kubelet'}",
+            f"--hostname-override={NAME}",
+            f"--node-ip={network.ADDRESS}",
+        ]
+        process = ChildProcess(command, log=self._folder / "kubelet.log")
+        stack.callback(process.kill)
+        process.start()
+        process.wait_ready(self._is_ready, timeout=_READY_SECONDS)
+
+    def _write_configuration(self) -> Path:
+        serving = self._control_plane.serving_certificate("kubelet", [network.ADDRESS, NAME])
+        configuration = {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": network.ADDRESS,
+            "port": free_port(),
+            "healthzPort": 0,
+            "authentication": {
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": False},
+                "x509": {"clientCAFile": str(self._control_plane.ca)},
+            },
+            "authorization": {"mode": "AlwaysAllow"},  # whom the certificate authority knows, which is the API server
+            "tlsCertFile": str(serving.public),
+            "tlsPrivateKeyFile": str(serving.key),
+            "containerRuntimeEndpoint": self.containerd.endpoint,
+            "cgroupDriver": "cgroupfs",
+            "cgroupsPerQOS": False,
+            "enforceNodeAllocatable": [],
+            "failCgroupV1": False,
+            "failSwapOn": False,
+            "evictionHard": {"memory.available": "1Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
+            "podLogsDir": str(self._folder / "pod-logs"),
+            "syncFrequency": "1s",  # a minute by default: how long a changed Secret takes to its files
+        }
+        path = self._folder / "kubelet.json"
+        path.write_text(json.dumps(configuration))
+        return path
+
+    def _is_ready(self) -> bool:
+        found = self._control_plane.kubectl("get", "nodes", "--output=json")
+        conditions = (one for node in json.loads(found)["items"] for one in node["status"].get("conditions", ()))
+        return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
+
+
+def _remove_cgroups() -> None:
+    """Remove the cgroups of containers that are gone; the kernel refuses it for those that are not."""
+    for folder in sorted(_CGROUPS.glob("**/k8s.io/**/"), reverse=True):
+        with suppress(OSError):
+            folder.rmdir()
