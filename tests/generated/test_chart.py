@@ -99,7 +99,8 @@ def settings_of(
     """Yield the settings that a schema has, with NAME for a name of one's own."""
     for name, field in schema["properties"].items():
         entries: dict[str, Any] = next(iter(field.get("patternProperties", {}).values()), {})
-        reference = field.get("$ref") or entries.get("$ref") or ""
+        options: list[dict[str, Any]] = [field, entries, *field.get("anyOf", ())]
+        reference = next((one["$ref"] for one in options if "$ref" in one), "")
         section = definitions.get(reference.rsplit("/", 1)[-1], {})
         here = (*path, name, "NAME") if entries else (*path, name)
         if "properties" in section:
