@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from pipedrive_operator.adapters.kubernetes.access import needed, needed_for_election, needed_for_escrow
+from pipedrive_operator.adapters.kubernetes.access import (
+    Permission,
+    needed,
+    needed_for_election,
+    needed_for_escrow,
+    needed_for_rollouts,
+)
 from pipedrive_operator.adapters.kubernetes.schema import NAME
 from pipedrive_operator.core.credential import Key
 from support.chart import CHART, MATRIX
@@ -23,6 +29,7 @@ from testbed.kubectl import KubectlError
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
+Right = tuple[str | None, str, str, str, str]
 CRD = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
 
 
@@ -106,34 +113,37 @@ def has_default_service_account(control_plane: ControlPlane, namespace: str) -> 
     return bool(control_plane.kubectl("get", "sa", "default", f"--namespace={namespace}", "--ignore-not-found"))
 
 
+@pytest.mark.parametrize("rollout", [False, True], ids=["", "restarts workloads"])
 @pytest.mark.parametrize("watched", [(), ("crm",), ("crm", "ops")], ids=["all", "one", "its own, too"])
-def test_the_rights_are_those_that_the_operator_asks_for(render: Render, watched: tuple[str, ...]) -> None:
-    """Each of `pipedrive-operator check`, and no other but the CRD's."""
-    manifests = render(f"--set-json=watchNamespaces={json.dumps(watched)}", "--set=rbac.aggregateClusterRoles=false")
-    asked = [
-        *needed(watched),
-        *needed_for_escrow("ops"),
-        *needed_for_election(Key(namespace="ops", name="x-pipedrive-operator")),
-    ]
+def test_the_rights_are_those_that_the_operator_asks_for(
+    render: Render, watched: tuple[str, ...], *, rollout: bool
+) -> None:
+    """Each of `pipedrive-operator check`, and no other but the CRD's; nothing is granted twice."""
+    manifests = render(
+        f"--set-json=watchNamespaces={json.dumps(watched)}",
+        f"--set=config.rollout.enabled={str(rollout).lower()}",
+        "--set=rbac.aggregateClusterRoles=false",
+    )
+    lease = Key(namespace="ops", name="x-pipedrive-operator")
+    asked = [*needed(watched), *needed_for_escrow("ops"), *needed_for_election(lease)]
+    asked += needed_for_rollouts(watched) if rollout else []
 
-    granted = {right for one in manifests for right in rights(one)}
+    granted = [right for one in manifests for right in rights(one)]
 
-    everywhere = {right[1:] for right in granted if right[0] is None}
-    wanted = {
-        (
-            right.namespace,
-            right.verb,
-            right.group,
-            "/".join(filter(None, (right.resource, right.subresource))),
-            right.name,
-        )
-        for right in asked
-    }
+    wanted = {plain(right) for right in asked}
+    everywhere = {right[1:] for right in wanted if right[0] is None}
+    needed_there = {right for right in wanted if right[0] is None or right[1:] not in everywhere}
     crd = (None, "get", "apiextensions.k8s.io", "customresourcedefinitions", NAME)
-    assert granted == {right for right in wanted if right[0] is None or right[1:] not in everywhere} | {crd}
+    assert sorted(granted, key=str) == sorted({*needed_there, crd}, key=str)
 
 
-def rights(manifest: Manifest) -> Iterator[tuple[str | None, str, str, str, str]]:
+def plain(right: Permission) -> Right:
+    """Write a permission of the operator's own list as `rights` has it."""
+    resource = "/".join(filter(None, (right.resource, right.subresource)))
+    return right.namespace, right.verb, right.group, resource, right.name
+
+
+def rights(manifest: Manifest) -> Iterator[Right]:
     """Yield what a Role of the operator's allows: where, verb, group, resource, name."""
     if manifest["kind"] not in {"Role", "ClusterRole"}:
         return

@@ -12,11 +12,8 @@ from pipedrive_operator.settings import Settings
 Json = dict[str, Any]
 
 PATH = CHART / "values.schema.json"
-CHART_DECIDES = {
-    "KubernetesSettings": ("kubeconfig", "context", "namespaces", "operatorNamespace"),
-    "RolloutSettings": ("enabled",),
-}
-"""Settings that cannot be values: they follow from being a pod, from `watchNamespaces`, and from `rollout.enabled`."""
+CHART_DECIDES = {"KubernetesSettings": ("kubeconfig", "context", "namespaces", "operatorNamespace")}
+"""Settings that cannot be values: they follow from being a pod, and from `watchNamespaces`."""
 CHART_NEEDS = {("HttpSettings", "port"): {"minimum": 1}}
 """What a setting must be besides: the probes have to find the port."""
 _DROPPED = ("title", "x-sentence")

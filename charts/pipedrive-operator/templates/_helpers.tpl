@@ -62,7 +62,6 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $chosen := dict
   "kubernetes" (dict "namespaces" .Values.watchNamespaces)
   "leaderElection" (dict "leaseName" (include "pipedrive-operator.leaseName" .))
-  "rollout" (dict "enabled" .Values.rollout.enabled)
 }}
 {{- toYaml (merge $chosen .Values.config) }}
 {{- end }}
@@ -87,7 +86,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
-{{- if .Values.rollout.enabled }}
+{{- if (.Values.config.rollout).enabled }}
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
   verbs: [get, patch]
