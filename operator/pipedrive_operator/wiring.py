@@ -223,6 +223,7 @@ async def _until(stopped: asyncio.Event, work: Coroutine[Any, Any, None]) -> Non
 
 async def _store_what_was_won(keeper: GrantKeeper, election: Election) -> None:
     """Hold the end, and the Lease, for a refresh that is under way: its answer exists nowhere else. Then release."""
+    keeper.begin_no_more()
     try:
         async with asyncio.timeout(STORE_WITHIN.total_seconds()):
             await election.renew_until(keeper.drain())

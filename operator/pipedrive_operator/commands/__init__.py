@@ -10,14 +10,14 @@ from pipedrive_operator.commands.version import version
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    r"""Keep a Pipedrive credential that Pipedrive accepts in a Kubernetes Secret.
+    """Keep a Pipedrive credential that Pipedrive accepts in a Kubernetes Secret.
 
     \b
     First steps:
       pipedrive-operator crd | kubectl apply --server-side -f -
       pipedrive-operator check --config settings.yaml
       pipedrive-operator run --config settings.yaml
-    """
+    """  # noqa: D301  the backspace is click\'s mark for lines to keep
 
 
 for command in (run, check, print_crd, version):

@@ -16,13 +16,13 @@ from pipedrive_operator.commands.options import config_option, settings_or_exit
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="The format."
 )
 def check(config: Path | None, output: str) -> None:
-    r"""Check, step by step, what the operator needs, and say what to do about what is missing.
+    """Check, step by step, what the operator needs, and say what to do about what is missing.
 
     It asks the API server, the CRD, RBAC, each Vault and Pipedrive; it changes nothing.
 
     \b
     Exit codes: 0 all is well, 1 something is missing, 2 unusable settings.
-    """
+    """  # noqa: D301  the backspace is click\'s mark for lines to keep
     settings = settings_or_exit(config)
     from pipedrive_operator import checks  # noqa: PLC0415  heavy, and not needed for --help
 

@@ -11,12 +11,12 @@ import yaml
     "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="The format."
 )
 def print_crd(output: str) -> None:
-    r"""Print the CustomResourceDefinition that this version needs.
+    """Print the CustomResourceDefinition that this version needs.
 
     \b
     Install or upgrade it:
       pipedrive-operator crd | kubectl apply --server-side -f -
-    """
+    """  # noqa: D301  the backspace is click\'s mark for lines to keep
     from pipedrive_operator.crd import crd  # noqa: PLC0415  heavy, and not needed for --help
 
     definition = crd()

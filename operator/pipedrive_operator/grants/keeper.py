@@ -119,6 +119,10 @@ class GrantKeeper:
             self._flights.pop(right, None)
             self._failures.pop(right, None)
 
+    def begin_no_more(self) -> None:
+        """Put off what has not been sent yet, as the process ends: an answer might come too late to be stored."""
+        self._protocol.begin_no_more()
+
     async def drain(self) -> None:
         """Wait until nothing is under way any more: what was won is stored."""
         while self._tasks:

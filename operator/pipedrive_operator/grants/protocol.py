@@ -81,6 +81,7 @@ class RefreshProtocol:
         self._rejections: dict[VaultLocation, Rejection] = {}
         self._accounted_for: set[str] = set()
         """The ids of our intents that Vault may still hold though their outcome is known."""
+        self._is_ending = False
 
     async def run(self, order: RefreshOrder, tell: Tell) -> Grant:
         """Return a grant that serves the order: refreshed by us, or by somebody else meanwhile.
@@ -106,6 +107,10 @@ class RefreshProtocol:
             stored = await self.store(won, held, client, tell) if held is not None and won is not None else None
             if stored is not None:
                 return stored
+
+    def begin_no_more(self) -> None:
+        """Let nothing more be sent: the process ends."""
+        self._is_ending = True
 
     def in_escrow(self, location: VaultLocation) -> bool:
         """Tell whether an earlier process has left something in escrow for a grant."""
@@ -173,6 +178,7 @@ class RefreshProtocol:
             sighting = self._sightings[read.location] = Sighting(intent.refresh_id, now)
         if sighting.outlived(intent, now):
             return True
+        self._require_leadership()
         await self._clock.sleep(LOOK_AGAIN.total_seconds())
         return False
 
@@ -323,6 +329,8 @@ class RefreshProtocol:
         return None
 
     def _require_leadership(self) -> None:
+        if self._is_ending:
+            raise FenceClosed("this process ends")
         if self._leadership.remaining() <= self._call_timeout.total_seconds():
             raise FenceClosed("this process does not lead for long enough")
 

@@ -82,3 +82,11 @@ def test_check_asks_everything_and_fails_if_anything_is_missing(tmp_path: Path) 
     assert {"API server", "Vault default", "Vault default login", "Pipedrive"} == {one["step"] for one in findings}
     assert not any(one["ok"] for one in findings)
     assert all(one["remedy"] for one in findings)
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["crd"]])
+def test_help_keeps_its_lines(command: list[str]) -> None:
+    """What stands on lines of its own stays there, and the mark that asks for it is not shown."""
+    shown = CliRunner().invoke(main, [*command, "--help"]).output
+
+    assert "\\b" not in shown

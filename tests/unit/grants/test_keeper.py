@@ -309,3 +309,27 @@ async def test_a_defect_is_reported_and_not_repeated_at_once(around: Surrounding
     assert ["the refresh of secret/pipedrive/crm/acme stopped unexpectedly"] == reported
     assert isinstance(flight, flights.Unavailable)
     assert flight.retry_at - around.clock.now() >= timedelta(minutes=1)
+
+
+async def test_a_process_that_ends_sends_nothing_more(around: Surroundings) -> None:
+    """A refresh that waits for another holder is put off: its answer might come when the process is gone."""
+    marks = {"refresh_id": "1", "refresh_holder": "another", "refresh_timeout": "10s"}
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **marks)
+    around.keeper.refresh(ORDER)
+    await until_it_sleeps(around.clock)
+
+    around.keeper.begin_no_more()
+    around.clock.turn(timedelta(minutes=1))
+    await around.keeper.drain()
+
+    assert [] == around.pipedrive.sent
+    assert "1" == around.stored("refresh_id")
+
+
+async def test_a_process_that_ends_stops_at_the_fence(around: Surroundings) -> None:
+    """A refresh whose intent is written, and which has not left yet, gives the intent back."""
+    around.pipedrive.before_fence = around.keeper.begin_no_more
+    await around.refresh()
+
+    assert [] == around.pipedrive.sent
+    assert around.stored("refresh_id") is None
