@@ -45,8 +45,9 @@ def _write_client_secret(actor: Actor) -> None:
     actor.vault.write_secret(actor.app_path, {"client_id": actor.name, "client_secret": "0123456789" * 4})
 
 
-def _revoke(actor: Actor) -> None:
-    actor.stage.pipedrive.command("revoke-grant", grant_id=actor.grant_id)
+def _spoil_refresh_token(actor: Actor) -> None:
+    """Leave the access token alive: a revocation would kill it too, and be noticed by whichever comes first."""
+    actor.write(**actor.read() | {"refresh_token": "1:1:" + "0" * 40})
     actor.age()
 
 
@@ -148,11 +149,11 @@ TROUBLES = (
         stalled=True,
     ),
     Trouble(
-        name="grant-revoked",
+        name="refresh-token-refused",
         reason="ConsentRequired",
         says=("Pipedrive refused the refresh token (HTTP 400", "Consent again, or write a newer refresh token"),
         kind=Kind.OAUTH2,
-        strike=_revoke,
+        strike=_spoil_refresh_token,
         mend=Actor.consent,
         stalled=True,
     ),

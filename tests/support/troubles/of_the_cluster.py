@@ -92,10 +92,9 @@ def _permit(actor: Actor) -> None:
 
 
 def _freeze(actor: Actor) -> None:
-    """Make the Secret immutable, and then need another value in it."""
+    """Make the Secret immutable, and then need another key in it."""
     actor.kubectl("patch", "secret", actor.name, "--type=merge", '--patch={"immutable": true}')
-    user = actor.stage.pipedrive.command("regenerate-api-token", **actor.person.key)
-    actor.write(api_token=user["api_token"])
+    actor.change(target={"data": {"api_token": "$(api_token)", "copy": "$(api_token)"}})
 
 
 TROUBLES = (

@@ -39,14 +39,6 @@ def _deny_writes_in_flight(actor: Actor) -> None:
     actor.stage.allow(actor.path, '"read"')
 
 
-def _seal_after_the_login_was_refused(actor: Actor) -> None:
-    """Leave the server up until it has told the trouble that another credential has with it."""
-    deadline = time.monotonic() + _INTENT_SECONDS
-    while not actor.stage.tells("login-denied", "VaultDenied") and time.monotonic() < deadline:
-        time.sleep(0.1)
-    actor.vault.seal()
-
-
 def _store_again(actor: Actor) -> None:
     actor.lift_faults()
     _allow(actor)
@@ -141,7 +133,7 @@ TROUBLES = (
         reason="VaultUnavailable",
         says=("Vault (far) is sealed", "vault operator unseal"),
         vault=FAR,
-        strike=_seal_after_the_login_was_refused,
+        strike=lambda actor: actor.vault.seal(),
         mend=lambda actor: actor.vault.unseal(),
     ),
     Trouble(

@@ -33,7 +33,7 @@ FAR = "far"
 NOWHERE = "nowhere"
 """A Vault connection where nothing listens."""
 UNKNOWN_ROLE = "unknown-role"
-"""A Vault connection whose login is refused."""
+"""A Vault connection of its own server, whose login is refused."""
 _START_SECONDS = 30.0
 
 Json = dict[str, Any]
@@ -61,6 +61,7 @@ class Stage:
     cluster: ControlPlane
     openbao: OpenBao
     far: OpenBao
+    strict: OpenBao
     pipedrive: ControlClient
     pipedrive_url: str
     echo_url: str
@@ -112,11 +113,6 @@ class Stage:
         listed = json.loads(self.cluster.kubectl("get", kinds, "--all-namespaces", "--output=json"))
         return [item for item in listed["items"] if item["metadata"]["namespace"] in self.namespaces]
 
-    def tells(self, name: str, reason: str) -> bool:
-        """Tell whether a credential has a condition with that reason."""
-        found = (item for item in self.objects("pipedrivecredentials") if item["metadata"]["name"] == name)
-        return any(one["reason"] == reason for item in found for one in item["status"].get("conditions", ()))
-
     def secret_versions(self) -> Iterator[Json]:
         """Yield every version of every document that either Vault holds for the operator."""
         for vault in (self.openbao, self.far):
@@ -131,11 +127,13 @@ def set_up(cluster: ControlPlane, openbao: OpenBao, *, home: str, folder: Path) 
         cluster.kubectl("apply", "--server-side", f"--filename={CRD}")
         cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}", "--timeout=30s")
         url = _start_pipedrive(stack, folder)
-        (folder / "far").mkdir()
+        for name in ("far", "strict"):
+            (folder / name).mkdir()
         stage = Stage(
             cluster=cluster,
             openbao=openbao,
             far=stack.enter_context(OpenBao(folder=folder / "far")),
+            strict=stack.enter_context(OpenBao(folder=folder / "strict")),
             pipedrive=ControlClient(url),
             pipedrive_url=url,
             echo_url=stack.enter_context(echo()),
@@ -153,7 +151,8 @@ def operate(stage: Stage, log: Mapping[str, str]) -> Iterator[OperatorProcess]:
     """Run the operator with logins of its own."""
     openbao_token = stage.openbao.create_token(_policy(stage, stage.openbao), period="1h")
     kubeconfig = _kubeconfig(stage)
-    stage.far.enable_kubernetes_auth(stage.cluster)
+    for vault in (stage.far, stage.strict):
+        vault.enable_kubernetes_auth(stage.cluster)
     stage.far.put_kubernetes_role(
         "operator", service_account=f"{stage.home}/pipedrive-operator", policies=_policy(stage, stage.far)
     )
@@ -164,7 +163,7 @@ def operate(stage: Stage, log: Mapping[str, str]) -> Iterator[OperatorProcess]:
     connections = {
         "default": {"address": stage.openbao.address, "auth": {"method": "token", "tokenFile": token_file}},
         FAR: {"address": stage.far.address, "auth": {**with_jwt, "role": "operator"}},
-        UNKNOWN_ROLE: {"address": stage.far.address, "auth": {**with_jwt, "role": "nobody"}},
+        UNKNOWN_ROLE: {"address": stage.strict.address, "auth": {**with_jwt, "role": "nobody"}},
         NOWHERE: {"address": f"http://127.0.0.1:{free_port()}", "auth": {"method": "token", "tokenFile": token_file}},
     }
     settings = {

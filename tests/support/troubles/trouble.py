@@ -32,7 +32,6 @@ class Actor:
     person: Person
     vault: OpenBao
     spec: dict[str, Any]
-    grant_id: str | None = None
 
     @property
     def path(self) -> str:
@@ -144,11 +143,10 @@ def enter(stage: Stage, trouble: Trouble) -> Actor:
     spec: dict[str, Any] = {"apiToken": {"path": path}}
     if trouble.vault is not None:
         spec["vault"] = {"connection": trouble.vault}
-    grant_id = None
     if trouble.kind is Kind.OAUTH2:
         spec |= {"oauth2": {"client": {"path": f"{path}-app"}, "grant": {"path": path}}}
         del spec["apiToken"]
-        grant_id = _seed_grant(stage, vault, person, trouble.name, path)
+        _seed_grant(stage, vault, person, trouble.name, path)
     else:
         vault.write_secret(path, {"api_token": person.api_token})
     return Actor(
@@ -159,16 +157,14 @@ def enter(stage: Stage, trouble: Trouble) -> Actor:
         person=person,
         vault=vault,
         spec=_merged(spec, trouble.spec),
-        grant_id=grant_id,
     )
 
 
-def _seed_grant(stage: Stage, vault: OpenBao, person: Person, name: str, path: str) -> str:
+def _seed_grant(stage: Stage, vault: OpenBao, person: Person, name: str, path: str) -> None:
     app = stage.pipedrive.command("add-app", client_id=name, redirect_uri="http://127.0.0.1/callback")
     consent = install(stage, person, name)
     vault.write_secret(f"{path}-app", {"client_id": name, "client_secret": app["client_secret"]})
     vault.write_secret(path, _texts(consent["answer"]))
-    return str(consent["grant_id"])
 
 
 def _texts(answer: Mapping[str, object]) -> dict[str, str]:
