@@ -104,6 +104,7 @@ class Pipedrive(Protocol):
             AccountNotOpen: 402.
             RateLimited, PipedriveUnavailable: the request did not arrive, or was turned away unread.
             RefreshUncertain: the request was sent and its outcome is unknown.
+            AnswerUnusable: it was carried out, and of the answer only the refresh token can be used.
         """
 
 
@@ -149,8 +150,8 @@ class Escrow(Protocol):
     async def find(self, location: VaultLocation) -> bool:
         """Look whether something is kept for a location, whoever kept it. Raises ApiServerUnavailable."""
 
-    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
-        """Keep a grant, so that only who knows the key can open it. A failure is told, and not raised."""
+    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> bool:
+        """Keep a grant, so that only who knows the key can open it. Return whether it surely is; nothing is raised."""
 
     async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
         """Return what is kept for a location; None where nothing is.

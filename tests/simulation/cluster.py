@@ -239,7 +239,7 @@ class EscrowModel:
             self.known[location] = {kept[1]}
         return kept is not None
 
-    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
+    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> bool:
         """Keep a grant, in the place of what an earlier refresh has left."""
         with suppress(ApiServerUnavailable):
             await self.cluster.arrive()
@@ -250,6 +250,8 @@ class EscrowModel:
                 self.cluster.history.note("escrow", f"keeps {won.refresh_token.reveal()}")
             self.known[location] = ours
             await self.cluster.answer()
+            return self._ours(location) is not None
+        return False
 
     async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
         """Return what is kept."""

@@ -10,6 +10,7 @@ from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.core import flight as flights
 from pipedrive_operator.core.credential import Account, Credential, Key, read_credential
 from pipedrive_operator.core.errors import (
+    AnswerUnusable,
     CheckAndSetConflict,
     ConsentRequired,
     GrantUnstored,
@@ -41,6 +42,8 @@ class FakeVault:
 
     clock: TurnedClock
     documents: dict[VaultLocation, Document] = field(default_factory=dict)
+    aliases: dict[VaultLocation, VaultLocation] = field(default_factory=dict)
+    """Other names of documents."""
     reads: list[VaultLocation] = field(default_factory=list)
     readers: list[VaultIdentity] = field(default_factory=list)
     writes: list[VaultLocation] = field(default_factory=list)
@@ -69,6 +72,7 @@ class FakeVault:
 
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
         """Return the newest version."""
+        location = self.aliases.get(location, location)
         self.reads.append(location)
         self.readers.append(identity)
         if not self.allows(location, identity):
@@ -81,6 +85,7 @@ class FakeVault:
         self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
     ) -> int:
         """Write by check-and-set."""
+        location = self.aliases.get(location, location)
         if not self.allows(location, identity) or identity in self.readonly:
             raise VaultDenied("the policy does not allow it")
         is_sealed = self.breaks_after is not None and len(self.writes) >= self.breaks_after
@@ -111,6 +116,7 @@ class FakePipedrive:
     sent: list[str] = field(default_factory=list)
     breaks: OperatorError | None = None
     loses_answers: bool = False
+    spoils_answers: bool = False
     lifetime: timedelta = timedelta(hours=1)
     gate: asyncio.Event | None = None
     waits: bool = False
@@ -147,6 +153,8 @@ class FakePipedrive:
         self.accounts[f"access-{number}"] = ACCOUNT
         if self.loses_answers:
             raise RefreshUncertain("the answer was lost")
+        if self.spoils_answers:
+            raise AnswerUnusable("api_domain is not Pipedrive's", SecretValue(f"refresh-{number}"))
         return TokenAnswer(
             access_token=SecretValue(f"access-{number}"),
             refresh_token=SecretValue(f"refresh-{number}"),
@@ -195,6 +203,8 @@ class FakeEscrow:
 
     kept: dict[VaultLocation, tuple[Grant, SecretValue]] = field(default_factory=dict)
     history: list[str] = field(default_factory=list)
+    is_away: bool = False
+    breaks: Exception | None = None
 
     def holds(self, location: VaultLocation) -> bool:
         """Tell whether something is kept."""
@@ -204,11 +214,15 @@ class FakeEscrow:
         """Look whether something is kept."""
         return location in self.kept
 
-    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
-        """Keep a grant."""
+    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> bool:
+        """Keep a grant, unless it breaks."""
         assert refresh_id
         self.history.append("keep")
-        self.kept[location] = (won, key)
+        if self.breaks is not None:
+            raise self.breaks
+        if not self.is_away:
+            self.kept[location] = (won, key)
+        return not self.is_away
 
     async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
         """Return what is kept."""

@@ -9,6 +9,7 @@
     │   ├── PipedriveUnavailable      nothing was sent, or nothing was changed by it
     │   ├── RateLimited               429, with the pause that Pipedrive asks for
     │   ├── RefreshUncertain          a refresh was sent and its outcome is unknown
+    │   ├── AnswerUnusable                a refresh succeeded, and of its answer only the refresh token can be used
     │   ├── GrantUnstored             a refresh succeeded and Vault has not taken its result
     │   ├── ConsentRequired           invalid_grant
     │   ├── ClientRejected            invalid_client
@@ -32,6 +33,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from pipedrive_operator.core.conditions import Reason
+from pipedrive_operator.core.secret_value import SecretValue
 
 
 class OperatorError(Exception):
@@ -90,6 +92,17 @@ class RefreshUncertain(Trouble):
     """A refresh was sent, and whether Pipedrive carried it out is not known."""
 
     reason = Reason.REFRESH_UNCERTAIN
+
+
+class AnswerUnusable(Trouble):
+    """A refresh succeeded, and of its answer only the refresh token can be used."""
+
+    reason = Reason.PIPEDRIVE_UNAVAILABLE
+
+    def __init__(self, message: str, refresh_token: SecretValue) -> None:
+        """Say what is wrong with the rest."""
+        super().__init__(message)
+        self.refresh_token = refresh_token
 
 
 class GrantUnstored(Trouble):

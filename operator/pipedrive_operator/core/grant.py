@@ -4,7 +4,7 @@ A person may seed a grant with a refresh token alone, or with the raw answer of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -135,6 +135,11 @@ def refreshed_grant(old: Grant, answer: TokenAnswer, *, client_id: str, asked_at
         client_id=client_id,
         refreshed_from=old.lineage,
     )
+
+
+def half_refreshed_grant(old: Grant, refresh_token: SecretValue) -> Grant:
+    """Build the grant that succeeds `old` where only the refresh token of an answer can be used."""
+    return replace(old, refresh_token=refresh_token, refreshed_from=old.lineage, intent=None, unanswered=None)
 
 
 def write_grant(grant: Grant, foreign: Mapping[str, object]) -> dict[str, object]:

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import ClientRejected
-from pipedrive_operator.core.grant import ClientCredentials, Grant
+from pipedrive_operator.core.errors import AnswerUnusable
+from pipedrive_operator.core.grant import Grant
 from pipedrive_operator.core.intent import Intent
 from pipedrive_operator.core.sources import GrantWithClient
 from pipedrive_operator.core.vault import Document, VaultIdentity, VaultLocation
@@ -76,15 +76,9 @@ class Settlement(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
-    """A client that Pipedrive has rejected."""
+class Won:
+    """What a refresh has brought."""
 
-    client: str
-    """Its digest."""
-    trouble: ClientRejected
-    until: float
-    """On our monotonic clock: when it is tried again, though it is still the same."""
-
-    def stands(self, client: ClientCredentials, now: float) -> bool:
-        """Tell whether there is no use in trying that client."""
-        return client.digest() == self.client and now < self.until
+    grant: Grant
+    trouble: AnswerUnusable | None = None
+    """Why its access token cannot be used; the refresh token is worth storing all the same."""

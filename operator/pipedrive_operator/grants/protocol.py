@@ -15,12 +15,12 @@ from typing import Final
 
 from pipedrive_operator.core import flight as flights
 from pipedrive_operator.core.errors import (
+    AnswerUnusable,
     CheckAndSetConflict,
     ClientRejected,
     ConsentRequired,
     FenceClosed,
     GrantUnstored,
-    InvalidSpec,
     RefreshUncertain,
     SourceMissing,
     Trouble,
@@ -32,6 +32,7 @@ from pipedrive_operator.core.grant import (
     ClientSource,
     Grant,
     TokenAnswer,
+    half_refreshed_grant,
     read_grant,
     refreshed_grant,
     write_grant,
@@ -39,7 +40,9 @@ from pipedrive_operator.core.grant import (
 from pipedrive_operator.core.intent import Intent, Sighting, Unanswered, one_more
 from pipedrive_operator.core.renewal import pause
 from pipedrive_operator.core.vault import Document, VaultLocation
-from pipedrive_operator.grants.order import Held, ReadGrant, RefreshOrder, Rejection, Settlement
+from pipedrive_operator.grants.clients import Clients
+from pipedrive_operator.grants.defects import as_trouble, reported
+from pipedrive_operator.grants.order import Held, ReadGrant, RefreshOrder, Settlement, Won
 from pipedrive_operator.ports import Clock, Escrow, Identities, Leadership, Pipedrive, Vault
 
 LOOK_AGAIN: Final = timedelta(seconds=2)
@@ -78,7 +81,9 @@ class RefreshProtocol:
         self._call_timeout = call_timeout
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._sightings: dict[VaultLocation, Sighting] = {}
-        self._rejections: dict[VaultLocation, Rejection] = {}
+        self._clients = Clients()
+        self._last_intents: dict[VaultLocation, str] = {}
+        """The id of the last intent of each flight of ours."""
         self._accounted_for: set[str] = set()
         """The ids of our intents that Vault may still hold though their outcome is known."""
         self._is_ending = False
@@ -100,11 +105,15 @@ class RefreshProtocol:
             if not await self.wait_for_holder(read):
                 continue
             client = await self.read_client(order.source.client)
-            self.require_usable(client, read, order)
+            self._clients.require_usable(client, read, order, self._clock.monotonic())
             async with self._turns:
                 held = await self.hold(read)
                 won = await self.spend(held, client, order) if held is not None else None
-            stored = await self.store(won, held, client, tell) if held is not None and won is not None else None
+            if held is None or won is None:
+                continue
+            stored = await self.store(won.grant, held, client, tell)
+            if won.trouble is not None:
+                raise won.trouble
             if stored is not None:
                 return stored
 
@@ -169,7 +178,7 @@ class RefreshProtocol:
     async def wait_for_holder(self, read: ReadGrant) -> bool:
         """Step 3: wait for another holder's intent to go; True when the grant may be taken as it was read."""
         intent = read.grant.intent
-        if intent is None or intent.holder == self._identities.holder:
+        if intent is None or self._is_left_over(intent, read.location):
             self._sightings.pop(read.location, None)
             return True
         now = self._clock.monotonic()
@@ -197,6 +206,7 @@ class RefreshProtocol:
             timeout=2 * self._call_timeout + LOOK_AGAIN,
         )
         grant = replace(read.grant, intent=intent, unanswered=self._left_behind(read.grant))
+        self._last_intents[read.location] = intent.refresh_id
         try:
             version = await self._write(grant, read)
             document = replace(read.document, version=version, values=write_grant(grant, read.document.values))
@@ -210,11 +220,13 @@ class RefreshProtocol:
             until=began + intent.timeout.total_seconds(),
         )
 
-    async def spend(self, held: Held, client: ClientCredentials, order: RefreshOrder) -> Grant | None:
+    async def spend(self, held: Held, client: ClientCredentials, order: RefreshOrder) -> Won | None:
         """Send the refresh token once, and return what it won (steps 5 and 6); None to begin again."""
         asked_at = self._clock.now()
         try:
             answer = await self.call(held, client)
+        except AnswerUnusable as trouble:
+            return Won(grant=half_refreshed_grant(held.read.grant, trouble.refresh_token), trouble=trouble)
         except RefreshUncertain as trouble:
             await self._mark(held, unanswered=one_more(held.read.grant.unanswered, held.intent))
             raise self._with_story(trouble, held.read.grant.unanswered) from trouble
@@ -225,30 +237,13 @@ class RefreshProtocol:
             raise self._with_story(trouble, held.read.grant.unanswered) from trouble
         except ClientRejected as trouble:
             until = self._clock.monotonic() + order.slow.total_seconds()
-            self._rejections[held.location] = Rejection(client=client.digest(), trouble=trouble, until=until)
+            self._clients.reject(held.location, client, trouble, until)
             await self._give_back(held)
             raise
         except (Trouble, FenceClosed):
             await self._give_back(held)
             raise
-        return refreshed_grant(held.read.grant, answer, client_id=client.client_id, asked_at=asked_at)
-
-    def require_usable(self, client: ClientCredentials, read: ReadGrant, order: RefreshOrder) -> None:
-        """Refuse a client that the grant was not given to, or that Pipedrive has rejected, before anything is written.
-
-        Raises:
-            InvalidSpec: the grant is another client's.
-            ClientRejected: Vault still holds what was rejected, nobody asks, and a slow recheck is not due.
-        """
-        known, rejection = read.grant.client_id, self._rejections.get(read.location)
-        if known not in {None, client.client_id}:
-            message = (
-                f"spec.oauth2.client: the grant was given to client {known}, and the client named here is "
-                f"{client.client_id}; name that client, or consent with this one"
-            )
-            raise InvalidSpec(message)
-        if rejection is not None and not order.is_asked_for and rejection.stands(client, self._clock.monotonic()):
-            raise rejection.trouble
+        return Won(grant=refreshed_grant(held.read.grant, answer, client_id=client.client_id, asked_at=asked_at))
 
     async def call(self, held: Held, client: ClientCredentials) -> TokenAnswer:
         """Step 5: call Pipedrive, once, behind the fence. What comes back was checked completely (step 6)."""
@@ -282,7 +277,8 @@ class RefreshProtocol:
             except CheckAndSetConflict:
                 continue
             except Exception as error:  # noqa: BLE001  whatever it is, what was won must not be lost for it
-                await self._keep_meanwhile(won, held, client, _trouble(error), tell)
+                with reported():
+                    await self._keep_meanwhile(won, held, client, as_trouble(error), tell)
                 wanted = pause(attempt, spread_by=str(held.location))
                 await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
         await self._escrow.drop(held.location)
@@ -291,11 +287,11 @@ class RefreshProtocol:
     def supersedes(self, stored: Grant, ours: Grant, *, spent: Grant) -> bool:
         """Step 7: decide by cause, not by clock, whether what Vault holds stays.
 
-        Our own result in place means that an acknowledgement was lost. The token that we spent means that ours is its
-        successor, whoever's intent stands there; or, where that token did not rotate, if the access token too is the
-        one that we replaced. Anything else is a consent, or another holder's refresh: theirs stays.
+        The token that we spent means that ours is its successor, whoever's intent stands there; or, where that token
+        did not rotate, if the access token too is the one that we replaced. Anything else is our own result whose
+        acknowledgement was lost, a consent, or another holder's refresh: what is there stays.
         """
-        if stored.access_digest == ours.access_digest or stored.lineage != spent.lineage:
+        if stored.lineage != spent.lineage:
             return True
         return ours.lineage == spent.lineage and stored.access_digest != spent.access_digest
 
@@ -325,7 +321,8 @@ class RefreshProtocol:
         if stored.covers(won):
             await self._escrow.drop(held.location)
             return stored
-        await self._escrow.keep(held.location, won, held.intent.refresh_id, client.client_secret)
+        if not await self._escrow.keep(held.location, won, held.intent.refresh_id, client.client_secret):
+            raise GrantUnstored("Vault holds another grant, and what was won cannot be kept in escrow")
         return None
 
     def _require_leadership(self) -> None:
@@ -333,6 +330,11 @@ class RefreshProtocol:
             raise FenceClosed("this process ends")
         if self._leadership.remaining() <= self._call_timeout.total_seconds():
             raise FenceClosed("this process does not lead for long enough")
+
+    def _is_left_over(self, intent: Intent, location: VaultLocation) -> bool:
+        """Tell whether an intent is of a former flight of ours; a document may have two names, each with a flight."""
+        ours = (held for place, held in self._last_intents.items() if place != location)
+        return intent.holder == self._identities.holder and intent.refresh_id not in ours
 
     def _left_behind(self, grant: Grant) -> Unanswered | None:
         """Count the intent that we take over as unanswered, unless we know how it ended."""
@@ -388,12 +390,3 @@ class RefreshProtocol:
         if unanswered is None:
             return trouble
         return type(trouble)(f"{trouble.message}. {unanswered}", retry_after=trouble.retry_after)
-
-
-def _trouble(error: Exception) -> Trouble:
-    """Return what the status is to tell of a failure to store; a defect of ours is reported besides."""
-    if isinstance(error, Trouble):
-        return error
-    context = {"message": "storing what a refresh has won failed unexpectedly, and is tried again", "exception": error}
-    asyncio.get_running_loop().call_exception_handler(context)
-    return VaultUnavailable("the operator's log says where it failed")

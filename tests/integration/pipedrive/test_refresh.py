@@ -12,6 +12,7 @@ import pytest
 from integration.pipedrive.acme import AFTER, CLIENT, TIMEOUT, Acme, adapter, http_answer
 from pipedrive_operator.core.errors import (
     AccountNotOpen,
+    AnswerUnusable,
     ClientRejected,
     ConsentRequired,
     RateLimited,
@@ -137,7 +138,7 @@ async def test_a_foreign_api_domain_is_not_believed(acme: Acme) -> None:
     """A token would be sent there."""
     acme.simulator.switches.api_domain = "https://{company_domain}.evil.example"
 
-    with pytest.raises(RefreshUncertain, match="api_domain"):
+    with pytest.raises(AnswerUnusable, match="api_domain"):
         await acme.refresh()
 
 

@@ -225,8 +225,8 @@ TROUBLES = (
     ),
     Trouble(
         name="api-domain-foreign",
-        reason="RefreshUncertain",
-        says=("api_domain is not among pipedrive.allowedApiDomains", *_INCOMPLETE),
+        reason="PipedriveUnavailable",
+        says=("api_domain is not among pipedrive.allowedApiDomains", "new refresh token is kept"),
         kind=Kind.OAUTH2,
         strike=_move_api,
         mend=_move_api_back,
@@ -243,7 +243,7 @@ TROUBLES = (
     _lost("fails", "status", "HTTP 500", *_LOST, status=500, effect="after"),
     _lost("page", "html", "the body is not a JSON object", *_INCOMPLETE),
     _lost("error-page", "html", "HTTP 502", *_LOST, status=502),
-    _lost("without-token", "no_token", "access_token is missing", *_INCOMPLETE),
+    _lost("without-token", "no_token", "refresh_token is missing", *_INCOMPLETE),
     _lost("without-refresh-token", "no_refresh_token", "refresh_token is missing", *_INCOMPLETE),
 )
 """Each strikes one company alone."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.core.errors import (
+    AnswerUnusable,
     ConsentRequired,
     GrantUnstored,
     SourceMissing,
@@ -182,3 +183,61 @@ def test_without_rotation_another_holders_access_token_stays(around: Surrounding
 
     assert around.protocol.supersedes(theirs, ours, spent=spent)
     assert not around.protocol.supersedes(spent, ours, spent=spent)
+
+
+async def test_an_answer_of_which_only_the_refresh_token_can_be_used_is_stored(around: Surroundings) -> None:
+    """The old one is spent; what is wrong with the rest is told, and the next try sends the new one."""
+    around.pipedrive.spoils_answers = True
+    with pytest.raises(AnswerUnusable, match="api_domain"):
+        await around.run()
+    assert SecretValue("refresh-1") == around.stored.refresh_token
+    assert (None, None) == (around.stored.intent, around.stored.unanswered)
+
+    around.pipedrive.spoils_answers = False
+    await around.run()
+
+    assert ["seed", "refresh-1"] == around.pipedrive.sent
+    assert SecretValue("refresh-2") == around.stored.refresh_token
+
+
+@pytest.mark.parametrize("fault", ["away", "defect"])
+async def test_what_neither_vault_nor_escrow_takes_is_held_until_one_does(around: Surroundings, fault: str) -> None:
+    """Vault holds another grant just then, which may be a backup's; a defect of the escrow ends nothing either."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    around.escrow.is_away = fault == "away"
+    around.escrow.breaks = RuntimeError("a defect") if fault == "defect" else None
+    around.pipedrive.gate = asyncio.Event()
+    task = asyncio.create_task(around.run())
+    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
+        await asyncio.sleep(0)
+    around.vault.put(GRANT_LOCATION, refresh_token="of last week")
+    around.pipedrive.gate.set()
+    await around.clock.somebody_sleeps.wait()
+    around.escrow.is_away, around.escrow.breaks = False, None
+
+    around.clock.turn(timedelta(seconds=2))
+    await task
+
+    assert SecretValue("refresh-1") == around.stored.refresh_token
+    assert (fault == "defect") == bool(reported)
+
+
+async def test_a_document_that_has_two_names_is_refreshed_by_one_flight_at_a_time(around: Surroundings) -> None:
+    """Two connections may lead to one Vault: an intent of ours under the other name is waited for as a stranger's."""
+    alias = replace(GRANT_LOCATION, connection="alias")
+    around.vault.aliases[alias] = GRANT_LOCATION
+    around.pipedrive.gate = asyncio.Event()
+    first = asyncio.create_task(around.run())
+    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
+        await asyncio.sleep(0)
+    order = replace(ORDER, source=replace(ORDER.source, location=alias))
+
+    second = asyncio.create_task(around.protocol.run(order, print))
+    await around.clock.somebody_sleeps.wait()
+    around.pipedrive.gate.set()
+    won = await first
+    around.clock.turn(timedelta(seconds=2))
+
+    assert won.access_digest == (await second).access_digest
+    assert ["seed"] == around.pipedrive.sent

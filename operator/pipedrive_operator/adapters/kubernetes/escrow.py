@@ -78,18 +78,19 @@ class KubernetesEscrow:
         metrics.escrow_holds(len(self._kept))
         return found is not None
 
-    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> None:
-        """Keep a grant, unless it is kept already; a failure is told, and the next try to store comes soon."""
+    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> bool:
+        """Keep a grant, unless it is kept already; return whether it surely is."""
         name = _name(location)
         try:
             held = await self._look(name)
-            if held is not None and _annotation(held, _REFRESH) == refresh_id:
-                return
-            self._kept[name] = await self._put(held, self._manifest(location, won, refresh_id, key))
+            if held is None or _annotation(held, _REFRESH) != refresh_id:
+                self._kept[name] = await self._put(held, self._manifest(location, won, refresh_id, key))
         except ApiServerUnavailable:
             self._doubtful.setdefault(name, refresh_id)
             metrics.escrow_failed()
+            return False
         metrics.escrow_holds(len(self._kept))
+        return True
 
     async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
         """Return what is kept for a location.

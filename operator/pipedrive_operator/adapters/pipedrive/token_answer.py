@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
-from pipedrive_operator.core.errors import RefreshUncertain
+from pipedrive_operator.core.errors import AnswerUnusable, RefreshUncertain
 from pipedrive_operator.core.grant import TokenAnswer, split_scope
 from pipedrive_operator.core.secret_value import SecretValue
 
@@ -19,20 +19,48 @@ _LONGEST_LIFETIME: Final = timedelta(days=365)
 """Whatever an answer claims beyond this is cut: the token in it is good all the same."""
 _BEARER: Final = "Bearer"
 
+_INCOMPLETE: Final = "Pipedrive answered the refresh with HTTP 200, and not with a complete token"
+
 Fields = Mapping[str, object]
+
+
+class _Complaint(Exception):
+    def __init__(self, what: str, complaint: str) -> None:
+        super().__init__(f"{what} {complaint}")
 
 
 def read_token_answer(fields: Fields | None, domains: AllowedApiDomains) -> TokenAnswer:
     """Read the JSON object of an answer with status 200.
 
     Raises:
-        RefreshUncertain: it is not one, or a field is missing or wrong.
+        RefreshUncertain: it is not one, or its refresh token is missing or wrong.
+        AnswerUnusable: something else is; the refresh token must be kept, as the old one is spent.
     """
+    try:
+        refresh_token = _secret(_object(fields), "refresh_token")
+    except _Complaint as complaint:
+        message = (
+            f"{_INCOMPLETE}: {complaint}. The refresh token may be spent; it is tried again after a pause. Should it "
+            "then be refused, consent again"
+        )
+        raise RefreshUncertain(message) from complaint
+    try:
+        return _complete(_object(fields), refresh_token, domains)
+    except _Complaint as complaint:
+        message = f"{_INCOMPLETE}: {complaint}. Its new refresh token is kept, and sent after a pause"
+        raise AnswerUnusable(message, refresh_token) from complaint
+
+
+def _object(fields: Fields | None) -> Fields:
     if fields is None:
-        raise _unusable("the body", "is not a JSON object")
+        raise _Complaint("the body", "is not a JSON object")
+    return fields
+
+
+def _complete(fields: Fields, refresh_token: SecretValue, domains: AllowedApiDomains) -> TokenAnswer:
     return TokenAnswer(
         access_token=_secret(fields, "access_token"),
-        refresh_token=_secret(fields, "refresh_token"),
+        refresh_token=refresh_token,
         token_type=_token_type(fields),
         expires_in=_lifetime(fields),
         scope=split_scope(_text(fields, "scope")) if fields.get("scope") else frozenset(),
@@ -43,14 +71,14 @@ def read_token_answer(fields: Fields | None, domains: AllowedApiDomains) -> Toke
 def _secret(fields: Fields, key: str) -> SecretValue:
     value = SecretValue(_text(fields, key))
     if not value:
-        raise _unusable(key, "is empty")
+        raise _Complaint(key, "is empty")
     return value
 
 
 def _token_type(fields: Fields) -> str:
     """Check the type, and return its usual spelling: Pipedrive's own pages have two."""
     if _text(fields, "token_type").lower() != _BEARER.lower():
-        raise _unusable("token_type", "is not Bearer")
+        raise _Complaint("token_type", "is not Bearer")
     return _BEARER
 
 
@@ -58,31 +86,24 @@ def _lifetime(fields: Fields) -> timedelta:
     value = fields.get("expires_in")
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = float(value)
-    elif isinstance(value, bool) or not isinstance(value, int):
-        raise _unusable("expires_in", "is missing or not a number of seconds")
-    if value <= 0:
-        raise _unusable("expires_in", "is not positive")
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise _Complaint("expires_in", "is missing or not a number of seconds")
+    if not value > 0:  # NaN is not
+        raise _Complaint("expires_in", "is not positive")
     return timedelta(seconds=min(value, _LONGEST_LIFETIME.total_seconds()))
 
 
 def _api_domain(fields: Fields, domains: AllowedApiDomains) -> str:
     value = _text(fields, "api_domain")
     if not domains.allow(value):
-        raise _unusable("api_domain", "is not among pipedrive.allowedApiDomains")
+        raise _Complaint("api_domain", "is not among pipedrive.allowedApiDomains")
     return value
 
 
 def _text(fields: Fields, key: str) -> str:
     value = fields.get(key)
     if not isinstance(value, str):
-        raise _unusable(key, "is missing or not text")
+        raise _Complaint(key, "is missing or not text")
     if not _VISIBLE.fullmatch(value):
-        raise _unusable(key, "holds characters that are not allowed in it")
+        raise _Complaint(key, "holds characters that are not allowed in it")
     return value
-
-
-def _unusable(what: str, complaint: str) -> RefreshUncertain:
-    return RefreshUncertain(
-        f"Pipedrive answered the refresh with HTTP 200, and not with a complete token: {what} {complaint}. The refresh "
-        "token may be spent; it is tried again after a pause. Should it then be refused, consent again"
-    )

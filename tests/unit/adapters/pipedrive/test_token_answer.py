@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.token_answer import read_token_answer
-from pipedrive_operator.core.errors import RefreshUncertain
+from pipedrive_operator.core.errors import AnswerUnusable, RefreshUncertain
 from pipedrive_operator.core.grant import TokenAnswer
 from pipedrive_operator.core.secret_value import SecretValue
 
@@ -24,7 +24,8 @@ COMPLETE: dict[str, Any] = {
     "expires_in": 3599,
     "api_domain": "https://acme.pipedrive.com",
 }
-REQUIRED = [key for key in COMPLETE if key != "scope"]
+OTHERS = [key for key in COMPLETE if key not in {"refresh_token", "scope"}]
+WRONG: list[object] = [None, "", " ", -7.5, True, [], {}, "a\nb", "a\x7fb", "é", "\ud800", float("nan")]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -51,6 +52,7 @@ def test_a_complete_answer_is_read() -> None:
     [
         ("3599", timedelta(seconds=3599)),
         (1, timedelta(seconds=1)),
+        (3599.0, timedelta(seconds=3599)),
         (10**30, timedelta(days=365)),
         ("9" * 400, timedelta(days=365)),
     ],
@@ -72,12 +74,21 @@ def test_a_scope_may_be_missing(scope: str | None) -> None:
     assert read_token_answer(COMPLETE | {"scope": scope}, DOMAINS).scope == frozenset()
 
 
-@pytest.mark.parametrize("key", REQUIRED)
-@pytest.mark.parametrize("value", [None, "", " ", 7.5, True, [], {}, "a\nb", "a\x7fb", "é", "\ud800"])
-def test_a_field_that_is_wrong_makes_the_outcome_uncertain(key: str, value: object) -> None:
-    """Never a refusal: the refresh token may be spent. The complaint names the field."""
-    with pytest.raises(RefreshUncertain, match=key):
+@pytest.mark.parametrize("value", WRONG)
+def test_a_refresh_token_that_is_wrong_makes_the_outcome_uncertain(value: object) -> None:
+    """Never a refusal: the old one may be spent. The complaint names the field."""
+    with pytest.raises(RefreshUncertain, match="refresh_token"):
+        read_token_answer(COMPLETE | {"refresh_token": value}, DOMAINS)
+
+
+@pytest.mark.parametrize("key", OTHERS)
+@pytest.mark.parametrize("value", WRONG)
+def test_where_another_field_is_wrong_the_refresh_token_is_not_lost(key: str, value: object) -> None:
+    """The old one is spent. The complaint names the field."""
+    with pytest.raises(AnswerUnusable, match=key) as caught:
         read_token_answer(COMPLETE | {key: value}, DOMAINS)
+
+    assert SecretValue("12:34:abcdef") == caught.value.refresh_token
 
 
 @pytest.mark.parametrize(
@@ -96,22 +107,22 @@ def test_a_field_that_is_wrong_makes_the_outcome_uncertain(key: str, value: obje
 )
 def test_a_value_out_of_range_is_refused(changes: dict[str, Any]) -> None:
     """Each for its own reason."""
-    with pytest.raises(RefreshUncertain):
+    with pytest.raises(AnswerUnusable):
         read_token_answer(COMPLETE | changes, DOMAINS)
 
 
-@pytest.mark.parametrize("key", REQUIRED)
+@pytest.mark.parametrize("key", ["refresh_token", *OTHERS])
 def test_a_missing_field_is_refused(key: str) -> None:
     """Also a refresh token: an answer without one is not what Pipedrive documents."""
     fields = {name: value for name, value in COMPLETE.items() if name != key}
 
-    with pytest.raises(RefreshUncertain, match=key):
+    with pytest.raises(RefreshUncertain if key == "refresh_token" else AnswerUnusable, match=key):
         read_token_answer(fields, DOMAINS)
 
 
 def test_a_complaint_holds_nothing_that_was_received() -> None:
     """It goes into a status."""
-    with pytest.raises(RefreshUncertain) as caught:
+    with pytest.raises(AnswerUnusable) as caught:
         read_token_answer(COMPLETE | {"api_domain": "https://12:34:abcdef"}, DOMAINS)
 
     assert not any(COMPLETE[key] in caught.value.message for key in ("access_token", "refresh_token"))
@@ -140,7 +151,7 @@ def test_odd_fields_are_read_or_uncertain(changes: dict[str, Any]) -> None:
 
     try:
         answer = read_token_answer(fields, DOMAINS)
-    except RefreshUncertain:
+    except (RefreshUncertain, AnswerUnusable):
         return
 
     assert answer.access_token
