@@ -66,6 +66,7 @@ def test_the_table_is_for_people() -> None:
         "types        not asked for",
         "imports      not asked for",
         "simulation   not asked for",
+        "chart        not asked for",
         "generated    not asked for",
         "node         not asked for",
     ]
