@@ -8,7 +8,6 @@ a machine that cannot run it skips it with the reason, except in CI, where that 
     python tests/tiers.py lint unit  these
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -85,7 +84,7 @@ def run(tier: str) -> Result:
         return Result(tier=tier, ok=ok, seconds=time.perf_counter() - started)
     obstacles = OBSTACLES[tier]() if tier in OBSTACLES else ()
     if obstacles:
-        return not_run(tier, obstacles, in_ci=os.environ.get("CI", "").lower() not in {"", "false", "0"})
+        return not_run(tier, obstacles, in_ci=machine.is_ci())
     preparation = PREPARATIONS.get(tier)
     if preparation and _call(preparation) != 0:
         note = f"not run: {' '.join(preparation[1:])} failed"

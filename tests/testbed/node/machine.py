@@ -49,6 +49,11 @@ def obstacles() -> list[str]:
     return [problem for problem in found if problem is not None]
 
 
+def is_ci() -> bool:
+    """Tell whether this machine has to run everything, as services for continuous integration say by CI=true."""
+    return os.environ.get("CI", "").lower() not in {"", "false", "0"}
+
+
 def install_packages() -> None:
     """Install the Debian packages that are missing, and say so. Raises MachineError."""
     wanted = missing_packages()

@@ -1,0 +1,46 @@
+"""The escrow's rights in the operator's own namespace: each is used, and missed when it is taken away.
+
+The chart gives these where that namespace is not watched; the others are proved in tests/node/test_rights.py.
+"""
+
+from contextlib import suppress
+
+import pytest
+
+from integration.kubernetes.rights import grant_rights
+from pipedrive_operator.adapters.kubernetes.access import needed_for_escrow
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
+from pipedrive_operator.core.errors import ApiServerUnavailable, GrantUnstored
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.settings import KubernetesSettings
+from support.builders import GRANT_LOCATION, grant
+from support.fakes import TurnedClock
+from testbed.control_plane import ControlPlane
+
+KEY = SecretValue("the-client-secret-of-the-app")
+
+
+@pytest.mark.parametrize("right", [permission.verb for permission in needed_for_escrow("any")])
+async def test_a_right_that_is_taken_away_is_missed(
+    control_plane: ControlPlane, namespace: str, clock: TurnedClock, right: str
+) -> None:
+    """A grant is kept, replaced, doubted, looked at again and dropped."""
+    user = f"without-{right}-{namespace}"
+    grant_rights(control_plane, user, [one for one in needed_for_escrow(namespace) if one.verb != right])
+
+    async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(user))) as api:
+        escrow = KubernetesEscrow(api, namespace, clock)
+        for step in (
+            escrow.load(),
+            escrow.keep(GRANT_LOCATION, grant("12345:67890:first"), "refresh-a", KEY),
+            escrow.keep(GRANT_LOCATION, grant("12345:67890:second"), "refresh-b", KEY),
+            escrow.open(GRANT_LOCATION, SecretValue("another-client-secret")),
+            escrow.open(GRANT_LOCATION, KEY),
+            escrow.drop(GRANT_LOCATION),
+        ):
+            with suppress(ApiServerUnavailable, GrantUnstored):
+                await step
+
+    refused = {request.kind for request in control_plane.requests(user) if request.status == 403}
+    assert {f"{right} secrets"} == refused
