@@ -15,7 +15,7 @@ from pipedrive_operator.core.errors import ApiServerUnavailable, GrantUnstored
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.settings import KubernetesSettings
 from support.builders import GRANT_LOCATION, grant
-from support.fakes import TurnedClock
+from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 
 KEY = SecretValue("the-client-secret-of-the-app")
