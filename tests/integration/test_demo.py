@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.tenant import eventually
 from testbed.control_plane import ControlPlane
 from testbed.demo.cluster import CRD_NAME, NAMESPACE, definition, mine, namespace
 
@@ -68,7 +69,8 @@ def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path) -> None:
 
     assert process.returncode == 130
     assert len(started) >= 6
-    assert [] == [pid for pid in started if Path(f"/proc/{pid}").exists()]
+    # A kubectl that was interrupted is killed and, on a busy machine, collected by init a moment after the demo has ended.
+    eventually(lambda: not [pid for pid in started if Path(f"/proc/{pid}").exists()], within=10)
     assert [] == list(temporary.iterdir())
 
 
