@@ -69,7 +69,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path) -> None:
 
     assert process.returncode == 130
     assert len(started) >= 6
-    # A kubectl that was interrupted is killed and, on a busy machine, collected by init a moment after the demo has ended.
+    # A kubectl that was interrupted is killed; on a busy machine init collects it a moment after the demo has ended.
     eventually(lambda: not [pid for pid in started if Path(f"/proc/{pid}").exists()], within=10)
     assert [] == list(temporary.iterdir())
 
