@@ -218,6 +218,9 @@ def _file(config: Path | None) -> dict[str, Any]:
     try:
         config.open().close()  # the source passes over a file that is not there
         found = YamlConfigSettingsSource(Settings, yaml_file=config)()
+    except FileNotFoundError:
+        message = f"{config} does not exist: name another file with --config"
+        raise SettingsError(message) from None
     except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
         message = f"{config} cannot be read as YAML: {error}"
         raise SettingsError(message) from error
@@ -254,7 +257,8 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
 def _explained(detail: ErrorDetails) -> str:
     path = ".".join(str(part) for part in detail["loc"])
     if detail["type"] != "extra_forbidden":
-        return f"{path or 'settings'}: {detail['msg']}"
+        sentence = detail["msg"].removeprefix("Value error, ")
+        return f"{path}: {sentence}" if path else sentence
     wrong = str(detail["loc"][-1])
     near = difflib.get_close_matches(wrong, _names_beside(detail["loc"]), n=1)
     return f"{path}: no such setting" + (f"; did you mean {near[0]}?" if near else "")

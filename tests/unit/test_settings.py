@@ -125,3 +125,20 @@ def test_what_the_kubelet_sets_for_a_service_is_passed_over(monkeypatch: pytest.
     monkeypatch.setenv(f"PIPEDRIVE_OPERATOR_{name}", "tcp://10.0.0.1:8080")
 
     assert load_settings(None)
+
+
+def test_a_file_that_is_not_there_is_told_as_that(tmp_path: Path) -> None:
+    """And what to do."""
+    with pytest.raises(SettingsError, match=r"nope\.yaml does not exist: name another file with --config"):
+        load_settings(tmp_path / "nope.yaml")
+
+
+def test_what_two_settings_must_be_together_is_told_without_a_librarys_words(tmp_path: Path) -> None:
+    """The sentence names both."""
+    config = tmp_path / "settings.yaml"
+    config.write_text("pipedrive: {timeout: 60s}")
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings(config)
+
+    assert "leaderElection.leaseDuration must be one and a half times pipedrive.timeout at least" == str(caught.value)
