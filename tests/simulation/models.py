@@ -65,8 +65,12 @@ class VaultModel:
             self.history.note("vault", f"version {version}: {_told(values)}")
 
     def restore(self, location: VaultLocation) -> None:
-        """Put back what a document was at first, its version too, as a person does after a disaster."""
-        self.documents[location] = self.backup[location]
+        """Put back what a document was at first, as a person does after a disaster.
+
+        The version goes on counting: docs/refresh-protocol.md says what one that is counted anew may cost.
+        """
+        version = self.documents[location].version + 1
+        self.documents[location] = replace(self.backup[location], version=version)
         self.promises.restored(self.backup[location].values, by=who())
         self.history.note("vault", f"is restored: {_told(self.backup[location].values)}")
 
@@ -82,7 +86,7 @@ class VaultModel:
         await self.weather.answer(VaultUnavailable("Vault's answer was lost"))
         if is_denied:
             raise VaultDenied("the policy does not allow to read it")
-        if found is not None:
+        if found is not None and found is self.documents.get(location):  # or it is old news, of a former intent
             self.promises.acknowledges(found.values, by=who())
         return found
 

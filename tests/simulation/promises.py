@@ -38,7 +38,10 @@ class Promises:
     """Who was killed."""
     broken: str | None = None
     sends: list[Send] = field(default_factory=list)
-    stored_refresh: set[str] = field(default_factory=set)
+    stored_refresh: dict[str, float] = field(default_factory=dict)
+    """Every refresh token that Vault has held, since when."""
+    acknowledged_at: dict[str, float] = field(default_factory=dict)
+    """When each holder learned that its last intent stands."""
     stored_access: set[str] = field(default_factory=set)
     acknowledged: dict[str, str] = field(default_factory=dict)
     """The last intent of each holder that Vault has acknowledged."""
@@ -68,7 +71,8 @@ class Promises:
         for former in self.sends:
             if former.token == send.token:
                 self._expect(former.ended is not None, f"(a) two sends of {send.token} overlap")
-                is_spent = self.rotates and former.won is not None and former.won in self.stored_refresh
+                stored_at = self.stored_refresh.get(former.won or "", float("inf"))
+                is_spent = self.rotates and stored_at < self.acknowledged_at.get(send.by, 0.0)
                 self._expect(not is_spent, f"(a) {send.token} was sent again after its refresh was stored")
         intent = self.acknowledged.get(send.by)
         self._expect(intent is not None, f"(a) {send.token} was sent without an acknowledged intent")
@@ -92,7 +96,7 @@ class Promises:
     def stored(self, values: Mapping[str, object], *, by: str) -> None:
         """Note a version of the grant, when it lands."""
         self.newest = str(values.get("refresh_token", ""))
-        self.stored_refresh.add(self.newest)
+        self.stored_refresh.setdefault(self.newest, asyncio.get_running_loop().time())
         self.newest_access = str(values.get("access_token", ""))
         self.stored_access.add(self.newest_access)
         self._writes("intent" if "refresh_id" in values else "grant", by=by)
@@ -106,6 +110,8 @@ class Promises:
     def acknowledges(self, values: Mapping[str, object], *, by: str) -> None:
         """Note that a process knows what Vault holds."""
         if values.get("refresh_holder") == by:
+            if self.acknowledged.get(by) != values["refresh_id"]:
+                self.acknowledged_at[by] = asyncio.get_running_loop().time()
             self.acknowledged[by] = str(values["refresh_id"])
 
     def published(self, where: str, data: Mapping[str, str], *, by: str) -> None:
