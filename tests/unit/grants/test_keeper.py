@@ -20,16 +20,8 @@ from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.grants import RefreshOrder
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
 from support.fakes import FakeEscrow, FakePipedrive, FakeVault, a_keeper
+from support.refresh import ORDER
 from support.turned_clock import TurnedClock
-
-ORDER = RefreshOrder(
-    source=GRANT_SOURCE,
-    requester=KEY,
-    lineage="",
-    replaces=None,
-    slow=timedelta(hours=1),
-    poll=timedelta(minutes=5),
-)
 
 
 @dataclass
