@@ -1,7 +1,6 @@
 """Tenants' ServiceAccounts before a real API server and a real OpenBao: each is who it is, and never another."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pipedrive_operator.core.errors import VaultDenied
 from pipedrive_operator.core.vault import OPERATOR, TenantIdentity, VaultLocation
 from pipedrive_operator.settings import KubernetesSettings
 from pipedrive_operator.vault_settings import VaultSettings
+from support.service_account import allow_tokens
 from support.turned_clock import TurnedClock
 from support.vault import requests_to
 from testbed.control_plane import ControlPlane
@@ -53,27 +53,13 @@ class Street:
         capabilities = '["read", "create", "update"]'
         self.openbao.put_policy(self.role(tenant), f'path "secret/data/{path}" {{ capabilities = {capabilities} }}')
         self.openbao.write_secret(path, {"owner": tenant})
-        json = {
-            "bound_service_account_namespaces": self.namespace,
-            "bound_service_account_names": tenant,
-            "audience": "vault",
-            "token_policies": ["default", self.role(tenant)],
-        }
-        self.openbao.request("POST", f"auth/{self.mount}/role/{self.role(tenant)}", json=json)
-
-    def grant(self, user: str, *tenants: str) -> None:
-        """Let a user have tokens of these ServiceAccounts, as docs/vault.md says."""
-        rule = {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]}
-        role = {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": {"name": "pipedrive-operator-tokens"},
-            "rules": [rule | {"resourceNames": list(tenants)}],
-        }
-        namespace = f"--namespace={self.namespace}"
-        self.control_plane.kubectl("apply", namespace, "--filename=-", stdin=json.dumps(role))
-        binding = ("rolebinding", "tokens", "--role=pipedrive-operator-tokens", f"--user={user}")
-        self.control_plane.kubectl("create", *binding, namespace)
+        self.openbao.put_kubernetes_role(
+            self.role(tenant),
+            service_account=f"{self.namespace}/{tenant}",
+            policies=["default", self.role(tenant)],
+            path=self.mount,
+            audience="vault",
+        )
 
 
 @pytest.fixture
@@ -83,7 +69,7 @@ def street(control_plane: ControlPlane, openbao: OpenBao, namespace: str, vault_
     openbao.enable_kubernetes_auth(control_plane, path=made.mount)
     for tenant in TENANTS:
         made.settle(tenant)
-    made.grant("operator", *TENANTS)
+    allow_tokens(control_plane, namespace, *TENANTS, user="operator")
     return made
 
 
