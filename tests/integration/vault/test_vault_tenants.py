@@ -33,6 +33,7 @@ class Street:
     openbao: OpenBao
     namespace: str
     mount: str
+    method: str
 
     def identity(self, tenant: str, *, role: str | None = None) -> TenantIdentity:
         """Name a tenant."""
@@ -53,7 +54,8 @@ class Street:
         capabilities = '["read", "create", "update"]'
         self.openbao.put_policy(self.role(tenant), f'path "secret/data/{path}" {{ capabilities = {capabilities} }}')
         self.openbao.write_secret(path, {"owner": tenant})
-        self.openbao.put_kubernetes_role(
+        put_role = self.openbao.put_jwt_role if self.method == "jwt" else self.openbao.put_kubernetes_role
+        put_role(
             self.role(tenant),
             service_account=f"{self.namespace}/{tenant}",
             policies=["default", self.role(tenant)],
@@ -63,10 +65,17 @@ class Street:
 
 
 @pytest.fixture
-def street(control_plane: ControlPlane, openbao: OpenBao, namespace: str, vault_prefix: str) -> Street:
+def method() -> str:
+    """Say how tenants log in."""
+    return "kubernetes"
+
+
+@pytest.fixture
+def street(control_plane: ControlPlane, openbao: OpenBao, namespace: str, vault_prefix: str, method: str) -> Street:
     """Let two tenants move in, and the operator have tokens of them."""
-    made = Street(control_plane, openbao, namespace, f"kubernetes-{vault_prefix}")
-    openbao.enable_kubernetes_auth(control_plane, path=made.mount)
+    made = Street(control_plane, openbao, namespace, f"{method}-{vault_prefix}", method)
+    enable = openbao.enable_jwt_auth if method == "jwt" else openbao.enable_kubernetes_auth
+    enable(control_plane, path=made.mount)
     for tenant in TENANTS:
         made.settle(tenant)
     allow_tokens(control_plane, namespace, *TENANTS, user="operator")
@@ -79,7 +88,7 @@ async def vault(street: Street, clock: TurnedClock, token_file: object) -> Async
     connection = {
         "address": street.openbao.address,
         "auth": {"method": "token", "tokenFile": token_file},
-        "tenantAuth": {"enabled": True, "mount": street.mount},
+        "tenantAuth": {"enabled": True, "method": street.method, "mount": street.mount},
     }
     settings = VaultSettings.model_validate({"connections": {"default": connection}})
     async with AsyncExitStack() as stack:
@@ -129,11 +138,14 @@ async def test_a_thousand_reads_of_one_tenant_are_one_login(vault: VaultServers,
     assert requests_to(street.openbao, f"auth/{street.mount}/login") == 1
 
 
-async def test_a_role_is_part_of_who_somebody_is(vault: VaultServers, street: Street) -> None:
-    """A token of one role serves no other, and another's role does not let in."""
-    await vault.read(street.location("red"), street.identity("red"))
+@pytest.mark.parametrize("method", ["kubernetes", "jwt"])
+async def test_a_role_is_part_of_who_somebody_is(vault: VaultServers, street: Street, method: str) -> None:
+    """A token of one role serves no other, and another's role does not let in, whoever checks the signature."""
+    found = await vault.read(street.location("red"), street.identity("red"))
+    assert found is not None
+    assert {"owner": "red"} == found.values
 
-    with pytest.raises(VaultDenied, match=r"refuses the login of ServiceAccount .*/red by kubernetes"):
+    with pytest.raises(VaultDenied, match=rf"refuses the login of ServiceAccount .*/red by {method}"):
         await vault.read(street.location("blue"), street.identity("red", role=street.role("blue")))
 
 
@@ -164,10 +176,11 @@ async def test_a_tenants_policy_is_told_with_who_it_is(vault: VaultServers, stre
     assert f'path "secret/data/{street.location("blue").path}"' in caught.value.message
 
 
-async def test_tokens_are_for_the_configured_audience_alone(vault: VaultServers, street: Street) -> None:
+@pytest.mark.parametrize(("method", "setting"), [("kubernetes", "audience"), ("jwt", "bound_audiences")])
+async def test_tokens_are_for_the_configured_audience_alone(vault: VaultServers, street: Street, setting: str) -> None:
     """A role that asks for another audience does not let in."""
     path = f"auth/{street.mount}/role/{street.role('red')}"
-    role = street.openbao.request("GET", path)["data"] | {"audience": "elsewhere"}
+    role = street.openbao.request("GET", path)["data"] | {setting: "elsewhere"}
     street.openbao.request("POST", path, json={key: value for key, value in role.items() if value})
 
     with pytest.raises(VaultDenied, match="audience vault"):
