@@ -42,9 +42,9 @@ PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
     "alerts": (PYTHON, "-m", "testbed.prometheus"),
 }
 PROCESSES: Final[Mapping[str, Sequence[str]]] = {
-    "integration": ("--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder")
+    "integration": ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
 }
-"""Tests on real parts wait more than they work. Each process has real parts of its own."""
+"""Tests on real parts wait more than they work. Each process has real parts of its own, and takes a file at a time."""
 PREFIXES: Final[Mapping[str, Sequence[str]]] = {NODE: machine.NAMESPACES}
 OBSTACLES: Final[Mapping[str, Callable[[], Sequence[str]]]] = {NODE: machine.obstacles}
 INTERRUPTED: Final = 130

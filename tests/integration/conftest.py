@@ -12,24 +12,18 @@ from testbed import binaries
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 
-ONE_PERFORMANCE = "bad_input"
-"""A folder whose files look at one performance, which takes half a minute."""
-LONGEST = ("test_demo", ONE_PERFORMANCE, "lifecycle", "chaos")
+LONGEST = ("test_demo", "test_bad_input", "test_published", "test_chaos")
 """What is begun first, lest one process be left with it when the others have ended."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep in one process what shares something long in the making: a file, or a performance."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder == ONE_PERFORMANCE else item.path.stem))
+    """Begin with the files that take longest; the others stay in order."""
     items.sort(key=_turn)
 
 
 def _turn(item: pytest.Item) -> int:
-    names = (item.path.stem, item.path.parent.name)
-    return next((turn for turn, name in enumerate(LONGEST) if name in names), len(LONGEST))
+    name = item.path.stem
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 @pytest.fixture(scope="session")

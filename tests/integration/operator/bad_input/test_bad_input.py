@@ -1,17 +1,28 @@
-"""What a person is told for every bad input, what is kept meanwhile, and that mending it is enough.
+"""What a person is told for every bad input, what is kept meanwhile, that mending it is enough; and no secret, ever.
 
-The operator runs as its own process. All troubles strike at once, each a credential of its own.
+The operator runs as its own process. All troubles strike at once, each a credential of its own. They are played in
+either format of the log and at its most talkative, with values that are known; all who look at that are in this
+file, because it is what one process of the tests takes at a time.
 """
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
+from integration.operator.bad_input.conftest import Perform
 from support.troubles import of_pipedrive, of_the_cluster, of_the_spec, of_vault
 from support.troubles.play import Play
+from support.troubles.stage import Stage
 from support.troubles.trouble import Trouble
 
 ALL = (*of_the_spec.TROUBLES, *of_vault.TROUBLES, *of_pipedrive.TROUBLES, *of_the_cluster.TROUBLES)
 STRUCK = tuple(trouble for trouble in ALL if trouble.was_fine)
 STALLING = tuple(trouble for trouble in ALL if trouble.stalled)
+SECRET_KEYS = {"access_token", "refresh_token", "api_token", "client_secret"}
+FORMATS = ["json", "console"]
 
 
 def _named(trouble: Trouble) -> str:
@@ -125,6 +136,59 @@ def test_retry_after_is_waited_for(troubles: Play, name: str, endpoint: str) -> 
     assert calls[limited + 1].started_at - calls[limited].started_at >= of_pipedrive.RETRY_AFTER - 0.1
 
 
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_the_log_holds_no_secret(perform: Perform, log_format: str) -> None:
+    """At the level debug."""
+    performance = perform(log_format)
+
+    text = performance.operator.log.read_text()
+
+    assert len(_known(performance.play.stage)) > 50
+    assert len(text.splitlines()) > 100
+    assert [] == _told(text, performance.play.stage)
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+@pytest.mark.parametrize("kind", ["events.v1.events.k8s.io", "pipedrivecredentials"])
+def test_no_event_and_no_credential_holds_a_secret(perform: Perform, log_format: str, kind: str) -> None:
+    """They are read by whoever may look."""
+    stage = perform(log_format).play.stage
+
+    objects = stage.objects(kind)
+
+    assert len(objects) > 10
+    assert [] == _told(json.dumps(objects), stage)
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_no_status_holds_a_secret_while_something_is_wrong(perform: Perform, log_format: str) -> None:
+    """When it was struck, and a message quotes what others said."""
+    played = perform(log_format).play
+
+    statuses = [scene.struck.status for scene in played.scenes.values()]
+
+    assert all(statuses)
+    assert [] == _told(json.dumps(statuses), played.stage)
+
+
 def _expected(troubles: Play, trouble: Trouble) -> list[str]:
     actor = troubles.scenes[trouble.name].actor
     return [part.format(actor=actor) for part in trouble.says]
+
+
+def _known(stage: Stage) -> set[str]:
+    """Return every secret value that the operator was given, read, won or wrote."""
+    stored = {str(value) for version in stage.secret_versions() for key, value in version.items() if key in SECRET_KEYS}
+    users = {str(user["api_token"]) for user in stage.pipedrive.view("state")["users"]}
+    return {value for value in stored | users | stage.given if value}
+
+
+def _written(value: str) -> Iterator[str]:
+    """Yield the ways in which a value might be written."""
+    yield value
+    yield quote(value, safe="")
+    yield b64encode(value.encode()).decode().rstrip("=")
+
+
+def _told(text: str, stage: Stage) -> list[str]:
+    return [value for value in _known(stage) if any(way in text for way in _written(value))]
