@@ -41,6 +41,10 @@ PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
     "chart": (PYTHON, "-m", "testbed.binaries", *CONTROL_PLANE, "helm", "helm-unittest", "kubeconform"),
     "alerts": (PYTHON, "-m", "testbed.prometheus"),
 }
+PROCESSES: Final[Mapping[str, Sequence[str]]] = {
+    "integration": ("--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder")
+}
+"""Tests on real parts wait more than they work. Each process has real parts of its own."""
 PREFIXES: Final[Mapping[str, Sequence[str]]] = {NODE: machine.NAMESPACES}
 OBSTACLES: Final[Mapping[str, Callable[[], Sequence[str]]]] = {NODE: machine.obstacles}
 INTERRUPTED: Final = 130
@@ -153,7 +157,7 @@ def _reasons(result: Result) -> list[str]:
 def _pytest(tier: str) -> tuple[int, str]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
-        command = (PYTHON, "-m", "pytest", f"--junit-xml={report}", f"tests/{tier}")
+        command = (PYTHON, "-m", "pytest", f"--junit-xml={report}", *PROCESSES.get(tier, ()), f"tests/{tier}")
         code = _call((*PREFIXES.get(tier, ()), *command))
         return code, report.read_text() if report.exists() else ""
 

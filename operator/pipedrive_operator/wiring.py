@@ -188,7 +188,13 @@ def _watch(settings: Settings, supervisor: Supervisor, clock: SystemClock) -> Wa
     async def connect(middleware: aiohttp.ClientMiddlewareType) -> tuple[str, aiohttp.ClientSession]:
         return await open_session(settings.kubernetes, middleware)
 
-    watch = Watch(connect, supervisor.observed, clock, namespaces=settings.kubernetes.namespaces)
+    watch = Watch(
+        connect,
+        supervisor.observed,
+        clock,
+        on_interruption=supervisor.doubt_schema,
+        namespaces=settings.kubernetes.namespaces,
+    )
     metrics.show_watch(watch.age)
     return watch
 

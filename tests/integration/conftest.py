@@ -1,4 +1,4 @@
-"""The real parts, one of each per session, and a namespace and a path in Vault of its own for every test.
+"""The real parts, one of each per process, and a namespace and a path in Vault of its own for every test.
 
 Nothing is skipped when a program is missing: it is built, which takes minutes the first time and says so.
 """
@@ -11,6 +11,25 @@ import pytest
 from testbed import binaries
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
+
+ONE_PERFORMANCE = "bad_input"
+"""A folder whose files look at one performance, which takes half a minute."""
+LONGEST = ("test_demo", ONE_PERFORMANCE, "lifecycle", "chaos")
+"""What is begun first, lest one process be left with it when the others have ended."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep in one process what shares something long in the making: a file, or a performance."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder == ONE_PERFORMANCE else item.path.stem))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    names = (item.path.stem, item.path.parent.name)
+    return next((turn for turn, name in enumerate(LONGEST) if name in names), len(LONGEST))
 
 
 @pytest.fixture(scope="session")

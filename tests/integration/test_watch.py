@@ -7,13 +7,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
 import pytest
 
+from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.kubernetes.connection import open_session
 from pipedrive_operator.controller.watch import Connect, Watch
 from pipedrive_operator.core.credential import LABEL_CREDENTIAL
@@ -29,28 +29,13 @@ Event = tuple[str, str | None, str]
 """A kind, a type and a name."""
 
 
-class RealClock:
-    """The time as it passes."""
-
-    def now(self) -> datetime:
-        """Return the time."""
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """Return seconds."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
-
-
 @dataclass
 class Delivered:
     """What a watch delivered of one namespace, and a wait for more."""
 
     namespace: str
     events: list[Event] = field(default_factory=list)
+    interruptions: int = 0
     threads: set[int] = field(default_factory=set)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -60,6 +45,16 @@ class Delivered:
         if body["metadata"]["namespace"] == self.namespace:
             self.events.append((kind, event_type, body["metadata"]["name"]))
             self._more.set()
+
+    def interrupt(self) -> None:
+        """Take note of an interruption."""
+        self.threads.add(threading.get_ident())
+        self.interruptions += 1
+        self._more.set()
+
+    async def until_interrupted(self, times: int) -> None:
+        """Wait until there were so many interruptions."""
+        await self._until(lambda: self.interruptions >= times)
 
     async def until(self, *wanted: Event) -> None:
         """Wait until these events are among those that were delivered."""
@@ -123,7 +118,7 @@ def ours(name: str) -> dict[str, Any]:
 
 def install_crd(control_plane: ControlPlane) -> None:
     """Install the CRD."""
-    control_plane.kubectl("apply", "--server-side", f"--filename={CRD}")
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
     control_plane.kubectl("wait", "--for=condition=Established", f"crd/{NAME}")
 
 
@@ -186,7 +181,13 @@ def watching(user: User, delivered: Delivered) -> Watching:
 
     @asynccontextmanager
     async def run(connect: Connect | None = None, *, namespaces: Sequence[str] = ()) -> AsyncIterator[Watch]:
-        watch = Watch(connect or user.connect, delivered.take, RealClock(), namespaces=namespaces)
+        watch = Watch(
+            connect or user.connect,
+            delivered.take,
+            SystemClock(),
+            on_interruption=delivered.interrupt,
+            namespaces=namespaces,
+        )
         watch.start()
         try:
             yield watch
@@ -281,6 +282,28 @@ async def test_survives_a_crd_that_goes_and_comes_back(
         await asyncio.to_thread(install_crd, control_plane)
         await cluster.apply(credential("new"))
         await delivered.until_seen("new", "credential")
+
+
+async def test_a_schema_that_is_replaced_is_an_interruption(
+    cluster: Cluster, delivered: Delivered, watching: Watching
+) -> None:
+    """The API server ends the watch; a change that leaves the schema alone does not. The beginning is one too."""
+    schema = "/spec/versions/0/schema/openAPIV3Schema/description"
+    patch = json.dumps([{"op": "add", "path": schema, "value": f"Of {cluster.namespace}"}])
+    await cluster.apply(credential("old"))
+
+    async with watching():
+        await delivered.until_seen("old", "credential")
+        await delivered.until_interrupted(1)
+        await cluster.kubectl("annotate", "crd", NAME, "--overwrite", f"test={cluster.namespace}")
+        await cluster.apply(credential("new"))
+        await delivered.until_seen("new", "credential")
+        assert 1 == delivered.interruptions
+
+        await cluster.kubectl("patch", "crd", NAME, "--type=json", f"--patch={patch}")
+        await delivered.until_interrupted(2)
+
+    assert delivered.threads == {threading.get_ident()}
 
 
 async def test_restarts_when_it_is_told(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import count
 from typing import Any, TypeVar
 
+from testbed.api_client import ApiClient
 from testbed.control_plane import ControlPlane
-from testbed.kubectl import KubectlError
 from testbed.openbao import OpenBao
 from testbed.pipedrive.client import ControlClient
 from testbed.pipedrive.ledger import Call
@@ -24,6 +25,12 @@ APP_PATH = "apps/crm-sync"
 DEADLINE = 20.0
 POLL_SECONDS = 0.05
 _COMPANIES = count(1)
+_PATHS = {
+    "secret": "/api/v1/namespaces/{}/secrets",
+    "pipedrivecredential": "/apis/pipedrive-operator.io/v1alpha1/namespaces/{}/pipedrivecredentials",
+    "deployment": "/apis/apps/v1/namespaces/{}/deployments",
+}
+"""Where the API server keeps what tests look at, often and again."""
 
 
 def eventually(look: Callable[[], T | None], *, within: float = DEADLINE) -> T:
@@ -53,6 +60,10 @@ class Tenant:
         self.user_id = 1000 + self.company_id
         self.pipedrive.command("add-company", company_id=self.company_id, domain=self.domain)
         self.pipedrive.command("add-user", company_id=self.company_id, user_id=self.user_id)
+
+    @cached_property
+    def _api(self) -> ApiClient:
+        return self.cluster.client()
 
     @property
     def api_token(self) -> str:
@@ -126,13 +137,7 @@ class Tenant:
 
     def get(self, kind: str, name: str) -> Json | None:
         """Return an object, or None."""
-        try:
-            found: Json = json.loads(self.kubectl("get", kind, name, "--output=json"))
-        except KubectlError as error:
-            if "NotFound" in str(error):
-                return None
-            raise
-        return found
+        return self._api.find(f"{_PATHS[kind].format(self.namespace)}/{name}")
 
     def secret(self, name: str = "acme") -> dict[str, str] | None:
         """Return the data of a Secret, decoded, or None."""

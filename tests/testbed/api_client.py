@@ -26,6 +26,10 @@ class ApiError(Exception):
     """The API server refused a request, or gave no answer."""
 
 
+class ApiNotFoundError(ApiError):
+    """There is no such object."""
+
+
 class ApiClient:
     """Requests of one user to one API server; may be used from several threads."""
 
@@ -38,6 +42,13 @@ class ApiClient:
     def get(self, path: str) -> Json:
         """Return what is at a path such as `/api/v1/namespaces/x/secrets`. Raises ApiError."""
         return self._send("GET", path)
+
+    def find(self, path: str) -> Json | None:
+        """Return what is at a path, or None. Raises ApiError."""
+        try:
+            return self.get(path)
+        except ApiNotFoundError:
+            return None
 
     def merge_patch(self, path: str, patch: Json) -> Json:
         """Patch an object. Raises ApiError."""
@@ -63,7 +74,7 @@ class ApiClient:
             raise ApiError(message) from error
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             message = f"{method} {path}: {response.status} {answer.get('message', '')}"
-            raise ApiError(message)
+            raise (ApiNotFoundError if response.status == HTTPStatus.NOT_FOUND else ApiError)(message)
         return answer
 
 

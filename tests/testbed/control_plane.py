@@ -113,6 +113,7 @@ class ControlPlane:
         self._programs = binaries.ensure("etcd", "kube-apiserver", "kubectl", *manager)
         self._credentials = components.Credentials.issue(folder / "pki")
         self.ca = self._credentials.authority.certificate
+        self.service_account_key = self._credentials.service_accounts.public
         self._audit_log = folder / "audit.log"
         self.port = free_port()
         self.server = f"https://127.0.0.1:{self.port}"

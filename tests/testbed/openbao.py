@@ -144,6 +144,11 @@ class OpenBao(OpenBaoApi):
         """Where it listens on loopback."""
         return self._port
 
+    @property
+    def tls_address(self) -> str:
+        """Where it speaks TLS, if it does."""
+        return f"https://127.0.0.1:{self.tls_port}"
+
     def _start_in_memory(self) -> None:
         def is_ready() -> bool:
             return len(_printed_unseal_keys(self._process.log)) > len(earlier_keys) and self._is_usable()

@@ -113,13 +113,38 @@ class OpenBaoApi:
         self.request("POST", f"auth/{path}/config", json=config)
 
     def put_kubernetes_role(
-        self, role: str, *, service_account: str, policies: Iterable[str], path: str = "kubernetes"
+        self,
+        role: str,
+        *,
+        service_account: str,
+        policies: Iterable[str],
+        path: str = "kubernetes",
+        audience: str | None = None,
     ) -> None:
-        """Give tokens with `policies` to one service account, named as NAMESPACE/NAME."""
+        """Give tokens with `policies` to one service account, named as NAMESPACE/NAME; for an audience, if given."""
         namespace, name = service_account.split("/")
-        json = {
+        json: Json = {
             "bound_service_account_namespaces": namespace,
             "bound_service_account_names": name,
+            "token_policies": list(policies),
+        }
+        self.request("POST", f"auth/{path}/role/{role}", json=json | ({"audience": audience} if audience else {}))
+
+    def enable_jwt_auth(self, control_plane: ControlPlane, *, path: str = "jwt") -> None:
+        """Let service accounts of a control plane log in, whose signatures are checked by its public key."""
+        self.enable_auth("jwt", path=path)
+        keys = [control_plane.service_account_key.read_text()]
+        self.request("POST", f"auth/{path}/config", json={"jwt_validation_pubkeys": keys})
+
+    def put_jwt_role(
+        self, role: str, *, service_account: str, policies: Iterable[str], audience: str, path: str = "jwt"
+    ) -> None:
+        """Give tokens with `policies` to one service account, named as NAMESPACE/NAME."""
+        json = {
+            "role_type": "jwt",
+            "user_claim": "sub",
+            "bound_audiences": [audience],
+            "bound_subject": f"system:serviceaccount:{service_account.replace('/', ':')}",
             "token_policies": list(policies),
         }
         self.request("POST", f"auth/{path}/role/{role}", json=json)

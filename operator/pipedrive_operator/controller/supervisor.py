@@ -50,6 +50,7 @@ class Supervisor:
         self._resync_interval = resync_interval
         self._watch: Watch | None = None
         self._schema_problem: str | None = "not looked at yet"
+        self._schema_in_doubt = asyncio.Event()
         self._cache_problem: str | None = "not filled yet"
 
     def readiness(self) -> Mapping[str, str | None]:
@@ -67,6 +68,10 @@ class Supervisor:
         see = self._cache.see_credential if kind == "credential" else self._cache.see_secret
         self._controller.look_at(see(event, body))
 
+    def doubt_schema(self) -> None:
+        """Have the CRD looked at again: it may have been replaced by an older one."""
+        self._schema_in_doubt.set()
+
     async def run(self, watch: Watch, work: Callable[[], Awaitable[None]]) -> None:
         """Fill the caches and keep them fresh, whether this replica leads or stands by, and work, until cancelled."""
         await self._until_it_works("crd", self._schema_is_current)
@@ -77,6 +82,7 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_as_coroutine(work), name="work")
                 group.create_task(self._maintain(), name="resync")
+                group.create_task(self._recheck_schema(), name="schema")
                 group.create_task(self._revive(watch), name="watchdog")
         finally:
             await watch.stop()
@@ -92,11 +98,17 @@ class Supervisor:
             await self._clock.sleep(min(pause(failures, spread_by=what), LONGEST_PAUSE).total_seconds())
 
     async def _maintain(self) -> None:
-        """Look again at everything, now and then; a schema that was replaced by an older one stops readiness."""
+        """Look again at everything, now and then."""
         while True:
             await self._clock.sleep(self._resync_interval.total_seconds())
-            await self._until_it_works("crd", self._schema_is_current)
             await self._until_it_works("caches", self._resync)
+
+    async def _recheck_schema(self) -> None:
+        """Look at the CRD again when it is in doubt; an older one stops readiness until it is replaced."""
+        while True:
+            await self._schema_in_doubt.wait()
+            self._schema_in_doubt.clear()
+            await self._until_it_works("crd", self._schema_is_current)
 
     async def _revive(self, watch: Watch) -> None:
         """Start a silent watch again: kopf can lose one without a word (https://github.com/nolar/kopf/issues/1276)."""

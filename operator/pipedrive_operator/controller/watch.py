@@ -30,6 +30,8 @@ Connect = Callable[[aiohttp.ClientMiddlewareType], Awaitable[tuple[str, aiohttp.
 
 STREAM_SECONDS: Final = 240
 """How long the API server serves one watch request: each watch is asked for anew at least this often."""
+_ON_TIME: Final = (STREAM_SECONDS - 2.0, STREAM_SECONDS + 10.0)
+"""In seconds, between two requests of a watch that nothing has interrupted."""
 LONGEST_PAUSE: Final = 30.0
 """In seconds, between two attempts."""
 _SOUND: Final = 60.0
@@ -52,14 +54,27 @@ _log = structlog.stdlib.get_logger(__name__)
 class Watch:
     """Watches credentials and the Secrets that carry our label, and starts again when that breaks down."""
 
-    def __init__(self, connect: Connect, on_event: OnEvent, clock: Clock, *, namespaces: Sequence[str] = ()) -> None:
-        """Deliver to `on_event` in the running loop; no namespaces means all."""
+    def __init__(
+        self,
+        connect: Connect,
+        on_event: OnEvent,
+        clock: Clock,
+        *,
+        on_interruption: Callable[[], None],
+        namespaces: Sequence[str] = (),
+    ) -> None:
+        """Deliver to `on_event`, and call `on_interruption`, in the running loop; no namespaces means all.
+
+        The API server ends the watches of a kind whose schema is replaced: an interruption is a sign of that.
+        """
         self._connect = connect
         self._on_event = on_event
+        self._on_interruption = on_interruption
         self._clock = clock
         self._namespaces = namespaces
         self._main_loop = asyncio.get_running_loop()
         self._answered = dict.fromkeys(_paths(namespaces), clock.monotonic())
+        self._begun: dict[str, float] = {}
         self._attempt: _Attempt | None = None
         self._stopping = threading.Event()
         self._ended = asyncio.Event()
@@ -110,8 +125,7 @@ class Watch:
             error = asyncio.run(self._try_once())
             failures = 1 if self._clock.monotonic() - started > _SOUND else failures + 1
             self._pause(failures, error)
-        with suppress(RuntimeError):  # the main loop is closed: nobody waits
-            self._main_loop.call_soon_threadsafe(self._ended.set)
+        self._in_main_loop(self._ended.set)
 
     def _pause(self, failures: int, error: BaseException | None) -> None:
         if self._stopping.is_set():
@@ -137,11 +151,24 @@ class Watch:
             # A server behind a proxy may have a path of its own before ours.
             for path in filter(request.url.path.endswith, self._answered):
                 self._answered[path] = self._clock.monotonic()
+                if path.endswith(PLURAL) and "watch" in request.url.query:
+                    self._note_beginning(path)
         return response
 
+    def _note_beginning(self, path: str) -> None:
+        """Call the first one an interruption too: nobody has watched before it."""
+        now = self._clock.monotonic()
+        earliest, latest = _ON_TIME
+        if not earliest < now - self._begun.get(path, now) < latest:
+            self._in_main_loop(self._on_interruption)
+        self._begun[path] = now
+
     def _hand_over(self, kind: Kind, event: kopf.RawEvent) -> None:
-        with suppress(RuntimeError):  # the main loop is closed: nobody wants events any more
-            self._main_loop.call_soon_threadsafe(self._on_event, kind, event["type"], event["object"])
+        self._in_main_loop(self._on_event, kind, event["type"], event["object"])
+
+    def _in_main_loop(self, callback: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the main loop is closed: nobody wants to know any more
+            self._main_loop.call_soon_threadsafe(callback, *arguments)
 
 
 class _Attempt:

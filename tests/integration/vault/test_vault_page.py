@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from testbed.certificates import Authority
 from testbed.control_plane import ControlPlane
 from testbed.kubectl import cluster_entry, write_token_kubeconfig
 from testbed.openbao import OpenBao
@@ -49,7 +50,7 @@ class Desk:
         kubeconfig = self.folder / "operator.kubeconfig"
         cluster = cluster_entry(self.control_plane.server, self.control_plane.ca)
         write_token_kubeconfig(kubeconfig, cluster=cluster, token=token.read_text())
-        connection["address"] = self.openbao.address
+        connection["address"] = self.openbao.tls_address if "caSecretRef" in connection else self.openbao.address
         connection["auth"]["serviceAccountTokenFile"] = str(token)
         kubernetes = {"kubeconfig": str(kubeconfig), "namespaces": ["crm"], "operatorNamespace": HOME}
         pipedrive = {"apiUrl": "http://127.0.0.1:1", "timeout": "1s"}
@@ -59,9 +60,31 @@ class Desk:
         return {found["step"]: found for found in json.loads(done.stdout) if found["step"].startswith("Vault")}
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: str = PAGE) -> list[str]:
     """Return the blocks of a language, in the order of the page."""
-    return [text for found, text in BLOCK.findall(PAGE) if found == language]
+    return [text for found, text in BLOCK.findall(page) if found == language]
+
+
+def settings_by(way: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings for one team with another way in, and the `auth` in them."""
+    settings: dict[str, Any] = yaml.safe_load(blocks("yaml")[0])
+    connection = settings["vault"]["connections"]["default"]
+    connection.update(yaml.safe_load(blocks("yaml", part(way))[0]))
+    return settings, connection["auth"]
+
+
+def part(way: str) -> str:
+    """Return the page from where it comes to a way in."""
+    _, found, rest = PAGE.partition(f"\n**{way}**")
+    assert found
+    return rest
+
+
+def failures(found: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return what is wrong, by what was asked; where nothing is, the rights below the prefix were asked for too."""
+    wrong = {step: finding["detail"] for step, finding in found.items() if not finding["ok"]}
+    assert wrong or "Vault default policy for kv/pipedrive/crm/example" in found
+    return wrong
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +95,13 @@ def desk(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) 
     (folder / "bin").mkdir()
     for name, program in programs.items():
         (folder / "bin" / name).symlink_to(program)
-    with OpenBao() as openbao:
+    vault_authority, client_authority = (Authority(folder / name) for name in ("vault-authority", "client-authority"))
+    client = client_authority.client("tls", user=HOME)
+    (folder / "vault-ca.crt").symlink_to(vault_authority.certificate)
+    (folder / "client-ca.crt").symlink_to(client_authority.certificate)
+    (folder / "tls.crt").symlink_to(client.public)
+    (folder / "tls.key").symlink_to(client.key)
+    with OpenBao(tls=vault_authority.serving("vault", ["127.0.0.1"])) as openbao:
         environment = os.environ | {
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
             "HOME": str(folder),
@@ -88,7 +117,7 @@ def desk(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) 
         yield made
     for namespace in (HOME, "crm"):
         control_plane.kubectl("delete", "namespace", namespace, "--wait=false")
-    control_plane.kubectl("delete", "clusterrolebinding", "vault-token-review")
+    control_plane.kubectl("delete", "clusterrolebinding", "vault-token-review", "vault-public-keys")
 
 
 def grant(desk: Desk) -> None:
@@ -101,31 +130,57 @@ def grant(desk: Desk) -> None:
 
 def test_the_settings_for_one_team_lack_nothing(desk: Desk) -> None:
     """The login, the mount, and the rights below the prefix."""
-    found = desk.check(yaml.safe_load(blocks("yaml")[0]))
-
-    assert {step: finding["detail"] for step, finding in found.items() if not finding["ok"]} == {}
-    assert "Vault default policy for kv/pipedrive/crm/example" in found
+    assert {} == failures(desk.check(yaml.safe_load(blocks("yaml")[0])))
 
 
-def test_the_settings_for_tenants_lack_nothing(desk: Desk) -> None:
+@pytest.mark.parametrize("method", ["kubernetes", "jwt"])
+def test_the_settings_for_tenants_lack_nothing(desk: Desk, method: str) -> None:
     """The team's credential names an identity, which is logged in."""
     settings, credential = (yaml.safe_load(text) for text in blocks("yaml")[1:3])
     desk.control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(credential))
+    settings["vault"]["connections"]["default"]["tenantAuth"]["method"] = method
 
     found = desk.check(settings)
 
-    assert {step: finding["detail"] for step, finding in found.items() if not finding["ok"]} == {}
+    assert {} == failures(found)
     assert "Vault default login of ServiceAccount crm/pipedrive with role crm" in found
 
 
-def test_the_approle_of_the_page_logs_in(desk: Desk) -> None:
+def test_the_approle_lacks_nothing(desk: Desk) -> None:
     """With the role_id that the page has one read, and the Secret that it has one write."""
-    settings = yaml.safe_load(blocks("yaml")[0])
-    auth = yaml.safe_load(blocks("yaml")[3])["auth"]
+    settings, auth = settings_by("AppRole")
     role_id = desk.openbao.request("GET", "auth/approle/role/pipedrive-operator/role-id")["data"]["role_id"]
-    settings["vault"]["connections"]["default"]["auth"] = auth | {"roleId": role_id}
+    auth["roleId"] = role_id
 
-    assert desk.check(settings)["Vault default login"]["ok"]
+    assert {} == failures(desk.check(settings))
+
+
+def test_the_jwt_lacks_nothing(desk: Desk) -> None:
+    """It is where the volume of the page puts it, with the audience that it names."""
+    settings, auth = settings_by("JWT")
+    values = yaml.safe_load(blocks("yaml", part("JWT"))[1])
+    volume, mount = values["extraVolumes"][0], values["extraVolumeMounts"][0]
+    token = volume["projected"]["sources"][0]["serviceAccountToken"]
+    container = {"name": "operator", "image": "operator", "volumeMounts": [mount]}
+    spec = {"serviceAccountName": HOME, "containers": [container], "volumes": [volume]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": spec}
+    where = ("--dry-run=server", f"--namespace={HOME}", "--filename=-")
+    assert "created" in desk.control_plane.kubectl("create", *where, stdin=json.dumps(pod))
+    assert auth["jwtFile"] == f"{mount['mountPath']}/{token['path']}"
+
+    jwt = desk.folder / "jwt"
+    jwt.write_text(desk.control_plane.service_account_token(HOME, HOME, audience=token["audience"]))
+    auth["jwtFile"] = str(jwt)
+
+    assert {} == failures(desk.check(settings))
+
+
+@pytest.mark.parametrize("way", ["TLS certificate", "Token"])
+def test_what_is_kept_in_secrets_lacks_nothing(desk: Desk, way: str) -> None:
+    """The settings are used as they are on the page."""
+    settings, _ = settings_by(way)
+
+    assert {} == failures(desk.check(settings))
 
 
 @pytest.mark.parametrize(
@@ -147,11 +202,3 @@ def test_what_is_missing_is_explained(desk: Desk, strike: str, step: str, remedy
 
     assert not finding["ok"]
     assert remedy in finding["remedy"]
-
-
-def test_every_setting_on_the_page_exists() -> None:
-    """Parts of a connection are read as such."""
-    from pipedrive_operator.vault_settings import VaultConnectionSettings  # noqa: PLC0415  the rest is a process
-
-    for text in blocks("yaml")[3:]:
-        VaultConnectionSettings.model_validate({"address": "https://vault.example.com"} | yaml.safe_load(text))

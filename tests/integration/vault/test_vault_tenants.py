@@ -1,7 +1,6 @@
 """Tenants' ServiceAccounts before a real API server and a real OpenBao: each is who it is, and never another."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pipedrive_operator.core.errors import VaultDenied
 from pipedrive_operator.core.vault import OPERATOR, TenantIdentity, VaultLocation
 from pipedrive_operator.settings import KubernetesSettings
 from pipedrive_operator.vault_settings import VaultSettings
+from support.service_account import allow_tokens
 from support.turned_clock import TurnedClock
 from support.vault import requests_to
 from testbed.control_plane import ControlPlane
@@ -33,6 +33,7 @@ class Street:
     openbao: OpenBao
     namespace: str
     mount: str
+    method: str
 
     def identity(self, tenant: str, *, role: str | None = None) -> TenantIdentity:
         """Name a tenant."""
@@ -53,37 +54,31 @@ class Street:
         capabilities = '["read", "create", "update"]'
         self.openbao.put_policy(self.role(tenant), f'path "secret/data/{path}" {{ capabilities = {capabilities} }}')
         self.openbao.write_secret(path, {"owner": tenant})
-        json = {
-            "bound_service_account_namespaces": self.namespace,
-            "bound_service_account_names": tenant,
-            "audience": "vault",
-            "token_policies": ["default", self.role(tenant)],
-        }
-        self.openbao.request("POST", f"auth/{self.mount}/role/{self.role(tenant)}", json=json)
-
-    def grant(self, user: str, *tenants: str) -> None:
-        """Let a user have tokens of these ServiceAccounts, as docs/vault.md says."""
-        rule = {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]}
-        role = {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": {"name": "pipedrive-operator-tokens"},
-            "rules": [rule | {"resourceNames": list(tenants)}],
-        }
-        namespace = f"--namespace={self.namespace}"
-        self.control_plane.kubectl("apply", namespace, "--filename=-", stdin=json.dumps(role))
-        binding = ("rolebinding", "tokens", "--role=pipedrive-operator-tokens", f"--user={user}")
-        self.control_plane.kubectl("create", *binding, namespace)
+        put_role = self.openbao.put_jwt_role if self.method == "jwt" else self.openbao.put_kubernetes_role
+        put_role(
+            self.role(tenant),
+            service_account=f"{self.namespace}/{tenant}",
+            policies=["default", self.role(tenant)],
+            path=self.mount,
+            audience="vault",
+        )
 
 
 @pytest.fixture
-def street(control_plane: ControlPlane, openbao: OpenBao, namespace: str, vault_prefix: str) -> Street:
+def method() -> str:
+    """Say how tenants log in."""
+    return "kubernetes"
+
+
+@pytest.fixture
+def street(control_plane: ControlPlane, openbao: OpenBao, namespace: str, vault_prefix: str, method: str) -> Street:
     """Let two tenants move in, and the operator have tokens of them."""
-    made = Street(control_plane, openbao, namespace, f"kubernetes-{vault_prefix}")
-    openbao.enable_kubernetes_auth(control_plane, path=made.mount)
+    made = Street(control_plane, openbao, namespace, f"{method}-{vault_prefix}", method)
+    enable = openbao.enable_jwt_auth if method == "jwt" else openbao.enable_kubernetes_auth
+    enable(control_plane, path=made.mount)
     for tenant in TENANTS:
         made.settle(tenant)
-    made.grant("operator", *TENANTS)
+    allow_tokens(control_plane, namespace, *TENANTS, user="operator")
     return made
 
 
@@ -93,7 +88,7 @@ async def vault(street: Street, clock: TurnedClock, token_file: object) -> Async
     connection = {
         "address": street.openbao.address,
         "auth": {"method": "token", "tokenFile": token_file},
-        "tenantAuth": {"enabled": True, "mount": street.mount},
+        "tenantAuth": {"enabled": True, "method": street.method, "mount": street.mount},
     }
     settings = VaultSettings.model_validate({"connections": {"default": connection}})
     async with AsyncExitStack() as stack:
@@ -143,11 +138,14 @@ async def test_a_thousand_reads_of_one_tenant_are_one_login(vault: VaultServers,
     assert requests_to(street.openbao, f"auth/{street.mount}/login") == 1
 
 
-async def test_a_role_is_part_of_who_somebody_is(vault: VaultServers, street: Street) -> None:
-    """A token of one role serves no other, and another's role does not let in."""
-    await vault.read(street.location("red"), street.identity("red"))
+@pytest.mark.parametrize("method", ["kubernetes", "jwt"])
+async def test_a_role_is_part_of_who_somebody_is(vault: VaultServers, street: Street, method: str) -> None:
+    """A token of one role serves no other, and another's role does not let in, whoever checks the signature."""
+    found = await vault.read(street.location("red"), street.identity("red"))
+    assert found is not None
+    assert {"owner": "red"} == found.values
 
-    with pytest.raises(VaultDenied, match=r"refuses the login of ServiceAccount .*/red by kubernetes"):
+    with pytest.raises(VaultDenied, match=rf"refuses the login of ServiceAccount .*/red by {method}"):
         await vault.read(street.location("blue"), street.identity("red", role=street.role("blue")))
 
 
@@ -178,10 +176,11 @@ async def test_a_tenants_policy_is_told_with_who_it_is(vault: VaultServers, stre
     assert f'path "secret/data/{street.location("blue").path}"' in caught.value.message
 
 
-async def test_tokens_are_for_the_configured_audience_alone(vault: VaultServers, street: Street) -> None:
+@pytest.mark.parametrize(("method", "setting"), [("kubernetes", "audience"), ("jwt", "bound_audiences")])
+async def test_tokens_are_for_the_configured_audience_alone(vault: VaultServers, street: Street, setting: str) -> None:
     """A role that asks for another audience does not let in."""
     path = f"auth/{street.mount}/role/{street.role('red')}"
-    role = street.openbao.request("GET", path)["data"] | {"audience": "elsewhere"}
+    role = street.openbao.request("GET", path)["data"] | {setting: "elsewhere"}
     street.openbao.request("POST", path, json={key: value for key, value in role.items() if value})
 
     with pytest.raises(VaultDenied, match="audience vault"):

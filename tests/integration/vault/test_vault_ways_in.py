@@ -150,33 +150,30 @@ async def test_approle(
     assert requests_to(place.openbao, "auth/token/revoke-self") == revoked + 1
 
 
+@pytest.mark.parametrize("kept", ["file", "Secret"])
 async def test_jwt(
     connected: Open,
     place: Place,
     tmp_path: Path,
+    kept: str,
 ) -> None:
-    """A token of the API server's, whose signature Vault checks by the cluster's public key."""
+    """A token of the API server's, whose signature Vault checks by the cluster's public key; read at each login."""
     mount = f"jwt-{place.prefix}"
-    place.openbao.enable_auth("jwt", path=mount)
-    public_key = (place.control_plane.folder / "pki" / "service-accounts.pub").read_text()
-    place.openbao.request("POST", f"auth/{mount}/config", json={"jwt_validation_pubkeys": [public_key]})
-    role = {
-        "role_type": "jwt",
-        "user_claim": "sub",
-        "bound_audiences": ["vault"],
-        "bound_subject": f"system:serviceaccount:{place.namespace}:operator",
-        "token_policies": place.policies(),
-    }
-    place.openbao.request("POST", f"auth/{mount}/role/operator", json=role)
+    place.openbao.enable_jwt_auth(place.control_plane, path=mount)
+    account = f"{place.namespace}/operator"
+    policies = place.policies()
+    place.openbao.put_jwt_role("operator", service_account=account, policies=policies, audience="vault", path=mount)
     place.control_plane.kubectl("create", "serviceaccount", "operator", f"--namespace={place.namespace}")
-    jwt_file = tmp_path / "jwt"
-    jwt_file.write_text(place.control_plane.service_account_token(place.namespace, "operator", audience="vault"))
+    source = {"jwtSecretRef": {"name": "jwt", "key": "id"}} if kept == "Secret" else {"jwtFile": tmp_path / "jwt"}
+    auth = {"method": "jwt", "mount": mount, "role": "operator", **source}
 
-    auth = {"method": "jwt", "mount": mount, "role": "operator", "jwtFile": jwt_file}
-    vault = connected(address=place.openbao.address, auth=auth)
+    def keep(audience: str) -> None:
+        jwt = place.control_plane.service_account_token(place.namespace, "operator", audience=audience)
+        place.put_secret("jwt", id=jwt) if kept == "Secret" else (tmp_path / "jwt").write_text(jwt)
 
-    assert await vault.read(place.location, OPERATOR) is not None
-    jwt_file.write_text(place.control_plane.service_account_token(place.namespace, "operator", audience="elsewhere"))
+    keep("vault")
+    assert await connected(address=place.openbao.address, auth=auth).read(place.location, OPERATOR) is not None
+    keep("elsewhere")
     with pytest.raises(VaultDenied, match=f"by jwt at auth/{mount} with role operator"):
         await connected(address=place.openbao.address, auth=auth).read(place.location, OPERATOR)
 
@@ -190,9 +187,10 @@ async def test_a_tls_certificate(
     kept: str,
 ) -> None:
     """And an authority, from files or from Secrets; the server's certificate is for another name than its address."""
-    tls_openbao.enable_auth("cert")
+    mount = f"cert-{place.prefix}"
+    tls_openbao.enable_auth("cert", path=mount)
     role = {"certificate": authority.certificate.read_text(), "token_policies": place.policies(tls_openbao)}
-    tls_openbao.request("POST", "auth/cert/certs/operator", json=role)
+    tls_openbao.request("POST", f"auth/{mount}/certs/operator", json=role)
     pair = authority.client("operator", user="operator")
     place.put_secret("tls", tls_crt=pair.public.read_text(), tls_key=pair.key.read_text(),
         ca=authority.certificate.read_text(),
@@ -208,7 +206,7 @@ async def test_a_tls_certificate(
     vault = connected(
         address=f"https://localhost:{tls_openbao.tls_port}",
         serverName="vault.example.com",
-        auth={"method": "cert", "role": "operator"},
+        auth={"method": "cert", "mount": mount, "role": "operator"},
         **material,
     )
 

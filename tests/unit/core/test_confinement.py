@@ -18,6 +18,9 @@ HOSTILE = st.sampled_from(
 )
 PATHS = st.lists(PLAIN | HOSTILE | st.text(max_size=4), min_size=1, max_size=5).map("/".join)
 BELOW = PATHS.map("pipedrive/crm/{}".format)
+NEARLY_PLAIN = st.builds(
+    "pipedrive/crm/{}{}{}".format, st.sampled_from(["", "a", "a/"]), HOSTILE, st.sampled_from(["", "b", "/b"])
+)
 
 
 @pytest.mark.parametrize("path", ["pipedrive/crm/acme", "pipedrive/crm/a/b.c_d@e=f+g-h", "pipedrive/shared/acme"])
@@ -102,7 +105,7 @@ def test_a_cluster_is_a_part_of_the_prefix() -> None:
             confine("crm/acme", prefixes=(prefix,), namespace="crm", cluster="")
 
 
-@given(path=PATHS | BELOW)
+@given(path=PATHS | BELOW | NEARLY_PLAIN)
 def test_what_is_taken_never_leaves_its_folder(path: str) -> None:
     """However a server, a proxy or a policy reads it."""
     try:

@@ -27,6 +27,12 @@ POLICY = f"""
 path "secret/data/{APP_PATH}" {{ capabilities = ["read"] }}
 path "secret/data/pipedrive/*" {{ capabilities = ["read", "create", "update"] }}
 """
+READS_ITS_CRD = {
+    "apiGroups": ["apiextensions.k8s.io"],
+    "resources": ["customresourcedefinitions"],
+    "resourceNames": ["pipedrivecredentials.pipedrive-operator.io"],
+    "verbs": ["get"],
+}
 SCOPES = ["base", "deals:full"]
 
 
@@ -63,7 +69,7 @@ def crd(control_plane: ControlPlane) -> None:
 def user(control_plane: ControlPlane) -> Callable[[str], Path]:
     """Make users with the operator's rights in all namespaces."""
     role = next(one for one in yaml.safe_load_all(RIGHTS.read_text()) if one["kind"] == "Role")
-    cluster_role = {**role, "kind": "ClusterRole"}
+    cluster_role = {**role, "kind": "ClusterRole", "rules": [*role["rules"], READS_ITS_CRD]}
     control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(cluster_role))
 
     def made(name: str) -> Path:

@@ -45,6 +45,9 @@ PIECES = (
 )
 SEGMENTS = st.lists(PIECES, min_size=1, max_size=3).map("".join)
 PATHS = st.lists(SEGMENTS, min_size=1, max_size=5).map("/".join)
+NEARLY_PLAIN = st.builds(
+    "{}{}{}".format, st.sampled_from(["", "a", "a/"]), st.sampled_from(TRICKS), st.sampled_from(["", "b", "/b"])
+)
 BODY = b'{"data": {"ttl": 0, "expire_time": null}}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
@@ -88,7 +91,7 @@ async def requested(spec: dict[str, Any]) -> list[bytes]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(path=PATHS | PATHS.map("pipedrive/crm/{}".format), mount=st.just(None) | PATHS)
+@given(path=PATHS | (PATHS | NEARLY_PLAIN).map("pipedrive/crm/{}".format), mount=st.just(None) | PATHS)
 def test_what_is_taken_is_requested_as_it_is_and_below_the_prefix(path: str, mount: str | None) -> None:
     """Whatever is written into a resource, by whatever decoder it is read."""
     spec = {"apiToken": {"path": path}} | ({"vault": {"mount": mount}} if mount is not None else {})

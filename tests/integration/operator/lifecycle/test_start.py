@@ -1,0 +1,133 @@
+"""What is missing when the operator starts, or goes later: it is not ready, says what helps, and waits for that."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+import yaml
+
+from integration.operator.lifecycle.conftest import CRD
+from pipedrive_operator.adapters.kubernetes.schema import NAME, UPGRADE
+from support.operated import Json
+from support.tenant import Tenant, eventually
+from testbed.control_plane import ControlPlane
+from testbed.operator_process import OperatorProcess
+
+
+@pytest.fixture
+def older(control_plane: ControlPlane, crd: None) -> Iterator[Callable[[], None]]:
+    """Replace the CRD by one that lacks a field of the status; it is the current one again after the test."""
+    assert crd is None
+    definition = yaml.safe_load(CRD.read_text())
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    del schema["properties"]["status"]["properties"]["expiresAt"]
+
+    def apply() -> None:
+        control_plane.kubectl("replace", "--filename=-", stdin=json.dumps(definition))
+
+    yield apply
+    upgrade(control_plane)
+
+
+@pytest.fixture
+def absent(control_plane: ControlPlane) -> Iterator[Callable[[], None]]:
+    """Delete the CRD; it is there again after the test."""
+
+    def delete() -> None:
+        control_plane.kubectl("delete", "crd", NAME)
+
+    yield delete
+    upgrade(control_plane)
+
+
+def upgrade(control_plane: ControlPlane) -> None:
+    """Apply the current CRD."""
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
+
+
+def eventually_not_ready(operator: OperatorProcess, *words: str) -> None:
+    """Wait until it is not ready, and says this about it."""
+
+    def look() -> bool:
+        answer = operator.get("/readyz")
+        return answer is not None and answer.status != HTTPStatus.OK and all(word in answer.text for word in words)
+
+    look.__doc__ = f"not ready: {words}"
+    eventually(look)
+
+
+@contextmanager
+def started(settings: Json, folder: Path) -> Iterator[OperatorProcess]:
+    """Start an operator that is not ready yet."""
+    operator = OperatorProcess(settings, folder=folder)
+    operator.start()
+    try:
+        yield operator
+    finally:
+        operator.stop()
+
+
+def test_an_older_crd_that_comes_while_it_runs_is_noticed_at_once(
+    settings: Callable[[str], Json], older: Callable[[], None], tenant: Tenant, tmp_path: Path
+) -> None:
+    """And so is the current one that replaces it. What is published is kept good meanwhile."""
+    with started(settings(tenant.namespace), tmp_path) as operator:
+        operator.wait_ready()
+        older()
+
+        eventually_not_ready(operator, "older than the operator", "status.expiresAt", UPGRADE)
+        tenant.apply_api_token()
+        eventually(tenant.secret)
+
+        upgrade(tenant.cluster)
+        eventually(operator.is_ready)
+
+
+def test_an_operator_that_starts_before_its_crd_waits(
+    settings: Callable[[str], Json], absent: Callable[[], None], tenant: Tenant, tmp_path: Path
+) -> None:
+    """It says so, in its log too, and begins without a restart when the CRD is there."""
+    absent()
+    with started(settings(tenant.namespace), tmp_path) as operator:
+        eventually_not_ready(operator, "is not installed", UPGRADE)
+        assert UPGRADE in operator.log.read_text()
+
+        upgrade(tenant.cluster)
+        operator.wait_ready()
+        tenant.apply_api_token()
+        tenant.wait_until_published()
+
+
+def test_an_operator_that_starts_before_its_crd_is_upgraded_waits(
+    settings: Callable[[str], Json], older: Callable[[], None], tenant: Tenant, tmp_path: Path
+) -> None:
+    """A credential that is there already is not touched before."""
+    older()
+    tenant.apply_api_token()
+    with started(settings(tenant.namespace), tmp_path) as operator:
+        eventually_not_ready(operator, "older than the operator", UPGRADE)
+        assert tenant.secret() is None
+
+        upgrade(tenant.cluster)
+        operator.wait_ready()
+        tenant.wait_until_published()
+
+
+def test_an_operator_that_starts_before_the_api_server_waits(
+    settings: Callable[[str], Json], control_plane: ControlPlane, crd: None, tenant: Tenant, tmp_path: Path
+) -> None:
+    """As after a power cut."""
+    assert crd is None
+    wanted = settings(tenant.namespace)
+    control_plane.stop_apiserver()
+    with started(wanted, tmp_path) as operator:
+        try:
+            eventually_not_ready(operator, "the API server gave no answer")
+        finally:
+            control_plane.start_apiserver()
+        operator.wait_ready()
+        tenant.apply_api_token()
+        tenant.wait_until_published()
