@@ -4,9 +4,12 @@ What is asked of the server is in openbao_api.
 """
 
 import http.client
+import os
 import re
 import secrets
 import shutil
+import signal
+import ssl
 import sysconfig
 from contextlib import ExitStack
 from pathlib import Path
@@ -131,6 +134,15 @@ class OpenBao(OpenBaoApi):
         self.request("PUT", "sys/unseal", json={"key": self.unseal_key})
         self._process.wait_ready(self._is_usable, timeout=_START_SECONDS)
 
+    def show(self, pair: KeyPair) -> None:
+        """Overwrite the certificate of a server with `tls`, and wait until it is the one that is shown."""
+        assert self._tls is not None
+        for now, then in ((self._tls.public, pair.public), (self._tls.key, pair.key)):
+            now.write_bytes(then.read_bytes())
+        shown = ssl.PEM_cert_to_DER_cert(pair.public.read_text())
+        os.kill(self._process.pid, signal.SIGHUP)
+        self._process.wait_ready(lambda: shown == self._shown(), timeout=_START_SECONDS)
+
     def requests(self) -> list[AuditedRequest]:
         """Return every request so far, those of the testbed itself too."""
         return read_requests(self.folder / "audit.log")
@@ -190,6 +202,9 @@ class OpenBao(OpenBaoApi):
         data.mkdir(parents=True)
         way = self._cluster_port if self.cluster_link is None else self.cluster_link.port
         return _RAFT.format(data=data, port=self._port, cluster_port=self._cluster_port, way_to_cluster=way)
+
+    def _shown(self) -> bytes:
+        return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", self.tls_port)))
 
     def _listens(self) -> bool:
         return self._succeeds("sys/seal-status")
