@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault.circuit_breaker import LONGEST_PAUSE
 from pipedrive_operator.core.conditions import Reason
+from pipedrive_operator.core.errors import VaultUnavailable
 from pipedrive_operator.core.vault import OPERATOR, VaultLocation
 from pipedrive_operator.vault_settings import VaultSettings
 from support.turned_clock import TurnedClock
@@ -67,16 +69,20 @@ async def connect(pair: Pair, clock: TurnedClock, tmp_path: Path) -> AsyncIterat
 async def test_a_standby_that_cannot_hand_requests_on_is_told_and_the_token_goes_nowhere_else(
     pair: Pair, connect: Connect, clock: TurnedClock
 ) -> None:
-    """Neither with a read nor with a login; and once the way is open again, the same connection serves."""
+    """Neither with a read nor with a write or a login; and once the way is open again, the same connection serves."""
     vault = connect(pair.standby)
+    version = await vault.write(ACME, {"token": "by way of the standby"}, OPERATOR, cas=1)
     before = await vault.read(ACME, OPERATOR)
     carried = pair.carried
     assert carried
 
     pair.way.cut()
     read, login = await trouble_of(vault, ACME), await trouble_of(connect(pair.standby), ACME)
+    clock.turn(LONGEST_PAUSE)
+    with pytest.raises(VaultUnavailable) as write:
+        await vault.write(ACME, {"token": "nowhere"}, OPERATOR, cas=version)
 
-    for trouble in (read, login):
+    for trouble in (read, login, write.value):
         assert Reason.VAULT_UNAVAILABLE is trouble.reason
         assert trouble.message == (
             f"Vault (default) is a standby that cannot hand requests on, and redirects to {pair.leader.address} (307), "
