@@ -109,14 +109,7 @@ class Tenant:
 
     def apply(self, name: str, spec: Json, **metadata: Any) -> None:
         """Apply a credential."""
-        self.create(
-            {
-                "apiVersion": "pipedrive-operator.io/v1alpha1",
-                "kind": "PipedriveCredential",
-                "metadata": {"name": name, **metadata},
-                "spec": spec,
-            }
-        )
+        self.create(credential(name, spec, **metadata))
 
     def create(self, manifest: Mapping[str, Any]) -> None:
         """Apply any object."""
@@ -138,6 +131,11 @@ class Tenant:
     def get(self, kind: str, name: str) -> Json | None:
         """Return an object, or None."""
         return self._api.find(f"{_PATHS[kind].format(self.namespace)}/{name}")
+
+    def all_of(self, kind: str) -> dict[str, Json]:
+        """Return all objects of a kind by their names."""
+        items = self._api.get(_PATHS[kind].format(self.namespace))["items"]
+        return {item["metadata"]["name"]: item for item in items}
 
     def secret(self, name: str = "acme") -> dict[str, str] | None:
         """Return the data of a Secret, decoded, or None."""
@@ -180,6 +178,16 @@ class Tenant:
     def calls(self) -> list[Call]:
         """Return what Pipedrive was asked about this company."""
         return [call for call in self.pipedrive.ledger().calls if call.subject.company_id == self.company_id]
+
+
+def credential(name: str, spec: Json, **metadata: Any) -> Json:
+    """Return a credential's manifest."""
+    return {
+        "apiVersion": "pipedrive-operator.io/v1alpha1",
+        "kind": "PipedriveCredential",
+        "metadata": {"name": name, **metadata},
+        "spec": spec,
+    }
 
 
 def decoded(secret: Json) -> dict[str, str]:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault.circuit_breaker import LONGEST_PAUSE
 from pipedrive_operator.core.errors import Trouble, VaultUnavailable
 from pipedrive_operator.core.vault import OPERATOR, Document, VaultLocation
+from support.turned_clock import TurnedClock
 from testbed.openbao import OpenBao
 
 
@@ -41,4 +43,15 @@ async def when_it_serves(vault: VaultServers, location: VaultLocation) -> Docume
                 return await vault.read(location, OPERATOR)
             except VaultUnavailable as trouble:
                 assert "is preparing a secrets engine" in trouble.message  # noqa: PT017  others are a failure
+                await asyncio.sleep(0.05)
+
+
+async def when_it_is_back(vault: VaultServers, location: VaultLocation, clock: TurnedClock) -> Document | None:
+    """Read until Vault serves again; the clock is turned by the longest pause between the tries."""
+    async with asyncio.timeout(30):
+        while True:
+            clock.turn(LONGEST_PAUSE)
+            try:
+                return await vault.read(location, OPERATOR)
+            except VaultUnavailable:
                 await asyncio.sleep(0.05)

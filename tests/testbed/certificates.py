@@ -36,10 +36,10 @@ class Authority:
         self.certificate = folder / "ca.crt"
         self.certificate.write_bytes(_pem(self._own_certificate()))
 
-    def serving(self, name: str, hosts: Iterable[str]) -> KeyPair:
-        """Issue a server's certificate for host names and IP addresses."""
+    def serving(self, name: str, hosts: Iterable[str], *, lifetime: timedelta = _LIFETIME) -> KeyPair:
+        """Issue a server's certificate for host names and IP addresses; one that lived a negative time has expired."""
         alternatives = x509.SubjectAlternativeName([_alternative(host) for host in hosts])
-        builder = self._builder(_name(name, ())).add_extension(alternatives, critical=False)
+        builder = self._builder(_name(name, ()), lifetime).add_extension(alternatives, critical=False)
         return self._issue(name, builder, ExtendedKeyUsageOID.SERVER_AUTH)
 
     def client(self, file_name: str, *, user: str, groups: Iterable[str] = ()) -> KeyPair:
@@ -72,7 +72,7 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def _builder(self, subject: x509.Name) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, lifetime: timedelta = _LIFETIME) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
@@ -80,7 +80,7 @@ class Authority:
             .issuer_name(self._name)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _CLOCK_SKEW)
-            .not_valid_after(now + _LIFETIME)
+            .not_valid_after(now + lifetime)
         )
 
 

@@ -57,6 +57,8 @@ class Link:
         self._passes.set()
         self._delay = 0.0
         self._server: asyncio.Server | None = None
+        self.accepted = 0
+        """How many connections were opened so far."""
         self._connections: set[asyncio.Task[None]] = set()
         self._run(self._listen())
 
@@ -125,6 +127,7 @@ class Link:
         await asyncio.gather(*connections, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         # A task of our own: the one that asyncio made may not be cancelled without a complaint in its log.
         connection = asyncio.create_task(self._connection(reader, writer))
         self._connections.add(connection)

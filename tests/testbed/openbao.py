@@ -4,9 +4,12 @@ What is asked of the server is in openbao_api.
 """
 
 import http.client
+import os
 import re
 import secrets
 import shutil
+import signal
+import ssl
 import sysconfig
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +18,7 @@ from typing import Self
 
 from testbed.audit_log import AuditedRequest, KvAnswer, read_kv_answers, read_requests
 from testbed.certificates import KeyPair
+from testbed.link import Links
 from testbed.openbao_api import OpenBaoApi, OpenBaoError
 from testbed.processes import ChildProcess, ProcessError, free_port
 
@@ -27,20 +31,23 @@ audit "file" "calls" {{
   }}
 }}
 """
-# A multiplier of 1 shortens the wait before a lone server elects itself.
+# A multiplier of 1 shortens the wait before a lone server elects itself. A standby hands reads on, as Vault's does;
+# OpenBao's would else answer them itself.
 _RAFT = """
 storage "raft" {{
   path = "{data}"
-  node_id = "testbed"
+  node_id = "{port}"
   performance_multiplier = 1
 }}
 listener "tcp" {{
   address = "127.0.0.1:{port}"
+  cluster_address = "127.0.0.1:{cluster_port}"
   tls_disable = true
 }}
 api_addr = "http://127.0.0.1:{port}"
-cluster_addr = "http://127.0.0.1:{cluster_port}"
+cluster_addr = "http://127.0.0.1:{way_to_cluster}"
 disable_mlock = true
+disable_standby_reads = true
 """
 _TLS = """
 listener "tcp" {{
@@ -57,27 +64,41 @@ class OpenBao(OpenBaoApi):
     By default it keeps everything in memory and forgets it when it is killed; a `durable` one survives that.
     """
 
-    def __init__(self, *, durable: bool = False, folder: Path | None = None, tls: KeyPair | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        folder: Path | None = None,
+        tls: KeyPair | None = None,
+        leader: "OpenBao | None" = None,
+        links: Links | None = None,
+    ) -> None:
         """Describe it. It writes to `folder`, which stays, or to a temporary folder, which does not.
 
-        With `tls` it listens at `tls_port` too.
+        With `tls` it listens at `tls_port` too. With a `leader`, a durable one that runs, it is its standby. With
+        `links` the other server reaches it by `cluster_link`.
         """
         super().__init__(port=free_port(), root_token=f"root-{secrets.token_hex(16)}")
-        self._durable = durable
+        self._durable = durable or leader is not None
         self._folder = folder
         self._tls = tls
+        self._leader = leader
         self.tls_port = free_port()
-        self._unseal_key = ""
+        self.unseal_key = ""
+        self._cluster_port = free_port()
+        self.cluster_link = links.to(self._cluster_port) if links is not None else None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start the server (1 s; a durable one 3 s). Raises ProcessError."""
+        """Start the server (1 s; a durable one 3 s, and so does its standby). Raises ProcessError."""
         with ExitStack() as stack:
             self.folder = self._folder or Path(stack.enter_context(TemporaryDirectory(prefix="testbed-")))
             self._process = self._describe_process()
             stack.callback(self._process.kill)
             self.start()
-            if self._durable:
+            if self._leader is not None:
+                self._join(self._leader)
+            elif self._durable:
                 self._initialise()
             self._stack = stack.pop_all()
         return self
@@ -110,8 +131,17 @@ class OpenBao(OpenBaoApi):
 
     def unseal(self) -> None:
         """Unseal the server, and wait until it can be used. Raises ProcessError."""
-        self.request("PUT", "sys/unseal", json={"key": self._unseal_key})
+        self.request("PUT", "sys/unseal", json={"key": self.unseal_key})
         self._process.wait_ready(self._is_usable, timeout=_START_SECONDS)
+
+    def show(self, pair: KeyPair) -> None:
+        """Overwrite the certificate of a server with `tls`, and wait until it is the one that is shown."""
+        assert self._tls is not None
+        for now, then in ((self._tls.public, pair.public), (self._tls.key, pair.key)):
+            now.write_bytes(then.read_bytes())
+        shown = ssl.PEM_cert_to_DER_cert(pair.public.read_text())
+        os.kill(self._process.pid, signal.SIGHUP)
+        self._process.wait_ready(lambda: shown == self._shown(), timeout=_START_SECONDS)
 
     def requests(self) -> list[AuditedRequest]:
         """Return every request so far, those of the testbed itself too."""
@@ -138,15 +168,20 @@ class OpenBao(OpenBaoApi):
         earlier_keys = _printed_unseal_keys(self._process.log)
         self._process.start()
         self._process.wait_ready(is_ready, timeout=_START_SECONDS)
-        self._unseal_key = _printed_unseal_keys(self._process.log)[-1]
+        self.unseal_key = _printed_unseal_keys(self._process.log)[-1]
 
     def _initialise(self) -> None:
         answer = self.request("PUT", "sys/init", json={"secret_shares": 1, "secret_threshold": 1})
-        self.root_token, self._unseal_key = answer["root_token"], answer["keys_base64"][0]
-        self.request("PUT", "sys/unseal", json={"key": self._unseal_key})
+        self.root_token, self.unseal_key = answer["root_token"], answer["keys_base64"][0]
+        self.request("PUT", "sys/unseal", json={"key": self.unseal_key})
         self._process.wait_ready(self._is_active, timeout=_START_SECONDS)
         self.request("POST", "sys/mounts/secret", json={"type": "kv", "options": {"version": "2"}})
         self._process.wait_ready(self._is_usable, timeout=_START_SECONDS)
+
+    def _join(self, leader: "OpenBao") -> None:
+        self.root_token, self.unseal_key = leader.root_token, leader.unseal_key
+        self.request("POST", "sys/storage/raft/join", json={"leader_api_addr": leader.address})
+        self.unseal()
 
     def _describe_process(self) -> ChildProcess:
         config = self.folder / "config.hcl"
@@ -165,7 +200,11 @@ class OpenBao(OpenBaoApi):
     def _raft(self) -> str:
         data = self.folder / "raft"
         data.mkdir(parents=True)
-        return _RAFT.format(data=data, port=self._port, cluster_port=free_port())
+        way = self._cluster_port if self.cluster_link is None else self.cluster_link.port
+        return _RAFT.format(data=data, port=self._port, cluster_port=self._cluster_port, way_to_cluster=way)
+
+    def _shown(self) -> bytes:
+        return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", self.tls_port)))
 
     def _listens(self) -> bool:
         return self._succeeds("sys/seal-status")
@@ -175,7 +214,8 @@ class OpenBao(OpenBaoApi):
 
     def _is_usable(self) -> bool:
         # For a moment after its start the KV engine refuses requests: it still upgrades itself to version 2.
-        return self._is_active() and self._succeeds("secret/config")
+        # A standby that knows the active server can be used too.
+        return self._succeeds("sys/health?standbyok=true") and self._succeeds("secret/config")
 
     def _succeeds(self, path: str) -> bool:
         try:

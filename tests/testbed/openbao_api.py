@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 class OpenBaoError(Exception):
-    """OpenBao refused a request; `status` is the HTTP status."""
+    """OpenBao refused a request, or redirects it; `status` is the HTTP status."""
 
     def __init__(self, status: int, reason: str) -> None:
         """Keep the status apart from the text."""
@@ -51,7 +51,7 @@ class OpenBaoApi:
             text = response.read().decode()
         finally:
             connection.close()
-        if response.status >= HTTPStatus.BAD_REQUEST:
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise OpenBaoError(response.status, text.strip())
         answer: Json = json_format.loads(text) if text else {}
         return answer

@@ -15,7 +15,7 @@ import pytest
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.core.errors import VaultDenied, VaultUnavailable
+from pipedrive_operator.core.errors import VaultDenied
 from pipedrive_operator.core.vault import OPERATOR, VaultLocation
 from pipedrive_operator.settings import KubernetesSettings
 from pipedrive_operator.vault_settings import VaultConnectionSettings, VaultSettings
@@ -211,35 +211,6 @@ async def test_a_tls_certificate(
     )
 
     assert await vault.read(place.location, OPERATOR) is not None
-
-
-@pytest.mark.parametrize(
-    ("server_name", "is_trusted", "told"),
-    [
-        (None, True, "has a certificate for another name: correct vault.connections.default.address, or set"),
-        ("vault.example.com", False, "has a certificate that is not trusted: set vault.connections.default.caFile"),
-    ],
-)
-async def test_a_server_that_is_not_who_it_should_be_is_told(
-    connected: Open,
-    place: Place,
-    tls_openbao: OpenBao,
-    authority: Authority,
-    *,
-    server_name: str | None,
-    is_trusted: bool,
-    told: str,
-) -> None:
-    """Its name and its authority are troubles of their own."""
-    address = f"https://localhost:{tls_openbao.tls_port}"
-    auth = {"method": "token", "tokenFile": authority.certificate}
-    ca_file = authority.certificate if is_trusted else None
-    vault = connected(address=address, auth=auth, caFile=ca_file, serverName=server_name)
-
-    with pytest.raises(VaultUnavailable) as caught:
-        await vault.read(place.location, OPERATOR)
-
-    assert told in caught.value.message
 
 
 async def test_an_environment_full_of_settings_changes_nothing(place: Place, tmp_path: Path) -> None:

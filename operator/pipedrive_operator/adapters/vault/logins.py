@@ -9,7 +9,6 @@ from pipedrive_operator.adapters.vault.exchange import Answer
 from pipedrive_operator.adapters.vault.login import IssuedToken, Login, issued_token
 from pipedrive_operator.adapters.vault.material import Material
 from pipedrive_operator.adapters.vault.requests import VaultRequests
-from pipedrive_operator.adapters.vault.tls import Tls
 from pipedrive_operator.adapters.vault.token_login import TokenLogin
 from pipedrive_operator.core.errors import VaultDenied
 from pipedrive_operator.core.vault import TenantIdentity
@@ -73,14 +72,13 @@ class AppRoleLogin:
 class CertificateLogin:
     """Lets Vault look at the client certificate of the connection."""
 
-    def __init__(self, name: str, auth: VaultAuthSettings, requests: VaultRequests, tls: Tls) -> None:
+    def __init__(self, name: str, auth: VaultAuthSettings, requests: VaultRequests) -> None:
         """Log in to the connection of that name."""
-        self._name, self._auth, self._requests, self._tls = name, auth, requests, tls
+        self._name, self._auth, self._requests = name, auth, requests
 
     async def log_in(self) -> IssuedToken:
-        """Log in; a certificate that was replaced is shown from the next connection on."""
+        """Log in; a certificate that was replaced is the one that is shown."""
         mount, role = self._auth.mount_path, self._auth.role
-        await self._tls.load()
         answer = await self._requests.log_in_with_certificate(mount, role)
         return _issued(answer, self._name, f"by cert at auth/{mount} with role {role}", f"auth/{mount}/certs/{role}")
 
@@ -118,7 +116,7 @@ class TenantLogin:
         return _issued(answer, self._name, how, f"auth/{mount}/role/{role}")
 
 
-def operator_login(name: str, auth: VaultAuthSettings, requests: VaultRequests, material: Material, tls: Tls) -> Login:
+def operator_login(name: str, auth: VaultAuthSettings, requests: VaultRequests, material: Material) -> Login:
     """Build the login that the settings ask for."""
     match auth.method:
         case VaultAuthMethod.KUBERNETES:
@@ -128,7 +126,7 @@ def operator_login(name: str, auth: VaultAuthSettings, requests: VaultRequests, 
         case VaultAuthMethod.APPROLE:
             return AppRoleLogin(name, auth, requests, material)
         case VaultAuthMethod.CERT:
-            return CertificateLogin(name, auth, requests, tls)
+            return CertificateLogin(name, auth, requests)
         case VaultAuthMethod.TOKEN:
             return TokenLogin(name, auth, requests, material)
         case _:

@@ -6,7 +6,7 @@ not be used here. `hvac.Client` is left out: it reads VAULT_ADDR, VAULT_TOKEN an
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from hvac.adapters import Adapter
 from hvac.api.auth_methods import JWT, AppRole, Kubernetes, Token
@@ -16,6 +16,8 @@ from hvac.api.system_backend import SystemBackend
 from pipedrive_operator.adapters.vault.exchange import Answer, Request
 from pipedrive_operator.core.secret_value import SecretValue
 
+LOGIN: Final = "login"
+"""The operation of every request that a login consists of."""
 Send = Callable[[Request], Awaitable[Answer]]
 """Makes one request. Raises VaultUnavailable."""
 
@@ -45,23 +47,23 @@ class VaultRequests:
 
     async def log_in_with_kubernetes(self, mount: str, role: str, jwt: SecretValue) -> Answer:
         """Log in with a ServiceAccount's token."""
-        auth = Kubernetes(_AsyncAdapter(self._send, "login"))
+        auth = Kubernetes(_AsyncAdapter(self._send, LOGIN))
         # With use_token, hvac would look for a token in the answer, which is a coroutine yet.
         return await _answer(auth.login(role, jwt.reveal(), use_token=False, mount_point=mount))
 
     async def log_in_with_jwt(self, mount: str, role: str, jwt: SecretValue) -> Answer:
         """Log in with a JWT."""
-        auth = JWT(_AsyncAdapter(self._send, "login"))
+        auth = JWT(_AsyncAdapter(self._send, LOGIN))
         return await _answer(auth.jwt_login(role, jwt.reveal(), use_token=False, path=mount))
 
     async def log_in_with_approle(self, mount: str, role_id: str, secret_id: SecretValue) -> Answer:
         """Log in with a role_id and a secret_id."""
-        auth = AppRole(_AsyncAdapter(self._send, "login"))
+        auth = AppRole(_AsyncAdapter(self._send, LOGIN))
         return await _answer(auth.login(role_id, secret_id.reveal(), use_token=False, mount_point=mount))
 
     async def log_in_with_certificate(self, mount: str, role: str) -> Answer:
         """Log in with the certificate that the connection shows; hvac's own method wants to know of its files."""
-        adapter = _AsyncAdapter(self._send, "login")
+        adapter = _AsyncAdapter(self._send, LOGIN)
         return await adapter.request("post", f"/v1/auth/{mount}/login", json={"name": role})
 
     async def revoke(self, token: SecretValue) -> Answer:
@@ -75,7 +77,7 @@ class VaultRequests:
 
     async def look_up(self, token: SecretValue) -> Answer:
         """Ask how long a token lives: the login of who has one already."""
-        return await _answer(Token(_AsyncAdapter(self._send, "login", token)).lookup_self())
+        return await _answer(Token(_AsyncAdapter(self._send, LOGIN, token)).lookup_self())
 
     async def renew(self, token: SecretValue) -> Answer:
         """Prolong a token."""

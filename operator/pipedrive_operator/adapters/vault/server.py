@@ -56,10 +56,9 @@ class VaultServer:
         self._settings = settings
         self._clock = clock
         self._material = Material(name, cluster)
-        tls = Tls(name, settings, self._material)
-        self._transport = Transport(name, settings, tls)
+        self._transport = Transport(name, settings, Tls(name, settings, self._material))
         self._requests = VaultRequests(Gate(name, self._transport.send, clock, on_return).send)
-        login = operator_login(name, settings.auth, self._requests, self._material, tls)
+        login = operator_login(name, settings.auth, self._requests, self._material)
         self._operator = Identity(login, self._requests, clock)
         self._tenants: dict[TenantIdentity, Identity] = {}
         self._version_two: set[str] = set()

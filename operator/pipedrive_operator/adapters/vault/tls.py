@@ -1,4 +1,7 @@
-"""Whom a connection trusts and what it shows of itself: one TLS context, kept up to date from files or Secrets."""
+"""Whom a connection trusts and what it shows of itself: a TLS context of what files or Secrets hold.
+
+A context can learn to trust and not to distrust, so that another one is made when what they hold has changed.
+"""
 
 import os
 import ssl
@@ -9,7 +12,7 @@ import httpx
 
 from pipedrive_operator.adapters.vault.material import Material
 from pipedrive_operator.adapters.vault.troubles import authority_unreadable, certificate_unreadable
-from pipedrive_operator.core.errors import VaultDenied
+from pipedrive_operator.core.errors import VaultDenied, VaultUnavailable
 from pipedrive_operator.core.secret_value import SecretValue
 from pipedrive_operator.sections import SecretReference
 from pipedrive_operator.vault_settings import VaultConnectionSettings
@@ -25,12 +28,9 @@ class Tls:
         self._shows_certificate = (
             settings.client_certificate_file is not None or settings.client_certificate_secret_ref is not None
         )
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self._has_own_authority else _public_authorities()
-
-    @property
-    def may_change(self) -> bool:
-        """Whether reading again can help."""
-        return self._has_own_authority or self._shows_certificate
+        self._loaded: tuple[SecretValue, ...] = ()
+        self.context = self._new_context()
+        """Another one after a `load` that found something else."""
 
     async def load(self) -> None:
         """Read the configured authority, which is then trusted alone, and the certificate to show.
@@ -38,32 +38,67 @@ class Tls:
         Raises:
             VaultUnavailable: one of them cannot be used; or the API server gave no usable answer.
         """
-        if self._has_own_authority:
-            await self._trust()
-        if self._shows_certificate:
-            await self._show()
+        authority = await self._authority() if self._has_own_authority else ()
+        shown = await self._certificate() if self._shows_certificate else ()
+        if (*authority, *shown) == self._loaded:
+            return
+        context = self._new_context()
+        self._trust(context, authority)
+        self._show(context, shown)
+        self.context, self._loaded = context, (*authority, *shown)
 
-    async def _trust(self) -> None:
+    def _new_context(self) -> ssl.SSLContext:
+        if self._has_own_authority:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return httpx.create_ssl_context(trust_env=False)
+
+    async def _authority(self) -> tuple[SecretValue, ...]:
         settings = self._settings
         try:
-            text = await self._material.value("ca", settings.ca_file, settings.ca_secret_ref)
-            self.context.load_verify_locations(cadata=text.reveal())
-        except (VaultDenied, ValueError, OSError) as error:
-            raise authority_unreadable(self._name, _place(settings.ca_file, settings.ca_secret_ref)) from error
+            return (await self._material.value("ca", settings.ca_file, settings.ca_secret_ref),)
+        except VaultDenied as error:
+            raise self._authority_unreadable() from error
 
-    async def _show(self) -> None:
-        certificate_file, key_file = self._settings.client_certificate_file, self._settings.client_key_file
-        reference = self._settings.client_certificate_secret_ref
-        crt, key = (
-            SecretReference(name=reference.name, key=one) if reference else None for one in ("tls.crt", "tls.key")
-        )
+    async def _certificate(self) -> tuple[SecretValue, ...]:
+        settings, (crt, key) = self._settings, self._certificate_keys()
         try:
-            certificate = await self._material.value("clientCertificate", certificate_file, crt)
-            private = await self._material.value("clientKey", key_file, key)
+            certificate = await self._material.value("clientCertificate", settings.client_certificate_file, crt)
+            return certificate, await self._material.value("clientKey", settings.client_key_file, key)
+        except VaultDenied as error:
+            raise self._certificate_unreadable() from error
+
+    def _trust(self, context: ssl.SSLContext, authority: tuple[SecretValue, ...]) -> None:
+        try:
+            for certificates in authority:
+                context.load_verify_locations(cadata=certificates.reveal())
+        except (ValueError, OSError) as error:
+            raise self._authority_unreadable() from error
+
+    def _show(self, context: ssl.SSLContext, shown: tuple[SecretValue, ...]) -> None:
+        if not shown:
+            return
+        certificate, private = shown
+        try:
             with _held(certificate) as first, _held(private) as second:
-                self.context.load_cert_chain(first, second)
-        except (VaultDenied, ValueError, OSError) as error:
-            raise certificate_unreadable(self._name, _place(certificate_file, crt)) from error
+                context.load_cert_chain(first, second)
+        except (ValueError, OSError) as error:
+            raise self._certificate_unreadable() from error
+
+    def _authority_unreadable(self) -> VaultUnavailable:
+        return authority_unreadable(self._name, _place(self._settings.ca_file, self._settings.ca_secret_ref))
+
+    def _certificate_unreadable(self) -> VaultUnavailable:
+        crt, _ = self._certificate_keys()
+        return certificate_unreadable(self._name, _place(self._settings.client_certificate_file, crt))
+
+    def _certificate_keys(self) -> tuple[SecretReference | None, SecretReference | None]:
+        reference = self._settings.client_certificate_secret_ref
+        if reference is None:
+            return None, None
+        return (
+            SecretReference(name=reference.name, key="tls.crt"),
+            SecretReference(name=reference.name, key="tls.key"),
+        )
 
 
 @contextmanager
@@ -79,7 +114,3 @@ def _held(value: SecretValue) -> Iterator[str]:
 
 def _place(file: object, reference: SecretReference | None) -> str:
     return str(file) if reference is None else f"key {reference.key} of Secret {reference.name}"
-
-
-def _public_authorities() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)

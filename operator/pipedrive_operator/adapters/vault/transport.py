@@ -1,7 +1,7 @@
-"""The wire to one Vault server: httpx over aiohttp. It knows one address, and never carries a token to another.
+"""The way to one Vault server. It knows one address, and never carries a token to another.
 
-Requests go to httpx's transport without its client on top, which costs time and could follow a redirect (hvac forwards
-X-Vault-Token with them). Nothing is sent twice, and the environment (proxies, ~/.netrc, certificates) is not asked.
+Certificates are read anew at a login, and after a failure that was about them: what was replaced counts from the next
+connection on, and what was taken away counts no more.
 """
 
 import asyncio
@@ -10,12 +10,13 @@ from typing import Final
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from pipedrive_operator import __version__
 from pipedrive_operator.adapters.vault.exchange import Answer, Json, Request
+from pipedrive_operator.adapters.vault.requests import LOGIN
 from pipedrive_operator.adapters.vault.tls import Tls
 from pipedrive_operator.adapters.vault.troubles import is_about_tls, no_answer
+from pipedrive_operator.adapters.vault.wire import Wire
 from pipedrive_operator.vault_settings import VaultConnectionSettings
 
 HEADERS: Final = {
@@ -37,7 +38,8 @@ class Transport:
         self._extensions: dict[str, object] = {"timeout": {"connect": settings.connect_timeout.total_seconds()}}
         if settings.server_name is not None:
             self._extensions["sni_hostname"] = settings.server_name
-        self._wire: AiohttpTransport | None = None
+        self._wire: Wire | None = None
+        self._is_in_doubt = False
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -48,7 +50,7 @@ class Transport:
         """Send a request, once.
 
         Raises:
-            VaultUnavailable: nothing came back, or not in time.
+            VaultUnavailable: nothing came back, or not in time; or the certificates cannot be used.
         """
         asked = httpx.Request(
             request.method,
@@ -58,34 +60,28 @@ class Transport:
             params=request.params,
             extensions=self._extensions,
         )
+        wire = await self._wire_for(request)
         try:
             # The transport's own limits are for each read and would let a server trickle for ever.
             async with asyncio.timeout(self._settings.timeout.total_seconds()):
-                response = await self._exchange(asked)
+                response = await wire.exchange(asked)
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            if is_about_tls(error) and self._tls.may_change:
-                await self._tls.load()  # what was replaced is known to the next request
+            self._is_in_doubt = self._is_in_doubt or is_about_tls(error)
             raise no_answer(error, self._name, self._address) from error
         return _answer(response)
 
-    async def _exchange(self, request: httpx.Request) -> httpx.Response:
-        response = await (self._wire or await self._open()).handle_async_request(request)
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
-        return response
-
-    async def _open(self) -> AiohttpTransport:
-        await self._tls.load()
-        if self._wire is None:
-            self._wire = AiohttpTransport(verify=self._tls.context, trust_env=False, client=self._session)
+    async def _wire_for(self, request: Request) -> Wire:
+        """Return the present connections. Raises VaultUnavailable."""
+        if self._wire is None or self._is_in_doubt or request.operation == LOGIN:
+            await self._tls.load()
+            self._is_in_doubt = False
+        former = self._wire
+        if former is not None and former.context is self._tls.context:
+            return former
+        self._wire = Wire(self._tls.context)
+        if former is not None:
+            await former.retire()
         return self._wire
-
-    def _session(self) -> aiohttp.ClientSession:
-        """Open what is under the transport, in the running loop, without a memory for cookies."""
-        connector = aiohttp.TCPConnector(ssl=self._tls.context)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     def _headers(self, request: Request) -> dict[str, str]:
         headers = dict(HEADERS)

@@ -178,11 +178,15 @@ def _standby(answer: Answer, name: str) -> str | None:
     status, where = answer.status, f"vault.connections.{name}.address"
     if status == HTTPStatus.TEMPORARY_REDIRECT:
         return (
-            f"is a standby that does not forward requests, and redirects to {answer.redirect or 'nowhere'} "
-            f"({status}), where no token is sent: set {where} to the active server, or let it forward"
+            f"is a standby that cannot hand requests on, and redirects to {answer.redirect or 'nowhere'} ({status}), "
+            "where no token is sent: see whether that server runs and its cluster port can be reached from the "
+            f"standby, or set {where} to it"
         )
     if status == HTTPStatus.INTERNAL_SERVER_ERROR and _NO_ACTIVE in answer.errors:
-        return "is a standby and knows no active server: see `vault operator members`, and start or unseal the others"
+        return (
+            "is a standby and knows no active server: wait for the election, or see `vault status` at each server, and "
+            "start or unseal those that are down"
+        )
     return (
         f"is a standby that does not serve ({status}): set {where} to the active server" if status in _STANDBY else None
     )

@@ -6,6 +6,7 @@ Counted by the API server and by OpenBao, for operators that act as users of the
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,10 @@ def test_a_first_publication_is_two_writes_and_one_read(
 def test_an_operator_with_nothing_to_do_asks_only_what_it_must(
     tenant: Tenant, operate: Operate, control_plane: ControlPlane, openbao: OpenBao
 ) -> None:
-    """Polls of Vault, the verification, the resync's lists and the watches: and no write anywhere."""
+    """Polls of Vault each second and nothing else there, the verification, the resync's lists and the watches.
+
+    And no write anywhere.
+    """
     operate(pollInterval="1s", verifyInterval="3s", resyncInterval="2s")
     for name in ("one", "two"):
         tenant.apply_api_token(name)
@@ -79,8 +83,9 @@ def test_an_operator_with_nothing_to_do_asks_only_what_it_must(
 
     since = control_plane.requests(tenant.namespace)[asked:]
     assert {request.kind for request in since} <= _WATCHES_AND_RESYNC
-    ours = [one for one in openbao.requests()[read:] if tenant.namespace in one.path]
-    assert {"read"} == {one.operation for one in ours}
+    polls = [f"secret/data/{tenant.path(name)}" for name in ("one", "two", "three")]
+    assert {("read", path) for path in polls} == {(one.operation, one.path) for one in openbao.requests()[read:]}
+    assert min(_pauses(openbao, tenant)) > 0.5  # an answer may be late, and the next one not
     assert version == tenant.get("secret", "one")["metadata"]["resourceVersion"]  # type: ignore[index]
     assert 0 == len([call for call in tenant.calls() if call.is_refresh])
 
@@ -110,6 +115,13 @@ def test_foreign_secrets_are_never_received(tenant: Tenant, operate: Operate, co
 def _lists(control_plane: ControlPlane, tenant: Tenant, since: int) -> int:
     counted = Counter(request.verb for request in control_plane.requests(tenant.namespace)[since:])
     return counted["list"]
+
+
+def _pauses(openbao: OpenBao, tenant: Tenant) -> list[float]:
+    """Return the seconds from each read of a document to the next one."""
+    read = [one for one in openbao.kv_answers() if tenant.namespace in one.path and one.operation == "read"]
+    times = {path: sorted(one.at for one in read if one.path == path) for path in {one.path for one in read}}
+    return [after - before for each in times.values() for before, after in pairwise(each)]
 
 
 def _reads(openbao: OpenBao, tenant: Tenant, since: int) -> int:

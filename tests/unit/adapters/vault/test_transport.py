@@ -13,6 +13,7 @@ from pydantic import HttpUrl
 
 from pipedrive_operator.adapters.vault.exchange import Request
 from pipedrive_operator.adapters.vault.material import Material
+from pipedrive_operator.adapters.vault.requests import LOGIN
 from pipedrive_operator.adapters.vault.tls import Tls
 from pipedrive_operator.adapters.vault.transport import Transport
 from pipedrive_operator.core.errors import VaultUnavailable
@@ -174,7 +175,7 @@ async def test_tls_to_a_server_without_it_is_told(start: Start, connect: Connect
 async def test_an_authority_that_is_replaced_is_trusted_without_a_restart(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
-    """A certificate that is not trusted names the setting; the file is read anew after it."""
+    """A certificate that is not trusted names the setting; the file is read anew for the next request."""
     authority, earlier = Authority(tmp_path / "ca"), Authority(tmp_path / "earlier")
     ca_file = tmp_path / "ca.crt"
     ca_file.write_text(earlier.certificate.read_text())
@@ -184,9 +185,36 @@ async def test_an_authority_that_is_replaced_is_trusted_without_a_restart(
     trouble = await failure(transport)
     assert "is not trusted: set vault.connections.default.caFile" in trouble.message
     ca_file.write_text(authority.certificate.read_text())
-    await failure(transport)
 
     assert (await transport.send(READ)).status == 200
+
+
+async def test_an_authority_that_is_taken_away_is_not_trusted_after_the_next_login(
+    start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    """What is under way ends on the connections that it began on; the server is not asked again without trust."""
+    authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_text(authority.certificate.read_text())
+    arrived, released = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: web.Request) -> web.Response:
+        arrived.set()
+        await released.wait()
+        return web.json_response({})
+
+    server = await start(wait, tls=server_tls(authority))
+    transport = connect(f"https://localhost:{server.port}", ca_file=ca_file)
+    under_way = asyncio.create_task(transport.send(READ))
+    await arrived.wait()
+    ca_file.write_text(other.certificate.read_text())
+
+    with pytest.raises(VaultUnavailable, match="is not trusted"):
+        await transport.send(Request(operation=LOGIN, method="POST", path="/v1/auth/approle/login"))
+
+    released.set()
+    assert (await under_way).status == 200
+    assert "is not trusted" in (await failure(transport)).message
 
 
 async def test_a_public_authority_does_not_replace_the_configured_one(

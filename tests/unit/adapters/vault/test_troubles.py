@@ -34,7 +34,7 @@ def answer(status: int, *errors: str, **changes: Any) -> Answer:
         (answer(500, "local node not active but active cluster node not found"), "knows no active server"),
         (
             Answer(status=307, redirect="http://b:8200"),
-            "is a standby that does not forward requests, and redirects to http://b:8200 (307), where no token is sent",
+            "is a standby that cannot hand requests on, and redirects to http://b:8200 (307), where no token is sent",
         ),
     ],
 )

@@ -1,0 +1,131 @@
+"""A real OpenBao of two servers on Raft, and the operator at the one that is a standby, or becomes one."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault.circuit_breaker import LONGEST_PAUSE
+from pipedrive_operator.core.conditions import Reason
+from pipedrive_operator.core.errors import VaultUnavailable
+from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from pipedrive_operator.vault_settings import VaultSettings
+from support.turned_clock import TurnedClock
+from support.vault import trouble_of, when_it_is_back
+from testbed.link import Link, Links
+from testbed.openbao import OpenBao
+
+ACME = VaultLocation(connection="default", mount="secret", path="acme")
+Connect = Callable[[OpenBao], VaultServers]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two servers with one document; the standby hands requests on by `way`."""
+
+    leader: OpenBao
+    standby: OpenBao
+    way: Link
+
+    @property
+    def carried(self) -> int:
+        """How often the operator's token came to the leader, whoever brought it."""
+        return sum(request.display_name == "token-operator" for request in self.leader.requests())
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    """Run them."""
+    with ExitStack() as stack:
+        links = stack.enter_context(Links())
+        leader = stack.enter_context(OpenBao(durable=True, links=links))
+        standby = stack.enter_context(OpenBao(leader=leader, links=links))
+        assert leader.cluster_link is not None
+        leader.put_policy("operator", 'path "secret/data/acme" { capabilities = ["read", "create", "update"] }')
+        leader.write_secret("acme", {"token": "t"})
+        yield Pair(leader=leader, standby=standby, way=leader.cluster_link)
+
+
+@pytest.fixture
+async def connect(pair: Pair, clock: TurnedClock, tmp_path: Path) -> AsyncIterator[Connect]:
+    """Open the adapter to one of them."""
+    token_file = tmp_path / "token"
+    token_file.write_text(pair.leader.create_token(["default", "operator"], display_name="operator"))
+    async with AsyncExitStack() as stack:
+
+        def connected(server: OpenBao) -> VaultServers:
+            connection = {"address": server.address, "auth": {"method": "token", "tokenFile": token_file}}
+            settings = VaultSettings.model_validate({"connections": {"default": connection}})
+            vault = VaultServers(settings, clock)
+            stack.push_async_exit(vault)
+            return vault
+
+        yield connected
+
+
+async def test_a_standby_that_cannot_hand_requests_on_is_told_and_the_token_goes_nowhere_else(
+    pair: Pair, connect: Connect, clock: TurnedClock
+) -> None:
+    """Neither with a read nor with a write or a login; and once the way is open again, the same connection serves."""
+    vault = connect(pair.standby)
+    version = await vault.write(ACME, {"token": "by way of the standby"}, OPERATOR, cas=1)
+    before = await vault.read(ACME, OPERATOR)
+    carried = pair.carried
+    assert carried
+
+    pair.way.cut()
+    read, login = await trouble_of(vault, ACME), await trouble_of(connect(pair.standby), ACME)
+    clock.turn(LONGEST_PAUSE)
+    with pytest.raises(VaultUnavailable) as write:
+        await vault.write(ACME, {"token": "nowhere"}, OPERATOR, cas=version)
+
+    for trouble in (read, login, write.value):
+        assert Reason.VAULT_UNAVAILABLE is trouble.reason
+        assert trouble.message == (
+            f"Vault (default) is a standby that cannot hand requests on, and redirects to {pair.leader.address} (307), "
+            "where no token is sent: see whether that server runs and its cluster port can be reached from the "
+            "standby, or set vault.connections.default.address to it"
+        )
+    assert carried == pair.carried
+    pair.way.mend()
+    assert before == await when_it_is_back(vault, ACME, clock)
+    assert carried < pair.carried
+
+
+async def test_a_standby_whose_leader_died_names_it_and_serves_when_it_is_back(
+    pair: Pair, connect: Connect, clock: TurnedClock
+) -> None:
+    """It goes on to redirect to the dead one."""
+    vault = connect(pair.standby)
+    before = await vault.read(ACME, OPERATOR)
+
+    pair.leader.kill()
+    trouble = await trouble_of(vault, ACME)
+    pair.leader.start()
+    pair.leader.unseal()
+
+    assert Reason.VAULT_UNAVAILABLE is trouble.reason
+    assert f"redirects to {pair.leader.address} (307)" in trouble.message
+    assert "see whether that server runs" in trouble.message
+    assert before == await when_it_is_back(vault, ACME, clock)
+
+
+async def test_a_server_that_steps_down_knows_no_active_one_and_serves_when_it_leads_again(
+    pair: Pair, connect: Connect, clock: TurnedClock
+) -> None:
+    """For ten seconds nobody leads, as while a cluster has no quorum."""
+    vault = connect(pair.leader)
+    before = await vault.read(ACME, OPERATOR)
+
+    pair.leader.request("PUT", "sys/step-down")
+    trouble = await trouble_of(vault, ACME)
+
+    assert Reason.VAULT_UNAVAILABLE is trouble.reason
+    assert trouble.message == (
+        "Vault (default) is a standby and knows no active server: wait for the election, or see `vault status` at each "
+        "server, and start or unseal those that are down"
+    )
+    assert before == await when_it_is_back(vault, ACME, clock)

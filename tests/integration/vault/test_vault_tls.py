@@ -1,0 +1,135 @@
+"""A real OpenBao that speaks TLS: certificates that are not good, and authorities that are replaced."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault.circuit_breaker import LONGEST_PAUSE
+from pipedrive_operator.core.conditions import Reason
+from pipedrive_operator.core.errors import VaultUnavailable
+from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from pipedrive_operator.vault_settings import VaultSettings
+from support.turned_clock import TurnedClock
+from support.vault import trouble_of
+from testbed.certificates import Authority, KeyPair
+from testbed.link import Link, Links
+from testbed.openbao import OpenBao
+
+ACME = VaultLocation(connection="default", mount="secret", path="acme")
+HOSTS = ["vault.example.com", "127.0.0.1"]
+Connect = Callable[..., VaultServers]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Make the authority of the server."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def running(authority: Authority) -> Iterator[OpenBao]:
+    """Run it."""
+    with OpenBao(tls=authority.serving("shown", HOSTS)) as running:
+        running.write_secret("acme", {"token": "t"})
+        yield running
+
+
+@dataclass(frozen=True)
+class Server:
+    """It, and the way to it."""
+
+    openbao: OpenBao
+    way: Link
+
+    def show(self, pair: KeyPair) -> None:
+        """Have it show another certificate, also to who is connected: the connections break."""
+        self.openbao.show(pair)
+        self.way.cut()
+        self.way.mend()
+
+
+@pytest.fixture
+def server(running: OpenBao, authority: Authority) -> Iterator[Server]:
+    """Give the server to a test; afterwards it shows a good certificate again."""
+    with Links() as links:
+        yield Server(running, links.to(running.tls_port))
+    running.show(authority.serving("good", HOSTS))
+
+
+@pytest.fixture
+async def connect(server: Server, clock: TurnedClock, tmp_path: Path) -> AsyncIterator[Connect]:
+    """Open the adapter, with one connection by that way."""
+    (tmp_path / "token").write_text(server.openbao.root_token)
+    async with AsyncExitStack() as stack:
+
+        def connected(host: str = "127.0.0.1", **settings: object) -> VaultServers:
+            auth = {"method": "token", "tokenFile": tmp_path / "token"}
+            connection = {"address": f"https://{host}:{server.way.port}", "auth": auth, **settings}
+            vault = VaultServers(VaultSettings.model_validate({"connections": {"default": connection}}), clock)
+            stack.push_async_exit(vault)
+            return vault
+
+        yield connected
+
+
+async def test_a_certificate_for_another_name_names_two_settings(connect: Connect, authority: Authority) -> None:
+    """Its address is the wrong one, or the name that it is for is not told."""
+    trouble = await trouble_of(connect("localhost", caFile=authority.certificate), ACME)
+
+    assert Reason.VAULT_UNAVAILABLE is trouble.reason
+    assert (
+        "has a certificate for another name: correct vault.connections.default.address, or set "
+        "vault.connections.default.serverName to a name that the certificate is for"
+    ) in trouble.message
+    named = connect("localhost", caFile=authority.certificate, serverName="vault.example.com")
+    assert await named.read(ACME, OPERATOR) is not None
+
+
+async def test_an_authority_that_is_not_known_names_the_setting(connect: Connect) -> None:
+    """The public authorities know no private one."""
+    trouble = await trouble_of(connect(), ACME)
+
+    assert Reason.VAULT_UNAVAILABLE is trouble.reason
+    assert "has a certificate that is not trusted: set vault.connections.default.caFile" in trouble.message
+
+
+async def test_a_certificate_that_has_expired_is_to_be_renewed_and_then_it_serves(
+    connect: Connect, authority: Authority, server: Server, clock: TurnedClock
+) -> None:
+    """It is the server's, so that no setting is named."""
+    server.show(authority.serving("expired", HOSTS, lifetime=-timedelta(minutes=1)))
+    vault = connect(caFile=authority.certificate)
+
+    trouble = await trouble_of(vault, ACME)
+    server.show(authority.serving("renewed", HOSTS))
+    clock.turn(LONGEST_PAUSE)
+
+    assert Reason.VAULT_UNAVAILABLE is trouble.reason
+    assert trouble.message.endswith("has a certificate that has expired: renew the server's certificate")
+    assert await vault.read(ACME, OPERATOR) is not None
+
+
+async def test_an_authority_is_replaced_without_a_restart(
+    connect: Connect, authority: Authority, server: Server, clock: TurnedClock, tmp_path: Path
+) -> None:
+    """The new one is trusted at the first look after it was written, and the former one no more."""
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_text(authority.certificate.read_text())
+    vault = connect(caFile=ca_file)
+    before = await vault.read(ACME, OPERATOR)
+    new = Authority(tmp_path / "new")
+
+    server.show(new.serving("new", HOSTS))
+    assert "has a certificate that is not trusted" in (await trouble_of(vault, ACME)).message
+    ca_file.write_text(new.certificate.read_text())
+    clock.turn(LONGEST_PAUSE)
+
+    assert before == await vault.read(ACME, OPERATOR)
+    server.show(authority.serving("former", HOSTS))
+    with pytest.raises(VaultUnavailable, match="has a certificate that is not trusted"):
+        await vault.read(ACME, OPERATOR)
