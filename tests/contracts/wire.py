@@ -1,6 +1,7 @@
 """A wire between a client and a server of this machine that loses requests or answers. It reads nothing of either."""
 
 import asyncio
+from collections.abc import Coroutine
 from enum import Enum
 from typing import Self
 
@@ -52,19 +53,25 @@ class Wire:
         relay.add_done_callback(self._open.discard)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._far_port)
-        ways = {
-            asyncio.ensure_future(self._carry(reader, far_writer, Loss.REQUESTS)),
-            asyncio.ensure_future(self._carry(far_reader, writer, Loss.ANSWERS)),
-        }
+        ends = [writer]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._far_port)
+            ends.append(far_writer)
+            await self._until_one_ends(
+                self._carry(reader, far_writer, Loss.REQUESTS), self._carry(far_reader, writer, Loss.ANSWERS)
+            )
         finally:
-            for end in (writer, far_writer):
+            for end in ends:
                 end.transport.abort()
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _until_one_ends(self, *ways: Coroutine[None, None, None]) -> None:
+        carrying = {asyncio.ensure_future(way) for way in ways}
+        try:
+            await asyncio.wait(carrying, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in carrying:
+                one.cancel()
+            await asyncio.gather(*carrying, return_exceptions=True)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, loss: Loss) -> None:
         while chunk := await reader.read(65536):

@@ -29,7 +29,7 @@ class Performance:
 Perform = Callable[[str], Performance]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def perform(
     control_plane: ControlPlane, openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Perform]:
@@ -46,7 +46,7 @@ def perform(
         yield performed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def troubles(perform: Perform) -> Play:
     """Everything that was seen, whichever way it was logged."""
     return perform("json").play
