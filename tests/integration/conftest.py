@@ -45,10 +45,10 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
     """Make a namespace for one test; it is deleted afterwards, and nobody waits for that."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    control_plane.kubectl("create", "namespace", name)
+    name, client = f"test-{uuid.uuid4().hex[:8]}", control_plane.client()
+    client.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
-    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+    client.delete(f"/api/v1/namespaces/{name}")
 
 
 @pytest.fixture

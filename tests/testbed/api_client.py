@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +23,12 @@ _PAUSE_SECONDS: Final = 0.2
 
 
 class ApiError(Exception):
-    """The API server refused a request, or gave no answer."""
+    """The API server refused a request, or gave no answer; `causes` are the fields it found wrong, with sentences."""
+
+    def __init__(self, message: str, causes: Sequence[tuple[str, str]] = ()) -> None:
+        """Take what went wrong."""
+        super().__init__(message)
+        self.causes = causes
 
 
 class ApiNotFoundError(ApiError):
@@ -50,6 +55,14 @@ class ApiClient:
         except ApiNotFoundError:
             return None
 
+    def create(self, path: str, body: Json) -> Json:
+        """Create an object in a collection. Raises ApiError."""
+        return self._send("POST", path, json.dumps(body))
+
+    def delete(self, path: str) -> Json:
+        """Delete an object. Raises ApiError."""
+        return self._send("DELETE", path)
+
     def merge_patch(self, path: str, patch: Json) -> Json:
         """Patch an object. Raises ApiError."""
         return self._send("PATCH", path, json.dumps(patch))
@@ -63,7 +76,8 @@ class ApiClient:
         return http.client.HTTPSConnection("127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS, context=self._tls)
 
     def _send(self, method: str, path: str, body: str | None = None) -> Json:
-        headers = {"Accept": "application/json", "Content-Type": "application/merge-patch+json"}
+        sent = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Accept": "application/json", "Content-Type": sent}
         try:
             with closing(self.connect()) as connection:
                 connection.request(method, path, body=body, headers=headers)
@@ -74,7 +88,8 @@ class ApiClient:
             raise ApiError(message) from error
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             message = f"{method} {path}: {response.status} {answer.get('message', '')}"
-            raise (ApiNotFoundError if response.status == HTTPStatus.NOT_FOUND else ApiError)(message)
+            causes = [(one["field"], one["message"]) for one in answer.get("details", {}).get("causes", ())]
+            raise (ApiNotFoundError if response.status == HTTPStatus.NOT_FOUND else ApiError)(message, causes)
         return answer
 
 
