@@ -1,4 +1,6 @@
-"""Runs the tiers of tests one after another, and ends with a table of what ran, passed, failed and was skipped.
+"""Runs the tiers of tests, and ends with a table of what ran, passed, failed and was skipped.
+
+One after another, but for one that only computes: it has what the others leave of the processors, while they wait.
 
 Every tier runs, whatever became of those before it. A tier of tests that ran none has failed. What a tier checks is
 not decided here: each is the command of a tool, or a folder of tests. The tier `node` runs only when it is asked for;
@@ -15,9 +17,10 @@ import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from testbed.node import machine
 
@@ -45,7 +48,12 @@ PROCESSES: Final[Mapping[str, Sequence[str]]] = {
     "integration": ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
 }
 """Tests on real parts wait more than they work. Each process has real parts of its own, and takes a file at a time."""
-PREFIXES: Final[Mapping[str, Sequence[str]]] = {NODE: machine.NAMESPACES}
+BESIDE: Final = ("simulation",)
+"""What runs beside the others, with the lowest priority, so that none of their times is its doing."""
+PREFIXES: Final[Mapping[str, Sequence[str]]] = {
+    NODE: machine.NAMESPACES,
+    **dict.fromkeys(BESIDE, ("nice", "-n", "19")),
+}
 OBSTACLES: Final[Mapping[str, Callable[[], Sequence[str]]]] = {NODE: machine.obstacles}
 INTERRUPTED: Final = 130
 
@@ -72,28 +80,40 @@ def main(wanted: Sequence[str]) -> int:
         print(f"No such tier: {', '.join(unknown)}. The tiers are {', '.join(ALL)}.", file=sys.stderr)
         return 2
     try:
-        results = [run(tier) for tier in ALL if tier in (wanted or TIERS)]
+        results = run_all([tier for tier in ALL if tier in (wanted or TIERS)])
     except KeyboardInterrupt:
         return INTERRUPTED
     print(f"\n{table(results)}\n\n{closing_line(results)}")
     return 0 if all(result.ok for result in results) else 1
 
 
-def run(tier: str) -> Result:
-    """Run one tier, with its output as it comes."""
-    print(f"\n== {tier} ==", flush=True)
+def run_all(asked: Sequence[str]) -> list[Result]:
+    """Run tiers; the output of what runs beside the others comes after theirs."""
+    beside = [tier for tier in asked if tier in BESIDE and len(asked) > 1]
+    with ThreadPoolExecutor() as executor, tempfile.TemporaryFile("w+") as output:
+        running = [executor.submit(run, tier, output) for tier in beside]
+        results = [run(tier) for tier in asked if tier not in beside]
+        results += [one.result() for one in running]
+        output.seek(0)
+        print(output.read(), flush=True)
+    return sorted(results, key=lambda result: ALL.index(result.tier))
+
+
+def run(tier: str, output: IO[str] | None = None) -> Result:
+    """Run one tier, with its output as it comes, or to a file."""
+    print(f"\n== {tier} ==", file=output, flush=True)
     started = time.perf_counter()
     if tier in CHECKS:
-        ok = _call(CHECKS[tier]) == 0
+        ok = _call(CHECKS[tier], output) == 0
         return Result(tier=tier, ok=ok, seconds=time.perf_counter() - started)
     obstacles = OBSTACLES[tier]() if tier in OBSTACLES else ()
     if obstacles:
         return not_run(tier, obstacles, in_ci=machine.is_ci())
     preparation = PREPARATIONS.get(tier)
-    if preparation and _call(preparation) != 0:
+    if preparation and _call(preparation, output) != 0:
         note = f"not run: {' '.join(preparation[1:])} failed"
         return Result(tier=tier, ok=False, seconds=time.perf_counter() - started, note=note)
-    code, junit = _pytest(tier)
+    code, junit = _pytest(tier, output)
     return counted(tier, junit, code=code, seconds=time.perf_counter() - started)
 
 
@@ -154,16 +174,17 @@ def _reasons(result: Result) -> list[str]:
     return [result.note, *skipped] if result.note else skipped
 
 
-def _pytest(tier: str) -> tuple[int, str]:
+def _pytest(tier: str, output: IO[str] | None) -> tuple[int, str]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
         command = (PYTHON, "-m", "pytest", f"--junit-xml={report}", *PROCESSES.get(tier, ()), f"tests/{tier}")
-        code = _call((*PREFIXES.get(tier, ()), *command))
+        code = _call((*PREFIXES.get(tier, ()), *command), output)
         return code, report.read_text() if report.exists() else ""
 
 
-def _call(command: Sequence[str]) -> int:
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+def _call(command: Sequence[str], output: IO[str] | None) -> int:
+    errors = None if output is None else subprocess.STDOUT
+    return subprocess.run(command, cwd=ROOT, stdout=output, stderr=errors, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """The table of tiers tells what ran, passed, failed and was skipped, and its closing line never hides a failure."""
 
+import sys
+from typing import IO
+
 import pytest
 
 import tiers
@@ -110,16 +113,34 @@ def test_a_tier_that_cannot_run_in_ci_has_failed() -> None:
 
 def test_the_node_runs_only_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """All tiers are all but that one."""
-    ran: list[str] = []
+    ran: set[str] = set()
 
-    def run(tier: str) -> Result:
-        ran.append(tier)
+    def run(tier: str, output: IO[str] | None = None) -> Result:
+        assert output is None or tier in tiers.BESIDE
+        ran.add(tier)
         return Result(tier=tier, ok=True, seconds=0, passed=1)
 
     monkeypatch.setattr(tiers, "run", run)
 
-    tiers.main([])
-    tiers.main(["node"])
-
-    assert [*tiers.TIERS, "node"] == ran
+    assert tiers.main([]) == 0
+    assert set(tiers.TIERS) == ran
+    assert tiers.main(["node"]) == 0
+    assert {*tiers.TIERS, "node"} == ran
     assert "node" not in tiers.TIERS
+
+
+def test_what_runs_beside_the_others_has_its_place_and_its_output(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And its failure counts."""
+    checks = {name: (sys.executable, "-c", f"print('{name} says'); exit({name == 'b'})") for name in ("a", "b", "c")}
+    monkeypatch.setattr(tiers, "CHECKS", checks)
+    monkeypatch.setattr(tiers, "ALL", ("a", "b", "c"))
+    monkeypatch.setattr(tiers, "BESIDE", ("b",))
+
+    assert tiers.main(["a", "b", "c"]) == 1
+
+    lines = capfd.readouterr().out.splitlines()
+    said = [line for line in lines if line.endswith(("says", "=="))]
+    assert ["== a ==", "a says", "== c ==", "c says", "== b ==", "b says"] == said
+    assert ["a", "b", "c"] == [line.split()[0] for line in lines if "passed" in line or "FAILED" in line][1:4]
