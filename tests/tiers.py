@@ -95,7 +95,7 @@ def run_all(asked: Sequence[str]) -> list[Result]:
         results = [run(tier) for tier in asked if tier not in beside]
         results += [one.result() for one in running]
         output.seek(0)
-        print(output.read(), flush=True)
+        print(output.read(), end="", flush=True)
     return sorted(results, key=lambda result: ALL.index(result.tier))
 
 

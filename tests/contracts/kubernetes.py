@@ -17,7 +17,6 @@ from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS, SECRET
 from pipedrive_operator.adapters.kubernetes.escrow import LABEL, KubernetesEscrow
 from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
 from pipedrive_operator.adapters.kubernetes.lister import Lister
-from pipedrive_operator.adapters.kubernetes.schema import NAME
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.core.credential import Credential, Key, read_credential
 from pipedrive_operator.core.vault import VaultLocation
@@ -27,7 +26,6 @@ from simulation.cluster import ClusterModel, EscrowModel, LeasesModel
 from support.kubernetes_objects import manifest, resource
 from testbed.control_plane import ControlPlane
 
-CRD = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
 SPEC: dict[str, Any] = {"apiToken": {"path": "pipedrive/crm/acme"}}
 
 
@@ -256,8 +254,6 @@ class RealCluster:
 @asynccontextmanager
 async def real_cluster(control_plane: ControlPlane, namespace: str, folder: Path) -> AsyncIterator[RealCluster]:
     """Open the adapters to an API server that has the CRD."""
-    control_plane.kubectl("apply", "--server-side", f"--filename={CRD}")
-    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{NAME}")
     port = urlsplit(control_plane.server).port
     assert port is not None
     kubeconfig = folder / "kubeconfig"

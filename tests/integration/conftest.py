@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.crd import install_crd
 from testbed import binaries
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
@@ -40,6 +41,12 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
     """Run an OpenBao server in memory; its audit log stays in pytest's temporary folder."""
     with OpenBao(folder=tmp_path_factory.mktemp("openbao")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def crd(control_plane: ControlPlane) -> None:
+    """Install the CRD, once; a test that changes it leaves it as it was."""
+    install_crd(control_plane)
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -19,9 +18,9 @@ from pipedrive_operator.controller.watch import Connect, Watch
 from pipedrive_operator.core.credential import LABEL_CREDENTIAL
 from pipedrive_operator.core.errors import ApiServerUnavailable
 from pipedrive_operator.settings import KubernetesSettings
+from support.crd import install_crd
 from testbed.control_plane import ControlPlane
 
-CRD = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
 NAME = "pipedrivecredentials.pipedrive-operator.io"
 DEADLINE = 30.0
 
@@ -116,15 +115,16 @@ def ours(name: str) -> dict[str, Any]:
     return secret(name, **{LABEL_CREDENTIAL: "acme"})
 
 
-def install_crd(control_plane: ControlPlane) -> None:
-    """Install the CRD."""
-    control_plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
-    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{NAME}")
-
-
 @pytest.fixture(autouse=True)
-def crd(control_plane: ControlPlane) -> None:
-    """Install the CRD, also after a test that took it away."""
+def with_crd(crd: None) -> None:
+    """Let every test have the CRD."""
+    assert crd is None
+
+
+@pytest.fixture
+def changed_crd(control_plane: ControlPlane) -> Iterator[None]:
+    """Install the CRD again, which the test has taken away or changed."""
+    yield
     install_crd(control_plane)
 
 
@@ -257,6 +257,7 @@ async def test_recovers_by_itself_when_the_api_server_restarts(
         await delivered.until_seen("meanwhile", "credential", "secret")
 
 
+@pytest.mark.usefixtures("changed_crd")
 async def test_waits_for_a_crd_that_is_not_there(
     cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching, user: User
 ) -> None:
@@ -270,6 +271,7 @@ async def test_waits_for_a_crd_that_is_not_there(
         await delivered.until_seen("acme", "credential")
 
 
+@pytest.mark.usefixtures("changed_crd")
 async def test_survives_a_crd_that_goes_and_comes_back(
     cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
 ) -> None:
@@ -284,6 +286,7 @@ async def test_survives_a_crd_that_goes_and_comes_back(
         await delivered.until_seen("new", "credential")
 
 
+@pytest.mark.usefixtures("changed_crd")
 async def test_a_schema_that_is_replaced_is_an_interruption(
     cluster: Cluster, delivered: Delivered, watching: Watching
 ) -> None:

@@ -16,6 +16,6 @@ async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     if request.param == "model":
         yield ModelledCluster()
         return
-    control_plane, namespace = (request.getfixturevalue(name) for name in ("control_plane", "namespace"))
+    control_plane, namespace, _ = (request.getfixturevalue(name) for name in ("control_plane", "namespace", "crd"))
     async with real_cluster(control_plane, namespace, tmp_path) as real:
         yield real

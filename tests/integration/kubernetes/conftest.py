@@ -3,14 +3,12 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
 from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS
-from pipedrive_operator.adapters.kubernetes.schema import NAME
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.core.credential import Credential, read_credential
 from pipedrive_operator.settings import KubernetesSettings
@@ -19,14 +17,11 @@ from support.kubernetes_objects import resource
 from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 
-CRD = Path(__file__).parents[3] / "crds" / "pipedrivecredentials.yaml"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def crd(control_plane: ControlPlane) -> None:
-    """Install the CRD."""
-    control_plane.kubectl("apply", "--server-side", f"--filename={CRD}")
-    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{NAME}")
+@pytest.fixture(autouse=True)
+def with_crd(crd: None) -> None:
+    """Let every test have the CRD."""
+    assert crd is None
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from testbed.openbao import OpenBao
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "vault.md").read_text()
 RIGHTS = ROOT / "tests" / "testbed" / "rights.yaml"
-CRD = ROOT / "crds" / "pipedrivecredentials.yaml"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HOME = "pipedrive-operator"
 
@@ -88,8 +87,9 @@ def failures(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def desk(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(control_plane: ControlPlane, crd: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Give a desk with the programs `vault` and `kubectl`, and a Vault of its own; run all commands of the page."""
+    assert crd is None
     folder = tmp_path_factory.mktemp("desk")
     programs = {"vault": Path(sys.executable).parent / "bao", "kubectl": control_plane.kubectl_as(folder).program}
     (folder / "bin").mkdir()
@@ -110,7 +110,6 @@ def desk(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) 
             "VAULT_TOKEN": openbao.root_token,
         }
         made = Desk(folder, environment, control_plane, openbao)
-        control_plane.kubectl("apply", "--server-side", f"--filename={CRD}")
         for commands in blocks("sh"):
             made.run(commands)
         grant(made)

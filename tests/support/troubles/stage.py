@@ -24,8 +24,6 @@ from testbed.processes import ChildProcess, free_port
 
 ROOT = Path(__file__).parents[3]
 RIGHTS = ROOT / "tests" / "testbed" / "rights.yaml"
-CRD_NAME = "pipedrivecredentials.pipedrive-operator.io"
-CRD = ROOT / "crds" / "pipedrivecredentials.yaml"
 ROOMS = ("", "-quota", "-rbac", "-stranger")
 """Endings of the namespaces: what is done to one of them must not meet the others' credentials."""
 FAR = "far"
@@ -124,8 +122,6 @@ class Stage:
 def set_up(cluster: ControlPlane, openbao: OpenBao, *, home: str, folder: Path) -> Iterator[Stage]:
     """Start what is not there yet, and make the namespaces; everything is taken away at the end."""
     with ExitStack() as stack:
-        cluster.kubectl("apply", "--server-side", f"--filename={CRD}")
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}", "--timeout=30s")
         url = _start_pipedrive(stack, folder)
         for name in ("far", "strict"):
             (folder / name).mkdir()

@@ -31,9 +31,10 @@ Perform = Callable[[str], Performance]
 
 @pytest.fixture(scope="module")
 def perform(
-    control_plane: ControlPlane, openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
+    control_plane: ControlPlane, crd: None, openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Perform]:
     """Play everything, once for each format of the log."""
+    assert crd is None
     with ExitStack() as stack:
         performances: dict[str, Performance] = {}
 

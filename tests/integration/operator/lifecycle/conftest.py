@@ -21,7 +21,6 @@ from testbed.pipedrive.client import ControlClient
 from testbed.processes import ChildProcess, free_port
 
 ROOT = Path(__file__).parents[4]
-CRD = ROOT / "crds" / "pipedrivecredentials.yaml"
 RIGHTS = ROOT / "tests" / "testbed" / "rights.yaml"
 POLICY = f"""
 path "secret/data/{APP_PATH}" {{ capabilities = ["read"] }}
@@ -56,13 +55,6 @@ def client_id(pipedrive: ControlClient, openbao: OpenBao) -> str:
     app = pipedrive.command("add-app", redirect_uri="http://127.0.0.1/callback", scopes=SCOPES)
     openbao.write_secret(APP_PATH, {"client_id": app["client_id"], "client_secret": app["client_secret"]})
     return str(app["client_id"])
-
-
-@pytest.fixture(scope="session")
-def crd(control_plane: ControlPlane) -> None:
-    """Apply the CRD."""
-    control_plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
-    control_plane.kubectl("wait", "--for=condition=Established", f"--filename={CRD}", "--timeout=30s")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 Counted by the API server and by OpenBao, for operators that act as users of their own.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,7 +97,7 @@ def test_foreign_secrets_are_never_received(tenant: Tenant, operate: Operate, co
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"foreign-{number}"}, "stringData": {"a": "b"}}
         for number in range(FOREIGN)
     ]
-    tenant.create({"apiVersion": "v1", "kind": "List", "items": items})
+    tenant.kubectl("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
     operator = operate(resyncInterval="1s")
     tenant.apply_api_token()

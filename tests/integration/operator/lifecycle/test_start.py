@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from integration.operator.lifecycle.conftest import CRD
 from pipedrive_operator.adapters.kubernetes.schema import NAME, UPGRADE
+from support.crd import CRD, install_crd
 from support.operated import Json
 from support.tenant import Tenant, eventually
 from testbed.control_plane import ControlPlane
@@ -29,7 +29,7 @@ def older(control_plane: ControlPlane, crd: None) -> Iterator[Callable[[], None]
         control_plane.kubectl("replace", "--filename=-", stdin=json.dumps(definition))
 
     yield apply
-    upgrade(control_plane)
+    install_crd(control_plane)
 
 
 @pytest.fixture
@@ -40,12 +40,7 @@ def absent(control_plane: ControlPlane) -> Iterator[Callable[[], None]]:
         control_plane.kubectl("delete", "crd", NAME)
 
     yield delete
-    upgrade(control_plane)
-
-
-def upgrade(control_plane: ControlPlane) -> None:
-    """Apply the current CRD."""
-    control_plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
+    install_crd(control_plane)
 
 
 def eventually_not_ready(operator: OperatorProcess, *words: str) -> None:
@@ -82,7 +77,7 @@ def test_an_older_crd_that_comes_while_it_runs_is_noticed_at_once(
         tenant.apply_api_token()
         eventually(tenant.secret)
 
-        upgrade(tenant.cluster)
+        install_crd(tenant.cluster)
         eventually(operator.is_ready)
 
 
@@ -95,7 +90,7 @@ def test_an_operator_that_starts_before_its_crd_waits(
         eventually_not_ready(operator, "is not installed", UPGRADE)
         assert UPGRADE in operator.log.read_text()
 
-        upgrade(tenant.cluster)
+        install_crd(tenant.cluster)
         operator.wait_ready()
         tenant.apply_api_token()
         tenant.wait_until_published()
@@ -111,7 +106,7 @@ def test_an_operator_that_starts_before_its_crd_is_upgraded_waits(
         eventually_not_ready(operator, "older than the operator", UPGRADE)
         assert tenant.secret() is None
 
-        upgrade(tenant.cluster)
+        install_crd(tenant.cluster)
         operator.wait_ready()
         tenant.wait_until_published()
 
