@@ -42,9 +42,11 @@ class Authority:
         builder = self._builder(_name(name, ()), lifetime).add_extension(alternatives, critical=False)
         return self._issue(name, builder, ExtendedKeyUsageOID.SERVER_AUTH)
 
-    def client(self, file_name: str, *, user: str, groups: Iterable[str] = ()) -> KeyPair:
+    def client(
+        self, file_name: str, *, user: str, groups: Iterable[str] = (), lifetime: timedelta = _LIFETIME
+    ) -> KeyPair:
         """Issue a client's certificate, which Kubernetes reads as `user` in `groups`."""
-        return self._issue(file_name, self._builder(_name(user, groups)), ExtendedKeyUsageOID.CLIENT_AUTH)
+        return self._issue(file_name, self._builder(_name(user, groups), lifetime), ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def _issue(self, file_name: str, builder: x509.CertificateBuilder, usage: x509.ObjectIdentifier) -> KeyPair:
         key = _new_key()

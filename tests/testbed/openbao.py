@@ -54,6 +54,7 @@ listener "tcp" {{
   address = "127.0.0.1:{port}"
   tls_cert_file = "{pair.public}"
   tls_key_file = "{pair.key}"
+  {clients}
 }}
 """
 
@@ -70,18 +71,20 @@ class OpenBao(OpenBaoApi):
         durable: bool = False,
         folder: Path | None = None,
         tls: KeyPair | None = None,
+        clients: Path | None = None,
         leader: "OpenBao | None" = None,
         links: Links | None = None,
     ) -> None:
         """Describe it. It writes to `folder`, which stays, or to a temporary folder, which does not.
 
-        With `tls` it listens at `tls_port` too. With a `leader`, a durable one that runs, it is its standby. With
-        `links` the other server reaches it by `cluster_link`.
+        With `tls` it listens at `tls_port` too, with `clients` to whom that authority knows alone. With a `leader`, a
+        durable one that runs, it is its standby. With `links` the other server reaches it by `cluster_link`.
         """
         super().__init__(port=free_port(), root_token=f"root-{secrets.token_hex(16)}")
         self._durable = durable or leader is not None
         self._folder = folder
         self._tls = tls
+        self._clients = clients
         self._leader = leader
         self.tls_port = free_port()
         self.unseal_key = ""
@@ -186,9 +189,7 @@ class OpenBao(OpenBaoApi):
     def _describe_process(self) -> ChildProcess:
         config = self.folder / "config.hcl"
         config.write_text(
-            _AUDIT.format(log=self.folder / "audit.log")
-            + (self._raft() if self._durable else "")
-            + (_TLS.format(port=self.tls_port, pair=self._tls) if self._tls else "")
+            _AUDIT.format(log=self.folder / "audit.log") + (self._raft() if self._durable else "") + self._listener()
         )
         command = [_program(), "server", f"-config={config}"]
         if not self._durable:
@@ -196,6 +197,12 @@ class OpenBao(OpenBaoApi):
         # A command line can be read by everybody on the machine, an environment cannot.
         environment = {"BAO_DEV_ROOT_TOKEN_ID": self.root_token}
         return ChildProcess(command, log=self.folder / "openbao.log", environment=environment)
+
+    def _listener(self) -> str:
+        if self._tls is None:
+            return ""
+        wanted = f'tls_client_ca_file = "{self._clients}"\n  tls_require_and_verify_client_cert = true'
+        return _TLS.format(port=self.tls_port, pair=self._tls, clients=wanted if self._clients else "")
 
     def _raft(self) -> str:
         data = self.folder / "raft"

@@ -133,3 +133,49 @@ async def test_an_authority_is_replaced_without_a_restart(
     server.show(authority.serving("former", HOSTS))
     with pytest.raises(VaultUnavailable, match="has a certificate that is not trusted"):
         await vault.read(ACME, OPERATOR)
+
+
+@pytest.fixture(scope="module")
+def strict(authority: Authority) -> Iterator[OpenBao]:
+    """Run a server that listens to whom the authority knows, and to nobody else."""
+    with OpenBao(tls=authority.serving("strict", HOSTS), clients=authority.certificate) as running:
+        running.write_secret("acme", {"token": "t"})
+        yield running
+
+
+TOLD = {
+    "none": "does not accept us without a certificate that it trusts: set vault.connections.default.",
+    "unknown": "does not accept us without a certificate that it trusts: set vault.connections.default.",
+    "expired": "does not accept our certificate, which has expired: renew that of vault.connections.default.",
+}
+
+
+@pytest.mark.parametrize("shown", TOLD)
+async def test_a_server_that_refuses_our_certificate_is_told_and_then_it_serves(
+    strict: OpenBao, authority: Authority, clock: TurnedClock, tmp_path: Path, shown: str
+) -> None:
+    """Also when the good one is written to the same file while the operator runs."""
+    made: dict[str, KeyPair | None] = {
+        "none": None,
+        "unknown": Authority(tmp_path / "other").client("unknown", user="operator"),
+        "expired": authority.client("expired", user="operator", lifetime=-timedelta(minutes=1)),
+    }
+    good = authority.client("good-client", user="operator")
+    (tmp_path / "token").write_text(strict.root_token)
+    connection: dict[str, object] = {
+        "address": strict.tls_address,
+        "auth": {"method": "token", "tokenFile": tmp_path / "token"},
+        "caFile": authority.certificate,
+    }
+    if pair := made[shown]:
+        connection |= {"clientCertificateFile": pair.public, "clientKeyFile": pair.key}
+    async with VaultServers(VaultSettings.model_validate({"connections": {"default": connection}}), clock) as vault:
+        trouble = await trouble_of(vault, ACME)
+
+        assert Reason.VAULT_UNAVAILABLE is trouble.reason
+        assert TOLD[shown] in trouble.message
+        if pair:
+            pair.public.write_bytes(good.public.read_bytes())
+            pair.key.write_bytes(good.key.read_bytes())
+            clock.turn(LONGEST_PAUSE)
+            assert await vault.read(ACME, OPERATOR) is not None

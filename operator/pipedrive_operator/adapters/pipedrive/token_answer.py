@@ -88,8 +88,8 @@ def _lifetime(fields: Fields) -> timedelta:
         value = float(value)
     elif isinstance(value, bool) or not isinstance(value, int | float):
         raise _Complaint("expires_in", "is missing or not a number of seconds")
-    if not value > 0:  # NaN is not
-        raise _Complaint("expires_in", "is not positive")
+    if not value >= 1:  # NaN is not
+        raise _Complaint("expires_in", "is not a second at least")
     return timedelta(seconds=min(value, _LONGEST_LIFETIME.total_seconds()))
 
 

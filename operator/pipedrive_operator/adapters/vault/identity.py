@@ -42,7 +42,7 @@ class Identity:
         self._first_ttl: timedelta | None = None
         self._obtained_at = 0.0
         self._replaceable_at = 0.0
-        self._used_at = 0.0
+        self._used_at = clock.monotonic()
         self._keeper: asyncio.Task[None] | None = None
 
     @property
@@ -54,8 +54,9 @@ class Identity:
         """Log out: revoke the token, if it is ours."""
         if self._keeper is not None:
             self._keeper.cancel()
-        issued, self._issued = self._issued, None
-        await self._revoke(issued)
+        async with self._lock:  # a login that is under way issues a token, too
+            issued, self._issued = self._issued, None
+            await self._revoke(issued)
 
     async def token(self) -> SecretValue:
         """Return a token that lives; log in or renew where there is none.

@@ -141,14 +141,15 @@ class VaultServer:
         if not self._settings.tenant_auth.enabled:
             message = f"vault.connections.{self._name}.tenantAuth.enabled is not set: {identity} cannot log in"
             raise VaultDenied(message)
-        if identity not in self._tenants:
-            abandoned = [one for one, held in self._tenants.items() if held.is_abandoned]
-            left = [self._tenants.pop(one) for one in abandoned]
-            login = TenantLogin(self._name, self._settings.tenant_auth, self._requests, self._material, identity)
-            self._tenants[identity] = Identity(login, self._requests, self._clock)
-            for held in left:
-                await held.aclose()
-        return self._tenants[identity]
+        if (known := self._tenants.get(identity)) is not None:
+            return known
+        abandoned = [one for one, held in self._tenants.items() if held.is_abandoned]
+        left = [self._tenants.pop(one) for one in abandoned]
+        login = TenantLogin(self._name, self._settings.tenant_auth, self._requests, self._material, identity)
+        made = self._tenants[identity] = Identity(login, self._requests, self._clock)
+        for held in left:
+            await held.aclose()
+        return made
 
     async def _require_version_two(self, location: VaultLocation, identity: VaultIdentity) -> None:
         """Tell an absent path from a KV version 1 engine, which knows no path with `data/` in front either.

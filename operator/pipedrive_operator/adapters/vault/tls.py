@@ -70,7 +70,8 @@ class Tls:
     def _trust(self, context: ssl.SSLContext, authority: tuple[SecretValue, ...]) -> None:
         try:
             for certificates in authority:
-                context.load_verify_locations(cadata=certificates.reveal())
+                # Bundles have comments in many languages, and the ssl module wants ASCII.
+                context.load_verify_locations(cadata=certificates.reveal().encode("ascii", "replace").decode())
         except (ValueError, OSError) as error:
             raise self._authority_unreadable() from error
 
@@ -80,7 +81,7 @@ class Tls:
         certificate, private = shown
         try:
             with _held(certificate) as first, _held(private) as second:
-                context.load_cert_chain(first, second)
+                context.load_cert_chain(first, second, password="")
         except (ValueError, OSError) as error:
             raise self._certificate_unreadable() from error
 

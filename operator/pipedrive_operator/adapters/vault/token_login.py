@@ -1,12 +1,17 @@
 """The login of who has a token already: the operator uses it, and follows when it is replaced."""
 
+import re
 from datetime import timedelta
+from typing import Final
 
 from pipedrive_operator.adapters.vault.login import IssuedToken
 from pipedrive_operator.adapters.vault.material import Material
 from pipedrive_operator.adapters.vault.requests import VaultRequests
 from pipedrive_operator.core.errors import VaultDenied
 from pipedrive_operator.vault_settings import VaultAuthSettings
+
+_TOKEN: Final = re.compile("[!-~]+")
+"""What an HTTP header can carry: more than one line, or a byte order mark, cannot be sent."""
 
 
 class TokenLogin:
@@ -20,9 +25,12 @@ class TokenLogin:
         """Look at the token as it is now: an agent may replace it."""
         file, reference = self._auth.token_file, self._auth.token_secret_ref
         token = await self._material.value("auth.token", file, reference)
+        where = file if reference is None else f"key {reference.key} of Secret {reference.name}"
+        if not _TOKEN.fullmatch(token.reveal()):
+            message = f"Vault ({self._name}) has no token like that of {where}: write the token there, and nothing else"
+            raise VaultDenied(message)
         answer = await self._requests.look_up(token)
         if "ttl" not in answer.data:
-            where = file if reference is None else f"key {reference.key} of Secret {reference.name}"
             message = (
                 f"Vault ({self._name}) refuses the token of {where} "
                 f'("{answer.errors}"): write one there that is alive and has the policy `default`'

@@ -1,7 +1,7 @@
 """The way to one Vault server. It knows one address, and never carries a token to another.
 
 Certificates are read anew at a login, and after a failure that was about them: what was replaced counts from the next
-connection on, and what was taken away counts no more.
+connection on, and what was taken away counts no more. What cannot be read leaves what was read before.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from pipedrive_operator.adapters.vault.requests import LOGIN
 from pipedrive_operator.adapters.vault.tls import Tls
 from pipedrive_operator.adapters.vault.troubles import is_about_tls, no_answer
 from pipedrive_operator.adapters.vault.wire import Wire
+from pipedrive_operator.core.errors import VaultUnavailable
 from pipedrive_operator.vault_settings import VaultConnectionSettings
 
 HEADERS: Final = {
@@ -40,6 +41,7 @@ class Transport:
             self._extensions["sni_hostname"] = settings.server_name
         self._wire: Wire | None = None
         self._is_in_doubt = False
+        self._reading = asyncio.Lock()
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -72,16 +74,27 @@ class Transport:
 
     async def _wire_for(self, request: Request) -> Wire:
         """Return the present connections. Raises VaultUnavailable."""
-        if self._wire is None or self._is_in_doubt or request.operation == LOGIN:
+        if self._wire is not None and not self._is_in_doubt and request.operation != LOGIN:
+            return self._wire
+        async with self._reading:  # one after another, or what was read first could be taken for the newest
+            if self._wire is None:
+                await self._tls.load()
+                self._wire = Wire(self._tls.context)
+            elif self._is_in_doubt or request.operation == LOGIN:
+                await self._renew(self._wire)
+            return self._wire
+
+    async def _renew(self, former: Wire) -> None:
+        """Go on with what was read before where it cannot be read now: that is no trouble of the server's."""
+        doubted, self._is_in_doubt = self._is_in_doubt, False
+        try:
             await self._tls.load()
-            self._is_in_doubt = False
-        former = self._wire
-        if former is not None and former.context is self._tls.context:
-            return former
-        self._wire = Wire(self._tls.context)
-        if former is not None:
+        except VaultUnavailable:
+            self._is_in_doubt = self._is_in_doubt or doubted
+            return
+        if former.context is not self._tls.context:
+            self._wire = Wire(self._tls.context)
             await former.retire()
-        return self._wire
 
     def _headers(self, request: Request) -> dict[str, str]:
         headers = dict(HEADERS)

@@ -27,7 +27,16 @@ _NO_ACTIVE: Final = "active cluster node not found"
 _STANDBY: Final = frozenset({472, 473})
 _EXPIRED: Final = 10
 _OTHER_NAME: Final = frozenset({62, 64})
-_CERTIFICATE_WANTED: Final = ("certificate required", "bad certificate", "alert unknown ca", "certificate unknown")
+_NOT_YET: Final = 9
+_OURS_EXPIRED: Final = "alert certificate expired"
+_CERTIFICATE_WANTED: Final = (
+    "certificate required",
+    "bad certificate",
+    "alert unknown ca",
+    "certificate unknown",
+    "certificate revoked",
+    "unsupported certificate",
+)
 _NO_NAMESPACE: Final = "namespace not found"
 
 READ: Final = ("read",)
@@ -44,11 +53,8 @@ def no_answer(error: Exception, name: str, address: str) -> VaultUnavailable:
         )
     if _caused_by(error, ssl.SSLCertVerificationError) is not None:
         return VaultUnavailable(f"{where} {_distrust(error, name)}")
-    if any(word in str(link).lower() for link in _chain(error) for word in _CERTIFICATE_WANTED):
-        return VaultUnavailable(
-            f"{where} does not accept us without a certificate that it trusts: set "
-            f"vault.connections.{name}.clientCertificateFile and clientKeyFile"
-        )
+    if (refusal := _refusal(error, name)) is not None:
+        return VaultUnavailable(f"{where} {refusal}")
     if _caused_by(error, ssl.SSLError):
         return VaultUnavailable(f"{where} speaks no TLS that we understand: see whether its address is an http:// one")
     if _caused_by(error, aiohttp.ClientConnectorDNSError):
@@ -63,6 +69,17 @@ def is_about_tls(error: BaseException) -> bool:
     return _caused_by(error, ssl.SSLError) is not None
 
 
+def _refusal(error: BaseException, name: str) -> str | None:
+    """Say why the server refuses what we show (the words are OpenSSL's for the alerts of TLS); None if it does not."""
+    words = " ".join(str(link).lower() for link in _chain(error))
+    ours = f"vault.connections.{name}.clientCertificateFile and clientKeyFile, or clientCertificateSecretRef"
+    if _OURS_EXPIRED in words:
+        return f"does not accept our certificate, which has expired: renew that of {ours}"
+    if any(word in words for word in _CERTIFICATE_WANTED):
+        return f"does not accept us without a certificate that it trusts: set {ours}"
+    return None
+
+
 def _distrust(error: BaseException, name: str) -> str:
     """Say what is wrong with a certificate (the numbers are OpenSSL's, `man x509_verify`)."""
     code = next((number for link in _chain(error) if (number := getattr(link, "verify_code", None))), None)
@@ -74,7 +91,9 @@ def _distrust(error: BaseException, name: str) -> str:
             f"has a certificate for another name: correct {setting}.address, or set {setting}.serverName to a name "
             "that the certificate is for"
         )
-    return f"has a certificate that is not trusted: set {setting}.caFile to the authority's certificate"
+    if code == _NOT_YET:
+        return "has a certificate that is not valid yet: see whether the clocks of both sides are right"
+    return f"has a certificate that is not trusted: set {setting}.caFile or caSecretRef to the authority's certificate"
 
 
 def authority_unreadable(name: str, place: str) -> VaultUnavailable:

@@ -1,6 +1,8 @@
 """What a server tells that a real one seldom is brought to tell."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,28 @@ from aiohttp.test_utils import TestServer
 from pydantic import HttpUrl
 
 from pipedrive_operator.adapters.vault.server import VaultServer
-from pipedrive_operator.core.errors import VaultUnavailable
-from pipedrive_operator.core.vault import OPERATOR, VaultLocation
-from pipedrive_operator.vault_settings import VaultAuthSettings, VaultConnectionSettings
+from pipedrive_operator.core.errors import VaultDenied, VaultUnavailable
+from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.vault import OPERATOR, TenantIdentity, VaultLocation
+from pipedrive_operator.vault_settings import TenantAuthSettings, VaultAuthSettings, VaultConnectionSettings
 from support.turned_clock import TurnedClock
 
 ACME = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme")
+CREATED = "2026-03-04T12:00:00Z"
 LIVING_TOKEN = {"data": {"ttl": 0, "expire_time": None}}
 
 Start = Callable[..., Awaitable[TestServer]]
+
+
+class Tokens:
+    """Gives tokens of every ServiceAccount."""
+
+    async def secret(self, name: str, key: str) -> SecretValue | None:
+        """Have no Secret."""
+
+    async def service_account_token(self, identity: TenantIdentity, audience: str) -> SecretValue:
+        """Return one."""
+        return SecretValue(f"{identity} {audience}")
 
 
 @pytest.fixture
@@ -78,3 +93,46 @@ async def test_a_time_is_read_however_many_digits_it_has(
     assert document is not None
     assert document.created_at.isoformat().startswith(f"2026-03-04T12:00:00{fraction[:7]}")
     assert document.created_at.tzinfo is not None
+
+
+@pytest.mark.parametrize("text", ["s.token\ns.another", "\ufeffs.token", "s.tökén", "s token"])
+async def test_a_file_that_holds_more_than_a_token_is_told(server: VaultServer, tmp_path: Path, text: str) -> None:
+    """It could not be sent, and none of it is quoted."""
+    (tmp_path / "token").write_text(text, encoding="utf-8")
+
+    with pytest.raises(VaultDenied, match="write the token there, and nothing else") as told:
+        await server.read(ACME, OPERATOR)
+
+    assert text not in told.value.message
+
+
+async def test_tenants_who_come_while_another_is_logged_out_are_served(start: Start, clock: TurnedClock) -> None:
+    """The one who was logged out has not come for long; a machine that is up for days knows no other time."""
+    leaving, gone = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("revoke-self"):
+            leaving.set()
+            await gone.wait()
+            return web.json_response({})
+        if request.path.endswith("login"):
+            auth = {"client_token": "s.tenant", "lease_duration": 86400, "renewable": True}
+            return web.json_response({"auth": auth})
+        return web.json_response({"data": {"data": {}, "metadata": {"version": 1, "created_time": CREATED}}})
+
+    auth = VaultAuthSettings.model_validate({"method": "token", "token_file": "unused"})
+    tenant_auth = TenantAuthSettings(enabled=True)
+    address = HttpUrl(str((await start(answer)).make_url("/")))
+    settings = VaultConnectionSettings(address=address, auth=auth, tenant_auth=tenant_auth)
+    server = VaultServer("default", settings, clock, Tokens())
+    old, first, second = (TenantIdentity(namespace=name, service_account="a", role="r") for name in ("o", "f", "s"))
+    await server.read(ACME, old)
+    clock.turn(timedelta(hours=2))
+
+    reading = asyncio.create_task(server.read(ACME, first))
+    await leaving.wait()
+    assert await server.read(ACME, second) is not None
+    gone.set()
+
+    assert await reading is not None
+    await server.aclose()

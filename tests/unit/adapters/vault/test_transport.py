@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -236,6 +237,71 @@ async def test_an_unreadable_authority_is_told(connect: Connect, tmp_path: Path,
     message = (await failure(connect("https://localhost:1", ca_file=ca_file))).message
 
     assert f"cannot be read from {ca_file}: correct vault.connections.default.caFile" in message
+
+
+async def test_a_bundle_with_comments_in_any_language_is_read(start: Start, connect: Connect, tmp_path: Path) -> None:
+    """As those that distributions make."""
+    authority = Authority(tmp_path / "ca")
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_text(f"# Arany (Class Gold) Főtanúsítvány\n{authority.certificate.read_text()}", encoding="utf-8")
+    server = await start(fine, tls=server_tls(authority))
+
+    assert (await connect(f"https://localhost:{server.port}", ca_file=ca_file).send(READ)).status == 200
+
+
+async def test_what_cannot_be_read_leaves_what_was_read_before(start: Start, connect: Connect, tmp_path: Path) -> None:
+    """A file that is half written is no outage of Vault, and it is read when it is whole."""
+    authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_text(authority.certificate.read_text())
+    server = await start(fine, tls=server_tls(authority))
+    transport = connect(f"https://localhost:{server.port}", ca_file=ca_file)
+    log_in = Request(operation=LOGIN, method="POST", path="/v1/auth/approle/login")
+    await transport.send(READ)
+
+    ca_file.write_text(authority.certificate.read_text()[:99])
+
+    assert (await transport.send(log_in)).status == 200
+    assert (await transport.send(READ)).status == 200
+    ca_file.write_text(other.certificate.read_text())
+    with pytest.raises(VaultUnavailable, match="is not trusted"):
+        await transport.send(log_in)
+
+
+async def test_a_slow_reading_does_not_undo_a_later_one(
+    start: Start, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An authority that was taken away would be trusted again."""
+    authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_text(authority.certificate.read_text())
+    server = await start(fine, tls=server_tls(authority))
+    transport = connect(f"https://localhost:{server.port}", ca_file=ca_file)
+    await transport.send(READ)
+    ca_file.write_text(f"{authority.certificate.read_text()}\n")
+    read, go_on = asyncio.Event(), asyncio.Event()
+    value = Material.value
+
+    async def slow(self: Material, *arguments: Any) -> SecretValue:
+        found = await value(self, *arguments)
+        if not read.is_set():
+            read.set()
+            await go_on.wait()
+        return found
+
+    monkeypatch.setattr(Material, "value", slow)
+    log_in = Request(operation=LOGIN, method="POST", path="/v1/auth/approle/login")
+    first = asyncio.create_task(transport.send(log_in))
+    await read.wait()
+    ca_file.write_text(other.certificate.read_text())
+    second = asyncio.create_task(transport.send(log_in))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait({first, second})
+
+    assert first.result().status == 200
+    assert "is not trusted" in str(second.exception())
+    assert "is not trusted" in (await failure(transport)).message
 
 
 async def test_retry_after_is_read(start: Start, connect: Connect) -> None:
