@@ -90,9 +90,11 @@ def main(wanted: Sequence[str]) -> int:
 def run_all(asked: Sequence[str]) -> list[Result]:
     """Run tiers; the output of what runs beside the others comes after theirs."""
     beside = [tier for tier in asked if tier in BESIDE and len(asked) > 1]
-    with ThreadPoolExecutor() as executor, tempfile.TemporaryFile("w+") as output:
+    with ThreadPoolExecutor() as executor, tempfile.TemporaryFile("w+", errors="replace") as output:
         running = [executor.submit(run, tier, output) for tier in beside]
         results = [run(tier) for tier in asked if tier not in beside]
+        if not all(one.done() for one in running):
+            print(f"\nwaiting for {', '.join(beside)}", flush=True)
         results += [one.result() for one in running]
         output.seek(0)
         print(output.read(), end="", flush=True)

@@ -119,6 +119,13 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: s
         load_settings(None)
 
 
+@pytest.mark.parametrize("value", ["1", "1.5", "PT5M", "5 minutes", "true"])
+def test_a_duration_without_a_unit_is_refused(tmp_path: Path, value: str) -> None:
+    """A number alone does not say of what."""
+    with pytest.raises(SettingsError, match=r"controller\.pollInterval: is not a duration such as 90s, 20m or 1h30m"):
+        load_settings(written(tmp_path, f"controller: {{pollInterval: {value}}}"))
+
+
 @pytest.mark.parametrize("name", ["PORT", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8080_TCP_ADDR"])
 def test_what_the_kubelet_sets_for_a_service_is_passed_over(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A Service that is called like the operator must not stop it."""

@@ -24,6 +24,8 @@ WATCH_IS_SILENT: Final = 1.4 * STREAM_SECONDS
 """In seconds without an answer: a sound watch is asked for anew each `STREAM_SECONDS`, and a little."""
 WATCH_IS_DEAD: Final = 2.5 * STREAM_SECONDS
 """In seconds without an answer: starting it again has not helped."""
+_SETTLES: Final = 1.0
+"""In seconds: how long at least one look at the CRD comes after another."""
 
 _log = get_logger(__name__)
 
@@ -107,6 +109,7 @@ class Supervisor:
         """Look at the CRD again when it is in doubt; an older one stops readiness until it is replaced."""
         while True:
             await self._schema_in_doubt.wait()
+            await self._clock.sleep(_SETTLES)  # each namespace has a watch of its own, and they end together
             self._schema_in_doubt.clear()
             await self._until_it_works("crd", self._schema_is_current)
 

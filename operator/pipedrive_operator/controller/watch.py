@@ -30,8 +30,8 @@ Connect = Callable[[aiohttp.ClientMiddlewareType], Awaitable[tuple[str, aiohttp.
 
 STREAM_SECONDS: Final = 240
 """How long the API server serves one watch request: each watch is asked for anew at least this often."""
-_ON_TIME: Final = (STREAM_SECONDS - 2.0, STREAM_SECONDS + 10.0)
-"""In seconds, between two requests of a watch that nothing has interrupted."""
+_ON_TIME: Final = (STREAM_SECONDS - 0.1, STREAM_SECONDS + 5.0)
+"""In seconds, between two requests of a watch that nothing has interrupted: the API server counts from the first."""
 LONGEST_PAUSE: Final = 30.0
 """In seconds, between two attempts."""
 _SOUND: Final = 60.0
@@ -146,20 +146,21 @@ class Watch:
     async def _note_answer(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
+        # A server behind a proxy may have a path of its own before ours.
+        path = next(filter(request.url.path.endswith, self._answered), "")
+        asked_at = self._clock.monotonic()
+        before = self._begun.pop(path, None)
         response = await handler(request)
-        if response.status == HTTPStatus.OK:
-            # A server behind a proxy may have a path of its own before ours.
-            for path in filter(request.url.path.endswith, self._answered):
-                self._answered[path] = self._clock.monotonic()
-                if path.endswith(PLURAL) and "watch" in request.url.query:
-                    self._note_beginning(path)
+        if path and response.status == HTTPStatus.OK:
+            self._answered[path] = self._clock.monotonic()
+            if path.endswith(PLURAL) and "watch" in request.url.query:
+                self._note_beginning(path, before, asked_at)
         return response
 
-    def _note_beginning(self, path: str) -> None:
-        """Call the first one an interruption too: nobody has watched before it."""
-        now = self._clock.monotonic()
+    def _note_beginning(self, path: str, before: float | None, now: float) -> None:
+        """Call it an interruption unless the request just before was the same one, in time: nobody watched between."""
         earliest, latest = _ON_TIME
-        if not earliest < now - self._begun.get(path, now) < latest:
+        if before is None or not earliest < now - before < latest:
             self._in_main_loop(self._on_interruption)
         self._begun[path] = now
 

@@ -66,9 +66,9 @@ SHORTEST_RENEW_BEFORE: Final = timedelta(seconds=10)
 
 
 def _duration(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
-    found = parse_duration(value)
+    found = parse_duration(value) if isinstance(value, str) else None
     if found is None:
         message = "is not a duration such as 90s, 20m or 1h30m"
         raise ValueError(message)

@@ -77,6 +77,7 @@ def test_an_operator_with_nothing_to_do_asks_only_what_it_must(
         tenant.wait_until_published(name)
     tenant.apply_oauth2("three", seed=tenant.consent())
     tenant.wait_until_published("three")
+    eventually(lambda: _looks_at_the_crd(control_plane, tenant) == 2)  # at the start, and when the watch had begun
     asked, read = len(control_plane.requests(tenant.namespace)), len(openbao.requests())
     version = tenant.get("secret", "one")["metadata"]["resourceVersion"]  # type: ignore[index]  # it is there
 
@@ -111,6 +112,11 @@ def test_foreign_secrets_are_never_received(tenant: Tenant, operate: Operate, co
     assert all("labelSelector=pipedrive-operator.io" in request.uri for request in selected)
     assert not any(request.name.startswith("foreign") for request in asked)
     assert "foreign" not in operator.log.read_text()
+
+
+def _looks_at_the_crd(control_plane: ControlPlane, tenant: Tenant) -> int:
+    kinds = [request.kind for request in control_plane.requests(tenant.namespace)]
+    return kinds.count("get customresourcedefinitions")
 
 
 def _lists(control_plane: ControlPlane, tenant: Tenant, since: int) -> int:

@@ -14,6 +14,8 @@ from support.crd import CRD, install_crd
 from support.operated import Json
 from support.tenant import Tenant, eventually
 from testbed.control_plane import ControlPlane
+from testbed.link import Links
+from testbed.openbao import OpenBao
 from testbed.operator_process import OperatorProcess
 
 
@@ -126,3 +128,22 @@ def test_an_operator_that_starts_before_the_api_server_waits(
         operator.wait_ready()
         tenant.apply_api_token()
         tenant.wait_until_published()
+
+
+def test_an_operator_that_starts_before_vault_publishes_when_it_is_there(
+    settings: Callable[[str], Json], openbao: OpenBao, crd: None, tenant: Tenant, tmp_path: Path
+) -> None:
+    """It is ready: other connections may serve. The credential says what is wrong."""
+    assert crd is None
+    with Links() as links:
+        way = links.to(openbao.port)
+        way.refuse()
+        wanted = settings(tenant.namespace)
+        wanted["vault"]["connections"]["default"]["address"] = way.url
+        with started(wanted, tmp_path) as operator:
+            operator.wait_ready()
+            tenant.apply_api_token()
+            tenant.wait_for("VaultUnavailable")
+
+            way.mend()
+            tenant.wait_until_published()
