@@ -278,3 +278,15 @@ async def test_a_replaced_token_is_revoked(identity: Identity, world: World) -> 
     await identity.replacement(await identity.token())
 
     assert world.revoked == ["token-1"]
+
+
+async def test_a_login_that_is_under_way_at_the_end_leaves_no_token(identity: Identity, world: World) -> None:
+    """It is waited for, and what it issued is revoked."""
+    asking = asyncio.create_task(identity.token())
+    await asyncio.sleep(0)
+    assert world.logins == 1
+
+    await identity.aclose()
+
+    assert revealed([await asking]) == {"token-1"}
+    assert world.revoked == ["token-1"]
