@@ -122,6 +122,11 @@ class FakePipedrive:
     waits: bool = False
     before_fence: Callable[[], None] | None = None
 
+    def answer(self) -> None:
+        """Answer what the gate has held up."""
+        assert self.gate is not None
+        self.gate.set()
+
     async def identify_api_token(self, value: SecretValue) -> Account:
         """Return the account of a known token."""
         return self._identify(value)

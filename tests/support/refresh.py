@@ -1,5 +1,6 @@
 """One grant, its client, and the refresh protocol on the fakes, with nothing remembered."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -52,6 +53,14 @@ class Surroundings:
     async def run(self) -> Grant:
         """Refresh once."""
         return await self.protocol.run(ORDER, self.told.append)
+
+    async def begin(self) -> asyncio.Task[Grant]:
+        """Begin a refresh, and return when Pipedrive has it; `pipedrive.answer` lets it go on."""
+        self.pipedrive.gate = asyncio.Event()
+        task = asyncio.create_task(self.run())
+        while not self.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
+            await asyncio.sleep(0)
+        return task
 
     @property
     def stored(self) -> Grant:

@@ -36,12 +36,9 @@ ANOTHERS = {
 async def test_the_intent_stands_in_vault_before_the_token_leaves(around: Surroundings) -> None:
     """It proves that Vault can be written, and makes the next version ours."""
     seen: list[Grant] = []
-    around.pipedrive.gate = asyncio.Event()
-    task = asyncio.create_task(around.run())
-    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
-        await asyncio.sleep(0)
+    task = await around.begin()
     seen.append(around.stored)
-    around.pipedrive.gate.set()
+    around.pipedrive.answer()
     await task
 
     assert seen[0].intent is not None

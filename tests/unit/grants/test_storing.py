@@ -64,12 +64,9 @@ async def test_an_escrow_takes_the_place_of_what_a_restored_vault_holds(around: 
 
 async def test_what_is_won_while_vault_is_restored_from_a_backup_is_not_let_go_of(around: Surroundings) -> None:
     """What Vault holds then is neither what we spent nor what came of it: Pipedrive tells which is alive."""
-    around.pipedrive.gate = asyncio.Event()
-    task = asyncio.create_task(around.run())
-    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
-        await asyncio.sleep(0)
+    task = await around.begin()
     around.vault.put(GRANT_LOCATION, refresh_token="of last week")
-    around.pipedrive.gate.set()
+    around.pipedrive.answer()
 
     await task
 
@@ -97,12 +94,9 @@ async def test_whatever_keeps_vault_from_taking_what_was_won_it_is_kept_and_trie
     """A mount that was taken away, or a defect of ours, must not cost a refresh token; a defect is reported."""
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
-    around.pipedrive.gate = asyncio.Event()
-    task = asyncio.create_task(around.run())
-    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
-        await asyncio.sleep(0)
+    task = await around.begin()
     around.vault.breaks = error
-    around.pipedrive.gate.set()
+    around.pipedrive.answer()
     await around.clock.somebody_sleeps.wait()
     assert GRANT_LOCATION in around.escrow.kept
     around.vault.breaks = None
@@ -207,12 +201,9 @@ async def test_what_neither_vault_nor_escrow_takes_is_held_until_one_does(around
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
     around.escrow.is_away = fault == "away"
     around.escrow.breaks = RuntimeError("a defect") if fault == "defect" else None
-    around.pipedrive.gate = asyncio.Event()
-    task = asyncio.create_task(around.run())
-    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
-        await asyncio.sleep(0)
+    task = await around.begin()
     around.vault.put(GRANT_LOCATION, refresh_token="of last week")
-    around.pipedrive.gate.set()
+    around.pipedrive.answer()
     await around.clock.somebody_sleeps.wait()
     around.escrow.is_away, around.escrow.breaks = False, None
 
@@ -227,15 +218,12 @@ async def test_a_document_that_has_two_names_is_refreshed_by_one_flight_at_a_tim
     """Two connections may lead to one Vault: an intent of ours under the other name is waited for as a stranger's."""
     alias = replace(GRANT_LOCATION, connection="alias")
     around.vault.aliases[alias] = GRANT_LOCATION
-    around.pipedrive.gate = asyncio.Event()
-    first = asyncio.create_task(around.run())
-    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
-        await asyncio.sleep(0)
+    first = await around.begin()
     order = replace(ORDER, source=replace(ORDER.source, location=alias))
 
     second = asyncio.create_task(around.protocol.run(order, print))
     await around.clock.somebody_sleeps.wait()
-    around.pipedrive.gate.set()
+    around.pipedrive.answer()
     won = await first
     around.clock.turn(timedelta(seconds=2))
 

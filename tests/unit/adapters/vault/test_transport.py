@@ -24,7 +24,9 @@ from testbed.certificates import Authority
 
 TOKEN = SecretValue("s.this-is-the-token")
 READ = Request(operation="read", method="GET", path="/v1/secret/data/a%20b", token=TOKEN)
+LOG_IN = Request(operation=LOGIN, method="POST", path="/v1/auth/approle/login")
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Start = Callable[..., Awaitable[TestServer]]
 Connect = Callable[..., Transport]
 
@@ -58,6 +60,40 @@ async def failure(transport: Transport) -> VaultUnavailable:
         await transport.send(READ)
     assert TOKEN.reveal() not in caught.value.message
     return caught.value
+
+
+def server_tls(authority: Authority) -> ssl.SSLContext:
+    """Let a server prove that it is localhost."""
+    pair = authority.serving("server", ["localhost"])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.public, pair.key)
+    return context
+
+
+class Trust:
+    """A server of one authority, and a transport that reads whom it trusts from a file."""
+
+    def __init__(self, folder: Path, start: Start, connect: Connect) -> None:
+        """Make the authority, and another one; the first is trusted."""
+        self.authority, self.other = Authority(folder / "ca"), Authority(folder / "other")
+        self.file = folder / "ca.crt"
+        self._start, self._connect = start, connect
+        self.write(self.authority)
+
+    def write(self, authority: Authority, *, before: str = "", after: str = "") -> None:
+        """Trust another one, with something around its certificate."""
+        self.file.write_text(f"{before}{authority.certificate.read_text()}{after}", encoding="utf-8")
+
+    async def transport(self, handler: Handler = fine) -> Transport:
+        """Start the server, and lead to it."""
+        server = await self._start(handler, tls=server_tls(self.authority))
+        return self._connect(f"https://localhost:{server.port}", ca_file=self.file)
+
+
+@pytest.fixture
+def trust(tmp_path: Path, start: Start, connect: Connect) -> Trust:
+    """Give the means to change whom a transport trusts."""
+    return Trust(tmp_path, start, connect)
 
 
 async def test_a_request_carries_the_token_and_the_namespace(start: Start, connect: Connect) -> None:
@@ -173,30 +209,20 @@ async def test_tls_to_a_server_without_it_is_told(start: Start, connect: Connect
     assert "speaks no TLS" in (await failure(connect(f"https://localhost:{server.port}"))).message
 
 
-async def test_an_authority_that_is_replaced_is_trusted_without_a_restart(
-    start: Start, connect: Connect, tmp_path: Path
-) -> None:
+async def test_an_authority_that_is_replaced_is_trusted_without_a_restart(trust: Trust) -> None:
     """A certificate that is not trusted names the setting; the file is read anew for the next request."""
-    authority, earlier = Authority(tmp_path / "ca"), Authority(tmp_path / "earlier")
-    ca_file = tmp_path / "ca.crt"
-    ca_file.write_text(earlier.certificate.read_text())
-    server = await start(fine, tls=server_tls(authority))
-    transport = connect(f"https://localhost:{server.port}", ca_file=ca_file)
+    trust.write(trust.other)
+    transport = await trust.transport()
 
     trouble = await failure(transport)
     assert "is not trusted: set vault.connections.default.caFile" in trouble.message
-    ca_file.write_text(authority.certificate.read_text())
+    trust.write(trust.authority)
 
     assert (await transport.send(READ)).status == 200
 
 
-async def test_an_authority_that_is_taken_away_is_not_trusted_after_the_next_login(
-    start: Start, connect: Connect, tmp_path: Path
-) -> None:
+async def test_an_authority_that_is_taken_away_is_not_trusted_after_the_next_login(trust: Trust) -> None:
     """What is under way ends on the connections that it began on; the server is not asked again without trust."""
-    authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
-    ca_file = tmp_path / "ca.crt"
-    ca_file.write_text(authority.certificate.read_text())
     arrived, released = asyncio.Event(), asyncio.Event()
 
     async def wait(_: web.Request) -> web.Response:
@@ -204,14 +230,13 @@ async def test_an_authority_that_is_taken_away_is_not_trusted_after_the_next_log
         await released.wait()
         return web.json_response({})
 
-    server = await start(wait, tls=server_tls(authority))
-    transport = connect(f"https://localhost:{server.port}", ca_file=ca_file)
+    transport = await trust.transport(wait)
     under_way = asyncio.create_task(transport.send(READ))
     await arrived.wait()
-    ca_file.write_text(other.certificate.read_text())
+    trust.write(trust.other)
 
     with pytest.raises(VaultUnavailable, match="is not trusted"):
-        await transport.send(Request(operation=LOGIN, method="POST", path="/v1/auth/approle/login"))
+        await transport.send(LOG_IN)
 
     released.set()
     assert (await under_way).status == 200
@@ -239,46 +264,32 @@ async def test_an_unreadable_authority_is_told(connect: Connect, tmp_path: Path,
     assert f"cannot be read from {ca_file}: correct vault.connections.default.caFile" in message
 
 
-async def test_a_bundle_with_comments_in_any_language_is_read(start: Start, connect: Connect, tmp_path: Path) -> None:
+async def test_a_bundle_with_comments_in_any_language_is_read(trust: Trust) -> None:
     """As those that distributions make."""
-    authority = Authority(tmp_path / "ca")
-    ca_file = tmp_path / "ca.crt"
-    ca_file.write_text(f"# Arany (Class Gold) Főtanúsítvány\n{authority.certificate.read_text()}", encoding="utf-8")
-    server = await start(fine, tls=server_tls(authority))
+    trust.write(trust.authority, before="# Arany (Class Gold) Főtanúsítvány\n")
 
-    assert (await connect(f"https://localhost:{server.port}", ca_file=ca_file).send(READ)).status == 200
+    assert (await (await trust.transport()).send(READ)).status == 200
 
 
-async def test_what_cannot_be_read_leaves_what_was_read_before(start: Start, connect: Connect, tmp_path: Path) -> None:
+async def test_what_cannot_be_read_leaves_what_was_read_before(trust: Trust) -> None:
     """A file that is half written is no outage of Vault, and it is read when it is whole."""
-    authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
-    ca_file = tmp_path / "ca.crt"
-    ca_file.write_text(authority.certificate.read_text())
-    server = await start(fine, tls=server_tls(authority))
-    transport = connect(f"https://localhost:{server.port}", ca_file=ca_file)
-    log_in = Request(operation=LOGIN, method="POST", path="/v1/auth/approle/login")
+    transport = await trust.transport()
     await transport.send(READ)
 
-    ca_file.write_text(authority.certificate.read_text()[:99])
+    trust.file.write_text(trust.file.read_text()[:99])
 
-    assert (await transport.send(log_in)).status == 200
+    assert (await transport.send(LOG_IN)).status == 200
     assert (await transport.send(READ)).status == 200
-    ca_file.write_text(other.certificate.read_text())
+    trust.write(trust.other)
     with pytest.raises(VaultUnavailable, match="is not trusted"):
-        await transport.send(log_in)
+        await transport.send(LOG_IN)
 
 
-async def test_a_slow_reading_does_not_undo_a_later_one(
-    start: Start, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_reading_does_not_undo_a_later_one(trust: Trust, monkeypatch: pytest.MonkeyPatch) -> None:
     """An authority that was taken away would be trusted again."""
-    authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
-    ca_file = tmp_path / "ca.crt"
-    ca_file.write_text(authority.certificate.read_text())
-    server = await start(fine, tls=server_tls(authority))
-    transport = connect(f"https://localhost:{server.port}", ca_file=ca_file)
+    transport = await trust.transport()
     await transport.send(READ)
-    ca_file.write_text(f"{authority.certificate.read_text()}\n")
+    trust.write(trust.authority, after="\n")
     read, go_on = asyncio.Event(), asyncio.Event()
     value = Material.value
 
@@ -290,11 +301,10 @@ async def test_a_slow_reading_does_not_undo_a_later_one(
         return found
 
     monkeypatch.setattr(Material, "value", slow)
-    log_in = Request(operation=LOGIN, method="POST", path="/v1/auth/approle/login")
-    first = asyncio.create_task(transport.send(log_in))
+    first = asyncio.create_task(transport.send(LOG_IN))
     await read.wait()
-    ca_file.write_text(other.certificate.read_text())
-    second = asyncio.create_task(transport.send(log_in))
+    trust.write(trust.other)
+    second = asyncio.create_task(transport.send(LOG_IN))
     await asyncio.sleep(0)
     go_on.set()
     await asyncio.wait({first, second})
@@ -319,11 +329,3 @@ async def test_retry_after_is_read(start: Start, connect: Connect) -> None:
     assert await asked("7") == timedelta(seconds=7)
     assert await asked("Wed, 21 Oct 2015 07:28:00 GMT") is None
     assert await asked("9" * 400) is None
-
-
-def server_tls(authority: Authority) -> ssl.SSLContext:
-    """Let a server prove that it is localhost."""
-    pair = authority.serving("server", ["localhost"])
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pair.public, pair.key)
-    return context
