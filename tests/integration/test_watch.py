@@ -4,115 +4,21 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiohttp
 import pytest
 
 from pipedrive_operator.adapters.clock import SystemClock
-from pipedrive_operator.adapters.kubernetes.connection import open_session
+from pipedrive_operator.adapters.kubernetes.schema import NAME
 from pipedrive_operator.controller.watch import Connect, Watch
-from pipedrive_operator.core.credential import LABEL_CREDENTIAL
 from pipedrive_operator.core.errors import ApiServerUnavailable
 from pipedrive_operator.settings import KubernetesSettings
 from support.crd import install_crd
+from support.watched import Cluster, Delivered, User, credential, ours, secret
 from testbed.control_plane import ControlPlane
-
-NAME = "pipedrivecredentials.pipedrive-operator.io"
-DEADLINE = 30.0
-
-Event = tuple[str, str | None, str]
-"""A kind, a type and a name."""
-
-
-@dataclass
-class Delivered:
-    """What a watch delivered of one namespace, and a wait for more."""
-
-    namespace: str
-    events: list[Event] = field(default_factory=list)
-    interruptions: int = 0
-    threads: set[int] = field(default_factory=set)
-    _more: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def take(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
-        """Take an event from the watch."""
-        self.threads.add(threading.get_ident())
-        if body["metadata"]["namespace"] == self.namespace:
-            self.events.append((kind, event_type, body["metadata"]["name"]))
-            self._more.set()
-
-    def interrupt(self) -> None:
-        """Take note of an interruption."""
-        self.threads.add(threading.get_ident())
-        self.interruptions += 1
-        self._more.set()
-
-    async def until_interrupted(self, times: int) -> None:
-        """Wait until there were so many interruptions."""
-        await self._until(lambda: self.interruptions >= times)
-
-    async def until(self, *wanted: Event) -> None:
-        """Wait until these events are among those that were delivered."""
-        await self._until(lambda: set(wanted) <= set(self.events))
-
-    async def until_seen(self, name: str, *kinds: str) -> None:
-        """Wait until objects of that name and these kinds were delivered, by whatever events."""
-        await self._until(lambda: {(kind, name) for kind in kinds} <= {(kind, seen) for kind, _, seen in self.events})
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while not condition():
-                self._more.clear()
-                await self._more.wait()
-
-
-@dataclass
-class Cluster:
-    """Changes what is watched, in one namespace."""
-
-    plane: ControlPlane
-    namespace: str
-
-    async def kubectl(self, *arguments: str, stdin: str | None = None) -> None:
-        """Run kubectl there."""
-        await asyncio.to_thread(self.plane.kubectl, *arguments, f"--namespace={self.namespace}", stdin=stdin)
-
-    async def remove_crd(self) -> None:
-        """Delete the CRD, and wait until the API server no longer lists it."""
-        await self.kubectl("delete", "crd", NAME)
-        async with asyncio.timeout(DEADLINE):
-            while NAME.partition(".")[2] in await asyncio.to_thread(self.plane.kubectl, "get", "--raw=/apis"):
-                pass
-
-    async def apply(self, *bodies: dict[str, Any]) -> None:
-        """Apply objects."""
-        items = {"apiVersion": "v1", "kind": "List", "items": list(bodies)}
-        await self.kubectl("apply", "--filename=-", stdin=json.dumps(items))
-
-
-def credential(name: str, path: str = "pipedrive/crm/acme") -> dict[str, Any]:
-    """Build a credential."""
-    spec = {"apiToken": {"path": path}}
-    return {
-        "apiVersion": "pipedrive-operator.io/v1alpha1",
-        "kind": "PipedriveCredential",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-
-def secret(name: str, **labels: str) -> dict[str, Any]:
-    """Build a Secret."""
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": labels}}
-
-
-def ours(name: str) -> dict[str, Any]:
-    """Build a Secret that carries our label."""
-    return secret(name, **{LABEL_CREDENTIAL: "acme"})
 
 
 @pytest.fixture(autouse=True)
@@ -138,26 +44,6 @@ def cluster(control_plane: ControlPlane, namespace: str) -> Cluster:
 async def delivered(namespace: str) -> Delivered:
     """Return what takes the events."""
     return Delivered(namespace)
-
-
-@dataclass
-class User:
-    """Connects as somebody, and counts how often."""
-
-    settings: KubernetesSettings
-    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    _connected: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
-
-    async def connect(self, *middlewares: aiohttp.ClientMiddlewareType) -> tuple[str, aiohttp.ClientSession]:
-        """Open a session in the thread of the watch."""
-        self._loop.call_soon_threadsafe(self._connected.release)
-        return await open_session(self.settings, *middlewares)
-
-    async def until_connected(self, times: int) -> None:
-        """Wait for that many connections more than were waited for."""
-        async with asyncio.timeout(DEADLINE):
-            for _ in range(times):
-                await self._connected.acquire()
 
 
 @pytest.fixture
