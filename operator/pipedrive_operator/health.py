@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from pipedrive_operator import metrics
-from pipedrive_operator.settings import HttpSettings
+from pipedrive_operator.config.settings import HttpSettings
 
 Checks = Callable[[], Mapping[str, str | None]]
 """Each thing that was checked, with what is wrong with it or None."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from structlog.typing import Processor
 
-from pipedrive_operator.settings import LogFormat, LogSettings
+from pipedrive_operator.config.settings import LogFormat, LogSettings
 
 MASK: Final = "(hidden)"
 _SECRETS: Final = re.compile(

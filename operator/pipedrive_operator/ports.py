@@ -6,17 +6,19 @@ its adapter: whether to try again is the caller's decision.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from pipedrive_operator.core.credential import Account, Credential, Key
-from pipedrive_operator.core.grant import ClientCredentials, Grant, TokenAnswer
-from pipedrive_operator.core.lease import Lease
-from pipedrive_operator.core.rollout import Workload
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.target import TargetSecret
-from pipedrive_operator.core.token import Token
-from pipedrive_operator.core.vault import Document, TenantIdentity, VaultIdentity, VaultLocation
-from pipedrive_operator.core.workload import WorkloadReference
+from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, TokenResponse
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.publication.rollout import Workload
+from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.resource.workload import WorkloadReference
+from pipedrive_operator.core.values.lease import Lease
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 
 class Clock(Protocol):
@@ -92,7 +94,7 @@ class Pipedrive(Protocol):
 
     async def refresh(
         self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], None]
-    ) -> TokenAnswer:
+    ) -> TokenResponse:
         """Spend a refresh token, once, and return the complete and checked answer (RFC 6749 section 6).
 
         `fence` is called at the last moment before the request leaves; if it raises, nothing is sent.
@@ -104,11 +106,11 @@ class Pipedrive(Protocol):
             AccountNotOpen: 402.
             RateLimited, PipedriveUnavailable: the request did not arrive, or was turned away unread.
             RefreshUncertain: the request was sent and its outcome is unknown.
-            AnswerUnusable: it was carried out, and of the answer only the refresh token can be used.
+            TokenResponseUnusable: it was carried out, and of the answer only the refresh token can be used.
         """
 
 
-class Identities(Protocol):
+class Process(Protocol):
     """Who we are, and names for what we do."""
 
     @property
@@ -244,6 +246,29 @@ class Event(Protocol):
     @property
     def message(self) -> str:
         """The sentence for people."""
+
+
+WatchedKind = Literal["credential", "secret"]
+
+
+class Watch(Protocol):
+    """A watch of credentials and of the Secrets that carry our label."""
+
+    @property
+    def period(self) -> float:
+        """Return how many seconds a sound watch lets pass, at most, before it asks the API server anew."""
+
+    def age(self) -> float:
+        """Return for how many seconds the API server has not answered."""
+
+    def start(self) -> None:
+        """Start watching, once."""
+
+    def restart(self) -> None:
+        """List and watch everything anew."""
+
+    async def stop(self) -> None:
+        """Stop watching, and wait until it has stopped."""
 
 
 class Cache(Protocol):

@@ -14,39 +14,39 @@ import aiohttp
 
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.clock import SystemClock
-from pipedrive_operator.adapters.identities import ProcessIdentities
 from pipedrive_operator.adapters.kubernetes.api import Api
-from pipedrive_operator.adapters.kubernetes.connection import open_session, operator_namespace
+from pipedrive_operator.adapters.kubernetes.crd_version import SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
 from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
-from pipedrive_operator.adapters.kubernetes.schema import SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
+from pipedrive_operator.adapters.kubernetes.session import open_session, operator_namespace
+from pipedrive_operator.adapters.kubernetes.watch import Watch
 from pipedrive_operator.adapters.kubernetes.workloads import KubernetesWorkloads
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
+from pipedrive_operator.adapters.process import SystemProcess
 from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.config.rules import rules_of
+from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
+from pipedrive_operator.controller.leader_work import LeaderWork
 from pipedrive_operator.controller.leadership import Election, LeaderElection, OnlyReplica, lease_times
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.controller.supervisor import Supervisor
-from pipedrive_operator.controller.tenure import Tenure
-from pipedrive_operator.controller.watch import Watch
-from pipedrive_operator.core import flight as flights
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.policy import Timings
-from pipedrive_operator.core.sources import grant_location
+from pipedrive_operator.core.decision.observation import Timings
+from pipedrive_operator.core.decision.sources import grant_location
+from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.crd import crd
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.health import HealthServer
 from pipedrive_operator.log import get_logger
-from pipedrive_operator.observer import Ports
-from pipedrive_operator.ports import Clock, Escrow, Identities
-from pipedrive_operator.reconciler import Reconciler
-from pipedrive_operator.rules import rules_of
-from pipedrive_operator.settings import Settings
+from pipedrive_operator.ports import Clock, Escrow, Process
+from pipedrive_operator.reconcile.observer import Ports
+from pipedrive_operator.reconcile.reconciler import Reconciler
 
 STORE_WITHIN: Final = timedelta(seconds=45)
 """How long the end of the process waits for Vault to take what a refresh has won; Kubernetes kills after a minute."""
@@ -62,10 +62,10 @@ async def run(settings: Settings) -> None:
     """
     stopped = _stop_signal()
     async with AsyncExitStack() as stack:
-        clock, identities, queue = SystemClock(), ProcessIdentities(), WorkQueue(SystemClock())
+        clock, process, queue = SystemClock(), SystemProcess(), WorkQueue(SystemClock())
         api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
         rules = rules_of(settings)
-        election = _election(settings, api, clock, identities)
+        election = _election(settings, api, clock, process)
         cache = Cache(lambda credential: grant_location(credential, rules))
         vault = await stack.enter_async_context(_vault(settings, api, clock))
         ports = Ports(
@@ -74,12 +74,12 @@ async def run(settings: Settings) -> None:
             pipedrive=await stack.enter_async_context(PipedriveApi(settings.pipedrive, clock)),
             secrets=KubernetesSecrets(api),
             workloads=KubernetesWorkloads(api),
-            credentials=KubernetesCredentials(api, clock, instance=identities.holder),
+            credentials=KubernetesCredentials(api, clock, instance=process.holder),
             leadership=election,
             clock=clock,
         )
         escrow = KubernetesEscrow(api, operator_namespace(settings.kubernetes), clock)
-        protocol = _protocol(settings, ports, escrow, identities)
+        protocol = _protocol(settings, ports, escrow, process)
         keeper = GrantKeeper(protocol=protocol, clock=clock, on_change=_grant_changed(queue))
         stack.push_async_callback(_store_what_was_won, keeper, election)
         reconciler = Reconciler(ports=ports, keeper=keeper, rules=rules, timings=_timings(settings))
@@ -100,24 +100,22 @@ def _vault(settings: Settings, api: Api, clock: Clock) -> VaultServers:
     return VaultServers(settings.vault, clock, KubernetesLoginMaterial(api, operator_namespace(settings.kubernetes)))
 
 
-def _election(settings: Settings, api: Api, clock: Clock, identities: ProcessIdentities) -> Election:
+def _election(settings: Settings, api: Api, clock: Clock, process: SystemProcess) -> Election:
     wanted = settings.leader_election
     if not wanted.enabled:
         return OnlyReplica()
     leases = KubernetesLeases(api, Key(namespace=operator_namespace(settings.kubernetes), name=wanted.lease_name))
-    return LeaderElection(
-        leases=leases, clock=clock, holder=identities.holder, times=lease_times(wanted.lease_duration)
-    )
+    return LeaderElection(leases=leases, clock=clock, holder=process.holder, times=lease_times(wanted.lease_duration))
 
 
-def _protocol(settings: Settings, ports: Ports, escrow: Escrow, identities: Identities) -> RefreshProtocol:
+def _protocol(settings: Settings, ports: Ports, escrow: Escrow, process: Process) -> RefreshProtocol:
     return RefreshProtocol(
         vault=ports.vault,
         pipedrive=ports.pipedrive,
         escrow=escrow,
         leadership=ports.leadership,
         clock=ports.clock,
-        identities=identities,
+        process=process,
         call_timeout=settings.pipedrive.timeout,
     )
 
@@ -130,8 +128,8 @@ def _tenure(
     keeper: GrantKeeper,
     cache: Cache,
     clock: Clock,
-) -> Tenure:
-    return Tenure(
+) -> LeaderWork:
+    return LeaderWork(
         controller=controller,
         escrow=escrow,
         on_escrow=keeper.forget_all,
@@ -153,11 +151,11 @@ def _supervisor(settings: Settings, api: Api, controller: Controller, cache: Cac
     )
 
 
-def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], flights.Flight], None]:
+def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], refresh_state.RefreshState], None]:
     """Wake everybody who waits for a grant, and count how its refresh goes."""
 
-    def wake(keys: frozenset[Key], flight: flights.Flight) -> None:
-        if not isinstance(flight, flights.Refreshing):
+    def wake(keys: frozenset[Key], flight: refresh_state.RefreshState) -> None:
+        if not isinstance(flight, refresh_state.Refreshing):
             metrics.refresh_ended(type(flight).__name__.lower())
         for key in keys:
             queue.add(key)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipedrive_operator.core.conditions import Reason
-from pipedrive_operator.core.rollout import Result
+from pipedrive_operator.core.publication.rollout import Result
+from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.metrics import DEFINITIONS, Definition
 from support import promql
 from support.promql import Query

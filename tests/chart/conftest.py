@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipedrive_operator.adapters.kubernetes.schema import NAME
+from pipedrive_operator.adapters.kubernetes.crd_version import NAME
 from support.chart import CHART
 from testbed import binaries
 from testbed.control_plane import ControlPlane

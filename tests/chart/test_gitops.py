@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from lupa.lua51 import LuaRuntime
 
-from pipedrive_operator.core.conditions import EFFECTS, Reason
-from pipedrive_operator.core.credential import write_status
-from pipedrive_operator.core.policy import Action, Decision
-from pipedrive_operator.core.status import report
+from pipedrive_operator.core.decision.decision import Action, Decision
+from pipedrive_operator.core.decision.report import report
+from pipedrive_operator.core.resource.credential import write_status
+from pipedrive_operator.core.values.conditions import EFFECTS, Reason
 from support.builders import oauth2_up_to_date
 from support.credential_examples import valid
 from testbed.control_plane import ControlPlane

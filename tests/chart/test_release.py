@@ -18,8 +18,8 @@ from pipedrive_operator.adapters.kubernetes.access import (
     needed_for_escrow,
     needed_for_rollouts,
 )
-from pipedrive_operator.adapters.kubernetes.schema import NAME
-from pipedrive_operator.core.credential import Key
+from pipedrive_operator.adapters.kubernetes.crd_version import NAME
+from pipedrive_operator.core.resource.names import Key
 from support.chart import CHART, MATRIX
 from support.credential_examples import valid
 from support.tenant import eventually

@@ -18,10 +18,11 @@ from pipedrive_operator.adapters.kubernetes.escrow import LABEL, KubernetesEscro
 from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
 from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
-from pipedrive_operator.core.credential import Credential, Key, read_credential
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.ports import Credentials, Escrow, Leases, Secrets
-from pipedrive_operator.settings import KubernetesSettings
 from simulation.cluster import ClusterModel, EscrowModel, LeasesModel
 from support.kubernetes_objects import manifest, resource
 from testbed.control_plane import ControlPlane

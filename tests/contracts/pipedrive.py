@@ -12,11 +12,11 @@ from contracts.staging import Stage
 from contracts.wire import Wire
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
-from pipedrive_operator.core.credential import Account
-from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.config.settings import PipedriveSettings
+from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Pipedrive
-from pipedrive_operator.settings import PipedriveSettings
 from simulation.models import ACCOUNT, EPOCH, PipedriveModel
 from testbed.pipedrive import Effect, Fault, FaultKind, PipedriveSimulator, Rotation
 from testbed.pipedrive.world import App, User
@@ -63,7 +63,7 @@ class PipedrivePart(Protocol):
     def sends(self) -> int:
         """How many refreshes have reached it or were lost on the way there."""
 
-    async def refresh(self, token: SecretValue, fence: Callable[[], None] = ...) -> TokenAnswer:
+    async def refresh(self, token: SecretValue, fence: Callable[[], None] = ...) -> TokenResponse:
         """Refresh through the port, as the app that the grant was given to."""
 
     def rotate(self, *, does: bool) -> None:
@@ -108,7 +108,7 @@ class ModelledPipedrive:
         """Count."""
         return len(self.stage.promises.sends)
 
-    async def refresh(self, token: SecretValue, fence: Callable[[], None] = let_pass) -> TokenAnswer:
+    async def refresh(self, token: SecretValue, fence: Callable[[], None] = let_pass) -> TokenResponse:
         """Refresh; what is to be lost only after it has left is lost once the fence was passed."""
 
         def leave() -> None:
@@ -183,7 +183,7 @@ class SimulatedPipedrive:
         """Count."""
         return len(self.simulator.ledger.refreshes())
 
-    async def refresh(self, token: SecretValue, fence: Callable[[], None] = let_pass) -> TokenAnswer:
+    async def refresh(self, token: SecretValue, fence: Callable[[], None] = let_pass) -> TokenResponse:
         """Refresh."""
         return await self.port.refresh(self.client, token, fence=fence)
 

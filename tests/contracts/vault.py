@@ -12,9 +12,9 @@ from contracts.staging import Stage
 from contracts.wire import Loss, Wire
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.ports import Vault
-from pipedrive_operator.vault_settings import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from simulation.models import VaultModel, now
 from support.turned_clock import TurnedClock
 from testbed.openbao import OpenBao

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from generated.chart_values import CHART, values
-from pipedrive_operator.settings import Settings
+from pipedrive_operator.config.settings import Settings
 
 Json = dict[str, Any]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from generated.markdown import GENERATED, table
-from pipedrive_operator.core.times import DURATION
-from pipedrive_operator.settings import ENVIRONMENT_PREFIX, Settings
+from pipedrive_operator.config.settings import ENVIRONMENT_PREFIX, Settings
+from pipedrive_operator.core.values.times import DURATION
 
 PATH = Path(__file__).parents[2] / "docs" / "configuration.md"
 

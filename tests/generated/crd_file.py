@@ -9,7 +9,7 @@ from pipedrive_operator.crd import crd
 PATH = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
 
 _HEADER = """\
-# Generated from operator/pipedrive_operator/core/credential.py and operator/pipedrive_operator/crd/.
+# Generated from operator/pipedrive_operator/core/resource/credential.py and operator/pipedrive_operator/crd/.
 # Do not edit: change those, and run `python -m generated --write`.
 """
 

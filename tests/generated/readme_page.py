@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from generated.markdown import replaced, table
-from pipedrive_operator.core.conditions import EFFECTS
+from pipedrive_operator.core.values.conditions import EFFECTS
 
 PATH = Path(__file__).parents[2] / "README.md"
 

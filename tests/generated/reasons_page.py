@@ -1,9 +1,9 @@
-"""Writes the page of reasons from `core/conditions.py`."""
+"""Writes the page of reasons from `core/values/conditions.py`."""
 
 from pathlib import Path
 
 from generated.markdown import GENERATED, table
-from pipedrive_operator.core.conditions import EFFECTS, Effect, Reason
+from pipedrive_operator.core.values.conditions import EFFECTS, Effect, Reason
 
 PATH = Path(__file__).parents[2] / "docs" / "reasons.md"
 

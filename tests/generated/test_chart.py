@@ -10,7 +10,7 @@ from generated import chart_crd, chart_readme, chart_schema
 from generated.chart_values import CHART, Value, values
 from generated.configuration_page import setting_rows
 from pipedrive_operator import __version__
-from pipedrive_operator.settings import Settings
+from pipedrive_operator.config.settings import Settings
 
 
 def test_the_charts_crd_is_the_canonical_one() -> None:

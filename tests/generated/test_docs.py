@@ -3,8 +3,8 @@
 import re
 
 from generated import api_page, configuration_page, metrics_page, readme_page, reasons_page
-from pipedrive_operator.core.conditions import Reason
-from pipedrive_operator.core.credential import Spec
+from pipedrive_operator.core.resource.spec import Spec
+from pipedrive_operator.core.values.conditions import Reason
 
 
 def test_the_page_of_reasons_is_what_the_code_says() -> None:

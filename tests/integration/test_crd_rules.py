@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipedrive_operator.core.credential import GROUP, PLURAL, VERSION
+from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION
 from support import credential_examples
 from support.credential_examples import Example, Manifest
 from testbed.api_client import ApiError

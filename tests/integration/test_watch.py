@@ -12,10 +12,10 @@ import aiohttp
 import pytest
 
 from pipedrive_operator.adapters.clock import SystemClock
-from pipedrive_operator.adapters.kubernetes.schema import NAME
-from pipedrive_operator.controller.watch import Connect, Watch
-from pipedrive_operator.core.errors import ApiServerUnavailable
-from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.adapters.kubernetes.crd_version import NAME
+from pipedrive_operator.adapters.kubernetes.watch import Connect, Watch
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.crd import install_crd
 from support.watched import Cluster, Delivered, User, credential, ours, secret
 from testbed.control_plane import ControlPlane

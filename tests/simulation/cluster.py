@@ -7,20 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipedrive_operator.adapters.kubernetes.credentials import QUIET
-from pipedrive_operator.core.conditions import ConditionType
-from pipedrive_operator.core.credential import LABEL_CREDENTIAL, Credential, Key, read_credential
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.publication.target import TargetSecret, read_target
+from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
+from pipedrive_operator.core.values.conditions import ConditionType
+from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     GrantUnstored,
     LeaseChanged,
     SecretChanged,
     SecretExists,
 )
-from pipedrive_operator.core.grant import Grant
-from pipedrive_operator.core.lease import Lease
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.target import TargetSecret, read_target
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.core.values.lease import Lease
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Event
 from simulation.history import History, who
 from simulation.promises import Promises

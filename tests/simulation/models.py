@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipedrive_operator.core.credential import Account
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     CheckAndSetConflict,
     ClientRejected,
@@ -21,10 +24,7 @@ from pipedrive_operator.core.errors import (
     VaultDenied,
     VaultUnavailable,
 )
-from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.token import Token
-from pipedrive_operator.core.vault import OPERATOR, Document, VaultIdentity, VaultLocation
+from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.history import History, who
 from simulation.loop import CURRENT
 from simulation.promises import Promises, Send
@@ -161,7 +161,7 @@ class PipedriveModel:
 
     async def refresh(
         self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], None]
-    ) -> TokenAnswer:
+    ) -> TokenResponse:
         """Spend a refresh token, and perhaps lose the answer."""
         assert client.client_id
         await self.weather.arrive(PipedriveUnavailable("nothing was sent"))
@@ -178,7 +178,7 @@ class PipedriveModel:
             raise answer
         return answer
 
-    async def _serve(self, send: Send) -> TokenAnswer | OperatorError:
+    async def _serve(self, send: Send) -> TokenResponse | OperatorError:
         await self.weather.pass_time()
         answer = None if self.weather.strikes(self.weather.loses_requests) else self._decide(send)
         send.ended = asyncio.get_running_loop().time()
@@ -191,7 +191,7 @@ class PipedriveModel:
             return RefreshUncertain("the connection was lost")
         return answer
 
-    def _decide(self, send: Send) -> TokenAnswer | OperatorError:
+    def _decide(self, send: Send) -> TokenResponse | OperatorError:
         if (refusal := self._turned_away()) is not None:
             return refusal
         if self.rejects_client:
@@ -207,7 +207,7 @@ class PipedriveModel:
             return RateLimited("429", retry_after=timedelta(seconds=5))
         return None if self.is_open else AccountNotOpen("402")
 
-    def _spend(self, send: Send) -> TokenAnswer:
+    def _spend(self, send: Send) -> TokenResponse:
         self.numbers += 1
         send.won = f"refresh-{self.numbers}" if self.rotates else send.token
         self.promises.spent(send)
@@ -216,7 +216,7 @@ class PipedriveModel:
         self.access[access] = now() + self.lifetime
         self.promises.secrets |= {send.won, access}
         self.history.note("pipedrive", f"spends {send.token} for {send.won}", by=send.by)
-        return TokenAnswer(
+        return TokenResponse(
             access_token=SecretValue(access),
             refresh_token=SecretValue(send.won),
             token_type="Bearer",
@@ -226,7 +226,7 @@ class PipedriveModel:
         )
 
 
-def _outside(work: Coroutine[Any, Any, TokenAnswer | OperatorError]) -> asyncio.Task[TokenAnswer | OperatorError]:
+def _outside(work: Coroutine[Any, Any, TokenResponse | OperatorError]) -> asyncio.Task[TokenResponse | OperatorError]:
     """Run something that no process can take down with it."""
     context = contextvars.copy_context()
     context.run(CURRENT.set, None)

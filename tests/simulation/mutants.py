@@ -6,25 +6,25 @@ A mutant overrides one step; production code has no switch. The docstring of eac
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from pipedrive_operator.core import flight as flights
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.decision.observation import Observation
+from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, TokenResponse
+from pipedrive_operator.core.grant.intent import Intent, Unanswered
+from pipedrive_operator.core.publication.secret import DesiredSecret
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ClientRejected,
     ConsentRequired,
     RefreshUncertain,
     Trouble,
 )
-from pipedrive_operator.core.grant import ClientCredentials, ClientSource, Grant, TokenAnswer
-from pipedrive_operator.core.intent import Intent, Unanswered
-from pipedrive_operator.core.policy import Observation
-from pipedrive_operator.core.secret import DesiredSecret
-from pipedrive_operator.core.sources import GrantWithClient
-from pipedrive_operator.core.vault import Document, VaultLocation
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder, RefreshProtocol
-from pipedrive_operator.grants.order import Held, ReadGrant, Settlement
 from pipedrive_operator.grants.protocol import LOOK_AGAIN, Tell
-from pipedrive_operator.reconciler import Reconciler
+from pipedrive_operator.grants.values import Held, ReadGrant, Settlement
+from pipedrive_operator.reconcile.reconciler import Reconciler
 from simulation.operators import Build
 
 
@@ -104,7 +104,7 @@ class WaitsForEver(RefreshProtocol):
 
     async def wait_for_holder(self, read: ReadGrant) -> bool:
         """Wait while an intent of another's stands there."""
-        if read.grant.intent is None or read.grant.intent.holder == self._identities.holder:
+        if read.grant.intent is None or read.grant.intent.holder == self._process.holder:
             return True
         await self._clock.sleep(LOOK_AGAIN.total_seconds())
         return False
@@ -116,8 +116,8 @@ class WritesNoIntent(RefreshProtocol):
     async def hold(self, read: ReadGrant) -> Held | None:
         """Claim to hold it."""
         intent = Intent(
-            refresh_id=self._identities.new(),
-            holder=self._identities.holder,
+            refresh_id=self._process.new(),
+            holder=self._process.holder,
             started_at=self._clock.now(),
             timeout=2 * self._call_timeout,
         )
@@ -156,7 +156,7 @@ class HasNoFence(RefreshProtocol):
 class SendsAgain(RefreshProtocol):
     """Step 5: what was sent, and not answered, is sent again."""
 
-    async def call(self, held: Held, client: ClientCredentials) -> TokenAnswer:
+    async def call(self, held: Held, client: ClientCredentials) -> TokenResponse:
         """Retry, as a library might."""
         try:
             return await super().call(held, client)
@@ -167,7 +167,7 @@ class SendsAgain(RefreshProtocol):
 class TakesAWrongClientForADeadGrant(RefreshProtocol):
     """Answers: `invalid_client` asks for a consent."""
 
-    async def call(self, held: Held, client: ClientCredentials) -> TokenAnswer:
+    async def call(self, held: Held, client: ClientCredentials) -> TokenResponse:
         """Confuse the two."""
         try:
             return await super().call(held, client)
@@ -205,7 +205,7 @@ class PublishesBeforeItStores(RefreshProtocol):
 
     async def store(self, won: Grant, held: Held, client: ClientCredentials, tell: Tell) -> Grant | None:
         """Tell, then store."""
-        tell(flights.Fresh(grant=won))
+        tell(refresh_state.Fresh(grant=won))
         return await super().store(won, held, client, tell)
 
 
@@ -224,7 +224,7 @@ class KeepsNoEscrow(RefreshProtocol):
     async def _keep_meanwhile(
         self, won: Grant, held: Held, client: ClientCredentials, trouble: Trouble, tell: Tell
     ) -> None:
-        tell(flights.Unstored(trouble=trouble))
+        tell(refresh_state.Unstored(trouble=trouble))
 
 
 class GivesWayForGood(RefreshProtocol):
@@ -253,10 +253,10 @@ class FliesTwice(GrantKeeper):
         self._tasks.pop(order.source.location, None)
         super().refresh(order)
 
-    def flight(self, source: GrantWithClient, *, watcher: Key | None = None) -> flights.Flight:
+    def flight(self, source: GrantWithClient, *, watcher: Key | None = None) -> refresh_state.RefreshState:
         """Tell nobody of those under way."""
-        flight = super().flight(source, watcher=watcher)
-        return flights.IDLE if isinstance(flight, flights.Refreshing) else flight
+        flight = super().state(source, watcher=watcher)
+        return refresh_state.IDLE if isinstance(flight, refresh_state.Refreshing) else flight
 
 
 class RefreshesOnDrift(Reconciler):

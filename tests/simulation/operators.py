@@ -9,18 +9,18 @@ from typing import Any
 
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
+from pipedrive_operator.controller.leader_work import LeaderWork
 from pipedrive_operator.controller.leadership import LeaderElection, LeaseTimes
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.controller.resync import resync
-from pipedrive_operator.controller.tenure import Tenure
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import ApiServerUnavailable
-from pipedrive_operator.core.flight import Flight
-from pipedrive_operator.core.policy import Timings
-from pipedrive_operator.core.sources import grant_location
+from pipedrive_operator.core.decision.observation import Timings
+from pipedrive_operator.core.decision.sources import grant_location
+from pipedrive_operator.core.grant.refresh_state import RefreshState
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
-from pipedrive_operator.observer import Ports
-from pipedrive_operator.reconciler import Reconciler
+from pipedrive_operator.reconcile.observer import Ports
+from pipedrive_operator.reconcile.reconciler import Reconciler
 from simulation.cluster import ClusterModel, EscrowModel, LeasesModel
 from simulation.loop import Process
 from simulation.models import CALL_TIMEOUT, PipedriveModel, VaultModel, now
@@ -102,11 +102,11 @@ class Operator:
             escrow=escrow,
             leadership=election,
             clock=clock,
-            identities=identities,
+            process=identities,
             call_timeout=CALL_TIMEOUT,
         )
 
-        def wake(keys: frozenset[Key], _: Flight) -> None:
+        def wake(keys: frozenset[Key], _: RefreshState) -> None:
             for key in sorted(keys):  # a set's order is another one in every interpreter
                 queue.add(key)
 
@@ -124,7 +124,7 @@ class Operator:
         reconciler = self.build.reconciler(ports=ports, keeper=keeper, rules=RULES, timings=TIMINGS)
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
         self._watch(cache, controller)
-        tenure = Tenure(
+        tenure = LeaderWork(
             controller=controller,
             escrow=escrow,
             on_escrow=keeper.forget_all,

@@ -11,8 +11,9 @@ from typing import Any
 
 import structlog
 
-from pipedrive_operator.core.conditions import ConditionType
-from pipedrive_operator.core.credential import Key, read_credential
+from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.conditions import ConditionType
 from simulation.cluster import ClusterModel
 from simulation.history import History
 from simulation.loop import Process, SeededLoop, run

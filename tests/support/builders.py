@@ -4,15 +4,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipedrive_operator.core.credential import Account, Credential, Key, read_credential
-from pipedrive_operator.core.grant import ClientSource, Grant
-from pipedrive_operator.core.policy import Observation, Timings
-from pipedrive_operator.core.secret import desired_secret, manifest
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.sources import AppRules, ConnectionRules, GrantWithClient, Rules
-from pipedrive_operator.core.target import TargetSecret, read_target
-from pipedrive_operator.core.token import Accepted, Answer, Token
-from pipedrive_operator.core.vault import OPERATOR, Document, VaultLocation
+from pipedrive_operator.core.decision.observation import Observation, Timings
+from pipedrive_operator.core.decision.sources import AppRules, ConnectionRules, GrantWithClient, Rules
+from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
+from pipedrive_operator.core.grant.grant import ClientSource, Grant
+from pipedrive_operator.core.grant.token import Accepted, Token, Verification
+from pipedrive_operator.core.publication.secret import desired_secret, manifest
+from pipedrive_operator.core.publication.target import TargetSecret, read_target
+from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 KEY = Key(namespace="crm", name="acme")
@@ -112,8 +114,8 @@ def up_to_date(credential: Credential, token: Token, held: Grant | None = None) 
         read_at=NOW,
         grant=held,
         token=token,
-        answer=Answer(token=token, at=NOW, account=ACCOUNT),
-        good=good,
+        verification=Verification(token=token, at=NOW, account=ACCOUNT),
+        accepted=good,
         target=published(credential, good),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from pipedrive_operator.core.credential import GROUP, KIND, VERSION
+from pipedrive_operator.core.resource.names import GROUP, KIND, VERSION
 
 Manifest = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.config.settings import KubernetesSettings
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipedrive_operator.core.errors import OperatorError, WorkloadChanged
-from pipedrive_operator.core.rollout import ANNOTATION_ALLOW_ROLLOUT, Workload
-from pipedrive_operator.core.workload import WorkloadReference
+from pipedrive_operator.core.publication.rollout import ANNOTATION_ALLOW_ROLLOUT, Workload
+from pipedrive_operator.core.resource.workload import WorkloadReference
+from pipedrive_operator.core.values.errors import OperatorError, WorkloadChanged
 
 
 @dataclass

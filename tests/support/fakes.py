@@ -7,10 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 from pipedrive_operator.controller.cache import Cache
-from pipedrive_operator.core import flight as flights
-from pipedrive_operator.core.credential import Account, Credential, Key, read_credential
-from pipedrive_operator.core.errors import (
-    AnswerUnusable,
+from pipedrive_operator.core.decision.sources import grant_location
+from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, TokenResponse
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.publication.target import TargetSecret, read_target
+from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ConsentRequired,
     GrantUnstored,
@@ -19,15 +25,11 @@ from pipedrive_operator.core.errors import (
     SecretChanged,
     SecretExists,
     TokenRejected,
+    TokenResponseUnusable,
     VaultDenied,
     VaultUnavailable,
 )
-from pipedrive_operator.core.grant import ClientCredentials, Grant, TokenAnswer
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.sources import grant_location
-from pipedrive_operator.core.target import TargetSecret, read_target
-from pipedrive_operator.core.token import Token
-from pipedrive_operator.core.vault import Document, VaultIdentity, VaultLocation
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.ports import Clock, Escrow, Event, Pipedrive, Vault
 from support.builders import ACCOUNT, RULES
@@ -137,7 +139,7 @@ class FakePipedrive:
 
     async def refresh(
         self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], None]
-    ) -> TokenAnswer:
+    ) -> TokenResponse:
         """Rotate a refresh token."""
         assert client.client_secret
         if self.before_fence is not None:
@@ -159,8 +161,8 @@ class FakePipedrive:
         if self.loses_answers:
             raise RefreshUncertain("the answer was lost")
         if self.spoils_answers:
-            raise AnswerUnusable("api_domain is not Pipedrive's", SecretValue(f"refresh-{number}"))
-        return TokenAnswer(
+            raise TokenResponseUnusable("api_domain is not Pipedrive's", SecretValue(f"refresh-{number}"))
+        return TokenResponse(
             access_token=SecretValue(f"access-{number}"),
             refresh_token=SecretValue(f"refresh-{number}"),
             token_type="Bearer",
@@ -248,7 +250,7 @@ def a_keeper(
     vault: Vault,
     pipedrive: Pipedrive,
     clock: Clock,
-    on_change: Callable[[frozenset[Key], flights.Flight], None],
+    on_change: Callable[[frozenset[Key], refresh_state.RefreshState], None],
     *,
     escrow: Escrow | None = None,
 ) -> GrantKeeper:
@@ -259,7 +261,7 @@ def a_keeper(
         clock=clock,
         escrow=escrow or FakeEscrow(),
         leadership=FakeLeadership(),
-        identities=FakeIdentities(),
+        process=FakeIdentities(),
         call_timeout=CALL_TIMEOUT,
     )
     return GrantKeeper(protocol=protocol, clock=clock, on_change=on_change)

@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from pipedrive_operator.core.credential import LABEL_CREDENTIAL, Key
+from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
 
 TOKEN = "v1u-AQIBAHj-this-is-the-token"
 ABSENT = Key(namespace="default", name="absent")

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from pipedrive_operator.core import flight as flights
-from pipedrive_operator.core.grant import Grant, read_grant
+from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.grant import Grant, read_grant
 from pipedrive_operator.grants import RefreshOrder, RefreshProtocol
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
 from support.fakes import CALL_TIMEOUT, FakeEscrow, FakeIdentities, FakeLeadership, FakePipedrive, FakeVault
@@ -28,7 +28,7 @@ class Surroundings:
     clock: TurnedClock = field(default_factory=TurnedClock)
     escrow: FakeEscrow = field(default_factory=FakeEscrow)
     leadership: FakeLeadership = field(default_factory=FakeLeadership)
-    told: list[flights.Flight] = field(default_factory=list)
+    told: list[refresh_state.RefreshState] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Seed a grant and its client."""
@@ -46,7 +46,7 @@ class Surroundings:
             escrow=self.escrow,
             leadership=self.leadership,
             clock=self.clock,
-            identities=FakeIdentities(),
+            process=FakeIdentities(),
             call_timeout=CALL_TIMEOUT,
         )
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from pipedrive_operator.core.conditions import ConditionType
-from pipedrive_operator.core.credential import read_credential
-from pipedrive_operator.core.workload import WorkloadKind, WorkloadReference
+from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.resource.workload import WorkloadKind, WorkloadReference
+from pipedrive_operator.core.values.conditions import ConditionType
 from support.builders import ACCOUNT, API_TOKEN_SPEC, KEY, TIMINGS, TOKEN_LOCATION, resource
 from support.world import World, seeded_world
 

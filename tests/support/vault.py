@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.adapters.vault.circuit_breaker import LONGEST_PAUSE
-from pipedrive_operator.core.errors import Trouble, VaultUnavailable
-from pipedrive_operator.core.vault import OPERATOR, Document, VaultLocation
+from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PAUSE
+from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
+from pipedrive_operator.core.values.errors import Trouble, VaultUnavailable
 from support.turned_clock import TurnedClock
 from testbed.openbao import OpenBao
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import aiohttp
 
-from pipedrive_operator.adapters.kubernetes.connection import open_session
-from pipedrive_operator.adapters.kubernetes.schema import NAME
-from pipedrive_operator.core.credential import LABEL_CREDENTIAL
-from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.adapters.kubernetes.crd_version import NAME
+from pipedrive_operator.adapters.kubernetes.session import open_session
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
 from testbed.control_plane import ControlPlane
 
 DEADLINE = 30.0

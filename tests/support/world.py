@@ -3,10 +3,11 @@
 from base64 import b64decode
 from collections.abc import AsyncIterator
 
-from pipedrive_operator.core.conditions import ConditionType
-from pipedrive_operator.core.credential import Key, read_credential
-from pipedrive_operator.observer import Ports
-from pipedrive_operator.reconciler import Outcome, Reconciler
+from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.conditions import ConditionType
+from pipedrive_operator.reconcile.observer import Ports
+from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
 from support.fake_workloads import FakeWorkloads
 from support.fakes import FakeCluster, FakeLeadership, FakePipedrive, FakeVault, a_keeper

@@ -61,7 +61,7 @@ class ControlPlane:
 
     def stop_apiserver(self) -> None:
         """End the API server; what it stored stays."""
-        # Asked politely it waits a minute for its watches; SIGKILL also is the harder case for a client.
+        # Requested politely it waits a minute for its watches; SIGKILL also is the harder case for a client.
         self._apiserver.kill()
 
     def restart_apiserver(self) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import aiohttp
 import pytest
 
+from pipedrive_operator.config.settings import HttpSettings
 from pipedrive_operator.health import HealthServer
-from pipedrive_operator.settings import HttpSettings
 
 LOOPBACK = HttpSettings(address="127.0.0.1", port=0)
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from pipedrive_operator import log
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.settings import LogFormat, LogLevel, LogSettings
+from pipedrive_operator.config.settings import LogFormat, LogLevel, LogSettings
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 TOKENS = [
     "v1u:AQIBAHj+8/x==:AH4wfAYJKoZIhvcNAQ==",

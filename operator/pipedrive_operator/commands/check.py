@@ -24,7 +24,7 @@ def check(config: Path | None, output: str) -> None:
     Exit codes: 0 all is well, 1 something is missing, 2 unusable settings.
     """  # noqa: D301  the backspace is click\'s mark for lines to keep
     settings = settings_or_exit(config)
-    from pipedrive_operator import checks  # noqa: PLC0415  heavy, and not needed for --help
+    from pipedrive_operator import preflight as checks  # noqa: PLC0415  heavy, and not needed for --help
 
     findings = asyncio.run(checks.examine(settings))
     if output == "json":

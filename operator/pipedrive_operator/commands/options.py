@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from pipedrive_operator.settings import Settings, SettingsError, load_settings
+from pipedrive_operator.config.settings import Settings, SettingsError, load_settings
 
 config_option: Final[Callable[[Callable[..., None]], Callable[..., None]]] = click.option(
     "--config",

@@ -22,7 +22,7 @@ def run(config: Path | None) -> None:
     """  # noqa: D301  the backspace is click\'s mark for lines to keep
     settings = settings_or_exit(config)
     from pipedrive_operator import log, wiring  # noqa: PLC0415  heavy, and not needed for --help
-    from pipedrive_operator.core.errors import ApiServerUnavailable  # noqa: PLC0415  heavy, and not needed for --help
+    from pipedrive_operator.core.values.errors import ApiServerUnavailable  # noqa: PLC0415  heavy, and not needed for --help
 
     log.configure(settings.log)
     # What was imported stays: looking for garbage among it, and as often as by default, is a tenth of the work.

@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from pipedrive_operator.core.credential import KIND, LABEL_CREDENTIAL, Credential, Key, read_credential
-from pipedrive_operator.core.target import TargetSecret, read_target
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.publication.target import TargetSecret, read_target
+from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.names import KIND, LABEL_CREDENTIAL, Key
 
 NOTHING: Final[frozenset[Key]] = frozenset()
 DELETED: Final = "DELETED"

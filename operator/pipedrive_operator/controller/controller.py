@@ -6,12 +6,12 @@ from typing import Final
 
 from pipedrive_operator import metrics
 from pipedrive_operator.controller.queue import Priority, WorkQueue
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import ApiServerUnavailable, FenceClosed
-from pipedrive_operator.core.renewal import pause
+from pipedrive_operator.core.decision.renewal import pause
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock
-from pipedrive_operator.reconciler import Outcome, Reconciler
+from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler
 
 _log: Final = get_logger(__name__)
 

@@ -13,8 +13,8 @@ from datetime import timedelta
 from typing import Protocol
 
 from pipedrive_operator import metrics
-from pipedrive_operator.core.errors import ApiServerUnavailable, LeaseChanged
-from pipedrive_operator.core.lease import Lease, Observed
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, LeaseChanged
+from pipedrive_operator.core.values.lease import Lease, Observed
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock, Leases
 

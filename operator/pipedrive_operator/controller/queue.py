@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 from enum import IntEnum
 
-from pipedrive_operator.core.credential import Key
+from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.ports import Clock
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from typing import Any, Protocol
 
 from pipedrive_operator.controller.cache import NOTHING, Cache
-from pipedrive_operator.core.credential import Key
+from pipedrive_operator.core.resource.names import Key
 
 
 class ListPage(Protocol):

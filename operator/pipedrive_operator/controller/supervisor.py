@@ -12,18 +12,17 @@ from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.resync import Lister, resync
-from pipedrive_operator.controller.watch import STREAM_SECONDS, Kind, Watch
-from pipedrive_operator.core.errors import ApiServerUnavailable
-from pipedrive_operator.core.renewal import pause
+from pipedrive_operator.core.decision.renewal import pause
+from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.log import get_logger
-from pipedrive_operator.ports import Clock
+from pipedrive_operator.ports import Clock, Watch, WatchedKind
 
 LONGEST_PAUSE: Final = timedelta(seconds=10)
 """Between two looks at something that is missing at the start: a person is waiting for it."""
-WATCH_IS_SILENT: Final = 1.4 * STREAM_SECONDS
-"""In seconds without an answer: a sound watch is asked for anew each `STREAM_SECONDS`, and a little."""
-WATCH_IS_DEAD: Final = 2.5 * STREAM_SECONDS
-"""In seconds without an answer: starting it again has not helped."""
+SILENT_PERIODS: Final = 1.4
+"""After how many of its periods without an answer a watch is started again."""
+DEAD_PERIODS: Final = 2.5
+"""After how many of its periods without an answer starting it again has not helped, and only a restart will."""
 _SETTLES: Final = 1.0
 """In seconds: how long at least one look at the CRD comes after another."""
 
@@ -61,11 +60,9 @@ class Supervisor:
 
     def liveness(self) -> Mapping[str, str | None]:
         """Return what only a restart would mend, each with what is wrong with it."""
-        age = self._watch.age() if self._watch is not None else 0.0
-        problem = f"no answer from the API server for {age:.0f} s" if age > WATCH_IS_DEAD else None
-        return {"event loop": None, "watch": problem}
+        return {"event loop": None, "watch": _death(self._watch) if self._watch is not None else None}
 
-    def observed(self, kind: Kind, event: str | None, body: Mapping[str, Any]) -> None:
+    def observed(self, kind: WatchedKind, event: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event of the watch."""
         see = self._cache.see_credential if kind == "credential" else self._cache.see_secret
         self._controller.look_at(see(event, body))
@@ -116,8 +113,8 @@ class Supervisor:
     async def _revive(self, watch: Watch) -> None:
         """Start a silent watch again: kopf can lose one without a word (https://github.com/nolar/kopf/issues/1276)."""
         while True:
-            await self._clock.sleep(STREAM_SECONDS / 8)
-            if watch.age() > WATCH_IS_SILENT:
+            await self._clock.sleep(watch.period / 8)
+            if watch.age() > SILENT_PERIODS * watch.period:
                 _log.warning("the watch has gone silent and is started again", seconds=round(watch.age()))
                 watch.restart()
 
@@ -140,3 +137,8 @@ class Supervisor:
 
 async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
     await work()
+
+
+def _death(watch: Watch) -> str | None:
+    age = watch.age()
+    return f"no answer from the API server for {age:.0f} s" if age > DEAD_PERIODS * watch.period else None

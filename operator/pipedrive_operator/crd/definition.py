@@ -5,17 +5,9 @@ No field of the resource is described here; `core.credential` does that.
 
 from typing import Any, Final
 
-from pipedrive_operator.core.credential import (
-    CATEGORY,
-    GROUP,
-    KIND,
-    PLURAL,
-    SHORT_NAME,
-    SPEC,
-    STATUS,
-    VERSION,
-)
-from pipedrive_operator.crd.rules import ROOT, RULES
+from pipedrive_operator.core.resource.credential import SPEC, STATUS
+from pipedrive_operator.core.resource.names import CATEGORY, GROUP, KIND, PLURAL, SHORT_NAME, VERSION
+from pipedrive_operator.crd.cel import ROOT, RULES
 from pipedrive_operator.crd.schema import Schema, structural
 
 _DESCRIPTION: Final = (

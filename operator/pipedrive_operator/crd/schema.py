@@ -6,8 +6,8 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pipedrive_operator.core.shapes import SENTENCE
-from pipedrive_operator.crd.rules import Rule, keys_match, matches
+from pipedrive_operator.core.resource.shapes import SENTENCE
+from pipedrive_operator.crd.cel import Rule, keys_match, matches
 
 Schema = Mapping[str, Any]
 Rules = Mapping[str, Sequence[Rule]]

@@ -4,7 +4,7 @@
 """
 
 from pipedrive_operator.grants.keeper import GrantKeeper
-from pipedrive_operator.grants.order import RefreshOrder
 from pipedrive_operator.grants.protocol import RefreshProtocol
+from pipedrive_operator.grants.values import RefreshOrder
 
 __all__ = ["GrantKeeper", "RefreshOrder", "RefreshProtocol"]

@@ -5,10 +5,10 @@ Nothing is read or sent here.
 
 from dataclasses import dataclass
 
-from pipedrive_operator.core.errors import ClientRejected, InvalidSpec
-from pipedrive_operator.core.grant import ClientCredentials
-from pipedrive_operator.core.vault import VaultLocation
-from pipedrive_operator.grants.order import ReadGrant, RefreshOrder
+from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.grant.grant import ClientCredentials
+from pipedrive_operator.core.values.errors import ClientRejected, InvalidSpec
+from pipedrive_operator.grants.values import ReadGrant, RefreshOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Clients:
                 f"{client.client_id}; name that client, or consent with this one"
             )
             raise InvalidSpec(message)
-        if rejection is None or order.is_asked_for or now >= rejection.until:
+        if rejection is None or order.is_requested or now >= rejection.until:
             return
         if rejection.client == client.digest():
             raise rejection.trouble

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipedrive_operator.core.errors import Trouble, VaultUnavailable
+from pipedrive_operator.core.values.errors import Trouble, VaultUnavailable
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""The keeper of refresh tokens: one flight at a time for each grant, in a task of its own outside the workers.
+"""The keeper of refresh tokens: one state at a time for each grant, in a task of its own outside the workers.
 
-Whoever asks joins the flight, is told its state at once, and is woken when that changes. The flight is shared, never
+Whoever asks joins the state, is told its state at once, and is woken when that changes. The state is shared, never
 the right: how it ended is for the identity under which it read and wrote; whoever has another one is woken, and reads
-the grant under that in a flight of its own before it uses it. What a flight does is `protocol.py`.
+the grant under that in a state of its own before it uses it. What a state does is `protocol.py`.
 """
 
 import asyncio
@@ -11,10 +11,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from pipedrive_operator.core import flight as flights
-from pipedrive_operator.core.conditions import EFFECTS, ConditionStatus, Reason
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.decision.retry import RetryBounds, retry_pause
+from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.document import VaultIdentity, VaultLocation
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus, Reason
+from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     FenceClosed,
     PipedriveUnavailable,
@@ -22,11 +25,8 @@ from pipedrive_operator.core.errors import (
     Trouble,
     VaultUnavailable,
 )
-from pipedrive_operator.core.retry import Patience, retry_pause
-from pipedrive_operator.core.sources import GrantWithClient
-from pipedrive_operator.core.vault import VaultIdentity, VaultLocation
-from pipedrive_operator.grants.order import RefreshOrder
 from pipedrive_operator.grants.protocol import RefreshProtocol
+from pipedrive_operator.grants.values import RefreshOrder
 from pipedrive_operator.ports import Clock
 
 _MENDED_IN_VAULT: Final = {Reason.SOURCE_MISSING, Reason.VAULT_DENIED, Reason.CLIENT_REJECTED}
@@ -44,13 +44,13 @@ class GrantKeeper:
         *,
         protocol: RefreshProtocol,
         clock: Clock,
-        on_change: Callable[[frozenset[Key], flights.Flight], None],
+        on_change: Callable[[frozenset[Key], refresh_state.RefreshState], None],
     ) -> None:
         """Take the protocol; `on_change` is told who waits for a grant, and its new state."""
         self._protocol = protocol
         self._clock = clock
         self._on_change = on_change
-        self._flights: dict[_Right, flights.Flight] = {}
+        self._states: dict[_Right, refresh_state.RefreshState] = {}
         self._failures: dict[_Right, int] = {}
         self._waiting: dict[VaultLocation, set[Key]] = {}
         self._tasks: dict[VaultLocation, asyncio.Task[None]] = {}
@@ -59,7 +59,7 @@ class GrantKeeper:
         self._under_way: dict[VaultLocation, VaultIdentity] = {}
         """Under whose identity each task reads and writes."""
 
-    def flight(self, source: GrantWithClient, *, watcher: Key | None = None) -> flights.Flight:
+    def state(self, source: GrantWithClient, *, watcher: Key | None = None) -> refresh_state.RefreshState:
         """Return the state of a grant's refresh, at once; a watcher of one under way is told how it ends.
 
         Of one under way with another identity no more is told than that: the watcher must have read the grant itself.
@@ -69,8 +69,8 @@ class GrantKeeper:
             if watcher is not None:
                 self._waiting.setdefault(location, set()).add(watcher)
             if self._under_way[location] != source.identity:
-                return flights.Refreshing()
-        return self._flights.get(_right(source), flights.IDLE)
+                return refresh_state.Refreshing()
+        return self._states.get(_right(source), refresh_state.IDLE)
 
     def is_anothers(self, source: GrantWithClient) -> bool:
         """Tell whether a refresh is under way with another identity."""
@@ -78,7 +78,7 @@ class GrantKeeper:
 
     def in_escrow(self, source: GrantWithClient) -> bool:
         """Tell whether an earlier process has left something in escrow that was not looked at yet."""
-        return self._protocol.in_escrow(source.location) and not isinstance(self.flight(source), flights.Fresh)
+        return self._protocol.in_escrow(source.location) and not isinstance(self.state(source), refresh_state.Fresh)
 
     def refresh(self, order: RefreshOrder) -> None:
         """Start a refresh, or join the one that is under way."""
@@ -86,9 +86,9 @@ class GrantKeeper:
         self._waiting.setdefault(location, set()).add(order.requester)
         if location in self._tasks:
             return
-        last = self.flight(order.source)
-        failed = last if isinstance(last, flights.Refused | flights.Unavailable) else None
-        self._flights[_right(order.source)] = flights.Refreshing(last=failed)
+        last = self.state(order.source)
+        failed = last if isinstance(last, refresh_state.Refused | refresh_state.Unavailable) else None
+        self._states[_right(order.source)] = refresh_state.Refreshing(last=failed)
         self._under_way[location] = order.source.identity
         task = asyncio.create_task(self._fly(order), name=f"refresh of {location}")
         self._tasks[location] = task
@@ -100,15 +100,13 @@ class GrantKeeper:
 
     def forget_all(self) -> None:
         """Forget how all refreshes ended: another process may have led since."""
-        for right in list(self._flights):
+        for right in list(self._states):
             self._forget(right)
 
     def vault_returned(self, connection: str) -> frozenset[Key]:
         """Forget what failed for want of a Vault that serves again, and return whoever had asked."""
         lost = [
-            right
-            for right, flight in self._flights.items()
-            if _wants_vault(flight) and right[0].connection == connection
+            right for right, state in self._states.items() if _wants_vault(state) and right[0].connection == connection
         ]
         for right in lost:
             self._forget(right)
@@ -116,7 +114,7 @@ class GrantKeeper:
 
     def _forget(self, right: "_Right") -> None:
         if self._under_way.get(right[0]) != right[1]:
-            self._flights.pop(right, None)
+            self._states.pop(right, None)
             self._failures.pop(right, None)
 
     def begin_no_more(self) -> None:
@@ -137,17 +135,17 @@ class GrantKeeper:
             self._settle(order, self._failure(PipedriveUnavailable(f"The refresh was put off: {error}"), order))
         else:
             self._failures.pop(_right(order.source), None)
-            self._settle(order, flights.Fresh(grant=grant))
+            self._settle(order, refresh_state.Fresh(grant=grant))
 
-    def _failure(self, trouble: Trouble, order: RefreshOrder) -> flights.Flight:
+    def _failure(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:
         right, now = _right(order.source), self._clock.now()
         failures = self._failures[right] = self._failures.get(right, 0) + 1
         slow = order.poll if trouble.reason in _MENDED_IN_VAULT else order.slow
-        patience = Patience(now=now, slow=slow, expires_at=order.expires_at)
-        retry_at = now + retry_pause(trouble, failures, subject=str(order.source.location), patience=patience)
+        bounds = RetryBounds(now=now, slow=slow, expires_at=order.expires_at)
+        retry_at = now + retry_pause(trouble, failures, subject=str(order.source.location), bounds=bounds)
         if EFFECTS[trouble.reason].authorized is ConditionStatus.FALSE:
-            return flights.Refused(trouble=trouble, lineage=order.lineage, retry_at=retry_at)
-        return flights.Unavailable(trouble=trouble, retry_at=retry_at)
+            return refresh_state.Refused(trouble=trouble, lineage=order.lineage, retry_at=retry_at)
+        return refresh_state.Unavailable(trouble=trouble, retry_at=retry_at)
 
     def _landed(self, order: RefreshOrder, task: asyncio.Task[None]) -> None:
         """Clear the flight; one that ended by a defect is reported and left alone for a while."""
@@ -160,25 +158,25 @@ class GrantKeeper:
             task.get_loop().call_exception_handler(context)
             trouble = RefreshUncertain("The refresh stopped unexpectedly: the operator's log says where")
             retry_at = self._clock.now() + _CRASH_PAUSE
-            self._settle(order, flights.Unavailable(trouble=trouble, retry_at=retry_at))
+            self._settle(order, refresh_state.Unavailable(trouble=trouble, retry_at=retry_at))
 
-    def _settle(self, order: RefreshOrder, flight: flights.Flight) -> None:
+    def _settle(self, order: RefreshOrder, state: refresh_state.RefreshState) -> None:
         """End a flight; whoever is told may ask for the next one at once, before this task has ended."""
         location = order.source.location
         self._tasks.pop(location, None)
         self._under_way.pop(location, None)
-        self._tell(order, flight)
+        self._tell(order, state)
         askers = frozenset(self._waiting.pop(location, ()))
-        if _wants_vault(flight):
+        if _wants_vault(state):
             self._askers[_right(order.source)] = askers
 
-    def _tell(self, order: RefreshOrder, flight: flights.Flight) -> None:
-        self._flights[_right(order.source)] = flight
-        self._on_change(frozenset(self._waiting.get(order.source.location, ())), flight)
+    def _tell(self, order: RefreshOrder, state: refresh_state.RefreshState) -> None:
+        self._states[_right(order.source)] = state
+        self._on_change(frozenset(self._waiting.get(order.source.location, ())), state)
 
 
-def _wants_vault(flight: flights.Flight) -> bool:
-    return isinstance(flight, flights.Unavailable) and isinstance(flight.trouble, VaultUnavailable)
+def _wants_vault(state: refresh_state.RefreshState) -> bool:
+    return isinstance(state, refresh_state.Unavailable) and isinstance(state.trouble, VaultUnavailable)
 
 
 _Right = tuple[VaultLocation, VaultIdentity]

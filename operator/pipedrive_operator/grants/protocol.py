@@ -13,9 +13,21 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from pipedrive_operator.core import flight as flights
-from pipedrive_operator.core.errors import (
-    AnswerUnusable,
+from pipedrive_operator.core.decision.renewal import pause
+from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.grant.grant import (
+    ClientCredentials,
+    ClientSource,
+    Grant,
+    TokenResponse,
+    half_refreshed_grant,
+    read_grant,
+    refreshed_grant,
+    write_grant,
+)
+from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, one_more
+from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ClientRejected,
     ConsentRequired,
@@ -23,27 +35,15 @@ from pipedrive_operator.core.errors import (
     GrantUnstored,
     RefreshUncertain,
     SourceMissing,
+    TokenResponseUnusable,
     Trouble,
     VaultDenied,
     VaultUnavailable,
 )
-from pipedrive_operator.core.grant import (
-    ClientCredentials,
-    ClientSource,
-    Grant,
-    TokenAnswer,
-    half_refreshed_grant,
-    read_grant,
-    refreshed_grant,
-    write_grant,
-)
-from pipedrive_operator.core.intent import Intent, Sighting, Unanswered, one_more
-from pipedrive_operator.core.renewal import pause
-from pipedrive_operator.core.vault import Document, VaultLocation
 from pipedrive_operator.grants.clients import Clients
 from pipedrive_operator.grants.defects import as_trouble, reported
-from pipedrive_operator.grants.order import Held, ReadGrant, RefreshOrder, Settlement, Won
-from pipedrive_operator.ports import Clock, Escrow, Identities, Leadership, Pipedrive, Vault
+from pipedrive_operator.grants.values import Held, ReadGrant, RefreshOrder, Settlement, Won
+from pipedrive_operator.ports import Clock, Escrow, Leadership, Pipedrive, Process, Vault
 
 LOOK_AGAIN: Final = timedelta(seconds=2)
 """How often another holder's intent is looked at while waiting for it to go."""
@@ -54,7 +54,7 @@ LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
 MOST_AT_ONCE: Final = 20
 """How many refreshes are sent at once: each has a connection of its own, and after an outage thousands may be due."""
 
-Tell = Callable[[flights.Flight], None]
+Tell = Callable[[refresh_state.RefreshState], None]
 
 
 class RefreshProtocol:
@@ -68,7 +68,7 @@ class RefreshProtocol:
         escrow: Escrow,
         leadership: Leadership,
         clock: Clock,
-        identities: Identities,
+        process: Process,
         call_timeout: timedelta,
     ) -> None:
         """Take the ports, and how long a call of Pipedrive's token endpoint may take."""
@@ -77,7 +77,7 @@ class RefreshProtocol:
         self._escrow = escrow
         self._leadership = leadership
         self._clock = clock
-        self._identities = identities
+        self._process = process
         self._call_timeout = call_timeout
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._sightings: dict[VaultLocation, Sighting] = {}
@@ -200,8 +200,8 @@ class RefreshProtocol:
         self._require_leadership()
         began = self._clock.monotonic()
         intent = Intent(
-            refresh_id=self._identities.new(),
-            holder=self._identities.holder,
+            refresh_id=self._process.new(),
+            holder=self._process.holder,
             started_at=self._clock.now().replace(microsecond=0),
             timeout=2 * self._call_timeout + LOOK_AGAIN,
         )
@@ -225,7 +225,7 @@ class RefreshProtocol:
         asked_at = self._clock.now()
         try:
             answer = await self.call(held, client)
-        except AnswerUnusable as trouble:
+        except TokenResponseUnusable as trouble:
             return Won(grant=half_refreshed_grant(held.read.grant, trouble.refresh_token), trouble=trouble)
         except RefreshUncertain as trouble:
             await self._mark(held, unanswered=one_more(held.read.grant.unanswered, held.intent))
@@ -245,7 +245,7 @@ class RefreshProtocol:
             raise
         return Won(grant=refreshed_grant(held.read.grant, answer, client_id=client.client_id, asked_at=asked_at))
 
-    async def call(self, held: Held, client: ClientCredentials) -> TokenAnswer:
+    async def call(self, held: Held, client: ClientCredentials) -> TokenResponse:
         """Step 5: call Pipedrive, once, behind the fence. What comes back was checked completely (step 6)."""
         return await self._pipedrive.refresh(client, held.read.grant.refresh_token, fence=lambda: self.fence(held))
 
@@ -334,7 +334,7 @@ class RefreshProtocol:
     def _is_left_over(self, intent: Intent, location: VaultLocation) -> bool:
         """Tell whether an intent is of a former flight of ours; a document may have two names, each with a flight."""
         ours = (held for place, held in self._last_intents.items() if place != location)
-        return intent.holder == self._identities.holder and intent.refresh_id not in ours
+        return intent.holder == self._process.holder and intent.refresh_id not in ours
 
     def _left_behind(self, grant: Grant) -> Unanswered | None:
         """Count the intent that we take over as unanswered, unless we know how it ended."""
@@ -374,7 +374,7 @@ class RefreshProtocol:
         self, won: Grant, held: Held, client: ClientCredentials, trouble: Trouble, tell: Tell
     ) -> None:
         message = f"Refreshed, and Vault has not taken the new grant yet: {trouble.message}"
-        tell(flights.Unstored(trouble=GrantUnstored(message)))
+        tell(refresh_state.Unstored(trouble=GrantUnstored(message)))
         await self._escrow.keep(held.location, won, held.intent.refresh_id, client.client_secret)
 
     async def _write(self, grant: Grant, over: ReadGrant) -> int:

@@ -8,9 +8,9 @@ import pytest
 
 from contracts.kubernetes import ClusterPart
 from contracts.wire import Loss
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import ApiServerUnavailable, SecretChanged, SecretExists
-from pipedrive_operator.core.target import TargetSecret
+from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, SecretChanged, SecretExists
 from support.kubernetes_objects import encoded, manifest
 
 NAME = "pipedrive"

@@ -6,9 +6,9 @@ import pytest
 
 from contracts.kubernetes import ClusterPart
 from contracts.wire import Loss
-from pipedrive_operator.core.errors import ApiServerUnavailable, GrantUnstored
-from pipedrive_operator.core.grant import Grant
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
+from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION, grant
 
 KEY = SecretValue("the-client-secret")

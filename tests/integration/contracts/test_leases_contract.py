@@ -7,8 +7,8 @@ import pytest
 
 from contracts.kubernetes import ClusterPart
 from contracts.wire import Loss
-from pipedrive_operator.core.errors import ApiServerUnavailable, LeaseChanged
-from pipedrive_operator.core.lease import Lease
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, LeaseChanged
+from pipedrive_operator.core.values.lease import Lease
 from support.builders import NOW
 
 HELD = Lease(

@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 
 from contracts.pipedrive import CALL_TIMEOUT, ModelledPipedrive, PipedrivePart, Trial, simulated_pipedrive
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.grant.grant import TokenResponse
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     ClientRejected,
     ConsentRequired,
@@ -17,9 +19,7 @@ from pipedrive_operator.core.errors import (
     TokenRejected,
     Trouble,
 )
-from pipedrive_operator.core.grant import TokenAnswer
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.token import Token
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 AFTER_EFFECT = [Trial.ANSWER_LOST, Trial.ANSWER_HANGS]
 BEFORE_EFFECT = [Trial.REQUEST_LOST, Trial.FAILS]
@@ -37,7 +37,7 @@ async def part(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         yield real
 
 
-def token_of(answer: TokenAnswer) -> Token:
+def token_of(answer: TokenResponse) -> Token:
     """Return the access token of an answer."""
     return Token(value=answer.access_token, api_domain=answer.api_domain)
 

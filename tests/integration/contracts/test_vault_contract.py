@@ -9,8 +9,8 @@ import pytest
 
 from contracts.vault import ModelledVault, VaultPart, real_vault
 from contracts.wire import Loss
-from pipedrive_operator.core.errors import CheckAndSetConflict, VaultDenied, VaultUnavailable
-from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
+from pipedrive_operator.core.values.errors import CheckAndSetConflict, VaultDenied, VaultUnavailable
 
 
 @pytest.fixture(params=["model", "real"])

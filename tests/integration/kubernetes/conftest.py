@@ -10,8 +10,8 @@ from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
 from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
-from pipedrive_operator.core.credential import Credential, read_credential
-from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.resource.credential import Credential, read_credential
 from support.builders import NOW
 from support.kubernetes_objects import resource
 from support.turned_clock import TurnedClock

@@ -11,9 +11,9 @@ from integration.kubernetes.rights import grant_rights
 from pipedrive_operator.adapters.kubernetes.access import needed_for_escrow
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
-from pipedrive_operator.core.errors import ApiServerUnavailable, GrantUnstored
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
+from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, grant
 from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane

@@ -9,10 +9,10 @@ from kubernetes.aio.config import incluster_config
 from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
 from pipedrive_operator.adapters.kubernetes.api import Api
-from pipedrive_operator.adapters.kubernetes.connection import open_session
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
-from pipedrive_operator.core.errors import ApiServerUnavailable
-from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.adapters.kubernetes.session import open_session
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.kubernetes_objects import ABSENT
 from testbed.control_plane import ControlPlane
 

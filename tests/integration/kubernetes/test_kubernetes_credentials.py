@@ -8,8 +8,8 @@ import pytest
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.credentials import QUIET, KubernetesCredentials
-from pipedrive_operator.core.credential import Credential
-from pipedrive_operator.core.errors import ApiServerUnavailable
+from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.kubernetes_objects import ABSENT
 from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane

@@ -13,10 +13,10 @@ from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.access import missing, needed_for_escrow
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.escrow import LABEL, KubernetesEscrow
-from pipedrive_operator.core.errors import ApiServerUnavailable, GrantUnstored
-from pipedrive_operator.core.grant import write_grant
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.grant.grant import write_grant
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
+from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION, access_token, grant
 from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane

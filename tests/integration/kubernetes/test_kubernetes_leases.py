@@ -13,10 +13,10 @@ from integration.kubernetes.rights import grant_rights
 from pipedrive_operator.adapters.kubernetes.access import missing, needed_for_election
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import ApiServerUnavailable, LeaseChanged
-from pipedrive_operator.core.lease import Lease
-from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, LeaseChanged
+from pipedrive_operator.core.values.lease import Lease
 from support.builders import NOW
 from testbed.control_plane import ControlPlane
 

@@ -5,11 +5,11 @@ import pytest
 from pipedrive_operator.adapters.kubernetes import api as gateway
 from pipedrive_operator.adapters.kubernetes.access import missing, needed
 from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.crd_version import NAME, SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.endpoints import DEFINITIONS
 from pipedrive_operator.adapters.kubernetes.lister import Lister
-from pipedrive_operator.adapters.kubernetes.schema import NAME, SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
-from pipedrive_operator.core.credential import Credential
+from pipedrive_operator.core.resource.credential import Credential
 from support.kubernetes_objects import manifest
 from testbed.control_plane import ControlPlane
 

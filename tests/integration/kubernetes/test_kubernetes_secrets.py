@@ -10,14 +10,14 @@ import pytest
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     NamespaceBeingDeleted,
     SecretChanged,
     SecretExists,
     SecretWriteDenied,
 )
-from pipedrive_operator.core.target import TargetSecret
 from support.kubernetes_objects import ABSENT, TOKEN, encoded, manifest
 from testbed.control_plane import ControlPlane
 

@@ -10,11 +10,16 @@ from integration.kubernetes.rights import grant_rights
 from pipedrive_operator.adapters.kubernetes.access import missing, needed_for_rollouts
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.workloads import KubernetesWorkloads
-from pipedrive_operator.core.credential import read_credential
-from pipedrive_operator.core.errors import WorkloadChanged, WorkloadDenied
-from pipedrive_operator.core.rollout import ANNOTATION_ALLOW_ROLLOUT, ANNOTATION_RESTARTED_AT, Workload, restart_patch
-from pipedrive_operator.core.workload import WorkloadKind, WorkloadReference
-from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.publication.rollout import (
+    ANNOTATION_ALLOW_ROLLOUT,
+    ANNOTATION_RESTARTED_AT,
+    Workload,
+    restart_patch,
+)
+from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.resource.workload import WorkloadKind, WorkloadReference
+from pipedrive_operator.core.values.errors import WorkloadChanged, WorkloadDenied
 from support.builders import API_TOKEN_SPEC, NOW, resource
 from testbed.control_plane import ControlPlane
 

@@ -11,11 +11,11 @@ import pytest
 
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.pipedrive.client import PipedriveApi
-from pipedrive_operator.core.credential import Account
-from pipedrive_operator.core.errors import Trouble
-from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.settings import PipedriveSettings
+from pipedrive_operator.config.settings import PipedriveSettings
+from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import Trouble
+from pipedrive_operator.core.values.secret_value import SecretValue
 from testbed.pipedrive import Effect, PipedriveSimulator
 from testbed.pipedrive.world import App, User
 
@@ -60,7 +60,7 @@ class Acme:
         """Who all its tokens are."""
         return Account(company_id=self.user.company_id, company_domain="acme", user_id=self.user.id)
 
-    async def refresh(self, refresh_token: SecretValue | None = None) -> TokenAnswer:
+    async def refresh(self, refresh_token: SecretValue | None = None) -> TokenResponse:
         """Refresh."""
         return await self.api.refresh(self.client, refresh_token or self.refresh_token)
 

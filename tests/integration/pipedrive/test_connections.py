@@ -10,14 +10,9 @@ from pathlib import Path
 import pytest
 
 from integration.pipedrive.acme import CLIENT, Acme, adapter, canned, http_answer, trouble_of
-from pipedrive_operator.core.errors import (
-    AccountNotOpen,
-    OperatorError,
-    PipedriveUnavailable,
-    RefreshUncertain,
-)
-from pipedrive_operator.core.grant import ClientCredentials
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.grant.grant import ClientCredentials
+from pipedrive_operator.core.values.errors import AccountNotOpen, OperatorError, PipedriveUnavailable, RefreshUncertain
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.metrics import REGISTRY
 from testbed.certificates import Authority
 from testbed.pipedrive import Endpoint, Fault, FaultKind

@@ -10,18 +10,18 @@ from datetime import timedelta
 import pytest
 
 from integration.pipedrive.acme import AFTER, CLIENT, TIMEOUT, Acme, adapter, http_answer
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.grant.grant import ClientCredentials
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
-    AnswerUnusable,
     ClientRejected,
     ConsentRequired,
     RateLimited,
     RefreshUncertain,
+    TokenResponseUnusable,
     Trouble,
 )
-from pipedrive_operator.core.grant import ClientCredentials
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.token import Token
+from pipedrive_operator.core.values.secret_value import SecretValue
 from testbed.pipedrive import Effect, Fault, FaultKind, Outcome, Rotation
 
 
@@ -138,7 +138,7 @@ async def test_a_foreign_api_domain_is_not_believed(acme: Acme) -> None:
     """A token would be sent there."""
     acme.simulator.switches.api_domain = "https://{company_domain}.evil.example"
 
-    with pytest.raises(AnswerUnusable, match="api_domain"):
+    with pytest.raises(TokenResponseUnusable, match="api_domain"):
         await acme.refresh()
 
 

@@ -6,15 +6,15 @@ from datetime import timedelta
 import pytest
 
 from integration.pipedrive.acme import BEFORE, Acme, adapter, canned, http_answer, trouble_of
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     PipedriveUnavailable,
     RateLimited,
     TokenRejected,
     Trouble,
 )
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.token import Token
+from pipedrive_operator.core.values.secret_value import SecretValue
 from testbed.pipedrive import Endpoint, Fault, FaultKind
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.core.vault import VaultLocation
-from pipedrive_operator.vault_settings import VaultAuthSettings, VaultConnectionSettings, VaultSettings
+from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
+from pipedrive_operator.core.grant.document import VaultLocation
 from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao

@@ -9,9 +9,9 @@ import pytest
 
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.core.errors import CheckAndSetConflict, VaultUnavailable
-from pipedrive_operator.core.vault import OPERATOR, VaultLocation
-from pipedrive_operator.vault_settings import VaultSettings
+from pipedrive_operator.config.vault import VaultSettings
+from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
+from pipedrive_operator.core.values.errors import CheckAndSetConflict, VaultUnavailable
 from support.vault import requests_to
 from testbed.openbao import OpenBao
 

@@ -10,13 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.core.errors import (
-    CheckAndSetConflict,
-    InvalidSpec,
-    SourceMissing,
-    VaultDenied,
-)
-from pipedrive_operator.core.vault import OPERATOR, Document, VaultLocation
+from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
+from pipedrive_operator.core.values.errors import CheckAndSetConflict, InvalidSpec, SourceMissing, VaultDenied
 from support.vault import rewrite, trouble_of, when_it_serves
 from testbed.openbao import OpenBao
 

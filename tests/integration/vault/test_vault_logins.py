@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.core.errors import (
-    VaultDenied,
-)
-from pipedrive_operator.core.vault import OPERATOR, VaultLocation
+from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
+from pipedrive_operator.core.values.errors import VaultDenied
 from support.turned_clock import TurnedClock
 from support.vault import requests_to, rewrite, trouble_of
 from testbed.openbao import OpenBao

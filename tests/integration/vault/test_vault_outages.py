@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.core.errors import VaultUnavailable
-from pipedrive_operator.core.vault import OPERATOR, VaultLocation
-from pipedrive_operator.vault_settings import VaultAuthSettings, VaultConnectionSettings, VaultSettings
+from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
+from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
+from pipedrive_operator.core.values.errors import VaultUnavailable
 from support.turned_clock import TurnedClock
 from support.vault import trouble_of
 from testbed.openbao import OpenBao

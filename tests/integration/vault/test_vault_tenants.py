@@ -10,11 +10,11 @@ import pytest
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.adapters.vault.identity import REPLACEMENT_INTERVAL
-from pipedrive_operator.core.errors import VaultDenied
-from pipedrive_operator.core.vault import OPERATOR, TenantIdentity, VaultLocation
-from pipedrive_operator.settings import KubernetesSettings
-from pipedrive_operator.vault_settings import VaultSettings
+from pipedrive_operator.adapters.vault.auth.session import REPLACEMENT_INTERVAL
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.config.vault import VaultSettings
+from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultLocation
+from pipedrive_operator.core.values.errors import VaultDenied
 from support.service_account import allow_tokens
 from support.turned_clock import TurnedClock
 from support.vault import requests_to

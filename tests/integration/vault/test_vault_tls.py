@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.adapters.vault.circuit_breaker import LONGEST_PAUSE
-from pipedrive_operator.core.conditions import Reason
-from pipedrive_operator.core.errors import VaultUnavailable
-from pipedrive_operator.core.vault import OPERATOR, VaultLocation
-from pipedrive_operator.vault_settings import VaultSettings
+from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PAUSE
+from pipedrive_operator.config.vault import VaultSettings
+from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
+from pipedrive_operator.core.values.conditions import Reason
+from pipedrive_operator.core.values.errors import VaultUnavailable
 from support.turned_clock import TurnedClock
 from support.vault import trouble_of
 from testbed.certificates import Authority, KeyPair

@@ -15,10 +15,10 @@ import pytest
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.core.errors import VaultDenied
-from pipedrive_operator.core.vault import OPERATOR, VaultLocation
-from pipedrive_operator.settings import KubernetesSettings
-from pipedrive_operator.vault_settings import VaultConnectionSettings, VaultSettings
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.config.vault import VaultConnectionSettings, VaultSettings
+from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
+from pipedrive_operator.core.values.errors import VaultDenied
 from support.turned_clock import TurnedClock
 from support.vault import requests_to
 from testbed.certificates import Authority
@@ -234,8 +234,8 @@ import asyncio, sys
 from pathlib import Path
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.core.vault import OPERATOR, VaultLocation
-from pipedrive_operator.vault_settings import VaultSettings
+from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
+from pipedrive_operator.config.vault import VaultSettings
 async def main(address, token_file, path):
     connection = {"address": address, "auth": {"method": "token", "tokenFile": token_file}}
     settings = VaultSettings.model_validate({"connections": {"default": connection}})

@@ -12,7 +12,7 @@ from testbed.pipedrive.world import Company, User
 HINT: Final = "Please check developers.pipedrive.com"
 
 
-class TokenAnswer(TypedDict):
+class TokenResponse(TypedDict):
     """The token endpoint's answer to either grant type."""
 
     access_token: str

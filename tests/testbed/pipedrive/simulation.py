@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from testbed.pipedrive.answers import TokenAnswer
+from testbed.pipedrive.answers import TokenResponse
 from testbed.pipedrive.callbacks import Delivery, send_uninstall
 from testbed.pipedrive.faults import Faults
 from testbed.pipedrive.grants import Grants
@@ -19,7 +19,7 @@ class Install:
     """A consent given and exchanged behind the scenes: the grant and the raw token answer."""
 
     grant_id: str
-    answer: TokenAnswer
+    answer: TokenResponse
 
 
 class Simulation:
@@ -56,7 +56,7 @@ class Simulation:
         pattern = self.switches.api_domain or self.url
         return company.api_domain or pattern.replace("{company_domain}", company.domain)
 
-    def token_answer(self, pair: TokenPair) -> TokenAnswer:
+    def token_answer(self, pair: TokenPair) -> TokenResponse:
         """Return the token endpoint's answer for tokens just issued."""
         return {
             "access_token": pair.access.value,

@@ -8,9 +8,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from pipedrive_operator import __version__
-from pipedrive_operator.checks import Finding, told
 from pipedrive_operator.commands import main
 from pipedrive_operator.crd import crd
+from pipedrive_operator.preflight import Finding, told
 
 
 def run(*arguments: str) -> Result:

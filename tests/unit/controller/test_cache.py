@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from pipedrive_operator.controller.cache import NOTHING, Cache
-from pipedrive_operator.core.credential import KIND, LABEL_CREDENTIAL, Credential, Key, read_credential
-from pipedrive_operator.core.target import read_target
-from pipedrive_operator.core.vault import VaultLocation
+from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.publication.target import read_target
+from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.names import KIND, LABEL_CREDENTIAL, Key
 
 
 def key(name: str) -> Key:

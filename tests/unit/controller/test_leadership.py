@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.controller.leadership import LeaderElection, LeaseTimes
-from pipedrive_operator.core.errors import ApiServerUnavailable, LeaseChanged, OperatorError
-from pipedrive_operator.core.lease import Lease
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, LeaseChanged, OperatorError
+from pipedrive_operator.core.values.lease import Lease
 from support.turned_clock import TurnedClock
 
 TIMES = LeaseTimes()

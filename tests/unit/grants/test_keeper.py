@@ -7,16 +7,16 @@ from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.core import flight as flights
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.errors import (
     ClientRejected,
     ConsentRequired,
     InvalidSpec,
     PipedriveUnavailable,
     SourceMissing,
 )
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants import RefreshOrder
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
 from support.fakes import FakeEscrow, FakePipedrive, FakeVault, a_keeper
@@ -29,7 +29,7 @@ class Surroundings:
     """A keeper, and what it stands on."""
 
     clock: TurnedClock = field(default_factory=TurnedClock)
-    told: list[tuple[frozenset[Key], flights.Flight]] = field(default_factory=list)
+    told: list[tuple[frozenset[Key], refresh_state.RefreshState]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Seed a grant and its client."""
@@ -46,11 +46,11 @@ class Surroundings:
             escrow=self.escrow,
         )
 
-    async def refresh(self, order: RefreshOrder = ORDER) -> flights.Flight:
+    async def refresh(self, order: RefreshOrder = ORDER) -> refresh_state.RefreshState:
         """Refresh, and return how it ended."""
         self.keeper.refresh(order)
         await self.keeper.drain()
-        return self.keeper.flight(GRANT_SOURCE)
+        return self.keeper.state(GRANT_SOURCE)
 
     def stored(self, key: str) -> object:
         """Return what Vault holds of the grant."""
@@ -75,7 +75,7 @@ async def test_a_refresh_is_stored_with_foreign_keys_kept(around: Surroundings) 
     """The document stays a person's, but for our keys."""
     flight = await around.refresh()
 
-    assert isinstance(flight, flights.Fresh)
+    assert isinstance(flight, refresh_state.Fresh)
     assert ("access-1", "refresh-1") == (around.stored("access_token"), around.stored("refresh_token"))
     assert ("theirs", {"a": 1}) == (around.stored("note"), around.stored("nested"))
     assert SecretValue("seed").digest() == around.stored("refreshed_from")
@@ -87,7 +87,7 @@ async def test_nothing_is_fresh_before_it_is_stored(around: Surroundings) -> Non
     around.keeper.refresh(ORDER)
     await until_it_sleeps(around.clock)
 
-    assert isinstance(around.keeper.flight(GRANT_SOURCE), flights.Unstored)
+    assert isinstance(around.keeper.state(GRANT_SOURCE), refresh_state.Unstored)
     assert ["keep"] == around.escrow.history
 
     around.vault.breaks_after = None
@@ -96,7 +96,7 @@ async def test_nothing_is_fresh_before_it_is_stored(around: Surroundings) -> Non
     assert "refresh-1" == around.stored("refresh_token")
     assert ["seed"] == around.pipedrive.spent
     assert ["keep", "drop"] == around.escrow.history
-    assert [flights.Unstored, flights.Fresh] == [type(flight) for _, flight in around.told]
+    assert [refresh_state.Unstored, refresh_state.Fresh] == [type(flight) for _, flight in around.told]
 
 
 async def test_many_requests_make_one_refresh(around: Surroundings) -> None:
@@ -118,7 +118,7 @@ async def test_a_grant_that_somebody_else_refreshed_is_used(around: Surroundings
 
     flight = await around.refresh()
 
-    assert isinstance(flight, flights.Fresh)
+    assert isinstance(flight, refresh_state.Fresh)
     assert [] == around.pipedrive.spent
     assert flight.grant.token is not None
     assert SecretValue("theirs") == flight.grant.token.value
@@ -135,7 +135,7 @@ async def test_a_lost_acknowledgement_is_no_second_write(around: Surroundings) -
 
     await around.keeper.drain()
 
-    assert isinstance(around.keeper.flight(GRANT_SOURCE), flights.Fresh)
+    assert isinstance(around.keeper.state(GRANT_SOURCE), refresh_state.Fresh)
     assert 2 == len(around.vault.writes)
 
 
@@ -185,7 +185,7 @@ async def test_a_refused_grant_is_for_a_person(around: Surroundings) -> None:
 
     flight = await around.refresh(replace(ORDER, lineage="known"))
 
-    assert isinstance(flight, flights.Refused)
+    assert isinstance(flight, refresh_state.Refused)
     assert isinstance(flight.trouble, ConsentRequired)
     assert "known" == flight.lineage
     assert ("seed", None) == (around.stored("refresh_token"), around.stored("refresh_id"))
@@ -202,7 +202,7 @@ async def test_a_grant_replaced_while_it_was_refused_is_tried(around: Surroundin
     around.pipedrive.gate.set()
     await around.keeper.drain()
 
-    assert isinstance(around.keeper.flight(GRANT_SOURCE), flights.Fresh)
+    assert isinstance(around.keeper.state(GRANT_SOURCE), refresh_state.Fresh)
     assert ["consented"] == around.pipedrive.spent
 
 
@@ -212,7 +212,7 @@ async def test_a_wrong_client_leaves_the_grant_alive(around: Surroundings) -> No
 
     flight = await around.refresh()
 
-    assert isinstance(flight, flights.Refused)
+    assert isinstance(flight, refresh_state.Refused)
     assert ("seed", None) == (around.stored("refresh_token"), around.stored("refresh_id"))
 
 
@@ -222,8 +222,8 @@ async def test_a_passing_trouble_is_tried_again(around: Surroundings) -> None:
     first = await around.refresh()
     second = await around.refresh()
 
-    assert isinstance(first, flights.Unavailable)
-    assert isinstance(second, flights.Unavailable)
+    assert isinstance(first, refresh_state.Unavailable)
+    assert isinstance(second, refresh_state.Unavailable)
     assert first.retry_at < second.retry_at
 
 
@@ -231,11 +231,11 @@ async def test_no_pause_is_longer_than_a_quarter_of_what_is_left(around: Surroun
     """However often it failed: the end of an outage is to be seen before the access token expires."""
     around.pipedrive.breaks = PipedriveUnavailable("503")
     order = replace(ORDER, expires_at=around.clock.now() + timedelta(minutes=2))
-    flight: flights.Flight = flights.IDLE
+    flight: refresh_state.RefreshState = refresh_state.IDLE
     for _ in range(9):
         flight = await around.refresh(order)
 
-    assert isinstance(flight, flights.Unavailable)
+    assert isinstance(flight, refresh_state.Unavailable)
     assert timedelta(seconds=30) == flight.retry_at - around.clock.now()
 
 
@@ -244,20 +244,20 @@ async def test_whoever_sees_a_refresh_under_way_is_told_how_it_ends(around: Surr
     watcher = Key(namespace="crm", name="watcher")
     around.keeper.refresh(ORDER)
 
-    assert isinstance(around.keeper.flight(GRANT_SOURCE, watcher=watcher), flights.Refreshing)
+    assert isinstance(around.keeper.state(GRANT_SOURCE, watcher=watcher), refresh_state.Refreshing)
     await around.keeper.drain()
 
     keys, flight = around.told[-1]
     assert {KEY, watcher} == keys
-    assert isinstance(flight, flights.Fresh)
+    assert isinstance(flight, refresh_state.Fresh)
 
 
 async def test_whoever_is_told_may_ask_for_the_next_refresh_at_once(around: Surroundings) -> None:
     """The flight that tells is over by then; otherwise the request would join it and nothing would come of it."""
-    asked: list[flights.Flight] = []
+    asked: list[refresh_state.RefreshState] = []
 
-    def ask_again(_: frozenset[Key], flight: flights.Flight) -> None:
-        if isinstance(flight, flights.Fresh) and not asked:
+    def ask_again(_: frozenset[Key], flight: refresh_state.RefreshState) -> None:
+        if isinstance(flight, refresh_state.Fresh) and not asked:
             asked.append(flight)
             around.keeper.refresh(replace(ORDER, replaces=flight.grant.access_digest))
 
@@ -274,7 +274,7 @@ async def test_a_grant_of_another_client_is_not_sent(around: Surroundings) -> No
 
     flight = await around.refresh()
 
-    assert isinstance(flight, flights.Refused | flights.Unavailable)
+    assert isinstance(flight, refresh_state.Refused | refresh_state.Unavailable)
     assert isinstance(flight.trouble, InvalidSpec)
     assert [] == around.pipedrive.spent
 
@@ -285,7 +285,7 @@ async def test_a_missing_client_is_named(around: Surroundings) -> None:
 
     flight = await around.refresh()
 
-    assert isinstance(flight, flights.Unavailable)
+    assert isinstance(flight, refresh_state.Unavailable)
     assert isinstance(flight.trouble, SourceMissing)
     assert "secret/apps/crm-sync" in flight.trouble.message
 
@@ -299,7 +299,7 @@ async def test_a_defect_is_reported_and_not_repeated_at_once(around: Surrounding
     flight = await around.refresh()
 
     assert ["the refresh of secret/pipedrive/crm/acme stopped unexpectedly"] == reported
-    assert isinstance(flight, flights.Unavailable)
+    assert isinstance(flight, refresh_state.Unavailable)
     assert flight.retry_at - around.clock.now() >= timedelta(minutes=1)
 
 

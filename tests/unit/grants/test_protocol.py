@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.grant.intent import LONGEST_TIMEOUT
+from pipedrive_operator.core.values.errors import (
     ClientRejected,
     ConsentRequired,
     FenceClosed,
@@ -17,13 +18,12 @@ from pipedrive_operator.core.errors import (
     RefreshUncertain,
     VaultUnavailable,
 )
-from pipedrive_operator.core.intent import LONGEST_TIMEOUT
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION
 from support.refresh import ORDER, Surroundings
 
 if TYPE_CHECKING:
-    from pipedrive_operator.core.grant import Grant
+    from pipedrive_operator.core.grant.grant import Grant
 
 ANOTHERS = {
     "refresh_id": "them-1",
@@ -202,19 +202,19 @@ async def test_a_rejected_client_is_left_alone_until_vault_holds_another(around:
     assert SecretValue("refresh-1") == (await around.run()).refresh_token
 
 
-@pytest.mark.parametrize("is_asked_for", [True, False])
+@pytest.mark.parametrize("is_requested", [True, False])
 async def test_a_rejected_client_is_tried_again_slowly_or_when_asked_for(
-    around: Surroundings, *, is_asked_for: bool
+    around: Surroundings, *, is_requested: bool
 ) -> None:
     """The app may have been mended at Pipedrive, with the same secret."""
     around.pipedrive.breaks = ClientRejected("invalid_client")
     with pytest.raises(ClientRejected):
         await around.run()
     around.pipedrive.breaks = None
-    if not is_asked_for:
+    if not is_requested:
         around.clock.turn(ORDER.slow)
 
-    grant = await around.protocol.run(replace(ORDER, is_asked_for=is_asked_for), print)
+    grant = await around.protocol.run(replace(ORDER, is_requested=is_requested), print)
 
     assert SecretValue("refresh-1") == grant.refresh_token
 

@@ -6,14 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.core.errors import (
-    AnswerUnusable,
-    ConsentRequired,
-    GrantUnstored,
-    SourceMissing,
-)
-from pipedrive_operator.core.grant import Grant, write_grant
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.values.errors import ConsentRequired, GrantUnstored, SourceMissing, TokenResponseUnusable
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.protocol import MOST_AT_ONCE
 from support.builders import GRANT_LOCATION, access_token
 from support.refresh import ORDER, Surroundings
@@ -182,7 +177,7 @@ def test_without_rotation_another_holders_access_token_stays(around: Surrounding
 async def test_an_answer_of_which_only_the_refresh_token_can_be_used_is_stored(around: Surroundings) -> None:
     """The old one is spent; what is wrong with the rest is told, and the next try sends the new one."""
     around.pipedrive.spoils_answers = True
-    with pytest.raises(AnswerUnusable, match="api_domain"):
+    with pytest.raises(TokenResponseUnusable, match="api_domain"):
         await around.run()
     assert SecretValue("refresh-1") == around.stored.refresh_token
     assert (None, None) == (around.stored.intent, around.stored.unanswered)

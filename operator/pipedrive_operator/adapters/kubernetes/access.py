@@ -7,7 +7,7 @@ from typing import Final
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import ACCESS_REVIEWS, EVENTS, LEASES, WORKLOADS
-from pipedrive_operator.core.credential import GROUP, PLURAL, Key
+from pipedrive_operator.core.resource.names import GROUP, PLURAL, Key
 
 
 @dataclass(frozen=True, slots=True)

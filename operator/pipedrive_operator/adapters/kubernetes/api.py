@@ -16,11 +16,11 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.config import ConfigException
 
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.kubernetes.connection import AUTHENTICATION, open_client
 from pipedrive_operator.adapters.kubernetes.endpoints import Endpoint
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal, shorten, without_field_values
-from pipedrive_operator.core.errors import ApiServerUnavailable
-from pipedrive_operator.settings import KubernetesSettings
+from pipedrive_operator.adapters.kubernetes.session import AUTHENTICATION, open_client
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.values.errors import ApiServerUnavailable
 
 Body = dict[str, Any]
 

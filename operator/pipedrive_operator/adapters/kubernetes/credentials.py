@@ -7,7 +7,8 @@ from typing import Any, Final
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS, EVENTS
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
-from pipedrive_operator.core.credential import GROUP, KIND, VERSION, Credential, Key, read_credential
+from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.names import GROUP, KIND, VERSION, Key
 from pipedrive_operator.ports import Clock, Event
 
 CONTROLLER: Final = f"{GROUP}/operator"

@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
-from pipedrive_operator.core.credential import GROUP, PLURAL, VERSION, Key
-from pipedrive_operator.core.workload import WorkloadKind
+from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION, Key
+from pipedrive_operator.core.resource.workload import WorkloadKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.api import Api, Body
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS, Endpoint
-from pipedrive_operator.core.credential import GROUP, Key
-from pipedrive_operator.core.errors import ApiServerUnavailable, GrantUnstored
-from pipedrive_operator.core.grant import Grant, read_grant, write_grant
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.vault import Document, VaultLocation
+from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.grant.grant import Grant, read_grant, write_grant
+from pipedrive_operator.core.resource.names import GROUP, Key
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Clock
 
 LABEL: Final = f"{GROUP}/escrow"

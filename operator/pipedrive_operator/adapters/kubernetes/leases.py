@@ -6,10 +6,10 @@ from typing import Any, Final
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import LEASES
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import LeaseChanged
-from pipedrive_operator.core.lease import Lease
-from pipedrive_operator.core.times import parse_time
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.errors import LeaseChanged
+from pipedrive_operator.core.values.lease import Lease
+from pipedrive_operator.core.values.times import parse_time
 
 _MICROSECONDS: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 """How Kubernetes writes the times of a Lease."""

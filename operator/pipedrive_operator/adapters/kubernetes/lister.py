@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from pipedrive_operator.adapters.kubernetes.api import Api, Page
 from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS, SECRETS, Resource
-from pipedrive_operator.core.credential import LABEL_CREDENTIAL
+from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
 
 
 class Lister:

@@ -11,10 +11,10 @@ from datetime import timedelta
 from pipedrive_operator.adapters.kubernetes.api import Api, Body
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS, SERVICE_ACCOUNTS
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal, shorten
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import ApiServerUnavailable, VaultDenied, VaultUnavailable
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.vault import TenantIdentity
+from pipedrive_operator.core.grant.document import TenantIdentity
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, VaultDenied, VaultUnavailable
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 TOKEN_LIFETIME = timedelta(minutes=10)
 """The shortest that the API server issues: it is shown to Vault at once, and to nobody else."""

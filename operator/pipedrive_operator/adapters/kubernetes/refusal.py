@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     NamespaceBeingDeleted,
     OperatorError,
     SecretExists,
     SecretWriteDenied,
 )
-from pipedrive_operator.core.secret_value import HIDDEN
+from pipedrive_operator.core.values.secret_value import HIDDEN
 
 LONGEST_QUOTE: Final = 500
 """In characters: admission webhooks may answer with pages, and a condition's message holds 32 KiB at most."""

@@ -9,9 +9,9 @@ from typing import Any
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal, creation_error, denial
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import SecretChanged
-from pipedrive_operator.core.target import TargetSecret, read_target
+from pipedrive_operator.core.publication.target import TargetSecret, read_target
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.errors import SecretChanged
 
 
 class KubernetesSecrets:

@@ -6,10 +6,10 @@ from typing import Any
 from pipedrive_operator.adapters.kubernetes.api import Api, Body
 from pipedrive_operator.adapters.kubernetes.endpoints import WORKLOADS, Endpoint
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal, shorten
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import WorkloadChanged, WorkloadDenied
-from pipedrive_operator.core.rollout import Workload
-from pipedrive_operator.core.workload import WorkloadReference
+from pipedrive_operator.core.publication.rollout import Workload
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.workload import WorkloadReference
+from pipedrive_operator.core.values.errors import WorkloadChanged, WorkloadDenied
 
 
 class KubernetesWorkloads:

@@ -7,12 +7,12 @@ from pipedrive_operator.adapters.pipedrive.connection import Connections
 from pipedrive_operator.adapters.pipedrive.identity import token_rejected
 from pipedrive_operator.adapters.pipedrive.token_endpoint import Fence, TokenEndpoint
 from pipedrive_operator.adapters.pipedrive.users_me import UsersMe
-from pipedrive_operator.core.credential import Account
-from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.token import Token
+from pipedrive_operator.config.settings import PipedriveSettings
+from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Clock
-from pipedrive_operator.settings import PipedriveSettings
 
 _USERS_ME: Final = "/v1/users/me"
 
@@ -46,7 +46,7 @@ class PipedriveApi:
 
     async def refresh(
         self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Fence = _open
-    ) -> TokenAnswer:
+    ) -> TokenResponse:
         """Spend a refresh token, once; `fence` is called just before the request leaves. Raises as `ports` says."""
         return await self._tokens.refresh(client, refresh_token, fence)
 

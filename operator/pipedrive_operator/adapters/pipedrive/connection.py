@@ -16,8 +16,8 @@ from httpx_aiohttp import AiohttpTransport
 from pipedrive_operator import __version__
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.retry_after import read_retry_after
+from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.ports import Clock
-from pipedrive_operator.settings import PipedriveSettings
 
 CONCURRENCY: Final = 20
 """How many requests the shared connections carry at once."""

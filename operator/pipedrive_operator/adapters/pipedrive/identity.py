@@ -6,8 +6,8 @@ from typing import Final
 
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.refresh_refusal import account_not_open, blocked
-from pipedrive_operator.core.credential import Account
-from pipedrive_operator.core.errors import PipedriveUnavailable, RateLimited, TokenRejected, Trouble
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import PipedriveUnavailable, RateLimited, TokenRejected, Trouble
 
 _LONGEST_DOMAIN: Final = 253
 

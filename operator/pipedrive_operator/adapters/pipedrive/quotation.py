@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import quote as percent_encode
 
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
-from pipedrive_operator.core.secret_value import HIDDEN, SecretValue
+from pipedrive_operator.core.values.secret_value import HIDDEN, SecretValue
 
 LONGEST: Final = 200
 """In characters."""

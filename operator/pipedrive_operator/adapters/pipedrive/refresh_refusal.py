@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     ClientRejected,
     ConsentRequired,

@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Final
 
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
-from pipedrive_operator.core.errors import AnswerUnusable, RefreshUncertain
-from pipedrive_operator.core.grant import TokenAnswer, split_scope
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.grant.grant import TokenResponse, split_scope
+from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]*")
 """The characters of tokens and codes (VSCHAR, RFC 6749 appendix A); control characters are not among them."""
@@ -29,12 +29,12 @@ class _Complaint(Exception):
         super().__init__(f"{what} {complaint}")
 
 
-def read_token_answer(fields: Fields | None, domains: AllowedApiDomains) -> TokenAnswer:
+def read_token_answer(fields: Fields | None, domains: AllowedApiDomains) -> TokenResponse:
     """Read the JSON object of an answer with status 200.
 
     Raises:
         RefreshUncertain: it is not one, or its refresh token is missing or wrong.
-        AnswerUnusable: something else is; the refresh token must be kept, as the old one is spent.
+        TokenResponseUnusable: something else is; the refresh token must be kept, as the old one is spent.
     """
     try:
         refresh_token = _secret(_object(fields), "refresh_token")
@@ -48,7 +48,7 @@ def read_token_answer(fields: Fields | None, domains: AllowedApiDomains) -> Toke
         return _complete(_object(fields), refresh_token, domains)
     except _Complaint as complaint:
         message = f"{_INCOMPLETE}: {complaint}. Its new refresh token is kept, and sent after a pause"
-        raise AnswerUnusable(message, refresh_token) from complaint
+        raise TokenResponseUnusable(message, refresh_token) from complaint
 
 
 def _object(fields: Fields | None) -> Fields:
@@ -57,8 +57,8 @@ def _object(fields: Fields | None) -> Fields:
     return fields
 
 
-def _complete(fields: Fields, refresh_token: SecretValue, domains: AllowedApiDomains) -> TokenAnswer:
-    return TokenAnswer(
+def _complete(fields: Fields, refresh_token: SecretValue, domains: AllowedApiDomains) -> TokenResponse:
+    return TokenResponse(
         access_token=_secret(fields, "access_token"),
         refresh_token=refresh_token,
         token_type=_token_type(fields),

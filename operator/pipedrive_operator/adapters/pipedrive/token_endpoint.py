@@ -19,11 +19,11 @@ from pipedrive_operator.adapters.pipedrive.oauth2 import refresh_request
 from pipedrive_operator.adapters.pipedrive.quotation import quote
 from pipedrive_operator.adapters.pipedrive.refresh_refusal import refresh_refusal
 from pipedrive_operator.adapters.pipedrive.token_answer import read_token_answer
-from pipedrive_operator.core.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
-from pipedrive_operator.core.grant import ClientCredentials, TokenAnswer
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.config.settings import PipedriveSettings
+from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Clock
-from pipedrive_operator.settings import PipedriveSettings
 
 Fence = Callable[[], None]
 """The last chance to keep a request from leaving: raises if it must not."""
@@ -62,7 +62,7 @@ class TokenEndpoint:
         self._connections = connections
         self._clock = clock
 
-    async def refresh(self, client: ClientCredentials, refresh_token: SecretValue, fence: Fence) -> TokenAnswer:
+    async def refresh(self, client: ClientCredentials, refresh_token: SecretValue, fence: Fence) -> TokenResponse:
         """Send a refresh, and return the checked answer.
 
         Raises:

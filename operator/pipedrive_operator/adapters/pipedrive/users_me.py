@@ -9,13 +9,13 @@ from pipedrive_operator import metrics
 from pipedrive_operator.adapters.pipedrive import connection
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.identity import read_account, token_rejected, unusable
-from pipedrive_operator.adapters.pipedrive.pace import Pace
+from pipedrive_operator.adapters.pipedrive.limiter import RestartPacing
 from pipedrive_operator.adapters.pipedrive.quotation import quote
-from pipedrive_operator.core.credential import Account
-from pipedrive_operator.core.errors import PipedriveUnavailable
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.config.settings import PipedriveSettings
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import PipedriveUnavailable
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Clock
-from pipedrive_operator.settings import PipedriveSettings
 
 
 class UsersMe:
@@ -26,7 +26,7 @@ class UsersMe:
         self._timeout = settings.timeout.total_seconds()
         self._transport = transport
         self._clock = clock
-        self._pace = Pace(settings.requests_per_second)
+        self._pace = RestartPacing(settings.requests_per_second)
         self._slots = asyncio.Semaphore(connection.CONCURRENCY)
 
     async def identify(self, url: str, header: str, token: SecretValue, *, scheme: str = "") -> Account:

@@ -3,6 +3,6 @@
 Every status code and every failure of the network ends in this package and becomes one of our errors.
 """
 
-from pipedrive_operator.adapters.vault.servers import VaultServers
+from pipedrive_operator.adapters.vault.connections import VaultServers
 
 __all__ = ["VaultServers"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 LONGEST_QUOTE: Final = 200
 """In characters."""

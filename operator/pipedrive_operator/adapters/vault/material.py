@@ -5,11 +5,11 @@ Everything is read anew each time: the kubelet, an agent or a person may have re
 
 from pathlib import Path
 
-from pipedrive_operator.core.errors import VaultDenied, VaultUnavailable
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.core.vault import TenantIdentity
+from pipedrive_operator.config.sections import SecretReference
+from pipedrive_operator.core.grant.document import TenantIdentity
+from pipedrive_operator.core.values.errors import VaultDenied, VaultUnavailable
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import LoginMaterial
-from pipedrive_operator.sections import SecretReference
 
 
 class Material:

@@ -14,7 +14,7 @@ from hvac.api.secrets_engines import KvV2
 from hvac.api.system_backend import SystemBackend
 
 from pipedrive_operator.adapters.vault.exchange import Answer, Request
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 LOGIN: Final = "login"
 """The operation of every request that a login consists of."""

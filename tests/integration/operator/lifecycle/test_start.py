@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipedrive_operator.adapters.kubernetes.schema import NAME, UPGRADE
+from pipedrive_operator.adapters.kubernetes.crd_version import NAME, UPGRADE
 from support.crd import CRD, install_crd
 from support.operated import Json
 from support.tenant import Tenant, eventually

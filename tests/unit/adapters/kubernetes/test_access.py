@@ -15,7 +15,7 @@ from pipedrive_operator.adapters.kubernetes.access import (
     needed_for_escrow,
 )
 from pipedrive_operator.adapters.kubernetes.api import Api
-from pipedrive_operator.core.credential import Key
+from pipedrive_operator.core.resource.names import Key
 from support.fake_api_server import FakeApiServer
 
 LEASE = Key(namespace="operators", name="leader")

@@ -12,8 +12,8 @@ from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
-from pipedrive_operator.core.credential import Key
-from pipedrive_operator.core.errors import ApiServerUnavailable
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.fake_api_server import FakeApiServer, say
 
 ENDPOINT = SECRETS.at(Key(namespace="crm", name="pipedrive"))

@@ -13,7 +13,7 @@ from pipedrive_operator.adapters.kubernetes.refusal import (
     scrub,
     without_field_values,
 )
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     NamespaceBeingDeleted,
     SecretExists,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.identity import read_account
-from pipedrive_operator.core.credential import Account
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     PipedriveUnavailable,
     RateLimited,

@@ -6,7 +6,7 @@ import pytest
 
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.quotation import LONGEST, quote
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 SECRET = "s3cret/value+"
 

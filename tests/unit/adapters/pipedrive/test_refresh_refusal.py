@@ -7,7 +7,7 @@ import pytest
 
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.refresh_refusal import refresh_refusal
-from pipedrive_operator.core.errors import (
+from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     ClientRejected,
     ConsentRequired,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.token_answer import read_token_answer
-from pipedrive_operator.core.errors import AnswerUnusable, RefreshUncertain
-from pipedrive_operator.core.grant import TokenAnswer
-from pipedrive_operator.core.secret_value import SecretValue
+from pipedrive_operator.core.grant.grant import TokenResponse
+from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 DOMAINS = AllowedApiDomains(("https://*.pipedrive.com",))
 COMPLETE: dict[str, Any] = {
@@ -37,7 +37,7 @@ def test_a_complete_answer_is_read() -> None:
     """All six fields."""
     answer = read_token_answer(COMPLETE, DOMAINS)
 
-    assert answer == TokenAnswer(
+    assert answer == TokenResponse(
         access_token=SecretValue("v1u:AQ+/=:BQ=="),
         refresh_token=SecretValue("12:34:abcdef"),
         token_type="Bearer",
@@ -85,7 +85,7 @@ def test_a_refresh_token_that_is_wrong_makes_the_outcome_uncertain(value: object
 @pytest.mark.parametrize("value", WRONG)
 def test_where_another_field_is_wrong_the_refresh_token_is_not_lost(key: str, value: object) -> None:
     """The old one is spent. The complaint names the field."""
-    with pytest.raises(AnswerUnusable, match=key) as caught:
+    with pytest.raises(TokenResponseUnusable, match=key) as caught:
         read_token_answer(COMPLETE | {key: value}, DOMAINS)
 
     assert SecretValue("12:34:abcdef") == caught.value.refresh_token
@@ -107,7 +107,7 @@ def test_where_another_field_is_wrong_the_refresh_token_is_not_lost(key: str, va
 )
 def test_a_value_out_of_range_is_refused(changes: dict[str, Any]) -> None:
     """Each for its own reason."""
-    with pytest.raises(AnswerUnusable):
+    with pytest.raises(TokenResponseUnusable):
         read_token_answer(COMPLETE | changes, DOMAINS)
 
 
@@ -116,13 +116,13 @@ def test_a_missing_field_is_refused(key: str) -> None:
     """Also a refresh token: an answer without one is not what Pipedrive documents."""
     fields = {name: value for name, value in COMPLETE.items() if name != key}
 
-    with pytest.raises(RefreshUncertain if key == "refresh_token" else AnswerUnusable, match=key):
+    with pytest.raises(RefreshUncertain if key == "refresh_token" else TokenResponseUnusable, match=key):
         read_token_answer(fields, DOMAINS)
 
 
 def test_a_complaint_holds_nothing_that_was_received() -> None:
     """It goes into a status."""
-    with pytest.raises(AnswerUnusable) as caught:
+    with pytest.raises(TokenResponseUnusable) as caught:
         read_token_answer(COMPLETE | {"api_domain": "https://12:34:abcdef"}, DOMAINS)
 
     assert not any(COMPLETE[key] in caught.value.message for key in ("access_token", "refresh_token"))
@@ -151,7 +151,7 @@ def test_odd_fields_are_read_or_uncertain(changes: dict[str, Any]) -> None:
 
     try:
         answer = read_token_answer(fields, DOMAINS)
-    except (RefreshUncertain, AnswerUnusable):
+    except (RefreshUncertain, TokenResponseUnusable):
         return
 
     assert answer.access_token

@@ -10,9 +10,9 @@ import pytest
 
 from pipedrive_operator.adapters.pipedrive.connection import CONCURRENCY, LONGEST_BODY
 from pipedrive_operator.adapters.pipedrive.users_me import UsersMe
-from pipedrive_operator.core.errors import PipedriveUnavailable, TokenRejected
-from pipedrive_operator.core.secret_value import SecretValue
-from pipedrive_operator.settings import PipedriveSettings
+from pipedrive_operator.config.settings import PipedriveSettings
+from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected
+from pipedrive_operator.core.values.secret_value import SecretValue
 from support.turned_clock import TurnedClock
 
 URL = "https://api.pipedrive.com/v1/users/me"

@@ -1,0 +1,100 @@
+"""Whether the cluster serves our resource, and with a schema that knows our fields.
+
+An older schema drops the fields it does not know, so a status would be written for ever.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Final
+
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.endpoints import DEFINITIONS
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal
+from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION
+
+NAME: Final = f"{PLURAL}.{GROUP}"
+UPGRADE: Final = "pipedrive-operator crd | kubectl apply --server-side -f -"
+"""The command that installs or upgrades the CRD, for people."""
+_NAMED_MISSING: Final = 5
+"""How many missing fields a message names."""
+
+Schema = Mapping[str, Any]
+
+
+class SchemaState(StrEnum):
+    """What the cluster serves."""
+
+    CURRENT = "Current"
+    ABSENT = "Absent"
+    NOT_ESTABLISHED = "NotEstablished"
+    OLDER = "Older"
+    UNREADABLE = "Unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedSchema:
+    """What the cluster serves, and a sentence about it for people."""
+
+    state: SchemaState
+    message: str
+
+
+async def read_schema(api: Api, expected: Schema) -> ServedSchema:
+    """Compare the served CRD with our own `openAPIV3Schema`. Raises ApiServerUnavailable."""
+    try:
+        definition = await api.get(DEFINITIONS.named(NAME))
+    except Refusal as refusal:
+        if refusal.code != HTTPStatus.FORBIDDEN:
+            raise
+        message = f"RBAC does not let the operator read its CRD: {refusal.message}"
+        return ServedSchema(SchemaState.UNREADABLE, message)
+    return judge(definition, expected)
+
+
+def judge(definition: Schema | None, expected: Schema) -> ServedSchema:
+    """Say what a CRD as it is served means for us; None is an absent one."""
+    if definition is None:
+        return ServedSchema(SchemaState.ABSENT, f"the CRD {NAME} is not installed: {UPGRADE}")
+    if not _is_established(definition):
+        return ServedSchema(SchemaState.NOT_ESTABLISHED, f"the CRD {NAME} is not established yet")
+    served = _served_version(definition)
+    if served is None:
+        message = f"the CRD {NAME} does not serve {VERSION} with a status subresource: {UPGRADE}"
+        return ServedSchema(SchemaState.OLDER, message)
+    missing = tuple(missing_fields(expected, served["schema"]["openAPIV3Schema"]))
+    if missing:
+        names = ", ".join(missing[:_NAMED_MISSING])
+        message = f"the CRD {NAME} is older than the operator, it lacks {names}: {UPGRADE}"
+        return ServedSchema(SchemaState.OLDER, message)
+    return ServedSchema(SchemaState.CURRENT, f"the CRD {NAME} is current")
+
+
+def missing_fields(expected: Schema, served: Schema, path: str = "") -> Iterator[str]:
+    """Yield the fields of one schema that another would drop, by their outermost paths."""
+    if served.get("x-kubernetes-preserve-unknown-fields"):
+        return
+    for name, schema in expected.get("properties", {}).items():
+        inner = f"{path}.{name}" if path else name
+        if name in served.get("properties", {}):
+            yield from missing_fields(schema, served["properties"][name], inner)
+        else:
+            yield inner
+    for kind, suffix in (("items", "[]"), ("additionalProperties", ".*")):
+        if isinstance(expected.get(kind), Mapping) and isinstance(served.get(kind), Mapping):
+            yield from missing_fields(expected[kind], served[kind], f"{path}{suffix}")
+        elif isinstance(expected.get(kind), Mapping):
+            yield f"{path}{suffix}"
+
+
+def _is_established(definition: Schema) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or ()
+    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+
+
+def _served_version(definition: Schema) -> Schema | None:
+    for version in definition["spec"]["versions"]:
+        if version["name"] == VERSION and version["served"] and "status" in version.get("subresources", {}):
+            return dict(version)
+    return None

@@ -1,0 +1,144 @@
+"""The way to the API server: its address, certificates, tokens and namespace, from a kubeconfig or from the pod.
+
+No resource is requested here. Each event loop opens a connection of its own: sessions belong to one loop.
+"""
+
+import time
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import yaml
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from pipedrive_operator import __version__
+from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.values.errors import ApiServerUnavailable
+
+POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+USER_AGENT: Final = f"pipedrive-operator/{__version__}"
+AUTHENTICATION: Final = "BearerToken"
+"""The client library's name for what goes into the Authorization header."""
+TOKEN_AGE: Final = 60.0
+"""In seconds, how long a kubeconfig's token is used before it is asked for again, as in the cluster."""
+
+
+def operator_namespace(settings: KubernetesSettings) -> str:
+    """Return the operator's own namespace: as set, or the pod's."""
+    if settings.operator_namespace is not None:
+        return settings.operator_namespace
+    try:
+        return POD_NAMESPACE.read_text().strip()
+    except OSError:
+        return "default"
+
+
+async def load_configuration(settings: KubernetesSettings) -> Configuration:
+    """Read how the API server is reached; its token stays current, also from an exec plugin.
+
+    Raises:
+        ApiServerUnavailable: there is no usable configuration.
+    """
+    configuration = Configuration()
+    try:
+        if settings.kubeconfig is None:
+            load_incluster_config(client_configuration=configuration)
+        else:
+            await _load_kubeconfig(settings, configuration)
+    except (ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        message = f"there is no usable configuration for the API server: {error}"
+        raise ApiServerUnavailable(message) from error
+    # With trust_env, aiohttp goes through a thread to ~/.netrc for each request, and an entry there breaks them all.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = configuration.proxy or _environments_proxy(configuration.host)
+    return configuration
+
+
+async def open_client(settings: KubernetesSettings) -> ApiClient:
+    """Open a client for the running loop; close it there.
+
+    Raises:
+        ApiServerUnavailable: there is no usable configuration.
+    """
+    client = ApiClient(await load_configuration(settings))
+    client.user_agent = USER_AGENT
+    return client
+
+
+async def open_session(
+    settings: KubernetesSettings, *middlewares: aiohttp.ClientMiddlewareType
+) -> tuple[str, aiohttp.ClientSession]:
+    """Open an authenticated session for the running loop, and return it after the server's address.
+
+    The token is a header of each request rather than of the session: a rotated one breaks no watch.
+
+    Raises:
+        ApiServerUnavailable: there is no usable configuration.
+    """
+    configuration = await load_configuration(settings)
+    return configuration.host, _Sessions(configuration).open(*middlewares)
+
+
+class _Sessions(RESTClientObject):
+    """The client library's TLS and proxy set-up, for a session of our own."""
+
+    def open(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+        self.configuration.client_session_kwargs = {
+            "trust_env": False,
+            "headers": {"User-Agent": USER_AGENT},
+            "middlewares": (self._authorize, *middlewares),
+            "proxy": self.proxy,
+        }
+        return self._create_pool_manager()
+
+    async def _authorize(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        token = await self.configuration.get_api_key_with_prefix(AUTHENTICATION)
+        if token:
+            request.headers["Authorization"] = token
+        request.server_hostname = self.configuration.tls_server_name
+        return await handler(request)
+
+
+def _environments_proxy(server: str) -> str | None:
+    """Return the proxy that the environment names for a server, as kubectl would (HTTPS_PROXY, NO_PROXY)."""
+    url = urlsplit(server)
+    return None if proxy_bypass(url.netloc) else getproxies().get(url.scheme)
+
+
+async def _load_kubeconfig(settings: KubernetesSettings, configuration: Configuration) -> None:
+    loader = await load_kube_config(
+        config_file=str(settings.kubeconfig),
+        context=settings.context,
+        client_configuration=configuration,
+        persist_config=False,
+    )
+    # The library declares the attribute by its default alone.
+    configuration.refresh_api_key_hook = _Reload(loader)  # type: ignore[assignment]
+
+
+class _Loader(Protocol):
+    async def load_and_set(self, client_configuration: Configuration) -> None: ...
+
+
+class _Reload:
+    """Reads a kubeconfig's user again when its token is a minute old.
+
+    An exec plugin that tells when its token expires is run again only then.
+    """
+
+    def __init__(self, loader: _Loader) -> None:
+        self._loader = loader
+        self._due = time.monotonic() + TOKEN_AGE
+
+    async def __call__(self, configuration: Configuration) -> None:
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + TOKEN_AGE  # before the first await: one request at a time reloads
+        await self._loader.load_and_set(configuration)

@@ -1,0 +1,36 @@
+"""What the policy can decide, as values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from pipedrive_operator.core.decision.observation import Observation
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.values.conditions import Reason
+
+
+class Action(Enum):
+    """What the reconciler can do."""
+
+    REFRESH = auto()
+    VERIFY = auto()
+    PUBLISH = auto()
+    RESTART = auto()
+    WAIT = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do next, or until when to wait and why."""
+
+    action: Action
+    reason: Reason
+    message: str
+    until: datetime | None = None
+    """When a wait ends by itself; None where only a change ends it."""
+    token: Token | None = None
+    """What to verify."""
+
+
+Check = Callable[[Observation], Decision | None]

@@ -1,0 +1,1 @@
+"""What Vault keeps: documents, tokens and grants, and the state of a refresh."""

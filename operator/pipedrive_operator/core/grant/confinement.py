@@ -1,0 +1,57 @@
+"""Keeps a path in Vault inside what a namespace may reach. Pure: a path is taken or refused, and never mended."""
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+from pipedrive_operator.core.values.errors import InvalidSpec
+
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9_.@=+-]+")
+"""What a segment is made of: nothing that a server, a proxy or a policy could take for something else."""
+
+
+def confine(path: str, *, prefixes: Sequence[str], namespace: str, cluster: str = "") -> None:
+    """Check that a path is plain and below one of the folders.
+
+    In a prefix, `{namespace}` and `{cluster}` stand for the credential's namespace and the operator's cluster. A prefix
+    is a folder with or without a slash at its end: `pipedrive/crm` does not reach `pipedrive/crm-2/acme`. The empty
+    prefix allows everything; one with a name that is not known allows nothing.
+
+    Raises:
+        InvalidSpec: it is not; the message says what is allowed.
+    """
+    require_plain(path)
+    folders = [folder(prefix, namespace, cluster) for prefix in prefixes]
+    if not any(path.startswith(one) for one in folders):
+        allowed = f"it must start with {' or '.join(folders)}" if folders else "the connection lists no pathPrefixes"
+        message = f"{path} is outside what namespace {namespace} may use: {allowed}"
+        raise InvalidSpec(message)
+
+
+def require_plain(path: str) -> None:
+    """Check that a path is read alike by everybody on its way.
+
+    Raises:
+        InvalidSpec: it is not.
+    """
+    if not all(_is_plain(segment) for segment in path.split("/")):
+        message = (
+            f"{path!r} is not a plain path: write segments of letters, digits and _.@=+- with single slashes between"
+        )
+        raise InvalidSpec(message)
+
+
+def names_allow(patterns: Sequence[str], namespace: str) -> bool:
+    """Tell whether a namespace is named, by itself or by a pattern with `*`."""
+    return any(fnmatchcase(namespace, pattern) for pattern in patterns)
+
+
+def _is_plain(segment: str) -> bool:
+    return bool(segment.strip(".")) and _SEGMENT.fullmatch(segment) is not None
+
+
+def folder(prefix: str, namespace: str, cluster: str) -> str:
+    """Put the names into a prefix; an empty name leaves an empty segment, below which no plain path is."""
+    named = prefix.strip("/").replace("{cluster}", cluster).replace("{namespace}", namespace)
+    return f"{named}/" if prefix.strip("/") else ""

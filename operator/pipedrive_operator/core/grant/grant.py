@@ -1,0 +1,233 @@
+"""A grant as Vault keeps it: flat strings that `vault kv get` shows legibly. Reading and writing them is pure.
+
+A person may seed a grant with a refresh token alone, or with the raw answer of Pipedrive's token endpoint.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.intent import KEYS as MARKS
+from pipedrive_operator.core.grant.intent import Intent, Unanswered, read_intent, read_unanswered, write_marks
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.core.values.times import format_time, parse_time
+
+_REPLACED: Final = frozenset({"expires_in", *MARKS})
+"""Keys that a stored grant does not keep from the document before: a raw answer's lifetime, and the former marks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSource:
+    """Where the OAuth2 client's id and secret are kept, and who reads them there."""
+
+    location: VaultLocation
+    identity: VaultIdentity
+    """The operator for an app of its configuration, and for any other whoever reads the grant."""
+    id_key: str
+    secret_key: str
+
+    @property
+    def place(self) -> tuple[VaultLocation, str, str]:
+        """Which client it is, whoever reads it."""
+        return self.location, self.id_key, self.secret_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCredentials:
+    """The OAuth2 client's id and secret (RFC 6749 section 2.3.1)."""
+
+    client_id: str
+    client_secret: SecretValue
+
+    def digest(self) -> str:
+        """Tell it apart from other clients, and from itself with another secret."""
+        return f"{self.client_id} {self.client_secret.digest()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A refresh token, and the access token that came with it if there is one."""
+
+    refresh_token: SecretValue
+    token: Token | None = None
+    account: Account | None = None
+    client_id: str | None = None
+    refreshed_from: str | None = None
+    """The digest of the refresh token that was spent for this grant."""
+    intent: Intent | None = None
+    """The refresh in flight, if there is one."""
+    unanswered: Unanswered | None = None
+    """What was sent before and never answered."""
+
+    @property
+    def lineage(self) -> str:
+        """The digest of the refresh token."""
+        return self.refresh_token.digest()
+
+    @property
+    def access_digest(self) -> str | None:
+        """The digest of the access token."""
+        return None if self.token is None else self.token.value.digest()
+
+    def continues(self, lineage: str | None) -> bool:
+        """Tell whether this grant is, or was refreshed from, the one with that lineage."""
+        return lineage is not None and lineage in {self.lineage, self.refreshed_from}
+
+    def covers(self, won: "Grant") -> bool:
+        """Tell whether nothing is lost without `won`: this is it, or its successor, or its sibling.
+
+        Of anything else the descent is unclear: a person consented, or Vault was restored from a backup.
+        """
+        return self.continues(won.lineage) or (
+            self.refreshed_from is not None and self.refreshed_from == won.refreshed_from
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenResponse:
+    """A complete and checked answer of the token endpoint (RFC 6749 section 5.1)."""
+
+    access_token: SecretValue
+    refresh_token: SecretValue
+    token_type: str
+    expires_in: timedelta
+    scope: frozenset[str]
+    api_domain: str
+
+
+def read_grant(document: Document | None) -> Grant | None:
+    """Read the grant of a document; None where there is no refresh token yet."""
+    if document is None:
+        return None
+    values = {key: value for key, value in document.values.items() if isinstance(value, str | int)}
+    refresh_token = SecretValue(str(values.get("refresh_token", "")))
+    if not refresh_token:
+        return None
+    return Grant(
+        refresh_token=refresh_token,
+        token=_read_token(values, document.created_at),
+        account=_read_account(values),
+        client_id=_text(values, "client_id"),
+        refreshed_from=_text(values, "refreshed_from"),
+        intent=read_intent(document.values, document.created_at),
+        unanswered=read_unanswered(document.values, document.created_at),
+    )
+
+
+def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_at: datetime) -> Grant:
+    """Build the grant that succeeds `old`; its lifetime is counted from before the request, never too long."""
+    token = Token(
+        value=answer.access_token,
+        obtained_at=asked_at.replace(microsecond=0),
+        expires_at=asked_at.replace(microsecond=0) + answer.expires_in,
+        token_type=answer.token_type,
+        scope=answer.scope,
+        api_domain=answer.api_domain,
+    )
+    return Grant(
+        refresh_token=answer.refresh_token,
+        token=token,
+        account=old.account,
+        client_id=client_id,
+        refreshed_from=old.lineage,
+    )
+
+
+def half_refreshed_grant(old: Grant, refresh_token: SecretValue) -> Grant:
+    """Build the grant that succeeds `old` where only the refresh token of an answer can be used."""
+    return replace(old, refresh_token=refresh_token, refreshed_from=old.lineage, intent=None, unanswered=None)
+
+
+def write_grant(grant: Grant, foreign: Mapping[str, object]) -> dict[str, object]:
+    """Write a grant over the values of its document, keeping every key that is not a grant's."""
+    ours = {key: value for key, value in _flat(grant).items() if value is not None}
+    marks = write_marks(grant.intent, grant.unanswered)
+    return {key: value for key, value in foreign.items() if key not in _REPLACED} | ours | marks
+
+
+def _flat(grant: Grant) -> dict[str, str | None]:
+    return {
+        "refresh_token": grant.refresh_token.reveal(),
+        "client_id": grant.client_id,
+        "refreshed_from": grant.refreshed_from,
+        **(_flat_token(grant.token) if grant.token is not None else {}),
+        **(_flat_account(grant.account) if grant.account is not None else {}),
+    }
+
+
+def _flat_token(token: Token) -> dict[str, str | None]:
+    return {
+        "access_token": token.value.reveal(),
+        "token_type": token.token_type,
+        "expires_at": format_time(token.expires_at) if token.expires_at is not None else None,
+        "obtained_at": format_time(token.obtained_at) if token.obtained_at is not None else None,
+        "scope": ",".join(sorted(token.scope)),
+        "api_domain": token.api_domain,
+    }
+
+
+def _flat_account(account: Account) -> dict[str, str | None]:
+    return {
+        "company_id": str(account.company_id),
+        "company_domain": account.company_domain,
+        "user_id": str(account.user_id),
+    }
+
+
+def _read_token(values: Mapping[str, str | int], created_at: datetime) -> Token | None:
+    value = SecretValue(str(values.get("access_token", "")))
+    expires_at = _expiry(values, created_at)
+    if not value or expires_at is None:
+        return None
+    return Token(
+        value=value,
+        obtained_at=_time(values.get("obtained_at")) or created_at.replace(microsecond=0),
+        expires_at=expires_at,
+        token_type=_text(values, "token_type") or "Bearer",
+        scope=split_scope(str(values.get("scope", ""))),
+        api_domain=_text(values, "api_domain"),
+    )
+
+
+def split_scope(scope: str) -> frozenset[str]:
+    """Split a scope: Pipedrive separates by commas, RFC 6749 section 3.3 by spaces."""
+    return frozenset(scope.replace(",", " ").split())
+
+
+def _expiry(values: Mapping[str, str | int], created_at: datetime) -> datetime | None:
+    stated = _time(values.get("expires_at"))
+    if stated is not None:
+        return stated
+    lifetime = _number(values.get("expires_in"))
+    return None if lifetime is None else created_at.replace(microsecond=0) + timedelta(seconds=lifetime)
+
+
+def _read_account(values: Mapping[str, str | int]) -> Account | None:
+    company_id, user_id = _number(values.get("company_id")), _number(values.get("user_id"))
+    if company_id is None or user_id is None:
+        return None
+    return Account(company_id=company_id, user_id=user_id, company_domain=str(values.get("company_domain", "")))
+
+
+def _time(value: str | int | None) -> datetime | None:
+    """Read RFC 3339, or seconds since the epoch as other tools write them; what is neither is absent."""
+    seconds = _number(value)
+    if seconds is None:
+        return parse_time(str(value))
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _number(value: str | int | None) -> int | None:
+    text = str(value).strip()
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _text(values: Mapping[str, str | int], key: str) -> str | None:
+    return str(values[key]).strip() or None if key in values else None

@@ -1,0 +1,117 @@
+"""The marks of a refresh in flight, which stand beside a grant in Vault: an intent, and what went unanswered. Pure.
+
+An intent says: I am about to spend this refresh token. Whoever finds another holder's waits, until it is gone
+or until he himself has watched it unchanged for longer than it says: no clock is compared between machines.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from pipedrive_operator.core.values.times import format_duration, format_time, parse_duration, parse_time
+
+KEYS: Final = (
+    "refresh_id",
+    "refresh_holder",
+    "refresh_started_at",
+    "refresh_timeout",
+    "refresh_unanswered",
+    "refresh_unanswered_at",
+    "refresh_unanswered_by",
+)
+
+LONGEST_TIMEOUT: Final = timedelta(minutes=10)
+"""How long an intent is believed at most, whatever it says: a spoilt one must not stop refreshing for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A refresh that its holder is about to send, or has sent."""
+
+    refresh_id: str
+    holder: str
+    started_at: datetime
+    """For people; nothing is decided by it."""
+    timeout: timedelta
+    """How long the holder may need; after that it died, or stalled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """Refreshes that were sent, or may have been, and whose outcome is not known."""
+
+    count: int
+    at: datetime
+    """When the last of them was started."""
+    by: str
+    """Who held it."""
+
+    def __str__(self) -> str:
+        """Tell it to people."""
+        times = "A refresh" if self.count == 1 else f"The last of {self.count} refreshes"
+        return f"{times}, started at {format_time(self.at)} by {self.by}, went unanswered"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """When we first saw an intent, on our own monotonic clock."""
+
+    refresh_id: str
+    since: float
+
+    def outlived(self, intent: Intent, now: float) -> bool:
+        """Tell whether we have watched this same intent for longer than it says."""
+        return self.refresh_id == intent.refresh_id and now - self.since > intent.timeout.total_seconds()
+
+
+def one_more(before: Unanswered | None, intent: Intent) -> Unanswered:
+    """Count an intent whose outcome is not known."""
+    return Unanswered(count=before.count + 1 if before else 1, at=intent.started_at, by=intent.holder)
+
+
+def read_intent(values: Mapping[str, object], created_at: datetime) -> Intent | None:
+    """Read the intent of a document, written at `created_at`; a spoilt one is an intent all the same."""
+    refresh_id = _text(values, "refresh_id")
+    if not refresh_id:
+        return None
+    stated = parse_duration(_text(values, "refresh_timeout"))
+    return Intent(
+        refresh_id=refresh_id,
+        holder=_text(values, "refresh_holder") or "unknown",
+        started_at=parse_time(_text(values, "refresh_started_at")) or created_at,
+        timeout=min(stated or LONGEST_TIMEOUT, LONGEST_TIMEOUT),
+    )
+
+
+def read_unanswered(values: Mapping[str, object], created_at: datetime) -> Unanswered | None:
+    """Read what went unanswered."""
+    count = _text(values, "refresh_unanswered")
+    if not count.isdecimal() or not int(count):
+        return None
+    at = parse_time(_text(values, "refresh_unanswered_at")) or created_at
+    return Unanswered(count=int(count), at=at, by=_text(values, "refresh_unanswered_by") or "unknown")
+
+
+def write_marks(intent: Intent | None, unanswered: Unanswered | None) -> dict[str, str]:
+    """Write the marks as flat strings."""
+    marks: dict[str, str] = {}
+    if intent is not None:
+        marks |= {
+            "refresh_id": intent.refresh_id,
+            "refresh_holder": intent.holder,
+            "refresh_started_at": format_time(intent.started_at),
+            "refresh_timeout": format_duration(intent.timeout),
+        }
+    if unanswered is not None:
+        marks |= {
+            "refresh_unanswered": str(unanswered.count),
+            "refresh_unanswered_at": format_time(unanswered.at),
+            "refresh_unanswered_by": unanswered.by,
+        }
+    return marks
+
+
+def _text(values: Mapping[str, object], key: str) -> str:
+    value = values.get(key)
+    return value.strip() if isinstance(value, str) else ""

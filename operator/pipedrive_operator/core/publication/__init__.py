@@ -1,0 +1,1 @@
+"""What goes into the cluster: the target Secret and the restarts of workloads that use it."""

@@ -1,0 +1,238 @@
+"""The Secret that a credential should have, how the one in the cluster differs, and the patch that mends it. Pure."""
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pipedrive_operator.core.grant.token import Accepted
+from pipedrive_operator.core.publication import template
+from pipedrive_operator.core.publication.target import TargetSecret, belongs_to
+from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.names import (
+    ANNOTATION_DIGEST,
+    ANNOTATION_MANAGED,
+    ANNOTATION_REVISION,
+    GROUP,
+    KIND,
+    LABEL_CREDENTIAL,
+    VERSION,
+    Key,
+)
+from pipedrive_operator.core.resource.spec import DeletionPolicy, Target
+from pipedrive_operator.core.values.times import format_time
+
+_REFRESHED: Final = ("access_token", "expires_at")
+"""The fields that every refresh changes."""
+_DIGITS: Final = 24
+"""Of each digest in a revision."""
+API_DOMAIN: Final = "https://{company_domain}.pipedrive.com"
+"""Where an API token's company is served; Pipedrive tells an access token's `api_domain`, and an API token's not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredSecret:
+    """What we want of the Secret: our keys, labels, annotations and owner, and nothing about anybody else's."""
+
+    key: Key
+    type: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    owner: Mapping[str, Any] | None
+    """The owner reference to carry, or None where the Secret is to outlive its credential."""
+    owner_uid: str
+    data: Mapping[str, str] = field(repr=False)
+    """Base64, as the API server takes it."""
+    revision: str | None = None
+    """What is published, for the workloads that are restarted for it; None where none is."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of everything wanted, which tells one wish from another."""
+        wanted = [self.key.name, self.type, self.labels, self.annotations, self.owner, self.data]
+        return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+
+
+def desired_secret(credential: Credential, accepted: Accepted) -> DesiredSecret:
+    """Render the Secret for a checked credential."""
+    spec = credential.spec
+    target = (spec and spec.target) or Target()
+    data = {key: _encode(value) for key, value in _plain_data(target, fields(accepted)).items()}
+    revised = revision(credential, accepted) if spec is not None and spec.rollout is not None else None
+    managed = {"data": sorted(data), "labels": sorted(target.labels), "annotations": sorted(target.annotations)}
+    return DesiredSecret(
+        key=Key(namespace=credential.key.namespace, name=credential.target_name),
+        type=target.type or "Opaque",
+        labels={**target.labels, LABEL_CREDENTIAL: credential.key.name},
+        annotations={
+            **target.annotations,
+            ANNOTATION_MANAGED: json.dumps(managed, separators=(",", ":")),
+            ANNOTATION_DIGEST: data_digest(data),
+            **({ANNOTATION_REVISION: revised} if revised is not None else {}),
+        },
+        owner=None if target.deletion_policy is DeletionPolicy.RETAIN else _owner_reference(credential),
+        owner_uid=credential.uid,
+        data=data,
+        revision=revised,
+    )
+
+
+def revision(credential: Credential, accepted: Accepted) -> str:
+    """Name what is published by two digests: of what a refresh leaves as it is, and of everything.
+
+    The first covers whose token it is as well, the scopes and the templates; both are bound to the credential's name.
+    It tells nothing of a token, and the same values have the same revision at any time.
+    """
+    spec, account = credential.spec, accepted.account
+    target = (spec and spec.target) or Target()
+    values = fields(accepted)
+    lasting = values | {name: "" for name in _REFRESHED if name in values}
+    whose = [account.company_id, account.user_id]
+    parts = ([_plain_data(target, lasting), whose], [_plain_data(target, values), whose])
+    digests = (hashlib.sha256(json.dumps([str(credential.key), *part], sort_keys=True).encode()) for part in parts)
+    return "-".join(digest.hexdigest()[:_DIGITS] for digest in digests)
+
+
+def fields(accepted: Accepted) -> dict[str, str]:
+    """Return what a template may name, which are also the default keys; `core.template` lists them."""
+    token, account = accepted.token, accepted.account
+    if token.expires_at is None:
+        return {
+            "api_token": token.value.reveal(),
+            "api_domain": API_DOMAIN.format(company_domain=account.company_domain),
+            "company_domain": account.company_domain,
+        }
+    return {
+        "access_token": token.value.reveal(),
+        "token_type": token.token_type,
+        "api_domain": token.api_domain or "",
+        "expires_at": format_time(token.expires_at),
+        "scope": ",".join(sorted(token.scope)),
+        "company_domain": account.company_domain,
+    }
+
+
+def differs(target: TargetSecret | None, desired: DesiredSecret) -> bool:
+    """Tell whether the Secret has drifted from what is wanted, or is absent."""
+    return target is None or bool(_changes(target, desired))
+
+
+def untouched_since_published(target: TargetSecret) -> bool:
+    """Tell whether our keys still hold what we last published, going by the digest that we left on the Secret."""
+    ours = {key: target.data[key] for key in _managed(target)["data"] if key in target.data}
+    return target.annotations.get(ANNOTATION_DIGEST) == data_digest(ours)
+
+
+def foreign_keys(target: TargetSecret, desired: DesiredSecret) -> list[str]:
+    """Return the data keys that somebody else keeps in the Secret."""
+    return sorted(set(target.data) - set(desired.data))
+
+
+def manifest(desired: DesiredSecret) -> dict[str, Any]:
+    """Build the Secret to create."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "namespace": desired.key.namespace,
+            "name": desired.key.name,
+            "labels": dict(desired.labels),
+            "annotations": dict(desired.annotations),
+            **({"ownerReferences": [dict(desired.owner)]} if desired.owner else {}),
+        },
+        "type": desired.type,
+        "data": dict(desired.data),
+    }
+
+
+def patch(target: TargetSecret, desired: DesiredSecret) -> dict[str, Any]:
+    """Build the merge patch (RFC 7386) that mends our part of the Secret as it was observed."""
+    changes = _changes(target, desired)
+    metadata = {"resourceVersion": target.resource_version, **changes.pop("metadata", {})}
+    return {"metadata": metadata, **changes}
+
+
+def release(target: TargetSecret, credential: Credential) -> dict[str, Any]:
+    """Build the patch that lets a Secret outlive its credential."""
+    others = [owner for owner in target.owner_references if owner.get("uid") != credential.uid]
+    return {"metadata": {"resourceVersion": target.resource_version, "ownerReferences": others}}
+
+
+def data_digest(data: Mapping[str, str]) -> str:
+    """Return the digest of data keys and values."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _changes(target: TargetSecret, desired: DesiredSecret) -> dict[str, Any]:
+    managed = _managed(target)
+    metadata: dict[str, Any] = {
+        "labels": _map_changes(target.labels, desired.labels, managed["labels"]),
+        "annotations": _map_changes(
+            target.annotations, desired.annotations, [*managed["annotations"], ANNOTATION_REVISION]
+        ),
+    }
+    owners = _owners(target, desired)
+    if owners != list(target.owner_references):
+        metadata["ownerReferences"] = owners
+    changes: dict[str, Any] = {"data": _map_changes(target.data, desired.data, managed["data"])}
+    changes["metadata"] = {key: value for key, value in metadata.items() if value or key == "ownerReferences"}
+    return {key: value for key, value in changes.items() if value}
+
+
+def _map_changes(
+    actual: Mapping[str, str], wanted: Mapping[str, str], formerly_ours: Collection[str]
+) -> dict[str, str | None]:
+    dropped: dict[str, str | None] = {key: None for key in formerly_ours if key in actual and key not in wanted}
+    return dropped | {key: value for key, value in wanted.items() if actual.get(key) != value}
+
+
+def _managed(target: TargetSecret) -> dict[str, list[str]]:
+    """Read our list of what is ours; whatever is not such a list counts as an empty one."""
+    try:
+        noted = json.loads(target.annotations.get(ANNOTATION_MANAGED, "{}"))
+    except ValueError:
+        noted = {}
+    lists = noted if isinstance(noted, dict) else {}
+    return {part: _strings(lists.get(part)) for part in ("data", "labels", "annotations")}
+
+
+def _strings(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _owners(target: TargetSecret, desired: DesiredSecret) -> list[Mapping[str, Any]]:
+    others = [owner for owner in target.owner_references if owner.get("uid") != desired.owner_uid]
+    if desired.owner is None:
+        return others
+    present = next((owner for owner in target.owner_references if owner.get("uid") == desired.owner_uid), None)
+    if present == desired.owner:
+        return list(target.owner_references)
+    return [*others, desired.owner]
+
+
+def _owner_reference(credential: Credential) -> dict[str, Any]:
+    """Build a controller reference without `blockOwnerDeletion`, which would need a right on finalizers."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "name": credential.key.name,
+        "uid": credential.uid,
+        "controller": True,
+    }
+
+
+def _plain_data(target: Target, values: Mapping[str, str]) -> dict[str, str]:
+    if target.data is None:
+        return dict(values)
+    return {key: template.render(text, values) for key, text in target.data.items()}
+
+
+def _encode(value: str) -> str:
+    return b64encode(value.encode()).decode()
+
+
+def is_ours(target: TargetSecret | None, credential: Credential) -> bool:
+    """Tell whether the Secret is there and this credential's."""
+    return target is not None and belongs_to(target, credential)

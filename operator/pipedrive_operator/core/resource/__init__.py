@@ -1,0 +1,1 @@
+"""The PipedriveCredential resource as types."""

@@ -1,0 +1,114 @@
+"""The shapes of strings in the resource: one regular expression for operator and API server, and its sentence.
+
+The expressions are RE2: pydantic and the API server read them alike, without look-around, and with `$` as the very end.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
+
+from pipedrive_operator.core.values.times import DURATION, format_duration, format_time, parse_duration
+
+_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN: Final = rf"{_LABEL}([.]{_LABEL})*"
+_VAULT_SEGMENT: Final = r"[.]{0,2}[A-Za-z0-9_@=+-][A-Za-z0-9_.@=+-]*"
+
+CONFIG: Final = ConfigDict(
+    alias_generator=to_camel, populate_by_name=True, extra="ignore", use_attribute_docstrings=True
+)
+"""How each type of the resource is read and written: camelCase, and its docstrings are the descriptions."""
+SENTENCE: Final = "x-sentence"
+"""In the JSON schema of a type with a pattern: what people are told in place of the pattern."""
+
+
+def _matching(pattern: str, sentence: str, *, at_least: int | None = 1, at_most: int) -> FieldInfo:
+    """Constrain a string; the API server refuses others with the sentence."""
+    field: FieldInfo = Field(
+        pattern=pattern, min_length=at_least, max_length=at_most, json_schema_extra={SENTENCE: sentence}
+    )
+    return field
+
+
+Name = Annotated[
+    str,
+    _matching(f"^{_LABEL}$", "must be lower-case letters, digits and inner dashes, such as crm-sync", at_most=63),
+]
+ObjectName = Annotated[
+    str,
+    _matching(f"^{_SUBDOMAIN}$", "must be a Kubernetes name: lower-case letters, digits, inner - and .", at_most=253),
+]
+CompanyDomain = Annotated[
+    str,
+    _matching(
+        f"^{_LABEL}$",
+        "must be the company's domain alone, in lower case: write acme, not acme.pipedrive.com",
+        at_most=63,
+    ),
+]
+VaultPath = Annotated[
+    str,
+    _matching(
+        f"^{_VAULT_SEGMENT}(/{_VAULT_SEGMENT})*$",
+        "must be a path such as pipedrive/crm/acme: letters, digits and _ . @ = + - between single slashes, "
+        "with no slash at either end and no segment of dots alone",
+        at_most=512,
+    ),
+]
+DataKey = Annotated[
+    str,
+    _matching(
+        "^[.]?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$",
+        "must be letters, digits, - _ and ., not begin with two dots and not be a dot alone",
+        at_most=253,
+    ),
+]
+Scope = Annotated[
+    str,
+    _matching("^[a-z0-9-]+(:[a-z]+)?$", "must be a scope as Pipedrive writes it: base or deals:full", at_most=63),
+]
+QualifiedName = Annotated[
+    str,
+    _matching(
+        rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+        "must be a name as Kubernetes wants it, such as team or example.com/team",
+        at_most=317,
+    ),
+]
+LabelValue = Annotated[
+    str,
+    _matching(
+        "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+        "must be a label value of Kubernetes: letters, digits, inner - _ and ., or nothing",
+        at_least=None,
+        at_most=63,
+    ),
+]
+ShortText = Annotated[str, Field(min_length=1, max_length=253)]
+Template = Annotated[str, Field(max_length=8192)]
+AnnotationValue = Annotated[str, Field(max_length=4096)]
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    found = parse_duration(value) if isinstance(value, str) else None
+    if found is None:
+        message = "is not a duration such as 90s, 20m or 1h30m"
+        raise ValueError(message)
+    return found
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": DURATION, "minLength": 2, "maxLength": 18}),
+]
+Time = Annotated[
+    datetime,
+    PlainSerializer(format_time, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 64}),
+]

@@ -1,0 +1,159 @@
+"""The rules in CEL that no type can state, each with the sentence that people read when it refuses.
+
+A rule stands under the path of the field that it sees as `self`. Bounds and patterns belong to the types.
+https://kubernetes.io/docs/reference/using-api/cel/
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from pipedrive_operator.core.publication.template import API_TOKEN_FIELDS, OAUTH2_FIELDS
+from pipedrive_operator.core.resource.names import GROUP
+from pipedrive_operator.core.resource.spec import SHORTEST_RENEW_BEFORE
+from pipedrive_operator.core.values.times import DURATION, format_duration
+
+ROOT: Final = ""
+_KUBERNETES: Final = "([^/]*[.])?(kubernetes|k8s)[.]io/"
+_SHORTEST: Final = format_duration(SHORTEST_RENEW_BEFORE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One entry of `x-kubernetes-validations`.
+
+    The message is fixed: the cost of an expression that names a key is unbounded, since no schema bounds keys.
+    """
+
+    rule: str
+    message: str
+    field_path: str | None = None
+    reason: str | None = None
+
+    def manifest(self) -> dict[str, Any]:
+        """Write it as the CRD takes it."""
+        entries = {
+            "rule": self.rule,
+            "message": self.message,
+            "fieldPath": self.field_path,
+            "reason": self.reason,
+        }
+        return {name: entry for name, entry in entries.items() if entry is not None}
+
+
+def matches(pattern: str, of: str = "self") -> str:
+    """Write the expression that a string has to match a pattern."""
+    return f"{of}.matches(r'{pattern}')"
+
+
+def keys_match(pattern: str, *, at_most: int) -> str:
+    """Write the expression that each key of a map has to match a pattern, and be no longer than that."""
+    return f"self.all(key, size(key) <= {at_most} && {matches(pattern, of='key')})"
+
+
+def _target_type_is_fixed() -> Rule:
+    """Build the rule that the Secret's type changes with its name only, whether name and type are given or not.
+
+    Written without optionals (`.?`), whose cost is estimated as unbounded.
+    """
+    name, old_name = (_target_field(root, "name", f"{root}.metadata.name") for root in ("self", "oldSelf"))
+    type_, old_type = (_target_field(root, "type", "'Opaque'") for root in ("self", "oldSelf"))
+    return Rule(
+        rule=f"{name} != {old_name} || {type_} == {old_type}",
+        message="the type cannot change while the Secret keeps its name, since Kubernetes fixes the type of a Secret: "
+        "change spec.target.name too",
+        field_path=".spec.target.type",
+        reason="FieldValueForbidden",
+    )
+
+
+def _target_field(root: str, field: str, otherwise: str) -> str:
+    target = f"{root}.spec.target"
+    return f"(has({target}) && has({target}.{field}) ? {target}.{field} : {otherwise})"
+
+
+def template_pattern(fields: Sequence[str]) -> str:
+    """Write the pattern of a template: text without `$(`, escapes `$$(` and references, in any order.
+
+    An unclosed `$(` is a mistake too.
+    """
+    return rf"^([^$]|[$]+[^$(]|[$]{{2,}}[(]|[$][(]({'|'.join(fields)})([|]json)?[)])*[$]*$"
+
+
+def _known_fields_only(kind: str, fields: Sequence[str]) -> Rule:
+    """Build the rule that the templates of a kind of credential name its fields only."""
+    template = template_pattern(fields)
+    data = "self.target.data"
+    return Rule(
+        rule=f"!has(self.{kind}) || !has(self.target) || !has({data}) || "
+        f"{data}.all(key, {matches(template, of=f'{data}[key]')})",
+        message=f"a $( in a template must be closed and name a field that {kind} knows: {', '.join(fields)}, each also "
+        "as $(field|json); write $$( for $( itself",
+        field_path=".target.data",
+    )
+
+
+def _no_reserved_keys(what: str) -> Rule:
+    """Build the rule that keeps credentials off the labels or annotations by which Kubernetes and we are steered."""
+    reserved = matches(f"^{_KUBERNETES}|^([^/]*[.])?{GROUP.replace('.', '[.]')}/", of="key")
+    return Rule(
+        rule=f"self.all(key, key.startsWith('app.kubernetes.io/') || !{reserved})",
+        message=f"{what} under kubernetes.io, k8s.io (but app.kubernetes.io) and {GROUP} are reserved; remove them",
+        reason="FieldValueForbidden",
+    )
+
+
+RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
+    {
+        ROOT: (
+            Rule(
+                rule="size(self.metadata.name) <= 63",
+                message="metadata.name must have at most 63 characters: it becomes the value of a label",
+            ),
+            _target_type_is_fixed(),
+        ),
+        "spec": (
+            Rule(
+                rule="has(self.oauth2) != has(self.apiToken)",
+                message="exactly one of oauth2 and apiToken must be set",
+            ),
+            _known_fields_only("oauth2", OAUTH2_FIELDS),
+            _known_fields_only("apiToken", API_TOKEN_FIELDS),
+        ),
+        "spec.oauth2.client": (
+            Rule(
+                rule="has(self.app) != has(self.path)",
+                message="exactly one of app and path must be set: app names a client of the operator's configuration, "
+                "path is a document in Vault",
+            ),
+            Rule(
+                rule="has(self.path) || !has(self.idKey) && !has(self.secretKey)",
+                message="idKey and secretKey are keys of the document at path: remove them, or set path",
+            ),
+        ),
+        "spec.oauth2.renewBefore": (
+            Rule(
+                rule=f"size(self) >= 2 && {matches(DURATION)} && duration(self) >= duration('{_SHORTEST}')",
+                message=f"must be a duration of at least {_SHORTEST}, such as 90s, 20m or 1h30m",
+            ),
+        ),
+        "spec.account": (
+            Rule(
+                rule="has(self.companyDomain) || has(self.companyId) || has(self.userId)",
+                message="at least one of companyDomain, companyId and userId must be set; "
+                "without a guard, remove account",
+            ),
+        ),
+        "spec.target.type": (
+            Rule(
+                rule=f"!{matches(f'^{_KUBERNETES}')}",
+                message="must not be a type of Kubernetes itself, which fills such Secrets or wants other keys in "
+                "them: leave it out for Opaque, or take a name of your own such as example.com/pipedrive",
+                reason="FieldValueForbidden",
+            ),
+        ),
+        "spec.target.labels": (_no_reserved_keys("labels"),),
+        "spec.target.annotations": (_no_reserved_keys("annotations"),),
+    }
+)

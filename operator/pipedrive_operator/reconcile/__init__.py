@@ -1,0 +1,1 @@
+"""One credential's pass: observe, decide, act, report."""

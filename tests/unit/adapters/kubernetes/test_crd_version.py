@@ -1,0 +1,106 @@
+"""What a CRD as it is served means for us."""
+
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.adapters.kubernetes.crd_version import SchemaState, judge, missing_fields
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "spec": {
+            "properties": {
+                "suspend": {"type": "boolean"},
+                "data": {"additionalProperties": {"properties": {"key": {"type": "string"}}}},
+            }
+        },
+        "status": {"properties": {"conditions": {"items": {"properties": {"type": {"type": "string"}}}}}},
+    },
+}
+
+
+def served(schema: dict[str, Any] = SCHEMA, **changes: Any) -> dict[str, Any]:
+    """Build a CRD that is established and serves a schema."""
+    version = {
+        "name": "v1alpha1",
+        "served": True,
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": schema},
+    }
+    conditions = [{"type": "Established", "status": "True"}]
+    return {"spec": {"versions": [version | changes]}, "status": {"conditions": conditions}}
+
+
+def without(path: str) -> dict[str, Any]:
+    """Copy the schema without what is at a path, whose parts are keys of the schema itself."""
+    *parents, last = path.split("/")
+
+    def copy(schema: dict[str, Any], parents: list[str]) -> dict[str, Any]:
+        if not parents:
+            return {name: value for name, value in schema.items() if name != last}
+        return schema | {parents[0]: copy(schema[parents[0]], parents[1:])}
+
+    return copy(SCHEMA, parents)
+
+
+def test_the_same_schema_is_current() -> None:
+    """Nothing is missing."""
+    assert judge(served(), SCHEMA).state is SchemaState.CURRENT
+
+
+def test_a_newer_schema_is_current() -> None:
+    """What it has beyond ours does not matter."""
+    newer = SCHEMA | {"properties": SCHEMA["properties"] | {"more": {"type": "string"}}}
+
+    assert judge(served(newer), SCHEMA).state is SchemaState.CURRENT
+
+
+@pytest.mark.parametrize(
+    ("path", "missing"),
+    [
+        ("properties/status", "status"),
+        ("properties/spec/properties/suspend", "spec.suspend"),
+        ("properties/spec/properties/data/additionalProperties", "spec.data.*"),
+        ("properties/spec/properties/data/additionalProperties/properties/key", "spec.data.*.key"),
+        ("properties/status/properties/conditions/items/properties/type", "status.conditions[].type"),
+    ],
+)
+def test_a_schema_that_would_drop_a_field_is_older(path: str, missing: str) -> None:
+    """At any depth; the message names it."""
+    answer = judge(served(without(path)), SCHEMA)
+
+    assert answer.state is SchemaState.OLDER
+    assert missing in answer.message
+
+
+def test_a_schema_that_preserves_unknown_fields_drops_nothing() -> None:
+    """Then no field needs to be known."""
+    assert list(missing_fields(SCHEMA, {"x-kubernetes-preserve-unknown-fields": True})) == []
+
+
+def test_a_message_names_a_few_fields_only() -> None:
+    """One is enough to know what to do."""
+    expected: dict[str, Any] = {"properties": {f"field{number}": {} for number in range(99)}}
+
+    assert judge(served({}), expected).message.count("field") == 5
+
+
+@pytest.mark.parametrize("changes", [{"name": "v1"}, {"served": False}, {"subresources": {}}])
+def test_a_version_that_cannot_be_used_is_older(changes: dict[str, Any]) -> None:
+    """Another version, one that is not served, or one without a status subresource."""
+    assert judge(served(**changes), SCHEMA).state is SchemaState.OLDER
+
+
+def test_an_absent_crd_is_told() -> None:
+    """With what to do."""
+    answer = judge(None, SCHEMA)
+
+    assert answer.state is SchemaState.ABSENT
+    assert "pipedrive-operator crd | kubectl apply" in answer.message
+
+
+@pytest.mark.parametrize("status", [{}, {"conditions": [{"type": "Established", "status": "False"}]}])
+def test_a_crd_that_is_not_established_is_told(status: dict[str, Any]) -> None:
+    """It was created just now, or its names are taken."""
+    assert judge(served() | {"status": status}, SCHEMA).state is SchemaState.NOT_ESTABLISHED

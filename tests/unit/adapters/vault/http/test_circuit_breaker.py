@@ -1,0 +1,143 @@
+"""When something that failed is tried again, and by how many."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PAUSE, CircuitBreaker
+from pipedrive_operator.core.values.errors import Trouble, VaultDenied, VaultUnavailable
+
+TROUBLE = VaultUnavailable("Vault (default) is sealed: unseal it")
+
+
+def opened(failures: int = 1) -> tuple[CircuitBreaker, float]:
+    """Let that many tries in a row fail; return the breaker and the time of the next probe."""
+    breaker, now = CircuitBreaker("test"), 100.0
+    for _ in range(failures):
+        trouble = breaker.failed(breaker.admit(now), TROUBLE, now)
+        assert trouble.retry_after is not None
+        now += trouble.retry_after.total_seconds()
+    return breaker, now
+
+
+def is_admitted(breaker: CircuitBreaker, now: float) -> bool:
+    """Tell whether a try is admitted."""
+    try:
+        breaker.admit(now)
+    except Trouble:
+        return False
+    return True
+
+
+def test_all_is_admitted_while_nothing_fails() -> None:
+    """At once, and again."""
+    breaker = CircuitBreaker("test")
+
+    assert all(is_admitted(breaker, 0.0) for _ in range(3))
+
+
+def test_after_a_failure_the_same_trouble_is_told_with_the_time_until_the_probe() -> None:
+    """It names its own kind, message and pause."""
+    breaker = CircuitBreaker("test")
+    told = breaker.failed(breaker.admit(100.0), VaultDenied("no role"), 100.0)
+
+    with pytest.raises(VaultDenied, match="no role") as again:
+        breaker.admit(100.0)
+
+    assert told.retry_after == again.value.retry_after
+    assert told.retry_after is not None
+    assert timedelta(0) < told.retry_after <= timedelta(seconds=1)
+
+
+def test_after_the_pause_one_probes_and_the_others_wait() -> None:
+    """A Vault that returns sees no herd."""
+    breaker, now = opened()
+
+    admitted = [is_admitted(breaker, now) for _ in range(5)]
+
+    assert admitted == [True, False, False, False, False]
+
+
+def test_a_probe_that_succeeds_admits_all() -> None:
+    """At once."""
+    breaker, now = opened()
+
+    breaker.succeeded(breaker.admit(now))
+
+    assert all(is_admitted(breaker, now) for _ in range(3))
+
+
+def test_a_probe_that_fails_makes_the_pause_longer() -> None:
+    """Up to a bound."""
+    pauses = [opened(failures)[1] for failures in range(1, 8)]
+    steps = [later - earlier for earlier, later in pairwise(pauses)]
+
+    assert steps[0] < steps[1] < steps[2]
+    assert max(steps) == pytest.approx(LONGEST_PAUSE.total_seconds())
+
+
+def test_a_probe_without_a_result_makes_room_for_the_next() -> None:
+    """A cancelled request must not keep the circuit open for ever."""
+    breaker, now = opened()
+
+    breaker.abandoned(breaker.admit(now))
+
+    assert is_admitted(breaker, now)
+    assert not is_admitted(breaker, now)
+
+
+def test_requests_that_fail_together_count_once() -> None:
+    """Thirty failures of one moment are one outage."""
+    breaker = CircuitBreaker("test")
+    together = [breaker.admit(0.0) for _ in range(30)]
+
+    troubles = [breaker.failed(admission, TROUBLE, 0.0) for admission in together]
+
+    assert {trouble.retry_after for trouble in troubles} == {troubles[0].retry_after}
+    assert is_admitted(breaker, 1.0)
+
+
+def test_a_late_answer_to_an_early_request_decides_nothing() -> None:
+    """Neither that all is well, nor that the probe is over."""
+    breaker = CircuitBreaker("test")
+    early, failing = breaker.admit(0.0), breaker.admit(0.0)
+    breaker.failed(failing, TROUBLE, 0.0)
+
+    breaker.succeeded(early)
+    assert not is_admitted(breaker, 0.0)
+
+    probe = breaker.admit(1.0)
+    breaker.abandoned(early)
+    assert not is_admitted(breaker, 1.0)
+    breaker.succeeded(probe)
+    assert is_admitted(breaker, 1.0)
+
+
+def test_the_pause_that_the_other_side_asks_for_is_kept_within_bounds() -> None:
+    """Retry-After: 3 is followed, an hour is not."""
+    for asked, kept in ((3, 3), (3600, LONGEST_PAUSE.total_seconds())):
+        breaker = CircuitBreaker("test")
+        trouble = VaultUnavailable("too many requests", retry_after=timedelta(seconds=asked))
+
+        assert breaker.failed(breaker.admit(0.0), trouble, 0.0).retry_after == timedelta(seconds=kept)
+
+
+@given(steps=st.lists(st.tuples(st.sampled_from(["succeeded", "failed", "abandoned"]), st.floats(0, 20)), max_size=30))
+def test_whatever_happened_a_try_is_admitted_within_the_longest_pause(steps: list[tuple[str, float]]) -> None:
+    """No sequence of results locks it for longer."""
+    breaker, now = CircuitBreaker("test"), 0.0
+    for result, wait in steps:
+        now += wait
+        try:
+            admission = breaker.admit(now)
+        except VaultUnavailable:
+            continue
+        if result == "failed":
+            breaker.failed(admission, TROUBLE, now)
+        else:
+            getattr(breaker, result)(admission)
+
+    assert is_admitted(breaker, now + LONGEST_PAUSE.total_seconds())

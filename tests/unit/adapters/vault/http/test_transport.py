@@ -1,0 +1,331 @@
+"""What goes over the wire to a Vault server, and what becomes of what does not come back."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pydantic import HttpUrl
+
+from pipedrive_operator.adapters.vault.exchange import Request
+from pipedrive_operator.adapters.vault.http.tls import Tls
+from pipedrive_operator.adapters.vault.http.transport import Transport
+from pipedrive_operator.adapters.vault.material import Material
+from pipedrive_operator.adapters.vault.requests import LOGIN
+from pipedrive_operator.config.vault import VaultConnectionSettings
+from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.core.values.secret_value import SecretValue
+from testbed.certificates import Authority
+
+TOKEN = SecretValue("s.this-is-the-token")
+READ = Request(operation="read", method="GET", path="/v1/secret/data/a%20b", token=TOKEN)
+LOG_IN = Request(operation=LOGIN, method="POST", path="/v1/auth/approle/login")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Start = Callable[..., Awaitable[TestServer]]
+Connect = Callable[..., Transport]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Open transports; return each."""
+    transports: list[Transport] = []
+
+    def connected(address: object, **settings: object) -> Transport:
+        values = {"address": HttpUrl(str(address))} | settings
+        made = VaultConnectionSettings.model_validate(values)
+        transports.append(Transport("default", made, Tls("default", made, Material("default", None))))
+        return transports[-1]
+
+    yield connected
+    for transport in transports:
+        await transport.aclose()
+
+
+async def fine(request: web.Request) -> web.Response:
+    """Answer as Vault does, with what was asked; the names of headers are lower case."""
+    return web.json_response(
+        {"data": {"path": request.raw_path, "headers": {k.lower(): v for k, v in request.headers.items()}}}
+    )
+
+
+async def failure(transport: Transport) -> VaultUnavailable:
+    """Return what a request fails with, which never tells the token."""
+    with pytest.raises(VaultUnavailable) as caught:
+        await transport.send(READ)
+    assert TOKEN.reveal() not in caught.value.message
+    return caught.value
+
+
+def server_tls(authority: Authority) -> ssl.SSLContext:
+    """Let a server prove that it is localhost."""
+    pair = authority.serving("server", ["localhost"])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.public, pair.key)
+    return context
+
+
+class Trust:
+    """A server of one authority, and a transport that reads whom it trusts from a file."""
+
+    def __init__(self, folder: Path, start: Start, connect: Connect) -> None:
+        """Make the authority, and another one; the first is trusted."""
+        self.authority, self.other = Authority(folder / "ca"), Authority(folder / "other")
+        self.file = folder / "ca.crt"
+        self._start, self._connect = start, connect
+        self.write(self.authority)
+
+    def write(self, authority: Authority, *, before: str = "", after: str = "") -> None:
+        """Trust another one, with something around its certificate."""
+        self.file.write_text(f"{before}{authority.certificate.read_text()}{after}", encoding="utf-8")
+
+    async def transport(self, handler: Handler = fine) -> Transport:
+        """Start the server, and lead to it."""
+        server = await self._start(handler, tls=server_tls(self.authority))
+        return self._connect(f"https://localhost:{server.port}", ca_file=self.file)
+
+
+@pytest.fixture
+def trust(tmp_path: Path, start: Start, connect: Connect) -> Trust:
+    """Give the means to change whom a transport trusts."""
+    return Trust(tmp_path, start, connect)
+
+
+async def test_a_request_carries_the_token_and_the_namespace(start: Start, connect: Connect) -> None:
+    """And a path that is escaped as it was given."""
+    server = await start(fine)
+
+    answer = await connect(server.make_url("/"), namespace="team").send(READ)
+
+    assert answer.status == 200
+    assert answer.data["path"] == "/v1/secret/data/a%20b"
+    assert answer.data["headers"]["x-vault-token"] == TOKEN.reveal()
+    assert answer.data["headers"]["x-vault-namespace"] == "team"
+
+
+async def test_a_redirect_is_told_and_the_token_stays_here(start: Start, connect: Connect) -> None:
+    """Whoever answers for Vault cannot send us elsewhere with it."""
+    visits: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        visits.append(request.path)
+        return web.json_response({})
+
+    other = await start(elsewhere)
+
+    async def redirect(_: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect(str(other.make_url("/v1/secret/data/a")))
+
+    answer = await connect((await start(redirect)).make_url("/")).send(READ)
+
+    assert (answer.status, answer.redirect) == (307, str(other.make_url("/")).rstrip("/"))
+    assert visits == []
+
+
+async def test_the_environment_changes_nothing(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No proxy, no password of ~/.netrc, no address and no token of the vault command."""
+    server = await start(fine)
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine localhost login someone password secret\n")
+    (tmp_path / ".vault-token").write_text("s.of-somebody-else")
+    nowhere = "http://127.0.0.1:1"
+    environment = {"HOME": str(tmp_path), "NETRC": str(netrc), "VAULT_TOKEN": "s.of-somebody", "VAULT_ADDR": nowhere}
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), nowhere)
+    for name, value in (environment | proxies | {"VAULT_NAMESPACE": "elsewhere"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    answer = await connect(server.make_url("/")).send(Request(operation="login", method="POST", path="/v1/login"))
+
+    assert answer.status == 200
+    assert {"x-vault-token", "x-vault-namespace", "authorization"}.isdisjoint(answer.data["headers"])
+
+
+async def test_a_page_is_no_answer_of_vaults(start: Start, connect: Connect) -> None:
+    """A proxy's, for instance."""
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<html>welcome</html>", content_type="text/html")
+
+    assert (await connect((await start(page)).make_url("/")).send(READ)).body is None
+
+
+async def test_a_server_that_trickles_is_too_slow(start: Start, connect: Connect) -> None:
+    """The limit is for the whole answer."""
+
+    async def trickle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.01)
+
+    transport = connect((await start(trickle)).make_url("/"), timeout=timedelta(milliseconds=200))
+
+    async with asyncio.timeout(2):
+        trouble = await failure(transport)
+
+    assert "does not answer in time: " in trouble.message
+
+
+async def test_a_server_that_is_down_cannot_be_reached(connect: Connect, unused_tcp_port: int) -> None:
+    """The message names the setting."""
+    message = (await failure(connect(f"http://127.0.0.1:{unused_tcp_port}"))).message
+
+    assert "cannot be reached: " in message
+    assert "vault.connections.default.address" in message
+
+
+async def test_a_connection_that_breaks_is_no_answer(start: Start, connect: Connect) -> None:
+    """In the middle of a request."""
+
+    async def slam(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    assert "cannot be reached: " in (await failure(connect((await start(slam)).make_url("/")))).message
+
+
+async def test_a_name_that_is_not_known_is_told(connect: Connect) -> None:
+    """`.invalid` never is (RFC 6761)."""
+    message = (await failure(connect("http://vault.invalid"))).message
+
+    assert "has a name that is not known: correct vault.connections.default.address" in message
+
+
+async def test_tls_to_a_server_without_it_is_told(start: Start, connect: Connect) -> None:
+    """The address begins with the wrong scheme."""
+    server = await start(fine)
+
+    assert "speaks no TLS" in (await failure(connect(f"https://localhost:{server.port}"))).message
+
+
+async def test_an_authority_that_is_replaced_is_trusted_without_a_restart(trust: Trust) -> None:
+    """A certificate that is not trusted names the setting; the file is read anew for the next request."""
+    trust.write(trust.other)
+    transport = await trust.transport()
+
+    trouble = await failure(transport)
+    assert "is not trusted: set vault.connections.default.caFile" in trouble.message
+    trust.write(trust.authority)
+
+    assert (await transport.send(READ)).status == 200
+
+
+async def test_an_authority_that_is_taken_away_is_not_trusted_after_the_next_login(trust: Trust) -> None:
+    """What is under way ends on the connections that it began on; the server is not asked again without trust."""
+    arrived, released = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: web.Request) -> web.Response:
+        arrived.set()
+        await released.wait()
+        return web.json_response({})
+
+    transport = await trust.transport(wait)
+    under_way = asyncio.create_task(transport.send(READ))
+    await arrived.wait()
+    trust.write(trust.other)
+
+    with pytest.raises(VaultUnavailable, match="is not trusted"):
+        await transport.send(LOG_IN)
+
+    released.set()
+    assert (await under_way).status == 200
+    assert "is not trusted" in (await failure(transport)).message
+
+
+async def test_a_public_authority_does_not_replace_the_configured_one(
+    start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    """Without caFile the server of a private authority is not trusted."""
+    server = await start(fine, tls=server_tls(Authority(tmp_path / "ca")))
+
+    assert "is not trusted" in (await failure(connect(f"https://localhost:{server.port}"))).message
+
+
+@pytest.mark.parametrize("content", [None, "", "this is no certificate"])
+async def test_an_unreadable_authority_is_told(connect: Connect, tmp_path: Path, content: str | None) -> None:
+    """It can be put right while the operator runs."""
+    ca_file = tmp_path / "ca.crt"
+    if content is not None:
+        ca_file.write_text(content)
+
+    message = (await failure(connect("https://localhost:1", ca_file=ca_file))).message
+
+    assert f"cannot be read from {ca_file}: correct vault.connections.default.caFile" in message
+
+
+async def test_a_bundle_with_comments_in_any_language_is_read(trust: Trust) -> None:
+    """As those that distributions make."""
+    trust.write(trust.authority, before="# Arany (Class Gold) Főtanúsítvány\n")
+
+    assert (await (await trust.transport()).send(READ)).status == 200
+
+
+async def test_what_cannot_be_read_leaves_what_was_read_before(trust: Trust) -> None:
+    """A file that is half written is no outage of Vault, and it is read when it is whole."""
+    transport = await trust.transport()
+    await transport.send(READ)
+
+    trust.file.write_text(trust.file.read_text()[:99])
+
+    assert (await transport.send(LOG_IN)).status == 200
+    assert (await transport.send(READ)).status == 200
+    trust.write(trust.other)
+    with pytest.raises(VaultUnavailable, match="is not trusted"):
+        await transport.send(LOG_IN)
+
+
+async def test_a_slow_reading_does_not_undo_a_later_one(trust: Trust, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An authority that was taken away would be trusted again."""
+    transport = await trust.transport()
+    await transport.send(READ)
+    trust.write(trust.authority, after="\n")
+    read, go_on = asyncio.Event(), asyncio.Event()
+    value = Material.value
+
+    async def slow(self: Material, *arguments: Any) -> SecretValue:
+        found = await value(self, *arguments)
+        if not read.is_set():
+            read.set()
+            await go_on.wait()
+        return found
+
+    monkeypatch.setattr(Material, "value", slow)
+    first = asyncio.create_task(transport.send(LOG_IN))
+    await read.wait()
+    trust.write(trust.other)
+    second = asyncio.create_task(transport.send(LOG_IN))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait({first, second})
+
+    assert first.result().status == 200
+    assert "is not trusted" in str(second.exception())
+    assert "is not trusted" in (await failure(transport)).message
+
+
+async def test_retry_after_is_read(start: Start, connect: Connect) -> None:
+    """In seconds; a date is not what Vault sends."""
+
+    async def busy(request: web.Request) -> web.Response:
+        return web.json_response({}, status=429, headers={"Retry-After": request.query["after"]})
+
+    transport = connect((await start(busy)).make_url("/"))
+
+    async def asked(after: str) -> timedelta | None:
+        request = Request(operation="read", method="GET", path="/v1/a", params={"after": after})
+        return (await transport.send(request)).retry_after
+
+    assert await asked("7") == timedelta(seconds=7)
+    assert await asked("Wed, 21 Oct 2015 07:28:00 GMT") is None
+    assert await asked("9" * 400) is None

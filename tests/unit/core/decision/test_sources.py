@@ -1,0 +1,96 @@
+"""From what a credential names to a place in Vault and who reads there, or a refusal before anybody is asked."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipedrive_operator.core.decision.sources import Rules, Source, resolve
+from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity
+from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.values.errors import InvalidSpec
+from support.builders import CLIENT_SOURCE, RULES, resource
+
+AUTH = {"role": "crm", "serviceAccountRef": {"name": "app"}}
+AUTHS = st.sampled_from([None, AUTH])
+NAMES = st.text("ab-", min_size=1, max_size=3)
+MOUNTS = st.sampled_from(["secret", "secret2", "Secret", "kv", "kv/secret", "sys"])
+ODD_MOUNTS = st.sampled_from(["secret/", "/secret", "../secret", "kv/../secret", "%73ecret", "secret%2f", "*", ""])
+
+
+def rules(**changes: Any) -> Rules:
+    """Change the rules of the only connection."""
+    return replace(RULES, connections={"default": replace(RULES.connections["default"], **changes)})
+
+
+def found(changed: Rules, *, namespace: str = "crm", client: str | None = None, **vault: object) -> Source | None:
+    """Resolve what a credential names below its own prefix; None where it is refused."""
+    path = f"pipedrive/{namespace}/acme"
+    vault = {name: value for name, value in vault.items() if value is not None}
+    source = (
+        {"oauth2": {"client": {"app": client}, "grant": {"path": path}}} if client else {"apiToken": {"path": path}}
+    )
+    try:
+        return resolve(read_credential(resource(source | {"vault": vault}, namespace=namespace)), changed)
+    except InvalidSpec:
+        return None
+
+
+@given(namespace=NAMES, patterns=st.lists(NAMES | NAMES.map("{}*".format), max_size=3), auth=AUTHS)
+def test_a_connection_is_for_its_namespaces_alone(namespace: str, patterns: list[str], auth: object) -> None:
+    """Whoever reads there."""
+    allowed = any(namespace == one or (one[-1] == "*" and namespace.startswith(one[:-1])) for one in patterns)
+
+    source = found(rules(allowed_namespaces=patterns), namespace=namespace, auth=auth)
+
+    assert allowed is (source is not None)
+
+
+@given(namespace=NAMES, allowed=st.lists(NAMES, max_size=3))
+def test_an_app_is_for_its_namespaces_alone(namespace: str, allowed: list[str]) -> None:
+    """Though the operator reads its client from where no credential may look."""
+    app = replace(RULES.apps["crm-sync"], allowed_namespaces=allowed)
+
+    source = found(replace(RULES, apps={"crm-sync": app}), namespace=namespace, client="crm-sync")
+
+    assert (namespace in allowed) is (source is not None)
+
+
+@given(mounts=st.lists(MOUNTS, min_size=1, max_size=3), mount=MOUNTS | ODD_MOUNTS | st.none(), auth=AUTHS)
+def test_a_mount_is_one_that_the_connection_lists(mounts: list[str], mount: str | None, auth: object) -> None:
+    """To the letter, whoever reads there; without a name it is the first."""
+    source = found(rules(mounts=mounts), mount=mount, auth=auth)
+
+    wanted = mounts[0] if mount is None else mount
+    assert (wanted if wanted in mounts else None) == (source.location.mount if source else None)
+
+
+@given(namespace=NAMES)
+def test_a_tenant_is_of_the_credentials_own_namespace(namespace: str) -> None:
+    """And the operator reads for whoever names nobody; an app's client is always for the operator to read."""
+    tenant = TenantIdentity(namespace=namespace, service_account="app", role="crm")
+    changed = replace(RULES, apps={"crm-sync": replace(RULES.apps["crm-sync"], allowed_namespaces=["*"])})
+
+    sources = [found(changed, namespace=namespace, client="crm-sync", auth=auth) for auth in (AUTH, None)]
+
+    assert [tenant, OPERATOR] == [source and source.identity for source in sources]
+    assert [CLIENT_SOURCE] * 2 == [getattr(source, "client", None) for source in sources]
+
+
+@pytest.mark.parametrize(
+    ("changes", "vault", "says"),
+    [
+        ({"allowed_namespaces": ["sales"]}, {}, r"vault\.connections\.default\.allowedNamespaces"),
+        ({"takes_tenants": False}, {"auth": AUTH}, r"vault\.connections\.default\.tenantAuth\.enabled"),
+        ({}, {"mount": "kv"}, "no mount kv; it lists secret"),
+        ({}, {"connection": "other"}, "no connection other; it has default"),
+    ],
+)
+def test_a_refusal_names_the_setting_or_what_there_is(changes: dict[str, Any], vault: object, says: str) -> None:
+    """So that it can be mended by whoever reads it."""
+    credential = read_credential(resource({"apiToken": {"path": "pipedrive/crm/acme"}, "vault": vault}))
+
+    with pytest.raises(InvalidSpec, match=says):
+        resolve(credential, rules(**changes))

@@ -1,0 +1,94 @@
+"""Grants as Vault keeps them: what a person may seed, and what is written back."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipedrive_operator.core.grant.grant import TokenResponse, read_grant, refreshed_grant, write_grant
+from pipedrive_operator.core.values.secret_value import SecretValue
+from support.builders import GRANT_LOCATION, NOW, document
+
+ANSWER = TokenResponse(
+    access_token=SecretValue("v1u:new"),
+    refresh_token=SecretValue("12:34:new"),
+    token_type="Bearer",
+    expires_in=timedelta(seconds=3599),
+    scope=frozenset({"deals:full", "base"}),
+    api_domain="https://acme.pipedrive.com",
+)
+
+
+def test_a_refresh_token_alone_is_a_grant() -> None:
+    """It has no access token yet."""
+    grant = read_grant(document(GRANT_LOCATION, refresh_token=" 12:34:abc\n"))
+
+    assert grant is not None
+    assert (SecretValue("12:34:abc"), None) == (grant.refresh_token, grant.token)
+
+
+@pytest.mark.parametrize("values", [{}, {"refresh_token": ""}, {"refresh_token": "\n"}, {"access_token": "v1u:x"}])
+def test_without_a_refresh_token_there_is_no_grant(values: dict[str, object]) -> None:
+    """Nothing could be refreshed."""
+    assert read_grant(document(GRANT_LOCATION, **values)) is None
+    assert read_grant(None) is None
+
+
+@pytest.mark.parametrize("expires_in", [3599, "3599"])
+def test_a_raw_answer_is_a_grant_from_when_it_was_written(expires_in: object) -> None:
+    """Its lifetime counts from the version's creation."""
+    raw = {"access_token": "v1u:x", "refresh_token": "r", "scope": "base,deals:full", "expires_in": expires_in}
+
+    grant = read_grant(document(GRANT_LOCATION, **raw))
+
+    assert grant is not None
+    assert grant.token is not None
+    assert NOW + timedelta(seconds=3599) == grant.token.expires_at
+    assert frozenset({"base", "deals:full"}) == grant.token.scope
+
+
+@pytest.mark.parametrize("expires_at", ["2026-03-04T13:00:00Z", "2026-03-04T14:00:00+01:00", 1772629200, "1772629200"])
+def test_an_expiry_may_be_written_as_people_and_tools_do(expires_at: object) -> None:
+    """RFC 3339, or seconds since the epoch."""
+    grant = read_grant(document(GRANT_LOCATION, access_token="v1u:x", refresh_token="r", expires_at=expires_at))
+
+    assert grant is not None
+    assert grant.token is not None
+    assert datetime(2026, 3, 4, 13, tzinfo=UTC) == grant.token.expires_at
+
+
+@pytest.mark.parametrize("expires_at", ["soon", "", "99999999999999999999", None])
+def test_an_access_token_of_unknown_expiry_is_not_used(expires_at: object) -> None:
+    """The refresh token is."""
+    grant = read_grant(document(GRANT_LOCATION, access_token="v1u:x", refresh_token="r", expires_at=expires_at))
+
+    assert grant is not None
+    assert grant.token is None
+
+
+def test_what_is_written_reads_back_and_keeps_what_is_foreign() -> None:
+    """Flat strings, for `vault kv get`; a raw answer's lifetime gives way to an expiry."""
+    seeded = document(GRANT_LOCATION, refresh_token="r", expires_in=3599, note="theirs", nested={"a": [1]})
+    old = read_grant(seeded)
+    assert old is not None
+    new = refreshed_grant(old, ANSWER, client_id="client", asked_at=NOW)
+
+    written = write_grant(new, seeded.values)
+
+    assert new == read_grant(document(GRANT_LOCATION, **written))
+    assert ("theirs", {"a": [1]}) == (written["note"], written["nested"])
+    assert "expires_in" not in written
+    assert all(isinstance(value, str) for key, value in written.items() if key != "nested")
+
+
+def test_a_refreshed_grant_continues_the_one_that_was_spent() -> None:
+    """With and without rotation; a consent does not."""
+    old = read_grant(document(GRANT_LOCATION, refresh_token="r"))
+    assert old is not None
+    new = refreshed_grant(old, ANSWER, client_id="client", asked_at=NOW)
+    consent = read_grant(document(GRANT_LOCATION, refresh_token="another"))
+    assert consent is not None
+
+    assert new.continues(old.lineage)
+    assert old.continues(old.lineage)
+    assert not consent.continues(old.lineage)
+    assert not new.continues(None)

@@ -1,0 +1,166 @@
+"""The desired Secret, its difference from the one in the cluster, and the patch that mends it."""
+
+from base64 import b64decode
+from dataclasses import replace
+from typing import Any
+
+from pipedrive_operator.core.grant.token import Accepted
+from pipedrive_operator.core.publication.secret import (
+    desired_secret,
+    differs,
+    foreign_keys,
+    manifest,
+    patch,
+    release,
+    untouched_since_published,
+)
+from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.resource.spec import DeletionPolicy, Target
+from support.builders import (
+    ACCOUNT,
+    NOW,
+    access_token,
+    api_token,
+    api_token_credential,
+    oauth2_credential,
+    published,
+)
+from support.fakes import merged
+
+CREDENTIAL = api_token_credential()
+ACCEPTED = Accepted(token=api_token(), account=ACCOUNT, verified_at=NOW)
+FULL = Target(
+    labels={"team": "crm"},
+    annotations={"note": "x"},
+    data={".env": "TOKEN=$(api_token)\n", "plain": "p"},
+)
+
+
+def with_target(target: Target) -> Any:
+    """Build a credential with that target."""
+    assert CREDENTIAL.spec is not None
+    return replace(CREDENTIAL, spec=replace(CREDENTIAL.spec, target=target))
+
+
+def mended(target: TargetSecret, credential: Any) -> TargetSecret:
+    """Apply the patch as the API server would."""
+    body = {
+        "metadata": {
+            "labels": target.labels,
+            "annotations": target.annotations,
+            "ownerReferences": list(target.owner_references),
+        },
+        "data": target.data,
+    }
+    done = merged(body, patch(target, desired_secret(credential, ACCEPTED)))
+    return replace(
+        target,
+        data=done.get("data", {}),
+        labels=done["metadata"]["labels"],
+        annotations=done["metadata"]["annotations"],
+        owner_references=tuple(done["metadata"]["ownerReferences"]),
+    )
+
+
+def test_the_default_keys_of_an_api_token() -> None:
+    """What a workload needs to call the company's API."""
+    data = desired_secret(CREDENTIAL, ACCEPTED).data
+
+    assert {"api_token": "a" * 40, "api_domain": "https://acme.pipedrive.com", "company_domain": "acme"} == {
+        key: b64decode(value).decode() for key, value in data.items()
+    }
+
+
+def test_the_default_keys_of_an_access_token_hold_no_refresh_token() -> None:
+    """Nor a client secret."""
+    accepted = Accepted(token=access_token(), account=ACCOUNT, verified_at=NOW)
+
+    data = desired_secret(oauth2_credential(), accepted).data
+
+    assert {"access_token", "token_type", "api_domain", "expires_at", "scope", "company_domain"} == set(data)
+    assert "2026-03-04T13:00:00Z" == b64decode(data["expires_at"]).decode()
+    assert "base,deals:full" == b64decode(data["scope"]).decode()
+
+
+def test_a_published_secret_does_not_differ() -> None:
+    """What was made from the wish fulfils it, and a patch of it would change nothing."""
+    target = published(CREDENTIAL, ACCEPTED)
+    desired = desired_secret(CREDENTIAL, ACCEPTED)
+
+    assert not differs(target, desired)
+    assert {"metadata": {"resourceVersion": "200"}} == patch(target, desired)
+
+
+def test_a_patch_mends_all_that_is_ours_and_nothing_else() -> None:
+    """Applied once, nothing is left to mend."""
+    credential = with_target(FULL)
+    good = published(credential, ACCEPTED)
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "other"}
+    drifted = replace(
+        good,
+        data={".env": "eA==", "foreign": "eA=="},
+        labels={"team": "other", "foreign": "x"},
+        annotations={**good.annotations, "note": "y", "foreign": "x"},
+        owner_references=(theirs,),
+    )
+
+    result = mended(drifted, credential)
+
+    assert not differs(result, desired_secret(credential, ACCEPTED))
+    assert "eA==" == result.data["foreign"]
+    assert ("x", "x") == (result.labels["foreign"], result.annotations["foreign"])
+    assert theirs in result.owner_references
+    assert ["foreign"] == foreign_keys(result, desired_secret(credential, ACCEPTED))
+
+
+def test_what_is_no_longer_wanted_goes() -> None:
+    """Our former keys, labels and annotations, and only ours."""
+    credential = with_target(FULL)
+    before = published(credential, ACCEPTED)
+    shared = replace(before, data={**before.data, "foreign": "eA=="})
+
+    result = mended(shared, with_target(Target(data={"plain": "p"})))
+
+    assert {"plain", "foreign"} == set(result.data)
+    assert "team" not in result.labels
+    assert "note" not in result.annotations
+
+
+def test_a_retained_secret_has_no_owner() -> None:
+    """It outlives its credential; changing the policy changes the owner."""
+    retained = with_target(Target(deletion_policy=DeletionPolicy.RETAIN))
+
+    assert "ownerReferences" not in manifest(desired_secret(retained, ACCEPTED))["metadata"]
+    assert () == mended(published(CREDENTIAL, ACCEPTED), retained).owner_references
+    assert CREDENTIAL.uid == mended(published(retained, ACCEPTED), CREDENTIAL).controller_uid
+
+
+def test_a_released_secret_keeps_its_other_owners() -> None:
+    """Only our reference goes."""
+    theirs = {"uid": "other"}
+    target = published(CREDENTIAL, ACCEPTED)
+    shared = replace(target, owner_references=(*target.owner_references, theirs))
+
+    assert [theirs] == release(shared, CREDENTIAL)["metadata"]["ownerReferences"]
+
+
+def test_a_hand_edit_shows_without_knowing_the_value() -> None:
+    """The digest on the Secret tells, also for a key that was taken away."""
+    target = published(CREDENTIAL, ACCEPTED)
+    edited = replace(target, data={**target.data, "api_token": "eA=="})
+    shortened = replace(target, data={"api_token": target.data["api_token"]})
+    shared = replace(target, data={**target.data, "foreign": "eA=="})
+
+    assert [True, False, False, True] == [
+        untouched_since_published(secret) for secret in (target, edited, shortened, shared)
+    ]
+
+
+def test_a_spoilt_list_of_what_is_ours_is_written_anew() -> None:
+    """Whatever somebody put there."""
+    target = published(CREDENTIAL, ACCEPTED)
+    key = "pipedrive-operator.io/managed"
+    for spoilt in ("", "[]", "{", '{"data": 5}', '{"data": [5]}', "null"):
+        result = mended(replace(target, annotations={**target.annotations, key: spoilt}), CREDENTIAL)
+
+        assert not differs(result, desired_secret(CREDENTIAL, ACCEPTED))

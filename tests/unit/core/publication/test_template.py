@@ -1,0 +1,52 @@
+"""Templates: what a reference becomes, and which ones are refused."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipedrive_operator.core.publication.template import API_TOKEN_FIELDS, check_template, render
+from pipedrive_operator.core.values.errors import InvalidSpec
+
+VALUES = {"api_token": 'a"b\\c', "api_domain": "https://acme.pipedrive.com", "company_domain": "acme"}
+
+
+@pytest.mark.parametrize(
+    ("template", "rendered"),
+    [
+        ("TOKEN=$(api_token)\n", 'TOKEN=a"b\\c\n'),
+        ('{"token": $(api_token|json)}', '{"token": "a\\"b\\\\c"}'),
+        ("$$(api_token)", "$(api_token)"),
+        ("$$$(company_domain)", "$$(company_domain)"),
+        ("${api_token} $x 5$", "${api_token} $x 5$"),
+        ("$(company_domain)$(company_domain)", "acmeacme"),
+        ("", ""),
+    ],
+)
+def test_a_template_is_filled_in(template: str, rendered: str) -> None:
+    """Kubernetes' own syntax, and nobody else's."""
+    check_template(".env", template, API_TOKEN_FIELDS)
+
+    assert rendered == render(template, VALUES)
+
+
+@pytest.mark.parametrize("template", ["$(token)", "$(api_token|yaml)", "$()", "$(api_token", "$( api_token )"])
+def test_an_unknown_reference_is_refused_by_its_name(template: str) -> None:
+    """The message names the key, the reference and what is known."""
+    with pytest.raises(InvalidSpec, match=r"spec\.target\.data\[\.env\].*company_domain"):
+        check_template(".env", template, API_TOKEN_FIELDS)
+
+
+@given(st.text())
+def test_a_literal_stays_a_literal_in_json(value: str) -> None:
+    """Whatever the value holds."""
+    assert value == json.loads(render("$(api_token|json)", {"api_token": value}))
+
+
+@given(st.text(), st.text())
+def test_a_value_is_never_rendered_again(before: str, value: str) -> None:
+    """A value that looks like a reference is text."""
+    escaped = before.replace("$", "")
+
+    assert f"{escaped}{value}" == render(f"{escaped}$(api_token)", {"api_token": value})

@@ -1,0 +1,215 @@
+"""The CRD: a structural schema of every field, with bounds, words for people, and no default but the status."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic.alias_generators import to_camel
+
+from pipedrive_operator.core.publication.template import API_TOKEN_FIELDS, OAUTH2_FIELDS, check_template
+from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.spec import Spec
+from pipedrive_operator.core.resource.status import Status
+from pipedrive_operator.core.values.conditions import Condition
+from pipedrive_operator.core.values.errors import InvalidSpec
+from pipedrive_operator.crd import crd
+from pipedrive_operator.crd.cel import ROOT, RULES, Rule, template_pattern
+from pipedrive_operator.crd.schema import structural
+from support import credential_examples
+from support.credential_examples import Example
+
+Schema = Mapping[str, Any]
+
+TEMPLATE_PARTS = ("$", "(", ")", "$$(", "$(", "$(other)", "api_token", "|json)", "$(api_token)", "\n")
+
+
+def root() -> Schema:
+    """Return the schema of the resource."""
+    schema: Schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema
+
+
+def walk(schema: Schema, path: str = ROOT) -> Iterator[tuple[str, Schema]]:
+    """Yield every schema with its path, as the rules write it."""
+    yield path, schema
+    for name, field in schema.get("properties", {}).items():
+        yield from walk(field, f"{path}.{name}" if path else name)
+    if "items" in schema:
+        yield from walk(schema["items"], f"{path}[]")
+    if "additionalProperties" in schema:
+        yield from walk(schema["additionalProperties"], f"{path}.*")
+
+
+def read(example: Example) -> Credential:
+    """Read an example as the operator reads what an older CRD let through."""
+    served = {"namespace": "crm", "uid": "1", "resourceVersion": "1", "creationTimestamp": "2026-03-01T00:00:00Z"}
+    return read_credential({**example.manifest, "metadata": {**served, **example.manifest["metadata"]}})
+
+
+def test_every_field_of_the_models_is_in_the_schema() -> None:
+    """Under its name in the resource."""
+    properties = root()["properties"]
+
+    assert list(properties["spec"]["properties"]) == [to_camel(field.name) for field in fields(Spec)]
+    assert list(properties["status"]["properties"]) == [to_camel(field.name) for field in fields(Status)]
+    condition = properties["status"]["properties"]["conditions"]["items"]
+    assert set(condition["properties"]) == {to_camel(field.name) for field in fields(Condition)}
+
+
+def test_every_field_is_described_in_one_line() -> None:
+    """`kubectl explain` shows it."""
+    described = {path: schema.get("description") for path, schema in walk(root()) if not path.endswith(("*", "[]"))}
+
+    assert [path for path, description in described.items() if not description] == []
+    assert [path for path, description in described.items() if "\n" in str(description)] == []
+
+
+def test_everything_that_can_grow_is_bounded() -> None:
+    """Without bounds the API server refuses the rules, and an object may fill etcd."""
+    bounds = {"string": ("maxLength", "enum"), "array": ("maxItems",)}
+
+    for path, schema in walk(root()):
+        if schema["type"] in bounds:
+            assert any(bound in schema for bound in bounds[schema["type"]]), path
+        if "additionalProperties" in schema:
+            assert "maxProperties" in schema, path
+
+
+def test_integers_have_64_bits() -> None:
+    """Ids of Pipedrive outgrow 32."""
+    integers = [schema for _, schema in walk(root()) if schema["type"] == "integer"]
+
+    assert {schema["format"] for schema in integers} == {"int64"}
+
+
+def test_the_only_default_is_the_status_of_a_new_object() -> None:
+    """A default in the spec would look like drift to GitOps tools."""
+    defaults = {path: schema["default"] for path, schema in walk(root()) if "default" in schema}
+
+    assert defaults == {"status": {"observedGeneration": -1}}
+
+
+def test_every_rule_stands_under_a_field() -> None:
+    """A rule under a path that does not exist would never be applied."""
+    assert RULES.keys() <= {path for path, _ in walk(root())}
+
+
+def test_every_rule_has_an_example() -> None:
+    """A rule that nobody has seen refuse anything may refuse nothing."""
+    told = {rule["message"] for _, schema in walk(root()) for rule in schema.get("x-kubernetes-validations", ())}
+
+    assert told <= credential_examples.messages()
+
+
+def test_the_words_about_templates_name_every_field() -> None:
+    """The list stands in a docstring too."""
+    description = root()["properties"]["spec"]["properties"]["target"]["properties"]["data"]["description"]
+
+    assert {*OAUTH2_FIELDS, *API_TOKEN_FIELDS} <= set(description.replace(",", " ").split())
+
+
+@given(st.lists(st.sampled_from(TEMPLATE_PARTS)).map("".join))
+def test_the_operator_renders_every_template_that_the_api_server_takes(template: str) -> None:
+    """And refuses with the API server every closed reference to something unknown."""
+    taken = re.fullmatch(template_pattern(API_TOKEN_FIELDS), template) is not None
+
+    try:
+        check_template("key", template, API_TOKEN_FIELDS)
+    except InvalidSpec:
+        assert not taken
+    else:
+        assert taken or "$(" in template.replace("$$(", "")
+
+
+def test_each_call_builds_a_crd_of_its_own() -> None:
+    """Whoever changes the answer changes nobody else's."""
+    changed = crd()
+    changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"].clear()
+
+    assert root()["properties"]["status"]["properties"]
+
+
+@pytest.mark.parametrize("example", credential_examples.creations(accepted=True), ids=Example.label)
+def test_the_operator_reads_what_the_api_server_takes(example: Example) -> None:
+    """One regular expression serves both."""
+    assert read(example).problem is None
+
+
+@pytest.mark.parametrize(
+    "example", [e for e in credential_examples.creations(accepted=False) if e.read_by_operator], ids=Example.label
+)
+def test_the_operator_refuses_what_the_api_server_refuses(example: Example) -> None:
+    """An older CRD may have let it through."""
+    credential = read(example)
+
+    assert credential.spec is None
+    assert credential.problem is not None
+    assert credential.problem.startswith("spec")
+
+
+def test_times_and_durations_are_read_as_such() -> None:
+    """The schema calls both strings."""
+    oauth2 = credential_examples.valid("oauth2")
+    oauth2["spec"] = {"oauth2": {**oauth2["spec"]["oauth2"], "renewBefore": "1h30m10s"}}
+    example = Example(
+        manifest={**oauth2, "status": {"expiresAt": "2026-03-04T12:00:00Z"}},
+        before=None,
+        accepted=True,
+        field="",
+        message="",
+        read_by_operator=True,
+    )
+
+    credential = read(example)
+
+    assert credential.spec is not None
+    assert credential.spec.oauth2 is not None
+    assert credential.spec.oauth2.renew_before == timedelta(hours=1, minutes=30, seconds=10)
+    assert credential.status.expires_at == datetime.fromisoformat("2026-03-04T12:00:00Z")
+
+
+def test_a_reference_is_inlined_and_keeps_the_words_of_its_field() -> None:
+    """A structural schema has no references."""
+    document = {
+        "$defs": {"Inner": {"type": "object", "title": "Inner", "description": "Any.", "properties": {}}},
+        "type": "object",
+        "properties": {
+            "inner": {
+                "anyOf": [{"$ref": "#/$defs/Inner"}, {"type": "null"}],
+                "description": "This\none.",
+                "default": None,
+            }
+        },
+    }
+
+    schema = structural(document, path="spec", rules={})
+
+    inner = {"description": "This one.", "type": "object", "properties": {}}
+    assert schema == {"type": "object", "properties": {"inner": inner}}
+
+
+def test_a_constant_is_an_enumeration_of_one() -> None:
+    """A structural schema has no constants."""
+    assert structural({"const": "a", "type": "string"}, path="spec", rules={}) == {"type": "string", "enum": ["a"]}
+
+
+def test_rules_are_added_under_their_path() -> None:
+    """After those that a pattern brings."""
+    document = {"type": "object", "properties": {"a": {"type": "boolean"}}}
+
+    schema = structural(document, path="spec", rules={"spec.a": [Rule(rule="self", message="must be true")]})
+
+    assert schema["properties"]["a"]["x-kubernetes-validations"] == [{"rule": "self", "message": "must be true"}]
+
+
+def test_a_keyword_that_would_be_lost_is_an_error() -> None:
+    """A bound that silently vanished would be missed by nobody."""
+    document = {"type": "object", "properties": {"a": {"type": "integer", "multipleOf": 2}}}
+
+    with pytest.raises(ValueError, match=r"spec\.a: no structural schema is known for multipleOf"):
+        structural(document, path="spec", rules={})

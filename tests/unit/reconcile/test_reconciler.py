@@ -1,0 +1,291 @@
+"""The reconciler with its ports faked: which writes a situation leads to, in which order, and what is then told."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType
+from pipedrive_operator.core.values.errors import (
+    ApiServerUnavailable,
+    FenceClosed,
+    NamespaceBeingDeleted,
+    SecretWriteDenied,
+    VaultUnavailable,
+)
+from support.builders import ACCOUNT, API_TOKEN_SPEC, KEY, TIMINGS, TOKEN_LOCATION, resource
+from support.fakes import renamed
+from support.world import FIRST, World, seeded_world
+
+SECOND = "b" * 40
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Give a seeded world."""
+    async for made in seeded_world():
+        yield made
+
+
+def api_token_spec(**changes: Any) -> dict[str, Any]:
+    """Build a spec of an API token."""
+    return API_TOKEN_SPEC | changes
+
+
+async def test_a_first_publication_takes_two_writes_one_read_and_one_call(world: World) -> None:
+    """Secret, then status; nothing is asked or written twice."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+
+    await world.settle()
+
+    assert ["create secret acme", "patch status"] == world.cluster.writes
+    assert [TOKEN_LOCATION] == world.vault.reads
+    assert [FIRST] == world.pipedrive.identified
+    assert (FIRST, "acme") == (world.value("api_token"), world.value("company_domain"))
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    assert ("True", "Accepted") == world.condition(ConditionType.AUTHORIZED)
+    assert world.condition(ConditionType.STALLED) is None
+    assert [] == world.cluster.events
+
+
+async def test_a_pass_with_nothing_to_do_touches_nothing(world: World) -> None:
+    """No write, no read, no call."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    before = (list(world.cluster.writes), list(world.vault.reads), list(world.pipedrive.identified))
+
+    await world.reconciler.reconcile(KEY)
+
+    assert before == (world.cluster.writes, world.vault.reads, world.pipedrive.identified)
+
+
+async def test_a_restart_reads_vault_once_and_writes_nothing(world: World) -> None:
+    """What the Secret holds and the status calls accepted needs no new question."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    world.start()
+    writes = list(world.cluster.writes)
+
+    await world.settle()
+
+    assert writes == world.cluster.writes
+    assert 2 == len(world.vault.reads)
+    assert [FIRST] == world.pipedrive.identified
+
+
+async def test_a_restart_while_vault_is_sealed_changes_nothing_but_authorized(world: World) -> None:
+    """The Secret is as it was published, so Ready stays."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    world.start()
+    world.vault.breaks = VaultUnavailable("Vault is sealed: run vault operator unseal")
+
+    await world.settle()
+
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    assert ("Unknown", "VaultUnavailable") == world.condition(ConditionType.AUTHORIZED)
+
+
+async def test_a_secret_edited_during_a_restart_with_vault_sealed_is_told(world: World) -> None:
+    """Its digest no longer fits, and nothing is known to repair it with."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    body = world.cluster.objects[Key(namespace="crm", name="acme")]
+    world.cluster.put_secret(body | {"data": body["data"] | {"api_token": "eA=="}})
+    world.start()
+    world.vault.breaks = VaultUnavailable("Vault is sealed")
+
+    await world.settle()
+
+    assert ("False", "VaultUnavailable") == world.condition(ConditionType.READY)
+
+
+async def test_a_new_value_in_vault_replaces_the_old_one_once_accepted(world: World) -> None:
+    """The next poll finds it, Pipedrive accepts it, the Secret changes."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    world.vault.put(TOKEN_LOCATION, api_token=SECOND)
+    world.pipedrive.accounts[SECOND] = ACCOUNT
+    world.clock.turn(TIMINGS.poll_interval)
+
+    await world.settle()
+
+    assert SECOND == world.value("api_token")
+
+
+async def test_a_refused_new_value_does_not_replace_the_last_good_one(world: World) -> None:
+    """It is told, with an Event, and the old value stays and stays ready."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    world.vault.put(TOKEN_LOCATION, api_token=SECOND)
+    world.clock.turn(TIMINGS.poll_interval)
+
+    await world.settle()
+
+    assert FIRST == world.value("api_token")
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    assert ("False", "TokenRejected") == world.condition(ConditionType.AUTHORIZED)
+    assert ("True", "TokenRejected") == world.condition(ConditionType.STALLED)
+    assert ["TokenRejected"] == [event.reason for event in world.cluster.events]
+
+
+async def test_a_revoked_api_token_is_found_at_the_next_verification(world: World) -> None:
+    """The published value itself is refused: the Secret stays, and is no longer called ready."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    world.pipedrive.accounts.clear()
+    world.clock.turn(TIMINGS.verify_interval)
+
+    await world.settle()
+
+    assert FIRST == world.value("api_token")
+    assert ("False", "TokenRejected") == world.condition(ConditionType.READY)
+
+
+async def test_a_deleted_secret_comes_back_while_vault_is_sealed(world: World) -> None:
+    """Repair needs no call to anybody but the API server."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    world.vault.breaks = VaultUnavailable("Vault is sealed")
+    world.cluster.delete_secret(Key(namespace="crm", name="acme"))
+
+    await world.settle()
+
+    assert FIRST == world.value("api_token")
+    assert [FIRST] == world.pipedrive.identified
+
+
+async def test_another_company_is_not_published(world: World) -> None:
+    """The token is good, and not for this credential."""
+    world.pipedrive.accounts[FIRST] = renamed(ACCOUNT, "other")
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+
+    await world.settle()
+
+    assert world.cluster.secret() is None
+    assert ("False", "WrongAccount") == world.condition(ConditionType.READY)
+
+
+async def test_a_renamed_company_is_a_message_and_no_outage(world: World) -> None:
+    """The company that was accepted under the guard's domain goes by another one now."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    world.pipedrive.accounts[FIRST] = renamed(ACCOUNT, "acme-inc")
+    world.clock.turn(TIMINGS.verify_interval)
+
+    await world.settle()
+
+    ready = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+    assert ready is not None
+    assert ConditionStatus.TRUE is ready.status
+    assert "acme-inc" in ready.message
+    assert "acme-inc" == world.value("company_domain")
+
+
+async def test_a_mended_guard_publishes_without_asking_again(world: World) -> None:
+    """Pipedrive's answer still stands; only the question has changed."""
+    world.pipedrive.accounts[FIRST] = renamed(ACCOUNT, "other")
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+
+    world.cluster.apply(resource(api_token_spec(account={"companyDomain": "other"}), generation=2))
+    await world.settle()
+
+    assert FIRST == world.value("api_token")
+    assert [FIRST] == world.pipedrive.identified
+
+
+async def test_a_foreign_secret_is_left_alone_and_adopted_when_offered(world: World) -> None:
+    """A Secret that the watch does not show is found by the failed creation."""
+    key = Key(namespace="crm", name="acme")
+    metadata = {"namespace": "crm", "name": "acme"}
+    world.cluster.put_secret({"metadata": metadata, "data": {"x": "eA=="}}, watched=False)
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+
+    await world.settle()
+    assert ("False", "SecretConflict") == world.condition(ConditionType.READY)
+    assert world.value("api_token") is None
+
+    offered = metadata | {"annotations": {"pipedrive-operator.io/adopt": "acme"}}
+    world.cluster.put_secret({"metadata": offered, "data": {"x": "eA=="}}, watched=False)
+    world.clock.turn(timedelta(minutes=1))
+    await world.settle()
+    assert FIRST == world.value("api_token")
+    assert "eA==" == world.cluster.objects[key]["data"]["x"]
+
+
+async def test_a_new_target_name_appears_before_the_old_one_goes(world: World) -> None:
+    """At no time is there no Secret."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    world.cluster.writes.clear()
+
+    world.cluster.apply(resource(api_token_spec(target={"name": "later"}), generation=2))
+    await world.settle()
+
+    assert ["create secret later", "delete secret acme", "patch status"] == world.cluster.writes
+
+
+async def test_a_forbidden_write_is_quoted(world: World) -> None:
+    """The person reads what the API server said."""
+    world.cluster.breaks = SecretWriteDenied("exceeded quota: secrets")
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    with pytest.raises(SecretWriteDenied):  # the fake breaks the status write too
+        await world.reconciler.reconcile(KEY)
+    world.cluster.breaks = None
+
+    outcome = await world.reconciler.reconcile(KEY)
+
+    assert outcome is not None
+    assert "SecretWriteDenied" == outcome.reason
+    assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
+
+
+async def test_a_namespace_on_its_way_out_is_left_alone(world: World) -> None:
+    """Its Secret cannot be made, and nothing is told of that."""
+    world.cluster.breaks = NamespaceBeingDeleted("crm")
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+
+    await world.reconciler.reconcile(KEY)
+    world.cluster.breaks = None
+    await world.reconciler.reconcile(KEY)
+
+    assert ["create secret acme"] == world.cluster.writes
+
+
+async def test_an_api_server_away_ends_the_pass(world: World) -> None:
+    """Whoever scheduled the pass tries again."""
+    world.cluster.breaks = ApiServerUnavailable("connection refused")
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+
+    with pytest.raises(ApiServerUnavailable):
+        await world.reconciler.reconcile(KEY)
+
+
+async def test_a_suspended_credential_calls_nobody(world: World) -> None:
+    """Not even Vault."""
+    world.cluster.apply(resource(API_TOKEN_SPEC | {"suspend": True}))
+
+    await world.settle()
+
+    assert ([], []) == (world.vault.reads, world.pipedrive.identified)
+    assert ["patch status"] == world.cluster.writes
+
+
+async def test_a_deleted_credential_is_forgotten(world: World) -> None:
+    """There is nothing to schedule any more."""
+    assert await world.reconciler.reconcile(KEY) is None
+
+
+async def test_a_process_that_no_longer_leads_writes_nothing(world: World) -> None:
+    """It was stopped for longer than its Lease, and whoever leads since may have published something newer."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    world.leadership.seconds = 0
+
+    with pytest.raises(FenceClosed):
+        await world.reconciler.reconcile(KEY)
+
+    assert [] == world.cluster.writes

@@ -1,0 +1,170 @@
+"""The reconciler with its ports faked, for OAuth2 grants: refresh, publication, and sharing."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.conditions import ConditionType
+from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable
+from support.builders import GRANT_LOCATION, KEY, OAUTH2_SPEC, resource
+from support.world import World, seeded_world
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Give a seeded world."""
+    async for made in seeded_world():
+        yield made
+
+
+async def test_a_seeded_grant_is_refreshed_verified_and_published(world: World) -> None:
+    """The grant is stored in Vault with its foreign keys kept before the Secret is written."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+
+    await world.settle()
+
+    stored = world.vault.documents[GRANT_LOCATION].values
+    assert ("refresh-1", "access-1", "ours to keep") == (
+        stored["refresh_token"],
+        stored["access_token"],
+        stored["note"],
+    )
+    assert "access-1" == world.value("access_token")
+    assert ["access-1"] == world.pipedrive.identified
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    assert world.value("refresh_token") is None
+
+
+async def test_a_renewal_costs_two_writes_and_no_question(world: World) -> None:
+    """The successor of an accepted token belongs to the same account."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    outcome = await world.settle()
+    assert outcome.renewal_at is not None
+    world.cluster.writes.clear()
+    world.clock.turn_to(outcome.renewal_at)
+
+    await world.settle()
+
+    assert "access-2" == world.value("access_token")
+    assert ["patch secret acme", "patch status"] == world.cluster.writes
+    assert ["access-1"] == world.pipedrive.identified
+    assert ["seed", "refresh-1"] == world.pipedrive.spent
+    assert [] == world.cluster.events
+
+
+async def test_an_access_token_revoked_early_is_refreshed_once(world: World) -> None:
+    """A 401 before expiry leads to one refresh, and its result is verified."""
+    world.cluster.apply(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | {"renewBefore": "10s"}}))
+    await world.settle()
+    del world.pipedrive.accounts["access-1"]
+    world.clock.turn(timedelta(minutes=59))
+
+    await world.settle()
+
+    assert "access-2" == world.value("access_token")
+    assert ["access-1", "access-1", "access-2"] == world.pipedrive.identified
+
+
+async def test_a_requested_refresh_is_done_once(world: World) -> None:
+    """The annotation is handled, and noted in the status."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    asked = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
+
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=asked))
+    await world.settle()
+    await world.settle()
+
+    assert ["seed", "refresh-1"] == world.pipedrive.spent
+    assert "now" == read_credential(world.cluster.resources[KEY]).status.last_handled_request
+
+
+async def test_an_outage_is_told_once_however_often_it_is_tried_again(world: World) -> None:
+    """A refresh under way takes nothing back of what the last one told."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    world.pipedrive.breaks = PipedriveUnavailable("HTTP 503")
+    await world.settle()
+    written = list(world.cluster.writes)
+    assert ("Unknown", "PipedriveUnavailable") == world.condition(ConditionType.AUTHORIZED)
+
+    for _ in range(3):
+        world.clock.turn(timedelta(minutes=6))
+        await world.settle()
+
+    assert written == world.cluster.writes
+
+
+async def test_a_dead_grant_is_looked_at_slowly_and_told_once(world: World) -> None:
+    """Each hour Pipedrive is asked again, and nobody hears of it while the answer is the same."""
+    world.pipedrive.alive.clear()
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    written = list(world.cluster.writes)
+
+    for _ in range(3):
+        world.clock.turn(timedelta(hours=1, minutes=1))
+        await world.settle()
+
+    assert ("True", "ConsentRequired") == world.condition(ConditionType.STALLED)
+    assert (written, 4) == (world.cluster.writes, len(world.pipedrive.sent))
+
+
+async def test_who_asks_for_a_refresh_need_not_wait_for_the_slow_recheck(world: World) -> None:
+    """The app was mended at Pipedrive, and a person knows it."""
+    world.pipedrive.breaks = ClientRejected("invalid_client")
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    world.pipedrive.breaks = None
+    asked = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
+
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=asked))
+    await world.settle()
+
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+
+
+async def test_two_credentials_share_a_grant_and_one_refresh(world: World) -> None:
+    """Both Secrets get the token that was refreshed once."""
+    other = Key(namespace="crm", name="other")
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    world.cluster.apply(resource(OAUTH2_SPEC, name="other"))
+
+    await world.settle()
+    await world.settle(other)
+
+    assert ["seed"] == world.pipedrive.spent
+    assert ("access-1", "access-1") == (world.value("access_token"), world.value("access_token", "other"))
+
+
+async def test_a_second_client_on_a_grant_is_refused(world: World) -> None:
+    """The older credential decides whose grant it is."""
+    world.cluster.apply(resource(OAUTH2_SPEC, name="older", creationTimestamp="2026-02-01T00:00:00Z"))
+    another = {"client": {"path": "pipedrive/crm/client"}, "grant": {"path": GRANT_LOCATION.path}}
+    world.cluster.apply(resource(OAUTH2_SPEC | {"oauth2": another}))
+
+    await world.settle()
+
+    assert ("False", "InvalidSpec") == world.condition(ConditionType.READY)
+
+
+async def test_a_grant_that_vault_does_not_take_is_announced_once(world: World) -> None:
+    """With an Event of its own, and another one when Vault has it; the old value stays published meanwhile."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    world.clock.turn(timedelta(minutes=59))
+    world.vault.breaks_after = len(world.vault.writes) + 1  # it still takes the intent
+
+    for _ in range(3):
+        await world.reconciler.reconcile(KEY)
+        await world.clock.somebody_sleeps.wait()
+    told, ready = [event.reason for event in world.cluster.events], world.condition(ConditionType.READY)
+    world.vault.breaks_after = None
+    world.clock.turn(timedelta(seconds=10))
+    await world.settle()
+
+    assert (["GrantEscrowed"], ("True", "Published")) == (told, ready)
+    assert ["GrantEscrowed", "Accepted"] == [event.reason for event in world.cluster.events]
+    assert "access-2" == world.value("access_token")
