@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PAUSE
+from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
 from pipedrive_operator.core.values.errors import Trouble, VaultUnavailable
 from support.turned_clock import TurnedClock
@@ -50,7 +50,7 @@ async def when_it_is_back(vault: VaultServers, location: VaultLocation, clock: T
     """Read until Vault serves again; the clock is turned by the longest pause between the tries."""
     async with asyncio.timeout(30):
         while True:
-            clock.turn(LONGEST_PAUSE)
+            clock.turn(LONGEST_PROBE_PAUSE)
             try:
                 return await vault.read(location, OPERATOR)
             except VaultUnavailable:

@@ -6,8 +6,8 @@ from typing import Final
 
 from pipedrive_operator import metrics
 from pipedrive_operator.controller.queue import Priority, WorkQueue
-from pipedrive_operator.core.decision.renewal import pause
 from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock

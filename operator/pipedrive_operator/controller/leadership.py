@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from pipedrive_operator import metrics
+from pipedrive_operator.controller.coroutine import as_coroutine
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, LeaseChanged
 from pipedrive_operator.core.values.lease import Lease, Observed
 from pipedrive_operator.log import get_logger
@@ -98,7 +99,7 @@ class LeaderElection:
                 metrics.leads(does=leads)
                 if leads and working is None:
                     _log.info("leading")
-                    working = asyncio.ensure_future(_as_coroutine(work))
+                    working = asyncio.ensure_future(as_coroutine(work))
                 elif not leads and working is not None:
                     _log.warning("leadership lost")
                     await _stop(working)
@@ -110,7 +111,7 @@ class LeaderElection:
 
     async def renew_until(self, done: Awaitable[None]) -> None:
         """Keep what is held while something is being finished, then release it."""
-        finishing = asyncio.ensure_future(_as_coroutine(lambda: done))
+        finishing = asyncio.ensure_future(as_coroutine(lambda: done))
         try:
             while not finishing.done():
                 if self.remaining() > 0:
@@ -175,10 +176,6 @@ class LeaderElection:
                 held = await self._leases.read()
                 if held is not None and held.holder == self._holder:
                     await self._leases.write(replace(held, holder="", duration=timedelta(seconds=1)))
-
-
-async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
 
 
 async def _stop(working: asyncio.Task[None]) -> None:

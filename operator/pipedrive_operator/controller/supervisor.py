@@ -11,13 +11,14 @@ from typing import Any, Final
 from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
+from pipedrive_operator.controller.coroutine import as_coroutine
 from pipedrive_operator.controller.resync import Lister, resync
-from pipedrive_operator.core.decision.renewal import pause
+from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock, Watch, WatchedKind
 
-LONGEST_PAUSE: Final = timedelta(seconds=10)
+LONGEST_START_PAUSE: Final = timedelta(seconds=10)
 """Between two looks at something that is missing at the start: a person is waiting for it."""
 SILENT_PERIODS: Final = 1.4
 """After how many of its periods without an answer a watch is started again."""
@@ -79,7 +80,7 @@ class Supervisor:
         self._watch = watch
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_as_coroutine(work), name="work")
+                group.create_task(as_coroutine(work), name="work")
                 group.create_task(self._maintain(), name="resync")
                 group.create_task(self._recheck_schema(), name="schema")
                 group.create_task(self._revive(watch), name="watchdog")
@@ -94,7 +95,7 @@ class Supervisor:
             if problem != told:
                 _log.warning("waiting", what=what, problem=problem)
                 told = problem
-            await self._clock.sleep(min(pause(failures, spread_by=what), LONGEST_PAUSE).total_seconds())
+            await self._clock.sleep(min(pause(failures, spread_by=what), LONGEST_START_PAUSE).total_seconds())
 
     async def _maintain(self) -> None:
         """Look again at everything, now and then."""
@@ -133,10 +134,6 @@ class Supervisor:
         self._cache_problem = None
         metrics.resynced(self._clock.now())
         return None
-
-
-async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
 
 
 def _death(watch: Watch) -> str | None:

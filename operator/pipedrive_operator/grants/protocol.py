@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from pipedrive_operator.core.decision.renewal import pause
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import (
@@ -27,6 +26,7 @@ from pipedrive_operator.core.grant.grant import (
     write_grant,
 )
 from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, one_more
+from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ClientRejected,

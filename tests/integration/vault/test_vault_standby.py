@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PAUSE
+from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.conditions import Reason
@@ -78,7 +78,7 @@ async def test_a_standby_that_cannot_hand_requests_on_is_told_and_the_token_goes
 
     pair.way.cut()
     read, login = await trouble_of(vault, ACME), await trouble_of(connect(pair.standby), ACME)
-    clock.turn(LONGEST_PAUSE)
+    clock.turn(LONGEST_PROBE_PAUSE)
     with pytest.raises(VaultUnavailable) as write:
         await vault.write(ACME, {"token": "nowhere"}, OPERATOR, cas=version)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PAUSE
+from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.conditions import Reason
@@ -107,7 +107,7 @@ async def test_a_certificate_that_has_expired_is_to_be_renewed_and_then_it_serve
 
     trouble = await trouble_of(vault, ACME)
     server.show(authority.serving("renewed", HOSTS))
-    clock.turn(LONGEST_PAUSE)
+    clock.turn(LONGEST_PROBE_PAUSE)
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
     assert trouble.message.endswith("has a certificate that has expired: renew the server's certificate")
@@ -127,7 +127,7 @@ async def test_an_authority_is_replaced_without_a_restart(
     server.show(new.serving("new", HOSTS))
     assert "has a certificate that is not trusted" in (await trouble_of(vault, ACME)).message
     ca_file.write_text(new.certificate.read_text())
-    clock.turn(LONGEST_PAUSE)
+    clock.turn(LONGEST_PROBE_PAUSE)
 
     assert before == await vault.read(ACME, OPERATOR)
     server.show(authority.serving("former", HOSTS))
@@ -177,5 +177,5 @@ async def test_a_server_that_refuses_our_certificate_is_told_and_then_it_serves(
         if pair:
             pair.public.write_bytes(good.public.read_bytes())
             pair.key.write_bytes(good.key.read_bytes())
-            clock.turn(LONGEST_PAUSE)
+            clock.turn(LONGEST_PROBE_PAUSE)
             assert await vault.read(ACME, OPERATOR) is not None

@@ -17,8 +17,8 @@ import aiohttp
 import kopf
 import structlog
 
-from pipedrive_operator.core.decision.renewal import pause
 from pipedrive_operator.core.resource.names import GROUP, LABEL_CREDENTIAL, PLURAL, VERSION
+from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.ports import Clock, WatchedKind
 
@@ -31,7 +31,7 @@ STREAM_SECONDS: Final = 240
 """How long the API server serves one watch request: each watch is asked for anew at least this often."""
 _ON_TIME: Final = (STREAM_SECONDS - 0.1, STREAM_SECONDS + 5.0)
 """In seconds, between two requests of a watch that nothing has interrupted: the API server counts from the first."""
-LONGEST_PAUSE: Final = 30.0
+LONGEST_RECONNECT_PAUSE: Final = 30.0
 """In seconds, between two attempts."""
 _SOUND: Final = 60.0
 """In seconds: an attempt that lasted this long was no failure to start."""
@@ -134,7 +134,7 @@ class Watch:
     def _pause(self, failures: int, error: BaseException | None) -> None:
         if self._stopping.is_set():
             return
-        seconds = min(pause(failures, spread_by="watch").total_seconds(), LONGEST_PAUSE)
+        seconds = min(pause(failures, spread_by="watch").total_seconds(), LONGEST_RECONNECT_PAUSE)
         _log.warning("The watch ended and starts again", error=repr(error), seconds=seconds)
         self._stopping.wait(seconds)
 

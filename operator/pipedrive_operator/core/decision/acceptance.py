@@ -2,12 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from pipedrive_operator.core.decision.renewal import fraction
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.token import Accepted, Token
 from pipedrive_operator.core.publication.secret import desired_secret, differs, is_ours
 from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.values.backoff import fraction
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType
 
 

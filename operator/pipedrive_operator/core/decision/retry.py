@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from pipedrive_operator.core.decision.renewal import LONGEST_RETRY_AFTER, cap_to_lifetime, pause
+from pipedrive_operator.core.values.backoff import cap_to_lifetime, pause
 from pipedrive_operator.core.values.conditions import EFFECTS, Retry
 from pipedrive_operator.core.values.errors import Trouble
 
+LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
+"""Pipedrive's daily limit asks for more than an hour; the budget can be raised before then, so we retry earlier."""
 LONGEST_GUARDED: Final = timedelta(seconds=8)
 """Where the adapter names the next time itself: it has a back-off for everybody, so ours need not protect anyone."""
 _MINUTE: Final = timedelta(minutes=1)

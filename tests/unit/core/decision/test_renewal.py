@@ -1,29 +1,12 @@
-"""When to refresh, verify and try again."""
+"""When a token becomes due for a refresh or a verification."""
 
-import itertools
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.core.decision.renewal import (
-    LONGEST_PAUSE,
-    SHORTEST_PAUSE,
-    cap_to_lifetime,
-    fraction,
-    pause,
-    renewal,
-    verification_time,
-)
-from pipedrive_operator.core.decision.retry import RetryBounds, record_failure
-from pipedrive_operator.core.values.errors import (
-    PipedriveUnavailable,
-    RateLimited,
-    SecretWriteDenied,
-    TokenRejected,
-    Trouble,
-)
+from pipedrive_operator.core.decision.renewal import renewal, verification_time
 from support.builders import NOW, access_token, api_token
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -69,58 +52,3 @@ def test_verifications_are_spread_and_never_late() -> None:
 
     assert len(times) > 90
     assert all(NOW + 54 * MINUTE <= moment <= NOW + HOUR for moment in times)
-
-
-def test_pauses_grow_to_a_limit() -> None:
-    """Each failure doubles the pause."""
-    pauses = [pause(failures, spread_by="x") for failures in range(1, 40)]
-
-    assert 0.9 * SHORTEST_PAUSE <= pauses[0] <= SHORTEST_PAUSE
-    assert all(one <= 1.2 * other for one, other in itertools.pairwise(pauses))
-    assert 0.9 * LONGEST_PAUSE <= pauses[-1] <= LONGEST_PAUSE
-
-
-def test_a_pause_leaves_three_quarters_of_the_lifetime() -> None:
-    """An outage's end is found before the token expires."""
-    assert MINUTE == cap_to_lifetime(5 * MINUTE, NOW + 4 * MINUTE, NOW)
-    assert 5 * MINUTE == cap_to_lifetime(5 * MINUTE, NOW + HOUR, NOW)
-    assert 5 * MINUTE == cap_to_lifetime(5 * MINUTE, NOW - HOUR, NOW)
-    assert SHORTEST_PAUSE == cap_to_lifetime(5 * MINUTE, NOW + SHORTEST_PAUSE, NOW)
-
-
-@pytest.mark.parametrize(
-    ("trouble", "least", "most"),
-    [
-        (PipedriveUnavailable("503"), 0.5, 1),
-        (RateLimited("429", retry_after=timedelta(seconds=30)), 30, 30),
-        (RateLimited("429", retry_after=timedelta(seconds=3939)), 900, 900),
-        (RateLimited("429"), 0.5, 1),
-        (TokenRejected("401"), 3600, 3600),
-        (SecretWriteDenied("quota"), 3600, 3600),
-    ],
-)
-def test_a_first_setback_lasts_as_its_reason_says(trouble: Trouble, least: float, most: float) -> None:
-    """Retry-After is honoured, and capped."""
-    failure = record_failure(trouble, None, subject="x", bounds=RetryBounds(now=NOW, slow=HOUR))
-
-    assert least <= (failure.retry_at - NOW).total_seconds() <= most
-
-
-def test_a_setback_with_the_same_thing_again_lasts_longer() -> None:
-    """And with another thing it starts anew."""
-    bounds = RetryBounds(now=NOW, slow=HOUR)
-    first = record_failure(PipedriveUnavailable("503"), None, subject="x", bounds=bounds)
-    second = record_failure(PipedriveUnavailable("503"), first, subject="x", bounds=bounds)
-    other = record_failure(PipedriveUnavailable("503"), second, subject="y", bounds=bounds)
-
-    assert [1, 2, 1] == [failure.failures for failure in (first, second, other)]
-    assert first.retry_at < second.retry_at
-    assert first.stands("x", NOW)
-    assert not first.stands("y", NOW)
-    assert not first.stands("x", first.retry_at)
-
-
-@given(st.text())
-def test_a_fraction_is_below_one(text: str) -> None:
-    """And not negative."""
-    assert 0 <= fraction(text) < 1

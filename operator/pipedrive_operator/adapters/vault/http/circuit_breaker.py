@@ -6,10 +6,10 @@ A state machine in the sense of https://martinfowler.com/bliki/CircuitBreaker.ht
 from datetime import timedelta
 from typing import Final
 
-from pipedrive_operator.core.decision.renewal import SHORTEST_PAUSE, pause
+from pipedrive_operator.core.values.backoff import SHORTEST_PAUSE, pause
 from pipedrive_operator.core.values.errors import Trouble
 
-LONGEST_PAUSE: Final = timedelta(seconds=8)
+LONGEST_PROBE_PAUSE: Final = timedelta(seconds=8)
 """With the probe itself, a recovery is seen within ten seconds."""
 
 
@@ -62,7 +62,9 @@ class CircuitBreaker:
             self._failures += 1
             self._trouble = trouble
             wanted = pause(self._failures, spread_by=self._name)
-            self._next_probe = now + min(max(wanted, trouble.retry_after or wanted), LONGEST_PAUSE).total_seconds()
+            self._next_probe = (
+                now + min(max(wanted, trouble.retry_after or wanted), LONGEST_PROBE_PAUSE).total_seconds()
+            )
             self._end_admission()
         left = max(timedelta(seconds=self._next_probe - now), SHORTEST_PAUSE)
         return type(trouble)(trouble.message, retry_after=left)

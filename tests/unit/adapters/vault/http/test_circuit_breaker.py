@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PAUSE, CircuitBreaker
+from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE, CircuitBreaker
 from pipedrive_operator.core.values.errors import Trouble, VaultDenied, VaultUnavailable
 
 TROUBLE = VaultUnavailable("Vault (default) is sealed: unseal it")
@@ -76,7 +76,7 @@ def test_a_probe_that_fails_makes_the_pause_longer() -> None:
     steps = [later - earlier for earlier, later in pairwise(pauses)]
 
     assert steps[0] < steps[1] < steps[2]
-    assert max(steps) == pytest.approx(LONGEST_PAUSE.total_seconds())
+    assert max(steps) == pytest.approx(LONGEST_PROBE_PAUSE.total_seconds())
 
 
 def test_a_probe_without_a_result_makes_room_for_the_next() -> None:
@@ -118,7 +118,7 @@ def test_a_late_answer_to_an_early_request_decides_nothing() -> None:
 
 def test_the_pause_that_the_other_side_asks_for_is_kept_within_bounds() -> None:
     """Retry-After: 3 is followed, an hour is not."""
-    for asked, kept in ((3, 3), (3600, LONGEST_PAUSE.total_seconds())):
+    for asked, kept in ((3, 3), (3600, LONGEST_PROBE_PAUSE.total_seconds())):
         breaker = CircuitBreaker("test")
         trouble = VaultUnavailable("too many requests", retry_after=timedelta(seconds=asked))
 
@@ -140,4 +140,4 @@ def test_whatever_happened_a_try_is_admitted_within_the_longest_pause(steps: lis
         else:
             getattr(breaker, result)(admission)
 
-    assert is_admitted(breaker, now + LONGEST_PAUSE.total_seconds())
+    assert is_admitted(breaker, now + LONGEST_PROBE_PAUSE.total_seconds())

@@ -1,0 +1,49 @@
+"""How long a failure keeps the operator from trying the same thing again."""
+
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.decision.retry import RetryBounds, record_failure
+from pipedrive_operator.core.values.errors import (
+    PipedriveUnavailable,
+    RateLimited,
+    SecretWriteDenied,
+    TokenRejected,
+    Trouble,
+)
+from support.builders import NOW
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "least", "most"),
+    [
+        (PipedriveUnavailable("503"), 0.5, 1),
+        (RateLimited("429", retry_after=timedelta(seconds=30)), 30, 30),
+        (RateLimited("429", retry_after=timedelta(seconds=3939)), 900, 900),
+        (RateLimited("429"), 0.5, 1),
+        (TokenRejected("401"), 3600, 3600),
+        (SecretWriteDenied("quota"), 3600, 3600),
+    ],
+)
+def test_a_first_setback_lasts_as_its_reason_says(trouble: Trouble, least: float, most: float) -> None:
+    """Retry-After is honoured, and capped."""
+    failure = record_failure(trouble, None, subject="x", bounds=RetryBounds(now=NOW, slow=HOUR))
+
+    assert least <= (failure.retry_at - NOW).total_seconds() <= most
+
+
+def test_a_setback_with_the_same_thing_again_lasts_longer() -> None:
+    """And with another thing it starts anew."""
+    bounds = RetryBounds(now=NOW, slow=HOUR)
+    first = record_failure(PipedriveUnavailable("503"), None, subject="x", bounds=bounds)
+    second = record_failure(PipedriveUnavailable("503"), first, subject="x", bounds=bounds)
+    other = record_failure(PipedriveUnavailable("503"), second, subject="y", bounds=bounds)
+
+    assert [1, 2, 1] == [failure.failures for failure in (first, second, other)]
+    assert first.retry_at < second.retry_at
+    assert first.stands("x", NOW)
+    assert not first.stands("y", NOW)
+    assert not first.stands("x", first.retry_at)
