@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipedrive_operator.config.settings import load_settings
+from pipedrive_operator.config.loading import load_settings
 from support.chart import CHART, MATRIX
 from support.tenant import eventually
 from testbed.control_plane import ControlPlane

@@ -1,11 +1,12 @@
-"""Writes the page of settings from `settings.py`."""
+"""Generates docs/configuration.md from the types of the settings."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from generated.markdown import GENERATED, table
-from pipedrive_operator.config.settings import ENVIRONMENT_PREFIX, Settings
+from pipedrive_operator.config.loading import ENVIRONMENT_PREFIX
+from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.core.values.times import DURATION
 
 PATH = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -13,23 +14,24 @@ PATH = Path(__file__).parents[2] / "docs" / "configuration.md"
 _INTRODUCTION = f"""\
 # Configuration
 
-`pipedrive-operator run --config settings.yaml` reads its settings from a YAML file. An environment variable wins over
-the file: `controller.pollInterval` is `{ENVIRONMENT_PREFIX}CONTROLLER__POLL_INTERVAL`, with `__` between the levels;
-lists are JSON. A name that is not below is refused, with the nearest one that is. No secret is a setting: secrets are
-files, or Secrets in the operator's namespace that are named by a `...SecretRef`.
+`pipedrive-operator run --config settings.yaml` reads its settings from a YAML file. Environment variables take
+precedence over the file: `controller.pollInterval` is `{ENVIRONMENT_PREFIX}CONTROLLER__POLL_INTERVAL`, with
+`__` between the levels; lists are written as JSON. An unknown name is refused, and the message suggests the closest
+valid one. No secret is a setting: secrets are in files, or in Secrets of the operator's namespace that a
+`...SecretRef` names.
 
-`NAME` stands for a name of yours. Durations are written as Go does: `90s`, `20m`, `1h30m`. What is called required must
-be set where its section is used.
+`NAME` stands for a name that you choose. Durations are written as in Go: `90s`, `20m`, `1h30m`. A required setting must
+be set if its section is used.
 """
 
 
 def text() -> str:
-    """Return what the page has to hold."""
-    return f"{GENERATED}\n{_INTRODUCTION}\n{table(('setting', 'type', 'default', 'what it is'), setting_rows())}\n"
+    """Return the text of the page."""
+    return f"{GENERATED}\n{_INTRODUCTION}\n{table(('setting', 'type', 'default', 'description'), setting_rows())}\n"
 
 
 def setting_rows() -> list[tuple[str, str, str, str]]:
-    """Return each setting with its type, its default and what it is."""
+    """Return each setting with its type, its default and its description."""
     schema = Settings.model_json_schema(by_alias=True, mode="serialization")
     return list(_rows(schema, schema["$defs"], ""))
 
@@ -47,7 +49,7 @@ def _rows(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> Ite
 
 
 def _optional(field: dict[str, Any]) -> dict[str, Any]:
-    """Return what a field is that may be absent."""
+    """Return the schema of an optional field without its null."""
     return next((option for option in field.get("anyOf", ()) if option.get("type") != "null"), {})
 
 

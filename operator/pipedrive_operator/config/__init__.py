@@ -1,1 +1,1 @@
-"""The operator's settings: their types, and what they mean for the decisions."""
+"""The operator's settings: their types, how they are loaded, and the rules for credentials that follow from them."""

@@ -1,4 +1,7 @@
-"""From the settings to what decides which names a credential may use. No decision is made here."""
+"""Derives the rules for credentials from the settings: which connections, paths and apps a credential may name.
+
+Nothing is decided here; `core.decision.sources` applies the rules.
+"""
 
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.core.decision.sources import AppRules, ConnectionRules, Rules
@@ -7,7 +10,7 @@ from pipedrive_operator.core.grant.grant import ClientSource
 
 
 def rules_of(settings: Settings) -> Rules:
-    """Take from the settings what decides which names a credential may use."""
+    """Return the part of the settings that decides what a credential may name."""
     return Rules(
         connections={
             name: ConnectionRules(

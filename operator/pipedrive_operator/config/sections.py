@@ -1,24 +1,59 @@
-"""What the sections of the settings have in common: their form, and how one names a secret instead of holding it."""
+"""What all sections of the settings share: strict parsing, durations with bounds, and references to Secrets.
+
+Only the form is defined here; the sections themselves are in `settings.py` and `vault.py`.
+"""
 
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from pipedrive_operator.core.resource.shapes import DataKey, Duration, ObjectName
-
-PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
+from pipedrive_operator.core.values.times import format_duration
 
 
 class Section(BaseModel):
-    """A section: frozen, in camel case, and without a name that is not known."""
+    """A section of the settings: immutable, in camelCase, and without unknown names."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
 class SecretReference(Section):
-    """A value of a Secret in the operator's own namespace."""
+    """One key of a Secret in the operator's own namespace."""
 
-    name: Annotated[ObjectName, Field(description="The Secret, in the operator's namespace.")]
-    key: Annotated[DataKey, Field(description="Its key.")]
+    name: Annotated[ObjectName, Field(description="Name of the Secret, in the operator's namespace.")]
+    key: Annotated[DataKey, Field(description="Key within the Secret.")]
+
+
+def _require_positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than 0s")
+    return value
+
+
+def at_least(shortest: timedelta) -> AfterValidator:
+    """Refuse a shorter duration."""
+
+    def check(value: timedelta) -> timedelta:
+        if value < shortest:
+            message = f"must be at least {format_duration(shortest)}"
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+def at_most(longest: timedelta) -> AfterValidator:
+    """Refuse a longer duration."""
+
+    def check(value: timedelta) -> timedelta:
+        if value > longest:
+            message = f"must be at most {format_duration(longest)}"
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+PositiveDuration = Annotated[Duration, AfterValidator(_require_positive)]

@@ -1,4 +1,7 @@
-"""The settings of the Vaults that credentials may name. No secret is a setting: it is a file or a Secret."""
+"""The settings of the Vault connections. No secret is a setting: it is in a file, or in a Secret.
+
+How the files and Secrets are read is up to the Vault adapter.
+"""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,9 +12,19 @@ from typing import Annotated, Final, Self
 from pydantic import Field, HttpUrl, field_validator, model_validator
 
 from pipedrive_operator.config.sections import PositiveDuration, SecretReference, Section
-from pipedrive_operator.core.resource.shapes import Name, ObjectName, VaultPath
+from pipedrive_operator.core.resource.shapes import SENTENCE, Name, ObjectName, VaultPath
 
 _PREFIX: Final = r"^(([A-Za-z0-9_.@=+-]|\{namespace\}|\{cluster\})+/)*$"
+PathPrefix = Annotated[
+    str,
+    Field(
+        pattern=_PREFIX,
+        json_schema_extra={
+            SENTENCE: "must be a path that ends with /, such as pipedrive/{namespace}/: letters, digits, _ . @ = + - "
+            "and the placeholders {namespace} and {cluster} between single slashes"
+        },
+    ),
+]
 
 
 class VaultAuthMethod(StrEnum):
@@ -25,39 +38,43 @@ class VaultAuthMethod(StrEnum):
 
 
 class VaultAuthSettings(Section):
-    """The operator's own identity in a Vault."""
+    """How the operator logs in to a Vault as itself."""
 
     method: Annotated[
-        VaultAuthMethod, Field(description="`kubernetes`, `jwt`, `approle`, `cert` (TLS certificate) or `token`.")
+        VaultAuthMethod,
+        Field(description="Auth method: `kubernetes`, `jwt`, `approle`, `cert` (TLS certificate) or `token`."),
     ] = VaultAuthMethod.KUBERNETES
     mount: Annotated[
-        VaultPath | None, Field(description="Where the auth method is enabled; by default under its own name.")
+        VaultPath | None,
+        Field(description="Path at which the auth method is enabled. By default, the method's own name."),
     ] = None
     role: Annotated[
-        str, Field(min_length=1, description="The role to log in to, for `kubernetes`, `jwt` and `cert`.")
+        str, Field(min_length=1, description="Role to log in with, for `kubernetes`, `jwt` and `cert`.")
     ] = "pipedrive-operator"
     service_account_token_file: Annotated[
-        Path, Field(description="The operator's ServiceAccount token, for `kubernetes`.")
+        Path, Field(description="File with the operator's ServiceAccount token, for `kubernetes`.")
     ] = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-    jwt_file: Annotated[Path | None, Field(description="The JWT, for `jwt`: a projected token, for instance.")] = None
-    jwt_secret_ref: Annotated[SecretReference | None, Field(description="The JWT, for `jwt`, in a Secret.")] = None
-    role_id: Annotated[str | None, Field(min_length=1, description="The role_id, for `approle`.")] = None
-    secret_id_file: Annotated[Path | None, Field(description="The secret_id, for `approle`.")] = None
-    secret_id_secret_ref: Annotated[
-        SecretReference | None, Field(description="The secret_id, for `approle`, in a Secret.")
+    jwt_file: Annotated[
+        Path | None, Field(description="File with the JWT, for `jwt`; for instance a projected ServiceAccount token.")
     ] = None
-    token_file: Annotated[Path | None, Field(description="A Vault token, for `token`.")] = None
+    jwt_secret_ref: Annotated[SecretReference | None, Field(description="Secret with the JWT, for `jwt`.")] = None
+    role_id: Annotated[str | None, Field(min_length=1, description="The role_id, for `approle`.")] = None
+    secret_id_file: Annotated[Path | None, Field(description="File with the secret_id, for `approle`.")] = None
+    secret_id_secret_ref: Annotated[
+        SecretReference | None, Field(description="Secret with the secret_id, for `approle`.")
+    ] = None
+    token_file: Annotated[Path | None, Field(description="File with a Vault token, for `token`.")] = None
     token_secret_ref: Annotated[
-        SecretReference | None, Field(description="A Vault token, for `token`, in a Secret.")
+        SecretReference | None, Field(description="Secret with a Vault token, for `token`.")
     ] = None
 
     @property
     def mount_path(self) -> str:
-        """Where the auth method is enabled."""
+        """The path at which the auth method is enabled."""
         return self.mount or self.method
 
     @model_validator(mode="after")
-    def _has_what_the_method_needs(self) -> Self:
+    def _require_credentials_of_the_method(self) -> Self:
         needs = {
             VaultAuthMethod.JWT: ("jwtFile", self.jwt_file, "jwtSecretRef", self.jwt_secret_ref),
             VaultAuthMethod.APPROLE: (
@@ -70,13 +87,13 @@ class VaultAuthSettings(Section):
         }
         for method, (file_setting, file, reference_setting, reference) in needs.items():
             if file is not None and reference is not None:
-                message = f"one of {file_setting} and {reference_setting} can be set, not both"
+                message = f"{file_setting} and {reference_setting} are both set: remove one of them"
                 raise ValueError(message)
             if method is self.method and file is None and reference is None:
-                message = f"{file_setting} or {reference_setting} is needed with the method {method}"
+                message = f"the method {method} needs {file_setting} or {reference_setting}: set one of them"
                 raise ValueError(message)
         if self.method is VaultAuthMethod.APPROLE and self.role_id is None:
-            raise ValueError("roleId is needed with the method approle")
+            raise ValueError("the method approle needs roleId: set it")
         return self
 
 
@@ -88,108 +105,129 @@ class TenantAuthMethod(StrEnum):
 
 
 class TenantAuthSettings(Section):
-    """How credentials log in as a ServiceAccount of their namespace (`spec.vault.auth`)."""
+    """How credentials log in to Vault as a ServiceAccount of their namespace (`spec.vault.auth`)."""
 
     enabled: Annotated[
         bool,
-        Field(description="Whether credentials may; whoever may create one then logs in as these ServiceAccounts."),
+        Field(
+            description="Let credentials log in to Vault as a ServiceAccount of their namespace. "
+            "Anyone who can create a credential can then use those ServiceAccounts."
+        ),
     ] = False
-    method: Annotated[TenantAuthMethod, Field(description="`kubernetes` or `jwt`.")] = TenantAuthMethod.KUBERNETES
+    method: Annotated[TenantAuthMethod, Field(description="Auth method: `kubernetes` or `jwt`.")] = (
+        TenantAuthMethod.KUBERNETES
+    )
     mount: Annotated[
-        VaultPath | None, Field(description="Where the auth method is enabled; by default under its own name.")
+        VaultPath | None,
+        Field(description="Path at which the auth method is enabled. By default, the method's own name."),
     ] = None
     audience: Annotated[
         str,
         Field(
-            min_length=1, max_length=253, description="Whom the ServiceAccount's token is for; never the API server."
+            min_length=1,
+            max_length=253,
+            description="Audience of the ServiceAccount's token. Never use the API server's own audience.",
         ),
     ] = "vault"
 
     @property
     def mount_path(self) -> str:
-        """Where the auth method is enabled."""
+        """The path at which the auth method is enabled."""
         return self.mount or self.method
 
 
 class TlsSecretReference(Section):
     """A Secret of type kubernetes.io/tls in the operator's own namespace."""
 
-    name: Annotated[ObjectName, Field(description="The Secret, with the keys `tls.crt` and `tls.key`.")]
+    name: Annotated[ObjectName, Field(description="Name of the Secret, which has the keys `tls.crt` and `tls.key`.")]
 
 
 class VaultConnectionSettings(Section):
     """One Vault (or OpenBao) server."""
 
-    address: Annotated[HttpUrl, Field(description="Its address, such as https://vault.example.com:8200.")]
-    namespace: Annotated[VaultPath | None, Field(description="Its namespace, where the server has namespaces.")] = None
-    ca_file: Annotated[Path | None, Field(description="CA certificates; the system's by default.")] = None
-    ca_secret_ref: Annotated[SecretReference | None, Field(description="CA certificates in a Secret.")] = None
+    address: Annotated[HttpUrl, Field(description="Address of the server, such as https://vault.example.com:8200.")]
+    namespace: Annotated[VaultPath | None, Field(description="Vault namespace, for servers that have namespaces.")] = (
+        None
+    )
+    ca_file: Annotated[Path | None, Field(description="File with CA certificates (PEM). By default, the system's.")] = (
+        None
+    )
+    ca_secret_ref: Annotated[SecretReference | None, Field(description="Secret with CA certificates (PEM).")] = None
     server_name: Annotated[
-        str | None, Field(min_length=1, description="The name that its certificate is for, if not the address's.")
+        str | None,
+        Field(
+            min_length=1,
+            description="Server name to expect in the certificate, if it differs from the host in `address`.",
+        ),
     ] = None
     client_certificate_file: Annotated[
-        Path | None, Field(description="The certificate that the operator shows, with its chain.")
+        Path | None, Field(description="File with the operator's client certificate and its chain (PEM).")
     ] = None
-    client_key_file: Annotated[Path | None, Field(description="The private key of that certificate.")] = None
+    client_key_file: Annotated[
+        Path | None, Field(description="File with the private key of the client certificate (PEM).")
+    ] = None
     client_certificate_secret_ref: Annotated[
-        TlsSecretReference | None, Field(description="Certificate and key in a Secret of type kubernetes.io/tls.")
+        TlsSecretReference | None,
+        Field(description="Secret of type kubernetes.io/tls with the client certificate and its key."),
     ] = None
-    timeout: Annotated[PositiveDuration, Field(description="How long an answer may take.")] = timedelta(seconds=10)
-    connect_timeout: Annotated[PositiveDuration, Field(description="How much of that the connection may take.")] = (
+    timeout: Annotated[PositiveDuration, Field(description="How long to wait for a response.")] = timedelta(seconds=10)
+    connect_timeout: Annotated[PositiveDuration, Field(description="How much of `timeout` connecting may take.")] = (
         timedelta(seconds=5)
     )
     auth: Annotated[VaultAuthSettings, Field(description="How the operator logs in.")] = VaultAuthSettings()
-    tenant_auth: Annotated[TenantAuthSettings, Field(description="How credentials log in for themselves.")] = (
+    tenant_auth: Annotated[TenantAuthSettings, Field(description="How credentials log in as a ServiceAccount.")] = (
         TenantAuthSettings()
     )
     mounts: Annotated[
         tuple[VaultPath, ...],
-        Field(min_length=1, description="The mounts that credentials may name; each must be KV version 2."),
+        Field(min_length=1, description="Mounts that credentials may name; each must be a KV version 2 engine."),
     ] = ("secret",)
     path_prefixes: Annotated[
-        tuple[Annotated[str, Field(pattern=_PREFIX)], ...],
+        tuple[PathPrefix, ...],
         Field(
-            description="What a path must start with, with a / at the end, where the operator reads for a credential; "
-            "`{namespace}` is the credential's, `{cluster}` is kubernetes.clusterName."
+            description="Prefixes, each ending with `/`. A path that the operator reads for a credential must start "
+            "with one of them. `{namespace}` is the credential's namespace, `{cluster}` is kubernetes.clusterName."
         ),
     ] = ("pipedrive/{namespace}/",)
     allowed_namespaces: Annotated[
         tuple[str, ...],
-        Field(description="The namespaces whose credentials may use it; `*` stands for any characters."),
+        Field(description="Namespaces whose credentials may use the connection; `*` matches any characters."),
     ] = ("*",)
 
     @field_validator("address")
     @classmethod
-    def _holds_no_password(cls, address: HttpUrl) -> HttpUrl:
+    def _require_plain_address(cls, address: HttpUrl) -> HttpUrl:
         if address.username or address.password or address.query or address.fragment:
-            raise ValueError("must be scheme, host, port and path alone; no user, password or query")
+            raise ValueError(
+                "must consist of scheme, host, port and path: remove the user, password, query or fragment"
+            )
         return address
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
+    def _require_consistency(self) -> Self:
         if (problem := next(self._problems(), None)) is not None:
             raise ValueError(problem)
         return self
 
     def _problems(self) -> Iterator[str]:
         if self.ca_file is not None and self.ca_secret_ref is not None:
-            yield "one of caFile and caSecretRef can be set, not both"
+            yield "caFile and caSecretRef are both set: remove one of them"
         if (self.client_certificate_file is None) != (self.client_key_file is None):
-            yield "clientCertificateFile and clientKeyFile go together"
+            yield "clientCertificateFile and clientKeyFile belong together: set both, or neither"
         if self.client_certificate_file is not None and self.client_certificate_secret_ref is not None:
-            yield "one of clientCertificateFile and clientCertificateSecretRef can be set, not both"
+            yield "clientCertificateFile and clientCertificateSecretRef are both set: remove one of them"
         if self.auth.method is not VaultAuthMethod.CERT:
             return
         if self.client_certificate_file is None and self.client_certificate_secret_ref is None:
-            yield "clientCertificateFile or clientCertificateSecretRef is needed with the method cert"
+            yield "the method cert needs clientCertificateFile or clientCertificateSecretRef: set one of them"
         if self.address.scheme != "https":
-            yield "address must be an https:// one with the method cert"
+            yield "the method cert needs TLS: set an address that starts with https://"
 
 
 class VaultSettings(Section):
-    """The Vaults that credentials may name."""
+    """The Vault connections."""
 
     connections: Annotated[
         dict[Name, VaultConnectionSettings],
-        Field(description="By the name that `spec.vault.connection` uses; `default` is the one used without it."),
+        Field(description="Connections, by the name in `spec.vault.connection`, which is `default` when left out."),
     ] = {}
