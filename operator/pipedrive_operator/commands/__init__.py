@@ -5,6 +5,7 @@ import click
 from pipedrive_operator.commands.check import check
 from pipedrive_operator.commands.crd import print_crd
 from pipedrive_operator.commands.run import run
+from pipedrive_operator.commands.token_endpoint import token_endpoint
 from pipedrive_operator.commands.version import version
 
 
@@ -20,5 +21,5 @@ def main() -> None:
     """  # noqa: D301  the backspace is click\'s mark for lines to keep
 
 
-for command in (run, check, print_crd, version):
+for command in (run, check, print_crd, token_endpoint, version):
     main.add_command(command)

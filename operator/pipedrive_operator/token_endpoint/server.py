@@ -1,0 +1,120 @@
+"""The endpoint over HTTP: bounds what a connection may cost, and hands each request to `exchange.reply`.
+
+Nothing is decided here about a request, and no request, header or token is logged.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET6
+from socketserver import BaseServer
+from typing import Any, Final
+
+from pipedrive_operator.token_endpoint.exchange import TokenReply, TokenRequest
+
+LARGEST_BODY: Final = 8192
+"""In bytes: a token request needs some hundred."""
+IDLE: Final = 15.0
+"""In seconds: how long a connection may be silent."""
+MOST_CONNECTIONS: Final = 64
+"""At once; more wait in the kernel's backlog."""
+
+Reply = Callable[[TokenRequest, datetime], TokenReply]
+
+
+class TokenServer(ThreadingHTTPServer):
+    """Serves the endpoint until it is shut down."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, host: str, port: int, reply: Reply) -> None:
+        """Listen on an address; port 0 takes a free one."""
+        if ":" in host:
+            self.address_family = AF_INET6
+        self.reply = reply
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__((host, port), _Handler)
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on."""
+        return int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as socketserver has it
+        """Start a thread for a connection once one of the allowed number is free."""
+        self._free.acquire()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as socketserver has it
+        """Serve a connection, and free its place."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as socketserver has it
+        """Ignore a connection that broke: its other end is gone."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "pipedrive-operator"
+    sys_version = ""
+    timeout = IDLE
+    server: BaseServer
+
+    def do_POST(self) -> None:
+        if self.path.split("?")[0] != "/token":
+            self._refuse(HTTPStatus.NOT_FOUND, "POST to /token")
+            return
+        body = self._body()
+        if body is None:
+            return
+        request = TokenRequest(
+            content_type=self.headers.get("Content-Type", ""),
+            authorization=self.headers.get("Authorization"),
+            body=body,
+        )
+        assert isinstance(self.server, TokenServer)  # noqa: S101  for the type alone
+        self._send(self.server.reply(request, datetime.now(UTC)))
+
+    def do_GET(self) -> None:
+        if self.path == "/healthz":
+            self._send(TokenReply(status=HTTPStatus.OK, body={"status": "ok"}))
+        elif self.path.split("?")[0] == "/token":
+            self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "use POST", {"Allow": "POST"})
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND, "there are POST /token and GET /healthz")
+
+    def _body(self) -> bytes | None:
+        """Return the body; None where it was refused."""
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()):
+            self._refuse(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is needed")
+            return None
+        if int(length[:9]) > LARGEST_BODY:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {LARGEST_BODY} bytes")
+            return None
+        return self.rfile.read(int(length))
+
+    def _refuse(self, status: HTTPStatus, description: str, headers: dict[str, str] | None = None) -> None:
+        self.close_connection = True
+        body = {"error": "invalid_request", "error_description": description}
+        self._send(TokenReply(status=status, body=body, headers=headers or {}))
+
+    def _send(self, reply: TokenReply) -> None:
+        content = reply.content()
+        self.send_response(reply.status)
+        fixed = {"Content-Type": "application/json", "Cache-Control": "no-store", "Pragma": "no-cache"}
+        if self.close_connection:
+            fixed["Connection"] = "close"
+        for name, value in {**fixed, **reply.headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  as the library has it
+        """Log nothing: a request line may hold a secret that was put there by mistake."""

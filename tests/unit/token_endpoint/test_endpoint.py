@@ -1,0 +1,166 @@
+"""The token endpoint as a process: its command line, its HTTP server, and what it may import."""
+
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from email.message import Message
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipedrive_operator.commands import main as commands
+from pipedrive_operator.token_endpoint.clients import digest
+from pipedrive_operator.token_endpoint.command import main
+
+GRANT = "grant_type=client_credentials&client_id=acme&client_secret=secret"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+COMMAND = (sys.executable, "-m", "pipedrive_operator", "token-endpoint")
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Path:
+    """Return a folder with a client and a token that lives long."""
+    (tmp_path / "clients").mkdir()
+    (tmp_path / "clients" / "acme").write_text(digest("secret"))
+    (tmp_path / "tokens" / "acme").mkdir(parents=True)
+    (tmp_path / "tokens" / "acme" / "access_token").write_text("v1u:abc")
+    (tmp_path / "tokens" / "acme" / "expires_at").write_text("2096-03-04T13:00:00Z")
+    return tmp_path
+
+
+@pytest.fixture
+def endpoint(mounts: Path) -> Iterator[int]:
+    """Run the endpoint as a container would, and return its port."""
+    command = (*COMMAND, "--tokens", str(mounts / "tokens"), "--clients", str(mounts / "clients"), "--port", "0")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        found = re.search(r"127\.0\.0\.1:(\d+)/token", process.stderr.readline())
+        assert found is not None
+        yield int(found.group(1))
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(timeout=10)
+        assert "" == process.stderr.read()
+
+
+def ask(port: int, method: str, path: str, body: str | None = None) -> tuple[int, Message, str]:
+    """Send a request, and return the status, the headers and the body."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request(method, path, body, FORM)
+        with connection.getresponse() as response:
+            return response.status, response.headers, response.read().decode()
+
+
+def test_a_token_is_served_and_never_stored(endpoint: int) -> None:
+    """RFC 6749 section 5.1 asks for the headers."""
+    status, headers, body = ask(endpoint, "POST", "/token", GRANT)
+
+    assert 200 == status
+    assert "v1u:abc" == json.loads(body)["access_token"]
+    assert "no-store" == headers["Cache-Control"]
+    assert "application/json" == headers["Content-Type"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/healthz", None, 200),
+        ("GET", "/token", None, 405),
+        ("GET", "/", None, 404),
+        ("POST", "/", GRANT, 404),
+        ("POST", "/token/../clients/acme", GRANT, 404),
+        ("POST", "/token", "x" * 9000, 413),
+        ("PUT", "/token", GRANT, 501),
+    ],
+)
+def test_other_requests_are_refused(endpoint: int, method: str, path: str, body: str | None, status: int) -> None:
+    """With the status that says why."""
+    assert status == ask(endpoint, method, path, body)[0]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"POST /token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET " + b"x" * 70000 + b" HTTP/1.1\r\n\r\n",
+    ],
+    ids=["chunked", "negative length", "TLS", "long line"],
+)
+def test_what_is_no_request_does_not_end_the_endpoint(endpoint: int, raw: bytes) -> None:
+    """A broken client is answered or cut off; the next one is served."""
+    with socket.create_connection(("127.0.0.1", endpoint), timeout=10) as connection:
+        connection.sendall(raw)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+    assert 200 == ask(endpoint, "POST", "/token", GRANT)[0]
+
+
+def test_a_new_client_is_ready_to_use(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints the secret once, and the digest for the Secret."""
+    assert 0 == main(["--new-client", "acme"])
+
+    shown = capsys.readouterr().out
+    secret = re.search(r"client secret: (\w{64})", shown)
+    assert secret is not None
+    assert f"--from-literal=acme={digest(secret.group(1))}" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--new-client", "Acme"), "is not a Kubernetes name"),
+        (("--port", "http"), "is not a port"),
+        (("--port", "70000"), "is not a port"),
+    ],
+)
+def test_wrong_usage_names_the_option(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    """With exit code 2, as every command has."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+
+    assert 2 == ended.value.code
+    assert words in capsys.readouterr().err
+
+
+def test_an_address_in_use_ends_with_what_to_do(endpoint: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two sidecars of one pod share its ports."""
+    assert 1 == main(["--port", str(endpoint)])
+    assert "choose another --host or --port" in capsys.readouterr().err
+
+
+def test_the_command_is_listed_with_the_others() -> None:
+    """`pipedrive-operator --help` names it, and its own help is the same either way."""
+    listed = CliRunner().invoke(commands, ["--help"]).output
+    helped = subprocess.run((*COMMAND, "--help"), capture_output=True, text=True, check=True).stdout
+
+    assert "token-endpoint" in listed
+    assert "RFC 6749" in helped
+    assert "--new-client" in helped
+
+
+def test_it_loads_nothing_of_the_operator() -> None:
+    """The sidecar must be small: it loads the standard library and its own modules alone."""
+    code = (
+        "import sys; from pipedrive_operator.token_endpoint.command import main; "
+        "print(*sorted(name for name in sys.modules if name.partition('.')[0] not in sys.stdlib_module_names))"
+    )
+    environment = {"PYTHONPATH": str(Path(__file__).parents[3] / "operator")}
+    done = subprocess.run(
+        (sys.executable, "-S", "-c", code), capture_output=True, text=True, check=True, env=environment
+    )
+
+    foreign = [name for name in done.stdout.split() if name != "__main__"]
+    assert foreign
+    assert [] == [name for name in foreign if not re.match(r"pipedrive_operator($|\.token_endpoint($|\.))", name)]
