@@ -1,11 +1,13 @@
 """Each sample before a running operator: with its paths and its company made a tenant's, it is published."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pipedrive_operator.token_endpoint.tokens import Tokens
 from support.tenant import Tenant
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -45,13 +47,33 @@ def test_a_sample_is_published(filled: Tenant, sample: Path) -> None:
 def test_n8n_finds_its_token_where_it_looks(filled: Tenant) -> None:
     """As n8n's documentation has the file."""
     (sample,) = (path for path in SAMPLES if path.stem == "n8n")
-    (name,) = apply(filled, sample)
-    filled.wait_for("Published", name)
+    for name in apply(filled, sample):
+        filled.wait_for("Published", name)
 
     secret = filled.secret("n8n-credentials")
 
     assert secret is not None
-    assert {"pipedriveApi": {"apiToken": filled.api_token}} == json.loads(secret["overwrites.json"])
+    overwrites = json.loads(secret["overwrites.json"])
+    assert filled.api_token == overwrites["pipedriveApi"]["apiToken"]
+    assert "clientCredentials" == overwrites["pipedriveOAuth2Api"]["grantType"]
+
+
+def test_the_token_endpoint_serves_what_the_sample_publishes(filled: Tenant, tmp_path: Path) -> None:
+    """The default keys are enough."""
+    (sample,) = (path for path in SAMPLES if path.stem == "n8n")
+    apply(filled, sample)
+    filled.wait_for("Published", "acme-n8n-oauth2")
+    secret = filled.secret("n8n-oauth2-acme")
+    assert secret is not None
+    (tmp_path / "acme").mkdir()
+    for key, value in secret.items():
+        (tmp_path / "acme" / key).write_text(value)
+
+    token = Tokens(tmp_path).read("acme")
+
+    assert token is not None
+    assert secret["access_token"] == token.access_token
+    assert token.seconds_left(datetime.now(UTC)) > 0
 
 
 def test_a_shared_grant_is_refreshed_once_for_both(filled: Tenant) -> None:
