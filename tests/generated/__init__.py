@@ -1,1 +1,1 @@
-"""The files of the repository that are generated from the code, and the checks that they are in step with it."""
+"""Generators for the files that follow from the code, and tests that those files are up to date."""

@@ -1,4 +1,4 @@
-"""Brings the generated files in step with the code (`--write`), or names those that are not."""
+"""Checks that the generated files are up to date, or rewrites them with `--write`."""
 
 import sys
 
@@ -30,14 +30,14 @@ PAGES = (
 
 
 @click.command()
-@click.option("--write", is_flag=True, help="Write the files; without it, only check them.")
+@click.option("--write", is_flag=True, help="Rewrite the files that are out of date. Without it, only list them.")
 def main(*, write: bool) -> None:
-    """Check the generated files, and write them if asked."""
+    """Check the generated files, and rewrite them if asked to. Exit with 1 if any is out of date."""
     stale = [page for page in PAGES if not page.PATH.exists() or page.PATH.read_text() != page.text()]
     for page in stale:
         if write:
             page.PATH.write_text(page.text())
-        click.echo(f"{page.PATH} {'written' if write else 'is not in step with the code'}")
+        click.echo(f"{page.PATH} {'written' if write else 'is out of date'}")
     sys.exit(1 if stale and not write else 0)
 
 

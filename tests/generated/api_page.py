@@ -1,4 +1,4 @@
-"""Writes the reference of the resource's fields from the CustomResourceDefinition."""
+"""Generates docs/api.md, the reference of the resource's fields, from the CustomResourceDefinition."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ PATH = Path(__file__).parents[2] / "docs" / "api.md"
 
 
 def text() -> str:
-    """Return what the page has to hold."""
+    """Return the content of the page."""
     definition = crd()["spec"]
     version = definition["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]
@@ -25,7 +25,7 @@ def text() -> str:
             GENERATED,
             f"# {names['kind']}",
             "",
-            f"{apply_as}. `kubectl get {short}` lists them, `kubectl explain {short}.spec` tells what follows here.",
+            f"{apply_as}. `kubectl get {short}` lists them; `kubectl explain {short}.spec` shows this reference.",
             "",
             schema["description"],
             *_rules(schema),
@@ -36,7 +36,7 @@ def text() -> str:
 
 
 def _section(path: str, schema: Schema) -> Iterator[str]:
-    """Yield the section of an object, and of every object below it."""
+    """Yield the section of an object, then those of the objects nested in it."""
     required = schema.get("required", ())
     rows = [_row(path, name, field, required=name in required) for name, field in schema["properties"].items()]
     yield from ("", f"## {path}", "", schema["description"], "", table(("Field", "Type", "Meaning"), rows))
@@ -70,7 +70,7 @@ def _type(schema: Schema) -> str:
 
 
 def _bounds(schema: Schema) -> Iterator[str]:
-    """Yield the bounds that people can run into."""
+    """Yield the limits that a user can hit."""
     if schema.get("format") == "date-time":
         return
     for keyword, sentence in (
@@ -94,7 +94,7 @@ def _rules(schema: Schema) -> Iterator[str]:
 
 
 def _sentence(text: str) -> str:
-    """Make it a sentence; the name of a field keeps its spelling."""
+    """Return the text as a sentence. A field name at its start keeps its spelling."""
     first, _, _ = text.partition(" ")
     begin = text[0].upper() if first.isalpha() and first.islower() else text[0]
     return f"{begin}{text[1:].removesuffix('.')}."

@@ -1,4 +1,4 @@
-"""Writes the chart's copy of the CustomResourceDefinition: a chart can read files of its own folder only."""
+"""Generates the chart's copy of the CustomResourceDefinition: a chart can only read files in its own directory."""
 
 from pathlib import Path
 
@@ -8,5 +8,5 @@ PATH = Path(__file__).parents[2] / "charts" / "pipedrive-operator" / "files" / "
 
 
 def text() -> str:
-    """Return what the file has to hold."""
+    """Return the content of the file."""
     return crd_file.text()

@@ -1,4 +1,4 @@
-"""Writes the tables of values and settings into the chart's README, between their marks."""
+"""Generates the tables of values and settings in the chart's README, between their markers."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ PATH = CHART / "README.md"
 
 
 def text() -> str:
-    """Return what the README has to hold: itself, with the tables of today."""
-    heads = ("value", "default", "what it is")
+    """Return the README with both tables up to date."""
+    heads = ("value", "default", "description")
     rows = ((f"`{'.'.join(one.path)}`", f"`{one.default_for_people}`", one.description) for one in values())
     with_values = replaced(PATH.read_text(), "values", table(heads, rows))
-    return replaced(with_values, "settings", table(("value", "type", "default", "what it is"), _settings()))
+    return replaced(with_values, "settings", table(("value", "type", "default", "description"), _settings()))
 
 
 def _settings() -> Iterator[tuple[str, str, str, str]]:

@@ -1,6 +1,7 @@
-"""Writes into the chart's schema what is known elsewhere: `config` from the settings, the words from values.yaml.
+"""Generates the parts of the chart's JSON schema that follow from other sources.
 
-The rest of the schema is written by hand. Draft 7, which Helm 3 and 4 and editors read.
+`config` comes from the settings models, and descriptions come from values.yaml. The rest is written by hand. The schema
+is draft 7, which Helm 3, Helm 4 and editors support.
 """
 
 import json
@@ -13,14 +14,14 @@ Json = dict[str, Any]
 
 PATH = CHART / "values.schema.json"
 CHART_DECIDES = {"KubernetesSettings": ("kubeconfig", "context", "namespaces", "operatorNamespace")}
-"""Settings that cannot be values: they follow from being a pod, and from `watchNamespaces`."""
+"""Settings that the chart sets itself: they follow from running in a pod and from `watchNamespaces`."""
 CHART_NEEDS = {("HttpSettings", "port"): {"minimum": 1}}
-"""What a setting must be besides: the probes have to find the port."""
+"""Stricter rules for settings in a chart: the probes need a known port."""
 _DROPPED = ("title", "x-sentence")
 
 
 def text() -> str:
-    """Return what the file has to hold: itself, with `config` and the descriptions as they are today."""
+    """Return the schema with `config` and the descriptions up to date."""
     schema = json.loads(PATH.read_text())
     settings = _clean(
         Settings.model_json_schema(by_alias=True, mode="serialization", ref_template="#/definitions/{model}")
@@ -33,7 +34,7 @@ def text() -> str:
 
 
 def _clean(node: Any) -> Any:
-    """Drop what is not for people, and let a map of names take no other names."""
+    """Drop keys that mean nothing to a chart's user, and reject map keys that do not match their pattern."""
     if isinstance(node, list):
         return [_clean(item) for item in node]
     if not isinstance(node, dict):
@@ -52,7 +53,7 @@ def _for_the_chart(definitions: Json) -> Json:
 
 
 def _describe(schema: Json, path: tuple[str, ...], description: str) -> None:
-    """Put a value's words where an editor shows them; settings have their own."""
+    """Set a value's description, which editors show. Settings already have theirs."""
     if path[0] == "config":
         return
     node = schema

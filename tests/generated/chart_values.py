@@ -1,6 +1,6 @@
-"""Reads the chart's values with the comments that explain them. What is written from them is decided elsewhere.
+"""Reads the chart's values.yaml with the comments that document it. It generates nothing.
 
-A comment that begins with `# -- ` explains the key below it, as charts have it for helm-docs.
+A comment that begins with `# -- ` documents the key below it: the convention of helm-docs.
 """
 
 import json
@@ -18,7 +18,7 @@ _MARK = "# -- "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """One value that is explained, or a last one that is not."""
+    """One documented value, or a leaf without documentation."""
 
     path: tuple[str, ...]
     default: Any
@@ -26,7 +26,7 @@ class Value:
 
     @property
     def default_for_people(self) -> str:
-        """The default on one line."""
+        """The default as JSON, on one line."""
         return json.dumps(self.default)
 
 
@@ -51,7 +51,7 @@ def _below(
 
 
 def _comment(lines: Sequence[str], line: int) -> str:
-    """Return the explanation right above a line."""
+    """Return the documentation comment directly above a line, or an empty string."""
     start = line
     while lines[start - 1].lstrip().startswith("# ") and not lines[start].lstrip().startswith(_MARK):
         start -= 1

@@ -1,6 +1,6 @@
-"""Generates docs/configuration.md from the types of the settings."""
+"""Generates docs/configuration.md from the settings models in `config/`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,63 +9,79 @@ from pipedrive_operator.config.loading import ENVIRONMENT_PREFIX
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.core.values.times import DURATION
 
+Schema = Mapping[str, Any]
+
 PATH = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 _INTRODUCTION = f"""\
 # Configuration
 
-`pipedrive-operator run --config settings.yaml` reads its settings from a YAML file. Environment variables take
-precedence over the file: `controller.pollInterval` is `{ENVIRONMENT_PREFIX}CONTROLLER__POLL_INTERVAL`, with
-`__` between the levels; lists are written as JSON. An unknown name is refused, and the message suggests the closest
-valid one. No secret is a setting: secrets are in files, or in Secrets of the operator's namespace that a
-`...SecretRef` names.
+`pipedrive-operator run --config settings.yaml` reads its settings from a YAML file. An environment variable overrides
+the file: `{ENVIRONMENT_PREFIX}CONTROLLER__POLL_INTERVAL` sets `controller.pollInterval`. `__` separates the levels;
+lists are JSON. An unknown name is an error, and the message suggests the closest known one. No setting holds a secret
+value: a secret comes from a file, or from a Secret in the operator's namespace that a `...SecretRef` names.
 
-`NAME` stands for a name that you choose. Durations are written as in Go: `90s`, `20m`, `1h30m`. A required setting must
-be set if its section is used.
+`NAME` is a name that you choose. Durations use Go's notation: `90s`, `20m`, `1h30m`. In the column *default*,
+**required** means that every entry called `NAME` must set the field, and **required in** *section* means that the field
+must be set if that section is. An empty default means unset, or an empty list.
 """
 
 
 def text() -> str:
-    """Return the text of the page."""
+    """Return the content of the page."""
     return f"{GENERATED}\n{_INTRODUCTION}\n{table(('setting', 'type', 'default', 'description'), setting_rows())}\n"
 
 
 def setting_rows() -> list[tuple[str, str, str, str]]:
     """Return each setting with its type, its default and its description."""
-    schema = Settings.model_json_schema(by_alias=True, mode="serialization")
-    return list(_rows(schema, schema["$defs"], ""))
+    return list(rows(Settings.model_json_schema(by_alias=True, mode="serialization")))
 
 
-def _rows(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
+def rows(schema: Schema) -> Iterator[tuple[str, str, str, str]]:
+    """Yield one row for each leaf of a JSON schema whose sections are in `$defs`."""
+    return _rows(schema, schema["$defs"], path="", optional_section=None)
+
+
+def _rows(
+    schema: Schema, definitions: Schema, *, path: str, optional_section: str | None
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the rows of a section; `optional_section` names the nearest section above them that may be left out."""
     for name, field in schema.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
         entries = next(iter(field.get("patternProperties", {}).values()), field.get("additionalProperties") or {})
-        reference = field.get("$ref") or entries.get("$ref") or _optional(field).get("$ref") or ""
+        optional = _present(field) if "anyOf" in field else {}
+        reference = field.get("$ref") or entries.get("$ref") or optional.get("$ref") or ""
         section = definitions.get(reference.rsplit("/", 1)[-1], {})
         if section.get("type") == "object":
-            yield from _rows(section, definitions, f"{here}.NAME" if entries else here)
+            inside = f"{here}.NAME" if entries else here
+            nearest = None if entries else name if optional else optional_section
+            yield from _rows(section, definitions, path=inside, optional_section=nearest)
         else:
-            yield f"`{here}`", _type(field, section), _default(field), field.get("description", "")
+            yield f"`{here}`", _type(field, section), _default(field, optional_section), field.get("description", "")
 
 
-def _optional(field: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an optional field without its null."""
-    return next((option for option in field.get("anyOf", ()) if option.get("type") != "null"), {})
+def _present(field: Schema) -> Schema:
+    """Return the schema of an optional field for when it is set."""
+    return next((option for option in field["anyOf"] if option.get("type") != "null"), {})
 
 
-def _type(field: dict[str, Any], section: dict[str, Any]) -> str:
-    options = [option for option in field.get("anyOf", [field]) if option.get("type") != "null"]
-    kind = str(section.get("type") or options[0].get("type", "string"))
-    if options[0].get("pattern") == DURATION:
+def _type(field: Schema, section: Schema) -> str:
+    present = _present(field) if "anyOf" in field else field
+    if present.get("pattern") == DURATION:
         return "duration"
-    return {"array": "list", "string": str(options[0].get("format", "string"))}.get(kind, kind)
+    kind = str(section.get("type") or present.get("type", "string"))
+    return {"array": "list", "string": str(present.get("format", "string"))}.get(kind, kind)
 
 
-def _default(field: dict[str, Any]) -> str:
+def _default(field: Schema, optional_section: str | None) -> str:
     if "default" not in field:
-        return "required"
+        return "required" if optional_section is None else f"required in `{optional_section}`"
     default = field["default"]
     if default is None:
         return ""
     values = default if isinstance(default, list) else [default]
-    return ", ".join(f"`{value}`" for value in values)
+    return ", ".join(f"`{_as_yaml(value)}`" for value in values)
+
+
+def _as_yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""Writes the page of metrics from `metrics.py`."""
+"""Generates docs/metrics.md from `metrics.py`."""
 
 from pathlib import Path
 
@@ -10,19 +10,21 @@ PATH = Path(__file__).parents[2] / "docs" / "metrics.md"
 _INTRODUCTION = """\
 # Metrics
 
-`GET /metrics` on the port `http.port`, in Prometheus' text format. Times are absolute, in seconds since the epoch: what
-is left is `... - time()`. A series about a credential is there while the credential is, and in the replica that leads.
-Have Prometheus keep the label `namespace`, which is the credential's, with `honorLabels: true` in the ServiceMonitor
-(`honor_labels` in a scrape configuration); it is renamed to `exported_namespace` otherwise.
+The operator serves its metrics at `GET /metrics` on the port `http.port`, in Prometheus' text format. Times are Unix
+timestamps in seconds: the time left is `... - time()`. Only the leader exports series about credentials, and it drops
+the series of a credential that was deleted.
 
-The alerts in `charts/pipedrive-operator/rules/alerts.yaml` are made of these, each with a
-[runbook](runbooks/README.md), and so is the dashboard in `charts/pipedrive-operator/dashboards/`.
+The label `namespace` is the credential's namespace. Set `honorLabels: true` in the ServiceMonitor (`honor_labels` in a
+scrape configuration); otherwise Prometheus renames the label to `exported_namespace`.
+
+The [alerts](../charts/pipedrive-operator/rules/alerts.yaml), each with a [runbook](runbooks/README.md), and the
+[dashboard](../charts/pipedrive-operator/dashboards/pipedrive-operator.json) are built on these metrics.
 """
 
 
 def text() -> str:
-    """Return what the page has to hold."""
+    """Return the content of the page."""
     rows = (
         (f"`{one.name}`", one.type, ", ".join(f"`{label}`" for label in one.labels), one.meaning) for one in DEFINITIONS
     )
-    return f"{GENERATED}\n{_INTRODUCTION}\n{table(('metric', 'type', 'labels', 'what it is'), rows)}\n"
+    return f"{GENERATED}\n{_INTRODUCTION}\n{table(('metric', 'type', 'labels', 'description'), rows)}\n"

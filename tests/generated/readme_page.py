@@ -1,4 +1,4 @@
-"""Writes the table of reasons into the README, between its two marks."""
+"""Generates the table of reasons in the README, between its two markers."""
 
 from pathlib import Path
 
@@ -9,6 +9,6 @@ PATH = Path(__file__).parents[2] / "README.md"
 
 
 def text() -> str:
-    """Return what the README has to hold: itself, with the table as the code has it."""
+    """Return the README with its table up to date."""
     rows = ((f"`{reason}`", effect.meaning, effect.remedy) for reason, effect in EFFECTS.items())
-    return replaced(PATH.read_text(), "reasons", table(("reason", "what it means", "what you do"), rows))
+    return replaced(PATH.read_text(), "reasons", table(("reason", "meaning", "what to do"), rows))

@@ -1,4 +1,4 @@
-"""The chart is in step with the code: its CRD, its schema, its README, its version, and the settings it can hold."""
+"""The chart matches the code: its CRD, schema, README, version and settings."""
 
 import json
 from collections.abc import Iterator
@@ -13,36 +13,36 @@ from pipedrive_operator import __version__
 from pipedrive_operator.config.settings import Settings
 
 
-def test_the_charts_crd_is_the_canonical_one() -> None:
-    """`python -m generated --write` mends it."""
+def test_the_crd_of_the_chart_is_up_to_date() -> None:
+    """Run `python -m generated --write` if this fails."""
     assert chart_crd.PATH.read_text() == chart_crd.text()
 
 
-def test_the_charts_schema_is_what_the_settings_and_the_values_say() -> None:
-    """`python -m generated --write` mends it."""
+def test_the_schema_of_the_chart_is_up_to_date() -> None:
+    """Run `python -m generated --write` if this fails."""
     assert chart_schema.PATH.read_text() == chart_schema.text()
 
 
-def test_the_charts_readme_is_what_the_values_say() -> None:
-    """`python -m generated --write` mends it."""
+def test_the_readme_of_the_chart_is_up_to_date() -> None:
+    """Run `python -m generated --write` if this fails."""
     assert chart_readme.PATH.read_text() == chart_readme.text()
 
 
-def test_the_chart_installs_the_version_that_it_belongs_to() -> None:
-    """A release is one commit: package, image and chart."""
+def test_package_and_chart_have_the_same_version() -> None:
+    """Package, image and chart are released together, from one commit."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
 
     assert __version__ == chart["appVersion"]
     assert __version__ == chart["version"]
 
 
-def test_every_value_is_explained() -> None:
-    """By a comment that begins with `# -- `."""
+def test_every_value_is_documented() -> None:
+    """A comment that begins with `# -- ` documents a value."""
     assert [] == [".".join(value.path) for value in values() if not value.description]
 
 
-def test_comments_are_read_as_they_stand() -> None:
-    """Over several lines, and past an example that is commented out."""
+def test_comments_are_read_across_lines_and_past_commented_examples() -> None:
+    """A description may span lines, and a commented example may follow its key."""
     found = {".".join(value.path): value for value in values()}
 
     assert found["replicas"] == Value(
@@ -54,8 +54,8 @@ def test_comments_are_read_as_they_stand() -> None:
     assert found["config.pipedrive.apps"].description.startswith("OAuth2 clients (Pipedrive apps)")
 
 
-def test_the_schema_has_every_value_and_no_other() -> None:
-    """But for what a chart around this one adds."""
+def test_the_schema_lists_exactly_the_values() -> None:
+    """Except `global` and `enabled`, which a parent chart may set."""
     schema = json.loads(chart_schema.PATH.read_text())
     given = {value.path for value in values() if value.path[0] != "config"}
 
@@ -64,15 +64,15 @@ def test_the_schema_has_every_value_and_no_other() -> None:
     assert given == described
 
 
-def test_the_values_config_is_made_of_settings() -> None:
-    """What values.yaml sets is what the operator does without it."""
+def test_the_default_config_equals_the_default_settings() -> None:
+    """Installing the chart without values must not change a default of the operator."""
     config = yaml.safe_load((CHART / "values.yaml").read_text())["config"]
 
     assert Settings() == Settings.model_validate(config)
 
 
-def test_every_setting_can_be_a_value_but_those_that_the_chart_decides() -> None:
-    """A setting that is new is a value after `python -m generated --write`."""
+def test_every_setting_is_a_value_unless_the_chart_sets_it() -> None:
+    """`python -m generated --write` adds a new setting to the values."""
     schema = json.loads(chart_schema.PATH.read_text())
     settings = {name.strip("`") for name, *_ in setting_rows()}
 
@@ -85,7 +85,7 @@ def test_every_setting_can_be_a_value_but_those_that_the_chart_decides() -> None
 def leaves(
     schema: dict[str, Any], given: set[tuple[str, ...]], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, ...]]:
-    """Yield the values that a schema has; what is explained as a whole is one value."""
+    """Yield the values in a schema. An object that is documented as a whole counts as one value."""
     if "properties" not in schema or path in given:
         yield path
         return
@@ -96,7 +96,7 @@ def leaves(
 def settings_of(
     schema: dict[str, Any], definitions: dict[str, Any], path: tuple[str, ...]
 ) -> Iterator[tuple[str, ...]]:
-    """Yield the settings that a schema has, with NAME for a name of one's own."""
+    """Yield the settings in a schema, with NAME in place of names that the user chooses."""
     for name, field in schema["properties"].items():
         entries: dict[str, Any] = next(iter(field.get("patternProperties", {}).values()), {})
         options: list[dict[str, Any]] = [field, entries, *field.get("anyOf", ())]

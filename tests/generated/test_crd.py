@@ -1,8 +1,8 @@
-"""The canonical CRD is the one that the code generates."""
+"""The CRD file is up to date."""
 
 from generated import crd_file
 
 
-def test_the_crd_file_is_what_the_models_say() -> None:
-    """`python -m generated --write` mends it."""
+def test_the_crd_file_is_up_to_date() -> None:
+    """Run `python -m generated --write` if this fails."""
     assert crd_file.PATH.read_text() == crd_file.text()

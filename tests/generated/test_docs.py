@@ -1,4 +1,4 @@
-"""The generated pages are in step with the code."""
+"""The generated pages are up to date, complete and linked."""
 
 import re
 
@@ -7,40 +7,40 @@ from pipedrive_operator.core.resource.spec import Spec
 from pipedrive_operator.core.values.conditions import Reason
 
 
-def test_the_page_of_reasons_is_what_the_code_says() -> None:
-    """`python -m generated --write` mends it."""
+def test_the_page_of_reasons_is_up_to_date() -> None:
+    """Run `python -m generated --write` if this fails."""
     assert reasons_page.PATH.read_text() == reasons_page.text()
 
 
-def test_the_page_of_fields_is_what_the_crd_says() -> None:
-    """`python -m generated --write` mends it."""
+def test_the_page_of_fields_is_up_to_date() -> None:
+    """Run `python -m generated --write` if this fails."""
     assert api_page.PATH.read_text() == api_page.text()
 
 
-def test_the_page_of_settings_is_what_the_settings_say() -> None:
-    """`python -m generated --write` mends it."""
+def test_the_page_of_settings_is_up_to_date() -> None:
+    """Run `python -m generated --write` if this fails."""
     assert configuration_page.PATH.read_text() == configuration_page.text()
 
 
-def test_the_page_of_metrics_is_what_the_code_says() -> None:
-    """`python -m generated --write` mends it."""
+def test_the_page_of_metrics_is_up_to_date() -> None:
+    """Run `python -m generated --write` if this fails."""
     assert metrics_page.PATH.read_text() == metrics_page.text()
 
 
-def test_the_readme_tells_the_reasons_of_the_code() -> None:
-    """`python -m generated --write` mends it."""
+def test_the_reasons_in_the_readme_are_up_to_date() -> None:
+    """Run `python -m generated --write` if this fails."""
     assert readme_page.PATH.read_text() == readme_page.text()
 
 
 def test_every_reason_has_one_row() -> None:
-    """A reason without an effect would break the policy, and be missing here."""
+    """A reason without an entry in EFFECTS would break the policy and be missing here."""
     rows = re.findall(r"^\| `(\w+)` \|", reasons_page.text(), re.MULTILINE)
 
     assert rows == list(Reason)
 
 
-def test_the_conditions_of_a_reason_are_told_as_the_design_has_them() -> None:
-    """One of each kind."""
+def test_each_kind_of_reason_sets_its_conditions() -> None:
+    """One example of each combination."""
     assert reasons_page.conditions(Reason.PUBLISHED) == "Ready=True"
     assert reasons_page.conditions(Reason.ACCEPTED) == "Authorized=True"
     assert reasons_page.conditions(Reason.VAULT_DENIED) == "Ready kept, Authorized=Unknown"
@@ -48,8 +48,8 @@ def test_the_conditions_of_a_reason_are_told_as_the_design_has_them() -> None:
     assert reasons_page.conditions(Reason.INVALID_SPEC) == "Ready=False, Stalled=True"
 
 
-def test_links_between_sections_lead_somewhere() -> None:
-    """An anchor is a heading in lower case, without dots and brackets."""
+def test_every_section_of_the_page_of_fields_is_linked() -> None:
+    """GitHub derives an anchor from a heading: lower case, without dots and brackets."""
     page = api_page.text()
 
     headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
@@ -62,8 +62,38 @@ def test_links_between_sections_lead_somewhere() -> None:
 
 
 def test_every_field_of_the_spec_has_a_row() -> None:
-    """The page is for people; a field that it lacks does not exist for them."""
+    """A field that the page lacks does not exist for its readers."""
     page = api_page.text()
 
     assert {"`oauth2`", "`apiToken`", "`deletionPolicy`", "`renewBefore`"} <= set(re.findall(r"`\w+`", page))
     assert len(Spec.__dataclass_fields__) == page.split("## spec.oauth2")[0].split("## spec")[1].count("\n| `")
+
+
+def test_a_field_of_an_optional_section_is_required_only_in_that_section() -> None:
+    """A reader must not believe that `caSecretRef.name` has to be set when `caFile` is used."""
+    defaults = {name: default for name, _, default, _ in configuration_page.setting_rows()}
+
+    assert "required" == defaults["`vault.connections.NAME.address`"]
+    assert "required" == defaults["`pipedrive.apps.NAME.path`"]
+    assert "required in `caSecretRef`" == defaults["`vault.connections.NAME.caSecretRef.name`"]
+    assert "required in `tokenSecretRef`" == defaults["`vault.connections.NAME.auth.tokenSecretRef.key`"]
+
+
+def test_an_optional_section_counts_until_the_next_map_of_names() -> None:
+    """In an optional section, plain subsections are optional too; each entry of a map must be complete."""
+    entry = {"type": "object", "properties": {"path": {"type": "string"}}}
+    outer = {
+        "type": "object",
+        "properties": {
+            "inner": {"$ref": "#/$defs/Entry"},
+            "many": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Entry"}},
+        },
+    }
+    schema = {
+        "properties": {"outer": {"anyOf": [{"$ref": "#/$defs/Outer"}, {"type": "null"}], "default": None}},
+        "$defs": {"Entry": entry, "Outer": outer},
+    }
+
+    assert [("`outer.inner.path`", "required in `outer`"), ("`outer.many.NAME.path`", "required")] == [
+        (name, default) for name, _, default, _ in configuration_page.rows(schema)
+    ]

@@ -1,4 +1,4 @@
-"""Links between the pages, and to files of the repository, lead somewhere."""
+"""Links between the pages, and from pages to files of the repository, have a target."""
 
 import re
 from pathlib import Path
@@ -8,23 +8,23 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     page
-    for folder in (".", "docs", "docs/runbooks", "crds", "charts/pipedrive-operator")
+    for folder in (".", "docs", "docs/decisions", "docs/runbooks", "crds", "tests", "charts/pipedrive-operator")
     for page in (ROOT / folder).glob("*.md")
 )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    """To a file that is there, and to a heading in it."""
+def test_every_link_has_a_target(page: Path) -> None:
+    """The file exists, and so does the heading in it."""
     targets = re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text())
 
-    dead = [target for target in targets if not is_there(page, target)]
+    broken = [target for target in targets if not target_exists(page, target)]
 
-    assert [] == dead
+    assert [] == broken
 
 
-def is_there(page: Path, target: str) -> bool:
-    """Tell whether a link's file has its heading."""
+def target_exists(page: Path, target: str) -> bool:
+    """Return whether a link's file exists and has its heading."""
     name, _, heading = target.partition("#")
     file = (page.parent / name).resolve() if name else page
     if not file.exists() or not heading:
