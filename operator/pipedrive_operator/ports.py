@@ -1,68 +1,70 @@
-"""What the decisions need from the world, as Protocols. Only types are defined here; adapters implement them.
+"""What the operator needs from the outside, as Protocols. Only types are defined here; adapters implement them.
 
-A port returns None for what is absent and raises one of `core.errors` for what is broken. No port call is retried by
-its adapter: whether to try again is the caller's decision.
+A port returns None for what is absent and raises an error of `core.values.errors` for what is broken. No adapter
+retries a call: whether to try again is the caller's decision.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from pipedrive_operator.core.decision.sources import GrantUser, Source
 from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, TokenResponse
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.publication.rollout import Workload
 from pipedrive_operator.core.publication.target import TargetSecret
-from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.credential import AnyCredential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.resource.workload import WorkloadReference
+from pipedrive_operator.core.values.errors import InvalidSpec
 from pipedrive_operator.core.values.lease import Lease
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 
 class Clock(Protocol):
-    """The time. Nothing above the adapters reads another clock."""
+    """The time. Nothing outside the adapters reads any other clock."""
 
     def now(self) -> datetime:
         """Return the time as an aware UTC datetime."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go backwards and mean nothing between processes."""
+        """Return seconds that never go backwards; they cannot be compared between processes."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for that many seconds."""
 
 
 class Vault(Protocol):
-    """Documents of KV version 2 secrets engines. Nothing that one identity has read is told to another."""
+    """Documents of KV version 2 secrets engines. What one Vault identity has read is never returned to another."""
 
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
-        """Return the newest version, without values if it was deleted; None where the path was never written.
+        """Return the newest version, without values if it was deleted; None if the path was never written.
 
         Raises:
             VaultUnavailable: no usable answer.
-            VaultDenied: the login or the policy refuses; the message holds the stanza that would allow it.
+            VaultDenied: the login or the policy refuses; the message contains the policy stanza that would allow it.
             SourceMissing: there is no KV version 2 engine at the mount.
         """
 
     async def write(
         self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
     ) -> int:
-        """Write a version if the newest is `cas` (0: there is none yet), and return the new version's number.
+        """Write a version if the newest one is `cas` (0 if none exists), and return the number of the new version.
 
         Raises:
-            CheckAndSetConflict: the newest version is another; nothing was written.
-            VaultUnavailable: no usable answer; the version may have been written all the same.
+            CheckAndSetConflict: the newest version is not `cas`; nothing was written.
+            VaultUnavailable: no usable answer; the version may have been written nevertheless.
             VaultDenied: the login or the policy refuses.
         """
 
 
 class LoginMaterial(Protocol):
-    """What the cluster has for logging in to Vault: Secrets of the operator's, and tokens of tenants."""
+    """What the cluster provides for logging in to Vault: Secrets of the operator, and tokens of tenants."""
 
     async def secret(self, name: str, key: str) -> SecretValue | None:
-        """Return the value of a key of a Secret in the operator's namespace; None where Secret or key is absent.
+        """Return the value of a key of a Secret in the operator's namespace; None if Secret or key does not exist.
 
         Raises:
             VaultDenied: the operator may not read it.
@@ -70,62 +72,62 @@ class LoginMaterial(Protocol):
         """
 
     async def service_account_token(self, identity: TenantIdentity, audience: str) -> SecretValue:
-        """Return a new token of the tenant's ServiceAccount, for that audience alone (TokenRequest).
+        """Return a new token of the tenant's ServiceAccount, valid for that audience only (TokenRequest).
 
         Raises:
-            VaultDenied: there is no such ServiceAccount, or the operator may not have tokens of it.
+            VaultDenied: the ServiceAccount does not exist, or the operator may not request its tokens.
             VaultUnavailable: the API server gave no usable answer.
         """
 
 
 class Pipedrive(Protocol):
-    """Pipedrive's token endpoint, and who a token is."""
+    """Pipedrive's token endpoint, and the account that a token belongs to."""
 
     async def identify_api_token(self, value: SecretValue) -> Account:
         """Return the account of an API token.
 
         Raises:
-            TokenRejected, AccountNotOpen: Pipedrive refuses.
-            RateLimited, PipedriveUnavailable: ask again later.
+            TokenRejected, AccountNotOpen: Pipedrive refuses the token.
+            RateLimited, PipedriveUnavailable: no answer about the token; try again later.
         """
 
     async def identify_access_token(self, token: Token) -> Account:
-        """Return the account of an access token, asked at its own `api_domain`. Raises as `identify_api_token` does."""
+        """Return the account of an access token, from its own `api_domain`. Raises what `identify_api_token` raises."""
 
     async def refresh(
         self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], None]
     ) -> TokenResponse:
-        """Spend a refresh token, once, and return the complete and checked answer (RFC 6749 section 6).
+        """Send a refresh token, once, and return the complete and checked answer (RFC 6749 section 6).
 
-        `fence` is called at the last moment before the request leaves; if it raises, nothing is sent.
+        `fence` is called at the last moment before the request is sent; if it raises, nothing is sent.
 
         Raises:
             FenceClosed: the fence was closed.
             ConsentRequired: invalid_grant.
             ClientRejected: invalid_client.
             AccountNotOpen: 402.
-            RateLimited, PipedriveUnavailable: the request did not arrive, or was turned away unread.
+            RateLimited, PipedriveUnavailable: the request did not arrive, or was rejected without being processed.
             RefreshUncertain: the request was sent and its outcome is unknown.
-            TokenResponseUnusable: it was carried out, and of the answer only the refresh token can be used.
+            TokenResponseUnusable: the refresh succeeded, and only the refresh token of the answer can be used.
         """
 
 
 class Process(Protocol):
-    """Who we are, and names for what we do."""
+    """The name of this process, and unique names for what it does."""
 
     @property
     def holder(self) -> str:
-        """This process, told apart from every other, and told to people."""
+        """A name for this process that no other process has and that people can read."""
 
     def new(self) -> str:
-        """Return a name that nobody else uses."""
+        """Return a name that was never used before."""
 
 
 class Leadership(Protocol):
-    """Whether this process is the one that acts."""
+    """Whether this process is the leader."""
 
     def remaining(self) -> float:
-        """Return for how many seconds from now it surely leads; 0 or less where it does not."""
+        """Return for how many more seconds this process certainly leads; 0 or less if it does not lead."""
 
 
 class Leases(Protocol):
@@ -138,32 +140,35 @@ class Leases(Protocol):
         """Create it, or replace the one that was read.
 
         Raises:
-            LeaseChanged: it is no longer as it was read.
+            LeaseChanged: it was changed since it was read.
             ApiServerUnavailable: no usable answer; it may have been written.
         """
 
 
 class Escrow(Protocol):
-    """A second place for what a refresh has won while Vault does not take it."""
+    """An encrypted copy of a refreshed grant, for as long as Vault has not stored the grant."""
 
     def holds(self, location: VaultLocation) -> bool:
-        """Tell whether something is kept for a location, or may be, as far as this process knows."""
+        """Return whether an escrow exists, or may exist, for a location, as far as this process knows."""
 
     async def find(self, location: VaultLocation) -> bool:
-        """Look whether something is kept for a location, whoever kept it. Raises ApiServerUnavailable."""
+        """Return whether an escrow exists for a location, no matter which process created it.
+
+        Raises ApiServerUnavailable.
+        """
 
     async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> bool:
-        """Keep a grant, so that only who knows the key can open it. Return whether it surely is; nothing is raised."""
+        """Store a grant encrypted with the key. Return whether it is certainly stored; nothing is raised."""
 
     async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
-        """Return what is kept for a location; None where nothing is.
+        """Return the grant in the escrow of a location; None if there is none.
 
         Raises:
-            GrantUnstored: it cannot be opened with this key.
+            GrantUnstored: it cannot be decrypted with this key.
         """
 
     async def drop(self, location: VaultLocation) -> None:
-        """Let go of what is kept for a location. A failure is told, and not raised."""
+        """Delete the escrow of a location. A failure is logged, not raised."""
 
 
 class Secrets(Protocol):
@@ -176,14 +181,14 @@ class Secrets(Protocol):
         """Create a Secret.
 
         Raises:
-            SecretExists: the name is taken.
-            NamespaceBeingDeleted: nothing can be created there any more.
+            SecretExists: a Secret of that name exists.
+            NamespaceBeingDeleted: nothing can be created in the namespace any more.
             SecretWriteDenied: quota, admission or RBAC; the message quotes it.
-            ApiServerUnavailable: no usable answer; it may have been created.
+            ApiServerUnavailable: no usable answer; the Secret may have been created.
         """
 
     async def patch(self, key: Key, patch: Mapping[str, Any]) -> TargetSecret:
-        """Apply a JSON merge patch (RFC 7386) that names the resourceVersion it was made for.
+        """Apply a JSON merge patch (RFC 7386) that names the resourceVersion it applies to.
 
         Raises:
             SecretChanged: the Secret is at another resourceVersion, or gone.
@@ -192,17 +197,17 @@ class Secrets(Protocol):
         """
 
     async def delete(self, target: TargetSecret) -> None:
-        """Delete exactly that Secret (by uid and resourceVersion); one that is gone or changed is left alone.
+        """Delete exactly that Secret (by uid and resourceVersion). Do nothing if it is gone or changed.
 
         Raises SecretWriteDenied, ApiServerUnavailable.
         """
 
 
 class Workloads(Protocol):
-    """Deployments, StatefulSets and DaemonSets of others."""
+    """Deployments, StatefulSets and DaemonSets that use a Secret."""
 
     async def read(self, namespace: str, reference: WorkloadReference) -> Workload | None:
-        """Return the workload.
+        """Return the workload; None if it does not exist.
 
         Raises:
             WorkloadDenied: RBAC; the message quotes it.
@@ -210,30 +215,30 @@ class Workloads(Protocol):
         """
 
     async def patch(self, workload: Workload, patch: Mapping[str, Any]) -> None:
-        """Apply a JSON merge patch (RFC 7386) that names the resourceVersion it was made for.
+        """Apply a JSON merge patch (RFC 7386) that names the resourceVersion it applies to.
 
         Raises:
             WorkloadChanged: the workload is at another resourceVersion, or gone.
             WorkloadDenied: RBAC or admission; the message quotes it.
-            ApiServerUnavailable: no usable answer; it may have been patched.
+            ApiServerUnavailable: no usable answer; the workload may have been patched.
         """
 
 
 class Credentials(Protocol):
-    """Reporting on credentials."""
+    """Statuses of credentials, and Events about them."""
 
-    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> Credential | None:
-        """Merge-patch the status and return the credential as it is then; None where it is gone.
+    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> AnyCredential | None:
+        """Merge-patch the status and return the patched credential; None if it is gone.
 
         Raises ApiServerUnavailable.
         """
 
-    async def record_event(self, credential: Credential, event: "Event") -> None:
+    async def record_event(self, credential: AnyCredential, event: "Event") -> None:
         """Record an Event (events.k8s.io/v1) about a credential. Raises ApiServerUnavailable."""
 
 
 class Event(Protocol):
-    """What an Event tells."""
+    """The content of an Event."""
 
     @property
     def warning(self) -> bool:
@@ -241,7 +246,7 @@ class Event(Protocol):
 
     @property
     def reason(self) -> str:
-        """The reason, CamelCase."""
+        """The reason, in CamelCase."""
 
     @property
     def message(self) -> str:
@@ -252,45 +257,48 @@ WatchedKind = Literal["credential", "secret"]
 
 
 class Watch(Protocol):
-    """A watch of credentials and of the Secrets that carry our label."""
+    """A watch of credentials and of the Secrets that have our label."""
 
     @property
     def period(self) -> float:
-        """Return how many seconds a sound watch lets pass, at most, before it asks the API server anew."""
+        """Return the longest time in seconds between two requests of a working watch."""
 
     def age(self) -> float:
-        """Return for how many seconds the API server has not answered."""
+        """Return how many seconds ago the API server last answered."""
 
     def start(self) -> None:
         """Start watching, once."""
 
     def restart(self) -> None:
-        """List and watch everything anew."""
+        """List and watch everything from the start."""
 
     async def stop(self) -> None:
-        """Stop watching, and wait until it has stopped."""
+        """Stop watching, and return once it has stopped."""
 
 
 class Cache(Protocol):
-    """What the watches have seen last, and what we ourselves wrote since."""
+    """The latest objects from the watches and from our own writes."""
 
-    def credential(self, key: Key) -> Credential | None:
+    def credential(self, key: Key) -> AnyCredential | None:
         """Return a credential."""
 
-    def sharing_grant(self, location: VaultLocation) -> Sequence[Credential]:
+    def source(self, key: Key) -> Source | InvalidSpec:
+        """Return the source of a credential that is cached, or what is wrong with its spec."""
+
+    def sharing_grant(self, location: VaultLocation) -> Sequence[GrantUser]:
         """Return the credentials whose grant is at that location, the oldest first."""
 
     def secret(self, key: Key) -> TargetSecret | None:
-        """Return a Secret that carries our label."""
+        """Return a Secret that has our label."""
 
-    def secrets_of(self, credential: Credential) -> Sequence[TargetSecret]:
+    def secrets_of(self, credential: AnyCredential) -> Sequence[TargetSecret]:
         """Return the Secrets labelled for a credential."""
 
-    def keep_credential(self, credential: Credential) -> None:
-        """Remember a credential as we wrote it, unless something newer was seen."""
+    def keep_credential(self, credential: AnyCredential) -> None:
+        """Keep a credential as we wrote it, unless a newer one is known."""
 
     def keep_secret(self, target: TargetSecret) -> None:
-        """Remember a Secret as we wrote it, unless something newer was seen."""
+        """Keep a Secret as we wrote it, unless a newer one is known."""
 
     def forget_secret(self, key: Key, resource_version: int) -> frozenset[Key]:
-        """Forget a Secret that was gone at that resourceVersion; return the credentials that it concerns."""
+        """Forget a Secret that was gone at that resourceVersion; return the credentials that this affects."""

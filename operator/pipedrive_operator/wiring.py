@@ -36,8 +36,8 @@ from pipedrive_operator.controller.leader_work import LeaderWork
 from pipedrive_operator.controller.leadership import Election, LeaderElection, OnlyReplica, lease_times
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.controller.supervisor import Supervisor
-from pipedrive_operator.core.decision.observation import Timings
-from pipedrive_operator.core.decision.sources import grant_location
+from pipedrive_operator.core.decision.sources import resolve
+from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.crd import crd
@@ -66,7 +66,7 @@ async def run(settings: Settings) -> None:
         api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
         rules = rules_of(settings)
         election = _election(settings, api, clock, process)
-        cache = Cache(lambda credential: grant_location(credential, rules))
+        cache = Cache(lambda credential: resolve(credential, rules))
         vault = await stack.enter_async_context(_vault(settings, api, clock))
         ports = Ports(
             cache=cache,
@@ -82,7 +82,7 @@ async def run(settings: Settings) -> None:
         protocol = _protocol(settings, ports, escrow, process)
         keeper = GrantKeeper(protocol=protocol, clock=clock, on_change=_grant_changed(queue))
         stack.push_async_callback(_store_what_was_won, keeper, election)
-        reconciler = Reconciler(ports=ports, keeper=keeper, rules=rules, timings=_timings(settings))
+        reconciler = Reconciler(ports=ports, keeper=keeper, timings=_timings(settings))
         vault.on_return = _vault_returned(reconciler, queue)
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
         supervisor = _supervisor(settings, api, controller, cache, clock)

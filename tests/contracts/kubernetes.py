@@ -20,7 +20,7 @@ from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.grant.document import VaultLocation
-from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.ports import Credentials, Escrow, Leases, Secrets
 from simulation.cluster import ClusterModel, EscrowModel, LeasesModel
@@ -63,7 +63,7 @@ class ClusterPart(Protocol):
     def heal(self) -> None:
         """Let everything be well."""
 
-    async def put_credential(self, name: str) -> Credential:
+    async def put_credential(self, name: str) -> AnyCredential:
         """Create a credential, as a person does."""
 
     async def put_secret(self, name: str, **changes: Any) -> None:
@@ -128,7 +128,7 @@ class ModelledCluster:
         """Heal."""
         self.stage.weather.clear()
 
-    async def put_credential(self, name: str) -> Credential:
+    async def put_credential(self, name: str) -> AnyCredential:
         """Create as the world does."""
         body = resource(self.namespace, name, SPEC)
         served = {"creationTimestamp": "2026-03-01T00:00:00Z", "generation": 1}
@@ -200,7 +200,7 @@ class RealCluster:
         """Heal."""
         self.wire.loses = Loss.NOTHING
 
-    async def put_credential(self, name: str) -> Credential:
+    async def put_credential(self, name: str) -> AnyCredential:
         """Create."""
         body = resource(self.namespace, name, SPEC)
         return read_credential(await self.administrator.create(CREDENTIALS.collection(self.namespace), body))

@@ -10,7 +10,7 @@ from pipedrive_operator.adapters.kubernetes.credentials import QUIET
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.publication.target import TargetSecret, read_target
-from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import (
@@ -125,7 +125,7 @@ class ClusterModel:
                 watcher("secret", "DELETED", gone)
         await self.answer()
 
-    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> Credential | None:
+    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> AnyCredential | None:
         """Merge-patch a status."""
         await self.arrive()
         held = self.credentials.get(key)
@@ -137,7 +137,7 @@ class ClusterModel:
         self.promises.reported(f"{self.name}/{key}", body["status"], was=was.reason if was else None, by=who())
         return read_credential(await self._written("credential", self.credentials, body))
 
-    async def record_event(self, credential: Credential, event: Event) -> None:
+    async def record_event(self, credential: AnyCredential, event: Event) -> None:
         """Record an Event, unless the same process recorded the same just now."""
         fingerprint = (who(), credential.uid, event.reason, event.message)
         now = asyncio.get_running_loop().time()

@@ -13,8 +13,8 @@ from pipedrive_operator.controller.leader_work import LeaderWork
 from pipedrive_operator.controller.leadership import LeaderElection, LeaseTimes
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.controller.resync import resync
-from pipedrive_operator.core.decision.observation import Timings
-from pipedrive_operator.core.decision.sources import grant_location
+from pipedrive_operator.core.decision.sources import resolve
+from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.refresh_state import RefreshState
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
@@ -92,7 +92,7 @@ class Operator:
         clock = SkewedClock(self.skew)
         identities = NumberedIdentities(self.process.name)
         queue = WorkQueue(clock)
-        cache = Cache(lambda credential: grant_location(credential, RULES))
+        cache = Cache(lambda credential: resolve(credential, RULES))
         leases = LeasesModel(self.cluster)
         election = LeaderElection(leases=leases, clock=clock, holder=identities.holder, times=LEASE)
         escrow = EscrowModel(self.cluster)
@@ -121,7 +121,7 @@ class Operator:
             leadership=election,
             clock=clock,
         )
-        reconciler = self.build.reconciler(ports=ports, keeper=keeper, rules=RULES, timings=TIMINGS)
+        reconciler = self.build.reconciler(ports=ports, keeper=keeper, timings=TIMINGS)
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
         self._watch(cache, controller)
         tenure = LeaderWork(

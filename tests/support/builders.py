@@ -4,8 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipedrive_operator.core.decision.observation import Observation, Timings
+from pipedrive_operator.core.decision.memory import Memory
+from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.sources import AppRules, ConnectionRules, GrantWithClient, Rules
+from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientSource, Grant
 from pipedrive_operator.core.grant.token import Accepted, Token, Verification
@@ -60,14 +62,21 @@ def resource(spec: dict[str, Any], *, name: str = KEY.name, **changes: Any) -> d
     return {"metadata": metadata | changes, "spec": spec, "status": {"observedGeneration": -1}}
 
 
+def readable(body: dict[str, Any]) -> Credential:
+    """Read a resource whose spec is known to be readable."""
+    credential = read_credential(body)
+    assert isinstance(credential, Credential)
+    return credential
+
+
 def api_token_credential(**changes: Any) -> Credential:
     """Build a credential of an API token; `changes` go into its metadata."""
-    return read_credential(resource(API_TOKEN_SPEC, **changes))
+    return readable(resource(API_TOKEN_SPEC, **changes))
 
 
 def oauth2_credential(**oauth2: Any) -> Credential:
     """Build a credential of a grant; `oauth2` adds fields to spec.oauth2."""
-    return read_credential(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | oauth2}))
+    return readable(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | oauth2}))
 
 
 def api_token(value: str = "a" * 40) -> Token:
@@ -106,18 +115,26 @@ def published(credential: Credential, accepted: Accepted, **metadata: Any) -> Ta
 
 def up_to_date(credential: Credential, token: Token, held: Grant | None = None) -> Observation:
     """Build an observation that leaves nothing to do."""
-    good = Accepted(token=token, account=ACCOUNT, verified_at=NOW, lineage=held.lineage if held else None)
+    accepted = Accepted(token=token, account=ACCOUNT, verified_at=NOW, lineage=held.lineage if held else None)
     return Observation(
         now=NOW,
         credential=credential,
         timings=TIMINGS,
-        read_at=NOW,
-        grant=held,
-        token=token,
-        verification=Verification(token=token, at=NOW, account=ACCOUNT),
-        accepted=good,
-        target=published(credential, good),
+        memory=Memory(
+            read_at=NOW,
+            grant=held,
+            token=token,
+            verification=Verification(token=token, at=NOW, account=ACCOUNT),
+            accepted=accepted,
+        ),
+        target=published(credential, accepted),
     )
+
+
+def changed(seen: Observation, **changes: Any) -> Observation:
+    """Change an observation; names of fields of its memory change the memory."""
+    remembered = {name: changes.pop(name) for name in list(changes) if name in Memory.__dataclass_fields__}
+    return replace(seen, memory=replace(seen.memory, **remembered), **changes)
 
 
 def api_token_up_to_date() -> Observation:

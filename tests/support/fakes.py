@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 from pipedrive_operator.controller.cache import Cache
-from pipedrive_operator.core.decision.sources import grant_location
+from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, TokenResponse
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.publication.target import TargetSecret, read_target
-from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import (
@@ -272,7 +272,7 @@ class FakeCluster:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.cache = Cache(lambda credential: grant_location(credential, RULES))
+        self.cache = Cache(lambda credential: resolve(credential, RULES))
         self.objects: dict[Key, dict[str, Any]] = {}
         self.resources: dict[Key, dict[str, Any]] = {}
         self.writes: list[str] = []
@@ -280,7 +280,7 @@ class FakeCluster:
         self.breaks: OperatorError | None = None
         self._version = 1000
 
-    def apply(self, resource: dict[str, Any]) -> Credential:
+    def apply(self, resource: dict[str, Any]) -> AnyCredential:
         """Create or change a credential, and let the watch tell."""
         credential = read_credential(resource)
         known = self.resources.get(credential.key)
@@ -335,7 +335,7 @@ class FakeCluster:
         self._write(f"delete secret {target.key.name}")
         self.objects.pop(target.key, None)
 
-    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> Credential | None:
+    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> AnyCredential | None:
         """Merge-patch a status."""
         self._write("patch status")
         body = self.resources.get(key)
@@ -345,7 +345,7 @@ class FakeCluster:
         self.resources[key] = changed
         return read_credential(changed)
 
-    async def record_event(self, credential: Credential, event: Event) -> None:
+    async def record_event(self, credential: AnyCredential, event: Event) -> None:
         """Record an Event."""
         assert credential.key in self.resources
         self.events.append(event)

@@ -8,7 +8,7 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler
-from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, TIMINGS, TOKEN_LOCATION
 from support.fake_workloads import FakeWorkloads
 from support.fakes import FakeCluster, FakeLeadership, FakePipedrive, FakeVault, a_keeper
 from support.turned_clock import TurnedClock
@@ -45,7 +45,7 @@ class World:
             leadership=self.leadership,
             clock=self.clock,
         )
-        self.reconciler = Reconciler(ports=ports, keeper=self.keeper, rules=RULES, timings=self.timings)
+        self.reconciler = Reconciler(ports=ports, keeper=self.keeper, timings=self.timings)
 
     async def settle(self, key: Key = KEY) -> Outcome:
         """Make passes until no refresh is under way and nothing more is written."""

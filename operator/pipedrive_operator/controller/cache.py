@@ -1,19 +1,22 @@
-"""What the watches have seen last and what we wrote since, and which credentials a change concerns.
+"""The latest objects from the watches and from our own writes, and which credentials a change affects.
 
-No request is made here, and nothing is decided about a credential: a change only names the keys to look at.
-An object is replaced by a newer one alone; resourceVersions are compared as numbers
+No request is made here, and nothing is decided about a credential: a change only yields the keys to reconcile.
+An object is replaced only by a newer one; resourceVersions are compared as numbers
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from pipedrive_operator.core.decision.sources import GrantUser, GrantWithClient, Source
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.publication.target import TargetSecret, read_target
-from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.credential import AnyCredential, Credential, read_credential
 from pipedrive_operator.core.resource.names import KIND, LABEL_CREDENTIAL, Key
+from pipedrive_operator.core.values.errors import InvalidSpec
 
 NOTHING: Final[frozenset[Key]] = frozenset()
 DELETED: Final = "DELETED"
@@ -33,15 +36,16 @@ ObjectT = TypeVar("ObjectT", bound=_Object)
 class Cache:
     """Implements `ports.Cache`.
 
-    A method that takes in what the cluster holds returns the keys of the credentials to look at.
+    A method that receives an object from the cluster returns the keys of the credentials to reconcile.
     """
 
-    def __init__(self, locate: Callable[[Credential], VaultLocation | None]) -> None:
-        """Start empty; `locate` tells where a credential's grant is, None where it has none."""
-        self._locate = locate
-        self._credentials = _Store[Credential]()
-        self._announced: dict[Key, Credential] = {}
-        """As last returned to be looked at: the answer to our own write may hold an edit that was not."""
+    def __init__(self, resolve: Callable[[AnyCredential], Source]) -> None:
+        """Start empty; `resolve` returns a source or raises `InvalidSpec`, and is called once per change."""
+        self._resolve = resolve
+        self._credentials = _Store[AnyCredential]()
+        self._sources: dict[Key, Source | InvalidSpec] = {}
+        self._announced: dict[Key, _Announced] = {}
+        """Each credential as last returned for a pass: our own write may return an edit that no pass has seen."""
         self._secrets = _Store[TargetSecret]()
         self._by_grant = _Index[VaultLocation]()
         self._by_target = _Index[Key]()
@@ -57,57 +61,63 @@ class Cache:
         """The keys of all credentials."""
         return self._credentials.objects.keys()
 
-    def credential(self, key: Key) -> Credential | None:
+    def credential(self, key: Key) -> AnyCredential | None:
         """Return a credential."""
         return self._credentials.objects.get(key)
 
-    def sharing_grant(self, location: VaultLocation) -> Sequence[Credential]:
+    def source(self, key: Key) -> Source | InvalidSpec:
+        """Return the source of a credential that is cached, or what is wrong with its spec."""
+        return self._sources[key]
+
+    def sharing_grant(self, location: VaultLocation) -> Sequence[GrantUser]:
         """Return the credentials whose grant is at that location, the oldest first."""
-        sharing = self._known(self._by_grant.get(location))
-        return sorted((self._credentials.objects[key] for key in sharing), key=_age)
+        sharing = (self._grant_user(key) for key in self._by_grant.get(location))
+        return sorted((user for user in sharing if user is not None), key=_age)
 
     def secret(self, key: Key) -> TargetSecret | None:
         """Return a Secret that carries our label."""
         return self._secrets.objects.get(key)
 
-    def secrets_of(self, credential: Credential) -> Sequence[TargetSecret]:
-        """Return the Secrets labelled for a credential, by name."""
+    def secrets_of(self, credential: AnyCredential) -> Sequence[TargetSecret]:
+        """Return the Secrets labelled for a credential, sorted by name."""
         return [self._secrets.objects[key] for key in sorted(self._by_credential.get(credential.key))]
 
-    def keep_credential(self, credential: Credential) -> None:
-        """Remember a credential as we wrote it, unless something newer was seen."""
+    def keep_credential(self, credential: AnyCredential) -> None:
+        """Keep a credential as we wrote it, unless a newer one is known."""
         if self._credentials.keep(credential):
-            self._by_grant.put(credential.key, self._locate(credential))
+            source = self._sources[credential.key] = self._resolved(credential)
+            self._by_grant.put(credential.key, source.location if isinstance(source, GrantWithClient) else None)
             self._by_target.put(credential.key, _target(credential))
 
     def keep_secret(self, target: TargetSecret) -> None:
-        """Remember a Secret as we wrote it, unless something newer was seen."""
+        """Keep a Secret as we wrote it, unless a newer one is known."""
         if self._secrets.keep(target):
             self._by_credential.put(target.key, _labelled(target))
 
     def forget_credential(self, key: Key, resource_version: int) -> frozenset[Key]:
-        """Forget a credential that was gone at that version; return it and those that shared with it."""
+        """Forget a credential that was gone at that version; return it and those that share its grant or Secret."""
         known = self.credential(key)
         if not self._credentials.drop(key, resource_version) or known is None:
             return NOTHING
-        concerned = self._sharing(known)
+        affected = self._sharing(self._describe(known))
         self._announced.pop(key, None)
+        self._sources.pop(key, None)
         self._by_grant.put(key, None)
         self._by_target.put(key, None)
-        return concerned | {key}
+        return affected | {key}
 
     def forget_secret(self, key: Key, resource_version: int) -> frozenset[Key]:
-        """Forget a Secret that was gone at that version; return the credentials that it concerns."""
+        """Forget a Secret that was gone at that version; return the credentials that this affects."""
         known = self.secret(key)
         if not self._secrets.drop(key, resource_version) or known is None:
             return NOTHING
         self._by_credential.put(key, None)
-        return self._concerned(known)
+        return self._affected(known)
 
     def see_credential(self, event_type: str | None, body: Mapping[str, Any]) -> frozenset[Key]:
-        """Take in a credential from the watch, or (with None) from a list.
+        """Receive a credential from the watch, or (with None) from a list.
 
-        A new status alone is nothing to look at; a new generation, annotation or deletion is.
+        A new status alone needs no pass; a new generation, annotation or deletion does.
         """
         seen = read_credential(body)
         if event_type == DELETED:
@@ -119,18 +129,15 @@ class Cache:
         kept = self.credential(seen.key)
         if kept is None:
             return NOTHING
-        self._announced[seen.key] = kept
+        announced = self._announced[seen.key] = self._describe(kept)
         if before is None:
-            return self._sharing(seen) | {seen.key}
-        if _substance(before) == _substance(seen):
+            return self._sharing(announced) | {seen.key}
+        if before.without_status == _without_status(seen):
             return NOTHING
-        return self._sharing(before) | self._sharing(seen) | {seen.key}
+        return self._sharing(before) | self._sharing(announced) | {seen.key}
 
     def see_secret(self, event_type: str | None, body: Mapping[str, Any]) -> frozenset[Key]:
-        """Take in a Secret from the watch, or (with None) from a list.
-
-        What we wrote ourselves is nothing to look at.
-        """
+        """Receive a Secret from the watch, or (with None) from a list. Our own write needs no pass."""
         seen = read_target(body)
         if event_type == DELETED:
             return self.forget_secret(seen.key, int(seen.resource_version))
@@ -138,26 +145,47 @@ class Cache:
         self.keep_secret(seen)
         if self.secret(seen.key) is not seen:
             return NOTHING
-        return self._concerned(seen) | (self._concerned(before) if before else NOTHING)
+        return self._affected(seen) | (self._affected(before) if before else NOTHING)
 
     def prune_credentials(self, listed: Collection[Key], as_of: int) -> frozenset[Key]:
-        """Forget the credentials that a complete list of that version lacks; return the keys to look at."""
+        """Forget the credentials that a complete list of that version lacks; return the keys to reconcile."""
         gone = self._credentials.prune(listed, as_of)
         return NOTHING.union(*(self.forget_credential(key, as_of) for key in gone))
 
     def prune_secrets(self, listed: Collection[Key], as_of: int) -> frozenset[Key]:
-        """Forget the Secrets that a complete list of that version lacks; return the keys to look at."""
+        """Forget the Secrets that a complete list of that version lacks; return the keys to reconcile."""
         gone = self._secrets.prune(listed, as_of)
         return NOTHING.union(*(self.forget_secret(key, as_of) for key in gone))
 
-    def _sharing(self, credential: Credential) -> frozenset[Key]:
-        """Return who wants the same grant or Secret: the change of one may settle their conflict."""
-        location = self._locate(credential)
-        grant = self._by_grant.get(location) if location else ()
-        return self._known(grant) | self._known(self._by_target.get(_target(credential)))
+    def _resolved(self, credential: AnyCredential) -> Source | InvalidSpec:
+        try:
+            return self._resolve(credential)
+        except InvalidSpec as problem:
+            return problem
 
-    def _concerned(self, target: TargetSecret) -> frozenset[Key]:
-        """Return the credentials that own a Secret, are named on it, or want its name."""
+    def _grant_user(self, key: Key) -> GrantUser | None:
+        credential, source = self.credential(key), self._sources.get(key)
+        if not isinstance(credential, Credential) or not isinstance(source, GrantWithClient):
+            return None
+        return GrantUser(credential=credential, source=source)
+
+    def _describe(self, credential: AnyCredential) -> "_Announced":
+        return _Announced(
+            key=credential.key,
+            resource_version=credential.resource_version,
+            without_status=_without_status(credential),
+            grant=self._by_grant.value(credential.key),
+            target=self._by_target.value(credential.key),
+        )
+
+    def _sharing(self, announced: "_Announced") -> frozenset[Key]:
+        """Return the credentials that want the same grant or Secret: a change of one may end their conflict."""
+        by_grant = self._by_grant.get(announced.grant) if announced.grant else ()
+        by_target = self._by_target.get(announced.target) if announced.target else ()
+        return self._known([*by_grant, *by_target])
+
+    def _affected(self, target: TargetSecret) -> frozenset[Key]:
+        """Return the credentials that own a Secret, that its label names, or whose target it is."""
         owners = [
             Key(namespace=target.key.namespace, name=owner["name"])
             for owner in target.owner_references
@@ -170,17 +198,28 @@ class Cache:
         return frozenset(keys) & self._credentials.objects.keys()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Announced:
+    """What the last pass that was asked for could see of a credential."""
+
+    key: Key
+    resource_version: str
+    without_status: tuple[object, ...]
+    grant: VaultLocation | None
+    target: Key | None
+
+
 class _Store(Generic[ObjectT]):
-    """The newest objects of a kind, and how recently the missing ones were seen to be gone."""
+    """The newest objects of a kind, and at which version each missing one was known to be gone."""
 
     def __init__(self) -> None:
         self.objects: dict[Key, ObjectT] = {}
         self.listed = False
         self._gone: dict[Key, int] = {}
-        """So that a list or an answer of ours, older than a deletion, brings nothing back."""
+        """Keeps a list or an answer that is older than a deletion from bringing the object back."""
 
     def keep(self, seen: ObjectT) -> bool:
-        """Remember an object, and tell whether it is newer than what was known."""
+        """Keep an object, and return whether it is newer than the known one."""
         known = self.objects.get(seen.key)
         if known is not None and not _is_newer(seen, known):
             return False
@@ -191,7 +230,7 @@ class _Store(Generic[ObjectT]):
         return True
 
     def drop(self, key: Key, resource_version: int) -> bool:
-        """Forget an object as of a resourceVersion, unless it was seen since."""
+        """Forget an object as of a resourceVersion, unless a newer one was seen; return whether it is forgotten."""
         known = self.objects.get(key)
         if known is not None and int(known.resource_version) > resource_version:
             return False
@@ -200,7 +239,7 @@ class _Store(Generic[ObjectT]):
         return True
 
     def prune(self, listed: Collection[Key], as_of: int) -> list[Key]:
-        """Return what a complete list lacks, and forget the deletions that no later list can contradict."""
+        """Return the keys that a complete list lacks, and forget the deletions that it covers."""
         self.listed = True
         self._gone = {key: version for key, version in self._gone.items() if version > as_of}
         return [key for key in self.objects if key not in listed]
@@ -220,8 +259,12 @@ class _Index(Generic[ValueT]):
         """Return the keys of a value."""
         return self._keys.get(value, ())
 
+    def value(self, key: Key) -> ValueT | None:
+        """Return the value of a key."""
+        return self._values.get(key)
+
     def put(self, key: Key, value: ValueT | None) -> None:
-        """Give a key another value, or none."""
+        """Set or, with None, remove the value of a key."""
         old = self._values.pop(key, None)
         if old is not None:
             self._keys[old].discard(key)
@@ -236,16 +279,18 @@ def _is_newer(one: _Object, other: _Object) -> bool:
     return int(one.resource_version) > int(other.resource_version)
 
 
-def _age(credential: Credential) -> tuple[datetime, str]:
-    return credential.created_at, credential.uid
+def _age(user: GrantUser) -> tuple[datetime, str]:
+    return user.credential.created_at, user.credential.uid
 
 
-def _substance(credential: Credential) -> tuple[object, ...]:
-    """Return what a look depends on: all but the status."""
+def _without_status(credential: AnyCredential) -> tuple[object, ...]:
+    """Return everything that a pass depends on except the status."""
     return credential.uid, credential.generation, credential.being_deleted, credential.annotations
 
 
-def _target(credential: Credential) -> Key:
+def _target(credential: AnyCredential) -> Key | None:
+    if not isinstance(credential, Credential):
+        return None
     return Key(namespace=credential.key.namespace, name=credential.target_name)
 
 

@@ -4,12 +4,12 @@ A rule stands under the path of the field that it sees as `self`. Bounds and pat
 https://kubernetes.io/docs/reference/using-api/cel/
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from pipedrive_operator.core.publication.template import API_TOKEN_FIELDS, OAUTH2_FIELDS
+from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS, OAUTH2_FIELDS
 from pipedrive_operator.core.resource.names import GROUP
 from pipedrive_operator.core.resource.spec import SHORTEST_RENEW_BEFORE
 from pipedrive_operator.core.values.times import DURATION, format_duration
@@ -73,7 +73,7 @@ def _target_field(root: str, field: str, otherwise: str) -> str:
     return f"(has({target}) && has({target}.{field}) ? {target}.{field} : {otherwise})"
 
 
-def template_pattern(fields: Sequence[str]) -> str:
+def template_pattern(fields: Collection[str]) -> str:
     """Write the pattern of a template: text without `$(`, escapes `$$(` and references, in any order.
 
     An unclosed `$(` is a mistake too.
@@ -81,7 +81,7 @@ def template_pattern(fields: Sequence[str]) -> str:
     return rf"^([^$]|[$]+[^$(]|[$]{{2,}}[(]|[$][(]({'|'.join(fields)})([|]json)?[)])*[$]*$"
 
 
-def _known_fields_only(kind: str, fields: Sequence[str]) -> Rule:
+def _known_fields_only(kind: str, fields: Collection[str]) -> Rule:
     """Build the rule that the templates of a kind of credential name its fields only."""
     template = template_pattern(fields)
     data = "self.target.data"

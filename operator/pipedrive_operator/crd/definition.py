@@ -5,6 +5,7 @@ No field of the resource is described here; `core.credential` does that.
 
 from typing import Any, Final
 
+from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS, OAUTH2_FIELDS
 from pipedrive_operator.core.resource.credential import SPEC, STATUS
 from pipedrive_operator.core.resource.names import CATEGORY, GROUP, KIND, PLURAL, SHORT_NAME, VERSION
 from pipedrive_operator.crd.cel import ROOT, RULES
@@ -14,6 +15,7 @@ _DESCRIPTION: Final = (
     "A PipedriveCredential keeps a Kubernetes Secret of its namespace filled with a credential that Pipedrive accepts: "
     "an OAuth2 access token, refreshed in time, or an API token. Vault keeps what it is made from."
 )
+_FIELDS: Final = f"{', '.join(OAUTH2_FIELDS)} with oauth2, and {', '.join(API_TOKEN_FIELDS)} with apiToken"
 _COLUMNS: Final = (
     ("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the Secret can be used.", 0),
     ("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why; docs/reasons.md explains each.", 0),
@@ -107,6 +109,8 @@ def _column(name: str, path: str, description: str, priority: int) -> dict[str, 
 
 def _schema() -> dict[str, Any]:
     spec = structural(SPEC.json_schema(by_alias=True), path="spec", rules=RULES)
+    templates = spec["properties"]["target"]["properties"]["data"]
+    templates["description"] = templates["description"].replace("{fields}", _FIELDS)
     report = STATUS.json_schema(by_alias=True)
     report["$defs"]["Condition"] = _CONDITION
     status = structural(report, path="status", rules=RULES)

@@ -1,32 +1,32 @@
-"""Brings one credential's Secret and status to where they should be: observe, decide, act, and in the end report.
+"""Brings one credential's Secret and status to where they should be: observe, decide, act, and finally report.
 
-The order of writes lives here. A grant is stored before its token is published (`grants/`), the Secret is
-written before workloads are restarted for it, all of that before the status tells of it, and a new Secret
-before the one under a former name goes; so a crash after any write is healed by the next pass. No decision is
-made here, and no clock, framework or library of the outside is known.
+The order of writes lives here. A grant is stored before its token is published (`grants/`), the Secret is written
+before workloads are restarted for it, all of that before the status reports it, and a new Secret before the one under a
+former name is deleted. A crash after any write is therefore repaired by the next pass. No decision is made here, and
+no clock, framework or client library is used.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from pipedrive_operator.core.decision.decision import Action, Decision
-from pipedrive_operator.core.decision.memory import after_look, after_refusal, after_verification, after_write_refusal
-from pipedrive_operator.core.decision.observation import Observation, Timings
+from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.policy import decide
-from pipedrive_operator.core.decision.report import announcement, report, rollout_announcement
-from pipedrive_operator.core.decision.sources import GrantWithClient, Rules
+from pipedrive_operator.core.decision.report import announcement, report, report_unreadable, rollout_announcement
+from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.token import Token
-from pipedrive_operator.core.publication.rollout import RestartPacing, first_notes
+from pipedrive_operator.core.publication.rollout import RestartPacing, first_records
 from pipedrive_operator.core.publication.secret import DesiredSecret, differs, manifest, patch, release
 from pipedrive_operator.core.publication.target import TargetSecret
-from pipedrive_operator.core.resource.credential import write_status
+from pipedrive_operator.core.resource.credential import AnyCredential, UnreadableCredential, write_status
 from pipedrive_operator.core.resource.names import ANNOTATION_REVISION, Key
 from pipedrive_operator.core.resource.spec import DeletionPolicy
 from pipedrive_operator.core.resource.status import Status
 from pipedrive_operator.core.resource.workload import WorkloadReference
-from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType
+from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType, Reason
 from pipedrive_operator.core.values.errors import (
     FenceClosed,
     NamespaceBeingDeleted,
@@ -36,25 +36,26 @@ from pipedrive_operator.core.values.errors import (
     Trouble,
 )
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder
+from pipedrive_operator.ports import Event
 from pipedrive_operator.reconcile.observer import Observer, Ports
 from pipedrive_operator.reconcile.restarter import Restarter
 
 MOST_ACTIONS: Final = 5
-"""No honest pass needs more (verify, publish, publish again after a conflict, restart, refresh); another is a loop."""
+"""No correct pass needs more (verify, publish, publish again after a conflict, restart, refresh)."""
 
 
 class TooManyActionsError(Exception):
-    """A pass that does not come to rest: a defect of the policy."""
+    """A pass that never decided to wait: a defect of the policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a pass came to, for whoever schedules and counts."""
+    """The result of a pass, for scheduling and metrics."""
 
     until: datetime | None = None
-    """When to look again without being asked."""
+    """When to reconcile again without an event; None if only an event does."""
     reason: str | None = None
-    """None where the credential is on its way out, and nothing is reported of it any more."""
+    """None if the credential is being deleted, so that nothing is reported about it any more."""
     ready: bool = False
     stalled: bool = False
     expires_at: datetime | None = None
@@ -62,46 +63,48 @@ class Outcome:
     refreshed_at: datetime | None = None
     verified_at: datetime | None = None
     restarts: tuple[str, ...] = ()
-    """What came of each workload that was looked at."""
+    """The result for each workload that was handled."""
     actions: tuple[str, ...] = ()
 
 
 class Reconciler:
-    """Reconciles credentials, one call a pass; calls for the same key must not overlap."""
+    """Reconciles credentials, one pass per call. Calls for the same key must not overlap."""
 
-    def __init__(self, *, ports: Ports, keeper: GrantKeeper, rules: Rules, timings: Timings) -> None:
-        """Take the ports, the keeper of grants, and the configuration as values."""
+    def __init__(self, *, ports: Ports, keeper: GrantKeeper, timings: Timings) -> None:
+        """Take the ports, the keeper of grants and the timings."""
         self._ports = ports
         self._keeper = keeper
         self._timings = timings
         self._restarter = Restarter(workloads=ports.workloads, leadership=ports.leadership, clock=ports.clock)
-        self._observer = Observer(ports=ports, keeper=keeper, rules=rules, timings=timings)
+        self._observer = Observer(ports=ports, keeper=keeper, timings=timings)
         self._memories = self._observer.memories
 
     def forget_all(self) -> None:
-        """Forget what was learned: another process may have led since, and published something newer."""
+        """Forget everything: another process may have led since, and published something newer."""
         self._observer.forget_all()
         self._keeper.forget_all()
 
     def vault_returned(self, connection: str) -> frozenset[Key]:
-        """Return the credentials to look at now that a Vault serves again."""
+        """Return the credentials to reconcile now that a Vault is available again."""
         return self._observer.vault_returned(connection)
 
     async def reconcile(self, key: Key) -> Outcome | None:
-        """Make a pass; None where the credential is gone.
+        """Make a pass; return None if the credential is gone.
 
         Raises:
-            ApiServerUnavailable: try the pass again.
-            FenceClosed: this process no longer leads; whoever does may have published something newer.
+            ApiServerUnavailable: the pass must be repeated.
+            FenceClosed: this process no longer leads; the one that does may have published something newer.
             TooManyActionsError: a defect.
         """
         done: list[str] = []
-        looked_at: list[WorkloadReference] = []
+        restarted: list[WorkloadReference] = []
         while len(done) <= MOST_ACTIONS:
             credential = self._ports.cache.credential(key)
             if credential is None:
                 self._observer.forget(key)
                 return None
+            if isinstance(credential, UnreadableCredential):
+                return await self._report_unreadable(credential)
             seen = await self._observer.observe(credential)
             self._require_leadership()
             decision = decide(seen)
@@ -109,16 +112,16 @@ class Reconciler:
                 return Outcome(actions=tuple(done))
             if decision.action is Action.WAIT:
                 status = await self._report(seen, decision)
-                return _outcome(seen, decision, status, done=done, looked_at=looked_at)
+                return _outcome(seen, decision, status, done=done, restarted=restarted)
             done.append(decision.action.name.lower())
-            looked_at += seen.workloads_due if decision.action is Action.RESTART else ()
+            restarted += seen.workloads_due if decision.action is Action.RESTART else ()
             await self._act(decision, seen)
-        message = f"the pass for {key} did not come to rest after {', '.join(done)}"
+        message = f"the pass for {key} did not end after {', '.join(done)}"
         raise TooManyActionsError(message)
 
     def _require_leadership(self) -> None:
         if self._ports.leadership.remaining() <= 0:
-            raise FenceClosed("this process does not lead any more")
+            raise FenceClosed("this process no longer leads")
 
     async def _act(self, decision: Decision, seen: Observation) -> None:
         match decision.action:
@@ -135,54 +138,50 @@ class Reconciler:
                 raise ValueError(message)
 
     def _refresh(self, seen: Observation) -> None:
-        memory = self._memories[seen.credential.key]
+        memory = seen.memory
         if not isinstance(memory.source, GrantWithClient):
             return
-        self._handle_request(seen)
+        self._note_request_handled(seen)
         order = RefreshOrder(
             source=memory.source,
             requester=seen.credential.key,
-            lineage=seen.grant.lineage if seen.grant is not None else "",
-            replaces=seen.token.value.digest() if seen.token is not None and not seen.in_escrow else None,
+            lineage=memory.grant.lineage if memory.grant is not None else "",
+            replaces=memory.token.value.digest() if memory.token is not None and not seen.in_escrow else None,
             slow=self._timings.verify_interval,
             poll=self._timings.poll_interval,
             is_requested=seen.requested is not None,
-            expires_at=seen.accepted.token.expires_at if seen.accepted is not None else None,
+            expires_at=memory.accepted.token.expires_at if memory.accepted is not None else None,
         )
         self._keeper.refresh(order)
 
     async def _verify(self, token: Token, seen: Observation) -> None:
         key = seen.credential.key
-        self._handle_request(seen)
+        self._note_request_handled(seen)
         try:
             if seen.is_oauth2:
                 account = await self._ports.pipedrive.identify_access_token(token)
             else:
                 account = await self._ports.pipedrive.identify_api_token(token.value)
         except Trouble as trouble:
-            memory = self._memories[key]
-            self._memories[key] = after_refusal(memory, token, trouble, bounds=self._observer.bounds(memory))
+            self._memories.note_failed_verification(key, token, trouble)
         else:
-            self._memories[key] = after_verification(self._memories[key], token, account, self._ports.clock.now())
+            self._memories.note_verification(key, token, account)
 
     async def _publish(self, desired: DesiredSecret, seen: Observation) -> None:
         key = seen.credential.key
         try:
             if differs(seen.target, desired):
-                await self._note_what_workloads_have(desired, seen)
+                await self._record_revision_before(desired, seen)
                 await self._write(desired, seen.target)
-            await self._clear_orphans(seen)
+            await self._remove_orphans(seen)
         except SecretExists:
-            self._memories[key] = await self._observer.read_foreign(self._memories[key], desired.key)
+            self._memories.note_foreign_secret(key, await self._ports.secrets.read(desired.key))
         except SecretChanged:
-            await self._look_again(seen)
+            await self._read_again(seen)
         except NamespaceBeingDeleted:
-            self._memories[key] = replace(self._memories[key], namespace_is_going=True)
+            self._memories.note_terminating_namespace(key)
         except SecretWriteDenied as trouble:
-            memory = self._memories[key]
-            self._memories[key] = after_write_refusal(
-                memory, trouble, subject=desired.digest, bounds=self._observer.bounds(memory, slow_is_poll=True)
-            )
+            self._memories.note_failed_write(key, trouble, subject=desired.digest)
 
     async def _write(self, desired: DesiredSecret, target: TargetSecret | None) -> None:
         if target is None:
@@ -191,24 +190,25 @@ class Reconciler:
             written = await self._ports.secrets.patch(desired.key, patch(target, desired))
         self._ports.cache.keep_secret(written)
 
-    async def _note_what_workloads_have(self, desired: DesiredSecret, seen: Observation) -> None:
-        """Note what the Secret holds before it is overwritten, where an earlier process died before noting it."""
-        held = seen.target.annotations.get(ANNOTATION_REVISION) if seen.target is not None else None
-        notes = first_notes(seen.credential, held, desired.revision) if seen.timings.restarts is not None else None
-        if notes is not None:
-            status = write_status(Status(rollout=notes))
+    async def _record_revision_before(self, desired: DesiredSecret, seen: Observation) -> None:
+        """Record the revision that is about to be overwritten, if an earlier process died before recording it."""
+        if seen.timings.restarts is None:
+            return
+        current = seen.target.annotations.get(ANNOTATION_REVISION) if seen.target is not None else None
+        records = first_records(seen.credential, current, desired.revision)
+        if records is not None:
+            status = write_status(Status(rollout=records))
             written = await self._ports.credentials.patch_status(seen.credential.key, {"rollout": status["rollout"]})
             if written is not None:
                 self._ports.cache.keep_credential(written)
 
-    async def _restart(self, seen: Observation, published: str, pace: RestartPacing) -> None:
-        key = seen.credential.key
+    async def _restart(self, seen: Observation, published: str, pacing: RestartPacing) -> None:
         for reference in seen.workloads_due:
-            standing = await self._restarter.restart(seen.credential, reference, published, pace)
-            self._memories[key] = after_look(self._memories[key], standing)
+            state = await self._restarter.restart(seen.credential, reference, published, pacing)
+            self._memories.note_restart(seen.credential.key, state)
 
-    async def _look_again(self, seen: Observation) -> None:
-        """Read what was changed under our hands: the watch will tell too, but later."""
+    async def _read_again(self, seen: Observation) -> None:
+        """Read what someone else changed in the meantime: the watch will deliver it too, but later."""
         for stale in (*seen.orphans, *((seen.target,) if seen.target is not None else ())):
             found = await self._ports.secrets.read(stale.key)
             if found is None:
@@ -219,36 +219,54 @@ class Reconciler:
     def _forget(self, gone: TargetSecret) -> None:
         self._ports.cache.forget_secret(gone.key, int(gone.resource_version))
 
-    async def _clear_orphans(self, seen: Observation) -> None:
-        """Take away the Secrets under former names, now that the new one is there; with `Retain`, let go of them."""
-        target = seen.credential.spec.target if seen.credential.spec is not None else None
+    async def _remove_orphans(self, seen: Observation) -> None:
+        """Delete the Secrets under former names once the new one exists; with `Retain`, release them instead."""
+        target = seen.credential.spec.target
         for orphan in seen.orphans:
             if target is not None and target.deletion_policy is DeletionPolicy.RETAIN:
-                freed = await self._ports.secrets.patch(orphan.key, release(orphan, seen.credential))
-                self._ports.cache.keep_secret(freed)
+                released = await self._ports.secrets.patch(orphan.key, release(orphan, seen.credential))
+                self._ports.cache.keep_secret(released)
             else:
                 await self._ports.secrets.delete(orphan)
                 self._forget(orphan)
 
     async def _report(self, seen: Observation, decision: Decision) -> Status:
-        credential = seen.credential
-        status = report(seen, decision, handled_request=self._memories[credential.key].handled_request)
-        if status == credential.status:
-            return status
-        written = await self._ports.credentials.patch_status(credential.key, write_status(status))
-        if written is None:
-            return status
-        self._ports.cache.keep_credential(written)
-        for event in (announcement(credential.status, status), rollout_announcement(seen)):
-            if event is not None:
-                await self._ports.credentials.record_event(credential, event)
+        memory = self._memories.get(seen.credential.key)
+        status = report(seen, decision, handled_request=memory.handled_request if memory is not None else None)
+        events = (announcement(seen.credential.status, status), rollout_announcement(seen))
+        await self._write_status(seen.credential, status, [event for event in events if event is not None])
         return status
 
-    def _handle_request(self, seen: Observation) -> None:
-        """Note that what a person asked for is being done, so that it is done once."""
-        key = seen.credential.key
+    async def _report_unreadable(self, credential: UnreadableCredential) -> Outcome:
+        """Report that the spec cannot be read; nothing else can be done for the credential."""
+        self._require_leadership()
+        if credential.being_deleted:
+            return Outcome()
+        status = report_unreadable(credential, self._ports.clock.now())
+        event = announcement(credential.status, status)
+        await self._write_status(credential, status, [event] if event is not None else [])
+        return Outcome(
+            reason=Reason.INVALID_SPEC,
+            stalled=True,
+            expires_at=status.expires_at,
+            renewal_at=status.renewal_time,
+            refreshed_at=status.last_refresh_time,
+        )
+
+    async def _write_status(self, credential: AnyCredential, status: Status, events: Sequence[Event]) -> None:
+        """Write a status that has changed, and record the Events about it."""
+        if status == credential.status:
+            return
+        written = await self._ports.credentials.patch_status(credential.key, write_status(status))
+        if written is None:
+            return
+        self._ports.cache.keep_credential(written)
+        for event in events:
+            await self._ports.credentials.record_event(credential, event)
+
+    def _note_request_handled(self, seen: Observation) -> None:
         if seen.requested is not None:
-            self._memories[key] = replace(self._memories[key], handled_request=seen.credential.request)
+            self._memories.note_request_handled(seen.credential.key, seen.credential.request)
 
 
 def _outcome(
@@ -257,10 +275,10 @@ def _outcome(
     status: Status,
     *,
     done: Sequence[str],
-    looked_at: Collection[WorkloadReference],
+    restarted: Collection[WorkloadReference],
 ) -> Outcome:
-    """Sum a pass up. What the status has outlasts the process, so that an outage after a restart shows all the same."""
-    ready = status.condition(ConditionType.READY)
+    """Summarise a pass. Times come from the status, which survives the process: an outage after a restart shows too."""
+    ready, verification = status.condition(ConditionType.READY), seen.memory.verification
     return Outcome(
         until=decision.until,
         reason=decision.reason,
@@ -269,7 +287,7 @@ def _outcome(
         expires_at=status.expires_at,
         renewal_at=status.renewal_time,
         refreshed_at=status.last_refresh_time,
-        verified_at=seen.verification.at if seen.verification is not None else None,
-        restarts=tuple(one.result for one in seen.restart_states if one.reference in looked_at),
+        verified_at=verification.at if verification is not None else None,
+        restarts=tuple(state.result for state in seen.memory.restart_states if state.reference in restarted),
         actions=tuple(done),
     )

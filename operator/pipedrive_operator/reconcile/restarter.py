@@ -1,7 +1,7 @@
-"""Restarts workloads for what was published: reads each one that is behind, asks the policy, and patches it.
+"""Restarts workloads for what was published: reads each one that is behind, asks for a decision, and patches it.
 
-Workloads are not watched: they are read when something was published that they lack, and only then. Whether one may be
-restarted is decided in `core/publication/rollout.py`; what became of it is returned, and stops nothing else.
+Workloads are not watched. They are read only after something was published that they have not seen. The decision is
+made in `core/publication/rollout.py`; the result is returned, and a failure stops nothing else.
 """
 
 from typing import Final
@@ -34,41 +34,41 @@ class Restarter:
         self._clock = clock
 
     async def restart(
-        self, credential: Credential, reference: WorkloadReference, published: str, pace: RestartPacing
+        self, credential: Credential, reference: WorkloadReference, published: str, pacing: RestartPacing
     ) -> RestartState:
-        """Restart a workload that is behind, if it may be, and say what came of it.
+        """Restart a workload that is behind, if it may be restarted, and return the result.
 
         Raises:
-            FenceClosed: this process no longer leads; whoever does may have published something newer.
+            FenceClosed: this process no longer leads; the one that does may have published something newer.
         """
-        result, why = Result.FAILED, "it changed each time that it was to be"
+        result, why = Result.FAILED, "it was changed by someone else on every attempt"
         try:
             for _ in range(_ATTEMPTS):
-                standing = await self._try_once(credential, reference, published, pace)
-                if standing is not None:
-                    return standing
+                state = await self._try_once(credential, reference, published, pacing)
+                if state is not None:
+                    return state
         except WorkloadDenied as refusal:
-            result, why = Result.DENIED, f"{refusal}. Let the operator get and patch it"
-        except ApiServerUnavailable as trouble:
-            why = str(trouble)
-        retry_at = self._clock.now() + pace.retry
+            result, why = Result.DENIED, f"{refusal}. Allow the operator to get and patch it"
+        except ApiServerUnavailable as error:
+            why = str(error)
+        retry_at = self._clock.now() + pacing.retry
         return not_restarted(reference, published, result, why, retry_at=retry_at)
 
     async def _try_once(
-        self, credential: Credential, reference: WorkloadReference, published: str, pace: RestartPacing
+        self, credential: Credential, reference: WorkloadReference, published: str, pacing: RestartPacing
     ) -> RestartState | None:
-        """Read and patch; None where the workload was changed in between."""
+        """Read and patch; return None if the workload was changed in between."""
         workload = await self._workloads.read(credential.key.namespace, reference)
         if workload is None:
             return absent(reference, published)
         now = self._clock.now()
-        standing = judge(workload, credential, published, now=now, pace=pace)
-        if standing.result is not Result.RESTARTED:
-            return standing
+        state = judge(workload, credential, published, now=now, pacing=pacing)
+        if state.result is not Result.RESTARTED:
+            return state
         if self._leadership.remaining() <= 0:
-            raise FenceClosed("this process does not lead any more")
+            raise FenceClosed("this process no longer leads")
         try:
             await self._workloads.patch(workload, restart_patch(workload, credential, published, now))
         except WorkloadChanged:
             return None
-        return standing
+        return state

@@ -198,9 +198,8 @@ class TestCredentials:
         patched = await cluster.credentials.patch_status(credential.key, STATUS)
 
         assert patched is not None
-        assert (patched.uid, patched.spec, patched.generation) == (
+        assert (patched.uid, patched.generation) == (
             credential.uid,
-            credential.spec,
             credential.generation,
         )
         assert (patched.status.observed_generation, patched.status.secret_name) == (1, NAME)

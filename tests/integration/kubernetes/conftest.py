@@ -11,7 +11,7 @@ from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredent
 from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.config.settings import KubernetesSettings
-from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from support.builders import NOW
 from support.kubernetes_objects import resource
 from support.turned_clock import TurnedClock
@@ -58,7 +58,7 @@ def credentials(api: Api, clock: TurnedClock) -> KubernetesCredentials:
 
 
 @pytest.fixture
-async def credential(api: Api, namespace: str) -> Credential:
+async def credential(api: Api, namespace: str) -> AnyCredential:
     """Create a credential."""
     spec = {"apiToken": {"path": "pipedrive/crm/acme"}}
     return read_credential(

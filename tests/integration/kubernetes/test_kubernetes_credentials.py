@@ -8,7 +8,7 @@ import pytest
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.credentials import QUIET, KubernetesCredentials
-from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.credential import AnyCredential
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.kubernetes_objects import ABSENT
 from support.turned_clock import TurnedClock
@@ -33,7 +33,7 @@ def events(control_plane: ControlPlane, namespace: str) -> list[dict[str, Any]]:
 class TestCredentials:
     """The port of credentials."""
 
-    async def test_patches_the_status(self, credentials: KubernetesCredentials, credential: Credential) -> None:
+    async def test_patches_the_status(self, credentials: KubernetesCredentials, credential: AnyCredential) -> None:
         """The answer is the credential as it is then; what is None is removed."""
         first = {"observedGeneration": 1, "secretName": "pipedrive"}
         await credentials.patch_status(credential.key, first)
@@ -41,7 +41,7 @@ class TestCredentials:
         patched = await credentials.patch_status(credential.key, {"observedGeneration": 2, "secretName": None})
 
         assert patched is not None
-        assert (patched.uid, patched.spec) == (credential.uid, credential.spec)
+        assert (patched.uid, patched.generation) == (credential.uid, credential.generation)
         assert (patched.status.observed_generation, patched.status.secret_name) == (2, None)
 
     async def test_reports_nothing_on_what_is_gone(self, credentials: KubernetesCredentials) -> None:
@@ -49,14 +49,14 @@ class TestCredentials:
         assert await credentials.patch_status(ABSENT, {"observedGeneration": 1}) is None
 
     async def test_says_that_reporting_is_not_allowed(
-        self, stranger: Api, clock: TurnedClock, credential: Credential
+        self, stranger: Api, clock: TurnedClock, credential: AnyCredential
     ) -> None:
         """Without the rule, there is no usable answer."""
         with pytest.raises(ApiServerUnavailable, match="cannot patch resource"):
             await KubernetesCredentials(stranger, clock, instance="x").patch_status(credential.key, {})
 
     async def test_records_an_event_about_the_credential(
-        self, credentials: KubernetesCredentials, credential: Credential, control_plane: ControlPlane
+        self, credentials: KubernetesCredentials, credential: AnyCredential, control_plane: ControlPlane
     ) -> None:
         """The Event names the credential, who reports, and why."""
         await credentials.record_event(credential, Told("ConsentRequired", "Consent again. " + "é" * 600))
@@ -76,7 +76,7 @@ class TestCredentials:
     async def test_does_not_repeat_itself(
         self,
         credentials: KubernetesCredentials,
-        credential: Credential,
+        credential: AnyCredential,
         control_plane: ControlPlane,
         clock: TurnedClock,
     ) -> None:
@@ -90,7 +90,7 @@ class TestCredentials:
         assert len(events(control_plane, credential.key.namespace)) == 3
 
     async def test_records_nothing_in_a_namespace_that_is_leaving(
-        self, credentials: KubernetesCredentials, credential: Credential, leaving_namespace: str
+        self, credentials: KubernetesCredentials, credential: AnyCredential, leaving_namespace: str
     ) -> None:
         """There is nobody left to tell."""
         assert credential.key.namespace == leaving_namespace
@@ -98,7 +98,7 @@ class TestCredentials:
         await credentials.record_event(credential, Told("A", "x"))
 
     async def test_says_that_recording_is_not_allowed(
-        self, stranger: Api, clock: TurnedClock, credential: Credential
+        self, stranger: Api, clock: TurnedClock, credential: AnyCredential
     ) -> None:
         """Without the rule, there is no usable answer, and the Event is not taken for recorded."""
         port = KubernetesCredentials(stranger, clock, instance="x")

@@ -9,7 +9,7 @@ from pipedrive_operator.adapters.kubernetes.crd_version import NAME, SchemaState
 from pipedrive_operator.adapters.kubernetes.endpoints import DEFINITIONS
 from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
-from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.credential import AnyCredential
 from support.kubernetes_objects import manifest
 from testbed.control_plane import ControlPlane
 
@@ -35,7 +35,7 @@ class TestLister:
         assert len({page.resource_version for page in pages}) == 1
 
     async def test_lists_the_credentials_of_the_cluster_or_of_namespaces(
-        self, api: Api, credential: Credential
+        self, api: Api, credential: AnyCredential
     ) -> None:
         """No namespaces means all."""
         elsewhere = Lister(api, ["default"]).list_credentials()

@@ -17,13 +17,12 @@ from pipedrive_operator.core.publication.rollout import (
     Workload,
     restart_patch,
 )
-from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.workload import WorkloadKind, WorkloadReference
 from pipedrive_operator.core.values.errors import WorkloadChanged, WorkloadDenied
-from support.builders import API_TOKEN_SPEC, NOW, resource
+from support.builders import API_TOKEN_SPEC, NOW, readable, resource
 from testbed.control_plane import ControlPlane
 
-CREDENTIAL = read_credential(resource(API_TOKEN_SPEC))
+CREDENTIAL = readable(resource(API_TOKEN_SPEC))
 Make = Callable[..., WorkloadReference]
 
 

@@ -101,7 +101,7 @@ TROUBLES = (
     Trouble(
         name="taken",
         reason="SecretConflict",
-        says=("Secret taken exists and is not this credential's", "spec.target.name", "adopt=taken"),
+        says=("Secret taken already exists, does not belong to this credential", "spec.target.name", "adopt=taken"),
         was_fine=False,
         strike=_foreign_secret,
         mend=lambda actor: actor.change(target={"name": "another-name"}),

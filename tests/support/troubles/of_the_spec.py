@@ -44,7 +44,7 @@ TROUBLES = (
     Trouble(
         name="app-of-another-namespace",
         reason="InvalidSpec",
-        says=("spec.oauth2.client.app", "is not for namespace", "pipedrive.apps.crm-sync.allowedNamespaces"),
+        says=("spec.oauth2.client.app", "may not use app", "pipedrive.apps.crm-sync.allowedNamespaces"),
         kind=Kind.OAUTH2,
         room="-stranger",
         was_fine=False,

@@ -1,14 +1,20 @@
 """The cache: what it remembers, and which credentials a change concerns."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipedrive_operator.controller.cache import NOTHING, Cache
+from pipedrive_operator.core.decision.sources import GrantWithClient, Source, resolve
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.publication.target import read_target
-from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.credential import AnyCredential, Credential, UnreadableCredential, read_credential
 from pipedrive_operator.core.resource.names import KIND, LABEL_CREDENTIAL, Key
+from pipedrive_operator.core.values.errors import InvalidSpec
+from support.builders import RULES
+
+ANYWHERE = replace(RULES, connections={"default": replace(RULES.connections["default"], path_prefixes=("",))})
 
 
 def key(name: str) -> Key:
@@ -19,12 +25,6 @@ def key(name: str) -> Key:
 def location(path: str) -> VaultLocation:
     """Build the location of a grant."""
     return VaultLocation(connection="default", mount="secret", path=path)
-
-
-def locate(credential: Credential) -> VaultLocation | None:
-    """Tell where a credential's grant is."""
-    oauth2 = credential.spec.oauth2 if credential.spec else None
-    return location(oauth2.grant.path) if oauth2 else None
 
 
 def credential(name: str, version: int, **changes: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def secret(name: str, version: int, *, of: str | None = "acme", **changes: Any) 
 @pytest.fixture
 def cache() -> Cache:
     """Return an empty cache."""
-    return Cache(locate)
+    return Cache(lambda credential: resolve(credential, ANYWHERE))
 
 
 class TestCredentials:
@@ -147,6 +147,45 @@ class TestCredentials:
         assert cache.see_credential("DELETED", credential("acme", 5)) == NOTHING
         assert cache.credential(key("acme")) is not None
 
+    def test_a_source_is_resolved_once_for_each_change(self) -> None:
+        """Several places of a pass need it, and a pass that finds nothing to do must stay cheap."""
+        resolved: list[str] = []
+
+        def count(credential: AnyCredential) -> Source:
+            resolved.append(credential.resource_version)
+            return resolve(credential, ANYWHERE)
+
+        cache = Cache(count)
+        cache.see_credential(None, credential("acme", 1))
+        cache.see_credential("MODIFIED", credential("acme", 2, generation=2))
+        for _ in range(3):
+            assert isinstance(cache.source(key("acme")), GrantWithClient)
+            cache.sharing_grant(location("grants/acme"))
+
+        assert ["1", "2"] == resolved
+
+    def test_a_wrong_spec_is_kept_as_what_is_wrong_with_it(self, cache: Cache) -> None:
+        """It shares no grant, and says why."""
+        body = credential("acme", 1)
+        body["spec"]["vault"] = {"mount": "another"}
+        cache.see_credential(None, body)
+
+        source = cache.source(key("acme"))
+
+        assert isinstance(source, InvalidSpec)
+        assert "spec.vault.mount" in source.message
+        assert [] == cache.sharing_grant(location("grants/acme"))
+
+    def test_an_unreadable_spec_is_kept_too(self, cache: Cache) -> None:
+        """So that its status can say what is wrong."""
+        body = credential("acme", 1) | {"spec": {}}
+
+        assert {key("acme")} == cache.see_credential(None, body)
+
+        assert isinstance(cache.credential(key("acme")), UnreadableCredential)
+        assert {key("acme")} == cache.see_credential("MODIFIED", credential("acme", 2, generation=2))
+        assert isinstance(cache.credential(key("acme")), Credential)
+
     def test_who_shares_a_grant_is_told_the_oldest_first(self, cache: Cache) -> None:
         """By time of creation, then by uid."""
         for name, created in (("c", "02"), ("b", "01"), ("a", "02")):
@@ -155,7 +194,7 @@ class TestCredentials:
 
         sharing = cache.sharing_grant(location("shared"))
 
-        assert [one.key.name for one in sharing] == ["b", "a", "c"]
+        assert [one.credential.key.name for one in sharing] == ["b", "a", "c"]
 
     def test_who_shares_a_grant_or_a_target_is_looked_at_too(self, cache: Cache) -> None:
         """One that comes, moves or goes may make or settle a conflict."""

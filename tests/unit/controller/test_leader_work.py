@@ -12,8 +12,9 @@ from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.leader_work import LeaderWork
 from pipedrive_operator.controller.queue import WorkQueue
+from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
-from support.builders import API_TOKEN_SPEC, KEY, NOW, resource
+from support.builders import API_TOKEN_SPEC, KEY, NOW, RULES, resource
 from support.turned_clock import TurnedClock
 from support.world import World
 
@@ -47,7 +48,7 @@ class Reign:
     def __post_init__(self) -> None:
         """Know one credential."""
         self.queue = WorkQueue(self.clock)
-        cache = Cache(lambda _: None)
+        cache = Cache(lambda credential: resolve(credential, RULES))
         cache.see_credential(None, resource(API_TOKEN_SPEC))
         controller = Controller(reconciler=World().reconciler, queue=self.queue, clock=self.clock)
         self.tenure = LeaderWork(

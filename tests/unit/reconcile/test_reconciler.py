@@ -289,3 +289,31 @@ async def test_a_process_that_no_longer_leads_writes_nothing(world: World) -> No
         await world.reconciler.reconcile(KEY)
 
     assert [] == world.cluster.writes
+
+
+async def test_a_spec_that_cannot_be_read_is_reported_and_its_secret_stays(world: World) -> None:
+    """An older CRD accepted the resource; a person must correct it, and nothing else is called."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    calls = (len(world.vault.reads), len(world.pipedrive.identified))
+
+    world.cluster.apply(resource({"apiToken": {"path": "//"}}, generation=2))
+    outcome = await world.settle()
+
+    assert ("InvalidSpec", True, False) == (outcome.reason, outcome.stalled, outcome.ready)
+    assert ("False", "InvalidSpec") == world.condition(ConditionType.READY)
+    assert ("True", "InvalidSpec") == world.condition(ConditionType.STALLED)
+    assert ["InvalidSpec"] == [event.reason for event in world.cluster.events]
+    assert FIRST == world.value("api_token")
+    assert calls == (len(world.vault.reads), len(world.pipedrive.identified))
+
+
+async def test_an_unreadable_credential_that_is_being_deleted_is_left_alone(world: World) -> None:
+    """Nothing is reported about it any more."""
+    world.cluster.apply(resource({}, deletionTimestamp="2026-03-04T12:00:00Z"))
+
+    outcome = await world.reconciler.reconcile(KEY)
+
+    assert outcome is not None
+    assert outcome.reason is None
+    assert [] == world.cluster.writes

@@ -156,7 +156,7 @@ async def test_changes_in_quick_succession_are_one_restart_more(world: World) ->
     await world.settle()
     put_token(world, "c")
     outcome = await world.settle()
-    assert "and is again 10m after that" in ready_message(world)
+    assert "and the next restart comes 10m after that" in ready_message(world)
     assert outcome.until == world.clock.now() + INTERVAL - TIMINGS.poll_interval
     reads = len(world.workloads.reads)
     await world.settle()
@@ -237,7 +237,7 @@ async def test_what_was_denied_is_not_told_again_after_a_restart_of_the_operator
 @pytest.mark.parametrize(
     ("trouble", "said"),
     [
-        (WorkloadDenied("deployments.apps is forbidden"), "deployments.apps is forbidden. Let the operator"),
+        (WorkloadDenied("deployments.apps is forbidden"), "deployments.apps is forbidden. Allow the operator"),
         (ApiServerUnavailable("the API server answered 500: webhook"), "the API server answered 500: webhook"),
     ],
 )
@@ -298,7 +298,7 @@ async def test_a_workload_that_is_absent_is_told_by_an_event(world: World) -> No
 
     assert [JOBS] == world.workloads.restarts
     assert ["RolloutDenied"] == [event.reason for event in world.cluster.events]
-    assert "there is none" in world.cluster.events[0].message
+    assert "it does not exist" in world.cluster.events[0].message
 
 
 async def test_settings_that_allow_no_rollout_are_told(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS, EVENTS
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
-from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import GROUP, KIND, VERSION, Key
 from pipedrive_operator.ports import Clock, Event
 
@@ -30,7 +30,7 @@ class KubernetesCredentials:
         self._instance = instance
         self._recorded: dict[tuple[str, str, str], float] = {}
 
-    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> Credential | None:
+    async def patch_status(self, key: Key, status: Mapping[str, Any]) -> AnyCredential | None:
         """Merge-patch the status and return the credential as it is then; None where it is gone."""
         try:
             body = await self._api.merge_patch(CREDENTIALS.at(key, subresource="status"), {"status": status})
@@ -40,7 +40,7 @@ class KubernetesCredentials:
             raise
         return read_credential(body)
 
-    async def record_event(self, credential: Credential, event: Event) -> None:
+    async def record_event(self, credential: AnyCredential, event: Event) -> None:
         """Record an Event, unless the same was recorded just now, or the namespace is leaving."""
         fingerprint = (credential.uid, event.reason, event.message)
         if self._was_recorded(fingerprint):
@@ -59,7 +59,7 @@ class KubernetesCredentials:
         return fingerprint in self._recorded
 
 
-def _manifest(credential: Credential, event: Event, *, at: datetime, instance: str) -> dict[str, Any]:
+def _manifest(credential: AnyCredential, event: Event, *, at: datetime, instance: str) -> dict[str, Any]:
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",

@@ -1,18 +1,27 @@
-"""Which tokens count as accepted without another question: an accepted one's successor, or what a restart finds."""
+"""Which tokens are accepted: for the right account, as the successor of an accepted token, or again after a restart.
+
+Pure. An accepted token may be published, so each rule here keeps a token of the wrong account out of the Secret.
+"""
 
 from datetime import datetime, timedelta
 
 from pipedrive_operator.core.grant.grant import Grant
-from pipedrive_operator.core.grant.token import Accepted, Token
-from pipedrive_operator.core.publication.secret import desired_secret, differs, is_ours
-from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.grant.token import Accepted, Token, account_problem
+from pipedrive_operator.core.publication.secret import desired_secret, differs
+from pipedrive_operator.core.publication.target import TargetSecret, belongs_to
 from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.backoff import fraction
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType
 
 
+def account_mismatch(credential: Credential, account: Account) -> str | None:
+    """Return why the account is not the one that the credential asks for, or None."""
+    return account_problem(credential.spec.account, account, credential.status.account)
+
+
 def inherited(grant: Grant | None, accepted: Accepted | None) -> Accepted | None:
-    """Accept the successor of an accepted token: refreshed from the same grant, for the company at the same address."""
+    """Accept the successor of an accepted token: refreshed from the same grant, with an unchanged `api_domain`."""
     if grant is None or accepted is None or grant.token is None or not grant.continues(accepted.lineage):
         return None
     if grant.token.api_domain != accepted.token.api_domain:
@@ -30,16 +39,16 @@ def restored(
     lineage: str | None,
     verified_at: datetime,
 ) -> Accepted | None:
-    """Accept, after a restart, the token that the Secret already holds and that the status calls accepted."""
+    """Accept, after a restart, a token that the Secret already holds and that the status calls accepted."""
     authorized, account = credential.status.condition(ConditionType.AUTHORIZED), credential.status.account
     if token is None or account is None or authorized is None or authorized.status is not ConditionStatus.TRUE:
         return None
     candidate = Accepted(token=token, account=account, verified_at=verified_at, lineage=lineage)
-    if not is_ours(target, credential) or differs(target, desired_secret(credential, candidate)):
+    if not belongs_to(target, credential) or differs(target, desired_secret(credential, candidate)):
         return None
     return candidate
 
 
 def spread_verification(now: datetime, interval: timedelta, *, spread_by: str) -> datetime:
-    """Return a past verification time for a restored token, so that a restart does not ask about all tokens at once."""
+    """Return a past verification time for a restored token, so that a restart does not verify all tokens at once."""
     return now - interval * fraction(spread_by)

@@ -1,11 +1,9 @@
 """What the policy can decide, as values."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.values.conditions import Reason
 
@@ -28,9 +26,6 @@ class Decision:
     reason: Reason
     message: str
     until: datetime | None = None
-    """When a wait ends by itself; None where only a change ends it."""
+    """When a wait ends by itself; None if only a change ends it."""
     token: Token | None = None
-    """What to verify."""
-
-
-Check = Callable[[Observation], Decision | None]
+    """The token to verify."""

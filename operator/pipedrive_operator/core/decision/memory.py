@@ -1,15 +1,15 @@
-"""What is remembered of a credential between passes, and how each event changes it. Pure, and lost with the process.
+"""What one process remembers of a credential between passes, and how each event changes it. Pure.
 
-Nothing here is needed for correctness after a restart: one read of Vault and what the cluster holds rebuild it.
+Correctness does not depend on it: after a restart, one read of Vault and the state of the cluster rebuild it.
 """
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pipedrive_operator.core.decision.acceptance import inherited, restored, spread_verification
-from pipedrive_operator.core.decision.observation import Timings, account_mismatch
+from pipedrive_operator.core.decision.acceptance import account_mismatch, inherited, restored, spread_verification
 from pipedrive_operator.core.decision.retry import Failure, RetryBounds, record_failure
 from pipedrive_operator.core.decision.sources import ApiTokenSource, Source
+from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Grant, read_grant
 from pipedrive_operator.core.grant.refresh_state import Fresh, RefreshState
@@ -24,35 +24,44 @@ from pipedrive_operator.core.values.errors import SourceMissing, TokenRejected, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What one process knows of one credential; the fields are those of `policy.Observation`."""
+    """What one process knows of one credential."""
 
     source: Source | None = None
+    """Where the credential's value is kept in Vault; None if the spec is invalid."""
     uid: str = ""
     read_at: datetime | None = None
+    """When Vault was last read for this credential."""
     source_failure: Failure | None = None
     grant: Grant | None = None
     last_refresh: Fresh | None = None
-    """The newest refresh that was taken in."""
+    """The newest refresh whose result is included here."""
     token: Token | None = None
+    """The token in Vault."""
     verification: Verification | None = None
+    """Pipedrive's last answer about a token."""
     accepted: Accepted | None = None
+    """The newest accepted token: the one to publish."""
     accepted_was_rejected: bool = False
-    refusals: int = 0
+    """Whether Pipedrive has rejected the accepted token since."""
+    rejections: int = 0
+    """How many tokens in a row Pipedrive has rejected before their expiry."""
     verify_failure: Failure | None = None
     publish_failure: Failure | None = None
     restart_states: tuple[RestartState, ...] = ()
-    namespace_is_going: bool = False
+    """What was last done about each workload of spec.rollout."""
+    namespace_is_terminating: bool = False
     foreign: TargetSecret | None = None
-    """A Secret under the target's name that the watch does not show, because it is not labelled for us."""
+    """A Secret under the target's name that the watch does not show, because it lacks our label."""
     foreign_read_at: datetime | None = None
     handled_request: str | None = None
+    """The last request of a person that was acted on."""
 
 
 def after_reading(memory: Memory, document: Document | None, now: datetime) -> Memory:
-    """Take in what Vault holds.
+    """Include what Vault holds.
 
     Raises:
-        SourceMissing: the version was deleted, or the path or the key of an API token is absent.
+        SourceMissing: the version was deleted, or the path or the key of an API token does not exist.
     """
     if document is not None:
         document.require_values()
@@ -71,65 +80,65 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
 
 
 def after_refresh(memory: Memory, refresh: RefreshState) -> Memory:
-    """Take in a refreshed grant, once: what is read from Vault later is newer."""
+    """Include a refreshed grant, once: what is read from Vault after that is newer."""
     if not isinstance(refresh, Fresh) or refresh is memory.last_refresh:
         return memory
     return replace(memory, last_refresh=refresh, grant=refresh.grant, token=refresh.grant.token, source_failure=None)
 
 
-def after_source_trouble(memory: Memory, trouble: Trouble, *, bounds: RetryBounds) -> Memory:
-    """Note that Vault could not be read, or does not hold what is wanted; the last good value stays."""
+def after_source_failure(memory: Memory, trouble: Trouble, *, bounds: RetryBounds) -> Memory:
+    """Record that Vault could not be read or lacks the value; the last accepted value stays."""
     failure = record_failure(trouble, memory.source_failure, subject="source", bounds=bounds)
     return replace(memory, source_failure=failure, read_at=bounds.now)
 
 
 def after_return_of_vault(memory: Memory, connection: str) -> Memory | None:
-    """Take back that Vault could not be read, now that it serves again; None where nothing waited for that."""
+    """Make a failed read due at once, now that its Vault is available again; None if no read was waiting for it."""
     failure = memory.source_failure
-    is_there = memory.source is not None and memory.source.location.connection == connection
-    if not is_there or failure is None or not isinstance(failure.trouble, VaultUnavailable):
+    is_affected = memory.source is not None and memory.source.location.connection == connection
+    if not is_affected or failure is None or not isinstance(failure.trouble, VaultUnavailable):
         return None
     return replace(memory, source_failure=replace(failure, retry_at=datetime.min.replace(tzinfo=UTC)))
 
 
 def after_verification(memory: Memory, token: Token, account: Account, now: datetime) -> Memory:
-    """Note whose token it is."""
+    """Record which account a token belongs to."""
     verification = Verification(token=token, at=now, account=account)
-    return replace(memory, verification=verification, verify_failure=None, refusals=0)
+    return replace(memory, verification=verification, verify_failure=None, rejections=0)
 
 
-def after_refusal(memory: Memory, token: Token, trouble: Trouble, *, bounds: RetryBounds) -> Memory:
-    """Note that Pipedrive could not be asked, or that it refused the token."""
+def after_failed_verification(memory: Memory, token: Token, trouble: Trouble, *, bounds: RetryBounds) -> Memory:
+    """Record that Pipedrive gave no usable answer about a token, or rejected it."""
     failure = record_failure(trouble, memory.verify_failure, subject=token.value.digest(), bounds=bounds)
-    noted = replace(memory, verify_failure=failure)
+    failed = replace(memory, verify_failure=failure)
     if EFFECTS[trouble.reason].authorized is not ConditionStatus.FALSE:
-        return noted
+        return failed
     return replace(
-        noted,
+        failed,
         verification=Verification(token=token, at=bounds.now, trouble=trouble),
-        refusals=memory.refusals + isinstance(trouble, TokenRejected),
+        rejections=memory.rejections + isinstance(trouble, TokenRejected),
         accepted_was_rejected=memory.accepted_was_rejected
         or (memory.accepted is not None and memory.accepted.token.value == token.value),
     )
 
 
-def after_write_refusal(memory: Memory, trouble: Trouble, *, subject: str, bounds: RetryBounds) -> Memory:
-    """Note that the API server forbids writing this Secret."""
+def after_failed_write(memory: Memory, trouble: Trouble, *, subject: str, bounds: RetryBounds) -> Memory:
+    """Record that this Secret could not be written."""
     failure = record_failure(trouble, memory.publish_failure, subject=subject, bounds=bounds)
     return replace(memory, publish_failure=failure)
 
 
-def after_look(memory: Memory, standing: RestartState) -> Memory:
-    """Note what came of a look at a workload, in place of the look before."""
-    others = tuple(one for one in memory.restart_states if one.reference != standing.reference)
-    return replace(memory, restart_states=(*others, standing))
+def after_restart(memory: Memory, state: RestartState) -> Memory:
+    """Record what was done about a workload, in place of the last time."""
+    others = tuple(one for one in memory.restart_states if one.reference != state.reference)
+    return replace(memory, restart_states=(*others, state))
 
 
-def judged(
+def after_judging(
     memory: Memory, credential: Credential, target: TargetSecret | None, *, now: datetime, timings: Timings
 ) -> Memory:
-    """Decide which token counts as accepted: the one that Pipedrive accepted, its successor, or a restart's."""
-    if memory.token is None or credential.spec is None:
+    """Decide which token is accepted: one that Pipedrive accepted, its successor, or one from before a restart."""
+    if memory.token is None:
         return memory
     if memory.verification is None or memory.verification.token.value != memory.token.value:
         accepted = _without_asking(memory, credential, target, now=now, timings=timings)
@@ -151,7 +160,7 @@ def _accept(memory: Memory, accepted: Accepted) -> Memory:
 def _without_asking(
     memory: Memory, credential: Credential, target: TargetSecret | None, *, now: datetime, timings: Timings
 ) -> Accepted | None:
-    if memory.refusals:
+    if memory.rejections:
         return None
     if memory.accepted is not None:
         return inherited(memory.grant, memory.accepted)

@@ -1,13 +1,22 @@
-"""From an observation and a decision to the status: what is told to people and to other controllers. Pure."""
+"""Turns an observation and a decision into the status and Events for people and other controllers. Pure."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, Final
 
 from pipedrive_operator.core.decision.decision import Decision
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.grant.token import renaming
-from pipedrive_operator.core.publication.rollout import NOT_ENABLED, RestartState, Result, noted, notes
-from pipedrive_operator.core.publication.secret import differs, foreign_keys, is_ours, untouched_since_published
+from pipedrive_operator.core.publication.rollout import (
+    NOT_ENABLED,
+    RestartState,
+    Result,
+    recorded_revisions,
+    records,
+)
+from pipedrive_operator.core.publication.secret import differs, foreign_keys, untouched_since_published
+from pipedrive_operator.core.publication.target import belongs_to
+from pipedrive_operator.core.resource.credential import Resource, UnreadableCredential
 from pipedrive_operator.core.resource.status import Account, Status
 from pipedrive_operator.core.resource.workload import WorkloadStatus
 from pipedrive_operator.core.values.conditions import (
@@ -21,10 +30,12 @@ from pipedrive_operator.core.values.conditions import (
 )
 from pipedrive_operator.core.values.times import format_duration
 
+_NOT_VERIFIED: Final = "Pipedrive was not asked yet"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """What an Event tells about a condition that flipped."""
+    """The content of an Event."""
 
     warning: bool
     reason: str
@@ -32,17 +43,14 @@ class Announcement:
 
 
 def report(seen: Observation, decision: Decision, *, handled_request: str | None) -> Status:
-    """Build the status. It equals the one before wherever nothing has changed."""
-    before = seen.credential.status
-    conditions = _conditions(seen, decision)
-    previous = {condition.type: condition for condition in before.conditions}
-    token = seen.token
+    """Build the status. It equals the previous one if nothing has changed."""
+    before, token, accepted = seen.credential.status, seen.token, seen.memory.accepted
     return Status(
         observed_generation=seen.credential.generation,
-        conditions=keep_transition_times(conditions, previous),
+        conditions=_with_previous_times(_conditions(seen, decision), before),
         account=_account(seen),
-        secret_name=seen.credential.target_name if is_ours(seen.target, seen.credential) else None,
-        expires_at=seen.accepted.token.expires_at if seen.accepted is not None else before.expires_at,
+        secret_name=seen.credential.target_name if belongs_to(seen.target, seen.credential) else None,
+        expires_at=accepted.token.expires_at if accepted is not None else before.expires_at,
         renewal_time=seen.renewal.at if seen.renewal is not None else (None if token else before.renewal_time),
         last_refresh_time=token.obtained_at if token is not None else before.last_refresh_time,
         rollout=_rollout(seen),
@@ -50,34 +58,49 @@ def report(seen: Observation, decision: Decision, *, handled_request: str | None
     )
 
 
+def report_unreadable(credential: UnreadableCredential, now: datetime) -> Status:
+    """Build the status of a resource whose spec cannot be read; everything else in it stays."""
+    invalid: dict[str, Any] = {"reason": Reason.INVALID_SPEC, "message": credential.problem}
+    pending: dict[str, Any] = {"reason": Reason.PENDING, "message": _NOT_VERIFIED}
+    conditions = [
+        _condition(credential, now, ConditionType.READY, ConditionStatus.FALSE, **invalid),
+        _condition(credential, now, ConditionType.AUTHORIZED, ConditionStatus.UNKNOWN, **pending),
+        _condition(credential, now, ConditionType.STALLED, ConditionStatus.TRUE, **invalid),
+    ]
+    before = credential.status
+    return replace(
+        before, observed_generation=credential.generation, conditions=_with_previous_times(conditions, before)
+    )
+
+
 def announcement(before: Status, after: Status) -> Announcement | None:
-    """Return the Event for what is news in the conditions; one a pass at most."""
-    for wanted, good in (
+    """Return the Event for news in the conditions: one per pass at most."""
+    for wanted, favourable in (
         (ConditionType.STALLED, ConditionStatus.FALSE),
         (ConditionType.READY, ConditionStatus.TRUE),
         (ConditionType.AUTHORIZED, ConditionStatus.TRUE),
     ):
         old, new = before.condition(wanted), after.condition(wanted)
-        if new is not None and _is_news(old, new, good):
-            return Announcement(warning=new.status is not good, reason=new.reason, message=new.message)
+        if new is not None and _is_news(old, new, favourable):
+            return Announcement(warning=new.status is not favourable, reason=new.reason, message=new.message)
     return None
 
 
 def rollout_announcement(seen: Observation) -> Announcement | None:
-    """Return the Event for workloads that could not be restarted, once: what Ready tells already is no news."""
+    """Return the Event for workloads that could not be restarted, once: what Ready already says is not news."""
     before = seen.credential.status.condition(ConditionType.READY)
-    told = before.message if before is not None else ""
-    problems = [one.message for one in _open_standings(seen) if one.result is not Result.DEFERRED]
-    news = [message for message in (*_not_enabled(seen), *problems, *_absences(seen)) if message not in told]
+    known = before.message if before is not None else ""
+    problems = [state.message for state in _unfinished_restarts(seen) if state.result is not Result.DEFERRED]
+    news = [message for message in (*_not_enabled(seen), *problems, *_absences(seen)) if message not in known]
     return Announcement(warning=True, reason=EventReason.ROLLOUT_DENIED, message=". ".join(news)) if news else None
 
 
 def is_ready(seen: Observation) -> bool:
-    """Tell whether the Secret matches this generation, with an accepted, unexpired value of the right account."""
-    if not is_ours(seen.target, seen.credential) or seen.target is None:
+    """Return whether the Secret matches this generation and holds an accepted, unexpired value."""
+    if seen.target is None or not belongs_to(seen.target, seen.credential):
         return False
     if seen.desired is not None:
-        return seen.publishable and not differs(seen.target, seen.desired)
+        return seen.is_publishable and not differs(seen.target, seen.desired)
     before = seen.credential.status.condition(ConditionType.READY)
     return (
         before is not None
@@ -92,103 +115,115 @@ def _conditions(seen: Observation, decision: Decision) -> list[Condition]:
     effect = EFFECTS[decision.reason]
     found = [_ready(seen, decision), _authorized(seen, decision)]
     if effect.stalled:
-        found.append(_condition(seen, ConditionType.STALLED, ConditionStatus.TRUE, decision.reason, decision.message))
+        found.append(_observed(seen, ConditionType.STALLED, ConditionStatus.TRUE, decision.reason, decision.message))
     return found
 
 
 def _ready(seen: Observation, decision: Decision) -> Condition:
     if is_ready(seen) and not EFFECTS[decision.reason].not_ready:
-        return _condition(seen, ConditionType.READY, ConditionStatus.TRUE, Reason.PUBLISHED, _published_message(seen))
-    return _condition(seen, ConditionType.READY, ConditionStatus.FALSE, decision.reason, decision.message)
+        return _observed(seen, ConditionType.READY, ConditionStatus.TRUE, Reason.PUBLISHED, _published_message(seen))
+    return _observed(seen, ConditionType.READY, ConditionStatus.FALSE, decision.reason, decision.message)
 
 
 def _authorized(seen: Observation, decision: Decision) -> Condition:
     status = EFFECTS[decision.reason].authorized
     if status is not None:
-        return _condition(seen, ConditionType.AUTHORIZED, status, decision.reason, decision.message)
-    if seen.verification is not None and seen.verification.account is not None:
-        message = f"Pipedrive accepts what Vault holds, for company {seen.verification.account.company_domain}"
-        return _condition(seen, ConditionType.AUTHORIZED, ConditionStatus.TRUE, Reason.ACCEPTED, message)
-    message = "Pipedrive was not asked yet"
-    return _condition(seen, ConditionType.AUTHORIZED, ConditionStatus.UNKNOWN, Reason.PENDING, message)
+        return _observed(seen, ConditionType.AUTHORIZED, status, decision.reason, decision.message)
+    verification = seen.memory.verification
+    if verification is not None and verification.account is not None:
+        message = f"Pipedrive accepts the token in Vault, for company {verification.account.company_domain}"
+        return _observed(seen, ConditionType.AUTHORIZED, ConditionStatus.TRUE, Reason.ACCEPTED, message)
+    return _observed(seen, ConditionType.AUTHORIZED, ConditionStatus.UNKNOWN, Reason.PENDING, _NOT_VERIFIED)
+
+
+def _observed(
+    seen: Observation, kind: ConditionType, status: ConditionStatus, reason: Reason, message: str
+) -> Condition:
+    return _condition(seen.credential, seen.now, kind, status, reason=reason, message=message)
 
 
 def _condition(
-    seen: Observation, kind: ConditionType, status: ConditionStatus, reason: Reason, message: str
+    credential: Resource,
+    now: datetime,
+    kind: ConditionType,
+    status: ConditionStatus,
+    *,
+    reason: Reason,
+    message: str,
 ) -> Condition:
     return Condition(
         type=kind,
         status=status,
         reason=reason,
         message=message,
-        observed_generation=seen.credential.generation,
-        last_transition_time=seen.now.replace(microsecond=0),
+        observed_generation=credential.generation,
+        last_transition_time=now.replace(microsecond=0),
     )
+
+
+def _with_previous_times(conditions: list[Condition], before: Status) -> tuple[Condition, ...]:
+    return keep_transition_times(conditions, {condition.type: condition for condition in before.conditions})
 
 
 def _published_message(seen: Observation) -> str:
     parts = [f"Secret {seen.credential.target_name} holds a value that Pipedrive accepts"]
     if seen.renewal is not None and seen.renewal.clamped_to is not None:
-        parts.append(
-            f"renewBefore is more than half of the lifetime: {format_duration(seen.renewal.clamped_to)} is used"
-        )
-    guard = seen.credential.spec.account if seen.credential.spec is not None else None
-    renamed = renaming(guard, seen.accepted.account) if seen.accepted is not None else None
+        parts.append(f"renewBefore exceeds half of the lifetime, so {format_duration(seen.renewal.clamped_to)} is used")
+    accepted = seen.memory.accepted
+    renamed = renaming(seen.credential.spec.account, accepted.account) if accepted is not None else None
     if renamed is not None:
         parts.append(renamed)
-    parts.extend((*_not_enabled(seen), *(standing.message for standing in _open_standings(seen))))
+    parts.extend((*_not_enabled(seen), *(state.message for state in _unfinished_restarts(seen))))
     if seen.target is not None and seen.desired is not None and (foreign := foreign_keys(seen.target, seen.desired)):
-        parts.append(f"Keys that are not ours are left alone: {', '.join(foreign)}")
+        parts.append(f"Keys of others are left unchanged: {', '.join(foreign)}")
     return ". ".join(parts)
 
 
 def _rollout(seen: Observation) -> tuple[WorkloadStatus, ...] | None:
-    """Note nothing while workloads may not be restarted, so that to allow it later restarts none."""
+    """Record nothing while restarts are disabled, so that enabling them later restarts nothing by itself."""
     if seen.timings.restart_interval is None:
         return None
-    return notes(seen.credential, seen.published_revision, seen.restart_states) or None
+    return records(seen.credential, seen.published_revision, seen.memory.restart_states) or None
 
 
 def _not_enabled(seen: Observation) -> tuple[str, ...]:
-    spec = seen.credential.spec
-    wanted = spec is not None and spec.rollout is not None
-    return (NOT_ENABLED,) if wanted and seen.timings.restart_interval is None else ()
+    return (NOT_ENABLED,) if seen.credential.spec.rollout is not None and seen.timings.restart_interval is None else ()
 
 
-def _open_standings(seen: Observation) -> tuple[RestartState, ...]:
-    """Return what keeps workloads behind what is published."""
-    return tuple(one for one in seen.restart_states if one.revision == seen.published_revision and not one.is_concluded)
+def _unfinished_restarts(seen: Observation) -> tuple[RestartState, ...]:
+    """Return the states of the workloads that are still behind what is published."""
+    states, published = seen.memory.restart_states, seen.published_revision
+    return tuple(state for state in states if state.revision == published and not state.is_concluded)
 
 
 def _absences(seen: Observation) -> tuple[str, ...]:
-    """Return the messages about workloads that were not there, until the status has noted it."""
-    before = noted(seen.credential)
+    """Return the messages about workloads that do not exist, until the status has recorded that."""
+    recorded = recorded_revisions(seen.credential)
     return tuple(
-        standing.message
-        for standing in seen.restart_states
-        if standing.result is Result.ABSENT and before.get(standing.reference) != standing.revision
+        state.message
+        for state in seen.memory.restart_states
+        if state.result is Result.ABSENT and recorded.get(state.reference) != state.revision
     )
 
 
 def _account(seen: Observation) -> Account | None:
-    """Keep the domain that the guard names when its company is renamed: it is what marks the renaming."""
-    before = seen.credential.status.account
-    if seen.accepted is None:
+    """Keep the domain that the guard names after the company was renamed: the difference marks the renaming."""
+    before, accepted = seen.credential.status.account, seen.memory.accepted
+    if accepted is None:
         return before
-    guard = seen.credential.spec.account if seen.credential.spec is not None else None
-    if before is not None and guard is not None and renaming(guard, seen.accepted.account) is not None:
-        return replace(seen.accepted.account, company_domain=before.company_domain)
-    return seen.accepted.account
+    if before is not None and renaming(seen.credential.spec.account, accepted.account) is not None:
+        return replace(accepted.account, company_domain=before.company_domain)
+    return accepted.account
 
 
 def _is_ahead(moment: datetime | None, now: datetime) -> bool:
     return moment is None or now < moment
 
 
-def _is_news(old: Condition | None, new: Condition, good: ConditionStatus) -> bool:
-    """Tell whether a flip is worth an Event: a first success is not, nor that something is unknown for now.
+def _is_news(old: Condition | None, new: Condition, favourable: ConditionStatus) -> bool:
+    """Return whether a change deserves an Event: neither a first success nor a status that is unknown for now does.
 
-    That a grant is in escrow is news though it flips nothing: Vault must take it before the cluster is lost.
+    A grant in escrow is news although no condition flips: Vault must store it before the cluster is lost.
     """
     if new.reason is Reason.GRANT_ESCROWED:
         return old is None or old.reason is not new.reason
@@ -196,4 +231,4 @@ def _is_news(old: Condition | None, new: Condition, good: ConditionStatus) -> bo
         return new.type is ConditionType.STALLED
     if not new.flipped_from(old) or new.status is ConditionStatus.UNKNOWN:
         return False
-    return new.status is not good or old.reason is not Reason.PENDING
+    return new.status is not favourable or old.reason is not Reason.PENDING

@@ -1,4 +1,4 @@
-"""When to try again after a trouble: the retry column of the table of reasons, as arithmetic."""
+"""When to try again after a failure: the retry rule of each reason, as arithmetic."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,46 +11,46 @@ from pipedrive_operator.core.values.errors import Trouble
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 """Pipedrive's daily limit asks for more than an hour; the budget can be raised before then, so we retry earlier."""
 LONGEST_GUARDED: Final = timedelta(seconds=8)
-"""Where the adapter names the next time itself: it has a back-off for everybody, so ours need not protect anyone."""
+"""The cap if the adapter gives the pause itself: its own back-off already protects the server for all credentials."""
 _MINUTE: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A trouble with one thing, and when that thing is worth trying again."""
+    """The last error of an operation, and when to try it again."""
 
     trouble: Trouble
     subject: str
-    """A digest of what was tried; for anything else the failure means nothing."""
+    """Identifies what was tried, such as a digest; the failure says nothing about anything else."""
     retry_at: datetime
     failures: int = 1
-    """How often in a row."""
+    """How many times in a row the operation has failed."""
 
     def stands(self, subject: str, now: datetime) -> bool:
-        """Tell whether it still keeps us from trying that."""
+        """Return whether the failure is about this subject and its pause is not over."""
         return self.subject == subject and now < self.retry_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryBounds:
-    """What bounds a pause."""
+    """What limits a pause."""
 
     now: datetime
     slow: timedelta
-    """The pause where only a person can help."""
+    """The pause if only a person can help."""
     expires_at: datetime | None = None
-    """When the published value expires: a pause is never longer than a quarter of what is left."""
+    """When the published value expires: a back-off never exceeds a quarter of the time that is left."""
 
 
 def record_failure(trouble: Trouble, before: Failure | None, *, subject: str, bounds: RetryBounds) -> Failure:
-    """Note a trouble, and count it if the same thing failed before."""
+    """Build a failure, counting those of the same subject before it."""
     failures = before.failures + 1 if before is not None and before.subject == subject else 1
     retry_at = bounds.now + retry_pause(trouble, failures, subject=subject, bounds=bounds)
     return Failure(trouble=trouble, subject=subject, retry_at=retry_at, failures=failures)
 
 
 def retry_pause(trouble: Trouble, failures: int, *, subject: str, bounds: RetryBounds) -> timedelta:
-    """Return how long to leave it alone, by the trouble's reason."""
+    """Return the pause that the retry rule of the error's reason asks for."""
     growing = pause(failures, spread_by=subject)
     match EFFECTS[trouble.reason].retry:
         case Retry.BACK_OFF:

@@ -1,4 +1,4 @@
-"""From a credential and the configuration to places in Vault: names are resolved and confined here, before any call."""
+"""Resolves the names in a credential to locations in Vault and confines them, before any call is made. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from typing import Final
 from pipedrive_operator.core.grant.confinement import confine, names_allow, require_plain
 from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientSource
-from pipedrive_operator.core.publication.template import API_TOKEN_FIELDS, OAUTH2_FIELDS, check_template
-from pipedrive_operator.core.resource.credential import Credential
-from pipedrive_operator.core.resource.spec import ApiToken, Client, OAuth2, Spec, VaultReference
+from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS, OAUTH2_FIELDS
+from pipedrive_operator.core.publication.template import check_template
+from pipedrive_operator.core.resource.credential import AnyCredential, Credential, UnreadableCredential
+from pipedrive_operator.core.resource.spec import ApiToken, Client, OAuth2, VaultReference
 from pipedrive_operator.core.values.errors import InvalidSpec
 
 DEFAULT_CONNECTION: Final = "default"
@@ -28,7 +29,7 @@ class ConnectionRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppRules:
-    """A configured OAuth2 client, and who may use it."""
+    """A configured OAuth2 client, and the namespaces that may use it."""
 
     source: ClientSource
     allowed_namespaces: Sequence[str]
@@ -36,17 +37,17 @@ class AppRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The part of the configuration that decides what a credential may name."""
+    """The part of the configuration that decides what a credential can name."""
 
     connections: Mapping[str, ConnectionRules]
     apps: Mapping[str, AppRules]
     cluster: str = ""
-    """What `{cluster}` stands for."""
+    """The value of `{cluster}` in a path prefix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiTokenSource:
-    """Where an API token is kept, and who reads it there."""
+    """Where an API token is kept, and the Vault identity that reads it."""
 
     location: VaultLocation
     identity: VaultIdentity
@@ -55,14 +56,14 @@ class ApiTokenSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantWithClient:
-    """Where a grant and its client are kept, and who reads and writes the grant there."""
+    """Where a grant and its client are kept, and the Vault identity that reads and writes the grant."""
 
     location: VaultLocation
     identity: VaultIdentity
     client: ClientSource
 
     def has_client_of(self, other: "Source") -> bool:
-        """Tell whether another source names the same client, whoever reads it."""
+        """Return whether another source names the same client, under any Vault identity."""
         if not isinstance(other, GrantWithClient):
             return False
         return self.client.place == other.client.place
@@ -71,31 +72,29 @@ class GrantWithClient:
 Source = ApiTokenSource | GrantWithClient
 
 
-def resolve(credential: Credential, rules: Rules) -> Source:
-    """Find what a credential names.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantUser:
+    """A credential that names a grant."""
+
+    credential: Credential
+    source: GrantWithClient
+
+
+def resolve(credential: AnyCredential, rules: Rules) -> Source:
+    """Resolve what a credential names.
 
     Raises:
         InvalidSpec: a field is wrong, a name is not configured, or a path is outside what is allowed.
     """
-    spec = credential.spec
-    if spec is None:
-        raise InvalidSpec(credential.problem or "spec cannot be read")
-    _check_templates(spec)
-    namespace = credential.key.namespace
-    if spec.oauth2 is not None:
-        return _oauth2_source(spec.oauth2, spec.vault, rules, namespace)
-    if spec.api_token is not None:
-        return _api_token_source(spec.api_token, spec.vault, rules, namespace)
-    raise InvalidSpec("spec: exactly one of oauth2 and apiToken must be set")
-
-
-def grant_location(credential: Credential, rules: Rules) -> VaultLocation | None:
-    """Return where the credential's grant is kept; None where it has none or names it wrongly."""
-    try:
-        source = resolve(credential, rules)
-    except InvalidSpec:
-        return None
-    return source.location if isinstance(source, GrantWithClient) else None
+    if isinstance(credential, UnreadableCredential):
+        raise InvalidSpec(credential.problem)
+    vault, namespace = credential.spec.vault, credential.key.namespace
+    _check_templates(credential)
+    match credential.access:
+        case OAuth2() as oauth2:
+            return _oauth2_source(oauth2, vault, rules, namespace)
+        case ApiToken() as api_token:
+            return _api_token_source(api_token, vault, rules, namespace)
 
 
 def _oauth2_source(oauth2: OAuth2, vault: VaultReference | None, rules: Rules, namespace: str) -> GrantWithClient:
@@ -129,15 +128,15 @@ def _app_source(name: str, rules: Rules, namespace: str) -> ClientSource:
         raise InvalidSpec(message)
     if not names_allow(app.allowed_namespaces, namespace):
         message = (
-            f"spec.oauth2.client.app: app {name} is not for namespace {namespace}; "
-            f"the operator's setting pipedrive.apps.{name}.allowedNamespaces decides"
+            f"spec.oauth2.client.app: namespace {namespace} may not use app {name}; to allow it, add the namespace to "
+            f"the operator's setting pipedrive.apps.{name}.allowedNamespaces"
         )
         raise InvalidSpec(message)
     return app.source
 
 
 def _identity(vault: VaultReference | None, namespace: str) -> VaultIdentity:
-    """Return who reads: the namespace is the credential's own, whatever the resource says."""
+    """Return the Vault identity; its namespace is always the credential's own, so that no other can be claimed."""
     if vault is None or vault.auth is None:
         return OPERATOR
     return TenantIdentity(
@@ -172,14 +171,14 @@ def _connection(name: str, vault: VaultReference | None, rules: Rules, namespace
         raise InvalidSpec(message)
     if not names_allow(connection.allowed_namespaces, namespace):
         message = (
-            f"spec.vault.connection: connection {name} is not for namespace {namespace}; "
-            f"the operator's setting vault.connections.{name}.allowedNamespaces decides"
+            f"spec.vault.connection: namespace {namespace} may not use connection {name}; to allow it, add the "
+            f"namespace to the operator's setting vault.connections.{name}.allowedNamespaces"
         )
         raise InvalidSpec(message)
     if vault is not None and vault.auth is not None and not connection.takes_tenants:
         message = (
             f"spec.vault.auth: connection {name} does not let credentials log in as a ServiceAccount; remove the "
-            f"field, or have the operator's setting vault.connections.{name}.tenantAuth.enabled set"
+            f"field, or ask for the operator's setting vault.connections.{name}.tenantAuth.enabled to be switched on"
         )
         raise InvalidSpec(message)
     return connection
@@ -189,8 +188,9 @@ def _known(names: Mapping[str, object]) -> str:
     return f"it has {', '.join(sorted(names))}" if names else "it has none"
 
 
-def _check_templates(spec: Spec) -> None:
-    templates = (spec.target and spec.target.data) or {}
-    fields = OAUTH2_FIELDS if spec.oauth2 is not None else API_TOKEN_FIELDS
+def _check_templates(credential: Credential) -> None:
+    target = credential.spec.target
+    templates = (target and target.data) or {}
+    fields = OAUTH2_FIELDS if isinstance(credential.access, OAuth2) else API_TOKEN_FIELDS
     for key, text in templates.items():
         check_template(key, text, fields)

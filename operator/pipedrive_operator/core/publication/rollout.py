@@ -1,9 +1,10 @@
 """Restart on change: which workloads are behind what is published, and whether each may be restarted now. Pure.
 
-A workload is behind when the revision that the status notes for it is not the published one. Without a note it is not:
-it is noted as it is found, so neither a first publication nor a new target restarts anything. The note moves on only
-once the workload was restarted for the revision, and the workload's own pod template says that it was; so a crash
-before the note leads to another look, and neither to a lost restart nor to a second one.
+A workload is behind when the revision that the status records for it is not the published one. A workload without a
+recorded revision is not behind: it is recorded as it is found, so neither a first publication nor a new entry in
+`spec.rollout.targets` restarts anything. The record moves on only after the restart, and the annotation on the
+workload's own pod template proves the restart. A crash in between therefore leads to another read of the workload, and
+neither to a lost restart nor to a second one.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -18,17 +19,18 @@ from pipedrive_operator.core.resource.workload import Rollout, WorkloadReference
 from pipedrive_operator.core.values.times import format_duration, format_time, parse_time
 
 ANNOTATION_ALLOW_ROLLOUT: Final = f"{GROUP}/allow-rollout"
-"""On a workload: the names of the credentials that may restart it, with commas between them.
+"""On a workload: the names of the credentials that may restart it, separated by commas.
 
-Its owner has to give it: else whoever may create a credential could restart every workload of the namespace.
+The workload's owner must set it. Otherwise, anyone who can create a credential could restart every workload of the
+namespace.
 """
 ANNOTATION_RESTARTED_AT: Final = f"{GROUP}/restarted-at"
-"""On a workload's pod template: when we last restarted it, for whichever credential."""
+"""On a workload's pod template: when the operator last restarted it, for any credential."""
 ANNOTATION_ROLLED_OUT: Final = f"rollout.{GROUP}/"
-"""On a workload's pod template, with the credential's name: the revision that it was last restarted for."""
+"""On a workload's pod template, followed by the credential's name: the revision it was last restarted for."""
 NOT_ENABLED: Final = (
-    "spec.rollout is not carried out: the operator's setting rollout.enabled is off. Have it switched on, or remove "
-    "spec.rollout"
+    "spec.rollout has no effect: the operator's setting rollout.enabled is off. Ask for it to be switched on, or "
+    "remove spec.rollout"
 )
 
 
@@ -45,16 +47,16 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPacing:
-    """How often things happen to a workload."""
+    """How often a workload is restarted and read."""
 
     interval: timedelta
-    """The least time between two restarts."""
+    """The shortest time between two restarts."""
     retry: timedelta
-    """When to look again at what could not be restarted."""
+    """How long to wait before a workload that could not be restarted is read again."""
 
 
 class Result(StrEnum):
-    """What came of a look at a workload."""
+    """The result of handling a workload."""
 
     RESTARTED = "restarted"
     CURRENT = "current"
@@ -69,7 +71,7 @@ _CONCLUDED: Final = frozenset({Result.RESTARTED, Result.CURRENT, Result.ABSENT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartState:
-    """How a workload stands to a revision, and when it is worth another look."""
+    """What was done about a workload for one revision, and when to read the workload again."""
 
     reference: WorkloadReference
     revision: str
@@ -84,7 +86,7 @@ class RestartState:
 
 
 def is_behind(noted: str, published: str, rollout: Rollout) -> bool:
-    """Tell whether a workload lacks a change that it is to be restarted for."""
+    """Return whether a workload has not seen a change that it must be restarted for."""
     if rollout.on_refresh:
         return noted != published
     return _lasting(noted) != _lasting(published)
@@ -93,29 +95,28 @@ def is_behind(noted: str, published: str, rollout: Rollout) -> bool:
 def due(
     credential: Credential, published: str, restart_states: Iterable[RestartState], now: datetime
 ) -> tuple[WorkloadReference, ...]:
-    """Return the workloads to look at now: those behind, unless they were looked at for this revision just now."""
-    rollout = credential.spec.rollout if credential.spec is not None else None
+    """Return the workloads to handle now: those behind, unless they were handled for this revision recently."""
+    rollout = credential.spec.rollout
     if rollout is None:
         return ()
-    notes = noted(credential)
+    recorded = recorded_revisions(credential)
     settled = {
-        standing.reference
-        for standing in restart_states
-        if standing.revision == published
-        and (standing.is_concluded or (standing.retry_at is not None and now < standing.retry_at))
+        state.reference
+        for state in restart_states
+        if state.revision == published and (state.is_concluded or (state.retry_at is not None and now < state.retry_at))
     }
     return tuple(
         target
         for target in rollout.targets
-        if target not in settled and target in notes and is_behind(notes[target], published, rollout)
+        if target not in settled and target in recorded and is_behind(recorded[target], published, rollout)
     )
 
 
 def judge(
-    workload: Workload, credential: Credential, published: str, *, now: datetime, pace: RestartPacing
+    workload: Workload, credential: Credential, published: str, *, now: datetime, pacing: RestartPacing
 ) -> RestartState:
-    """Say what is to be done about a workload that is behind; `RESTARTED` is what it shall be."""
-    rollout = credential.spec.rollout if credential.spec is not None else None
+    """Decide what to do about a workload that is behind; `RESTARTED` asks the caller to restart it."""
+    rollout = credential.spec.rollout
     name, reference = credential.key.name, workload.reference
     has = workload.template_annotations.get(f"{ANNOTATION_ROLLED_OUT}{name}")
     if rollout is None or (has is not None and not is_behind(has, published, rollout)):
@@ -123,32 +124,35 @@ def judge(
     if name not in _allowed(workload):
         why = (
             f"its owner has not allowed it. Add the annotation {ANNOTATION_ALLOW_ROLLOUT}: {name} to its metadata, or "
-            "take it from spec.rollout.targets"
+            "remove the workload from spec.rollout.targets"
         )
-        return not_restarted(reference, published, Result.DENIED, why, retry_at=now + pace.retry)
+        return not_restarted(reference, published, Result.DENIED, why, retry_at=now + pacing.retry)
     restarted_at = parse_time(workload.template_annotations.get(ANNOTATION_RESTARTED_AT, ""))
-    if restarted_at is not None and abs(now - restarted_at) < pace.interval:
-        why = f"it was at {format_time(restarted_at)}, and is again {format_duration(pace.interval)} after that"
-        return not_restarted(reference, published, Result.DEFERRED, why, retry_at=restarted_at + pace.interval)
+    if restarted_at is not None and abs(now - restarted_at) < pacing.interval:
+        why = (
+            f"it was last restarted at {format_time(restarted_at)}, and the next restart comes "
+            f"{format_duration(pacing.interval)} after that"
+        )
+        return not_restarted(reference, published, Result.DEFERRED, why, retry_at=restarted_at + pacing.interval)
     return RestartState(reference=reference, revision=published, result=Result.RESTARTED)
 
 
 def not_restarted(
     reference: WorkloadReference, published: str, result: Result, why: str, *, retry_at: datetime | None = None
 ) -> RestartState:
-    """Say why a workload was not restarted."""
+    """Return the state of a workload that was not restarted, with a message that says why."""
     message = f"{reference} was not restarted: {why}"
     return RestartState(reference=reference, revision=published, result=result, message=message, retry_at=retry_at)
 
 
 def absent(reference: WorkloadReference, published: str) -> RestartState:
-    """Note that there is no such workload; when it is made, it begins with what is published then."""
-    why = "there is none. Correct its name in spec.rollout.targets, or leave it out"
+    """Return the state of a workload that does not exist; once created, it starts with what is published then."""
+    why = "it does not exist. Correct its name in spec.rollout.targets, or remove it there"
     return not_restarted(reference, published, Result.ABSENT, why)
 
 
 def restart_patch(workload: Workload, credential: Credential, published: str, now: datetime) -> dict[str, Any]:
-    """Build the merge patch (RFC 7386) that restarts a workload as it was read, by changing its pod template."""
+    """Build the merge patch (RFC 7386) that restarts a workload by changing the pod template that was read."""
     annotations = {
         f"{ANNOTATION_ROLLED_OUT}{credential.key.name}": published,
         ANNOTATION_RESTARTED_AT: format_time(now),
@@ -159,19 +163,19 @@ def restart_patch(workload: Workload, credential: Credential, published: str, no
     }
 
 
-def noted(credential: Credential) -> dict[WorkloadReference, str]:
-    """Return the revision that the status notes for each workload."""
+def recorded_revisions(credential: Credential) -> dict[WorkloadReference, str]:
+    """Return the revision that the status records for each workload."""
     return {WorkloadReference(kind=one.kind, name=one.name): one.revision for one in credential.status.rollout or ()}
 
 
-def notes(
+def records(
     credential: Credential, published: str | None, restart_states: Collection[RestartState]
 ) -> tuple[WorkloadStatus, ...]:
-    """Return what the status is to note, where the Secret holds that revision, or (None) something else."""
-    rollout = credential.spec.rollout if credential.spec is not None else None
-    before = noted(credential)
+    """Return what the status must record. `published` is the revision in the Secret, None if it is not as desired."""
+    rollout = credential.spec.rollout
+    before = recorded_revisions(credential)
     concluded = {one.reference for one in restart_states if one.revision == published and one.is_concluded}
-    noting: dict[WorkloadReference, str] = {}
+    revisions: dict[WorkloadReference, str] = {}
     for target in rollout.targets if rollout is not None else ():
         has = before.get(target)
         moves_on = (
@@ -181,20 +185,23 @@ def notes(
         )
         revision = published if moves_on else has
         if revision is not None:
-            noting[target] = revision
-    return tuple(WorkloadStatus(kind=one.kind, name=one.name, revision=revision) for one, revision in noting.items())
+            revisions[target] = revision
+    return tuple(WorkloadStatus(kind=one.kind, name=one.name, revision=revision) for one, revision in revisions.items())
 
 
-def first_notes(credential: Credential, held: str | None, published: str | None) -> tuple[WorkloadStatus, ...] | None:
-    """Return what the status has to note before a Secret that holds one revision is overwritten by another.
+def first_records(
+    credential: Credential, current: str | None, published: str | None
+) -> tuple[WorkloadStatus, ...] | None:
+    """Return what the status must record before the revision in the Secret is overwritten by another.
 
-    A process may have died after the first publication, before its status: what it published then is what
-    workloads have read. None where there is nothing to add.
+    A process may have died after the first publication and before it wrote the status; what it published is what the
+    workloads have read. None if there is nothing to add.
     """
-    rollout = credential.spec.rollout if credential.spec is not None else None
-    if rollout is None or held is None or held == published or set(rollout.targets) <= set(noted(credential)):
+    rollout = credential.spec.rollout
+    recorded = recorded_revisions(credential)
+    if rollout is None or current is None or current == published or set(rollout.targets) <= set(recorded):
         return None
-    return notes(credential, held, ())
+    return records(credential, current, ())
 
 
 def _lasting(revision: str) -> str:

@@ -1,4 +1,4 @@
-"""The Secret that a credential should have, how the one in the cluster differs, and the patch that mends it. Pure."""
+"""The Secret that a credential should have, how the one in the cluster differs, and the patch that repairs it. Pure."""
 
 import hashlib
 import json
@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from pipedrive_operator.core.grant.token import Accepted
 from pipedrive_operator.core.publication import template
-from pipedrive_operator.core.publication.target import TargetSecret, belongs_to
+from pipedrive_operator.core.publication.fields import fields_of, values_of
+from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import (
     ANNOTATION_DIGEST,
@@ -22,45 +23,39 @@ from pipedrive_operator.core.resource.names import (
     Key,
 )
 from pipedrive_operator.core.resource.spec import DeletionPolicy, Target
-from pipedrive_operator.core.values.times import format_time
 
-_REFRESHED: Final = ("access_token", "expires_at")
-"""The fields that every refresh changes."""
 _DIGITS: Final = 24
-"""Of each digest in a revision."""
-API_DOMAIN: Final = "https://{company_domain}.pipedrive.com"
-"""Where an API token's company is served; Pipedrive tells an access token's `api_domain`, and an API token's not."""
+"""How many hexadecimal digits of each digest go into a revision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredSecret:
-    """What we want of the Secret: our keys, labels, annotations and owner, and nothing about anybody else's."""
+    """Our part of the Secret: our keys, labels, annotations and owner. What others keep in it is not mentioned."""
 
     key: Key
     type: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     owner: Mapping[str, Any] | None
-    """The owner reference to carry, or None where the Secret is to outlive its credential."""
+    """The owner reference to carry, or None if the Secret must outlive its credential."""
     owner_uid: str
     data: Mapping[str, str] = field(repr=False)
     """Base64, as the API server takes it."""
     revision: str | None = None
-    """What is published, for the workloads that are restarted for it; None where none is."""
+    """Names what is published, for the workloads that are restarted when it changes; None without spec.rollout."""
 
     @property
     def digest(self) -> str:
-        """The digest of everything wanted, which tells one wish from another."""
+        """A digest of all of it, which identifies one desired Secret among others."""
         wanted = [self.key.name, self.type, self.labels, self.annotations, self.owner, self.data]
         return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
 
 
 def desired_secret(credential: Credential, accepted: Accepted) -> DesiredSecret:
-    """Render the Secret for a checked credential."""
-    spec = credential.spec
-    target = (spec and spec.target) or Target()
-    data = {key: _encode(value) for key, value in _plain_data(target, fields(accepted)).items()}
-    revised = revision(credential, accepted) if spec is not None and spec.rollout is not None else None
+    """Render the Secret for a credential whose templates were checked."""
+    target = credential.spec.target or Target()
+    data = {key: _encode(value) for key, value in _plain_data(target, values_of(accepted)).items()}
+    revised = revision(credential, accepted) if credential.spec.rollout is not None else None
     managed = {"data": sorted(data), "labels": sorted(target.labels), "annotations": sorted(target.annotations)}
     return DesiredSecret(
         key=Key(namespace=credential.key.namespace, name=credential.target_name),
@@ -80,53 +75,33 @@ def desired_secret(credential: Credential, accepted: Accepted) -> DesiredSecret:
 
 
 def revision(credential: Credential, accepted: Accepted) -> str:
-    """Name what is published by two digests: of what a refresh leaves as it is, and of everything.
+    """Return a name for what is published: a digest of what a refresh leaves unchanged, and a digest of everything.
 
-    The first covers whose token it is as well, the scopes and the templates; both are bound to the credential's name.
-    It tells nothing of a token, and the same values have the same revision at any time.
+    Both are bound to the credential's name; the first also covers the account, the scopes and the templates. A digest
+    reveals nothing of a token, and equal values have equal revisions at any time.
     """
-    spec, account = credential.spec, accepted.account
-    target = (spec and spec.target) or Target()
-    values = fields(accepted)
-    lasting = values | {name: "" for name in _REFRESHED if name in values}
-    whose = [account.company_id, account.user_id]
-    parts = ([_plain_data(target, lasting), whose], [_plain_data(target, values), whose])
+    target, account = credential.spec.target or Target(), accepted.account
+    values, fields = values_of(accepted), fields_of(accepted)
+    lasting = {name: "" if fields[name].changes_with_refresh else value for name, value in values.items()}
+    owner = [account.company_id, account.user_id]
+    parts = ([_plain_data(target, lasting), owner], [_plain_data(target, values), owner])
     digests = (hashlib.sha256(json.dumps([str(credential.key), *part], sort_keys=True).encode()) for part in parts)
     return "-".join(digest.hexdigest()[:_DIGITS] for digest in digests)
 
 
-def fields(accepted: Accepted) -> dict[str, str]:
-    """Return what a template may name, which are also the default keys; `core.template` lists them."""
-    token, account = accepted.token, accepted.account
-    if token.expires_at is None:
-        return {
-            "api_token": token.value.reveal(),
-            "api_domain": API_DOMAIN.format(company_domain=account.company_domain),
-            "company_domain": account.company_domain,
-        }
-    return {
-        "access_token": token.value.reveal(),
-        "token_type": token.token_type,
-        "api_domain": token.api_domain or "",
-        "expires_at": format_time(token.expires_at),
-        "scope": ",".join(sorted(token.scope)),
-        "company_domain": account.company_domain,
-    }
-
-
 def differs(target: TargetSecret | None, desired: DesiredSecret) -> bool:
-    """Tell whether the Secret has drifted from what is wanted, or is absent."""
+    """Return whether the Secret is missing or differs from the desired one."""
     return target is None or bool(_changes(target, desired))
 
 
 def untouched_since_published(target: TargetSecret) -> bool:
-    """Tell whether our keys still hold what we last published, going by the digest that we left on the Secret."""
+    """Return whether our keys still hold what we last published, judged by the digest in the Secret's annotation."""
     ours = {key: target.data[key] for key in _managed(target)["data"] if key in target.data}
     return target.annotations.get(ANNOTATION_DIGEST) == data_digest(ours)
 
 
 def foreign_keys(target: TargetSecret, desired: DesiredSecret) -> list[str]:
-    """Return the data keys that somebody else keeps in the Secret."""
+    """Return the data keys that belong to others."""
     return sorted(set(target.data) - set(desired.data))
 
 
@@ -148,14 +123,14 @@ def manifest(desired: DesiredSecret) -> dict[str, Any]:
 
 
 def patch(target: TargetSecret, desired: DesiredSecret) -> dict[str, Any]:
-    """Build the merge patch (RFC 7386) that mends our part of the Secret as it was observed."""
+    """Build the merge patch (RFC 7386) that repairs our part of the Secret as it was observed."""
     changes = _changes(target, desired)
     metadata = {"resourceVersion": target.resource_version, **changes.pop("metadata", {})}
     return {"metadata": metadata, **changes}
 
 
 def release(target: TargetSecret, credential: Credential) -> dict[str, Any]:
-    """Build the patch that lets a Secret outlive its credential."""
+    """Build the patch that removes our owner reference, so that the Secret outlives its credential."""
     others = [owner for owner in target.owner_references if owner.get("uid") != credential.uid]
     return {"metadata": {"resourceVersion": target.resource_version, "ownerReferences": others}}
 
@@ -189,7 +164,7 @@ def _map_changes(
 
 
 def _managed(target: TargetSecret) -> dict[str, list[str]]:
-    """Read our list of what is ours; whatever is not such a list counts as an empty one."""
+    """Read the annotation that lists what is ours; anything that is not such a list counts as empty."""
     try:
         noted = json.loads(target.annotations.get(ANNOTATION_MANAGED, "{}"))
     except ValueError:
@@ -213,7 +188,7 @@ def _owners(target: TargetSecret, desired: DesiredSecret) -> list[Mapping[str, A
 
 
 def _owner_reference(credential: Credential) -> dict[str, Any]:
-    """Build a controller reference without `blockOwnerDeletion`, which would need a right on finalizers."""
+    """Build a controller reference, without `blockOwnerDeletion`: that needs the permission to update finalizers."""
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
@@ -231,8 +206,3 @@ def _plain_data(target: Target, values: Mapping[str, str]) -> dict[str, str]:
 
 def _encode(value: str) -> str:
     return b64encode(value.encode()).decode()
-
-
-def is_ours(target: TargetSecret | None, credential: Credential) -> bool:
-    """Tell whether the Secret is there and this credential's."""
-    return target is not None and belongs_to(target, credential)

@@ -1,4 +1,4 @@
-"""A Secret in the cluster as it was observed, and whose it is."""
+"""A Secret as it was seen in the cluster, and which credential it belongs to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from pipedrive_operator.core.resource.names import ANNOTATION_ADOPT, LABEL_CREDE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSecret:
-    """One Secret; its data stay base64 as the API server serves them, and out of logs."""
+    """One Secret. Its data stay in base64, as the API server serves them, and out of logs."""
 
     key: Key
     uid: str
@@ -24,7 +24,7 @@ class TargetSecret:
 
     @property
     def controller_uid(self) -> str | None:
-        """The uid of the controlling owner."""
+        """The uid of the owner that controls the Secret; None if nothing does."""
         return next((str(owner["uid"]) for owner in self.owner_references if owner.get("controller")), None)
 
 
@@ -44,13 +44,15 @@ def read_target(body: Mapping[str, Any]) -> TargetSecret:
     )
 
 
-def belongs_to(target: TargetSecret, credential: Credential) -> bool:
-    """Tell whether the Secret is this credential's: controlled by it, or labelled for it and controlled by nobody."""
+def belongs_to(target: TargetSecret | None, credential: Credential) -> bool:
+    """Return whether the Secret exists and the credential controls it, or it is labelled for it and uncontrolled."""
+    if target is None:
+        return False
     if target.controller_uid is not None:
         return target.controller_uid == credential.uid
     return target.labels.get(LABEL_CREDENTIAL) == credential.key.name
 
 
 def may_be_adopted(target: TargetSecret, credential: Credential) -> bool:
-    """Tell whether its owner has annotated the Secret for this credential, and nothing controls it."""
+    """Return whether the Secret's owner has annotated it for this credential and nothing controls it."""
     return target.controller_uid is None and target.annotations.get(ANNOTATION_ADOPT) == credential.key.name

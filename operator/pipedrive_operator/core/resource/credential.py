@@ -1,28 +1,25 @@
-"""The PipedriveCredential resource as types: the one definition that reading, the CRD and the documentation share.
+"""The PipedriveCredential resource as the API server serves it, read into types. No decision is made here.
 
-Only here, in the shapes, in the workloads and in the settings is pydantic known. No decision is made here, and nothing
-is fetched.
+The types of this package are the one definition that reading, the CRD and the documentation share. Within `core`,
+pydantic is used in this package alone.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pydantic import (
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import TypeAdapter, ValidationError
 
 from pipedrive_operator.core.resource.names import ANNOTATION_REQUESTED_AT, LONGEST_REQUEST, Key
-from pipedrive_operator.core.resource.spec import Spec
+from pipedrive_operator.core.resource.spec import ApiToken, OAuth2, Spec
 from pipedrive_operator.core.resource.status import Status
 from pipedrive_operator.core.values.errors import InvalidSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
-    """One resource as it was last seen."""
+class Resource:
+    """The part of a resource that can be read whatever its spec says."""
 
     key: Key
     uid: str
@@ -31,71 +28,80 @@ class Credential:
     created_at: datetime
     being_deleted: bool
     annotations: Mapping[str, str]
-    spec: Spec | None
-    """None where the resource cannot be read; `problem` then says why."""
-    problem: str | None
     status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableCredential(Resource):
+    """A resource that an older CRD accepted and whose spec this version cannot read."""
+
+    problem: str
+    """Which field is wrong, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential(Resource):
+    """A resource as it was last seen."""
+
+    spec: Spec
+    access: OAuth2 | ApiToken
+    """The one of `spec.oauth2` and `spec.apiToken` that is set: it says what is published."""
 
     @property
     def target_name(self) -> str:
         """The name of the Secret to publish to."""
-        target = self.spec.target if self.spec else None
-        return (target and target.name) or self.key.name
+        return (self.spec.target and self.spec.target.name) or self.key.name
 
     @property
     def request(self) -> str | None:
-        """The check or refresh that a person asked for and that was not handled yet."""
+        """The request for a check or a refresh that was not handled yet: a value of the annotation."""
         requested = self.annotations.get(ANNOTATION_REQUESTED_AT, "")[:LONGEST_REQUEST] or None
         return requested if requested != self.status.last_handled_request else None
 
 
-T = TypeVar("T")
+AnyCredential = Credential | UnreadableCredential
 SPEC: Final = TypeAdapter(Spec)
 STATUS: Final = TypeAdapter(Status)
 
 
-def read_credential(body: Mapping[str, Any]) -> Credential:
-    """Read a resource as the API server serves it.
-
-    A resource that an older CRD let through is not refused: `spec` is None and `problem` names the field.
-    """
+def read_credential(body: Mapping[str, Any]) -> AnyCredential:
+    """Read a resource as the API server serves it."""
     metadata = body["metadata"]
-    spec, problem = _read_spec(body.get("spec") or {})
-    return Credential(
-        key=Key(namespace=metadata["namespace"], name=metadata["name"]),
-        uid=metadata["uid"],
-        generation=metadata.get("generation", 0),
-        resource_version=metadata["resourceVersion"],
-        created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
-        being_deleted="deletionTimestamp" in metadata,
-        annotations=metadata.get("annotations") or {},
-        spec=spec,
-        problem=problem,
-        status=_read_status(body.get("status") or {}),
-    )
+    common: dict[str, Any] = {
+        "key": Key(namespace=metadata["namespace"], name=metadata["name"]),
+        "uid": metadata["uid"],
+        "generation": metadata.get("generation", 0),
+        "resource_version": metadata["resourceVersion"],
+        "created_at": datetime.fromisoformat(metadata["creationTimestamp"]),
+        "being_deleted": "deletionTimestamp" in metadata,
+        "annotations": metadata.get("annotations") or {},
+        "status": _read_status(body.get("status") or {}),
+    }
+    try:
+        spec = SPEC.validate_python(body.get("spec") or {})
+        return Credential(**common, spec=spec, access=_access(spec))
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = f"spec.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return UnreadableCredential(**common, problem=problem)
+    except InvalidSpec as error:
+        return UnreadableCredential(**common, problem=error.message)
 
 
 def write_status(status: Status) -> dict[str, Any]:
-    """Write a status as the API server takes it; what is absent is None, so that a merge patch removes it."""
+    """Write a status as the API server takes it; an absent field is None, so that a merge patch removes it."""
     written: dict[str, Any] = STATUS.dump_python(status, mode="json", by_alias=True)
     return written
 
 
-def _read_spec(raw: Mapping[str, Any]) -> tuple[Spec | None, str | None]:
-    try:
-        spec = SPEC.validate_python(raw)
-        _require_one_kind(spec)
-    except ValidationError as error:
-        first = error.errors()[0]
-        return None, f"spec.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    except InvalidSpec as error:
-        return None, error.message
-    return spec, None
-
-
-def _require_one_kind(spec: Spec) -> None:
-    if (spec.oauth2 is None) == (spec.api_token is None):
-        raise InvalidSpec("spec: exactly one of oauth2 and apiToken must be set")
+def _access(spec: Spec) -> OAuth2 | ApiToken:
+    match spec:
+        case Spec(oauth2=OAuth2() as oauth2, api_token=None):
+            return oauth2
+        case Spec(oauth2=None, api_token=ApiToken() as api_token):
+            return api_token
+        case _:
+            raise InvalidSpec("spec: exactly one of oauth2 and apiToken must be set")
 
 
 def _read_status(raw: Mapping[str, Any]) -> Status:

@@ -157,9 +157,7 @@ class Target:
     """Annotations for the Secret. Those of others on it are left alone."""
     data: Annotated[dict[DataKey, Template], Field(min_length=1, max_length=32)] | None = None
     """Templates for the Secret's keys, in place of the default keys. $(field) stands for a value, $(field|json) for it
-    as a quoted JSON string, $$( for $( itself. The fields, which are the default keys too, are access_token,
-    token_type, api_domain, expires_at, scope and company_domain with oauth2, and api_token, api_domain and
-    company_domain with apiToken."""
+    as a quoted JSON string, $$( for $( itself. The fields, which are also the default keys, are {fields}."""
     deletion_policy: DeletionPolicy | None = None
     """Whether the Secret goes (Delete) or stays (Retain) with its credential. Default: Delete."""
 

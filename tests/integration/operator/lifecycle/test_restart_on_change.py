@@ -195,5 +195,5 @@ def test_a_second_change_waits_for_the_interval(tenant: Tenant, operate: Operate
 
     tenant.wait_for_value(replace_token(tenant))
 
-    eventually(lambda: "and is again 10m after that" in tenant.conditions()["Ready"]["message"])
+    eventually(lambda: "and the next restart comes 10m after that" in tenant.conditions()["Ready"]["message"])
     assert 1 == restarts(tenant)

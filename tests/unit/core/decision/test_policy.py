@@ -28,6 +28,7 @@ from support.builders import (
     access_token,
     api_token,
     api_token_up_to_date,
+    changed,
     grant,
     oauth2_up_to_date,
     published,
@@ -60,30 +61,29 @@ def test_nothing_to_do_waits(seen: Observation) -> None:
 def test_a_credential_being_deleted_is_left_alone() -> None:
     """Deletion comes before everything: nothing is repaired, refreshed or reported."""
     seen = oauth2_up_to_date()
-    going = replace(seen, credential=replace(seen.credential, being_deleted=True), target=None)
+    going = changed(seen, credential=replace(seen.credential, being_deleted=True), target=None)
 
     assert decide(going) is None
 
 
 def test_a_namespace_being_deleted_is_left_alone() -> None:
     """Nothing can be created in it any more."""
-    assert decide(replace(api_token_up_to_date(), namespace_is_going=True, target=None)) is None
+    assert decide(changed(api_token_up_to_date(), namespace_is_terminating=True, target=None)) is None
 
 
 def test_a_suspended_credential_is_not_repaired() -> None:
     """Suspension stops Secret writes and outside calls alike, until the resource changes."""
     seen = api_token_up_to_date()
-    assert seen.credential.spec is not None
     spec = replace(seen.credential.spec, suspend=True)
 
-    found = decision(replace(seen, credential=replace(seen.credential, spec=spec), target=None))
+    found = decision(changed(seen, credential=replace(seen.credential, spec=spec), target=None))
 
     assert (Action.WAIT, Reason.SUSPENDED, None) == (found.action, found.reason, found.until)
 
 
 def test_a_wrong_spec_waits_for_a_change() -> None:
     """Only a person can mend the spec, so no time ends the wait."""
-    found = decision(replace(api_token_up_to_date(), problem=InvalidSpec("spec.vault.mount: no such mount")))
+    found = decision(changed(api_token_up_to_date(), problem=InvalidSpec("spec.vault.mount: no such mount")))
 
     assert (Action.WAIT, Reason.INVALID_SPEC, None) == (found.action, found.reason, found.until)
 
@@ -91,14 +91,14 @@ def test_a_wrong_spec_waits_for_a_change() -> None:
 @pytest.mark.parametrize("seen", [api_token_up_to_date(), oauth2_up_to_date()], ids=["API token", "OAuth2"])
 def test_a_missing_secret_is_published(seen: Observation) -> None:
     """A deleted Secret comes back from what is known."""
-    assert decision(replace(seen, target=None)).action is Action.PUBLISH
+    assert decision(changed(seen, target=None)).action is Action.PUBLISH
 
 
 def test_a_missing_secret_is_published_while_vault_is_away() -> None:
     """Repair needs nothing but memory."""
     sealed = failure(VaultUnavailable("Vault is sealed"), "source")
 
-    found = decision(replace(api_token_up_to_date(), source_failure=sealed, target=None))
+    found = decision(changed(api_token_up_to_date(), source_failure=sealed, target=None))
 
     assert found.action is Action.PUBLISH
 
@@ -109,7 +109,7 @@ def test_an_edited_secret_is_published_again() -> None:
     assert seen.target is not None
     edited = replace(seen.target, data={**seen.target.data, "api_token": "aGFuZC1lZGl0ZWQ="})
 
-    assert decision(replace(seen, target=edited)).action is Action.PUBLISH
+    assert decision(changed(seen, target=edited)).action is Action.PUBLISH
 
 
 def test_a_foreign_key_is_no_drift() -> None:
@@ -123,21 +123,21 @@ def test_a_foreign_key_is_no_drift() -> None:
         annotations={**seen.target.annotations, "theirs": "x"},
     )
 
-    assert decision(replace(seen, target=shared)).action is Action.WAIT
+    assert decision(changed(seen, target=shared)).action is Action.WAIT
 
 
 def test_an_expired_value_is_not_published() -> None:
     """The Secret is never knowingly wrong: an expired token is refreshed, not repaired."""
     seen = oauth2_up_to_date()
 
-    assert decision(replace(seen, target=None, now=NOW + timedelta(hours=1))).action is Action.REFRESH
+    assert decision(changed(seen, target=None, now=NOW + timedelta(hours=1))).action is Action.REFRESH
 
 
 def test_a_refused_value_is_not_published() -> None:
     """What Pipedrive has refused does not come back into the Secret."""
     seen = api_token_up_to_date()
     refusal = TokenRejected("Pipedrive refused the token")
-    refused = replace(
+    refused = changed(
         seen,
         target=None,
         accepted_was_rejected=True,
@@ -154,7 +154,7 @@ def test_an_unknown_value_is_verified_before_it_is_published() -> None:
     """A new value in Vault is asked about at once."""
     new = api_token("b" * 40)
 
-    found = decision(replace(api_token_up_to_date(), token=new))
+    found = decision(changed(api_token_up_to_date(), token=new))
 
     assert (Action.VERIFY, new) == (found.action, found.token)
 
@@ -163,7 +163,7 @@ def test_a_refused_new_value_leaves_the_last_good_one_in_place() -> None:
     """The old value is still repaired while the new one is refused."""
     new, seen = api_token("b" * 40), api_token_up_to_date()
     refusal = TokenRejected("Pipedrive refused the token")
-    refused = replace(
+    refused = changed(
         seen,
         token=new,
         verification=Verification(token=new, at=NOW, trouble=refusal),
@@ -171,7 +171,7 @@ def test_a_refused_new_value_leaves_the_last_good_one_in_place() -> None:
     )
 
     assert decision(refused).reason is Reason.TOKEN_REJECTED
-    assert decision(replace(refused, target=None)).action is Action.PUBLISH
+    assert decision(changed(refused, target=None)).action is Action.PUBLISH
 
 
 def test_a_value_is_verified_again_after_the_interval() -> None:
@@ -179,18 +179,18 @@ def test_a_value_is_verified_again_after_the_interval() -> None:
     seen = api_token_up_to_date()
 
     assert (
-        decision(replace(seen, now=NOW + timedelta(hours=1), read_at=NOW + timedelta(hours=1))).action is Action.VERIFY
+        decision(changed(seen, now=NOW + timedelta(hours=1), read_at=NOW + timedelta(hours=1))).action is Action.VERIFY
     )
 
 
 def test_a_requested_check_verifies_at_once() -> None:
     """The annotation makes a verification due."""
-    assert decision(replace(api_token_up_to_date(), requested=Requested.CHECK)).action is Action.VERIFY
+    assert decision(changed(api_token_up_to_date(), requested=Requested.CHECK)).action is Action.VERIFY
 
 
 def test_a_requested_check_does_not_pass_a_setback() -> None:
     """Asking does not override Pipedrive's Retry-After."""
-    seen = replace(
+    seen = changed(
         api_token_up_to_date(),
         requested=Requested.CHECK,
         verify_failure=failure(PipedriveUnavailable("503"), api_token().value.digest()),
@@ -203,7 +203,7 @@ def test_a_requested_check_does_not_pass_a_setback() -> None:
 
 def test_vault_away_waits_for_its_retry() -> None:
     """The Secret stays; the wait ends when Vault is worth another try."""
-    found = decision(replace(api_token_up_to_date(), source_failure=failure(VaultUnavailable("sealed"), "source")))
+    found = decision(changed(api_token_up_to_date(), source_failure=failure(VaultUnavailable("sealed"), "source")))
 
     assert (Action.WAIT, Reason.VAULT_UNAVAILABLE, SOON) == (found.action, found.reason, found.until)
 
@@ -213,29 +213,29 @@ def test_the_renewal_time_refreshes() -> None:
     seen = oauth2_up_to_date()
     assert seen.renewal is not None
 
-    assert decision(replace(seen, now=seen.renewal.at - timedelta(seconds=1))).action is Action.WAIT
-    assert decision(replace(seen, now=seen.renewal.at)).action is Action.REFRESH
+    assert decision(changed(seen, now=seen.renewal.at - timedelta(seconds=1))).action is Action.WAIT
+    assert decision(changed(seen, now=seen.renewal.at)).action is Action.REFRESH
 
 
 def test_a_wait_ends_at_the_renewal_time() -> None:
     """Nothing needs to wake the credential for its renewal."""
-    seen = replace(oauth2_up_to_date(renewBefore="58m"), now=NOW + timedelta(minutes=1))
+    seen = changed(oauth2_up_to_date(renewBefore="58m"), now=NOW + timedelta(minutes=1))
     assert seen.renewal is not None
 
-    found = decision(replace(seen, read_at=NOW + timedelta(minutes=29)))
+    found = decision(changed(seen, read_at=NOW + timedelta(minutes=29)))
 
     assert found.until == seen.renewal.at
 
 
 def test_a_seeded_refresh_token_is_refreshed() -> None:
     """A grant without an access token gets one."""
-    assert decision(replace(oauth2_up_to_date(), grant=grant(token=None), token=None)).action is Action.REFRESH
+    assert decision(changed(oauth2_up_to_date(), grant=grant(token=None), token=None)).action is Action.REFRESH
 
 
 def test_an_absent_grant_waits_for_a_person() -> None:
     """No grant yet is no failure."""
     found = decision(
-        replace(oauth2_up_to_date(), grant=None, token=None, accepted=None, verification=None, target=None)
+        changed(oauth2_up_to_date(), grant=None, token=None, accepted=None, verification=None, target=None)
     )
 
     assert (Action.WAIT, Reason.GRANT_MISSING) == (found.action, found.reason)
@@ -243,14 +243,14 @@ def test_an_absent_grant_waits_for_a_person() -> None:
 
 def test_a_refresh_under_way_is_no_news_while_the_secret_is_good() -> None:
     """Neither conditions nor Events flap each hour."""
-    found = decision(replace(oauth2_up_to_date(), refresh=refresh_state.Refreshing()))
+    found = decision(changed(oauth2_up_to_date(), refresh=refresh_state.Refreshing()))
 
     assert (Action.WAIT, Reason.PUBLISHED) == (found.action, found.reason)
 
 
 def test_a_refresh_under_way_is_pending_before_the_first_value() -> None:
     """There is nothing published that could be called accepted."""
-    seen = replace(
+    seen = changed(
         oauth2_up_to_date(),
         accepted=None,
         verification=None,
@@ -265,7 +265,7 @@ def test_a_refresh_under_way_is_pending_before_the_first_value() -> None:
 def test_an_unstored_refresh_is_told_and_not_repeated() -> None:
     """The keeper goes on storing; asking again would spend a second token."""
     unstored = refresh_state.Unstored(trouble=GrantUnstored("Vault is sealed"))
-    seen = replace(oauth2_up_to_date(), now=NOW + timedelta(minutes=59), refresh=unstored)
+    seen = changed(oauth2_up_to_date(), now=NOW + timedelta(minutes=59), refresh=unstored)
 
     found = decision(seen)
 
@@ -276,41 +276,43 @@ def test_an_unstored_refresh_is_told_also_while_vault_cannot_be_read() -> None:
     """Vault being away is why, and what is at stake is more."""
     unstored = refresh_state.Unstored(trouble=GrantUnstored("Vault is sealed"))
     away = failure(VaultUnavailable("Vault is sealed"), "")
-    seen = replace(oauth2_up_to_date(), source_failure=away, refresh=unstored)
+    seen = changed(oauth2_up_to_date(), source_failure=away, refresh=unstored)
 
     assert decision(seen).reason is Reason.GRANT_ESCROWED
 
 
 def test_a_refused_refresh_waits_for_another_refresh_token() -> None:
     """The same token is left alone, and another one in Vault is tried at once."""
-    seen = replace(oauth2_up_to_date(), now=NOW + timedelta(hours=1))
-    assert seen.grant is not None
+    seen = changed(oauth2_up_to_date(), now=NOW + timedelta(hours=1))
+    assert seen.memory.grant is not None
     later = seen.now + timedelta(hours=1)
-    refused = refresh_state.Refused(trouble=ConsentRequired("refused"), lineage=seen.grant.lineage, retry_at=later)
+    refused = refresh_state.Refused(
+        trouble=ConsentRequired("refused"), lineage=seen.memory.grant.lineage, retry_at=later
+    )
 
-    assert decision(replace(seen, refresh=refused)).reason is Reason.CONSENT_REQUIRED
-    assert decision(replace(seen, refresh=refused, grant=grant("12:34:second"))).action is Action.REFRESH
+    assert decision(changed(seen, refresh=refused)).reason is Reason.CONSENT_REQUIRED
+    assert decision(changed(seen, refresh=refused, grant=grant("12:34:second"))).action is Action.REFRESH
 
 
 def test_an_unavailable_refresh_is_tried_again_when_it_is_worth_it() -> None:
     """A passing trouble with Pipedrive ends by itself."""
-    seen = replace(oauth2_up_to_date(), now=NOW + timedelta(minutes=59))
+    seen = changed(oauth2_up_to_date(), now=NOW + timedelta(minutes=59))
     unavailable = refresh_state.Unavailable(
         trouble=PipedriveUnavailable("503"), retry_at=seen.now + timedelta(seconds=10)
     )
 
-    assert decision(replace(seen, refresh=unavailable)).reason is Reason.PIPEDRIVE_UNAVAILABLE
-    assert decision(replace(seen, refresh=unavailable, now=unavailable.retry_at)).action is Action.REFRESH
+    assert decision(changed(seen, refresh=unavailable)).reason is Reason.PIPEDRIVE_UNAVAILABLE
+    assert decision(changed(seen, refresh=unavailable, now=unavailable.retry_at)).action is Action.REFRESH
 
 
-@pytest.mark.parametrize(("refusals", "action"), [(1, Action.REFRESH), (2, Action.WAIT)])
-def test_a_token_refused_before_expiry_is_refreshed_once(refusals: int, action: Action) -> None:
+@pytest.mark.parametrize(("rejections", "action"), [(1, Action.REFRESH), (2, Action.WAIT)])
+def test_a_token_refused_before_expiry_is_refreshed_once(rejections: int, action: Action) -> None:
     """One refresh cures a revoked access token; a second refusal is for a person."""
     refusal = TokenRejected("Pipedrive refused the token")
-    seen = replace(
+    seen = changed(
         oauth2_up_to_date(),
         accepted_was_rejected=True,
-        refusals=refusals,
+        rejections=rejections,
         verification=Verification(token=access_token(), at=NOW, trouble=refusal),
         verify_failure=failure(refusal, access_token().value.digest()),
     )
@@ -324,7 +326,7 @@ def test_another_company_is_not_published() -> None:
     other = replace(ACCOUNT, company_id=99, company_domain="other")
     new = api_token("b" * 40)
 
-    found = decision(replace(seen, token=new, verification=Verification(token=new, at=NOW, account=other)))
+    found = decision(changed(seen, token=new, verification=Verification(token=new, at=NOW, account=other)))
 
     assert (Action.WAIT, Reason.WRONG_ACCOUNT) == (found.action, found.reason)
     assert "other" in found.message
@@ -333,10 +335,9 @@ def test_another_company_is_not_published() -> None:
 def test_a_changed_guard_stops_repair() -> None:
     """A value of the wrong company is not put back."""
     seen = api_token_up_to_date()
-    assert seen.credential.spec is not None
     spec = replace(seen.credential.spec, account=AccountGuard(company_id=99))
 
-    found = decision(replace(seen, credential=replace(seen.credential, spec=spec), target=None))
+    found = decision(changed(seen, credential=replace(seen.credential, spec=spec), target=None))
 
     assert found.reason is Reason.WRONG_ACCOUNT
 
@@ -347,7 +348,7 @@ def test_a_foreign_secret_is_left_alone() -> None:
     assert seen.target is not None
     foreign = replace(seen.target, labels={}, annotations={}, owner_references=(), data={"x": "eA=="})
 
-    found = decision(replace(seen, target=foreign))
+    found = decision(changed(seen, target=foreign))
 
     assert (Action.WAIT, Reason.SECRET_CONFLICT) == (found.action, found.reason)
     assert found.until == NOW + timedelta(minutes=1)
@@ -365,25 +366,25 @@ def test_a_secret_annotated_for_adoption_is_taken_over() -> None:
         data={"x": "eA=="},
     )
 
-    assert decision(replace(seen, target=offered)).action is Action.PUBLISH
+    assert decision(changed(seen, target=offered)).action is Action.PUBLISH
 
 
 def test_a_forbidden_write_is_not_repeated_until_it_is_worth_it() -> None:
     """The same Secret is not written again at once; another one is."""
-    seen = replace(api_token_up_to_date(), target=None)
+    seen = changed(api_token_up_to_date(), target=None)
     assert seen.desired is not None
     denied = failure(SecretWriteDenied("exceeded quota"), seen.desired.digest)
 
-    assert decision(replace(seen, publish_failure=denied)).reason is Reason.SECRET_WRITE_DENIED
-    assert decision(replace(seen, publish_failure=denied, now=SOON)).action is Action.PUBLISH
-    assert decision(replace(seen, publish_failure=replace(denied, subject="another"))).action is Action.PUBLISH
+    assert decision(changed(seen, publish_failure=denied)).reason is Reason.SECRET_WRITE_DENIED
+    assert decision(changed(seen, publish_failure=denied, now=SOON)).action is Action.PUBLISH
+    assert decision(changed(seen, publish_failure=replace(denied, subject="another"))).action is Action.PUBLISH
 
 
 def test_a_missing_scope_is_told_after_publishing() -> None:
     """The value is published all the same."""
     seen = oauth2_up_to_date(requiredScopes=["base", "contacts:full"])
 
-    assert decision(replace(seen, target=None)).action is Action.PUBLISH
+    assert decision(changed(seen, target=None)).action is Action.PUBLISH
     assert decision(seen).reason is Reason.SCOPE_MISSING
     assert "contacts:full" in decision(seen).message
 
@@ -391,7 +392,7 @@ def test_a_missing_scope_is_told_after_publishing() -> None:
 def test_a_secret_under_a_former_name_is_cleared_after_the_new_one_is_there() -> None:
     """Publishing is due while a orphan is left."""
     seen = api_token_up_to_date()
-    assert seen.accepted is not None
-    orphan = published(seen.credential, seen.accepted, name="former")
+    assert seen.memory.accepted is not None
+    orphan = published(seen.credential, seen.memory.accepted, name="former")
 
-    assert decision(replace(seen, orphans=(orphan,))).action is Action.PUBLISH
+    assert decision(changed(seen, orphans=(orphan,))).action is Action.PUBLISH

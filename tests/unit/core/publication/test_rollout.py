@@ -18,13 +18,13 @@ from pipedrive_operator.core.publication.rollout import (
     Result,
     Workload,
     due,
-    first_notes,
+    first_records,
     judge,
-    notes,
+    records,
     restart_patch,
 )
 from pipedrive_operator.core.publication.secret import desired_secret, differs, patch, revision
-from pipedrive_operator.core.resource.credential import Credential, read_credential
+from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.workload import WorkloadKind, WorkloadReference, WorkloadStatus
 from pipedrive_operator.core.values.times import format_time
 from support.builders import (
@@ -35,8 +35,10 @@ from support.builders import (
     TIMINGS,
     access_token,
     api_token,
+    changed,
     grant,
     published,
+    readable,
     resource,
     up_to_date,
 )
@@ -57,7 +59,7 @@ def credential(
     body = resource(spec | {"rollout": {"targets": targets, "onRefresh": on_refresh}})
     known = {one.name: one for one in (WEB, JOBS)}
     noted = [{"kind": str(known[name].kind), "name": name, "revision": value} for name, value in (has or {}).items()]
-    return read_credential(body | {"status": {"rollout": noted}})
+    return readable(body | {"status": {"rollout": noted}})
 
 
 def workload(*, allows: str | None = "acme", **template: str) -> Workload:
@@ -164,18 +166,21 @@ def test_who_was_looked_at_is_left_alone(before: RestartState, expected: tuple[W
 )
 def test_what_is_done_about_a_workload(found: Workload, expected: Result) -> None:
     """Its own annotations decide."""
-    assert expected is judge(found, credential({"web": OLD}), NEW, now=NOW, pace=PACE).result
+    assert expected is judge(found, credential({"web": OLD}), NEW, now=NOW, pacing=PACE).result
 
 
 def test_who_waits_says_until_when_and_what_to_do() -> None:
     """A person reads it beside Ready."""
-    denied = judge(workload(allows=None), credential({"web": OLD}), NEW, now=NOW, pace=PACE)
+    denied = judge(workload(allows=None), credential({"web": OLD}), NEW, now=NOW, pacing=PACE)
     recent = workload(**{ANNOTATION_RESTARTED_AT: format_time(NOW - timedelta(minutes=4))})
-    deferred = judge(recent, credential({"web": OLD}), NEW, now=NOW, pace=PACE)
+    deferred = judge(recent, credential({"web": OLD}), NEW, now=NOW, pacing=PACE)
 
     assert (NOW + PACE.retry, NOW + timedelta(minutes=6)) == (denied.retry_at, deferred.retry_at)
     assert "pipedrive-operator.io/allow-rollout: acme" in denied.message
-    assert "Deployment web was not restarted: it was at 2026-03-04T11:56:00Z, and is again 10m" in deferred.message
+    assert (
+        "Deployment web was not restarted: it was last restarted at 2026-03-04T11:56:00Z, and the next restart comes "
+        "10m after that" in deferred.message
+    )
 
 
 def test_a_restart_is_a_change_of_the_pod_template_alone() -> None:
@@ -221,7 +226,7 @@ def test_what_the_status_notes(
     has: dict[str, str], is_published: str | None, restart_states: tuple[RestartState, ...], expected: dict[str, str]
 ) -> None:
     """A workload's note moves on once nothing is left to do for it."""
-    assert expected == {one.name: one.revision for one in notes(credential(has), is_published, restart_states)}
+    assert expected == {one.name: one.revision for one in records(credential(has), is_published, restart_states)}
 
 
 @pytest.mark.parametrize(
@@ -239,7 +244,7 @@ def test_what_is_noted_before_a_secret_is_overwritten(
     has: dict[str, str], held: str | None, expected: dict[str, str] | None
 ) -> None:
     """Only what no status tells."""
-    found = first_notes(credential(has), held, NEW)
+    found = first_records(credential(has), held, NEW)
 
     assert expected == (None if found is None else {one.name: one.revision for one in found})
 
@@ -283,7 +288,7 @@ def test_the_secret_carries_its_revision_while_there_is_a_rollout() -> None:
     """It goes with `spec.rollout`, so that a later one does not begin with a stale one."""
     accepted = Accepted(token=api_token(), account=ACCOUNT, verified_at=NOW)
     held = published(credential(), accepted)
-    without = read_credential(resource(API_TOKEN_SPEC))
+    without = readable(resource(API_TOKEN_SPEC))
 
     assert revision(credential(), accepted) == held.annotations["pipedrive-operator.io/revision"]
     change = patch(held, desired_secret(without, accepted))
@@ -302,7 +307,7 @@ ANOTHERS = replace(published(credential(), ACCEPTED), owner_references=({"uid": 
         ({"target": None}, Action.PUBLISH),
         ({"target": ANOTHERS}, Action.WAIT),
         ({"accepted_was_rejected": True}, Action.WAIT),
-        ({"namespace_is_going": True}, None),
+        ({"namespace_is_terminating": True}, None),
     ],
     ids=["published", "not enabled", "not published", "another's", "refused", "a namespace on its way out"],
 )
@@ -312,7 +317,7 @@ def test_the_policy_restarts_after_the_secret_is_there(changes: dict[str, Any], 
     seen = replace(
         up_to_date(behind, access_token(), grant()), timings=replace(TIMINGS, restart_interval=PACE.interval)
     )
-    decision = decide(replace(seen, **changes))
+    decision = decide(changed(seen, **changes))
 
     assert expected is (None if decision is None else decision.action)
 
@@ -327,7 +332,7 @@ def test_a_wait_ends_when_a_workload_may_be_restarted() -> None:
     soon = standing(Result.DEFERRED, seen.published_revision, retry=timedelta(seconds=9))
     done = replace(soon, reference=JOBS, result=Result.RESTARTED, retry_at=None)
 
-    decision = decide(replace(seen, restart_states=(soon, done)))
+    decision = decide(changed(seen, restart_states=(soon, done)))
 
     assert decision is not None
     assert (Action.WAIT, NOW + timedelta(seconds=9)) == (decision.action, decision.until)
@@ -336,9 +341,8 @@ def test_a_wait_ends_when_a_workload_may_be_restarted() -> None:
 def test_a_workload_has_one_note() -> None:
     """A target that is no longer named loses it."""
     only_web = credential({"web": OLD})
-    assert only_web.spec is not None
     assert only_web.spec.rollout is not None
     spec = replace(only_web.spec, rollout=replace(only_web.spec.rollout, targets=(JOBS,)))
 
     expected = (WorkloadStatus(kind=JOBS.kind, name=JOBS.name, revision=NEW),)
-    assert expected == notes(replace(only_web, spec=spec), NEW, ())
+    assert expected == records(replace(only_web, spec=spec), NEW, ())

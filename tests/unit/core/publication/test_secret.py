@@ -38,7 +38,6 @@ FULL = Target(
 
 def with_target(target: Target) -> Any:
     """Build a credential with that target."""
-    assert CREDENTIAL.spec is not None
     return replace(CREDENTIAL, spec=replace(CREDENTIAL.spec, target=target))
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.core.publication.template import API_TOKEN_FIELDS, check_template, render
+from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS
+from pipedrive_operator.core.publication.template import check_template, render
 from pipedrive_operator.core.values.errors import InvalidSpec
 
 VALUES = {"api_token": 'a"b\\c', "api_domain": "https://acme.pipedrive.com", "company_domain": "acme"}
