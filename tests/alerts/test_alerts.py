@@ -64,7 +64,7 @@ def test_each_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, object]) -
     assert f"docs/runbooks/{rule['alert']}.md" == annotations["runbook_url"]
     page = (RUNBOOKS / f"{rule['alert']}.md").read_text()
     assert page.startswith(f"# {rule['alert']}\n")
-    assert ["## What it means", "## How to see it", "## What to do"] == re.findall(r"^## .*$", page, re.MULTILINE)
+    assert ["## Meaning", "## Impact", "## Diagnosis", "## Resolution"] == re.findall(r"^## .*$", page, re.MULTILINE)
     assert "```console\n" in page
 
 
