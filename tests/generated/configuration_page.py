@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from generated.markdown import GENERATED, table
-from pipedrive_operator.config.loading import ENVIRONMENT_PREFIX
+from pipedrive_operator.config.environment import ENVIRONMENT_PREFIX
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.core.values.times import DURATION
 

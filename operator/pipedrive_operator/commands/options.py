@@ -6,7 +6,8 @@ from typing import Final
 
 import click
 
-from pipedrive_operator.config.loading import SettingsError, load_settings
+from pipedrive_operator.config.errors import SettingsError
+from pipedrive_operator.config.loading import load_settings
 from pipedrive_operator.config.settings import Settings
 
 config_option: Final[Callable[[Callable[..., None]], Callable[..., None]]] = click.option(

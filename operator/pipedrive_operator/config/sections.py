@@ -4,6 +4,7 @@ Only the form is defined here; the sections themselves are in `settings.py` and 
 """
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -24,6 +25,15 @@ class SecretReference(Section):
 
     name: Annotated[ObjectName, Field(description="Name of the Secret, in the operator's namespace.")]
     key: Annotated[DataKey, Field(description="Key within the Secret.")]
+
+
+def _require_possible(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("must be the path of a file, without the character U+0000")
+    return path
+
+
+File = Annotated[Path, AfterValidator(_require_possible)]
 
 
 def _require_positive(value: timedelta) -> timedelta:

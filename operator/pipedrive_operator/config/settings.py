@@ -5,14 +5,13 @@ No secret is a setting: a secret is in a file, or in a Secret of the operator's 
 
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, HttpUrl, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pipedrive_operator.config.sections import PositiveDuration, Section, at_least, at_most
+from pipedrive_operator.config.sections import File, PositiveDuration, Section, at_least, at_most
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.resource.shapes import Duration, Name, VaultPath
 
@@ -52,7 +51,7 @@ class PipedriveSettings(Section):
         Field(description="HTTP proxy for requests to Pipedrive. Proxy variables of the environment are ignored."),
     ] = None
     ca_file: Annotated[
-        Path | None,
+        File | None,
         Field(description="CA certificates (PEM) to trust, for a proxy that presents a certificate of its own."),
     ] = None
     timeout: Annotated[
@@ -73,7 +72,7 @@ class KubernetesSettings(Section):
     """How the operator reaches the API server: as a pod, or through a kubeconfig."""
 
     kubeconfig: Annotated[
-        Path | None, Field(description="A kubeconfig file. Without it, the pod's ServiceAccount is used.")
+        File | None, Field(description="A kubeconfig file. Without it, the pod's ServiceAccount is used.")
     ] = None
     context: Annotated[
         str | None, Field(description="Context of the kubeconfig. By default, the kubeconfig's current context.")

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, HttpUrl, field_validator, model_validator
 
-from pipedrive_operator.config.sections import PositiveDuration, SecretReference, Section
+from pipedrive_operator.config.sections import File, PositiveDuration, SecretReference, Section
 from pipedrive_operator.core.resource.shapes import SENTENCE, Name, ObjectName, VaultPath
 
 _PREFIX: Final = r"^(([A-Za-z0-9_.@=+-]|\{namespace\}|\{cluster\})+/)*$"
@@ -52,18 +52,18 @@ class VaultAuthSettings(Section):
         str, Field(min_length=1, description="Role to log in with, for `kubernetes`, `jwt` and `cert`.")
     ] = "pipedrive-operator"
     service_account_token_file: Annotated[
-        Path, Field(description="File with the operator's ServiceAccount token, for `kubernetes`.")
+        File, Field(description="File with the operator's ServiceAccount token, for `kubernetes`.")
     ] = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
     jwt_file: Annotated[
-        Path | None, Field(description="File with the JWT, for `jwt`; for instance a projected ServiceAccount token.")
+        File | None, Field(description="File with the JWT, for `jwt`; for instance a projected ServiceAccount token.")
     ] = None
     jwt_secret_ref: Annotated[SecretReference | None, Field(description="Secret with the JWT, for `jwt`.")] = None
     role_id: Annotated[str | None, Field(min_length=1, description="The role_id, for `approle`.")] = None
-    secret_id_file: Annotated[Path | None, Field(description="File with the secret_id, for `approle`.")] = None
+    secret_id_file: Annotated[File | None, Field(description="File with the secret_id, for `approle`.")] = None
     secret_id_secret_ref: Annotated[
         SecretReference | None, Field(description="Secret with the secret_id, for `approle`.")
     ] = None
-    token_file: Annotated[Path | None, Field(description="File with a Vault token, for `token`.")] = None
+    token_file: Annotated[File | None, Field(description="File with a Vault token, for `token`.")] = None
     token_secret_ref: Annotated[
         SecretReference | None, Field(description="Secret with a Vault token, for `token`.")
     ] = None
@@ -149,7 +149,7 @@ class VaultConnectionSettings(Section):
     namespace: Annotated[VaultPath | None, Field(description="Vault namespace, for servers that have namespaces.")] = (
         None
     )
-    ca_file: Annotated[Path | None, Field(description="File with CA certificates (PEM). By default, the system's.")] = (
+    ca_file: Annotated[File | None, Field(description="File with CA certificates (PEM). By default, the system's.")] = (
         None
     )
     ca_secret_ref: Annotated[SecretReference | None, Field(description="Secret with CA certificates (PEM).")] = None
@@ -161,10 +161,10 @@ class VaultConnectionSettings(Section):
         ),
     ] = None
     client_certificate_file: Annotated[
-        Path | None, Field(description="File with the operator's client certificate and its chain (PEM).")
+        File | None, Field(description="File with the operator's client certificate and its chain (PEM).")
     ] = None
     client_key_file: Annotated[
-        Path | None, Field(description="File with the private key of the client certificate (PEM).")
+        File | None, Field(description="File with the private key of the client certificate (PEM).")
     ] = None
     client_certificate_secret_ref: Annotated[
         TlsSecretReference | None,

