@@ -15,8 +15,8 @@ from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
 from pipedrive_operator.adapters.kubernetes.session import operator_namespace
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
-from pipedrive_operator.adapters.vault import VaultServers
-from pipedrive_operator.adapters.vault.api import VaultServer
+from pipedrive_operator.adapters.vault import VaultConnections
+from pipedrive_operator.adapters.vault.api import VaultApi
 from pipedrive_operator.config.rules import rules_of
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.core.decision.sources import GrantWithClient, Source, resolve
@@ -121,13 +121,13 @@ async def _vaults(settings: Settings) -> list[Finding]:
         with suppress(ApiServerUnavailable):
             api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
         material = KubernetesLoginMaterial(api, operator_namespace(settings.kubernetes)) if api is not None else None
-        servers = await stack.enter_async_context(VaultServers(settings.vault, SystemClock(), material))
+        servers = await stack.enter_async_context(VaultConnections(settings.vault, SystemClock(), material))
         sources = await _sources(settings, api) if api is not None else []
         checked = (_vault(name, server, settings, sources) for name, server in servers.connections.items())
         return [finding for findings in await asyncio.gather(*checked) for finding in findings]
 
 
-async def _vault(name: str, server: VaultServer, settings: Settings, sources: Sequence[Source]) -> list[Finding]:
+async def _vault(name: str, server: VaultApi, settings: Settings, sources: Sequence[Source]) -> list[Finding]:
     """Ask one Vault: whether it serves, whether each identity is let in, and what the operator may do there."""
     connection = settings.vault.connections[name]
     found = [
@@ -139,7 +139,7 @@ async def _vault(name: str, server: VaultServer, settings: Settings, sources: Se
             ask = partial(server.require_mount, mount)
             found.append(await _asked(f"Vault {name} mount {mount}", ask, "KV version 2"))
         for location in samples(name, settings, sources):
-            ask = partial(server.require_rights, location)
+            ask = partial(server.require_capabilities, location)
             found.append(await _asked(f"Vault {name} policy for {location}", ask, "read, create and update"))
     for identity in _tenants(name, sources):
         ask = partial(server.log_in, identity)

@@ -27,7 +27,7 @@ from pipedrive_operator.adapters.kubernetes.watch import Watch
 from pipedrive_operator.adapters.kubernetes.workloads import KubernetesWorkloads
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
 from pipedrive_operator.adapters.process import SystemProcess
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.rules import rules_of
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.controller.cache import Cache
@@ -95,9 +95,11 @@ async def run(settings: Settings) -> None:
         await _until(stopped, work)
 
 
-def _vault(settings: Settings, api: Api, clock: Clock) -> VaultServers:
+def _vault(settings: Settings, api: Api, clock: Clock) -> VaultConnections:
     """Let Vault's logins take what they need of the cluster; the two adapters do not know each other."""
-    return VaultServers(settings.vault, clock, KubernetesLoginMaterial(api, operator_namespace(settings.kubernetes)))
+    return VaultConnections(
+        settings.vault, clock, KubernetesLoginMaterial(api, operator_namespace(settings.kubernetes))
+    )
 
 
 def _election(settings: Settings, api: Api, clock: Clock, process: SystemProcess) -> Election:

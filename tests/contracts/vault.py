@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from contracts.staging import Stage
 from contracts.wire import Loss, Wire
 from pipedrive_operator.adapters.clock import SystemClock
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.ports import Vault
@@ -103,7 +103,7 @@ class ModelledVault:
 class RealVault:
     """OpenBao, at the end of a wire, to a token with a policy of its own."""
 
-    port: VaultServers
+    port: VaultConnections
     location: VaultLocation
     openbao: OpenBao
     wire: Wire
@@ -159,7 +159,7 @@ async def real_vault(openbao: OpenBao, location: VaultLocation, folder: Path) ->
                 "auth": VaultAuthSettings.model_validate({"method": "token", "token_file": token_file}),
             }
         )
-        async with VaultServers(VaultSettings(connections={"default": connection}), clock) as vault:
+        async with VaultConnections(VaultSettings(connections={"default": connection}), clock) as vault:
             part = RealVault(vault, location, openbao, wire, clock, policy)
             part.deny()
             try:

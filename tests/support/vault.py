@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
 from pipedrive_operator.core.values.errors import Trouble, VaultUnavailable
@@ -28,14 +28,14 @@ def rewrite(path: Path, text: str | None) -> str:
     return before
 
 
-async def trouble_of(vault: VaultServers, location: VaultLocation) -> Trouble:
+async def trouble_of(vault: VaultConnections, location: VaultLocation) -> Trouble:
     """Return what a read ends with."""
     with pytest.raises(Trouble) as caught:
         await vault.read(location, OPERATOR)
     return caught.value
 
 
-async def when_it_serves(vault: VaultServers, location: VaultLocation) -> Document | None:
+async def when_it_serves(vault: VaultConnections, location: VaultLocation) -> Document | None:
     """Read as soon as the engine has been upgraded, which it says it has not for a moment."""
     async with asyncio.timeout(30):
         while True:
@@ -46,7 +46,7 @@ async def when_it_serves(vault: VaultServers, location: VaultLocation) -> Docume
                 await asyncio.sleep(0.05)
 
 
-async def when_it_is_back(vault: VaultServers, location: VaultLocation, clock: TurnedClock) -> Document | None:
+async def when_it_is_back(vault: VaultConnections, location: VaultLocation, clock: TurnedClock) -> Document | None:
     """Read until Vault serves again; the clock is turned by the longest pause between the tries."""
     async with asyncio.timeout(30):
         while True:

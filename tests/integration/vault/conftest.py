@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import VaultLocation
 from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 
-Connect = Callable[..., VaultServers]
+Connect = Callable[..., VaultConnections]
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ async def connect(openbao: OpenBao, clock: TurnedClock) -> AsyncIterator[Connect
     """Open the adapter, with one connection that logs in as told; it is closed afterwards."""
     async with AsyncExitStack() as stack:
 
-        def connected(namespace: str | None = None, **auth: object) -> VaultServers:
+        def connected(namespace: str | None = None, **auth: object) -> VaultConnections:
             connection = VaultConnectionSettings.model_validate(
                 {"address": openbao.address, "namespace": namespace, "auth": VaultAuthSettings.model_validate(auth)}
             )
-            vault = VaultServers(VaultSettings(connections={"default": connection}), clock)
+            vault = VaultConnections(VaultSettings(connections={"default": connection}), clock)
             stack.push_async_exit(vault)
             return vault
 
@@ -53,7 +53,7 @@ def token_file(tmp_path: Path, openbao: OpenBao) -> Path:
 
 
 @pytest.fixture
-def vault(connect: Connect, token_file: Path) -> VaultServers:
+def vault(connect: Connect, token_file: Path) -> VaultConnections:
     """Open the adapter as root."""
     return connect(method="token", token_file=token_file)
 
@@ -80,6 +80,6 @@ def jwt_file(control_plane: ControlPlane, namespace: str, kubernetes_auth: str, 
 
 
 @pytest.fixture
-def operator(connect: Connect, kubernetes_auth: str, jwt_file: Path) -> VaultServers:
+def operator(connect: Connect, kubernetes_auth: str, jwt_file: Path) -> VaultConnections:
     """Open the adapter as a ServiceAccount that may read below the test's prefix."""
     return connect(method="kubernetes", mount=kubernetes_auth, role="operator", service_account_token_file=jwt_file)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipedrive_operator.adapters.clock import SystemClock
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, VaultUnavailable
@@ -45,7 +45,7 @@ def settings(openbao: OpenBao, folder: Path, *, address: str | None = None, ttl:
 class Waiting:
     """Credentials that read, wait as they are told, and look again when Vault is said to be back."""
 
-    def __init__(self, vault: VaultServers) -> None:
+    def __init__(self, vault: VaultConnections) -> None:
         """Listen for the return."""
         self._vault = vault
         self._back = asyncio.Event()
@@ -70,7 +70,7 @@ async def test_an_outage_costs_few_requests_and_its_end_serves_everybody_within_
     lone: OpenBao, tmp_path: Path
 ) -> None:
     """Hundreds wait; one of them asks, and then each asks once."""
-    async with VaultServers(settings(lone, tmp_path), SystemClock()) as vault:
+    async with VaultConnections(settings(lone, tmp_path), SystemClock()) as vault:
         await vault.read(LOCATION, OPERATOR)
         lone.seal()
         waiting = Waiting(vault)
@@ -89,7 +89,7 @@ async def test_an_outage_costs_few_requests_and_its_end_serves_everybody_within_
 
 async def test_a_token_nobody_asks_for_is_renewed_and_nothing_else_is_asked(lone: OpenBao, tmp_path: Path) -> None:
     """One login, whatever the crowd; then silence but for a renewal at two thirds of its six seconds."""
-    async with VaultServers(settings(lone, tmp_path, ttl="6s"), SystemClock()) as vault:
+    async with VaultConnections(settings(lone, tmp_path, ttl="6s"), SystemClock()) as vault:
         await asyncio.gather(*(vault.read(LOCATION, OPERATOR) for _ in range(100)))
         before, revoked = len(lone.requests()), requests_to(lone, "auth/token/revoke-self")
         await asyncio.sleep(9)
@@ -105,7 +105,7 @@ async def test_a_token_nobody_asks_for_is_renewed_and_nothing_else_is_asked(lone
 async def test_check_and_set_that_is_required_is_what_we_do(lone: OpenBao, tmp_path: Path) -> None:
     """A mount that demands it is served, and one that finds another version says so."""
     lone.request("POST", "secret/config", json={"cas_required": True})
-    async with VaultServers(settings(lone, tmp_path), SystemClock()) as vault:
+    async with VaultConnections(settings(lone, tmp_path), SystemClock()) as vault:
         assert await vault.write(LOCATION, {"token": "new"}, OPERATOR, cas=1) == 2
         with pytest.raises(CheckAndSetConflict):
             await vault.write(LOCATION, {"token": "newer"}, OPERATOR, cas=1)
@@ -117,7 +117,7 @@ async def test_check_and_set_that_is_required_is_what_we_do(lone: OpenBao, tmp_p
 async def test_a_version_that_was_taken_away_says_how(lone: OpenBao, tmp_path: Path, how: str, told: str) -> None:
     """Deleted it can be restored, destroyed it cannot."""
     lone.request("POST", f"secret/{how}/acme", json={"versions": [1]})
-    async with VaultServers(settings(lone, tmp_path), SystemClock()) as vault:
+    async with VaultConnections(settings(lone, tmp_path), SystemClock()) as vault:
         document = await vault.read(LOCATION, OPERATOR)
 
     assert document is not None

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, InvalidSpec, SourceMissing, VaultDenied
 from support.vault import rewrite, trouble_of, when_it_serves
 from testbed.openbao import OpenBao
 
-Connect = Callable[..., VaultServers]
+Connect = Callable[..., VaultConnections]
 
 
 def stanza(denied: VaultDenied) -> str:
@@ -26,7 +26,7 @@ def stanza(denied: VaultDenied) -> str:
 
 
 async def test_a_document_is_read_with_its_version_and_its_time(
-    vault: VaultServers, openbao: OpenBao, location: VaultLocation
+    vault: VaultConnections, openbao: OpenBao, location: VaultLocation
 ) -> None:
     """The time is of nanoseconds there, and of microseconds here."""
     openbao.write_secret(location.path, {"token": "old"})
@@ -41,7 +41,7 @@ async def test_a_document_is_read_with_its_version_and_its_time(
     assert created_at.tzinfo is not None
 
 
-async def test_an_absent_document_is_none(vault: VaultServers, location: VaultLocation) -> None:
+async def test_an_absent_document_is_none(vault: VaultConnections, location: VaultLocation) -> None:
     """Again and again, at the price of one question about the mount."""
     assert await vault.read(location, OPERATOR) is None
     assert await vault.read(location, OPERATOR) is None
@@ -49,7 +49,7 @@ async def test_an_absent_document_is_none(vault: VaultServers, location: VaultLo
 
 @pytest.mark.parametrize("how", ["delete", "destroy"])
 async def test_a_deleted_document_has_a_version_and_no_values(
-    vault: VaultServers, openbao: OpenBao, location: VaultLocation, how: str
+    vault: VaultConnections, openbao: OpenBao, location: VaultLocation, how: str
 ) -> None:
     """So that the next version can be written against it."""
     openbao.write_secret(location.path, {"token": "old"})
@@ -63,7 +63,7 @@ async def test_a_deleted_document_has_a_version_and_no_values(
 
 
 async def test_a_document_is_written_against_the_version_that_was_read(
-    vault: VaultServers, openbao: OpenBao, location: VaultLocation
+    vault: VaultConnections, openbao: OpenBao, location: VaultLocation
 ) -> None:
     """Zero where there is none."""
     assert await vault.write(location, {"token": "first", "foreign": "kept"}, OPERATOR, cas=0) == 1
@@ -74,7 +74,7 @@ async def test_a_document_is_written_against_the_version_that_was_read(
 
 @pytest.mark.parametrize("cas", [0, 1, 3])
 async def test_a_write_against_another_version_changes_nothing(
-    vault: VaultServers, openbao: OpenBao, location: VaultLocation, cas: int
+    vault: VaultConnections, openbao: OpenBao, location: VaultLocation, cas: int
 ) -> None:
     """The document changed since it was read."""
     openbao.write_secret(location.path, {"token": "first"})
@@ -86,7 +86,9 @@ async def test_a_write_against_another_version_changes_nothing(
     assert openbao.read_secret(location.path) == {"token": "second"}
 
 
-async def test_of_many_writes_against_one_version_one_succeeds(vault: VaultServers, location: VaultLocation) -> None:
+async def test_of_many_writes_against_one_version_one_succeeds(
+    vault: VaultConnections, location: VaultLocation
+) -> None:
     """This is what protects a refresh token."""
     writes = (vault.write(location, {"number": str(number)}, OPERATOR, cas=0) for number in range(50))
 
@@ -97,7 +99,7 @@ async def test_of_many_writes_against_one_version_one_succeeds(vault: VaultServe
 
 
 async def test_every_character_that_a_path_may_have_arrives(
-    vault: VaultServers, openbao: OpenBao, location: VaultLocation
+    vault: VaultConnections, openbao: OpenBao, location: VaultLocation
 ) -> None:
     """Nothing on the way decodes or resolves it."""
     odd = replace(location, path=f"{location.path}/..a.b_c@d=e+f-g")
@@ -128,7 +130,7 @@ async def test_a_denial_shows_the_policy_that_allows_it(
     assert await vault.read(location, OPERATOR) is not None
 
 
-async def test_a_mount_that_is_not_there_is_told(vault: VaultServers, location: VaultLocation) -> None:
+async def test_a_mount_that_is_not_there_is_told(vault: VaultConnections, location: VaultLocation) -> None:
     """With the command that makes it."""
     trouble = await trouble_of(vault, replace(location, mount="nowhere"))
 
@@ -136,7 +138,9 @@ async def test_a_mount_that_is_not_there_is_told(vault: VaultServers, location: 
     assert "has no KV version 2 secrets engine at nowhere/" in trouble.message
 
 
-async def test_another_secrets_engine_is_told(vault: VaultServers, openbao: OpenBao, location: VaultLocation) -> None:
+async def test_another_secrets_engine_is_told(
+    vault: VaultConnections, openbao: OpenBao, location: VaultLocation
+) -> None:
     """A path of it, and the cubbyhole, whose answers look like those of an absent document."""
     openbao.request("POST", f"sys/mounts/{location.path}", json={"type": "transit"})
 
@@ -145,7 +149,7 @@ async def test_another_secrets_engine_is_told(vault: VaultServers, openbao: Open
 
 
 async def test_a_kv_engine_without_versions_is_told(
-    vault: VaultServers, openbao: OpenBao, location: VaultLocation, vault_prefix: str
+    vault: VaultConnections, openbao: OpenBao, location: VaultLocation, vault_prefix: str
 ) -> None:
     """Whether or not something lies there; once it has versions, it is used."""
     openbao.request("POST", f"sys/mounts/{vault_prefix}", json={"type": "kv", "options": {"version": "1"}})
@@ -162,7 +166,7 @@ async def test_a_kv_engine_without_versions_is_told(
     assert await when_it_serves(vault, unversioned) is None
 
 
-async def test_a_connection_that_is_not_configured_is_told(vault: VaultServers, location: VaultLocation) -> None:
+async def test_a_connection_that_is_not_configured_is_told(vault: VaultConnections, location: VaultLocation) -> None:
     """An app of the configuration may name it."""
     with pytest.raises(InvalidSpec, match="no connection other"):
         await vault.read(replace(location, connection="other"), OPERATOR)

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import VaultDenied
 from support.turned_clock import TurnedClock
 from support.vault import requests_to, rewrite, trouble_of
 from testbed.openbao import OpenBao
 
-Connect = Callable[..., VaultServers]
+Connect = Callable[..., VaultConnections]
 
 
 async def test_a_thousand_reads_are_one_login(
-    operator: VaultServers, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str
+    operator: VaultConnections, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str
 ) -> None:
     """With the operator's own ServiceAccount, which Vault has the API server review."""
     openbao.write_secret(location.path, {"token": "t"})
@@ -32,7 +32,7 @@ async def test_a_thousand_reads_are_one_login(
 
 
 async def test_a_token_that_dies_is_replaced_by_one_login(
-    operator: VaultServers, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str
+    operator: VaultConnections, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str
 ) -> None:
     """Nobody who reads meanwhile notices."""
     openbao.write_secret(location.path, {"token": "t"})
@@ -46,7 +46,7 @@ async def test_a_token_that_dies_is_replaced_by_one_login(
 
 
 async def test_a_path_without_rights_is_not_a_login_for_every_request(
-    operator: VaultServers, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str
+    operator: VaultConnections, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str
 ) -> None:
     """After the first one, it is the policy's word."""
     denied = replace(location, path=f"elsewhere/{location.path}")
@@ -58,7 +58,7 @@ async def test_a_path_without_rights_is_not_a_login_for_every_request(
 
 
 async def test_a_token_is_renewed_while_it_is_used(
-    operator: VaultServers, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str, clock: TurnedClock
+    operator: VaultConnections, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str, clock: TurnedClock
 ) -> None:
     """At two thirds of its lifetime, which is 32 days unless the role says otherwise."""
     await operator.read(location, OPERATOR)
@@ -72,7 +72,7 @@ async def test_a_token_is_renewed_while_it_is_used(
 
 
 async def test_a_rotated_service_account_token_is_used_at_the_next_login(
-    operator: VaultServers, jwt_file: Path, location: VaultLocation, clock: TurnedClock
+    operator: VaultConnections, jwt_file: Path, location: VaultLocation, clock: TurnedClock
 ) -> None:
     """Its file is read each time."""
     good = rewrite(jwt_file, "this is no token")
@@ -110,7 +110,7 @@ async def test_an_auth_method_that_is_not_enabled_is_a_refused_login(
 
 
 async def test_a_token_that_was_replaced_in_its_file_is_used_when_the_old_one_dies(
-    vault: VaultServers, openbao: OpenBao, location: VaultLocation, token_file: Path, vault_prefix: str
+    vault: VaultConnections, openbao: OpenBao, location: VaultLocation, token_file: Path, vault_prefix: str
 ) -> None:
     """An agent keeps the file up to date."""
     openbao.put_policy(vault_prefix, f'path "secret/data/{vault_prefix}/*" {{ capabilities = ["read"] }}')
@@ -125,7 +125,7 @@ async def test_a_token_that_was_replaced_in_its_file_is_used_when_the_old_one_di
 
 @pytest.mark.parametrize("content", [None, "", "s.of-nobody"])
 async def test_a_token_file_that_is_of_no_use_is_told(
-    vault: VaultServers, location: VaultLocation, token_file: Path, content: str | None
+    vault: VaultConnections, location: VaultLocation, token_file: Path, content: str | None
 ) -> None:
     """Absent, empty or refused; what was in it is not told."""
     rewrite(token_file, content)
@@ -138,7 +138,7 @@ async def test_a_token_file_that_is_of_no_use_is_told(
 
 
 async def test_the_token_of_the_environment_is_not_used(
-    vault: VaultServers,
+    vault: VaultConnections,
     openbao: OpenBao,
     location: VaultLocation,
     token_file: Path,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import VaultUnavailable
@@ -15,7 +15,7 @@ from testbed.openbao import OpenBao
 
 
 async def test_a_sealed_vault_is_told_and_its_return_is_seen_within_ten_seconds(
-    vault: VaultServers, openbao: OpenBao, location: VaultLocation, clock: TurnedClock
+    vault: VaultConnections, openbao: OpenBao, location: VaultLocation, clock: TurnedClock
 ) -> None:
     """However often it was tried meanwhile."""
     openbao.write_secret(location.path, {"token": "old"})
@@ -36,7 +36,7 @@ async def test_a_sealed_vault_is_told_and_its_return_is_seen_within_ten_seconds(
     assert await vault.read(location, OPERATOR) is not None
 
 
-async def test_a_sealed_vault_is_told_to_who_asks_for_that(vault: VaultServers, openbao: OpenBao) -> None:
+async def test_a_sealed_vault_is_told_to_who_asks_for_that(vault: VaultConnections, openbao: OpenBao) -> None:
     """Without a login."""
     server = vault.connections["default"]
     openbao.seal()
@@ -59,7 +59,7 @@ async def test_a_vault_that_was_killed_is_used_again_when_it_is_back(
         token_file.write_text(durable.root_token)
         auth = VaultAuthSettings.model_validate({"method": "token", "token_file": token_file})
         connection = VaultConnectionSettings.model_validate({"address": durable.address, "auth": auth})
-        async with VaultServers(VaultSettings(connections={"default": connection}), clock) as vault:
+        async with VaultConnections(VaultSettings(connections={"default": connection}), clock) as vault:
             before = await vault.read(location, OPERATOR)
             durable.kill()
             assert isinstance(await trouble_of(vault, location), VaultUnavailable)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
@@ -19,7 +19,7 @@ from testbed.link import Link, Links
 from testbed.openbao import OpenBao
 
 ACME = VaultLocation(connection="default", mount="secret", path="acme")
-Connect = Callable[[OpenBao], VaultServers]
+Connect = Callable[[OpenBao], VaultConnections]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +56,10 @@ async def connect(pair: Pair, clock: TurnedClock, tmp_path: Path) -> AsyncIterat
     token_file.write_text(pair.leader.create_token(["default", "operator"], display_name="operator"))
     async with AsyncExitStack() as stack:
 
-        def connected(server: OpenBao) -> VaultServers:
+        def connected(server: OpenBao) -> VaultConnections:
             connection = {"address": server.address, "auth": {"method": "token", "tokenFile": token_file}}
             settings = VaultSettings.model_validate({"connections": {"default": connection}})
-            vault = VaultServers(settings, clock)
+            vault = VaultConnections(settings, clock)
             stack.push_async_exit(vault)
             return vault
 
@@ -85,9 +85,9 @@ async def test_a_standby_that_cannot_hand_requests_on_is_told_and_the_token_goes
     for trouble in (read, login, write.value):
         assert Reason.VAULT_UNAVAILABLE is trouble.reason
         assert trouble.message == (
-            f"Vault (default) is a standby that cannot hand requests on, and redirects to {pair.leader.address} (307), "
-            "where no token is sent: see whether that server runs and its cluster port can be reached from the "
-            "standby, or set vault.connections.default.address to it"
+            f"Vault (default) is a standby that cannot forward requests, and redirects to {pair.leader.address} (307), "
+            "where the operator sends no token: check that this server is running and that the standby reaches its "
+            "cluster port, or set vault.connections.default.address to the active server"
         )
     assert carried == pair.carried
     pair.way.mend()
@@ -109,7 +109,7 @@ async def test_a_standby_whose_leader_died_names_it_and_serves_when_it_is_back(
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
     assert f"redirects to {pair.leader.address} (307)" in trouble.message
-    assert "see whether that server runs" in trouble.message
+    assert "check that this server is running" in trouble.message
     assert before == await when_it_is_back(vault, ACME, clock)
 
 
@@ -125,7 +125,7 @@ async def test_a_server_that_steps_down_knows_no_active_one_and_serves_when_it_l
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
     assert trouble.message == (
-        "Vault (default) is a standby and knows no active server: wait for the election, or see `vault status` at each "
+        "Vault (default) is a standby and knows no active server: wait for the election, or run `vault status` on each "
         "server, and start or unseal those that are down"
     )
     assert before == await when_it_is_back(vault, ACME, clock)

@@ -9,7 +9,7 @@ import pytest
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.adapters.vault.auth.session import REPLACEMENT_INTERVAL
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.config.vault import VaultSettings
@@ -83,7 +83,7 @@ def street(control_plane: ControlPlane, openbao: OpenBao, namespace: str, vault_
 
 
 @pytest.fixture
-async def vault(street: Street, clock: TurnedClock, token_file: object) -> AsyncIterator[VaultServers]:
+async def vault(street: Street, clock: TurnedClock, token_file: object) -> AsyncIterator[VaultConnections]:
     """Open the adapter as an operator whom RBAC allows the tenants' tokens and nothing else."""
     connection = {
         "address": street.openbao.address,
@@ -95,12 +95,12 @@ async def vault(street: Street, clock: TurnedClock, token_file: object) -> Async
         kubeconfig = street.control_plane.kubeconfig_for("operator")
         api = await stack.enter_async_context(await Api.connect(KubernetesSettings(kubeconfig=kubeconfig)))
         yield await stack.enter_async_context(
-            VaultServers(settings, clock, KubernetesLoginMaterial(api, street.namespace))
+            VaultConnections(settings, clock, KubernetesLoginMaterial(api, street.namespace))
         )
 
 
 async def test_two_tenants_in_parallel_never_see_each_others_values(
-    vault: VaultServers, street: Street, clock: TurnedClock
+    vault: VaultConnections, street: Street, clock: TurnedClock
 ) -> None:
     """Thousands of reads, of their own and of the other's, half of them while tokens die."""
 
@@ -129,7 +129,7 @@ async def test_two_tenants_in_parallel_never_see_each_others_values(
     assert len(served) > OPERATIONS // 4
 
 
-async def test_a_thousand_reads_of_one_tenant_are_one_login(vault: VaultServers, street: Street) -> None:
+async def test_a_thousand_reads_of_one_tenant_are_one_login(vault: VaultConnections, street: Street) -> None:
     """And one TokenRequest."""
     reads = (vault.read(street.location("red"), street.identity("red")) for _ in range(1000))
 
@@ -139,7 +139,7 @@ async def test_a_thousand_reads_of_one_tenant_are_one_login(vault: VaultServers,
 
 
 @pytest.mark.parametrize("method", ["kubernetes", "jwt"])
-async def test_a_role_is_part_of_who_somebody_is(vault: VaultServers, street: Street, method: str) -> None:
+async def test_a_role_is_part_of_who_somebody_is(vault: VaultConnections, street: Street, method: str) -> None:
     """A token of one role serves no other, and another's role does not let in, whoever checks the signature."""
     found = await vault.read(street.location("red"), street.identity("red"))
     assert found is not None
@@ -151,7 +151,7 @@ async def test_a_role_is_part_of_who_somebody_is(vault: VaultServers, street: St
 
 @pytest.mark.parametrize("elsewhere", ["kube-system", "default"])
 async def test_another_namespaces_account_of_the_same_name_is_another(
-    vault: VaultServers, street: Street, elsewhere: str
+    vault: VaultConnections, street: Street, elsewhere: str
 ) -> None:
     """Its token cannot be had, and the one that is in the cache is not its."""
     await vault.read(street.location("red"), street.identity("red"))
@@ -160,14 +160,14 @@ async def test_another_namespaces_account_of_the_same_name_is_another(
         await vault.read(street.location("red"), replace(street.identity("red"), namespace=elsewhere))
 
 
-async def test_an_account_without_a_role_for_the_operator_is_told(vault: VaultServers, street: Street) -> None:
+async def test_an_account_without_a_role_for_the_operator_is_told(vault: VaultConnections, street: Street) -> None:
     """With the rule that is missing; and one that is not there."""
     street.settle("green")
     with pytest.raises(VaultDenied, match=r"allows `create` on `serviceaccounts/token` with resourceNames \[green\]"):
         await vault.read(street.location("green"), street.identity("green"))
 
 
-async def test_a_tenants_policy_is_told_with_who_it_is(vault: VaultServers, street: Street) -> None:
+async def test_a_tenants_policy_is_told_with_who_it_is(vault: VaultConnections, street: Street) -> None:
     """And the stanza that would allow it."""
     with pytest.raises(VaultDenied) as caught:
         await vault.read(street.location("blue"), street.identity("red"))
@@ -177,7 +177,9 @@ async def test_a_tenants_policy_is_told_with_who_it_is(vault: VaultServers, stre
 
 
 @pytest.mark.parametrize(("method", "setting"), [("kubernetes", "audience"), ("jwt", "bound_audiences")])
-async def test_tokens_are_for_the_configured_audience_alone(vault: VaultServers, street: Street, setting: str) -> None:
+async def test_tokens_are_for_the_configured_audience_alone(
+    vault: VaultConnections, street: Street, setting: str
+) -> None:
     """A role that asks for another audience does not let in."""
     path = f"auth/{street.mount}/role/{street.role('red')}"
     role = street.openbao.request("GET", path)["data"] | {setting: "elsewhere"}
@@ -187,7 +189,7 @@ async def test_tokens_are_for_the_configured_audience_alone(vault: VaultServers,
         await vault.read(street.location("red"), street.identity("red"))
 
 
-async def test_tenants_are_logged_out_at_the_end(vault: VaultServers, street: Street) -> None:
+async def test_tenants_are_logged_out_at_the_end(vault: VaultConnections, street: Street) -> None:
     """Of both, and not of the token in the file."""
     for tenant in TENANTS:
         await vault.read(street.location(tenant), street.identity(tenant))
@@ -202,6 +204,9 @@ async def test_tenants_are_logged_out_at_the_end(vault: VaultServers, street: St
 async def test_without_the_setting_nobody_logs_in_as_a_tenant(street: Street, clock: TurnedClock) -> None:
     """The adapter refuses it too, whatever decided above it."""
     settings = VaultSettings.model_validate({"connections": {"default": {"address": street.openbao.address}}})
-    async with VaultServers(settings, clock) as vault:
-        with pytest.raises(VaultDenied, match=r"tenantAuth\.enabled is not set"):
+    async with VaultConnections(settings, clock) as vault:
+        with pytest.raises(
+            VaultDenied,
+            match=r"may not log in to Vault \(default\): set vault\.connections\.default\.tenantAuth\.enabled",
+        ):
             await vault.read(street.location("red"), street.identity("red"))

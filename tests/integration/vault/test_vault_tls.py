@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
@@ -22,7 +22,7 @@ from testbed.openbao import OpenBao
 
 ACME = VaultLocation(connection="default", mount="secret", path="acme")
 HOSTS = ["vault.example.com", "127.0.0.1"]
-Connect = Callable[..., VaultServers]
+Connect = Callable[..., VaultConnections]
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,10 @@ async def connect(server: Server, clock: TurnedClock, tmp_path: Path) -> AsyncIt
     (tmp_path / "token").write_text(server.openbao.root_token)
     async with AsyncExitStack() as stack:
 
-        def connected(host: str = "127.0.0.1", **settings: object) -> VaultServers:
+        def connected(host: str = "127.0.0.1", **settings: object) -> VaultConnections:
             auth = {"method": "token", "tokenFile": tmp_path / "token"}
             connection = {"address": f"https://{host}:{server.way.port}", "auth": auth, **settings}
-            vault = VaultServers(VaultSettings.model_validate({"connections": {"default": connection}}), clock)
+            vault = VaultConnections(VaultSettings.model_validate({"connections": {"default": connection}}), clock)
             stack.push_async_exit(vault)
             return vault
 
@@ -83,8 +83,8 @@ async def test_a_certificate_for_another_name_names_two_settings(connect: Connec
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
     assert (
-        "has a certificate for another name: correct vault.connections.default.address, or set "
-        "vault.connections.default.serverName to a name that the certificate is for"
+        "presents a certificate for another host name: correct vault.connections.default.address, or set "
+        "vault.connections.default.serverName to a name in the certificate"
     ) in trouble.message
     named = connect("localhost", caFile=authority.certificate, serverName="vault.example.com")
     assert await named.read(ACME, OPERATOR) is not None
@@ -95,7 +95,7 @@ async def test_an_authority_that_is_not_known_names_the_setting(connect: Connect
     trouble = await trouble_of(connect(), ACME)
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
-    assert "has a certificate that is not trusted: set vault.connections.default.caFile" in trouble.message
+    assert "presents a certificate that is not trusted: set vault.connections.default.caFile" in trouble.message
 
 
 async def test_a_certificate_that_has_expired_is_to_be_renewed_and_then_it_serves(
@@ -110,7 +110,7 @@ async def test_a_certificate_that_has_expired_is_to_be_renewed_and_then_it_serve
     clock.turn(LONGEST_PROBE_PAUSE)
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
-    assert trouble.message.endswith("has a certificate that has expired: renew the server's certificate")
+    assert trouble.message.endswith("presents a certificate that has expired: renew the server's certificate")
     assert await vault.read(ACME, OPERATOR) is not None
 
 
@@ -125,13 +125,13 @@ async def test_an_authority_is_replaced_without_a_restart(
     new = Authority(tmp_path / "new")
 
     server.show(new.serving("new", HOSTS))
-    assert "has a certificate that is not trusted" in (await trouble_of(vault, ACME)).message
+    assert "presents a certificate that is not trusted" in (await trouble_of(vault, ACME)).message
     ca_file.write_text(new.certificate.read_text())
     clock.turn(LONGEST_PROBE_PAUSE)
 
     assert before == await vault.read(ACME, OPERATOR)
     server.show(authority.serving("former", HOSTS))
-    with pytest.raises(VaultUnavailable, match="has a certificate that is not trusted"):
+    with pytest.raises(VaultUnavailable, match="presents a certificate that is not trusted"):
         await vault.read(ACME, OPERATOR)
 
 
@@ -144,9 +144,9 @@ def strict(authority: Authority) -> Iterator[OpenBao]:
 
 
 TOLD = {
-    "none": "does not accept us without a certificate that it trusts: set vault.connections.default.",
-    "unknown": "does not accept us without a certificate that it trusts: set vault.connections.default.",
-    "expired": "does not accept our certificate, which has expired: renew that of vault.connections.default.",
+    "none": "requires a client certificate that it trusts: set vault.connections.default.",
+    "unknown": "requires a client certificate that it trusts: set vault.connections.default.",
+    "expired": "rejects the operator's client certificate, which has expired: renew the certificate in vault.",
 }
 
 
@@ -169,7 +169,7 @@ async def test_a_server_that_refuses_our_certificate_is_told_and_then_it_serves(
     }
     if pair := made[shown]:
         connection |= {"clientCertificateFile": pair.public, "clientKeyFile": pair.key}
-    async with VaultServers(VaultSettings.model_validate({"connections": {"default": connection}}), clock) as vault:
+    async with VaultConnections(VaultSettings.model_validate({"connections": {"default": connection}}), clock) as vault:
         trouble = await trouble_of(vault, ACME)
 
         assert Reason.VAULT_UNAVAILABLE is trouble.reason

@@ -14,7 +14,7 @@ import pytest
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.config.vault import VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
@@ -25,7 +25,7 @@ from testbed.certificates import Authority
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 
-Open = Callable[..., VaultServers]
+Open = Callable[..., VaultConnections]
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ async def connected(api: Api, namespace: str, clock: TurnedClock) -> AsyncIterat
     """Open the adapter with settings as a file has them; its Secrets are in the test's namespace."""
     async with AsyncExitStack() as stack:
 
-        def opened(**settings: Any) -> VaultServers:
+        def opened(**settings: Any) -> VaultConnections:
             made = VaultConnectionSettings.model_validate(settings)
-            vault = VaultServers(
+            vault = VaultConnections(
                 VaultSettings(connections={"default": made}), clock, KubernetesLoginMaterial(api, namespace)
             )
             stack.push_async_exit(vault)
@@ -108,7 +108,7 @@ async def test_a_token_from_a_secret(
     vault = connected(
         address=place.openbao.address, auth={"method": "token", "tokenSecretRef": {"name": "vault", "key": "token"}}
     )
-    with pytest.raises(VaultDenied, match="key token of Secret vault in the operator's namespace, which is absent"):
+    with pytest.raises(VaultDenied, match="key token of Secret vault in the operator's namespace is missing"):
         await vault.read(place.location, OPERATOR)
     place.put_secret("vault", token=token)
 
@@ -233,13 +233,13 @@ async def test_an_environment_full_of_settings_changes_nothing(place: Place, tmp
 import asyncio, sys
 from pathlib import Path
 from pipedrive_operator.adapters.clock import SystemClock
-from pipedrive_operator.adapters.vault import VaultServers
+from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.config.vault import VaultSettings
 async def main(address, token_file, path):
     connection = {"address": address, "auth": {"method": "token", "tokenFile": token_file}}
     settings = VaultSettings.model_validate({"connections": {"default": connection}})
-    async with VaultServers(settings, SystemClock()) as vault:
+    async with VaultConnections(settings, SystemClock()) as vault:
         found = await vault.read(VaultLocation(connection="default", mount="secret", path=path), OPERATOR)
         print(sorted(found.values))
 asyncio.run(main(*sys.argv[1:]))

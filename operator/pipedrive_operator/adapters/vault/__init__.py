@@ -1,8 +1,9 @@
-"""The adapter of Vault and OpenBao: KV version 2 documents through hvac over httpx.
+"""The adapter for Vault and OpenBao: KV version 2 documents, with requests built by hvac and sent through httpx.
 
-Every status code and every failure of the network ends in this package and becomes one of our errors.
+HTTP status codes and network failures end in this package: every one of them becomes an error of
+`core/values/errors.py`.
 """
 
-from pipedrive_operator.adapters.vault.connections import VaultServers
+from pipedrive_operator.adapters.vault.connections import VaultConnections
 
-__all__ = ["VaultServers"]
+__all__ = ["VaultConnections"]

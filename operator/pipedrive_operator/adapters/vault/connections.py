@@ -5,30 +5,25 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final, Self
 
-from pipedrive_operator.adapters.vault.api import VaultServer
+from pipedrive_operator.adapters.vault.api import VaultApi
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.values.errors import InvalidSpec
 from pipedrive_operator.ports import Clock, LoginMaterial
 
 
-class VaultServers:
+class VaultConnections:
     """All configured connections, by name."""
 
-    def __init__(
-        self,
-        settings: VaultSettings,
-        clock: Clock,
-        cluster: LoginMaterial | None = None,
-    ) -> None:
-        """Take the settings; nothing is opened or asked before the first use, and then in the loop of that use.
+    def __init__(self, settings: VaultSettings, clock: Clock, cluster: LoginMaterial | None = None) -> None:
+        """Use these settings; nothing is opened before the first use, which must be in the running event loop.
 
-        `cluster` has what logins take of it.
+        `cluster` reads the Secrets and ServiceAccount tokens that logins need.
         """
         self.on_return: Callable[[str], None] = lambda _: None
-        """Told the name of a connection that serves again after it did not."""
+        """Called with the name of a connection when its outage ends."""
         self.connections: Final = {
-            name: VaultServer(name, connection, clock, cluster, partial(self._returned, name))
+            name: VaultApi(name, connection, clock, cluster, partial(self._returned, name))
             for name, connection in settings.connections.items()
         }
 
@@ -43,24 +38,24 @@ class VaultServers:
                 stack.push_async_callback(connection.aclose)
 
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
-        """Return the newest version, as `ports.Vault` has it."""
-        return await self._at(location).read(location, identity)
+        """Return the newest version, as `ports.Vault` describes."""
+        return await self._connection(location).read(location, identity)
 
     async def write(
         self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
     ) -> int:
-        """Write a version by check-and-set, as `ports.Vault` has it."""
-        return await self._at(location).write(location, values, identity, cas=cas)
+        """Write a version by check-and-set, as `ports.Vault` describes."""
+        return await self._connection(location).write(location, values, identity, cas=cas)
 
     def _returned(self, name: str) -> None:
         self.on_return(name)
 
-    def _at(self, location: VaultLocation) -> VaultServer:
+    def _connection(self, location: VaultLocation) -> VaultApi:
         connection = self.connections.get(location.connection)
         if connection is None:
             message = (
-                f"The operator's configuration has no connection {location.connection}, where {location} is to be: "
-                "correct the name, or add it to vault.connections"
+                f"The operator's configuration has no connection {location.connection} for {location}: correct the "
+                "name, or add the connection to vault.connections"
             )
             raise InvalidSpec(message)
         return connection

@@ -1,6 +1,9 @@
-"""A request to Vault and its answer, as values. What an answer means is decided elsewhere, and no secret is printed."""
+"""An HTTP request to Vault and its response, as values that print no secret.
 
-from collections.abc import Mapping
+What a response means is decided in errors.py.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -8,7 +11,7 @@ from typing import Any, Final
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 LONGEST_QUOTE: Final = 200
-"""In characters."""
+"""The longest quotation from a response, in characters."""
 
 Json = Mapping[str, Any]
 
@@ -18,7 +21,7 @@ class Request:
     """One HTTP request."""
 
     operation: str
-    """What the metrics call it."""
+    """The name of the request in metrics."""
     method: str
     path: str
     """Escaped, and with the version of the API: /v1/secret/data/a."""
@@ -28,33 +31,37 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One HTTP response; whether it is good news is in its status."""
+class Response:
+    """One HTTP response, whether it is a success or a refusal."""
 
     status: int
     body: Json | None = field(default=None, repr=False)
-    """None where it is not a JSON object: an empty success, or the page of a proxy."""
+    """None if it is not a JSON object: an empty success, or the page of a proxy."""
     retry_after: timedelta | None = None
     redirect: str | None = None
-    """The host that a redirect leads to."""
+    """Scheme and host of the `Location` header."""
 
     @property
     def data(self) -> Json:
-        """What Vault wraps into `data`; empty where it sent none."""
+        """The object that Vault wraps in `data`; empty if the response has none."""
         return _object(self.body, "data")
 
     @property
     def auth(self) -> Json:
-        """What Vault says of a token that it issued or prolonged; empty where it did not."""
+        """The token that Vault issued or renewed, with its lifetime; empty if the response has none."""
         return _object(self.body, "auth")
 
     @property
     def errors(self) -> str:
-        """What Vault gives as reason, on one line."""
-        told = (self.body or {}).get("errors") or ()
-        return " ".join(", ".join(map(str, told)).split())[:LONGEST_QUOTE]
+        """Vault's own explanation, on one line."""
+        errors = (self.body or {}).get("errors") or ()
+        return " ".join(", ".join(map(str, errors)).split())[:LONGEST_QUOTE]
+
+
+Send = Callable[[Request], Awaitable[Response]]
+"""Sends one request. Raises VaultUnavailable."""
 
 
 def _object(body: Json | None, key: str) -> Json:
-    held = (body or {}).get(key)
-    return held if isinstance(held, Mapping) else {}
+    value = (body or {}).get(key)
+    return value if isinstance(value, Mapping) else {}

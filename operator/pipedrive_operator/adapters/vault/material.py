@@ -1,6 +1,6 @@
-"""What logging in takes that no setting may hold: values of files, of the operator's Secrets, and tokens of tenants.
+"""Reads what a login needs and no setting may contain: values of files, of the operator's Secrets, and tenants' tokens.
 
-Everything is read anew each time: the kubelet, an agent or a person may have replaced it.
+Everything is read again for each use: the kubelet, an agent or a person may have replaced it.
 """
 
 from pathlib import Path
@@ -13,10 +13,10 @@ from pipedrive_operator.ports import LoginMaterial
 
 
 class Material:
-    """Reads what the settings of a connection name."""
+    """Reads the files and Secrets that the settings of a connection name."""
 
     def __init__(self, name: str, cluster: LoginMaterial | None) -> None:
-        """Read for the connection of that name; without a cluster, from files alone."""
+        """Read for the connection of that name; without a cluster, from files only."""
         self._name = name
         self._cluster = cluster
 
@@ -24,15 +24,15 @@ class Material:
         """Return the value of a setting that is a file or a Secret; `setting` is its name without the ending.
 
         Raises:
-            VaultDenied: it is not there, or is empty.
-            VaultUnavailable: the API server gave no usable answer.
+            VaultDenied: it is missing or empty.
+            VaultUnavailable: the API server gave no usable response.
         """
         full = f"vault.connections.{self._name}.{setting}"
         if reference is not None:
-            return await self._of_secret(reference, f"{full}SecretRef")
+            return await self._from_secret(reference, f"{full}SecretRef")
         if file is not None:
-            return _of_file(file, f"{full}File")
-        message = f"There is no login to Vault ({self._name}): set {full}File or {full}SecretRef"
+            return _from_file(file, f"{full}File")
+        message = f"The login to Vault ({self._name}) is not configured: set {full}File or {full}SecretRef"
         raise VaultDenied(message)
 
     async def service_account_token(self, identity: TenantIdentity, audience: str) -> SecretValue:
@@ -41,32 +41,32 @@ class Material:
             raise _no_cluster("A token of a ServiceAccount")
         return await self._cluster.service_account_token(identity, audience)
 
-    async def _of_secret(self, reference: SecretReference, setting: str) -> SecretValue:
+    async def _from_secret(self, reference: SecretReference, setting: str) -> SecretValue:
         if self._cluster is None:
             raise _no_cluster("A Secret that holds a setting")
         value = await self._cluster.secret(reference.name, reference.key)
         if not value:
             message = (
-                f"There is no login to Vault ({self._name}) without key {reference.key} of Secret {reference.name} in "
-                f"the operator's namespace, which is absent or empty: write it, or set {setting}"
+                f"The operator cannot log in to Vault ({self._name}) because key {reference.key} of Secret "
+                f"{reference.name} in the operator's namespace is missing or empty: write it, or set {setting}"
             )
             raise VaultDenied(message)
         return value
 
 
 def _no_cluster(what: str) -> VaultUnavailable:
-    return VaultUnavailable(f"{what} cannot be had without the API server: see whether it can be reached")
+    return VaultUnavailable(f"{what} cannot be read without the API server: check whether the operator reaches it")
 
 
-def _of_file(path: Path, setting: str) -> SecretValue:
+def _from_file(path: Path, setting: str) -> SecretValue:
     try:
         value = SecretValue(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         message = (
-            f"There is no login to Vault without the file {path}, which cannot be read: mount it, or set {setting}"
+            f"The operator cannot log in to Vault because the file {path} cannot be read: mount it, or set {setting}"
         )
         raise VaultDenied(message) from error
     if not value:
-        message = f"There is no login to Vault with the file {path}, which is empty: fill it, or set {setting}"
+        message = f"The operator cannot log in to Vault because the file {path} is empty: fill it, or set {setting}"
         raise VaultDenied(message)
     return value

@@ -1,104 +1,109 @@
-"""The typed façade of hvac: Vault's API as coroutines. Only here is hvac known.
+"""Builds the requests to Vault with hvac, which nothing else here imports. No request is sent here.
 
-hvac's API classes return whatever their adapter returns, so an adapter whose `request` is a coroutine makes them
-asynchronous (https://github.com/hvac/hvac/issues/646). Methods that look into the answer, such as `kv.v2.patch`, must
-not be used here. `hvac.Client` is left out: it reads VAULT_ADDR, VAULT_TOKEN and ~/.vault-token.
+hvac's API classes return whatever their adapter returns, so an adapter that returns the request itself makes them
+builders of requests. Methods that read the response, such as `kv.v2.patch`, cannot be used this way. `hvac.Client` is
+left out because it reads VAULT_ADDR, VAULT_TOKEN and ~/.vault-token.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, cast
+from collections.abc import Mapping
+from typing import Any, Final
 
 from hvac.adapters import Adapter
 from hvac.api.auth_methods import JWT, AppRole, Kubernetes, Token
 from hvac.api.secrets_engines import KvV2
 from hvac.api.system_backend import SystemBackend
 
-from pipedrive_operator.adapters.vault.exchange import Answer, Request
+from pipedrive_operator.adapters.vault.exchange import Request
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 LOGIN: Final = "login"
-"""The operation of every request that a login consists of."""
-Send = Callable[[Request], Awaitable[Answer]]
-"""Makes one request. Raises VaultUnavailable."""
+"""The operation of every request that is part of a login."""
 
 
-class VaultRequests:
-    """The requests that we make; each names the token that it is made with. All raise VaultUnavailable."""
-
-    def __init__(self, send: Send) -> None:
-        """Make them through `send`."""
-        self._send = send
-
-    async def read(self, token: SecretValue, mount: str, path: str) -> Answer:
-        """Read the newest version of a KV v2 document."""
-        kv = KvV2(_AsyncAdapter(self._send, "read", token))
-        return await _answer(kv.read_secret_version(path, mount_point=mount, raise_on_deleted_version=True))
-
-    async def write(
-        self, token: SecretValue, mount: str, path: str, *, values: Mapping[str, object], cas: int
-    ) -> Answer:
-        """Write a version of a KV v2 document by check-and-set."""
-        kv = KvV2(_AsyncAdapter(self._send, "write", token))
-        return await _answer(kv.create_or_update_secret(path, dict(values), cas=cas, mount_point=mount))
-
-    async def mount(self, token: SecretValue, mount: str) -> Answer:
-        """Ask what is mounted there, which whoever may do anything below it may ask."""
-        return await _AsyncAdapter(self._send, "mount", token).request("get", f"/v1/sys/internal/ui/mounts/{mount}")
-
-    async def log_in_with_kubernetes(self, mount: str, role: str, jwt: SecretValue) -> Answer:
-        """Log in with a ServiceAccount's token."""
-        auth = Kubernetes(_AsyncAdapter(self._send, LOGIN))
-        # With use_token, hvac would look for a token in the answer, which is a coroutine yet.
-        return await _answer(auth.login(role, jwt.reveal(), use_token=False, mount_point=mount))
-
-    async def log_in_with_jwt(self, mount: str, role: str, jwt: SecretValue) -> Answer:
-        """Log in with a JWT."""
-        auth = JWT(_AsyncAdapter(self._send, LOGIN))
-        return await _answer(auth.jwt_login(role, jwt.reveal(), use_token=False, path=mount))
-
-    async def log_in_with_approle(self, mount: str, role_id: str, secret_id: SecretValue) -> Answer:
-        """Log in with a role_id and a secret_id."""
-        auth = AppRole(_AsyncAdapter(self._send, LOGIN))
-        return await _answer(auth.login(role_id, secret_id.reveal(), use_token=False, mount_point=mount))
-
-    async def log_in_with_certificate(self, mount: str, role: str) -> Answer:
-        """Log in with the certificate that the connection shows; hvac's own method wants to know of its files."""
-        adapter = _AsyncAdapter(self._send, LOGIN)
-        return await adapter.request("post", f"/v1/auth/{mount}/login", json={"name": role})
-
-    async def revoke(self, token: SecretValue) -> Answer:
-        """Let a token die, by itself."""
-        return await _answer(Token(_AsyncAdapter(self._send, "revoke", token)).revoke_self())
-
-    async def capabilities(self, token: SecretValue, paths: list[str]) -> Answer:
-        """Ask what a token may do with paths."""
-        system = SystemBackend(_AsyncAdapter(self._send, "capabilities", token))
-        return await _answer(system.get_capabilities(paths))
-
-    async def look_up(self, token: SecretValue) -> Answer:
-        """Ask how long a token lives: the login of who has one already."""
-        return await _answer(Token(_AsyncAdapter(self._send, LOGIN, token)).lookup_self())
-
-    async def renew(self, token: SecretValue) -> Answer:
-        """Prolong a token."""
-        return await _answer(Token(_AsyncAdapter(self._send, "renew", token)).renew_self())
-
-    async def seal_status(self) -> Answer:
-        """Ask whether the server is initialised and unsealed."""
-        return await _answer(SystemBackend(_AsyncAdapter(self._send, "seal_status")).read_seal_status())
+def read_document(mount: str, path: str) -> Request:
+    """Read the newest version of a KV version 2 document."""
+    engine = KvV2(_RequestBuilder("read"))
+    request: Request = engine.read_secret_version(path, mount_point=mount, raise_on_deleted_version=True)
+    return request
 
 
-class _AsyncAdapter(Adapter):  # type: ignore[misc]  # hvac has no types
-    """Hands over one request of hvac's, with its token."""
+def write_document(mount: str, path: str, *, values: Mapping[str, object], cas: int) -> Request:
+    """Write a version of a KV version 2 document by check-and-set."""
+    engine = KvV2(_RequestBuilder("write"))
+    request: Request = engine.create_or_update_secret(path, dict(values), cas=cas, mount_point=mount)
+    return request
 
-    def __init__(self, send: Send, operation: str, token: SecretValue | None = None) -> None:
+
+def read_mount(mount: str) -> Request:
+    """Read what is mounted there. Vault allows this to every token that may do anything below the mount."""
+    return _RequestBuilder("mount").request("get", f"/v1/sys/internal/ui/mounts/{mount}")
+
+
+def log_in_with_kubernetes(mount: str, role: str, jwt: SecretValue) -> Request:
+    """Log in with a ServiceAccount's token."""
+    # With use_token, hvac would look for the token in the response.
+    request: Request = Kubernetes(_RequestBuilder(LOGIN)).login(role, jwt.reveal(), use_token=False, mount_point=mount)
+    return request
+
+
+def log_in_with_jwt(mount: str, role: str, jwt: SecretValue) -> Request:
+    """Log in with a JWT."""
+    request: Request = JWT(_RequestBuilder(LOGIN)).jwt_login(role, jwt.reveal(), use_token=False, path=mount)
+    return request
+
+
+def log_in_with_approle(mount: str, role_id: str, secret_id: SecretValue) -> Request:
+    """Log in with a role_id and a secret_id."""
+    approle = AppRole(_RequestBuilder(LOGIN))
+    request: Request = approle.login(role_id, secret_id.reveal(), use_token=False, mount_point=mount)
+    return request
+
+
+def log_in_with_certificate(mount: str, role: str) -> Request:
+    """Log in with the connection's client certificate; hvac's own method asks for the certificate's files."""
+    return _RequestBuilder(LOGIN).request("post", f"/v1/auth/{mount}/login", json={"name": role})
+
+
+def look_up_token(token: SecretValue) -> Request:
+    """Read the lifetime of a token, which is how the login method `token` checks it."""
+    request: Request = Token(_RequestBuilder(LOGIN, token)).lookup_self()
+    return request
+
+
+def renew_token(token: SecretValue) -> Request:
+    """Extend the lifetime of a token."""
+    request: Request = Token(_RequestBuilder("renew", token)).renew_self()
+    return request
+
+
+def revoke_token(token: SecretValue) -> Request:
+    """Revoke a token."""
+    request: Request = Token(_RequestBuilder("revoke", token)).revoke_self()
+    return request
+
+
+def read_capabilities(paths: list[str]) -> Request:
+    """Read which capabilities the token has on paths."""
+    request: Request = SystemBackend(_RequestBuilder("capabilities")).get_capabilities(paths)
+    return request
+
+
+def read_seal_status() -> Request:
+    """Read whether the server is initialised and unsealed."""
+    request: Request = SystemBackend(_RequestBuilder("seal_status")).read_seal_status()
+    return request
+
+
+class _RequestBuilder(Adapter):  # type: ignore[misc]  # hvac has no types
+    """Returns the request that hvac wants to send, instead of sending it."""
+
+    def __init__(self, operation: str, token: SecretValue | None = None) -> None:
         # The base class would open a session of the requests library.
-        self._send = send
         self._operation = operation
         self._secret = token
 
-    async def request(self, method: str, url: str, **kwargs: Any) -> Answer:  # noqa: ANN401  as hvac passes them
-        request = Request(
+    def request(self, method: str, url: str, **kwargs: Any) -> Request:  # noqa: ANN401  as hvac passes them
+        return Request(
             operation=self._operation,
             method=method.upper(),
             path=url,
@@ -106,11 +111,6 @@ class _AsyncAdapter(Adapter):  # type: ignore[misc]  # hvac has no types
             json=kwargs.get("json"),
             params=kwargs.get("params"),
         )
-        return await self._send(request)
 
-    def get_login_token(self, response: Answer) -> str:
-        return str(response.auth["client_token"])
-
-
-async def _answer(pending: object) -> Answer:
-    return await cast("Awaitable[Answer]", pending)
+    def get_login_token(self, response: Request) -> str:
+        raise NotImplementedError

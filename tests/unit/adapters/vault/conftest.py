@@ -1,4 +1,4 @@
-"""What the tests of the Vault adapter share."""
+"""Fixtures for the unit tests of the Vault adapter: a clock, and servers on loopback."""
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,13 +15,13 @@ Start = Callable[..., Awaitable[TestServer]]
 
 @pytest.fixture
 def clock() -> TurnedClock:
-    """Return a clock that the test turns."""
+    """Return a clock that the test advances."""
     return TurnedClock()
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Start servers on loopback that answer everything by a handler; return each."""
+    """Return a function that starts a server on loopback; a handler responds to every request."""
     servers: list[TestServer] = []
 
     async def started(handler: Handler, *, tls: ssl.SSLContext | None = None) -> TestServer:

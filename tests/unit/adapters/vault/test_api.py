@@ -1,4 +1,4 @@
-"""What a server tells that a real one seldom is brought to tell."""
+"""Responses that a real server rarely gives, and the errors that they become."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import HttpUrl
 
-from pipedrive_operator.adapters.vault.api import VaultServer
+from pipedrive_operator.adapters.vault.api import VaultApi
 from pipedrive_operator.config.vault import TenantAuthSettings, VaultAuthSettings, VaultConnectionSettings
 from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultLocation
 from pipedrive_operator.core.values.errors import VaultDenied, VaultUnavailable
@@ -26,27 +26,27 @@ Start = Callable[..., Awaitable[TestServer]]
 
 
 class Tokens:
-    """Gives tokens of every ServiceAccount."""
+    """A cluster that issues tokens for every ServiceAccount."""
 
     async def secret(self, name: str, key: str) -> SecretValue | None:
-        """Have no Secret."""
+        """Find no Secret."""
 
     async def service_account_token(self, identity: TenantIdentity, audience: str) -> SecretValue:
-        """Return one."""
+        """Return a token."""
         return SecretValue(f"{identity} {audience}")
 
 
 @pytest.fixture
 def answers() -> dict[str, dict[str, Any]]:
-    """Return what the server answers, by path; the test fills it in."""
+    """Return the server's responses by path; the test adds its own."""
     return {"/v1/auth/token/lookup-self": LIVING_TOKEN}
 
 
 @pytest.fixture
 async def server(
     start: Start, answers: dict[str, dict[str, Any]], clock: TurnedClock, tmp_path: Path
-) -> AsyncIterator[VaultServer]:
-    """Speak to a server that answers so."""
+) -> AsyncIterator[VaultApi]:
+    """Return the adapter of a server that responds like that."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.json_response(answers[request.path])
@@ -55,36 +55,38 @@ async def server(
     token_file.write_text("s.token")
     auth = VaultAuthSettings.model_validate({"method": "token", "token_file": token_file})
     address = HttpUrl(str((await start(answer)).make_url("/")))
-    server = VaultServer("default", VaultConnectionSettings(address=address, auth=auth), clock)
+    server = VaultApi("default", VaultConnectionSettings(address=address, auth=auth), clock)
     yield server
     await server.aclose()
 
 
-async def test_a_server_that_was_never_set_up_is_told(server: VaultServer, answers: dict[str, dict[str, Any]]) -> None:
-    """It is sealed too, and cannot be unsealed."""
+async def test_a_server_that_was_never_initialised_is_reported_as_such(
+    server: VaultApi, answers: dict[str, dict[str, Any]]
+) -> None:
+    """It is sealed as well, but the advice to unseal it would not help."""
     answers["/v1/sys/seal-status"] = {"initialized": False, "sealed": True}
 
-    with pytest.raises(VaultUnavailable, match="is not initialised: set it up with `vault operator init`"):
+    with pytest.raises(VaultUnavailable, match="is not initialised: initialise it with `vault operator init`"):
         await server.require_unsealed()
 
 
 @pytest.mark.parametrize("created_time", [None, 1, "", "yesterday"])
-async def test_a_document_without_a_time_is_no_usable_answer(
-    server: VaultServer, answers: dict[str, dict[str, Any]], created_time: object
+async def test_a_document_without_a_creation_time_is_unusable(
+    server: VaultApi, answers: dict[str, dict[str, Any]], created_time: object
 ) -> None:
-    """Rather than a time that is made up."""
+    """The adapter does not invent a time."""
     metadata = {"version": 1, "created_time": created_time}
     answers["/v1/secret/data/pipedrive/crm/acme"] = {"data": {"data": {}, "metadata": metadata}}
 
-    with pytest.raises(VaultUnavailable, match="in a way that we cannot read"):
+    with pytest.raises(VaultUnavailable, match="without the metadata of KV version 2"):
         await server.read(ACME, OPERATOR)
 
 
 @pytest.mark.parametrize("fraction", ["", ".1", ".123456789"])
-async def test_a_time_is_read_however_many_digits_it_has(
-    server: VaultServer, answers: dict[str, dict[str, Any]], fraction: str
+async def test_a_creation_time_may_have_any_number_of_fractional_digits(
+    server: VaultApi, answers: dict[str, dict[str, Any]], fraction: str
 ) -> None:
-    """Go leaves out trailing zeros (RFC 3339, section 5.6)."""
+    """Go omits trailing zeros (RFC 3339, section 5.6)."""
     metadata = {"version": 1, "created_time": f"2026-03-04T12:00:00{fraction}Z"}
     answers["/v1/secret/data/pipedrive/crm/acme"] = {"data": {"data": {}, "metadata": metadata}}
 
@@ -96,18 +98,20 @@ async def test_a_time_is_read_however_many_digits_it_has(
 
 
 @pytest.mark.parametrize("text", ["s.token\ns.another", "\ufeffs.token", "s.tökén", "s token"])
-async def test_a_file_that_holds_more_than_a_token_is_told(server: VaultServer, tmp_path: Path, text: str) -> None:
-    """It could not be sent, and none of it is quoted."""
+async def test_a_token_file_with_more_than_a_token_is_reported_without_its_content(
+    server: VaultApi, tmp_path: Path, text: str
+) -> None:
+    """Its content cannot be sent in a header, and may be a secret."""
     (tmp_path / "token").write_text(text, encoding="utf-8")
 
-    with pytest.raises(VaultDenied, match="write the token there, and nothing else") as told:
+    with pytest.raises(VaultDenied, match="write the token there, on one line and with nothing else") as caught:
         await server.read(ACME, OPERATOR)
 
-    assert text not in told.value.message
+    assert text not in caught.value.message
 
 
-async def test_tenants_who_come_while_another_is_logged_out_are_served(start: Start, clock: TurnedClock) -> None:
-    """The one who was logged out has not come for long; a machine that is up for days knows no other time."""
+async def test_tenants_are_served_while_an_idle_one_is_logged_out(start: Start, clock: TurnedClock) -> None:
+    """The logout of a session that was not used for hours delays nobody else."""
     leaving, gone = asyncio.Event(), asyncio.Event()
 
     async def answer(request: web.Request) -> web.Response:
@@ -124,7 +128,7 @@ async def test_tenants_who_come_while_another_is_logged_out_are_served(start: St
     tenant_auth = TenantAuthSettings(enabled=True)
     address = HttpUrl(str((await start(answer)).make_url("/")))
     settings = VaultConnectionSettings(address=address, auth=auth, tenant_auth=tenant_auth)
-    server = VaultServer("default", settings, clock, Tokens())
+    server = VaultApi("default", settings, clock, Tokens())
     old, first, second = (TenantIdentity(namespace=name, service_account="a", role="r") for name in ("o", "f", "s"))
     await server.read(ACME, old)
     clock.turn(timedelta(hours=2))

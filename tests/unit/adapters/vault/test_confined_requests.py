@@ -1,4 +1,4 @@
-"""From the path in a resource to the line on the wire: what is confined above is requested below, and nothing else."""
+"""From the path in a resource to the request line: the adapter requests the confined path and no other."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipedrive_operator.adapters.vault.api import VaultServer
+from pipedrive_operator.adapters.vault.api import VaultApi
 from pipedrive_operator.config.vault import VaultConnectionSettings
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.resource.credential import read_credential
@@ -54,25 +54,25 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
 
 @asynccontextmanager
 async def listening(lines: list[bytes]) -> AsyncIterator[int]:
-    """Write down each request line, as it is on the wire."""
+    """Record each request line as it was sent."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
             lines.append(head.partition(b"\r\n")[0])
             writer.write(ANSWER)
 
-    async def quietly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await serve(reader, writer)
         except asyncio.IncompleteReadError:
             writer.close()
 
-    async with await asyncio.start_server(quietly, "127.0.0.1") as server:
+    async with await asyncio.start_server(until_closed, "127.0.0.1") as server:
         yield server.sockets[0].getsockname()[1]
 
 
 async def requested(spec: dict[str, Any]) -> list[bytes]:
-    """Resolve a credential as the operator does, and return the lines that its read sends, after the login."""
+    """Resolve a credential as the operator does; return the request lines of its read, without the login."""
     source = resolve(read_credential(resource(spec)), RULES)
     lines: list[bytes] = []
     with TemporaryDirectory() as folder:
@@ -80,7 +80,7 @@ async def requested(spec: dict[str, Any]) -> list[bytes]:
         token.write_text("s.token")
         async with listening(lines) as port:
             made = {"address": f"http://127.0.0.1:{port}", "auth": {"method": "token", "tokenFile": token}}
-            server = VaultServer("default", VaultConnectionSettings.model_validate(made), TurnedClock())
+            server = VaultApi("default", VaultConnectionSettings.model_validate(made), TurnedClock())
             try:
                 await server.read(source.location, source.identity)
             except Trouble:
@@ -92,8 +92,8 @@ async def requested(spec: dict[str, Any]) -> list[bytes]:
 
 @settings(max_examples=300, deadline=None)
 @given(path=PATHS | (PATHS | NEARLY_PLAIN).map("pipedrive/crm/{}".format), mount=st.just(None) | PATHS)
-def test_what_is_taken_is_requested_as_it_is_and_below_the_prefix(path: str, mount: str | None) -> None:
-    """Whatever is written into a resource, by whatever decoder it is read."""
+def test_an_accepted_path_is_requested_unchanged_and_below_the_prefix(path: str, mount: str | None) -> None:
+    """Whatever a resource contains, and however a server decodes it."""
     spec = {"apiToken": {"path": path}} | ({"vault": {"mount": mount}} if mount is not None else {})
     try:
         resolve(read_credential(resource(spec)), RULES)
@@ -109,8 +109,8 @@ def test_what_is_taken_is_requested_as_it_is_and_below_the_prefix(path: str, mou
 
 @given(segments=st.lists(st.text(string.ascii_letters + string.digits + "_.@=+-", min_size=1), min_size=1, max_size=3))
 @settings(max_examples=60, deadline=None)
-def test_a_plain_path_arrives_letter_by_letter(segments: list[str]) -> None:
-    """Nothing on the way decodes, resolves or escapes it into something else."""
+def test_a_plain_path_arrives_unchanged(segments: list[str]) -> None:
+    """No layer decodes, resolves or escapes it into another path."""
     path = "/".join(["pipedrive", "crm", *(f"a{segment}" for segment in segments)])
 
     lines = asyncio.run(requested({"apiToken": {"path": path}}))

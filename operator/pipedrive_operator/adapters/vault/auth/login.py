@@ -1,23 +1,23 @@
-"""How an identity gets a token: the protocol of the methods and what they return. The methods are beside it."""
+"""What a login to Vault returns, and the protocol that every auth method implements."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from pipedrive_operator.adapters.vault.exchange import Answer
+from pipedrive_operator.adapters.vault.exchange import Response
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedToken:
-    """A token of Vault's."""
+    """A Vault token and what Vault reports about it."""
 
     value: SecretValue
     ttl: timedelta | None
     """None for a token that does not expire."""
     renewable: bool
     ours: bool = True
-    """Whether it was issued to this process alone, which then revokes it; one that a person gave us is theirs."""
+    """Whether Vault issued it to this process, which then revokes it. A token that a person provides is not ours."""
 
 
 class Login(Protocol):
@@ -27,18 +27,18 @@ class Login(Protocol):
         """Get a token.
 
         Raises:
-            VaultDenied: Vault refuses, or there is nothing to log in with.
-            VaultUnavailable: no usable answer.
+            VaultDenied: Vault refused, or what the login needs is missing.
+            VaultUnavailable: no usable response.
         """
 
 
-def issued_token(answer: Answer) -> IssuedToken | None:
-    """Return the token of a login or a renewal; None where Vault gave none."""
-    value = answer.auth.get("client_token")
+def issued_token(response: Response) -> IssuedToken | None:
+    """Return the token that a login or a renewal issued; None if the response has none."""
+    value = response.auth.get("client_token")
     if not isinstance(value, str):
         return None
     return IssuedToken(
         value=SecretValue(value),
-        ttl=timedelta(seconds=int(answer.auth.get("lease_duration") or 0)) or None,
-        renewable=bool(answer.auth.get("renewable")),
+        ttl=timedelta(seconds=int(response.auth.get("lease_duration") or 0)) or None,
+        renewable=bool(response.auth.get("renewable")),
     )

@@ -1,137 +1,138 @@
-"""The ways to have Vault issue a token: one class for each auth method, and for a tenant's ServiceAccount.
+"""The auth methods by which Vault issues a token: one function for each, which builds the request of the login.
 
-https://developer.hashicorp.com/vault/docs/auth says what each method is.
+https://developer.hashicorp.com/vault/docs/auth describes the methods. To add one, write its function and name it in
+`operator_login`. How long a token lives and when it is replaced is decided in session.py.
 """
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
+from pipedrive_operator.adapters.vault import requests
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken, Login, issued_token
 from pipedrive_operator.adapters.vault.auth.token import TokenLogin
-from pipedrive_operator.adapters.vault.exchange import Answer
+from pipedrive_operator.adapters.vault.exchange import Request, Send
 from pipedrive_operator.adapters.vault.material import Material
-from pipedrive_operator.adapters.vault.requests import VaultRequests
 from pipedrive_operator.config.vault import TenantAuthMethod, TenantAuthSettings, VaultAuthMethod, VaultAuthSettings
 from pipedrive_operator.core.grant.document import TenantIdentity
 from pipedrive_operator.core.values.errors import VaultDenied
 
 
-class KubernetesLogin:
-    """Shows Vault the operator's ServiceAccount token, which Vault shows to the API server."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """The request of one login, and the words for the case that Vault refuses it."""
 
-    def __init__(self, name: str, auth: VaultAuthSettings, requests: VaultRequests, material: Material) -> None:
-        """Log in to the connection of that name."""
-        self._name, self._auth, self._requests, self._material = name, auth, requests, material
-
-    async def log_in(self) -> IssuedToken:
-        """Log in with the token as it is in its file now: the kubelet replaces it."""
-        mount, role = self._auth.mount_path, self._auth.role
-        file = self._auth.service_account_token_file
-        jwt = await self._material.value("auth.serviceAccountToken", file, None)
-        answer = await self._requests.log_in_with_kubernetes(mount, role, jwt)
-        return _issued(
-            answer, self._name, f"by kubernetes at auth/{mount} with role {role}", f"auth/{mount}/role/{role}"
-        )
+    request: Request
+    description: str
+    role_path: str
+    """Where `vault read` shows which logins the role accepts."""
 
 
-class JwtLogin:
-    """Shows Vault a JWT, whose signature Vault checks itself."""
+class IssuingLogin:
+    """A login at which Vault issues a token."""
 
-    def __init__(self, name: str, auth: VaultAuthSettings, requests: VaultRequests, material: Material) -> None:
-        """Log in to the connection of that name."""
-        self._name, self._auth, self._requests, self._material = name, auth, requests, material
+    def __init__(self, name: str, prepare: Callable[[], Awaitable[Attempt]], send: Send) -> None:
+        """Log in to the connection of that name; `prepare` reads its secrets anew for each login."""
+        self._name, self._prepare, self._send = name, prepare, send
 
     async def log_in(self) -> IssuedToken:
-        """Log in with the JWT as it is now."""
-        mount, role = self._auth.mount_path, self._auth.role
-        jwt = await self._material.value("auth.jwt", self._auth.jwt_file, self._auth.jwt_secret_ref)
-        answer = await self._requests.log_in_with_jwt(mount, role, jwt)
-        return _issued(answer, self._name, f"by jwt at auth/{mount} with role {role}", f"auth/{mount}/role/{role}")
+        """Log in, as `Login` describes."""
+        attempt = await self._prepare()
+        response = await self._send(attempt.request)
+        issued = issued_token(response)
+        if issued is None:
+            message = (
+                f'Vault ({self._name}) refuses the login {attempt.description} ("{response.errors}"): '
+                f"check with `vault read {attempt.role_path}` which logins the role accepts"
+            )
+            raise VaultDenied(message)
+        return issued
 
 
-class AppRoleLogin:
-    """Shows Vault a role_id and a secret_id."""
-
-    def __init__(self, name: str, auth: VaultAuthSettings, requests: VaultRequests, material: Material) -> None:
-        """Log in to the connection of that name."""
-        self._name, self._auth, self._requests, self._material = name, auth, requests, material
-
-    async def log_in(self) -> IssuedToken:
-        """Log in with the secret_id as it is now."""
-        auth = self._auth
-        secret_id = await self._material.value("auth.secretId", auth.secret_id_file, auth.secret_id_secret_ref)
-        answer = await self._requests.log_in_with_approle(auth.mount_path, auth.role_id or "", secret_id)
-        how = f"by approle at auth/{auth.mount_path} with role_id {auth.role_id}"
-        return _issued(answer, self._name, how, f"auth/{auth.mount_path}/role/NAME/role-id")
-
-
-class CertificateLogin:
-    """Lets Vault look at the client certificate of the connection."""
-
-    def __init__(self, name: str, auth: VaultAuthSettings, requests: VaultRequests) -> None:
-        """Log in to the connection of that name."""
-        self._name, self._auth, self._requests = name, auth, requests
-
-    async def log_in(self) -> IssuedToken:
-        """Log in; a certificate that was replaced is the one that is shown."""
-        mount, role = self._auth.mount_path, self._auth.role
-        answer = await self._requests.log_in_with_certificate(mount, role)
-        return _issued(answer, self._name, f"by cert at auth/{mount} with role {role}", f"auth/{mount}/certs/{role}")
-
-
-class TenantLogin:
-    """Shows Vault a new token of a tenant's ServiceAccount, which is good for Vault alone."""
-
-    def __init__(
-        self,
-        name: str,
-        auth: TenantAuthSettings,
-        requests: VaultRequests,
-        material: Material,
-        identity: TenantIdentity,
-    ) -> None:
-        """Log in to the connection of that name as that tenant."""
-        self._name, self._auth, self._requests, self._material = name, auth, requests, material
-        self._identity = identity
-
-    async def log_in(self) -> IssuedToken:
-        """Log in with a token of this moment."""
-        mount, role, audience = self._auth.mount_path, self._identity.role, self._auth.audience
-        jwt = await self._material.service_account_token(self._identity, audience)
-        match self._auth.method:
-            case TenantAuthMethod.KUBERNETES:
-                answer = await self._requests.log_in_with_kubernetes(mount, role, jwt)
-            case TenantAuthMethod.JWT:
-                answer = await self._requests.log_in_with_jwt(mount, role, jwt)
-            case _:
-                assert_never(self._auth.method)
-        account = f"{self._identity.namespace}/{self._identity.service_account}"
-        how = (
-            f"of ServiceAccount {account} by {self._auth.method} at auth/{mount} with role {role}, audience {audience}"
-        )
-        return _issued(answer, self._name, how, f"auth/{mount}/role/{role}")
-
-
-def operator_login(name: str, auth: VaultAuthSettings, requests: VaultRequests, material: Material) -> Login:
-    """Build the login that the settings ask for."""
+def operator_login(name: str, auth: VaultAuthSettings, send: Send, material: Material) -> Login:
+    """Return the login that the settings of a connection ask for."""
     match auth.method:
         case VaultAuthMethod.KUBERNETES:
-            return KubernetesLogin(name, auth, requests, material)
+            return IssuingLogin(name, partial(_kubernetes, auth, material), send)
         case VaultAuthMethod.JWT:
-            return JwtLogin(name, auth, requests, material)
+            return IssuingLogin(name, partial(_jwt, auth, material), send)
         case VaultAuthMethod.APPROLE:
-            return AppRoleLogin(name, auth, requests, material)
+            return IssuingLogin(name, partial(_approle, auth, material), send)
         case VaultAuthMethod.CERT:
-            return CertificateLogin(name, auth, requests)
+            return IssuingLogin(name, partial(_certificate, auth), send)
         case VaultAuthMethod.TOKEN:
-            return TokenLogin(name, auth, requests, material)
+            return TokenLogin(name, auth, send, material)
         case _:
             assert_never(auth.method)
 
 
-def _issued(answer: Answer, name: str, how: str, where: str) -> IssuedToken:
-    """Return the token. Raises VaultDenied with the place that says who is let in."""
-    issued = issued_token(answer)
-    if issued is None:
-        message = f'Vault ({name}) refuses the login {how} ("{answer.errors}"): see whom `vault read {where}` lets in'
-        raise VaultDenied(message)
-    return issued
+def tenant_login(
+    name: str, auth: TenantAuthSettings, send: Send, material: Material, identity: TenantIdentity
+) -> Login:
+    """Return the login of a tenant's ServiceAccount."""
+    return IssuingLogin(name, partial(_tenant, auth, material, identity), send)
+
+
+async def _kubernetes(auth: VaultAuthSettings, material: Material) -> Attempt:
+    """Present the operator's ServiceAccount token, which Vault has the API server review."""
+    mount, role = auth.mount_path, auth.role
+    jwt = await material.value("auth.serviceAccountToken", auth.service_account_token_file, None)
+    return Attempt(
+        request=requests.log_in_with_kubernetes(mount, role, jwt),
+        description=f"by kubernetes at auth/{mount} with role {role}",
+        role_path=f"auth/{mount}/role/{role}",
+    )
+
+
+async def _jwt(auth: VaultAuthSettings, material: Material) -> Attempt:
+    """Present a JWT, whose signature Vault verifies itself."""
+    mount, role = auth.mount_path, auth.role
+    jwt = await material.value("auth.jwt", auth.jwt_file, auth.jwt_secret_ref)
+    return Attempt(
+        request=requests.log_in_with_jwt(mount, role, jwt),
+        description=f"by jwt at auth/{mount} with role {role}",
+        role_path=f"auth/{mount}/role/{role}",
+    )
+
+
+async def _approle(auth: VaultAuthSettings, material: Material) -> Attempt:
+    """Present a role_id and a secret_id."""
+    mount, role_id = auth.mount_path, auth.role_id or ""
+    secret_id = await material.value("auth.secretId", auth.secret_id_file, auth.secret_id_secret_ref)
+    return Attempt(
+        request=requests.log_in_with_approle(mount, role_id, secret_id),
+        description=f"by approle at auth/{mount} with role_id {role_id}",
+        role_path=f"auth/{mount}/role/NAME/role-id",
+    )
+
+
+async def _certificate(auth: VaultAuthSettings) -> Attempt:
+    """Present the client certificate of the connection, as it was read for this login."""
+    mount, role = auth.mount_path, auth.role
+    return Attempt(
+        request=requests.log_in_with_certificate(mount, role),
+        description=f"by cert at auth/{mount} with role {role}",
+        role_path=f"auth/{mount}/certs/{role}",
+    )
+
+
+async def _tenant(auth: TenantAuthSettings, material: Material, identity: TenantIdentity) -> Attempt:
+    """Present a new token of a tenant's ServiceAccount, which is valid for Vault alone."""
+    mount, role, audience = auth.mount_path, identity.role, auth.audience
+    jwt = await material.service_account_token(identity, audience)
+    match auth.method:
+        case TenantAuthMethod.KUBERNETES:
+            request = requests.log_in_with_kubernetes(mount, role, jwt)
+        case TenantAuthMethod.JWT:
+            request = requests.log_in_with_jwt(mount, role, jwt)
+        case _:
+            assert_never(auth.method)
+    account = f"{identity.namespace}/{identity.service_account}"
+    return Attempt(
+        request=request,
+        description=(
+            f"of ServiceAccount {account} by {auth.method} at auth/{mount} with role {role}, audience {audience}"
+        ),
+        role_path=f"auth/{mount}/role/{role}",
+    )

@@ -1,1 +1,1 @@
-"""How requests travel to Vault: connection, TLS, circuit breaker and limits. What they mean is decided above."""
+"""How requests reach one Vault server: limiter and circuit breaker, then transport, connection pool and TLS."""

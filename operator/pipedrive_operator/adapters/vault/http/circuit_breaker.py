@@ -1,6 +1,7 @@
-"""Whether something that failed is worth another try: all who want it share one pause and one probe. No clock, no I/O.
+"""Decides whether something that failed is worth another try. All callers share one pause and one probe.
 
-A state machine in the sense of https://martinfowler.com/bliki/CircuitBreaker.html. Times are monotonic, in seconds.
+A state machine as in https://martinfowler.com/bliki/CircuitBreaker.html. Pure: times are passed in, as monotonic
+seconds.
 """
 
 from datetime import timedelta
@@ -10,18 +11,18 @@ from pipedrive_operator.core.values.backoff import SHORTEST_PAUSE, pause
 from pipedrive_operator.core.values.errors import Trouble
 
 LONGEST_PROBE_PAUSE: Final = timedelta(seconds=8)
-"""With the probe itself, a recovery is seen within ten seconds."""
+"""Together with the probe itself, this notices a recovery within ten seconds."""
 
 
 class CircuitBreaker:
-    """Admits everything, or after a failure nothing, or after a pause one probe.
+    """Admits everything; after a failure nothing; after a pause one probe.
 
-    An admission is a number, and only the newest counts: of a hundred requests that fail together one opens the
-    circuit, and none that was sent before can close it.
+    An admission is a number, and only the newest counts: of a hundred requests that fail together, one opens the
+    circuit, and none that was sent earlier can close it.
     """
 
     def __init__(self, name: str) -> None:
-        """Start closed; the name spreads the pauses of different holders."""
+        """Start closed. The name spreads the pauses of different holders."""
         self._name = name
         self._admission = 0
         self._failures = 0
@@ -31,33 +32,32 @@ class CircuitBreaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether everything is admitted: the newest try did not fail."""
+        """Whether everything is admitted, because the newest try did not fail."""
         return self._trouble is None
 
     def admit(self, now: float) -> int:
         """Admit a try and return its number.
 
         Raises:
-            Trouble: the last failure once more, with the time until the next probe.
+            Trouble: the last failure again, with the time until the next probe.
         """
         if self._trouble is None:
             return self._admission
         if self._probing or now < self._next_probe:
-            left = max(timedelta(seconds=self._next_probe - now), SHORTEST_PAUSE)
-            raise type(self._trouble)(self._trouble.message, retry_after=left)
+            raise self._again(self._trouble, now)
         self._probing = True
         self._admission += 1
         return self._admission
 
     def succeeded(self, admission: int) -> bool:
-        """Close the circuit, if that try was the newest, and tell whether it was open."""
+        """Close the circuit if that try was the newest. Return whether the circuit was open."""
         was_open = admission == self._admission and self._trouble is not None
         if admission == self._admission:
             self._failures, self._trouble, self._probing = 0, None, False
         return was_open
 
     def failed(self, admission: int, trouble: Trouble, now: float) -> Trouble:
-        """Open the circuit, if that try was the newest, and return the trouble with the time until the next probe."""
+        """Open the circuit if that try was the newest. Return the failure with the time until the next probe."""
         if admission == self._admission:
             self._failures += 1
             self._trouble = trouble
@@ -66,13 +66,16 @@ class CircuitBreaker:
                 now + min(max(wanted, trouble.retry_after or wanted), LONGEST_PROBE_PAUSE).total_seconds()
             )
             self._end_admission()
-        left = max(timedelta(seconds=self._next_probe - now), SHORTEST_PAUSE)
-        return type(trouble)(trouble.message, retry_after=left)
+        return self._again(trouble, now)
 
     def abandoned(self, admission: int) -> None:
-        """Let another one probe, if that try was the probe and ended without a result."""
+        """Admit another probe if that try was the probe and ended without a result."""
         if self._probing and admission == self._admission:
             self._end_admission()
+
+    def _again(self, trouble: Trouble, now: float) -> Trouble:
+        left = max(timedelta(seconds=self._next_probe - now), SHORTEST_PAUSE)
+        return type(trouble)(trouble.message, retry_after=left)
 
     def _end_admission(self) -> None:
         self._probing = False

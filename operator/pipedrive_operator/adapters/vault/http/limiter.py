@@ -1,4 +1,7 @@
-"""What every request to a Vault server passes: few at once, none while the server is known to be down, all counted."""
+"""Limits the requests to one Vault server: few at a time, and none while the server is known to be down.
+
+Every request is counted in the metrics here. What a response means is decided in errors.py.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -6,40 +9,41 @@ from typing import Final
 
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.vault.errors import unusable
-from pipedrive_operator.adapters.vault.exchange import Answer, Request
+from pipedrive_operator.adapters.vault.exchange import Request, Response, Send
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
-from pipedrive_operator.adapters.vault.requests import Send
 from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.ports import Clock
 
 MOST_REQUESTS: Final = 32
-"""At once: a restart with ten thousand credentials must not be an attack."""
+"""How many requests are open at once: a restart with ten thousand credentials must not overload Vault."""
 
 
-class Gate:
-    """One server's gate."""
+class RequestLimiter:
+    """The limiter of one server."""
 
     def __init__(self, name: str, send: Send, clock: Clock, on_return: Callable[[], None] = lambda: None) -> None:
-        """Guard `send`, which speaks for the connection of that name; `on_return` is told when an outage ends."""
+        """Limit `send`, which sends to the connection of that name; `on_return` is called when an outage ends."""
         self._on_return = on_return
         self._name = name
         self._send = send
         self._clock = clock
-        self._turns = asyncio.Semaphore(MOST_REQUESTS)
+        self._slots = asyncio.Semaphore(MOST_REQUESTS)
         self._breaker = CircuitBreaker(f"vault {name}")
 
-    async def send(self, request: Request) -> Answer:
-        """Send a request, and return an answer that a serving Vault gave, be it a refusal.
+    async def send(self, request: Request) -> Response:
+        """Send a request, and return the response of a working Vault, which may be a refusal.
 
         Raises:
-            VaultUnavailable: no usable answer now, or to another request just before; it tells when to come again.
+            VaultUnavailable: no usable response now, or none a moment ago; it carries the time until the next try.
         """
-        async with self._turns:
-            # Not before it is our turn: who queued behind an outage would try it all the same.
+        async with self._slots:
+            # Only now: requests that waited for a slot must notice an outage that began meanwhile.
             admission = self._breaker.admit(self._clock.monotonic())
             try:
-                answer = await self._counted(request)
-                if (trouble := unusable(answer, self._name)) is not None:
+                with metrics.request("vault", request.operation) as counted:
+                    response = await self._send(request)
+                    counted.code = str(response.status)
+                if (trouble := unusable(response, self._name)) is not None:
                     raise trouble
                 if self._breaker.succeeded(admission):
                     self._on_return()
@@ -48,10 +52,4 @@ class Gate:
             finally:
                 self._breaker.abandoned(admission)
                 metrics.vault_answers(self._name, does=self._breaker.is_closed)
-            return answer
-
-    async def _counted(self, request: Request) -> Answer:
-        with metrics.request("vault", request.operation) as counted:
-            answer = await self._send(request)
-            counted.code = str(answer.status)
-            return answer
+            return response

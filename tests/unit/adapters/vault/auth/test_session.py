@@ -1,4 +1,4 @@
-"""How often an identity logs in, and which token it uses."""
+"""How often a session logs in, and which token it uses."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,30 +8,29 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken
-from pipedrive_operator.adapters.vault.auth.session import KEPT_UNUSED, REPLACEMENT_INTERVAL, Identity
-from pipedrive_operator.adapters.vault.exchange import Answer, Request
-from pipedrive_operator.adapters.vault.requests import VaultRequests
+from pipedrive_operator.adapters.vault.auth.session import KEPT_UNUSED, REPLACEMENT_INTERVAL, Session
+from pipedrive_operator.adapters.vault.exchange import Request, Response
 from pipedrive_operator.core.values.errors import VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.turned_clock import TurnedClock
 
 TTL = timedelta(hours=1)
-REFUSED = Answer(status=400, body={"errors": ["lease is not renewable"]})
+REFUSED = Response(status=400, body={"errors": ["lease is not renewable"]})
 
 
-def prolonged(ttl: timedelta) -> Answer:
-    """Answer a renewal."""
+def renewed(ttl: timedelta) -> Response:
+    """Return the response to a renewal."""
     auth = {"client_token": "renewed", "lease_duration": ttl.total_seconds(), "renewable": True}
-    return Answer(status=200, body={"auth": auth})
+    return Response(status=200, body={"auth": auth})
 
 
 @dataclass
-class World:
-    """A Vault that issues numbered tokens, and renews them as told."""
+class FakeVault:
+    """A Vault that issues numbered tokens, and responds to renewals as the test asks."""
 
     ttl: timedelta | None = TTL
     renewable: bool = True
-    renewal: Answer = field(default_factory=lambda: prolonged(TTL))
+    renewal: Response = field(default_factory=lambda: renewed(TTL))
     breaks: VaultDenied | VaultUnavailable | None = None
     logins: int = 0
     renewals: int = 0
@@ -48,11 +47,11 @@ class World:
             value=SecretValue(f"token-{self.logins}"), ttl=self.ttl, renewable=self.renewable, ours=self.ours
         )
 
-    async def send(self, request: Request) -> Answer:
-        """Renew a token, or revoke it."""
+    async def send(self, request: Request) -> Response:
+        """Renew or revoke a token."""
         if request.path == "/v1/auth/token/revoke-self":
             self.revoked.append(request.token.reveal() if request.token else "none")
-            return Answer(status=204)
+            return Response(status=204)
         assert request.path == "/v1/auth/token/renew-self"
         self.renewals += 1
         await asyncio.sleep(0)
@@ -60,233 +59,231 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
+def vault() -> FakeVault:
     """Return a Vault."""
-    return World()
+    return FakeVault()
 
 
 @pytest.fixture
-def identity(world: World, clock: TurnedClock) -> Identity:
-    """Return an identity that logs in there."""
-    return Identity(world, VaultRequests(world.send), clock)
+def session(vault: FakeVault, clock: TurnedClock) -> Session:
+    """Return a session that logs in there."""
+    return Session(vault, vault.send, clock)
 
 
-async def tokens(identity: Identity, count: int) -> set[str]:
-    """Ask for the token many times at once."""
-    return revealed(await asyncio.gather(*(identity.token() for _ in range(count))))
+async def tokens(session: Session, count: int) -> set[str]:
+    """Return the distinct tokens of many concurrent callers."""
+    return revealed(await asyncio.gather(*(session.token() for _ in range(count))))
 
 
 def revealed(values: Iterable[SecretValue | None]) -> set[str]:
-    """Show tokens."""
+    """Return the texts of tokens."""
     return {value.reveal() if value is not None else "none" for value in values}
 
 
-async def test_a_thousand_at_once_are_one_login(identity: Identity, world: World) -> None:
-    """And one token."""
-    assert await tokens(identity, 1000) == {"token-1"}
-    assert world.logins == 1
+async def test_a_thousand_concurrent_callers_cause_one_login(session: Session, vault: FakeVault) -> None:
+    """All get the same token."""
+    assert await tokens(session, 1000) == {"token-1"}
+    assert vault.logins == 1
 
 
 async def test_a_token_is_renewed_at_two_thirds_of_its_lifetime(
-    identity: Identity, world: World, clock: TurnedClock
+    session: Session, vault: FakeVault, clock: TurnedClock
 ) -> None:
-    """Once, whoever asks; before that it is used as it is."""
-    await identity.token()
+    """One renewal serves all callers; until then the token is used unchanged."""
+    await session.token()
     clock.turn(TTL * 2 / 3 - timedelta(seconds=1))
-    assert await tokens(identity, 10) == {"token-1"}
+    assert await tokens(session, 10) == {"token-1"}
 
     clock.turn(timedelta(seconds=1))
 
-    assert await tokens(identity, 1000) == {"renewed"}
-    assert (world.logins, world.renewals) == (1, 1)
+    assert await tokens(session, 1000) == {"renewed"}
+    assert (vault.logins, vault.renewals) == (1, 1)
 
 
-async def test_a_token_that_cannot_be_renewed_is_followed_by_a_login(
-    identity: Identity, world: World, clock: TurnedClock
+async def test_a_token_that_is_not_renewable_is_replaced_by_a_login(
+    session: Session, vault: FakeVault, clock: TurnedClock
 ) -> None:
-    """Before it expires."""
-    world.renewable = False
-    await identity.token()
+    """The login happens before the token expires."""
+    vault.renewable = False
+    await session.token()
 
     clock.turn(TTL * 2 / 3)
 
-    assert await tokens(identity, 10) == {"token-2"}
-    assert world.renewals == 0
+    assert await tokens(session, 10) == {"token-2"}
+    assert vault.renewals == 0
 
 
-@pytest.mark.parametrize("renewal", [REFUSED, prolonged(TTL / 2)], ids=["refused", "near its maximum"])
-async def test_a_renewal_that_brings_little_is_followed_by_a_login(
-    identity: Identity, world: World, clock: TurnedClock, renewal: Answer
+@pytest.mark.parametrize("renewal", [REFUSED, renewed(TTL / 2)], ids=["refused", "near its maximum"])
+async def test_a_renewal_that_gains_little_is_followed_by_a_login(
+    session: Session, vault: FakeVault, clock: TurnedClock, renewal: Response
 ) -> None:
-    """Or a token near its maximal lifetime would be renewed ever more often."""
-    world.renewal = renewal
-    await identity.token()
+    """A token near its maximum lifetime would otherwise be renewed ever more often."""
+    vault.renewal = renewal
+    await session.token()
 
     clock.turn(TTL * 2 / 3)
 
-    assert await tokens(identity, 10) == {"token-2"}
+    assert await tokens(session, 10) == {"token-2"}
 
 
-async def test_an_expired_token_is_not_renewed(identity: Identity, world: World, clock: TurnedClock) -> None:
-    """Vault has forgotten it."""
-    await identity.token()
+async def test_an_expired_token_is_not_renewed(session: Session, vault: FakeVault, clock: TurnedClock) -> None:
+    """Vault has deleted it."""
+    await session.token()
 
     clock.turn(TTL)
 
-    assert await tokens(identity, 10) == {"token-2"}
-    assert world.renewals == 0
+    assert await tokens(session, 10) == {"token-2"}
+    assert vault.renewals == 0
 
 
-async def test_a_token_without_expiry_is_used_for_ever(identity: Identity, world: World, clock: TurnedClock) -> None:
-    """A root token, for instance."""
-    world.ttl = None
-    await identity.token()
+async def test_a_token_without_expiry_is_used_forever(session: Session, vault: FakeVault, clock: TurnedClock) -> None:
+    """A root token has none."""
+    vault.ttl = None
+    await session.token()
 
     clock.turn(timedelta(days=1000))
 
-    assert await tokens(identity, 10) == {"token-1"}
+    assert await tokens(session, 10) == {"token-1"}
 
 
-async def test_a_refused_login_is_told_to_all_who_wait_and_tried_once(identity: Identity, world: World) -> None:
-    """A thousand credentials with a wrong role are no thousand logins."""
-    world.breaks = VaultDenied("no role")
+async def test_a_refused_login_fails_all_waiting_callers_at_once(session: Session, vault: FakeVault) -> None:
+    """A thousand credentials with a wrong role cause one login."""
+    vault.breaks = VaultDenied("no role")
 
-    outcomes = await asyncio.gather(*(identity.token() for _ in range(1000)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(session.token() for _ in range(1000)), return_exceptions=True)
 
     assert {type(outcome) for outcome in outcomes} == {VaultDenied}
-    assert world.logins == 1
+    assert vault.logins == 1
 
 
-async def test_a_refused_login_is_tried_again_after_a_pause(
-    identity: Identity, world: World, clock: TurnedClock
+async def test_a_refused_login_is_repeated_after_a_pause(
+    session: Session, vault: FakeVault, clock: TurnedClock
 ) -> None:
-    """Somebody may have put the role right."""
-    world.breaks = VaultDenied("no role")
+    """The role may have been corrected."""
+    vault.breaks = VaultDenied("no role")
     with pytest.raises(VaultDenied):
-        await identity.token()
-    world.breaks = None
+        await session.token()
+    vault.breaks = None
 
     clock.turn(timedelta(seconds=1))
 
-    assert await tokens(identity, 1) == {"token-2"}
+    assert await tokens(session, 1) == {"token-2"}
 
 
-async def test_a_login_without_an_answer_is_not_taken_for_a_refusal(identity: Identity, world: World) -> None:
-    """When to try again is for the connection to say."""
-    world.breaks = VaultUnavailable("sealed")
+async def test_a_login_without_a_response_is_not_a_refusal(session: Session, vault: FakeVault) -> None:
+    """The limiter of the server decides when to try again."""
+    vault.breaks = VaultUnavailable("sealed")
     with pytest.raises(VaultUnavailable):
-        await identity.token()
+        await session.token()
 
-    world.breaks = None
+    vault.breaks = None
 
-    assert await tokens(identity, 1) == {"token-2"}
+    assert await tokens(session, 1) == {"token-2"}
 
 
-async def test_a_cancelled_login_is_made_by_the_next_who_waits(identity: Identity, world: World) -> None:
-    """Nobody waits for ever."""
-    first = asyncio.create_task(identity.token())
-    second = asyncio.create_task(identity.token())
+async def test_a_cancelled_login_is_taken_over_by_the_next_caller(session: Session, vault: FakeVault) -> None:
+    """No caller waits forever."""
+    first = asyncio.create_task(session.token())
+    second = asyncio.create_task(session.token())
     await asyncio.sleep(0)
 
     first.cancel()
 
     assert revealed([await second]) == {"token-2"}
-    assert world.logins == 2
+    assert vault.logins == 2
 
 
-async def test_a_thousand_refused_requests_are_one_new_login(identity: Identity, world: World) -> None:
-    """All go on with the same new token."""
-    refused = await identity.token()
+async def test_a_thousand_refused_requests_cause_one_login(session: Session, vault: FakeVault) -> None:
+    """All continue with the same new token."""
+    refused = await session.token()
 
-    others = await asyncio.gather(*(identity.replacement(refused) for _ in range(1000)))
+    others = await asyncio.gather(*(session.replacement(refused) for _ in range(1000)))
 
     assert revealed(others) == {"token-2"}
-    assert world.logins == 2
+    assert vault.logins == 2
 
 
-async def test_a_request_refused_with_the_new_token_too_is_refused(
-    identity: Identity, world: World, clock: TurnedClock
+async def test_a_request_that_is_refused_with_the_new_token_too_keeps_that_token(
+    session: Session, vault: FakeVault, clock: TurnedClock
 ) -> None:
-    """For a while, whoever is refused, the token is not to blame."""
-    first = await identity.token()
-    second = await identity.replacement(first)
+    """For a minute, further refusals are not attributed to the token."""
+    first = await session.token()
+    second = await session.replacement(first)
     assert second is not None
 
-    assert await identity.replacement(second) is None
+    assert await session.replacement(second) is None
     clock.turn(REPLACEMENT_INTERVAL)
-    assert revealed([await identity.replacement(second)]) == {"token-3"}
-    assert world.logins == 3
+    assert revealed([await session.replacement(second)]) == {"token-3"}
+    assert vault.logins == 3
 
 
-async def test_a_login_that_brings_the_same_token_replaces_nothing(
-    world: World, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch
+async def test_a_login_that_returns_the_same_token_replaces_nothing(
+    vault: FakeVault, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file still holds the refused one."""
+    """The file still contains the refused token."""
     issued = IssuedToken(value=SecretValue("from the file"), ttl=None, renewable=False)
 
     async def log_in() -> IssuedToken:
         return issued
 
-    monkeypatch.setattr(world, "log_in", log_in)
-    identity = Identity(world, VaultRequests(world.send), clock)
+    monkeypatch.setattr(vault, "log_in", log_in)
+    session = Session(vault, vault.send, clock)
 
-    assert await identity.replacement(await identity.token()) is None
+    assert await session.replacement(await session.token()) is None
 
 
-async def test_a_token_is_renewed_at_two_thirds_though_nobody_asks(
-    identity: Identity, world: World, clock: TurnedClock
+async def test_a_token_is_renewed_at_two_thirds_without_a_caller(
+    session: Session, vault: FakeVault, clock: TurnedClock
 ) -> None:
-    """A credential polls less often than a short token lives."""
-    await identity.token()
+    """Credentials may poll less often than a short-lived token needs."""
+    await session.token()
     await asyncio.sleep(0)
 
     clock.turn(TTL * 2 / 3)
     await asyncio.sleep(0.01)
 
-    assert (world.logins, world.renewals) == (1, 1)
+    assert (vault.logins, vault.renewals) == (1, 1)
 
 
-async def test_a_token_that_nobody_uses_any_more_is_not_kept_alive(
-    identity: Identity, world: World, clock: TurnedClock
-) -> None:
-    """Its credentials are gone."""
-    await identity.token()
+async def test_an_unused_token_is_not_kept_alive(session: Session, vault: FakeVault, clock: TurnedClock) -> None:
+    """Its credentials were deleted."""
+    await session.token()
     await asyncio.sleep(0)
 
     clock.turn(KEPT_UNUSED)
     await asyncio.sleep(0.01)
 
-    assert (world.logins, world.renewals) == (1, 0)
-    assert identity.is_abandoned
+    assert (vault.logins, vault.renewals) == (1, 0)
+    assert session.is_idle
 
 
 @pytest.mark.parametrize(("ours", "revoked"), [(True, ["token-1"]), (False, [])])
-async def test_what_was_issued_to_us_is_revoked_at_the_end(
-    identity: Identity, world: World, *, ours: bool, revoked: list[str]
+async def test_a_token_that_was_issued_to_this_process_is_revoked_at_the_end(
+    session: Session, vault: FakeVault, *, ours: bool, revoked: list[str]
 ) -> None:
-    """A token that a person put into a file is theirs."""
-    world.ours = ours
-    await identity.token()
+    """A token that a person put into a file is not revoked."""
+    vault.ours = ours
+    await session.token()
 
-    await identity.aclose()
+    await session.aclose()
 
-    assert world.revoked == revoked
-
-
-async def test_a_replaced_token_is_revoked(identity: Identity, world: World) -> None:
-    """Refused by policy it is alive, and would be left behind."""
-    await identity.replacement(await identity.token())
-
-    assert world.revoked == ["token-1"]
+    assert vault.revoked == revoked
 
 
-async def test_a_login_that_is_under_way_at_the_end_leaves_no_token(identity: Identity, world: World) -> None:
-    """It is waited for, and what it issued is revoked."""
-    asking = asyncio.create_task(identity.token())
+async def test_a_replaced_token_is_revoked(session: Session, vault: FakeVault) -> None:
+    """A token that the policy refuses is still valid, and would otherwise be left behind."""
+    await session.replacement(await session.token())
+
+    assert vault.revoked == ["token-1"]
+
+
+async def test_a_login_in_progress_at_the_end_leaves_no_token(session: Session, vault: FakeVault) -> None:
+    """The end waits for it, and revokes its token."""
+    asking = asyncio.create_task(session.token())
     await asyncio.sleep(0)
-    assert world.logins == 1
+    assert vault.logins == 1
 
-    await identity.aclose()
+    await session.aclose()
 
     assert revealed([await asking]) == {"token-1"}
-    assert world.revoked == ["token-1"]
+    assert vault.revoked == ["token-1"]

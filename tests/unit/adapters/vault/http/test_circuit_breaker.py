@@ -1,4 +1,4 @@
-"""When something that failed is tried again, and by how many."""
+"""When the circuit breaker admits another try after a failure, and for how many callers."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -14,7 +14,7 @@ TROUBLE = VaultUnavailable("Vault (default) is sealed: unseal it")
 
 
 def opened(failures: int = 1) -> tuple[CircuitBreaker, float]:
-    """Let that many tries in a row fail; return the breaker and the time of the next probe."""
+    """Make that many consecutive tries fail; return the breaker and the time of the next probe."""
     breaker, now = CircuitBreaker("test"), 100.0
     for _ in range(failures):
         trouble = breaker.failed(breaker.admit(now), TROUBLE, now)
@@ -24,7 +24,7 @@ def opened(failures: int = 1) -> tuple[CircuitBreaker, float]:
 
 
 def is_admitted(breaker: CircuitBreaker, now: float) -> bool:
-    """Tell whether a try is admitted."""
+    """Return whether a try is admitted."""
     try:
         breaker.admit(now)
     except Trouble:
@@ -32,28 +32,28 @@ def is_admitted(breaker: CircuitBreaker, now: float) -> bool:
     return True
 
 
-def test_all_is_admitted_while_nothing_fails() -> None:
-    """At once, and again."""
+def test_every_try_is_admitted_while_none_fails() -> None:
+    """There is no pause between them."""
     breaker = CircuitBreaker("test")
 
     assert all(is_admitted(breaker, 0.0) for _ in range(3))
 
 
-def test_after_a_failure_the_same_trouble_is_told_with_the_time_until_the_probe() -> None:
-    """It names its own kind, message and pause."""
+def test_after_a_failure_every_caller_gets_it_with_the_time_until_the_probe() -> None:
+    """The kind and the message are those of the failure."""
     breaker = CircuitBreaker("test")
-    told = breaker.failed(breaker.admit(100.0), VaultDenied("no role"), 100.0)
+    first = breaker.failed(breaker.admit(100.0), VaultDenied("no role"), 100.0)
 
     with pytest.raises(VaultDenied, match="no role") as again:
         breaker.admit(100.0)
 
-    assert told.retry_after == again.value.retry_after
-    assert told.retry_after is not None
-    assert timedelta(0) < told.retry_after <= timedelta(seconds=1)
+    assert first.retry_after == again.value.retry_after
+    assert first.retry_after is not None
+    assert timedelta(0) < first.retry_after <= timedelta(seconds=1)
 
 
 def test_after_the_pause_one_probes_and_the_others_wait() -> None:
-    """A Vault that returns sees no herd."""
+    """A recovering Vault does not receive all requests at once."""
     breaker, now = opened()
 
     admitted = [is_admitted(breaker, now) for _ in range(5)]
@@ -61,8 +61,8 @@ def test_after_the_pause_one_probes_and_the_others_wait() -> None:
     assert admitted == [True, False, False, False, False]
 
 
-def test_a_probe_that_succeeds_admits_all() -> None:
-    """At once."""
+def test_a_successful_probe_admits_everyone() -> None:
+    """There is no further pause."""
     breaker, now = opened()
 
     breaker.succeeded(breaker.admit(now))
@@ -70,8 +70,8 @@ def test_a_probe_that_succeeds_admits_all() -> None:
     assert all(is_admitted(breaker, now) for _ in range(3))
 
 
-def test_a_probe_that_fails_makes_the_pause_longer() -> None:
-    """Up to a bound."""
+def test_a_failed_probe_makes_the_pause_longer() -> None:
+    """The pause is bounded."""
     pauses = [opened(failures)[1] for failures in range(1, 8)]
     steps = [later - earlier for earlier, later in pairwise(pauses)]
 
@@ -79,8 +79,8 @@ def test_a_probe_that_fails_makes_the_pause_longer() -> None:
     assert max(steps) == pytest.approx(LONGEST_PROBE_PAUSE.total_seconds())
 
 
-def test_a_probe_without_a_result_makes_room_for_the_next() -> None:
-    """A cancelled request must not keep the circuit open for ever."""
+def test_a_probe_without_a_result_is_followed_by_another() -> None:
+    """A cancelled request must not keep the circuit open forever."""
     breaker, now = opened()
 
     breaker.abandoned(breaker.admit(now))
@@ -90,7 +90,7 @@ def test_a_probe_without_a_result_makes_room_for_the_next() -> None:
 
 
 def test_requests_that_fail_together_count_once() -> None:
-    """Thirty failures of one moment are one outage."""
+    """Thirty failures at the same moment are one outage."""
     breaker = CircuitBreaker("test")
     together = [breaker.admit(0.0) for _ in range(30)]
 
@@ -100,8 +100,8 @@ def test_requests_that_fail_together_count_once() -> None:
     assert is_admitted(breaker, 1.0)
 
 
-def test_a_late_answer_to_an_early_request_decides_nothing() -> None:
-    """Neither that all is well, nor that the probe is over."""
+def test_a_late_response_to_an_early_request_changes_nothing() -> None:
+    """It neither closes the circuit nor ends the probe."""
     breaker = CircuitBreaker("test")
     early, failing = breaker.admit(0.0), breaker.admit(0.0)
     breaker.failed(failing, TROUBLE, 0.0)
@@ -116,8 +116,8 @@ def test_a_late_answer_to_an_early_request_decides_nothing() -> None:
     assert is_admitted(breaker, 1.0)
 
 
-def test_the_pause_that_the_other_side_asks_for_is_kept_within_bounds() -> None:
-    """Retry-After: 3 is followed, an hour is not."""
+def test_a_requested_pause_is_bounded() -> None:
+    """Retry-After: 3 is respected, an hour is shortened."""
     for asked, kept in ((3, 3), (3600, LONGEST_PROBE_PAUSE.total_seconds())):
         breaker = CircuitBreaker("test")
         trouble = VaultUnavailable("too many requests", retry_after=timedelta(seconds=asked))
@@ -126,8 +126,8 @@ def test_the_pause_that_the_other_side_asks_for_is_kept_within_bounds() -> None:
 
 
 @given(steps=st.lists(st.tuples(st.sampled_from(["succeeded", "failed", "abandoned"]), st.floats(0, 20)), max_size=30))
-def test_whatever_happened_a_try_is_admitted_within_the_longest_pause(steps: list[tuple[str, float]]) -> None:
-    """No sequence of results locks it for longer."""
+def test_after_any_history_a_try_is_admitted_within_the_longest_pause(steps: list[tuple[str, float]]) -> None:
+    """No sequence of results blocks it for longer."""
     breaker, now = CircuitBreaker("test"), 0.0
     for result, wait in steps:
         now += wait

@@ -1,4 +1,4 @@
-"""How many requests reach a server that serves, one that is down, and one that returns."""
+"""How many requests reach a server that works, one that is down, and one that recovers."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,39 +7,39 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.vault.exchange import Answer, Request
-from pipedrive_operator.adapters.vault.http.limiter import MOST_REQUESTS, Gate
+from pipedrive_operator.adapters.vault.exchange import Request, Response
+from pipedrive_operator.adapters.vault.http.limiter import MOST_REQUESTS, RequestLimiter
 from pipedrive_operator.core.values.errors import VaultUnavailable
 from support.turned_clock import TurnedClock
 
 READ = Request(operation="read", method="GET", path="/v1/secret/data/a")
-WELL = Answer(status=200, body={})
-SEALED = Answer(status=503, body={"errors": ["Vault is sealed"]})
+OK = Response(status=200, body={})
+SEALED = Response(status=503, body={"errors": ["Vault is sealed"]})
 
 
 class Server:
-    """Answers when it is told to."""
+    """A server that responds when the test allows it."""
 
     def __init__(self) -> None:
-        """Start serving, at once."""
-        self.answer = WELL
+        """Respond at once."""
+        self.response = OK
         self.requests = 0
-        self.under_way = 0
+        self.in_progress = 0
         self.most = 0
         self.open = asyncio.Event()
         self.open.set()
 
-    async def send(self, request: Request) -> Answer:
-        """Take a request."""
+    async def send(self, request: Request) -> Response:
+        """Receive a request."""
         assert request == READ
         self.requests += 1
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
+        self.in_progress += 1
+        self.most = max(self.most, self.in_progress)
         try:
             await self.open.wait()
         finally:
-            self.under_way -= 1
-        return self.answer
+            self.in_progress -= 1
+        return self.response
 
 
 @pytest.fixture
@@ -49,118 +49,126 @@ async def server() -> Server:
 
 
 @pytest.fixture
-def gate(server: Server, clock: TurnedClock) -> Gate:
-    """Return its gate."""
-    return Gate("default", server.send, clock)
+def limiter(server: Server, clock: TurnedClock) -> RequestLimiter:
+    """Return the limiter in front of the server."""
+    return RequestLimiter("default", server.send, clock)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the others run until something is so."""
+    """Let other tasks run until the condition holds."""
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110  the condition is of the code under test
             await asyncio.sleep(0)
 
 
-async def outcomes(gate: Gate, count: int) -> list[Answer | BaseException]:
+async def outcomes(limiter: RequestLimiter, count: int) -> list[Response | BaseException]:
     """Send many requests at once."""
-    return await asyncio.gather(*(gate.send(READ) for _ in range(count)), return_exceptions=True)
+    return await asyncio.gather(*(limiter.send(READ) for _ in range(count)), return_exceptions=True)
 
 
-async def test_only_so_many_requests_are_under_way_at_once(gate: Gate, server: Server) -> None:
-    """The rest have their turn afterwards."""
+async def test_the_number_of_open_requests_is_limited(limiter: RequestLimiter, server: Server) -> None:
+    """The others follow as slots become free."""
     server.open.clear()
-    sending = asyncio.create_task(outcomes(gate, 1000))
-    await until(lambda: server.under_way == MOST_REQUESTS)
+    sending = asyncio.create_task(outcomes(limiter, 1000))
+    await until(lambda: server.in_progress == MOST_REQUESTS)
     server.open.set()
 
-    answers = await sending
+    responses = await sending
 
-    assert answers == [WELL] * 1000
+    assert responses == [OK] * 1000
     assert server.most == MOST_REQUESTS
 
 
-async def test_an_outage_is_tried_by_those_under_way_and_not_by_those_who_queue(gate: Gate, server: Server) -> None:
-    """A thousand requests to a sealed Vault are no thousand requests."""
-    server.answer = SEALED
+async def test_queued_requests_are_not_sent_once_the_server_is_known_to_be_down(
+    limiter: RequestLimiter, server: Server
+) -> None:
+    """Of a thousand callers, only those with a slot reach a sealed Vault."""
+    server.response = SEALED
 
-    answers = await outcomes(gate, 1000)
+    responses = await outcomes(limiter, 1000)
 
-    assert all(isinstance(answer, VaultUnavailable) for answer in answers)
+    assert all(isinstance(response, VaultUnavailable) for response in responses)
     assert server.requests <= MOST_REQUESTS
 
 
-async def test_a_vault_that_returns_sees_one_probe(gate: Gate, server: Server, clock: TurnedClock) -> None:
-    """And everybody, once it has answered."""
-    server.answer = SEALED
-    await outcomes(gate, 1)
-    server.answer = WELL
+async def test_a_recovering_server_receives_one_probe(
+    limiter: RequestLimiter, server: Server, clock: TurnedClock
+) -> None:
+    """Everyone else follows after its response."""
+    server.response = SEALED
+    await outcomes(limiter, 1)
+    server.response = OK
     server.open.clear()
     clock.turn(timedelta(seconds=1))
 
-    herd = [asyncio.create_task(gate.send(READ)) for _ in range(100)]
-    await until(lambda: sum(task.done() for task in herd) == 99)
+    callers = [asyncio.create_task(limiter.send(READ)) for _ in range(100)]
+    await until(lambda: sum(task.done() for task in callers) == 99)
 
     assert server.requests == 2
     server.open.set()
-    answers = await asyncio.gather(*herd, return_exceptions=True)
-    assert answers.count(WELL) == 1
+    responses = await asyncio.gather(*callers, return_exceptions=True)
+    assert responses.count(OK) == 1
     server.open.clear()
-    everybody = asyncio.create_task(outcomes(gate, 10))
-    await until(lambda: server.under_way == 10)
+    followers = asyncio.create_task(outcomes(limiter, 10))
+    await until(lambda: server.in_progress == 10)
     server.open.set()
-    assert await everybody == [WELL] * 10
+    assert await followers == [OK] * 10
 
 
-async def test_a_cancelled_probe_is_followed_by_another(gate: Gate, server: Server, clock: TurnedClock) -> None:
-    """Who gave up does not keep the others out."""
-    server.answer = SEALED
-    await outcomes(gate, 1)
-    server.answer = WELL
+async def test_a_cancelled_probe_is_replaced_by_another(
+    limiter: RequestLimiter, server: Server, clock: TurnedClock
+) -> None:
+    """A caller that gives up does not block the others."""
+    server.response = SEALED
+    await outcomes(limiter, 1)
+    server.response = OK
     server.open.clear()
     clock.turn(timedelta(seconds=1))
-    probe = asyncio.create_task(gate.send(READ))
-    await until(lambda: server.under_way == 1)
+    probe = asyncio.create_task(limiter.send(READ))
+    await until(lambda: server.in_progress == 1)
 
     probe.cancel()
     await asyncio.wait([probe])
     server.open.set()
 
-    assert await gate.send(READ) == WELL
+    assert await limiter.send(READ) == OK
 
 
-async def test_a_refusal_is_an_answer_of_a_serving_vault(gate: Gate, server: Server) -> None:
-    """A path without rights keeps nobody else out."""
-    server.answer = Answer(status=403, body={"errors": ["permission denied"]})
+async def test_a_refusal_comes_from_a_working_server(limiter: RequestLimiter, server: Server) -> None:
+    """A path that the policy denies blocks no other request."""
+    server.response = Response(status=403, body={"errors": ["permission denied"]})
 
-    assert await outcomes(gate, 2) == [server.answer] * 2
+    assert await outcomes(limiter, 2) == [server.response] * 2
 
 
-async def test_each_request_is_counted_with_its_status(gate: Gate) -> None:
-    """One for each that was sent."""
+async def test_each_request_is_counted_with_its_status(limiter: RequestLimiter) -> None:
+    """Each request that was sent counts once."""
     labels = {"service": "vault", "operation": "read", "code": "200"}
     name = "pipedrive_operator_requests_total"
     before = metrics.REGISTRY.get_sample_value(name, labels) or 0
 
-    await outcomes(gate, 3)
+    await outcomes(limiter, 3)
 
     assert metrics.REGISTRY.get_sample_value(name, labels) == before + 3
 
 
-async def test_the_metrics_tell_whether_the_server_serves(gate: Gate, server: Server, clock: TurnedClock) -> None:
-    """From the first failure to the probe that finds it well again."""
+async def test_the_metrics_show_whether_the_server_works(
+    limiter: RequestLimiter, server: Server, clock: TurnedClock
+) -> None:
+    """The outage lasts from the first failure to the first successful probe."""
 
     def shown() -> str:
         lines = metrics.exposition().decode().splitlines()
         return next(line.split()[-1] for line in lines if 'vault_up{connection="default"}' in line)
 
-    await outcomes(gate, 1)
+    await outcomes(limiter, 1)
     assert "1.0" == shown()
-    server.answer = SEALED
-    await outcomes(gate, 2)
+    server.response = SEALED
+    await outcomes(limiter, 2)
     assert "0.0" == shown()
-    server.answer = WELL
-    await outcomes(gate, 1)
+    server.response = OK
+    await outcomes(limiter, 1)
     assert "0.0" == shown()
     clock.turn(timedelta(seconds=30))
-    await outcomes(gate, 1)
+    await outcomes(limiter, 1)
     assert "1.0" == shown()

@@ -1,4 +1,4 @@
-"""What goes over the wire to a Vault server, and what becomes of what does not come back."""
+"""What a request to Vault contains, and which error a missing response becomes."""
 
 import asyncio
 import ssl
@@ -33,7 +33,7 @@ Connect = Callable[..., Transport]
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """Open transports; return each."""
+    """Return a function that opens a transport."""
     transports: list[Transport] = []
 
     def connected(address: object, **settings: object) -> Transport:
@@ -47,15 +47,15 @@ async def connect() -> AsyncIterator[Connect]:
         await transport.aclose()
 
 
-async def fine(request: web.Request) -> web.Response:
-    """Answer as Vault does, with what was asked; the names of headers are lower case."""
+async def echo(request: web.Request) -> web.Response:
+    """Respond in Vault's form with path and headers of the request; header names are in lower case."""
     return web.json_response(
         {"data": {"path": request.raw_path, "headers": {k.lower(): v for k, v in request.headers.items()}}}
     )
 
 
 async def failure(transport: Transport) -> VaultUnavailable:
-    """Return what a request fails with, which never tells the token."""
+    """Return the error of a request, after checking that it does not contain the token."""
     with pytest.raises(VaultUnavailable) as caught:
         await transport.send(READ)
     assert TOKEN.reveal() not in caught.value.message
@@ -63,7 +63,7 @@ async def failure(transport: Transport) -> VaultUnavailable:
 
 
 def server_tls(authority: Authority) -> ssl.SSLContext:
-    """Let a server prove that it is localhost."""
+    """Return the TLS context of a server for localhost."""
     pair = authority.serving("server", ["localhost"])
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair.public, pair.key)
@@ -71,45 +71,45 @@ def server_tls(authority: Authority) -> ssl.SSLContext:
 
 
 class Trust:
-    """A server of one authority, and a transport that reads whom it trusts from a file."""
+    """A server with a certificate of one CA, and a transport that reads its trusted CA from a file."""
 
     def __init__(self, folder: Path, start: Start, connect: Connect) -> None:
-        """Make the authority, and another one; the first is trusted."""
+        """Create two CAs, and trust the first."""
         self.authority, self.other = Authority(folder / "ca"), Authority(folder / "other")
         self.file = folder / "ca.crt"
         self._start, self._connect = start, connect
         self.write(self.authority)
 
     def write(self, authority: Authority, *, before: str = "", after: str = "") -> None:
-        """Trust another one, with something around its certificate."""
+        """Write a CA certificate to the file, with text around it."""
         self.file.write_text(f"{before}{authority.certificate.read_text()}{after}", encoding="utf-8")
 
-    async def transport(self, handler: Handler = fine) -> Transport:
-        """Start the server, and lead to it."""
+    async def transport(self, handler: Handler = echo) -> Transport:
+        """Start the server, and return a transport to it."""
         server = await self._start(handler, tls=server_tls(self.authority))
         return self._connect(f"https://localhost:{server.port}", ca_file=self.file)
 
 
 @pytest.fixture
 def trust(tmp_path: Path, start: Start, connect: Connect) -> Trust:
-    """Give the means to change whom a transport trusts."""
+    """Return a server whose trusted CA the test can change."""
     return Trust(tmp_path, start, connect)
 
 
 async def test_a_request_carries_the_token_and_the_namespace(start: Start, connect: Connect) -> None:
-    """And a path that is escaped as it was given."""
-    server = await start(fine)
+    """The path is escaped as it was given."""
+    server = await start(echo)
 
-    answer = await connect(server.make_url("/"), namespace="team").send(READ)
+    response = await connect(server.make_url("/"), namespace="team").send(READ)
 
-    assert answer.status == 200
-    assert answer.data["path"] == "/v1/secret/data/a%20b"
-    assert answer.data["headers"]["x-vault-token"] == TOKEN.reveal()
-    assert answer.data["headers"]["x-vault-namespace"] == "team"
+    assert response.status == 200
+    assert response.data["path"] == "/v1/secret/data/a%20b"
+    assert response.data["headers"]["x-vault-token"] == TOKEN.reveal()
+    assert response.data["headers"]["x-vault-namespace"] == "team"
 
 
-async def test_a_redirect_is_told_and_the_token_stays_here(start: Start, connect: Connect) -> None:
-    """Whoever answers for Vault cannot send us elsewhere with it."""
+async def test_a_redirect_is_reported_and_not_followed(start: Start, connect: Connect) -> None:
+    """No server can make the operator send its token elsewhere."""
     visits: list[str] = []
 
     async def elsewhere(request: web.Request) -> web.Response:
@@ -121,17 +121,17 @@ async def test_a_redirect_is_told_and_the_token_stays_here(start: Start, connect
     async def redirect(_: web.Request) -> web.Response:
         raise web.HTTPTemporaryRedirect(str(other.make_url("/v1/secret/data/a")))
 
-    answer = await connect((await start(redirect)).make_url("/")).send(READ)
+    response = await connect((await start(redirect)).make_url("/")).send(READ)
 
-    assert (answer.status, answer.redirect) == (307, str(other.make_url("/")).rstrip("/"))
+    assert (response.status, response.redirect) == (307, str(other.make_url("/")).rstrip("/"))
     assert visits == []
 
 
 async def test_the_environment_changes_nothing(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """No proxy, no password of ~/.netrc, no address and no token of the vault command."""
-    server = await start(fine)
+    """Neither proxies nor ~/.netrc nor the settings of the vault command are used."""
+    server = await start(echo)
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine localhost login someone password secret\n")
     (tmp_path / ".vault-token").write_text("s.of-somebody-else")
@@ -143,14 +143,14 @@ async def test_the_environment_changes_nothing(
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
 
-    answer = await connect(server.make_url("/")).send(Request(operation="login", method="POST", path="/v1/login"))
+    response = await connect(server.make_url("/")).send(Request(operation="login", method="POST", path="/v1/login"))
 
-    assert answer.status == 200
-    assert {"x-vault-token", "x-vault-namespace", "authorization"}.isdisjoint(answer.data["headers"])
+    assert response.status == 200
+    assert {"x-vault-token", "x-vault-namespace", "authorization"}.isdisjoint(response.data["headers"])
 
 
-async def test_a_page_is_no_answer_of_vaults(start: Start, connect: Connect) -> None:
-    """A proxy's, for instance."""
+async def test_a_web_page_is_not_a_response_of_vault(start: Start, connect: Connect) -> None:
+    """A proxy may respond with one."""
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(text="<html>welcome</html>", content_type="text/html")
@@ -158,8 +158,8 @@ async def test_a_page_is_no_answer_of_vaults(start: Start, connect: Connect) -> 
     assert (await connect((await start(page)).make_url("/")).send(READ)).body is None
 
 
-async def test_a_server_that_trickles_is_too_slow(start: Start, connect: Connect) -> None:
-    """The limit is for the whole answer."""
+async def test_a_server_that_trickles_is_timed_out(start: Start, connect: Connect) -> None:
+    """The timeout applies to the whole response."""
 
     async def trickle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -173,7 +173,7 @@ async def test_a_server_that_trickles_is_too_slow(start: Start, connect: Connect
     async with asyncio.timeout(2):
         trouble = await failure(transport)
 
-    assert "does not answer in time: " in trouble.message
+    assert "does not respond in time: " in trouble.message
 
 
 async def test_a_server_that_is_down_cannot_be_reached(connect: Connect, unused_tcp_port: int) -> None:
@@ -184,8 +184,8 @@ async def test_a_server_that_is_down_cannot_be_reached(connect: Connect, unused_
     assert "vault.connections.default.address" in message
 
 
-async def test_a_connection_that_breaks_is_no_answer(start: Start, connect: Connect) -> None:
-    """In the middle of a request."""
+async def test_a_broken_connection_is_no_response(start: Start, connect: Connect) -> None:
+    """It breaks in the middle of a request."""
 
     async def slam(request: web.Request) -> web.Response:
         assert request.transport is not None
@@ -195,22 +195,22 @@ async def test_a_connection_that_breaks_is_no_answer(start: Start, connect: Conn
     assert "cannot be reached: " in (await failure(connect((await start(slam)).make_url("/")))).message
 
 
-async def test_a_name_that_is_not_known_is_told(connect: Connect) -> None:
-    """`.invalid` never is (RFC 6761)."""
+async def test_a_host_name_that_cannot_be_resolved_is_reported(connect: Connect) -> None:
+    """`.invalid` never resolves (RFC 6761)."""
     message = (await failure(connect("http://vault.invalid"))).message
 
-    assert "has a name that is not known: correct vault.connections.default.address" in message
+    assert "has a host name that cannot be resolved: correct vault.connections.default.address" in message
 
 
-async def test_tls_to_a_server_without_it_is_told(start: Start, connect: Connect) -> None:
-    """The address begins with the wrong scheme."""
-    server = await start(fine)
+async def test_tls_to_a_server_without_tls_is_reported(start: Start, connect: Connect) -> None:
+    """The address has the wrong scheme."""
+    server = await start(echo)
 
-    assert "speaks no TLS" in (await failure(connect(f"https://localhost:{server.port}"))).message
+    assert "does not speak a TLS" in (await failure(connect(f"https://localhost:{server.port}"))).message
 
 
-async def test_an_authority_that_is_replaced_is_trusted_without_a_restart(trust: Trust) -> None:
-    """A certificate that is not trusted names the setting; the file is read anew for the next request."""
+async def test_a_replaced_ca_is_trusted_without_a_restart(trust: Trust) -> None:
+    """After an untrusted certificate the file is read again for the next request."""
     trust.write(trust.other)
     transport = await trust.transport()
 
@@ -221,8 +221,8 @@ async def test_an_authority_that_is_replaced_is_trusted_without_a_restart(trust:
     assert (await transport.send(READ)).status == 200
 
 
-async def test_an_authority_that_is_taken_away_is_not_trusted_after_the_next_login(trust: Trust) -> None:
-    """What is under way ends on the connections that it began on; the server is not asked again without trust."""
+async def test_a_removed_ca_is_not_trusted_after_the_next_login(trust: Trust) -> None:
+    """A request in progress ends on its own connection; no other is sent to the untrusted server."""
     arrived, released = asyncio.Event(), asyncio.Event()
 
     async def wait(_: web.Request) -> web.Response:
@@ -231,7 +231,7 @@ async def test_an_authority_that_is_taken_away_is_not_trusted_after_the_next_log
         return web.json_response({})
 
     transport = await trust.transport(wait)
-    under_way = asyncio.create_task(transport.send(READ))
+    in_progress = asyncio.create_task(transport.send(READ))
     await arrived.wait()
     trust.write(trust.other)
 
@@ -239,22 +239,22 @@ async def test_an_authority_that_is_taken_away_is_not_trusted_after_the_next_log
         await transport.send(LOG_IN)
 
     released.set()
-    assert (await under_way).status == 200
+    assert (await in_progress).status == 200
     assert "is not trusted" in (await failure(transport)).message
 
 
-async def test_a_public_authority_does_not_replace_the_configured_one(
+async def test_without_a_configured_ca_only_public_ones_are_trusted(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
-    """Without caFile the server of a private authority is not trusted."""
-    server = await start(fine, tls=server_tls(Authority(tmp_path / "ca")))
+    """A server with a private CA needs caFile."""
+    server = await start(echo, tls=server_tls(Authority(tmp_path / "ca")))
 
     assert "is not trusted" in (await failure(connect(f"https://localhost:{server.port}"))).message
 
 
 @pytest.mark.parametrize("content", [None, "", "this is no certificate"])
-async def test_an_unreadable_authority_is_told(connect: Connect, tmp_path: Path, content: str | None) -> None:
-    """It can be put right while the operator runs."""
+async def test_an_unreadable_ca_is_reported(connect: Connect, tmp_path: Path, content: str | None) -> None:
+    """The message names the file and the setting."""
     ca_file = tmp_path / "ca.crt"
     if content is not None:
         ca_file.write_text(content)
@@ -264,15 +264,15 @@ async def test_an_unreadable_authority_is_told(connect: Connect, tmp_path: Path,
     assert f"cannot be read from {ca_file}: correct vault.connections.default.caFile" in message
 
 
-async def test_a_bundle_with_comments_in_any_language_is_read(trust: Trust) -> None:
-    """As those that distributions make."""
+async def test_a_bundle_may_contain_comments_in_any_language(trust: Trust) -> None:
+    """The bundles of distributions do."""
     trust.write(trust.authority, before="# Arany (Class Gold) Főtanúsítvány\n")
 
     assert (await (await trust.transport()).send(READ)).status == 200
 
 
-async def test_what_cannot_be_read_leaves_what_was_read_before(trust: Trust) -> None:
-    """A file that is half written is no outage of Vault, and it is read when it is whole."""
+async def test_an_unreadable_ca_leaves_the_former_one_in_use(trust: Trust) -> None:
+    """A half-written file is not an outage of Vault; once it is complete, it is used."""
     transport = await trust.transport()
     await transport.send(READ)
 
@@ -285,8 +285,8 @@ async def test_what_cannot_be_read_leaves_what_was_read_before(trust: Trust) -> 
         await transport.send(LOG_IN)
 
 
-async def test_a_slow_reading_does_not_undo_a_later_one(trust: Trust, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An authority that was taken away would be trusted again."""
+async def test_a_slow_read_does_not_undo_a_newer_one(trust: Trust, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removed CA would otherwise be trusted again."""
     transport = await trust.transport()
     await transport.send(READ)
     trust.write(trust.authority, after="\n")
@@ -315,7 +315,7 @@ async def test_a_slow_reading_does_not_undo_a_later_one(trust: Trust, monkeypatc
 
 
 async def test_retry_after_is_read(start: Start, connect: Connect) -> None:
-    """In seconds; a date is not what Vault sends."""
+    """Vault sends seconds, and no date."""
 
     async def busy(request: web.Request) -> web.Response:
         return web.json_response({}, status=429, headers={"Retry-After": request.query["after"]})

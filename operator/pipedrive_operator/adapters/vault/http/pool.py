@@ -1,7 +1,7 @@
-"""The connections to one server under one TLS context. When it is replaced, what is under way on it ends first.
+"""The open connections to one server under one TLS context. A replaced pool finishes its requests before it closes.
 
-Requests go to httpx's transport without its client on top, which costs time and could follow a redirect (hvac forwards
-X-Vault-Token with them). Nothing is sent twice, and the environment (proxies, ~/.netrc, certificates) is not asked.
+Requests go to httpx's transport without httpx's client, which costs time and could follow a redirect (hvac forwards
+X-Vault-Token with it). Nothing is sent twice, and the environment (proxies, ~/.netrc, certificates) is ignored.
 """
 
 import ssl
@@ -11,19 +11,19 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 
-class Wire:
-    """Connections that are opened when they are needed."""
+class ConnectionPool:
+    """Connections, opened when they are needed."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        """Open them with this context, in the running loop."""
+        """Open them with this context, in the running event loop."""
         self.context = context
         self._transport = AiohttpTransport(verify=context, trust_env=False, client=self._session)
-        self._under_way = 0
+        self._in_progress = 0
         self._is_retired = False
 
     async def exchange(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read its whole answer. Raises what httpx and aiohttp raise."""
-        self._under_way += 1
+        """Send a request and read the whole response. Raises what httpx and aiohttp raise."""
+        self._in_progress += 1
         try:
             response = await self._transport.handle_async_request(request)
             try:
@@ -31,24 +31,24 @@ class Wire:
             finally:
                 await response.aclose()
         finally:
-            self._under_way -= 1
+            self._in_progress -= 1
             await self._close_if_idle()
         return response
 
     async def retire(self) -> None:
-        """Close it as soon as nothing is under way on it."""
+        """Close the pool as soon as no request is in progress."""
         self._is_retired = True
         await self._close_if_idle()
 
     async def aclose(self) -> None:
-        """Close it, whatever is under way."""
+        """Close the pool at once."""
         await self._transport.aclose()
 
     async def _close_if_idle(self) -> None:
-        if self._is_retired and not self._under_way:
+        if self._is_retired and not self._in_progress:
             await self.aclose()
 
     def _session(self) -> aiohttp.ClientSession:
-        """Open what is under the transport, without a memory for cookies."""
+        """Open the session under the transport, without a cookie jar."""
         connector = aiohttp.TCPConnector(ssl=self.context)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
