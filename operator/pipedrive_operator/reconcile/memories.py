@@ -54,7 +54,7 @@ class Memories:
 
     def note_failed_write(self, key: Key, trouble: SecretWriteDenied, *, subject: str) -> None:
         """Record that a Secret could not be written; `subject` is the digest of the desired Secret."""
-        memory, bounds = self._memories[key], self.bounds(self._memories[key], slow_is_poll=True)
+        memory, bounds = self._memories[key], self.bounds(self._memories[key])
         self._memories[key] = changes.after_failed_write(memory, trouble, subject=subject, bounds=bounds)
 
     def note_foreign_secret(self, key: Key, found: TargetSecret | None) -> None:

@@ -19,7 +19,7 @@ from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.publication.rollout import RestartPacing, first_records
-from pipedrive_operator.core.publication.secret import DesiredSecret, differs, manifest, patch, release
+from pipedrive_operator.core.publication.secret import DesiredSecret, differences, differs, manifest, patch, release
 from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.credential import AnyCredential, UnreadableCredential, write_status
 from pipedrive_operator.core.resource.names import ANNOTATION_REVISION, Key
@@ -184,11 +184,23 @@ class Reconciler:
             self._memories.note_failed_write(key, trouble, subject=desired.digest)
 
     async def _write(self, desired: DesiredSecret, target: TargetSecret | None) -> None:
+        """Create or patch the Secret, and check that the API server stored what was sent.
+
+        Raises:
+            SecretWriteDenied: mutating admission had the last word. To write again at once would not help.
+        """
         if target is None:
             written = await self._ports.secrets.create(manifest(desired))
         else:
             written = await self._ports.secrets.patch(desired.key, patch(target, desired))
         self._ports.cache.keep_secret(written)
+        if differs(written, desired):
+            message = (
+                f"Secret {desired.key.name} cannot be kept as asked, because something in the cluster changes what is "
+                f"written: {'; '.join(differences(written, desired))}. Exempt the Secret from that admission policy or "
+                "webhook, or change spec.target"
+            )
+            raise SecretWriteDenied(message)
 
     async def _record_revision_before(self, desired: DesiredSecret, seen: Observation) -> None:
         """Record the revision that is about to be overwritten, if an earlier process died before recording it."""

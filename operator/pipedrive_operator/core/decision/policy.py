@@ -24,8 +24,8 @@ CHECKS: Final[tuple[Callable[[Observation], Decision | None], ...]] = (
     checks.refresh_is_due,
     checks.verification_is_due,
     checks.account_is_wrong,
-    checks.secret_belongs_to_another,
     checks.secret_write_failed_recently,
+    checks.secret_belongs_to_another,
     checks.scope_is_missing,
     checks.nothing_to_do,
 )

@@ -23,7 +23,10 @@ from pipedrive_operator.core.resource.names import (
     Key,
 )
 from pipedrive_operator.core.resource.spec import DeletionPolicy, Target
+from pipedrive_operator.core.values.text import shorten
 
+_LONGEST_QUOTE: Final = 80
+"""How many characters of a label or annotation a message quotes."""
 _DIGITS: Final = 24
 """How many hexadecimal digits of each digest go into a revision."""
 
@@ -94,6 +97,27 @@ def differs(target: TargetSecret | None, desired: DesiredSecret) -> bool:
     return target is None or bool(_changes(target, desired))
 
 
+def differences(target: TargetSecret, desired: DesiredSecret) -> list[str]:
+    """Return a sentence part for each of our fields that the Secret lacks or has with another value; no data value."""
+    found = [
+        f"metadata.{part}.{key} is {_quoted(actual.get(key))}, and {_who_asks(part, key)} {_quoted(value)}"
+        for part, actual, wanted in (
+            ("labels", target.labels, desired.labels),
+            ("annotations", target.annotations, desired.annotations),
+        )
+        for key, value in wanted.items()
+        if actual.get(key) != value
+    ]
+    if _owners(target, desired) != list(target.owner_references):
+        found.append("metadata.ownerReferences is not as the credential asks")
+    found.extend(
+        f"data.{key} is {'another value' if key in target.data else 'absent'}"
+        for key, value in desired.data.items()
+        if target.data.get(key) != value
+    )
+    return found
+
+
 def untouched_since_published(target: TargetSecret) -> bool:
     """Return whether our keys still hold what we last published, judged by the digest in the Secret's annotation."""
     ours = {key: target.data[key] for key in _managed(target)["data"] if key in target.data}
@@ -161,6 +185,15 @@ def _map_changes(
 ) -> dict[str, str | None]:
     dropped: dict[str, str | None] = {key: None for key in formerly_ours if key in actual and key not in wanted}
     return dropped | {key: value for key, value in wanted.items() if actual.get(key) != value}
+
+
+def _quoted(value: str | None) -> str:
+    return "absent" if value is None else shorten(value, _LONGEST_QUOTE) or "empty"
+
+
+def _who_asks(part: str, key: str) -> str:
+    """Return whose wish a label or annotation is: the operator's own are under its group."""
+    return "the operator needs" if key.startswith(f"{GROUP}/") else f"spec.target.{part}.{key} asks for"
 
 
 def _managed(target: TargetSecret) -> dict[str, list[str]]:

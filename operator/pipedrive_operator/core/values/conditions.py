@@ -222,7 +222,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             remedy="rename the target, delete the Secret, or annotate it for adoption",
         ),
         Reason.SECRET_WRITE_DENIED: Effect(
-            retry=Retry.SLOW,
+            retry=Retry.BACK_OFF,
             not_ready=True,
             stalled=True,
             meaning="quota, admission, RBAC or immutability forbids writing the Secret",

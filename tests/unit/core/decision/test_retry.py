@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
         (RateLimited("429", retry_after=timedelta(seconds=3939)), 900, 900),
         (RateLimited("429"), 0.5, 1),
         (TokenRejected("401"), 3600, 3600),
-        (SecretWriteDenied("quota"), 3600, 3600),
+        (SecretWriteDenied("quota"), 0.5, 1),
     ],
 )
 def test_a_first_setback_lasts_as_its_reason_says(trouble: Trouble, least: float, most: float) -> None:

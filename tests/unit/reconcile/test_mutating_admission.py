@@ -1,0 +1,169 @@
+"""An API server whose admission has the last word on what the operator writes: it is reported, and rarely repeated."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.conditions import ConditionType
+from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, resource
+from support.fakes import FakeCluster, merged
+from support.world import FIRST, World, seeded_world
+
+Body = dict[str, Any]
+
+
+class MutatingCluster(FakeCluster):
+    """Changes each Secret of ours before it is stored."""
+
+    def __init__(self, mutate: Callable[[Body], Body]) -> None:
+        """Start empty."""
+        super().__init__()
+        self.mutate = mutate
+
+    def put_secret(self, body: Body, *, watched: bool = True) -> TargetSecret:
+        """Store what admission makes of it."""
+        return super().put_secret(self.mutate(body), watched=watched)
+
+
+def overriding(change: Mapping[str, Any]) -> Callable[[Body], Body]:
+    """Apply a merge patch to everything that is written."""
+    return lambda body: merged(body, change)
+
+
+GROUP = "pipedrive-operator.io"
+POLICIES = {
+    "another label": (overriding({"metadata": {"labels": {"team": "platform"}}}), "metadata.labels.team is platform"),
+    "a dropped label": (overriding({"metadata": {"labels": {"team": None}}}), "metadata.labels.team is absent"),
+    "our label": (
+        overriding({"metadata": {"labels": {f"{GROUP}/credential": None}}}),
+        f"metadata.labels.{GROUP}/credential is absent, and the operator needs acme",
+    ),
+    "our digest": (
+        overriding({"metadata": {"annotations": {f"{GROUP}/digest": None}}}),
+        f"metadata.annotations.{GROUP}/digest is absent",
+    ),
+    "our list of keys": (
+        overriding({"metadata": {"annotations": {f"{GROUP}/managed": None}}}),
+        f"metadata.annotations.{GROUP}/managed is absent",
+    ),
+    "the owner reference": (
+        overriding({"metadata": {"ownerReferences": None}}),
+        "metadata.ownerReferences is not as the credential asks",
+    ),
+    "a key of the data": (overriding({"data": {"company_domain": None}}), "data.company_domain is absent"),
+    "a value of the data": (overriding({"data": {"company_domain": "eA=="}}), "data.company_domain is another value"),
+}
+
+
+async def seeded(mutate: Callable[[Body], Body]) -> AsyncIterator[World]:
+    """Give a seeded world whose API server mutates."""
+    async for world in seeded_world():
+        world.cluster = MutatingCluster(mutate)
+        world.start()
+        yield world
+
+
+@pytest.mark.parametrize(("mutate", "message"), POLICIES.values(), ids=POLICIES.keys())
+async def test_what_admission_changes_is_named(mutate: Callable[[Body], Body], message: str) -> None:
+    """The status of a new credential is written, and a pass in between writes nothing more."""
+    async for world in seeded(mutate):
+        world.cluster.apply(resource(API_TOKEN_SPEC | {"target": {"labels": {"team": "crm"}}}))
+
+        outcome = await world.settle()
+        await world.settle()
+
+        ready = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+        assert ready is not None
+        assert ("False", "SecretWriteDenied") == (ready.status.value, ready.reason.value)
+        assert message in ready.message
+        assert FIRST not in ready.message
+        assert outcome.until is not None
+        assert len(world.cluster.writes) <= 3
+        assert FIRST == world.value("api_token")
+
+
+async def test_the_message_says_what_the_spec_asks_for() -> None:
+    """And what may be done."""
+    async for world in seeded(POLICIES["another label"][0]):
+        world.cluster.apply(resource(API_TOKEN_SPEC | {"target": {"labels": {"team": "crm"}}}))
+
+        await world.settle()
+
+        ready = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+        assert ready is not None
+        assert (
+            "something in the cluster changes what is written: metadata.labels.team is platform, "
+            "and spec.target.labels.team asks for crm" in ready.message
+        )
+
+
+async def test_an_empty_value_that_admission_drops_is_named() -> None:
+    """A scope may be empty, and a template too."""
+    async for world in seeded(overriding({"data": {"note": None}})):
+        world.cluster.apply(resource(API_TOKEN_SPEC | {"target": {"data": {"key": "$(api_token)", "note": ""}}}))
+
+        await world.settle()
+
+        ready = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+        assert ready is not None
+        assert "data.note is absent" in ready.message
+
+
+async def test_what_admission_adds_is_no_failure() -> None:
+    """It belongs to others, and stays."""
+    async for world in seeded(overriding({"metadata": {"labels": {"cost": "1"}}, "data": {"ca": "eA=="}})):
+        world.cluster.apply(resource(API_TOKEN_SPEC))
+
+        await world.settle()
+
+        assert ("True", "Published") == world.condition(ConditionType.READY)
+
+
+async def test_a_due_refresh_does_not_wait_for_a_write_that_cannot_succeed() -> None:
+    """The label stays wrong, and the token in the Secret is new all the same."""
+    async for world in seeded(POLICIES["another label"][0]):
+        world.cluster.apply(resource(OAUTH2_SPEC | {"target": {"labels": {"team": "crm"}}}))
+        await world.settle()
+        assert "access-1" == world.value("access_token")
+        writes = len(world.cluster.writes)
+        world.clock.turn(timedelta(minutes=45))
+
+        await world.settle()
+
+        assert "access-2" == world.value("access_token")
+        assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
+        assert len(world.cluster.writes) - writes <= 4
+
+
+async def test_repeated_tries_become_rarer() -> None:
+    """A policy that stays costs at most one write in five minutes."""
+    async for world in seeded(POLICIES["another label"][0]):
+        world.cluster.apply(resource(API_TOKEN_SPEC | {"target": {"labels": {"team": "crm"}}}))
+        end = world.clock.now() + timedelta(hours=1)
+        while world.clock.now() < end:
+            outcome = await world.settle()
+            assert outcome.until is not None
+            world.clock.turn(outcome.until - world.clock.now())
+
+        assert len([write for write in world.cluster.writes if "secret" in write]) < 25
+        assert world.cluster.writes.count("patch status") == 1
+
+
+async def test_a_policy_that_is_gone_is_recovered_from() -> None:
+    """The next try lands, and nothing is left of the failure."""
+    async for world in seeded(POLICIES["another label"][0]):
+        world.cluster.apply(resource(API_TOKEN_SPEC | {"target": {"labels": {"team": "crm"}}}))
+        await world.settle()
+        world.cluster.mutate = dict  # type: ignore[attr-defined]
+        world.clock.turn(timedelta(minutes=5))
+
+        await world.settle()
+
+        assert ("True", "Published") == world.condition(ConditionType.READY)
+        assert world.condition(ConditionType.STALLED) is None
+        assert Key(namespace="crm", name="acme") in world.cluster.objects
