@@ -28,6 +28,7 @@ from pipedrive_operator.core.resource.status import Status
 from pipedrive_operator.core.resource.workload import WorkloadReference
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType, Reason
 from pipedrive_operator.core.values.errors import (
+    ApiServerUnavailable,
     FenceClosed,
     NamespaceBeingDeleted,
     SecretChanged,
@@ -182,6 +183,9 @@ class Reconciler:
             self._memories.note_terminating_namespace(key)
         except SecretWriteDenied as trouble:
             self._memories.note_failed_write(key, trouble, subject=desired.digest)
+        except ApiServerUnavailable as error:
+            unwritten = SecretWriteDenied(f"Secret {desired.key.name} could not be written: {error}. It is tried again")
+            self._memories.note_failed_write(key, unwritten, subject=desired.digest)
 
     async def _write(self, desired: DesiredSecret, target: TargetSecret | None) -> None:
         """Create or patch the Secret, and check that the API server stored what was sent.

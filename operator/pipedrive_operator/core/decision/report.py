@@ -28,8 +28,11 @@ from pipedrive_operator.core.values.conditions import (
     Reason,
     keep_transition_times,
 )
+from pipedrive_operator.core.values.text import shorten
 from pipedrive_operator.core.values.times import format_duration
 
+LONGEST_MESSAGE: Final = 4096
+"""In characters. The API server refuses a whole status if one message has more than 32,768 bytes."""
 _NOT_VERIFIED: Final = "Pipedrive was not asked yet"
 
 
@@ -155,7 +158,7 @@ def _condition(
         type=kind,
         status=status,
         reason=reason,
-        message=message,
+        message=shorten(message, LONGEST_MESSAGE),
         observed_generation=credential.generation,
         last_transition_time=now.replace(microsecond=0),
     )

@@ -1,0 +1,102 @@
+"""Whatever keeps the Secret from being written reaches the status, with the API server's words."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.values.conditions import ConditionType
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, OperatorError, SecretWriteDenied
+from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, resource
+from support.fakes import FakeCluster
+from support.world import FIRST, World, seeded_world
+
+WEBHOOK = "failed calling webhook secrets.policy.example.com: connection refused"
+
+
+class GuardedCluster(FakeCluster):
+    """Fails writes of Secrets, and nothing else."""
+
+    guard: OperatorError | None = None
+
+    def _write(self, what: str) -> None:
+        super()._write(what)
+        if self.guard is not None and "secret" in what:
+            raise self.guard
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Give a seeded world whose cluster guards its Secrets."""
+    async for made in seeded_world():
+        made.cluster = GuardedCluster()
+        made.start()
+        yield made
+
+
+def guard(world: World, error: OperatorError | None) -> None:
+    """Let writes of Secrets fail, or (None) succeed again."""
+    assert isinstance(world.cluster, GuardedCluster)
+    world.cluster.guard = error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ApiServerUnavailable(f"the API server answered 500: {WEBHOOK}"), SecretWriteDenied(WEBHOOK)],
+    ids=["no usable answer", "denied"],
+)
+async def test_a_first_write_that_fails_is_reported(world: World, error: OperatorError) -> None:
+    """A new credential has a status, a condition and an Event."""
+    guard(world, error)
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+
+    outcome = await world.settle()
+
+    ready = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+    assert ready is not None
+    assert ("False", "SecretWriteDenied") == (ready.status.value, ready.reason.value)
+    assert WEBHOOK in ready.message
+    assert ["SecretWriteDenied"] == [event.reason for event in world.cluster.events]
+    assert ["create secret acme", "patch status"] == world.cluster.writes
+    assert outcome.until is not None
+
+
+async def test_a_write_that_succeeds_again_ends_the_failure(world: World) -> None:
+    """The pause has passed, and the credential is ready."""
+    guard(world, ApiServerUnavailable(WEBHOOK))
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    guard(world, None)
+    world.clock.turn(timedelta(seconds=1))
+
+    await world.settle()
+
+    assert FIRST == world.value("api_token")
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+
+
+async def test_a_due_refresh_does_not_wait_for_the_write(world: World) -> None:
+    """The refreshed grant is in Vault before the published token expires."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    world.cluster.delete_secret(KEY)
+    guard(world, ApiServerUnavailable(WEBHOOK))
+    world.clock.turn(timedelta(minutes=45))
+
+    await world.settle()
+
+    assert ["seed", "refresh-1"] == world.pipedrive.spent
+    assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
+
+
+async def test_a_message_of_any_length_fits_the_status(world: World) -> None:
+    """The API server refuses a condition's message of more than 32,768 bytes."""
+    guard(world, SecretWriteDenied("é" * 100_000))
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+
+    await world.settle()
+
+    status = read_credential(world.cluster.resources[KEY]).status
+    assert all(len(condition.message.encode()) <= 32_768 for condition in status.conditions)
+    assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
