@@ -89,6 +89,10 @@ _RESTARTS: Final = _counter(
     "outcome",
 )
 
+_UNDONE: Final = _counter(
+    "secret_repairs_undone_total", "Repairs of a Secret that another program undid at once, so that they were repeated."
+)
+
 _VAULT: Final = _gauge("vault_up", "1 while the Vault connection gives usable answers.", "connection")
 _REQUESTS: Final = _counter(
     "requests_total",
@@ -197,6 +201,11 @@ def refresh_ended(outcome: str) -> None:
 def workload_looked_at(outcome: str) -> None:
     """Count what came of a workload that was behind."""
     _RESTARTS.labels(outcome=outcome).inc()
+
+
+def repair_undone() -> None:
+    """Count a repair of a Secret that had to be repeated at once."""
+    _UNDONE.inc()
 
 
 def leads(*, does: bool) -> None:

@@ -73,6 +73,8 @@ class Controller:
         metrics.pass_finished(outcome.reason)
         for result in outcome.restarts:
             metrics.workload_looked_at(result)
+        if outcome.has_undone_repair:
+            metrics.repair_undone()
         metrics.credential_reported(
             key.namespace,
             key.name,

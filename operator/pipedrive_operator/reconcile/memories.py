@@ -57,6 +57,11 @@ class Memories:
         memory, bounds = self._memories[key], self.bounds(self._memories[key])
         self._memories[key] = changes.after_failed_write(memory, trouble, subject=subject, bounds=bounds)
 
+    def note_write(self, key: Key, *, subject: str, undone: str) -> None:
+        """Record that a Secret was written; `undone` says what the write had to repair."""
+        memory = self._memories[key]
+        self._memories[key] = changes.after_write(memory, subject, undone, bounds=self.bounds(memory))
+
     def note_foreign_secret(self, key: Key, found: TargetSecret | None) -> None:
         """Record the Secret that exists under the target's name without our label; None if it is gone."""
         self._change(key, foreign=found, foreign_read_at=self._clock.now())

@@ -66,6 +66,8 @@ class Outcome:
     restarts: tuple[str, ...] = ()
     """The result for each workload that was handled."""
     actions: tuple[str, ...] = ()
+    has_undone_repair: bool = False
+    """Whether the pass had to repeat a repair that was undone at once."""
 
 
 class Reconciler:
@@ -174,6 +176,8 @@ class Reconciler:
             if differs(seen.target, desired):
                 await self._record_revision_before(desired, seen)
                 await self._write(desired, seen.target)
+                undone = "; ".join(differences(seen.target, desired)) if seen.target is not None else "it was deleted"
+                self._memories.note_write(key, subject=desired.digest, undone=undone)
             await self._remove_orphans(seen)
         except SecretExists:
             self._memories.note_foreign_secret(key, await self._ports.secrets.read(desired.key))
@@ -306,4 +310,5 @@ def _outcome(
         verified_at=verification.at if verification is not None else None,
         restarts=tuple(state.result for state in seen.memory.restart_states if state.reference in restarted),
         actions=tuple(done),
+        has_undone_repair="publish" in done and seen.memory.repairs > 0,
     )

@@ -4,7 +4,8 @@ Correctness does not depend on it: after a restart, one read of Vault and the st
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from pipedrive_operator.core.decision.acceptance import account_mismatch, inherited, restored, spread_verification
 from pipedrive_operator.core.decision.retry import Failure, RetryBounds, record_failure
@@ -19,7 +20,19 @@ from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus
-from pipedrive_operator.core.values.errors import SourceMissing, TokenRejected, Trouble, VaultUnavailable
+from pipedrive_operator.core.values.errors import (
+    SecretWriteDenied,
+    SourceMissing,
+    TokenRejected,
+    Trouble,
+    VaultUnavailable,
+)
+
+UNDONE_AT_ONCE: Final = timedelta(seconds=20)
+"""A repair that is needed again within this time was undone by a program; a person who edits takes longer."""
+REPAIRS_AT_ONCE: Final = 3
+"""How many such repairs in a row are made without a pause."""
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +60,11 @@ class Memory:
     """How many tokens in a row Pipedrive has rejected before their expiry."""
     verify_failure: Failure | None = None
     publish_failure: Failure | None = None
+    published: str = ""
+    """The digest of the desired Secret that was written last."""
+    published_at: datetime | None = None
+    repairs: int = 0
+    """How many times in a row the same desired Secret was written again because the last write was undone at once."""
     restart_states: tuple[RestartState, ...] = ()
     """What was last done about each workload of spec.rollout."""
     namespace_is_terminating: bool = False
@@ -98,7 +116,7 @@ def after_return_of_vault(memory: Memory, connection: str) -> Memory | None:
     is_affected = memory.source is not None and memory.source.location.connection == connection
     if not is_affected or failure is None or not isinstance(failure.trouble, VaultUnavailable):
         return None
-    return replace(memory, source_failure=replace(failure, retry_at=datetime.min.replace(tzinfo=UTC)))
+    return replace(memory, source_failure=replace(failure, retry_at=_NEVER))
 
 
 def after_verification(memory: Memory, token: Token, account: Account, now: datetime) -> Memory:
@@ -126,6 +144,27 @@ def after_failed_write(memory: Memory, trouble: Trouble, *, subject: str, bounds
     """Record that this Secret could not be written."""
     failure = record_failure(trouble, memory.publish_failure, subject=subject, bounds=bounds)
     return replace(memory, publish_failure=failure)
+
+
+def after_write(memory: Memory, published: str, undone: str, *, bounds: RetryBounds) -> Memory:
+    """Record a successful write of a desired Secret, and pause before the next one if writes keep being undone.
+
+    `undone` says what was repaired. One repair after another at once is a fight with another program, and without
+    pauses it would keep two programs and the API server busy for ever.
+    """
+    failure = memory.publish_failure if memory.published == published else None
+    since = failure.retry_at if failure is not None else memory.published_at or _NEVER
+    is_undone = memory.published == published and bounds.now < since + UNDONE_AT_ONCE
+    repairs = memory.repairs + 1 if is_undone else 0
+    written = replace(memory, published=published, published_at=bounds.now, repairs=repairs, publish_failure=None)
+    if repairs < REPAIRS_AT_ONCE:
+        return written
+    message = (
+        f"Another program changes the Secret back at once: {undone}. It was repaired {repairs} times in a row, and the "
+        "next repair waits. Stop that program from changing the Secret, or change spec.target"
+    )
+    fought = record_failure(SecretWriteDenied(message), failure, subject=published, bounds=bounds)
+    return replace(written, publish_failure=fought)
 
 
 def after_restart(memory: Memory, state: RestartState) -> Memory:

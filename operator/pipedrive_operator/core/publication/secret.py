@@ -98,24 +98,25 @@ def differs(target: TargetSecret | None, desired: DesiredSecret) -> bool:
 
 
 def differences(target: TargetSecret, desired: DesiredSecret) -> list[str]:
-    """Return a sentence part for each of our fields that the Secret lacks or has with another value; no data value."""
-    found = [
-        f"metadata.{part}.{key} is {_quoted(actual.get(key))}, and {_who_asks(part, key)} {_quoted(value)}"
+    """Return a phrase for each of our fields that is missing or differs, and who set it, but no value of the data."""
+    found = {
+        f"metadata.{part}.{key}": f"is {_quoted(actual.get(key))}, and {_who_asks(part, key)} {_quoted(value)}"
         for part, actual, wanted in (
             ("labels", target.labels, desired.labels),
             ("annotations", target.annotations, desired.annotations),
         )
         for key, value in wanted.items()
         if actual.get(key) != value
-    ]
+    }
     if _owners(target, desired) != list(target.owner_references):
-        found.append("metadata.ownerReferences is not as the credential asks")
-    found.extend(
-        f"data.{key} is {'another value' if key in target.data else 'absent'}"
+        found["metadata.ownerReferences"] = "is not as the credential asks"
+    found |= {
+        f"data.{key}": f"is {'another value' if key in target.data else 'absent'}"
         for key, value in desired.data.items()
         if target.data.get(key) != value
-    )
-    return found
+    }
+    setters = {path: f" (set by {target.managers[path]})" for path in found if path in target.managers}
+    return [f"{path} {phrase}{setters.get(path, '')}" for path, phrase in found.items()]
 
 
 def untouched_since_published(target: TargetSecret) -> bool:

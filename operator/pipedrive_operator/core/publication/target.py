@@ -1,11 +1,14 @@
 """A Secret as it was seen in the cluster, and which credential it belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pipedrive_operator.core.resource.credential import Credential
-from pipedrive_operator.core.resource.names import ANNOTATION_ADOPT, LABEL_CREDENTIAL, Key
+from pipedrive_operator.core.resource.names import ANNOTATION_ADOPT, ANNOTATION_DIGEST, LABEL_CREDENTIAL, Key
+
+_OUR_MARK: Final = f"metadata.annotations.{ANNOTATION_DIGEST}"
+"""Set by this operator alone, so that the manager of this field is the operator's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,8 @@ class TargetSecret:
     owner_references: tuple[Mapping[str, Any], ...]
     being_deleted: bool
     data: Mapping[str, str] = field(repr=False)
+    managers: Mapping[str, str] = field(default_factory=dict)
+    """For each label, annotation or data key that another program set last: its path, and the program's name."""
 
     @property
     def controller_uid(self) -> str | None:
@@ -41,6 +46,7 @@ def read_target(body: Mapping[str, Any]) -> TargetSecret:
         owner_references=tuple(metadata.get("ownerReferences") or ()),
         being_deleted="deletionTimestamp" in metadata,
         data=body.get("data") or {},
+        managers=_other_managers(metadata.get("managedFields") or ()),
     )
 
 
@@ -56,3 +62,26 @@ def belongs_to(target: TargetSecret | None, credential: Credential) -> bool:
 def may_be_adopted(target: TargetSecret, credential: Credential) -> bool:
     """Return whether the Secret's owner has annotated it for this credential and nothing controls it."""
     return target.controller_uid is None and target.annotations.get(ANNOTATION_ADOPT) == credential.key.name
+
+
+def _other_managers(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return which fields others manage (https://kubernetes.io/docs/reference/using-api/server-side-apply/).
+
+    The operator's own fields are left out, which is nearly all of them: a cache of Secrets stays small.
+    """
+    managed = {path: str(entry.get("manager")) for entry in entries for path in _paths(entry.get("fieldsV1") or {})}
+    ours = managed.get(_OUR_MARK)
+    return {path: manager for path, manager in managed.items() if manager != ours}
+
+
+def _paths(fields: Mapping[str, Any]) -> Iterator[str]:
+    metadata = fields.get("f:metadata") or {}
+    parts = {
+        "metadata.labels": metadata.get("f:labels"),
+        "metadata.annotations": metadata.get("f:annotations"),
+        "data": fields.get("f:data"),
+    }
+    for part, keys in parts.items():
+        for key in keys or ():
+            if key != ".":
+                yield f"{part}.{key.removeprefix('f:')}"
