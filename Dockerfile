@@ -1,16 +1,16 @@
 # The operator's image, in three stages:
 #
-#   python   the base, with Python and CA certificates: what the other two have in common
-#   build    that and pip, which installs the locked dependencies by their hashes; the operator goes beside them
-#   image    `python` with what `build` made, for a user who is not root: neither pip nor a compiler is in it
+#   python   the base of the other two, with Python and CA certificates
+#   build    adds pip, which installs the locked dependencies by hash, and the operator next to them
+#   image    `python` plus the result of `build`, for a user other than root, without pip and without a compiler
 #
-# Build it from the root of the repository, with any builder of Dockerfiles:
+# Build it from the root of the repository, with any tool that builds Dockerfiles:
 #
 #   docker build --tag pipedrive-operator:0.1.0 --build-arg VERSION=0.1.0 .
 #
-# It writes nothing: its root file system may be read-only.
+# The operator writes no files: its root file system can be read-only.
 
-# Debian 12 or later, or an image made of it.
+# Debian 12 or later, or an image based on it.
 ARG BASE=debian:12-slim
 
 FROM ${BASE} AS python
@@ -21,9 +21,9 @@ RUN apt-get update \
 FROM python AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends python3-pip python3-venv
 COPY requirements/runtime.txt /tmp/
-# Where the package index needs a configuration or a certificate authority of one's own: --secret id=pip.conf,src=... and
-# --secret id=ca.crt,src=..., which pip.conf calls /run/secrets/ca.crt. They are mounted while pip runs, and kept nowhere.
-# What is imported is compiled, as nothing can be written later; the models of all of Kubernetes' own resources are not.
+# If your package index needs its own configuration or certificate authority, pass --secret id=pip.conf,src=... and
+# --secret id=ca.crt,src=...; pip.conf refers to the latter as /run/secrets/ca.crt. Both are mounted only while pip runs.
+# Imported modules are compiled now, because nothing can be written later; the models of Kubernetes' own resources are not.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
     python3 -m venv --without-pip /opt/pipedrive-operator \
@@ -52,7 +52,7 @@ LABEL org.opencontainers.image.title="pipedrive-operator" \
 ENV PATH=/opt/pipedrive-operator/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-# A number, so that the kubelet can see that it is not root.
+# By number, so that the kubelet can verify that it is not root.
 USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["pipedrive-operator"]

@@ -1,5 +1,5 @@
--- What Argo CD shows as the health of a PipedriveCredential; docs/gitops.md says where to put it.
-local health = {status = "Progressing", message = "the operator has not looked at this generation yet"}
+-- Health check of a PipedriveCredential for Argo CD; docs/gitops.md says where to put it.
+local health = {status = "Progressing", message = "the operator has not processed this generation yet"}
 
 if obj.spec ~= nil and obj.spec.suspend == true then
   health.status = "Suspended"
@@ -24,7 +24,7 @@ elseif ready ~= nil and ready.status == "True" then
   health.status = "Healthy"
   health.message = ready.message
 elseif ready ~= nil and ready.reason == "GrantMissing" then
-  -- Nothing is broken: a person has yet to consent.
+  -- Nothing is broken: a person has not consented yet.
   health.status = "Suspended"
   health.message = ready.message
 elseif ready ~= nil then

@@ -48,8 +48,8 @@ def test_comments_are_read_across_lines_and_past_commented_examples() -> None:
     assert found["replicas"] == Value(
         path=("replicas",),
         default=2,
-        description="How many pods: one works, the others watch and stand by. "
-        "More than one needs `config.leaderElection.enabled`.",
+        description="Number of pods: one leads and does the work, the others stand by. "
+        "More than one requires `config.leaderElection.enabled`.",
     )
     assert found["config.pipedrive.apps"].description.startswith("OAuth2 clients (Pipedrive apps)")
 

@@ -2,20 +2,20 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* The name of most objects: the release's, with the chart's unless that is in it already. */}}
+{{/* Name of most objects: the release's name, followed by the chart's unless it contains that already. */}}
 {{- define "pipedrive-operator.fullname" -}}
 {{- $name := include "pipedrive-operator.name" . }}
 {{- $both := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
 {{- .Values.fullnameOverride | default $both | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* A name with something behind it, within 63 characters all the same: a dict of `context` and `suffix`. */}}
+{{/* The full name plus a suffix, shortened to 63 characters. Takes a dict with `context` and `suffix`. */}}
 {{- define "pipedrive-operator.suffixed" -}}
 {{- $room := sub 62 (len .suffix) | int }}
 {{- printf "%s-%s" (include "pipedrive-operator.fullname" .context | trunc $room | trimSuffix "-") .suffix }}
 {{- end }}
 
-{{/* ClusterRoles have no namespace, and two releases of one name must not share them. */}}
+{{/* Name of ClusterRoles. It contains the namespace, so that two releases of the same name do not share one. */}}
 {{- define "pipedrive-operator.clusterName" -}}
 {{- $own := eq .Release.Namespace (include "pipedrive-operator.fullname" .) }}
 {{- $own | ternary .Release.Namespace (printf "%s-%s" .Release.Namespace (include "pipedrive-operator.fullname" .)) }}
@@ -44,7 +44,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
-{{/* One Lease for each release: two in one namespace must not take it from each other. */}}
+{{/* Name of the Lease. Each release has its own, even if two share a namespace. */}}
 {{- define "pipedrive-operator.leaseName" -}}
 {{- (.Values.config.leaderElection).leaseName | default (include "pipedrive-operator.fullname" .) }}
 {{- end }}
@@ -57,7 +57,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- (.Values.config.http).port | default 8080 | int }}
 {{- end }}
 
-{{/* The settings file: `config`, and what follows from other values. */}}
+{{/* The settings file: `config`, plus the settings that follow from other values. */}}
 {{- define "pipedrive-operator.settings" -}}
 {{- $chosen := dict
   "kubernetes" (dict "namespaces" .Values.watchNamespaces)
@@ -72,7 +72,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
 
-{{/* What the operator does where credentials are. `check` asks for the same. */}}
+{{/* Permissions in namespaces with credentials. `check` tests the same ones. */}}
 {{- define "pipedrive-operator.rules" -}}
 - apiGroups: [pipedrive-operator.io]
   resources: [pipedrivecredentials]
