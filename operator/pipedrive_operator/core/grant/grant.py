@@ -54,6 +54,8 @@ class Grant:
 
     refresh_token: SecretValue
     token: Token | None = None
+    scope: frozenset[str] = frozenset()
+    """The scope that the document states, even where it holds no usable access token."""
     account: Account | None = None
     client_id: str | None = None
     refreshed_from: str | None = None
@@ -95,7 +97,8 @@ class TokenResponse:
     refresh_token: SecretValue
     token_type: str
     expires_in: timedelta
-    scope: frozenset[str]
+    scope: frozenset[str] | None
+    """None where the response names no scope: then the scope is unchanged (RFC 6749 section 6)."""
     api_domain: str
 
 
@@ -110,6 +113,7 @@ def read_grant(document: Document | None) -> Grant | None:
     return Grant(
         refresh_token=refresh_token,
         token=_read_token(values, document.created_at),
+        scope=split_scope(str(values.get("scope", ""))),
         account=_read_account(values),
         client_id=_text(values, "client_id"),
         refreshed_from=_text(values, "refreshed_from"),
@@ -120,17 +124,19 @@ def read_grant(document: Document | None) -> Grant | None:
 
 def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_at: datetime) -> Grant:
     """Build the grant that succeeds `old`; its lifetime is counted from before the request, never too long."""
+    scope = old.scope if answer.scope is None else answer.scope
     token = Token(
         value=answer.access_token,
         obtained_at=asked_at.replace(microsecond=0),
         expires_at=asked_at.replace(microsecond=0) + answer.expires_in,
         token_type=answer.token_type,
-        scope=answer.scope,
+        scope=scope,
         api_domain=answer.api_domain,
     )
     return Grant(
         refresh_token=answer.refresh_token,
         token=token,
+        scope=scope,
         account=old.account,
         client_id=client_id,
         refreshed_from=old.lineage,

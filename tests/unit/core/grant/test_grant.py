@@ -1,5 +1,6 @@
 """Grants as Vault keeps them: what a person may seed, and what is written back."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -92,3 +93,15 @@ def test_a_refreshed_grant_continues_the_one_that_was_spent() -> None:
     assert old.continues(old.lineage)
     assert not consent.continues(old.lineage)
     assert not new.continues(None)
+
+
+@pytest.mark.parametrize("access", [{"access_token": "a", "expires_in": 1}, {"access_token": "a"}, {}])
+def test_a_response_without_a_scope_keeps_the_former_scope(access: dict[str, object]) -> None:
+    """RFC 6749 section 6: an omitted scope is the scope granted before, whatever became of its access token."""
+    old = read_grant(document(GRANT_LOCATION, refresh_token="r", scope="base,deals:full", **access))
+    assert old is not None
+
+    new = refreshed_grant(old, replace(ANSWER, scope=None), client_id="client", asked_at=NOW)
+
+    assert new.token is not None
+    assert frozenset({"base", "deals:full"}) == new.token.scope == new.scope
