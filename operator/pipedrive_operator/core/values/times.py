@@ -25,14 +25,18 @@ def format_duration(value: timedelta) -> str:
 
 
 def format_time(value: datetime) -> str:
-    """Write a time as Kubernetes does: RFC 3339, UTC, to the second."""
-    return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    """Format an aware time as Kubernetes does: RFC 3339, in UTC, to the second."""
+    return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def parse_time(text: str) -> datetime | None:
-    """Read a time in RFC 3339, in UTC where it names no zone; None where it is none."""
+    """Parse an RFC 3339 time, in either case and with any offset, and return it in UTC.
+
+    A time without an offset is UTC. Return None for anything else, and for a time before year 1 or after year 9999
+    in UTC.
+    """
     try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
+        parsed = datetime.fromisoformat(text.strip().upper())
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
