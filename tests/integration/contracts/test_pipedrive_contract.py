@@ -49,6 +49,7 @@ async def test_a_refresh_brings_an_access_token_of_the_account(part: PipedrivePa
     assert await part.port.identify_access_token(token_of(answer)) == part.account
     assert answer.token_type == "Bearer"
     assert answer.expires_in > timedelta(0)
+    assert answer.scope is not None
     assert "base" in answer.scope
     assert part.sends == 1
 

@@ -33,7 +33,7 @@ async def test_a_refresh_brings_a_token_of_the_same_account(acme: Acme) -> None:
     assert await acme.api.identify_access_token(token) == acme.account
     assert answer.refresh_token == acme.refresh_token
     assert answer.expires_in == timedelta(seconds=3599)
-    assert answer.scope == {"base", "deals:full"}
+    assert answer.scope == frozenset({"base", "deals:full"})
     assert answer.api_domain == acme.simulator.url
 
 
