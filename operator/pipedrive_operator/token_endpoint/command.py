@@ -81,9 +81,9 @@ def _serve(host: str, port: int, clients: Clients, tokens: Tokens, folder: Path)
         _say(f"warning: {problem}")
     if not _is_loopback(host):
         _say(f"warning: {host} is not a loopback address: tokens cross the network without TLS")
-    _say(f"serving POST http://{host}:{server.port}/token")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+    _say(f"serving POST http://{host}:{server.port}/token")
     with server:
         server.serve_forever()
     return 0
