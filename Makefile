@@ -1,7 +1,7 @@
 # Everything that a contributor or a curious user runs. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help test e2e demo soak chaos bench generate lock clean
+.PHONY: help test n8n e2e demo soak chaos bench generate lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -18,6 +18,7 @@ help:
 	@echo "make e2e             the whole story on a real node: image, chart, kubelet; Linux and root, 5 minutes"
 	@echo "make soak            play 100,000 seeds of the simulation; SEEDS=2000 FIRST=0 plays others"
 	@echo "make chaos           kill and cut off operators on real parts, for an hour; PARTS=kills KILLS=20 is a first look"
+	@echo "make n8n             run a real n8n on what the operator publishes; some 10 minutes to install it from npm, once"
 	@echo "make bench           measure how fast and how large it is, on this machine"
 	@echo "make generate        write what is generated: the CRD and the reference pages"
 	@echo "make lock            resolve the dependencies anew into requirements/"
@@ -40,6 +41,9 @@ soak: $(READY)
 chaos: $(READY)
 	@$(RUN) -m chaos $(if $(PARTS),--parts "$(PARTS)") $(if $(KILLS),--kills $(KILLS)) $(if $(GRANTS),--grants $(GRANTS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
+
+n8n: $(READY)
+	@$(RUN) -m pytest tests/n8n -q
 
 bench: $(READY)
 	@$(RUN) -m benchmarks

@@ -11,7 +11,8 @@ from testbed.pipedrive.faults import Endpoint, Subject
 from testbed.pipedrive.ledger import Call, Outcome
 from testbed.pipedrive.simulation import Simulation
 from testbed.pipedrive.tokens import digest_of
-from testbed.pipedrive.world import User
+from testbed.pipedrive.workload_api import Sent, WorkloadApi, read_sent
+from testbed.pipedrive.world import Company, User
 
 BEARER = "bearer "
 
@@ -31,6 +32,7 @@ class ApiEndpoints:
         """Serve one simulation."""
         self._simulation = simulation
         self._conductor = conductor
+        self._workload = WorkloadApi()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes: all paths and methods, since the gateway authenticates before it routes."""
@@ -40,8 +42,9 @@ class ApiEndpoints:
         """Serve one request."""
         presented = self._presented(request)
         subject = self._subject(presented)
+        sent = await read_sent(request)
         return await self._conductor.perform(
-            request, subject, lambda call: self._settled(call, self._answer(request, presented))
+            request, subject, lambda call: self._settled(call, self._answer(request, sent, presented))
         )
 
     def _settled(self, call: Call, answer: web.Response) -> web.Response:
@@ -49,7 +52,7 @@ class ApiEndpoints:
         self._simulation.ledger.settle(call, outcome)
         return answer
 
-    def _answer(self, request: web.Request, presented: Presented) -> web.Response:
+    def _answer(self, request: web.Request, sent: Sent, presented: Presented) -> web.Response:
         if presented.kind == "malformed":
             text = "Invalid request: malformed authorization header"
             return answers.api_error(HTTPStatus.BAD_REQUEST, text)
@@ -59,6 +62,10 @@ class ApiEndpoints:
         company = self._simulation.world.companies[user.company_id]
         if not company.is_open:
             return answers.api_error(HTTPStatus.PAYMENT_REQUIRED, "Payment required")
+        found = self._workload.answer(request, sent, user, company)
+        return self._users_me(request, user, company) if found is None else found
+
+    def _users_me(self, request: web.Request, user: User, company: Company) -> web.Response:
         if request.match_info["path"] != "users/me" or request.path.startswith("/api/v2"):
             return answers.api_error(HTTPStatus.NOT_FOUND, "Unknown method .")
         if request.method != "GET":

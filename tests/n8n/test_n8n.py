@@ -1,0 +1,156 @@
+"""A real n8n works with what the operator publishes: both kinds of credential, both versions of its Pipedrive node."""
+
+import json
+import time
+from contextlib import closing
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+
+from n8n.conftest import Company, Kubelet, ask, deals, webhook
+from n8n.instance import N8n
+from support.tenant import eventually
+
+LIFETIMES = 2
+"""How many access tokens a workflow must outlive."""
+
+
+def registered_hooks(company: Company) -> list[dict[str, Any]]:
+    """Return the webhooks of the company."""
+    request = Request(f"{company.tenant.pipedrive.url}/v1/webhooks", headers={"x-api-token": company.tenant.api_token})
+    with build_opener(ProxyHandler({})).open(request, timeout=10) as response:
+        found: list[dict[str, Any]] = json.load(response)["data"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def api_token(n8n: N8n) -> str:
+    """Create a credential without a token: n8n fills in what the overwrites hold."""
+    return n8n.credential("pipedriveApi", "API token")
+
+
+@pytest.fixture(scope="module")
+def oauth2(n8n: N8n, company: Company) -> str:
+    """Create an OAuth2 credential with the client of the token endpoint."""
+    return n8n.credential("pipedriveOAuth2Api", "OAuth2", clientId="acme", clientSecret=company.client_secret)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_node_works_with_the_api_token(n8n: N8n, company: Company, api_token: str, version: int) -> None:
+    """The deal is that of the credential's company."""
+    n8n.workflow(f"api token {version}", webhook(f"api-token-{version}"), deals(version, "apiToken", api_token))
+
+    status, answer = ask(n8n, f"api-token-{version}")
+
+    assert (200, True) == (status, f"Deal of {company.tenant.domain}" in answer), answer
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_node_works_with_oauth2(n8n: N8n, company: Company, oauth2: str, version: int) -> None:
+    """n8n fetches the access token from the token endpoint."""
+    n8n.workflow(f"oauth2 {version}", webhook(f"oauth2-{version}"), deals(version, "oAuth2", oauth2))
+
+    status, answer = ask(n8n, f"oauth2-{version}")
+
+    assert (200, True) == (status, f"Deal of {company.tenant.domain}" in answer), answer
+
+
+def test_no_execution_fails_while_tokens_are_refreshed(n8n: N8n, mount: Kubelet, oauth2: str) -> None:
+    """n8n keeps a token until Pipedrive refuses it, and then finds the next one at the endpoint."""
+    n8n.workflow("refreshes", webhook("refreshes"), deals(2, "oAuth2", oauth2))
+    first = len(mount.versions)
+    answers: list[tuple[int, str]] = []
+    deadline = time.monotonic() + 240
+
+    while len(mount.versions) < first + LIFETIMES + 1 and time.monotonic() < deadline:
+        answers.append(ask(n8n, "refreshes"))
+
+    assert len(mount.versions) >= first + LIFETIMES
+    assert answers
+    assert [] == [answer for answer in answers if answer[0] != 200]
+
+
+def test_the_trigger_registers_and_runs(n8n: N8n, company: Company, oauth2: str) -> None:
+    """The Pipedrive Trigger registers a webhook with the token, and is started by Pipedrive's call of it."""
+    trigger: dict[str, Any] = {
+        "name": "Trigger",
+        "type": "n8n-nodes-base.pipedriveTrigger",
+        "typeVersion": 1,
+        "webhookId": "trigger",
+        "parameters": {"authentication": "oAuth2", "action": "added", "object": "deal"},
+        "credentials": {"pipedriveOAuth2Api": {"id": oauth2, "name": "OAuth2"}},
+    }
+    workflow = n8n.workflow("trigger", trigger, deals(2, "oAuth2", oauth2))
+
+    def registered() -> list[dict[str, Any]]:
+        """Find the webhook of the trigger."""
+        return registered_hooks(company)
+
+    path = eventually(registered)[0]["subscription_url"].removeprefix(n8n.url)
+    assert 200 == n8n.request("POST", path, {"event": "added.deal"})[0]
+
+    def executed() -> bool:
+        """Find a successful execution of the workflow."""
+        found = n8n.rest("GET", "executions?filter=%7B%22workflowId%22%3A%22" + workflow + "%22%7D")["results"]
+        return [one["status"] for one in found] == ["success"]
+
+    eventually(executed)
+
+
+def test_a_new_api_token_arrives_with_a_restart(n8n: N8n, company: Company, sidecar: int, api_token: str) -> None:
+    """n8n reads the overwrites when it starts: `spec.rollout` restarts it."""
+    n8n.workflow("new token", webhook("new-token"), deals(2, "apiToken", api_token))
+    old = company.tenant.api_token
+    company.tenant.store("acme-token", api_token=(new := company.tenant.regenerate_api_token()))
+
+    def published() -> bool:
+        """Find the new token in the mounted file."""
+        company.overwrite(sidecar)
+        return new in company.overwrites.read_text()
+
+    eventually(published, within=60)
+    refused, _ = ask(n8n, "new-token")
+    n8n.stop()
+    n8n.start()
+    status, answer = ask(n8n, "new-token")
+
+    assert old != new
+    assert refused != 200
+    assert (200, True) == (status, f"Deal of {company.tenant.domain}" in answer), answer
+
+
+def test_n8n_can_also_connect_by_itself(n8n: N8n, company: Company, surroundings: dict[str, str]) -> None:
+    """Without the overwrites n8n runs the authorization code grant, with an empty `scope=`, and owns its own grant."""
+    pipedrive = company.tenant.pipedrive
+    pipedrive.set_switches(empty_scope_refused=False)
+    callback = f"{n8n.url}/rest/oauth2-credential/callback"
+    app = pipedrive.command("add-app", redirect_uri=callback, scopes=["base", "deals:full"])
+    n8n.stop()
+    n8n.start(surroundings)
+    client = {"clientId": app["client_id"], "clientSecret": app["client_secret"]}
+    credential = n8n.credential("pipedriveOAuth2Api", "Connected", **client)
+    n8n.workflow("connected", webhook("connected"), deals(2, "oAuth2", credential))
+
+    address = str(n8n.rest("GET", f"oauth2-credential/auth?id={credential}"))
+    back = accept(address.replace("https://oauth.pipedrive.com", pipedrive.url), company)
+    arrived, page = n8n.request("GET", back.removeprefix(n8n.url))
+    status, answer = ask(n8n, "connected")
+
+    assert "scope=" in address
+    assert 200 == arrived, page
+    assert (200, True) == (status, f"Deal of {company.tenant.domain}" in answer), answer
+
+
+def accept(address: str, company: Company) -> str:
+    """Press Accept on the simulator's page, and return where the browser is sent."""
+    parts = urlsplit(address)
+    form = {"user": f"{company.tenant.company_id}:{company.tenant.user_id}", "decision": "accept"}
+    with closing(HTTPConnection(parts.netloc, timeout=10)) as connection:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", f"{parts.path}?{parts.query}", urlencode(form), headers)
+        response = connection.getresponse()
+        assert 302 == response.status, response.read()
+        return str(response.headers["Location"])
