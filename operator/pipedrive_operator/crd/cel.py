@@ -4,12 +4,13 @@ A rule stands under the path of the field that it sees as `self`. Bounds and pat
 https://kubernetes.io/docs/reference/using-api/cel/
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
 from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS, OAUTH2_FIELDS
+from pipedrive_operator.core.publication.filters import FILTERS, summary
 from pipedrive_operator.core.resource.names import GROUP
 from pipedrive_operator.core.resource.spec import SHORTEST_RENEW_BEFORE
 from pipedrive_operator.core.values.times import DURATION, format_duration
@@ -78,7 +79,16 @@ def template_pattern(fields: Collection[str]) -> str:
 
     An unclosed `$(` is a mistake too.
     """
-    return rf"^([^$]|[$]+[^$(]|[$]{{2,}}[(]|[$][(]({'|'.join(fields)})([|]json)?[)])*[$]*$"
+    known = "|".join(_references(fields))
+    return rf"^([^$]|[$]+[^$(]|[$]{{2,}}[(]|[$][(]({known})[)])*[$]*$"
+
+
+def _references(fields: Collection[str]) -> Iterator[str]:
+    """Yield patterns that together match every reference: the fields with the filters of all, then the others."""
+    general = "|".join(name for name, one in FILTERS.items() if one.only_for is None)
+    yield f"({'|'.join(fields)})([|]({general}))?"
+    for name, one in FILTERS.items():
+        yield from (f"{field}[|]{name}" for field in one.only_for or () if field in fields)
 
 
 def _known_fields_only(kind: str, fields: Collection[str]) -> Rule:
@@ -88,8 +98,8 @@ def _known_fields_only(kind: str, fields: Collection[str]) -> Rule:
     return Rule(
         rule=f"!has(self.{kind}) || !has(self.target) || !has({data}) || "
         f"{data}.all(key, {matches(template, of=f'{data}[key]')})",
-        message=f"a $( in a template must be closed and name a field that {kind} knows: {', '.join(fields)}, each also "
-        "as $(field|json); write $$( for $( itself",
+        message=f"a $( in a template must be closed and name a field that {kind} knows: {summary(fields)}; "
+        "write $$( for $( itself",
         field_path=".target.data",
     )
 

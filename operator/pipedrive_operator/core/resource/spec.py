@@ -157,7 +157,8 @@ class Target:
     """Annotations for the Secret. Those of others on it are left alone."""
     data: Annotated[dict[DataKey, Template], Field(min_length=1, max_length=32)] | None = None
     """Templates for the Secret's keys, in place of the default keys. $(field) stands for a value, $(field|json) for it
-    as a quoted JSON string, $$( for $( itself. The fields, which are also the default keys, are {fields}."""
+    as a quoted JSON string, $(field|sh) for it as a word of a shell script, $(expires_at|unix) for the expiry in
+    seconds since 1970, and $$( for $( itself. The fields, which are also the default keys, are {fields}."""
     deletion_policy: DeletionPolicy | None = None
     """Whether the Secret goes (Delete) or stays (Retain) with its credential. Default: Delete."""
 

@@ -51,12 +51,12 @@ def test_a_raw_token_answer_is_a_seed(tenant: Tenant) -> None:
 
 def test_a_template_replaces_the_default_keys(tenant: Tenant) -> None:
     """The value is quoted as JSON where that is asked for, and a doubled dollar sign is one."""
-    data = {".env": "TOKEN=$(api_token)\n", "n8n.json": '{"token": $(api_token|json)}', "price": "5 $$(api_token)"}
+    data = {".env": "TOKEN=$(api_token)\n", "token.json": '{"token": $(api_token|json)}', "price": "5 $$(api_token)"}
     tenant.apply_api_token(target={"name": "pipedrive", "data": data})
     tenant.wait_for("Published")
 
     token = tenant.api_token
-    expected = {".env": f"TOKEN={token}\n", "n8n.json": f'{{"token": "{token}"}}', "price": "5 $(api_token)"}
+    expected = {".env": f"TOKEN={token}\n", "token.json": f'{{"token": "{token}"}}', "price": "5 $(api_token)"}
     assert expected == tenant.secret("pipedrive")
 
 
