@@ -36,26 +36,36 @@ class Authority:
         self.certificate = folder / "ca.crt"
         self.certificate.write_bytes(_pem(self._own_certificate()))
 
-    def serving(self, name: str, hosts: Iterable[str], *, lifetime: timedelta = _LIFETIME) -> KeyPair:
-        """Issue a server's certificate for host names and IP addresses; one that lived a negative time has expired."""
+    def serving(
+        self, name: str, hosts: Iterable[str], *, lifetime: timedelta = _LIFETIME, names_issuer: bool = True
+    ) -> KeyPair:
+        """Issue a server's certificate for host names and IP addresses; one that lived a negative time has expired.
+
+        With `names_issuer` it has an Authority Key Identifier, which the strict checks of OpenSSL require.
+        """
         alternatives = x509.SubjectAlternativeName([_alternative(host) for host in hosts])
         builder = self._builder(_name(name, ()), lifetime).add_extension(alternatives, critical=False)
+        if names_issuer:
+            builder = builder.add_extension(self._identifier, critical=False)
         return self._issue(name, builder, ExtendedKeyUsageOID.SERVER_AUTH)
 
     def client(
         self, file_name: str, *, user: str, groups: Iterable[str] = (), lifetime: timedelta = _LIFETIME
     ) -> KeyPair:
         """Issue a client's certificate, which Kubernetes reads as `user` in `groups`."""
-        return self._issue(file_name, self._builder(_name(user, groups), lifetime), ExtendedKeyUsageOID.CLIENT_AUTH)
+        builder = self._builder(_name(user, groups), lifetime).add_extension(self._identifier, critical=False)
+        return self._issue(file_name, builder, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    @property
+    def _identifier(self) -> x509.AuthorityKeyIdentifier:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
 
     def _issue(self, file_name: str, builder: x509.CertificateBuilder, usage: x509.ObjectIdentifier) -> KeyPair:
         key = _new_key()
-        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
             builder.public_key(key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(signer, critical=False)
             .sign(self._key, hashes.SHA256())
         )
         pair = KeyPair(self._folder / f"{file_name}.crt", self._folder / f"{file_name}.key")

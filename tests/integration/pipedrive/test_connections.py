@@ -3,15 +3,22 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from integration.pipedrive.acme import CLIENT, Acme, adapter, canned, http_answer, trouble_of
+from pipedrive_operator.adapters.pipedrive.client import PipedriveApi
 from pipedrive_operator.core.grant.grant import ClientCredentials
-from pipedrive_operator.core.values.errors import AccountNotOpen, OperatorError, PipedriveUnavailable, RefreshUncertain
+from pipedrive_operator.core.values.errors import (
+    AccountNotOpen,
+    OperatorError,
+    PipedriveUnavailable,
+    RefreshUncertain,
+    Trouble,
+)
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.metrics import REGISTRY
 from testbed.certificates import Authority
@@ -66,10 +73,7 @@ async def test_a_certificate_is_trusted_only_by_its_authority(tmp_path: Path, *,
         canned(http_answer("402 Payment Required"), tls=tls) as (address, heads),
         adapter(f"https://{address}", ca_file=ca_file) as api,
     ):
-        troubles = [
-            await trouble_of(api.refresh(CLIENT, SecretValue("token"))),
-            await trouble_of(api.identify_api_token(SecretValue("token"))),
-        ]
+        troubles = await both_ways(api)
 
     assert [type(trouble) for trouble in troubles] == [AccountNotOpen if trusted else PipedriveUnavailable] * 2
     assert len(heads) == (2 if trusted else 0)
@@ -86,20 +90,57 @@ async def test_a_server_that_speaks_no_tls_is_not_sent_a_refresh(acme: Acme) -> 
     assert acme.simulator.ledger.calls == []
 
 
-async def test_a_proxy_that_refuses_was_not_sent_the_refresh() -> None:
-    """A CONNECT leaves for the proxy first, and must not be taken for the request."""
+async def both_ways(api: PipedriveApi) -> list[Trouble]:
+    """Return what a refresh and a verification raise."""
+    return [
+        await trouble_of(api.refresh(CLIENT, SecretValue("token"))),
+        await trouble_of(api.identify_api_token(SecretValue("token"))),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("407 Proxy Authentication Required", "requires credentials (HTTP 407)"),
+        ("403 Forbidden", "denied the connection to pipedrive.invalid (HTTP 403)"),
+        ("502 Bad Gateway", "could not reach pipedrive.invalid (HTTP 502)"),
+        ("500 Internal Server Error", "refused to connect to pipedrive.invalid (HTTP 500)"),
+    ],
+)
+async def test_a_proxy_that_refuses_is_named_and_was_not_sent_the_refresh(status: str, words: str) -> None:
+    """Its CONNECT leaves before the request, and must not be taken for it."""
     async with (
-        canned(http_answer("403 Forbidden")) as (address, heads),
+        canned(http_answer(status)) as (address, heads),
         adapter("https://pipedrive.invalid", proxy=f"http://user:word@{address}") as api,
     ):
-        trouble = await trouble_of(api.refresh(CLIENT, SecretValue("token")))
+        troubles = await both_ways(api)
 
-    assert type(trouble) is PipedriveUnavailable
-    assert "the proxy refused" in trouble.message
-    assert "word" not in trouble.message
-    assert len(heads) == 1
-    assert heads[0].startswith(b"CONNECT ")
-    assert b"\r\nProxy-Authorization: Basic " in heads[0]
+    for trouble in troubles:
+        assert type(trouble) is PipedriveUnavailable
+        assert f"the proxy http://{address} (pipedrive.proxy) {words}" in trouble.message
+        assert "word" not in trouble.message
+    assert len(heads) == 2
+    for head in heads:
+        assert head.startswith(b"CONNECT ")
+        assert b"\r\nproxy-authorization: basic dxnlcjp3b3jk\r\n" in head.lower()
+
+
+async def test_a_proxy_that_is_down_is_named(free_port: int) -> None:
+    """Pipedrive is not to blame."""
+    async with adapter("https://pipedrive.invalid", proxy=f"http://127.0.0.1:{free_port}") as api:
+        troubles = await both_ways(api)
+
+    for trouble in troubles:
+        assert type(trouble) is PipedriveUnavailable
+        assert f"the proxy http://127.0.0.1:{free_port} (pipedrive.proxy) refused the connection" in trouble.message
+
+
+async def test_a_proxy_whose_name_is_unknown_is_named() -> None:
+    """`.invalid` is never resolved (RFC 6761)."""
+    async with adapter("https://127.0.0.1:1", proxy="http://proxy.invalid:3128") as api:
+        troubles = await both_ways(api)
+
+    assert all("(pipedrive.proxy) has a name that cannot be resolved" in trouble.message for trouble in troubles)
 
 
 @pytest.mark.parametrize("secret", ["1:2:refresh", "client-secret"])
@@ -147,10 +188,76 @@ async def test_requests_are_counted_by_status(acme: Acme) -> None:
         await acme.identify()
 
 
-def test_certificates_that_cannot_be_read_are_told_at_once(tmp_path: Path) -> None:
-    """Before anything is sent."""
-    with pytest.raises(FileNotFoundError, match=r"ca\.crt"):
-        adapter("https://127.0.0.1", ca_file=tmp_path / "ca.crt")
+@asynccontextmanager
+async def tls_server(authority: Authority, *, strict: bool = True) -> AsyncIterator[str]:
+    """Serve 402 to everybody, with a certificate of that authority; yield the address."""
+    pair = authority.serving("pipedrive", ["127.0.0.1"], names_issuer=strict)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.public, pair.key)
+    async with canned(http_answer("402 Payment Required"), tls=tls) as (address, _):
+        yield f"https://{address}"
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["# Arany (Class Gold) F\N{LATIN SMALL LETTER O WITH DOUBLE ACUTE}\n".encode(), b"\xef\xbb\xbf", b"# \xe9t\xe9\n"],
+)
+async def test_comments_around_the_authority_are_passed_over(tmp_path: Path, before: bytes) -> None:
+    """In any language and encoding, and after a byte order mark."""
+    authority, ca_file = Authority(tmp_path), tmp_path / "bundle.crt"
+    ca_file.write_bytes(before + authority.certificate.read_bytes())
+
+    async with tls_server(authority) as url, adapter(url, ca_file=ca_file) as api:
+        troubles = await both_ways(api)
+
+    assert [type(trouble) for trouble in troubles] == [AccountNotOpen] * 2
+
+
+@pytest.mark.parametrize("content", [None, b"", b"this is no certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
+async def test_an_unusable_ca_file_is_named_and_can_be_corrected(tmp_path: Path, content: bytes | None) -> None:
+    """Nothing is sent, and no restart is needed."""
+    authority, ca_file = Authority(tmp_path), tmp_path / "bundle.crt"
+    if content is not None:
+        ca_file.write_bytes(content)
+
+    async with tls_server(authority) as url, adapter(url, ca_file=ca_file) as api:
+        before = [*await both_ways(api), await trouble_of(api.reach())]
+        ca_file.write_bytes(authority.certificate.read_bytes())
+        after = await both_ways(api)
+
+    for trouble in before:
+        assert type(trouble) is PipedriveUnavailable
+        assert f"cannot be read from {ca_file}: correct pipedrive.caFile" in trouble.message
+    assert [type(trouble) for trouble in after] == [AccountNotOpen] * 2
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_an_authority_that_is_replaced_is_read_again(tmp_path: Path, first: int) -> None:
+    """After a failure about certificates, on either way to Pipedrive, and without a restart."""
+    former, new, ca_file = Authority(tmp_path / "a"), Authority(tmp_path / "b"), tmp_path / "bundle.crt"
+    ca_file.write_bytes(former.certificate.read_bytes())
+
+    async with tls_server(new) as url, adapter(url, ca_file=ca_file) as api:
+        ways = (
+            lambda: api.refresh(CLIENT, SecretValue("token")),
+            lambda: api.identify_api_token(SecretValue("token")),
+        )
+        distrusted = await trouble_of(ways[first]())
+        ca_file.write_bytes(former.certificate.read_bytes() + new.certificate.read_bytes())
+        trusted = await both_ways(api)
+
+    assert "its certificate is not trusted" in distrusted.message
+    assert [type(trouble) for trouble in trusted] == [AccountNotOpen] * 2
+
+
+async def test_a_certificate_without_an_authority_key_identifier_is_accepted(tmp_path: Path) -> None:
+    """Python 3.13 refuses it by default; proxies that inspect TLS and older authorities issue such certificates."""
+    authority = Authority(tmp_path)
+
+    async with tls_server(authority, strict=False) as url, adapter(url, ca_file=authority.certificate) as api:
+        troubles = await both_ways(api)
+
+    assert [type(trouble) for trouble in troubles] == [AccountNotOpen] * 2
 
 
 @contextmanager

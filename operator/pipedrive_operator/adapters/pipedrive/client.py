@@ -25,12 +25,12 @@ class PipedriveApi:
     """Pipedrive, as the settings say where it is."""
 
     def __init__(self, settings: PipedriveSettings, clock: Clock) -> None:
-        """Prepare connections; none is opened before it is used. Raises OSError for an unusable `ca_file`."""
-        connections = Connections(settings)
+        """Prepare connections; none is opened, and no certificate is read, before it is used."""
+        connections = Connections(settings, clock)
         self._api_url = str(settings.api_url).rstrip("/")
         self._domains = AllowedApiDomains(settings.allowed_api_domains)
-        self._users_me = UsersMe(settings, connections.shared(), clock)
-        self._tokens = TokenEndpoint(settings, connections, clock)
+        self._users_me = UsersMe(settings, connections, clock)
+        self._tokens = TokenEndpoint(settings, connections)
 
     async def identify_api_token(self, value: SecretValue) -> Account:
         """Return the account of an API token. Raises as `ports.Pipedrive` says."""

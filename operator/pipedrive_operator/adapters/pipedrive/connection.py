@@ -1,30 +1,33 @@
-"""The ways to Pipedrive over HTTP, and what it means when they break. No answer is judged here.
+"""Sends requests to Pipedrive and explains why one failed. What a response means is decided elsewhere.
 
-Requests go to httpx's transports without its client on top: nothing can follow a redirect, keep a cookie, read the
-environment or log an address.
+`users/me` is asked over connections that stay open. A refresh gets a connection of its own: the server may close one
+that is reused just when the refresh token leaves, and then nobody knows whether it arrived.
 """
 
 import socket
 import ssl
-from collections.abc import Iterator
 from typing import Final
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from pipedrive_operator import __version__
+from pipedrive_operator.adapters.http.causes import BROKEN, cause_chain
+from pipedrive_operator.adapters.http.certificates import read_ca_file
+from pipedrive_operator.adapters.http.pool import Open, Pools, exchange, reusing_transport
+from pipedrive_operator.adapters.http.proxies import Proxy, describe_proxy_failure
+from pipedrive_operator.adapters.http.response import Response
+from pipedrive_operator.adapters.http.retry_after import read_retry_after
+from pipedrive_operator.adapters.http.tls import Source, Tls
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
-from pipedrive_operator.adapters.pipedrive.retry_after import read_retry_after
 from pipedrive_operator.config.settings import PipedriveSettings
+from pipedrive_operator.core.values.errors import PipedriveUnavailable
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Clock
 
 CONCURRENCY: Final = 20
 """How many requests the shared connections carry at once."""
 LONGEST_BODY: Final = 256 * 1024
-"""In bytes: the longest known answer has 3 KiB. What comes after is not read, and so what came is no JSON."""
-BROKEN: Final = (httpx.HTTPError, aiohttp.ClientError, OSError)
-"""What the transports raise for a connection; `TimeoutError` and TLS errors are an OSError."""
+"""In bytes. The longest known response has 3 KiB; of a longer one the rest is left unread, so that it is no JSON."""
 HEADERS: Final = {
     "User-Agent": f"pipedrive-operator/{__version__}",
     "Accept": "application/json",
@@ -32,70 +35,101 @@ HEADERS: Final = {
 }
 _CAUSES: Final = (
     (ssl.SSLCertVerificationError, "its certificate is not trusted; see pipedrive.caFile"),
-    (ssl.SSLError, "no TLS connection came about"),
+    (ssl.SSLError, "the TLS handshake failed"),
     (socket.gaierror, "its name cannot be resolved"),
     (ConnectionRefusedError, "the connection was refused"),
     (TimeoutError, "no answer came in time"),
-    (httpx.ProxyError, "the proxy refused"),
 )
 
 
 class Connections:
-    """Opens connections as the settings say."""
+    """Connections to Pipedrive as the settings describe them; nothing is read or opened before it is used."""
 
-    def __init__(self, settings: PipedriveSettings) -> None:
-        """Read the certificates. Raises OSError if `ca_file` cannot be read or holds none."""
-        self._tls = _tls(settings)
-        self._proxy = None if settings.proxy is None else httpx.Proxy(str(settings.proxy))
+    def __init__(self, settings: PipedriveSettings, clock: Clock, open_shared: Open | None = None) -> None:
+        """Take the settings; `open_shared` replaces the transport of the shared connections."""
+        self._clock = clock
+        self._proxy = None if settings.proxy is None else Proxy(url=str(settings.proxy), setting="pipedrive.proxy")
+        self._pools = Pools(_tls(settings), open_shared or self._open_shared)
 
-    def shared(self) -> httpx.AsyncBaseTransport:
-        """Open connections to be reused, over aiohttp: a fifth of the CPU time."""
-        return AiohttpTransport(verify=self._tls, trust_env=False, proxy=self._proxy, client=self._session)
+    async def exchange(self, request: httpx.Request) -> HttpAnswer:
+        """Send a request over the shared connections.
 
-    def fresh(self) -> httpx.AsyncHTTPTransport:
-        """Open a way for one request; nothing resends it, and its trace tells when it leaves."""
+        Raises:
+            PipedriveUnavailable: pipedrive.caFile cannot be used.
+            httpx.HTTPError, aiohttp.ClientError, OSError: no complete response came (`causes.BROKEN`).
+        """
+        pool = await self._pools.current()
+        try:
+            return self._answer(await pool.exchange(request, longest_body=LONGEST_BODY))
+        except BROKEN as error:
+            self._pools.failed(error)
+            raise
+
+    async def fresh(self) -> httpx.AsyncHTTPTransport:
+        """Open a connection for one request; nothing resends it, and its trace shows when the request leaves.
+
+        Raises:
+            PipedriveUnavailable: pipedrive.caFile cannot be used.
+        """
+        pool = await self._pools.current()
         return httpx.AsyncHTTPTransport(
-            verify=self._tls, trust_env=False, http1=True, http2=False, retries=0, proxy=self._proxy
+            verify=pool.context, trust_env=False, http1=True, http2=False, retries=0, proxy=self._httpx_proxy
         )
 
-    def _session(self) -> aiohttp.ClientSession:
-        """Open what is under the shared connections, in the running loop; one company's cookies are not another's."""
-        connector = aiohttp.TCPConnector(ssl=self._tls, limit=CONCURRENCY)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    async def exchange_once(self, transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> HttpAnswer:
+        """Send a request over a fresh connection. Raises what `exchange` raises for a response that did not come."""
+        try:
+            return self._answer(await exchange(transport, request, longest_body=LONGEST_BODY))
+        except BROKEN as error:
+            self._pools.failed(error)
+            raise
 
+    def explain(self, error: BaseException, host: str) -> str:
+        """Say why a request to a host failed, by the root cause; the libraries' own words change with addresses."""
+        if self._proxy is not None and (failure := describe_proxy_failure(error, self._proxy, host)) is not None:
+            return failure
+        return f"{host}: {describe(error)}"
 
-async def exchange(transport: httpx.AsyncBaseTransport, request: httpx.Request, clock: Clock) -> HttpAnswer:
-    """Send a request and read the answer, as far as it is of any use. Raises one of BROKEN."""
-    response = await transport.handle_async_request(request)
-    try:
-        body = b""
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > LONGEST_BODY:
-                break
-    finally:
-        await response.aclose()
-    retry_after = read_retry_after(response.headers.get("retry-after"), clock.now())
-    return HttpAnswer(status=response.status_code, body=body[:LONGEST_BODY], retry_after=retry_after)
+    async def aclose(self) -> None:
+        """Close the shared connections."""
+        await self._pools.aclose()
+
+    @property
+    def _httpx_proxy(self) -> httpx.Proxy | None:
+        return None if self._proxy is None else self._proxy.for_transports()
+
+    def _open_shared(self, context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+        return reusing_transport(context, proxy=self._httpx_proxy, most_connections=CONCURRENCY)
+
+    def _answer(self, response: Response) -> HttpAnswer:
+        retry_after = read_retry_after(response.headers.get("retry-after"), self._clock.now())
+        return HttpAnswer(status=response.status, body=response.body, retry_after=retry_after)
 
 
 def describe(error: BaseException) -> str:
-    """Say what broke, by the root of the matter: the libraries' own words carry addresses that change."""
-    for cause in reversed(list(_chain(error))):
+    """Say what broke, by the root cause."""
+    for cause in reversed(list(cause_chain(error))):
         for kind, words in _CAUSES:
             if isinstance(cause, kind):
                 return words
     return "the connection broke"
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else None
-        error = first or error.__cause__ or error.__context__
+def _tls(settings: PipedriveSettings) -> Tls:
+    path = settings.ca_file
+    if path is None:
+        return Tls()
 
+    def unusable() -> PipedriveUnavailable:
+        return PipedriveUnavailable(
+            f"The CA certificates for Pipedrive cannot be read from {path}: correct pipedrive.caFile, or write PEM "
+            "certificates to that file. Nothing was sent"
+        )
 
-def _tls(settings: PipedriveSettings) -> ssl.SSLContext:
-    if settings.ca_file is None:
-        return httpx.create_ssl_context(trust_env=False)
-    return ssl.create_default_context(cadata=settings.ca_file.read_text())
+    async def read() -> SecretValue:
+        try:
+            return read_ca_file(path)
+        except OSError as error:
+            raise unusable() from error
+
+    return Tls(ca=Source(read=read, unusable=unusable))

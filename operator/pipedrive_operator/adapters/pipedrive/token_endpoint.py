@@ -12,9 +12,10 @@ from typing import Any, Final
 import httpx
 
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.pipedrive import connection
+from pipedrive_operator.adapters.http.causes import BROKEN
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
+from pipedrive_operator.adapters.pipedrive.connection import HEADERS, Connections
 from pipedrive_operator.adapters.pipedrive.oauth2 import refresh_request
 from pipedrive_operator.adapters.pipedrive.quotation import quote
 from pipedrive_operator.adapters.pipedrive.refresh_refusal import refresh_refusal
@@ -23,7 +24,6 @@ from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.ports import Clock
 
 Fence = Callable[[], None]
 """The last chance to keep a request from leaving: raises if it must not."""
@@ -54,13 +54,12 @@ class Departure:
 class TokenEndpoint:
     """Spends refresh tokens."""
 
-    def __init__(self, settings: PipedriveSettings, connections: connection.Connections, clock: Clock) -> None:
+    def __init__(self, settings: PipedriveSettings, connections: Connections) -> None:
         """Take the way to it."""
         self._url = f"{str(settings.oauth_url).rstrip('/')}/oauth/token"
         self._timeout = settings.timeout.total_seconds()
         self._domains = AllowedApiDomains(settings.allowed_api_domains)
         self._connections = connections
-        self._clock = clock
 
     async def refresh(self, client: ClientCredentials, refresh_token: SecretValue, fence: Fence) -> TokenResponse:
         """Send a refresh, and return the checked answer.
@@ -78,7 +77,7 @@ class TokenEndpoint:
 
     def _request(self, client: ClientCredentials, refresh_token: SecretValue, departure: Departure) -> httpx.Request:
         wanted = refresh_request(self._url, client, refresh_token)
-        headers = connection.HEADERS | wanted.headers
+        headers = HEADERS | wanted.headers
         return httpx.Request(
             _METHOD, self._url, headers=headers, content=wanted.body, extensions={"trace": departure.trace}
         )
@@ -87,10 +86,10 @@ class TokenEndpoint:
         with metrics.request("pipedrive", "refresh") as counted:
             try:
                 # Closing comes after the time-out: an answer that was read is never given up for it.
-                async with self._connections.fresh() as transport:
-                    answer = await self._in_time(connection.exchange(transport, request, self._clock))
-            except connection.BROKEN as error:
-                raise _unanswered(connection.describe(error), departure) from error
+                async with await self._connections.fresh() as transport:
+                    answer = await self._in_time(self._connections.exchange_once(transport, request))
+            except BROKEN as error:
+                raise _unanswered(self._connections.explain(error, request.url.host), departure) from error
             counted.code = str(answer.status)
         return answer
 

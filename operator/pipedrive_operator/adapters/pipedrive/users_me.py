@@ -6,8 +6,9 @@ from http import HTTPStatus
 import httpx
 
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.pipedrive import connection
+from pipedrive_operator.adapters.http.causes import BROKEN
 from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
+from pipedrive_operator.adapters.pipedrive.connection import CONCURRENCY, HEADERS, Connections
 from pipedrive_operator.adapters.pipedrive.identity import read_account, token_rejected, unusable
 from pipedrive_operator.adapters.pipedrive.limiter import RestartPacing
 from pipedrive_operator.adapters.pipedrive.quotation import quote
@@ -21,13 +22,13 @@ from pipedrive_operator.ports import Clock
 class UsersMe:
     """Asks who a token is."""
 
-    def __init__(self, settings: PipedriveSettings, transport: httpx.AsyncBaseTransport, clock: Clock) -> None:
+    def __init__(self, settings: PipedriveSettings, connections: Connections, clock: Clock) -> None:
         """Take the connections to use."""
         self._timeout = settings.timeout.total_seconds()
-        self._transport = transport
+        self._connections = connections
         self._clock = clock
         self._pace = RestartPacing(settings.requests_per_second)
-        self._slots = asyncio.Semaphore(connection.CONCURRENCY)
+        self._slots = asyncio.Semaphore(CONCURRENCY)
 
     async def identify(self, url: str, header: str, token: SecretValue, *, scheme: str = "") -> Account:
         """Return the account of a token that is sent in a header.
@@ -50,10 +51,10 @@ class UsersMe:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._transport.aclose()
+        await self._connections.aclose()
 
     async def _ask(self, url: str, headers: dict[str, str]) -> HttpAnswer:
-        request = httpx.Request("GET", url, headers=connection.HEADERS | headers)
+        request = httpx.Request("GET", url, headers=HEADERS | headers)
         async with self._slots:
             if (wait := self._pace.reserve(self._clock.monotonic())) > 0:
                 await self._clock.sleep(wait)
@@ -65,9 +66,8 @@ class UsersMe:
     async def _exchange(self, request: httpx.Request) -> HttpAnswer:
         try:
             async with asyncio.timeout(self._timeout):
-                return await connection.exchange(self._transport, request, self._clock)
-        except connection.BROKEN as error:
-            message = (
-                f"{request.url.host} cannot be asked: {connection.describe(error)}. It is asked again after a pause"
-            )
+                return await self._connections.exchange(request)
+        except BROKEN as error:
+            why = self._connections.explain(error, request.url.host)
+            message = f"Pipedrive cannot be asked whose token it is: {why}. It is asked again after a pause"
             raise PipedriveUnavailable(message) from error

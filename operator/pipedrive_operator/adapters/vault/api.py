@@ -15,7 +15,7 @@ from pipedrive_operator.adapters.vault.auth.methods import operator_login, tenan
 from pipedrive_operator.adapters.vault.auth.session import Session
 from pipedrive_operator.adapters.vault.exchange import Json
 from pipedrive_operator.adapters.vault.http.limiter import RequestLimiter
-from pipedrive_operator.adapters.vault.http.tls import Tls
+from pipedrive_operator.adapters.vault.http.tls import vault_tls
 from pipedrive_operator.adapters.vault.http.transport import Transport
 from pipedrive_operator.adapters.vault.material import Material
 from pipedrive_operator.config.vault import VaultConnectionSettings
@@ -54,7 +54,7 @@ class VaultApi:
         self._settings = settings
         self._clock = clock
         self._material = Material(name, cluster)
-        self._transport = Transport(name, settings, Tls(name, settings, self._material))
+        self._transport = Transport(name, settings, vault_tls(name, settings, self._material), clock)
         self._send = RequestLimiter(name, self._transport.send, clock, on_return).send
         login = operator_login(name, settings.auth, self._send, self._material)
         self._operator = Session(login, self._send, clock)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from pipedrive_operator.adapters.http.proxies import describe_page
 from pipedrive_operator.adapters.vault.exchange import Response
 from pipedrive_operator.core.grant.document import OPERATOR, VaultIdentity, VaultLocation
 from pipedrive_operator.core.values.errors import (
@@ -54,6 +55,10 @@ def _is_failure(response: Response) -> bool:
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.PRECONDITION_FAILED
 
 
+def _is_page_of_proxy(response: Response) -> bool:
+    return response.body is None and describe_page(response.status) is not None
+
+
 def _is_not_json(response: Response) -> bool:
     return response.body is None and response.status != HTTPStatus.NO_CONTENT
 
@@ -85,6 +90,7 @@ _UNUSABLE: Final = (
         "Vault ({name}) limits the rate of requests (429): raise its rate limit quota, see "
         "`vault list sys/quotas/rate-limit`",
     ),
+    _Row(_is_page_of_proxy, "Vault ({name}) responds with status {status} and without JSON: {page}"),
     _Row(_is_failure, 'Vault ({name}) fails with status {status} ("{errors}"): check its log'),
     # For a moment after an engine was enabled or was converted to version 2.
     _Row(
@@ -133,6 +139,7 @@ def unusable(response: Response, name: str) -> VaultUnavailable | None:
         status=response.status,
         errors=response.errors,
         redirect=response.redirect or "nowhere",
+        page=describe_page(response.status),
     )
     return VaultUnavailable(message, retry_after=response.retry_after)
 

@@ -25,10 +25,8 @@ def caused(*chain: BaseException) -> BaseException:
         (caused(httpx.ConnectError(""), socket.gaierror()), "its name cannot be resolved"),
         (caused(httpx.ConnectError(""), OSError(), ConnectionRefusedError()), "the connection was refused"),
         (caused(httpx.ConnectError(""), ssl.SSLCertVerificationError()), "its certificate is not trusted"),
-        (caused(httpx.ConnectError(""), ssl.SSLError()), "no TLS connection came about"),
+        (caused(httpx.ConnectError(""), ssl.SSLError()), "the TLS handshake failed"),
         (caused(TimeoutError(), asyncio.CancelledError()), "no answer came in time"),
-        (httpx.ProxyError("403"), "the proxy refused"),
-        (caused(httpx.ProxyError(""), ConnectionRefusedError()), "the connection was refused"),
         (caused(httpx.ConnectTimeout(""), aiohttp.ServerDisconnectedError()), "the connection broke"),
         (
             caused(OSError(), ExceptionGroup("both", [ConnectionRefusedError(), OSError()])),

@@ -8,7 +8,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from pipedrive_operator.adapters.pipedrive.connection import CONCURRENCY, LONGEST_BODY
+from pipedrive_operator.adapters.pipedrive.connection import CONCURRENCY, LONGEST_BODY, Connections
 from pipedrive_operator.adapters.pipedrive.users_me import UsersMe
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected
@@ -41,13 +41,20 @@ class Scripted:
 
     def users_me(self, clock: TurnedClock | None = None, *, per_second: float = 50) -> UsersMe:
         """Build what asks it."""
-        settings = PipedriveSettings(requests_per_second=per_second)
-        return UsersMe(settings, httpx.MockTransport(self), clock or TurnedClock())
+        return users_me(httpx.MockTransport(self), clock, per_second=per_second)
 
 
-async def identify(users_me: UsersMe, token: SecretValue = TOKEN) -> int:
+def users_me(
+    transport: httpx.AsyncBaseTransport, clock: TurnedClock | None = None, *, per_second: float = 50
+) -> UsersMe:
+    """Build what asks over a transport."""
+    settings, clock = PipedriveSettings(requests_per_second=per_second), clock or TurnedClock()
+    return UsersMe(settings, Connections(settings, clock, lambda _: transport), clock)
+
+
+async def identify(asking: UsersMe, token: SecretValue = TOKEN) -> int:
     """Ask who an API token is; return the company's id."""
-    return (await users_me.identify(URL, "x-api-token", token)).company_id
+    return (await asking.identify(URL, "x-api-token", token)).company_id
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -73,10 +80,10 @@ async def test_a_token_goes_into_its_header() -> None:
 async def test_a_value_that_no_header_can_carry_is_refused_unsent(value: str) -> None:
     """The library's own error would quote it."""
     pipedrive = Scripted()
-    users_me = pipedrive.users_me()
+    asking = pipedrive.users_me()
 
     with pytest.raises(TokenRejected) as caught:
-        await identify(users_me, SecretValue(value))
+        await identify(asking, SecretValue(value))
 
     assert not pipedrive.requests
     assert value not in caught.value.message
@@ -85,10 +92,10 @@ async def test_a_value_that_no_header_can_carry_is_refused_unsent(value: str) ->
 async def test_requests_beyond_the_rate_wait_for_the_clock() -> None:
     """All credentials share it."""
     clock, pipedrive = TurnedClock(), Scripted()
-    users_me = pipedrive.users_me(clock, per_second=2)
+    asking = pipedrive.users_me(clock, per_second=2)
     for _ in range(2):
-        await identify(users_me)
-    third = asyncio.create_task(identify(users_me))
+        await identify(asking)
+    third = asyncio.create_task(identify(asking))
     await until(lambda: clock.sleepers == 1)
 
     assert len(pipedrive.requests) == 2
@@ -100,8 +107,8 @@ async def test_only_so_many_are_under_way_at_once() -> None:
     """A slow Pipedrive is not met with ever more connections."""
     pipedrive = Scripted()
     pipedrive.gate.clear()
-    users_me = pipedrive.users_me()
-    tasks = [asyncio.create_task(identify(users_me)) for _ in range(CONCURRENCY + 5)]
+    asking = pipedrive.users_me()
+    tasks = [asyncio.create_task(identify(asking)) for _ in range(CONCURRENCY + 5)]
     await until(lambda: len(pipedrive.requests) >= CONCURRENCY)
     for _ in range(10):  # as many turns of the loop as a 21st request would need, and more
         await asyncio.sleep(0)
@@ -124,10 +131,9 @@ async def test_an_endless_answer_is_not_read_to_its_end() -> None:
             yield b"x" * 16384
 
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=endless()))
-    users_me = UsersMe(PipedriveSettings(), transport, TurnedClock())
 
     with pytest.raises(PipedriveUnavailable):
-        await identify(users_me)
+        await identify(users_me(transport))
 
     assert chunks == LONGEST_BODY // 16384 + 1
 
@@ -135,9 +141,9 @@ async def test_an_endless_answer_is_not_read_to_its_end() -> None:
 async def test_a_redirect_is_not_followed() -> None:
     """A token goes to no address that an answer names."""
     pipedrive = Scripted(status=302, headers={"Location": "https://evil.example/"})
-    users_me = pipedrive.users_me()
+    asking = pipedrive.users_me()
 
     with pytest.raises(PipedriveUnavailable):
-        await identify(users_me)
+        await identify(asking)
 
     assert len(pipedrive.requests) == 1

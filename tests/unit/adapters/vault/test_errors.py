@@ -29,6 +29,8 @@ def response(status: int, *errors: str, **changes: Any) -> Response:
         (response(400, "Upgrading from non-versioned to versioned data."), "is preparing a secrets engine"),
         (Response(status=200), "responds with status 200 and without JSON"),
         (Response(status=403), "responds with status 403 and without JSON"),
+        (Response(status=407), "responds with status 407 and without JSON: a proxy in between requires credentials"),
+        (Response(status=502), "responds with status 502 and without JSON: it looks like the page of a proxy"),
         (Response(status=301, redirect="http://b:8200"), "redirects to http://b:8200 (301): set vault.connections"),
         (response(473), "is a standby that does not serve requests (473): set vault.connections.default.address"),
         (response(500, "local node not active but active cluster node not found"), "knows no active server"),

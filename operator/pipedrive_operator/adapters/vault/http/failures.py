@@ -4,11 +4,11 @@ A message says what happened and why, then a colon and what to do next.
 """
 
 import ssl
-from collections.abc import Iterator
 from typing import Final
 
 import aiohttp
 
+from pipedrive_operator.adapters.http.causes import cause_chain
 from pipedrive_operator.core.values.errors import VaultUnavailable
 
 _CLIENT_CERTIFICATE: Final = "{setting}.clientCertificateFile and clientKeyFile, or clientCertificateSecretRef"
@@ -58,14 +58,9 @@ def no_response(error: Exception, name: str, address: str) -> VaultUnavailable:
     return VaultUnavailable(f"Vault ({name}) at {address} {reason.format(setting=f'vault.connections.{name}')}")
 
 
-def is_about_tls(error: BaseException) -> bool:
-    """Return whether a connection failed because of a certificate or because of TLS itself."""
-    return any(isinstance(link, ssl.SSLError) for link in _chain(error))
-
-
 def _certificate_fault(error: BaseException) -> str | None:
     """Return what is wrong with the server's certificate; None if nothing is."""
-    chain = tuple(_chain(error))
+    chain = tuple(cause_chain(error))
     if not any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
         return None
     # aiohttp's own error has the same base class, and no number.
@@ -75,16 +70,10 @@ def _certificate_fault(error: BaseException) -> str | None:
 
 def _rejection(error: BaseException) -> str | None:
     """Return why the server rejects the client's certificate; None if it does not."""
-    words = " ".join(str(link).lower() for link in _chain(error))
+    words = " ".join(str(link).lower() for link in cause_chain(error))
     return next((reason for alert, reason in _ALERTS.items() if alert in words), None)
 
 
 def _kind(error: BaseException) -> str:
-    chain = tuple(_chain(error))
+    chain = tuple(cause_chain(error))
     return next(reason for kind, reason in _KINDS if any(isinstance(link, kind) for link in chain))
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

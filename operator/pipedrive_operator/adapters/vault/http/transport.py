@@ -1,24 +1,24 @@
 """Sends requests to one Vault server. It knows one address, and never sends a token to another.
 
-Certificates are read again at a login, and after a failure that was about them. New connections then use the new
-certificates, and a CA that was removed is no longer trusted. What cannot be read leaves the former certificates in use.
+Certificates are read again at a login, and after a failure that was about them.
 """
 
 import asyncio
-from datetime import timedelta
 from typing import Final
 
-import aiohttp
 import httpx
 
 from pipedrive_operator import __version__
-from pipedrive_operator.adapters.vault.exchange import Json, Request, Response
-from pipedrive_operator.adapters.vault.http.failures import is_about_tls, no_response
-from pipedrive_operator.adapters.vault.http.pool import ConnectionPool
-from pipedrive_operator.adapters.vault.http.tls import Tls
+from pipedrive_operator.adapters.http import response as http
+from pipedrive_operator.adapters.http.causes import BROKEN
+from pipedrive_operator.adapters.http.pool import Pools, reusing_transport
+from pipedrive_operator.adapters.http.retry_after import read_retry_after
+from pipedrive_operator.adapters.http.tls import Tls
+from pipedrive_operator.adapters.vault.exchange import Request, Response
+from pipedrive_operator.adapters.vault.http.failures import no_response
 from pipedrive_operator.adapters.vault.requests import LOGIN
 from pipedrive_operator.config.vault import VaultConnectionSettings
-from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.ports import Clock
 
 HEADERS: Final = {
     "User-Agent": f"pipedrive-operator/{__version__}",
@@ -30,23 +30,20 @@ HEADERS: Final = {
 class Transport:
     """The transport to one server."""
 
-    def __init__(self, name: str, settings: VaultConnectionSettings, tls: Tls) -> None:
+    def __init__(self, name: str, settings: VaultConnectionSettings, tls: Tls, clock: Clock) -> None:
         """Use the settings of the connection of that name; nothing is opened before the first request."""
         self._name = name
         self._settings = settings
         self._address = str(settings.address).rstrip("/")
-        self._tls = tls
+        self._clock = clock
         self._extensions: dict[str, object] = {"timeout": {"connect": settings.connect_timeout.total_seconds()}}
         if settings.server_name is not None:
             self._extensions["sni_hostname"] = settings.server_name
-        self._pool: ConnectionPool | None = None
-        self._is_in_doubt = False
-        self._reading = asyncio.Lock()
+        self._pools = Pools(tls, reusing_transport)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._pool is not None:
-            await self._pool.aclose()
+        await self._pools.aclose()
 
     async def send(self, request: Request) -> Response:
         """Send a request, once.
@@ -62,39 +59,15 @@ class Transport:
             params=request.params,
             extensions=self._extensions,
         )
-        pool = await self._pool_for(request)
+        pool = await self._pools.current(read_again=request.operation == LOGIN)
         try:
             # The transport's own limits apply to each read: a server that trickles could exceed them without end.
             async with asyncio.timeout(self._settings.timeout.total_seconds()):
                 response = await pool.exchange(message)
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            self._is_in_doubt = self._is_in_doubt or is_about_tls(error)
+        except BROKEN as error:
+            self._pools.failed(error)
             raise no_response(error, self._name, self._address) from error
-        return _read(response)
-
-    async def _pool_for(self, request: Request) -> ConnectionPool:
-        """Return the pool to use, after reading the certificates again if it is time. Raises VaultUnavailable."""
-        if self._pool is not None and not self._is_in_doubt and request.operation != LOGIN:
-            return self._pool
-        async with self._reading:  # one at a time, so that a slow read cannot undo a newer one
-            if self._pool is None:
-                await self._tls.load()
-                self._pool = ConnectionPool(self._tls.context)
-            elif self._is_in_doubt or request.operation == LOGIN:
-                await self._renew(self._pool)
-            return self._pool
-
-    async def _renew(self, former: ConnectionPool) -> None:
-        """Read the certificates again. If that fails, keep the former ones: it is not the server's fault."""
-        doubted, self._is_in_doubt = self._is_in_doubt, False
-        try:
-            await self._tls.load()
-        except VaultUnavailable:
-            self._is_in_doubt = self._is_in_doubt or doubted
-            return
-        if former.context is not self._tls.context:
-            self._pool = ConnectionPool(self._tls.context)
-            await former.retire()
+        return self._read(response)
 
     def _headers(self, request: Request) -> dict[str, str]:
         headers = dict(HEADERS)
@@ -104,26 +77,13 @@ class Transport:
             headers["X-Vault-Namespace"] = self._settings.namespace
         return headers
 
-
-def _read(response: httpx.Response) -> Response:
-    return Response(
-        status=response.status_code,
-        body=_object(response),
-        retry_after=_seconds(response.headers.get("Retry-After", "")),
-        redirect=_origin(response.headers.get("Location", "")),
-    )
-
-
-def _object(response: httpx.Response) -> Json | None:
-    try:
-        body = response.json()
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _seconds(text: str) -> timedelta | None:
-    return timedelta(seconds=int(text)) if text.isascii() and text.isdigit() and len(text) < len("100000") else None
+    def _read(self, response: http.Response) -> Response:
+        return Response(
+            status=response.status,
+            body=response.json,
+            retry_after=read_retry_after(response.headers.get("Retry-After"), self._clock.now()),
+            redirect=_origin(response.headers.get("Location", "")),
+        )
 
 
 def _origin(location: str) -> str | None:

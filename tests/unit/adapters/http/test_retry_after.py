@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.adapters.pipedrive.retry_after import LONGEST, read_retry_after
+from pipedrive_operator.adapters.http.retry_after import LONGEST, read_retry_after
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""Fixtures for the unit tests of the Vault adapter: a clock, and servers on loopback."""
+"""Fixtures for the unit tests of the adapters: a clock, and servers on loopback."""
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,15 +1,18 @@
-"""Reading `Retry-After` (RFC 9110 section 10.2.3). What is done with the pause is decided elsewhere."""
+"""The one parser of `Retry-After` (RFC 9110 section 10.2.3). The caller decides what to do with the pause."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 LONGEST: Final = timedelta(days=1)
-"""Pipedrive's longest budget is a day's."""
+"""Pipedrive's longest budget is a day's, so a longer pause is an error of the server."""
 
 
 def read_retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """Read seconds or an HTTP date; None where there is neither."""
+    """Return the pause that a header asks for, between zero and `LONGEST`; None if it is absent or malformed.
+
+    The header holds either a number of seconds or an HTTP date. `now` must be aware.
+    """
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return timedelta(seconds=min(float(text), LONGEST.total_seconds()))

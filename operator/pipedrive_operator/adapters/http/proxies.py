@@ -1,0 +1,85 @@
+"""Tells failures of an HTTP proxy apart from failures of the service behind it, so that the right one is blamed."""
+
+import socket
+from base64 import b64encode
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import aiohttp
+import httpx
+
+from pipedrive_operator.adapters.http.causes import caused_by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """A forward proxy as the settings name it."""
+
+    url: str
+    """With the credentials, if it has any; never for people."""
+    setting: str
+
+    def __str__(self) -> str:
+        """Return the address without credentials, and the setting."""
+        url = httpx.URL(self.url)
+        return f"the proxy {url.scheme}://{url.host}{'' if url.port is None else f':{url.port}'} ({self.setting})"
+
+    def for_transports(self) -> httpx.Proxy:
+        """Return the proxy with its credentials as a header, the one form that every transport sends on."""
+        proxy = httpx.Proxy(self.url)
+        if proxy.auth is None:
+            return proxy
+        credentials = b64encode(":".join(proxy.auth).encode()).decode()
+        return httpx.Proxy(proxy.url, headers={"Proxy-Authorization": f"Basic {credentials}"})
+
+
+def describe_proxy_failure(error: BaseException, proxy: Proxy, target: str) -> str | None:
+    """Say what is wrong with a proxy and what to do; None if the failure is not the proxy's.
+
+    With a proxy every name that is resolved and every TCP connection that is opened is the proxy's. `target` is the
+    host behind it.
+    """
+    status = _refusal(error)
+    if status is not None:
+        return f"{proxy} {_advice(status, proxy.setting, target)}"
+    if caused_by(error, socket.gaierror):
+        return f"{proxy} has a name that cannot be resolved: correct {proxy.setting}"
+    if caused_by(error, ConnectionRefusedError):
+        return f"{proxy} refused the connection: check that it runs"
+    if caused_by(error, httpx.ProxyError) or caused_by(error, aiohttp.ClientConnectorError):
+        return f"{proxy} cannot be reached: check that it runs, and {proxy.setting}"
+    return None
+
+
+def describe_page(status: int) -> str | None:
+    """Say which proxy may answer with a status and a page instead of JSON; None if the status points at none.
+
+    Only a proxy answers 407, and it has not forwarded the request then (RFC 9110 section 15.5.8).
+    """
+    match status:
+        case HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return "a proxy in between requires credentials; exempt the operator from them"
+        case HTTPStatus.BAD_GATEWAY | HTTPStatus.SERVICE_UNAVAILABLE | HTTPStatus.GATEWAY_TIMEOUT:
+            return "it looks like the page of a proxy or load balancer that cannot reach it; check those in between"
+        case _:
+            return None
+
+
+def _refusal(error: BaseException) -> int | None:
+    """Return the status with which the proxy answered CONNECT; None if it did not."""
+    if (refused := caused_by(error, aiohttp.ClientHttpProxyError)) is not None:
+        return refused.status
+    first = str(caused_by(error, httpx.ProxyError) or "").split(" ")[0]
+    return int(first) if first.isascii() and first.isdigit() and len(first) == len("407") else None
+
+
+def _advice(status: int, setting: str, target: str) -> str:
+    match status:
+        case HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return f"requires credentials (HTTP {status}): correct those in {setting}, or exempt the operator from them"
+        case HTTPStatus.FORBIDDEN:
+            return f"denied the connection to {target} (HTTP {status}): allow it there"
+        case HTTPStatus.BAD_GATEWAY | HTTPStatus.SERVICE_UNAVAILABLE | HTTPStatus.GATEWAY_TIMEOUT:
+            return f"could not reach {target} (HTTP {status}): check the proxy's network and its log"
+        case _:
+            return f"refused to connect to {target} (HTTP {status}): check the proxy's log"
