@@ -33,7 +33,7 @@ from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.leader_work import LeaderWork
-from pipedrive_operator.controller.leadership import Election, LeaderElection, OnlyReplica, lease_times
+from pipedrive_operator.controller.leadership import Election, LeaderElection, SingleReplica, lease_times
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.controller.supervisor import Supervisor
 from pipedrive_operator.core.decision.sources import resolve
@@ -90,8 +90,8 @@ async def run(settings: Settings) -> None:
             HealthServer(settings.http, live=supervisor.liveness, ready=supervisor.readiness)
         )
         metrics.show_queue(lambda: queue.depth, lambda: queue.oldest_age)
-        tenure = _tenure(settings, controller, escrow, keeper=keeper, cache=cache, clock=clock)
-        work = supervisor.run(_watch(settings, supervisor, clock), lambda: election.run(tenure.serve))
+        leader_work = _leader_work(settings, controller, escrow, keeper=keeper, cache=cache, clock=clock)
+        work = supervisor.run(_watch(settings, supervisor, clock), lambda: election.run(leader_work.run))
         await _until(stopped, work)
 
 
@@ -105,7 +105,7 @@ def _vault(settings: Settings, api: Api, clock: Clock) -> VaultConnections:
 def _election(settings: Settings, api: Api, clock: Clock, process: SystemProcess) -> Election:
     wanted = settings.leader_election
     if not wanted.enabled:
-        return OnlyReplica()
+        return SingleReplica()
     leases = KubernetesLeases(api, Key(namespace=operator_namespace(settings.kubernetes), name=wanted.lease_name))
     return LeaderElection(leases=leases, clock=clock, holder=process.holder, times=lease_times(wanted.lease_duration))
 
@@ -122,7 +122,7 @@ def _protocol(settings: Settings, ports: Ports, escrow: Escrow, process: Process
     )
 
 
-def _tenure(
+def _leader_work(
     settings: Settings,
     controller: Controller,
     escrow: KubernetesEscrow,
@@ -138,7 +138,7 @@ def _tenure(
         cache=cache,
         clock=clock,
         workers=settings.controller.workers,
-        look_interval=settings.controller.resync_interval,
+        escrow_interval=settings.controller.resync_interval,
     )
 
 
@@ -158,7 +158,7 @@ def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], refresh_state.
 
     def wake(keys: frozenset[Key], flight: refresh_state.RefreshState) -> None:
         if not isinstance(flight, refresh_state.Refreshing):
-            metrics.refresh_ended(type(flight).__name__.lower())
+            metrics.count_refresh(type(flight).__name__.lower())
         for key in keys:
             queue.add(key)
 
@@ -190,9 +190,9 @@ def _watch(settings: Settings, supervisor: Supervisor, clock: SystemClock) -> Wa
 
     watch = Watch(
         connect,
-        supervisor.observed,
+        supervisor.handle_event,
         clock,
-        on_interruption=supervisor.doubt_schema,
+        on_interruption=supervisor.request_schema_check,
         namespaces=settings.kubernetes.namespaces,
     )
     metrics.show_watch(watch.age)

@@ -25,6 +25,6 @@ The [alerts](../charts/pipedrive-operator/rules/alerts.yaml), each with a [runbo
 def text() -> str:
     """Return the content of the page."""
     rows = (
-        (f"`{one.name}`", one.type, ", ".join(f"`{label}`" for label in one.labels), one.meaning) for one in DEFINITIONS
+        (f"`{one.name}`", one.type, ", ".join(f"`{label}`" for label in one.labels), one.help) for one in DEFINITIONS
     )
     return f"{GENERATED}\n{_INTRODUCTION}\n{table(('metric', 'type', 'labels', 'description'), rows)}\n"

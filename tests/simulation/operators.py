@@ -28,7 +28,7 @@ from support.builders import RULES
 from support.fake_workloads import FakeWorkloads
 
 TIMINGS = Timings(poll_interval=timedelta(seconds=60), verify_interval=timedelta(seconds=100))
-LEASE = LeaseTimes(retry=timedelta(seconds=5), look=timedelta(seconds=4))
+LEASE = LeaseTimes(retry_period=timedelta(seconds=5), standby_period=timedelta(seconds=4))
 WORKERS = 3
 RESYNC_INTERVAL = timedelta(seconds=45)
 WATCH_GAPS = 0.1
@@ -124,18 +124,18 @@ class Operator:
         reconciler = self.build.reconciler(ports=ports, keeper=keeper, timings=TIMINGS)
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
         self._watch(cache, controller)
-        tenure = LeaderWork(
+        leader_work = LeaderWork(
             controller=controller,
             escrow=escrow,
             on_escrow=keeper.forget_all,
             cache=cache,
             clock=clock,
             workers=WORKERS,
-            look_interval=RESYNC_INTERVAL,
+            escrow_interval=RESYNC_INTERVAL,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._resync(cache, controller))
-            group.create_task(election.run(tenure.serve))
+            group.create_task(election.run(leader_work.run))
 
     def _watch(self, cache: Cache, controller: Controller) -> None:
         """Hear of changes late, and of some not at all."""
@@ -144,7 +144,7 @@ class Operator:
 
         def take_in(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
             see = cache.see_credential if kind == "credential" else cache.see_secret
-            controller.look_at(see(event, body))
+            controller.enqueue(see(event, body))
 
         def watcher(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
             weather = self.cluster.weather
@@ -156,7 +156,7 @@ class Operator:
     async def _resync(self, cache: Cache, controller: Controller) -> None:
         while True:
             try:
-                controller.look_at(await resync(self.cluster, cache))
+                controller.enqueue(await resync(self.cluster, cache))
             except ApiServerUnavailable:
                 await asyncio.sleep(2)
             else:

@@ -1,1 +1,1 @@
-"""The machinery around the reconciler: watch, cache, queue, workers, resync. No decision is made here."""
+"""Runs the reconciler: leader election, cache, work queue, workers and resync. It decides nothing."""

@@ -1,4 +1,7 @@
-"""Takes keys from the work queue, has them reconciled, counts the passes, and schedules the next look."""
+"""Runs the workers: each takes a key from the work queue, reconciles it, counts the pass and schedules the next one.
+
+Nothing is decided about a credential here: the reconciler returns an outcome, with the time of the next pass.
+"""
 
 import asyncio
 from collections.abc import Iterable
@@ -17,23 +20,23 @@ _log: Final = get_logger(__name__)
 
 
 class Controller:
-    """Runs the workers."""
+    """Reconciles the credentials in the queue."""
 
     def __init__(self, *, reconciler: Reconciler, queue: WorkQueue, clock: Clock) -> None:
-        """Take the parts."""
+        """Start without workers; `clock` turns the time of the next pass into a delay."""
         self._reconciler = reconciler
         self._queue = queue
         self._clock = clock
         self._failures: dict[Key, int] = {}
-        self._reasons: dict[Key, str | None] = {}
+        self._last_reasons: dict[Key, str | None] = {}
 
-    def look_at(self, keys: Iterable[Key]) -> None:
-        """Ask for a pass for each credential that something changed for, in an order that can be repeated."""
+    def enqueue(self, keys: Iterable[Key]) -> None:
+        """Request a pass for each of these credentials, in a reproducible order."""
         for key in sorted(keys):
             self._queue.add(key)
 
     async def work(self, workers: int) -> None:
-        """Reconcile until cancelled, beginning with nothing remembered."""
+        """Reconcile with that many workers until cancelled, starting without any memory of earlier passes."""
         self._reconciler.forget_all()
         async with asyncio.TaskGroup() as group:
             for number in range(workers):
@@ -43,42 +46,49 @@ class Controller:
         while True:
             key = await self._queue.get()
             try:
-                await self._pass(key)
+                await self._run_pass(key)
             finally:
                 self._queue.done(key)
 
-    async def _pass(self, key: Key) -> None:
+    async def _run_pass(self, key: Key) -> None:
         try:
             outcome = await self._reconciler.reconcile(key)
         except (ApiServerUnavailable, FenceClosed) as error:
-            self._postpone(key)
-            _log.warning("pass put off", credential=str(key), error=str(error))
-        except Exception:  # noqa: BLE001  a defect in one credential's pass must not end the work on all others
-            self._postpone(key)
-            metrics.pass_finished("defect")
+            self._back_off(key)
+            _log.warning("pass postponed", credential=str(key), error=str(error))
+        except Exception:  # noqa: BLE001  a defect in the pass of one credential must not stop the work on all others
+            self._back_off(key)
+            metrics.count_pass("defect")
             _log.exception("pass failed", credential=str(key))
         else:
             self._failures.pop(key, None)
-            self._schedule(key, outcome)
+            self._finish_pass(key, outcome)
 
-    def _postpone(self, key: Key) -> None:
+    def _back_off(self, key: Key) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         self._queue.add(key, delay=pause(failures, spread_by=str(key)).total_seconds(), priority=Priority.ROUTINE)
 
-    def _schedule(self, key: Key, outcome: Outcome | None) -> None:
+    def _finish_pass(self, key: Key, outcome: Outcome | None) -> None:
         if outcome is None or outcome.reason is None:
-            self._reasons.pop(key, None)
-            metrics.credential_gone(key.namespace, key.name)
+            self._last_reasons.pop(key, None)
+            metrics.remove_credential(key.namespace, key.name)
             return
-        metrics.pass_finished(outcome.reason)
+        self._count(key, outcome, outcome.reason)
+        self._log_change(key, outcome)
+        if outcome.until is not None:
+            delay = (outcome.until - self._clock.now()).total_seconds()
+            self._queue.add(key, delay=max(0.0, delay), priority=Priority.ROUTINE)
+
+    def _count(self, key: Key, outcome: Outcome, reason: str) -> None:
+        metrics.count_pass(reason)
         for result in outcome.restarts:
-            metrics.workload_looked_at(result)
+            metrics.count_restart(result)
         if outcome.has_undone_repair:
-            metrics.repair_undone()
-        metrics.credential_reported(
+            metrics.count_undone_repair()
+        metrics.show_credential(
             key.namespace,
             key.name,
-            reason=outcome.reason,
+            reason=reason,
             ready=outcome.ready,
             stalled=outcome.stalled,
             expires_at=outcome.expires_at,
@@ -86,13 +96,9 @@ class Controller:
             refreshed_at=outcome.refreshed_at,
             verified_at=outcome.verified_at,
         )
-        self._log_change(key, outcome)
-        if outcome.until is not None:
-            delay = (outcome.until - self._clock.now()).total_seconds()
-            self._queue.add(key, delay=max(0.0, delay), priority=Priority.ROUTINE)
 
     def _log_change(self, key: Key, outcome: Outcome) -> None:
-        """Log what is new, and nothing else: a pass that found all as it was is silent."""
-        if set(outcome.actions) - {"verify"} or self._reasons.get(key) != outcome.reason:
+        """Log a pass that changed something or has a new reason; a pass that only verified is not worth a line."""
+        if set(outcome.actions) - {"verify"} or self._last_reasons.get(key) != outcome.reason:
             _log.info("reconciled", credential=str(key), reason=outcome.reason, actions=list(outcome.actions))
-        self._reasons[key] = outcome.reason
+        self._last_reasons[key] = outcome.reason

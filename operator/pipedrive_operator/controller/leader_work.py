@@ -1,9 +1,9 @@
-"""What a replica does while it leads: look for what others have left in escrow, look at everything, and work."""
+"""What a replica does while it leads: reconcile all credentials, and find grants that other replicas left in escrow."""
 
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import Cache
@@ -12,21 +12,21 @@ from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock
 
-_PAUSE = 2.0
-"""In seconds, between two tries to list the escrow."""
+_RETRY_INTERVAL: Final = 2.0
+"""Seconds between two attempts to list the escrow before the first pass."""
 
 _log = get_logger(__name__)
 
 
 class EscrowStore(Protocol):
-    """Where escrow is kept."""
+    """The Secrets that hold the escrow."""
 
     async def load(self) -> list[str]:
-        """List what is there, and return the grants of what others have left since. Raises ApiServerUnavailable."""
+        """List the escrow, and return the grants that were not known yet. Raises ApiServerUnavailable."""
 
 
 class LeaderWork:
-    """The time for which a replica leads."""
+    """The work of a replica from the time it becomes the leader until it loses the Lease."""
 
     def __init__(
         self,
@@ -37,43 +37,44 @@ class LeaderWork:
         cache: Cache,
         clock: Clock,
         workers: int,
-        look_interval: timedelta,
+        escrow_interval: timedelta,
     ) -> None:
-        """Take the parts; `on_escrow` is called when something was found in escrow that was not there before."""
+        """Use these parts; `on_escrow` is called when a grant appears in escrow while this replica leads."""
         self._controller = controller
         self._escrow = escrow
         self._on_escrow = on_escrow
         self._cache = cache
         self._clock = clock
         self._workers = workers
-        self._look_interval = look_interval
+        self._escrow_interval = escrow_interval
 
-    async def serve(self) -> None:
-        """Work until cancelled. What is in escrow must be known before the first refresh."""
-        while await self._left_in_escrow() is None:
-            await self._clock.sleep(_PAUSE)
-        self._controller.look_at(self._cache.keys)
+    async def run(self) -> None:
+        """Work until cancelled. The escrow is loaded before the first refresh: it may hold a newer refresh token."""
+        while await self._load_escrow() is None:
+            await self._clock.sleep(_RETRY_INTERVAL)
+        self._controller.enqueue(self._cache.keys)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._controller.work(self._workers), name="workers")
-                group.create_task(self._look_again(), name="escrow")
+                group.create_task(self._reload_escrow(), name="escrow")
         finally:
-            metrics.tenure_ended()
+            metrics.clear_leader_series()
 
-    async def _look_again(self) -> None:
-        """Find, now and then, what a replica that led before has left since it lost the Lease."""
+    async def _reload_escrow(self) -> None:
+        """Find, at each interval, what a former leader has put in escrow since it lost the Lease."""
         while True:
-            await self._clock.sleep(self._look_interval.total_seconds())
-            if await self._left_in_escrow():
+            await self._clock.sleep(self._escrow_interval.total_seconds())
+            if await self._load_escrow():
                 self._on_escrow()
-                self._controller.look_at(self._cache.keys)
+                self._controller.enqueue(self._cache.keys)
 
-    async def _left_in_escrow(self) -> list[str] | None:
+    async def _load_escrow(self) -> list[str] | None:
+        """Return the grants in escrow that were not known yet; None if the escrow cannot be listed."""
         try:
-            left = await self._escrow.load()
+            found = await self._escrow.load()
         except ApiServerUnavailable as error:
             _log.warning("the escrow cannot be listed", error=str(error))
             return None
-        for grant in left:
+        for grant in found:
             _log.warning("a refreshed grant is in escrow", grant=grant)
-        return left
+        return found

@@ -1,8 +1,8 @@
-"""Who of several replicas acts: a Lease (coordination.k8s.io/v1), held as Kubernetes' own components hold theirs.
+"""Decides which replica acts, through a Lease (coordination.k8s.io/v1) used as Kubernetes' own components use theirs.
 
-Time is judged by our own monotonic clock: another holder is gone when we have watched its Lease unchanged for
-as long as it says. Our own leadership ends earlier, by a margin, and never later than what was acknowledged.
-The client library's election is not used: it goes on leading through an API server that hangs (docs/decisions).
+Time is measured on this process's own monotonic clock: another holder is gone once its Lease has been seen unchanged
+for its whole duration. Our own leadership ends earlier, by a margin, and never lasts longer than what the API server
+acknowledged. The client library's election is not used: it keeps leading while an API server hangs (docs/decisions).
 """
 
 import asyncio
@@ -10,119 +10,124 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from pipedrive_operator import metrics
-from pipedrive_operator.controller.coroutine import as_coroutine
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, LeaseChanged
 from pipedrive_operator.core.values.lease import Lease, Observed
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock, Leases
+
+NOT_LEADING: Final = float("-inf")
+"""A moment of the monotonic clock that is always past."""
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTimes:
-    """How long a Lease lasts, until when it must have been renewed, and how often that is tried."""
+    """The durations of an election, named as in Kubernetes' own components."""
 
-    duration: timedelta = timedelta(seconds=30)
-    renew_within: timedelta = timedelta(seconds=25)
-    """Less than the duration: we stop before another may start."""
-    retry: timedelta = timedelta(seconds=3)
+    lease_duration: timedelta = timedelta(seconds=30)
+    """How long a standby waits for an unchanged Lease before it takes over."""
+    renew_deadline: timedelta = timedelta(seconds=25)
+    """How long a leader acts after its last renewal: less than the duration, so that it stops before another starts."""
+    retry_period: timedelta = timedelta(seconds=3)
     """How often the leader renews."""
-    look: timedelta = timedelta(seconds=1)
-    """How often a standby looks whether the Lease was released."""
+    standby_period: timedelta = timedelta(seconds=1)
+    """How often a standby checks whether the Lease was released."""
 
 
-def lease_times(duration: timedelta) -> LeaseTimes:
-    """Divide a Lease's duration as Kubernetes' own components do."""
-    return LeaseTimes(duration=duration, renew_within=duration * 5 / 6, retry=duration / 10)
+def lease_times(lease_duration: timedelta) -> LeaseTimes:
+    """Derive all durations from that of the Lease, in the proportions of Kubernetes' own components."""
+    return LeaseTimes(
+        lease_duration=lease_duration, renew_deadline=lease_duration * 5 / 6, retry_period=lease_duration / 10
+    )
 
 
 class Election(Protocol):
-    """Decides when this replica works."""
+    """Decides when this replica acts."""
 
     def remaining(self) -> float:
-        """Return for how many seconds from now it surely may; 0 or less where it may not."""
+        """Return for how many more seconds this replica certainly leads; 0 or less if it does not."""
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Work whenever it may, until cancelled."""
+        """Run `work` whenever this replica leads, until cancelled."""
 
     async def renew_until(self, done: Awaitable[None]) -> None:
-        """Keep the right to act while something is being finished, and let go of it then."""
+        """Keep the leadership until `done` has finished, then give it up."""
 
 
-class OnlyReplica:
-    """An election with one candidate."""
+class SingleReplica:
+    """An election with one candidate, which always leads."""
 
     def remaining(self) -> float:
-        """Return that it leads for ever."""
+        """Return infinity."""
         return float("inf")
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Work."""
-        metrics.leads(does=True)
+        """Run `work`."""
+        metrics.show_leader(leads=True)
         await work()
 
     async def renew_until(self, done: Awaitable[None]) -> None:
-        """Wait."""
+        """Wait for `done`."""
         await done
 
 
 class LeaderElection:
-    """Holds the Lease while it can, and says for how long it surely does."""
+    """Holds the Lease while it can, and knows for how long it certainly does."""
 
     def __init__(self, *, leases: Leases, clock: Clock, holder: str, times: LeaseTimes) -> None:
-        """Take the port; `holder` names this process."""
+        """Start without the Lease; `holder` identifies this process in it."""
         self._leases = leases
         self._clock = clock
         self._holder = holder
         self._times = times
-        self._until = float("-inf")
+        self._leads_until = NOT_LEADING
         self._observed: Observed | None = None
 
     def remaining(self) -> float:
-        """Return for how many seconds from now we surely lead; 0 or less where we do not."""
-        return self._until - self._clock.monotonic()
+        """Return for how many more seconds this replica certainly leads; 0 or less if it does not."""
+        return self._leads_until - self._clock.monotonic()
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Work whenever we lead, until cancelled; without the Lease the work is cancelled.
+        """Run `work` whenever this replica leads, until cancelled; cancel it when the Lease is lost.
 
-        The Lease is renewed while `work` is being cancelled, and only then released.
+        The Lease is not released here: `renew_until` does so once the work has been cancelled.
         """
-        working: asyncio.Task[None] | None = None
+        working: asyncio.Future[None] | None = None
         try:
             while True:
-                await self._try_once()
+                await self._acquire_or_renew()
                 leads = self.remaining() > 0
-                metrics.leads(does=leads)
+                metrics.show_leader(leads=leads)
                 if leads and working is None:
                     _log.info("leading")
-                    working = asyncio.ensure_future(as_coroutine(work))
+                    working = asyncio.ensure_future(work())
                 elif not leads and working is not None:
                     _log.warning("leadership lost")
-                    await _stop(working)
+                    await _cancel(working)
                     working = None
                 await self._pause(working)
         finally:
             if working is not None:
-                await _stop(working)
+                await _cancel(working)
 
     async def renew_until(self, done: Awaitable[None]) -> None:
-        """Keep what is held while something is being finished, then release it."""
-        finishing = asyncio.ensure_future(as_coroutine(lambda: done))
+        """Renew the Lease, if it is held, until `done` has finished; then release it."""
+        finishing = asyncio.ensure_future(done)
         try:
             while not finishing.done():
                 if self.remaining() > 0:
-                    await self._try_once()
+                    await self._acquire_or_renew()
                 await self._pause(finishing)
         finally:
             await self._release()
 
-    async def _pause(self, task: asyncio.Task[None] | None) -> None:
-        """Sleep until the next try, or until a task ends; if that failed, its error is raised."""
-        pause = self._times.retry if self.remaining() > 0 else self._times.look
+    async def _pause(self, task: asyncio.Future[None] | None) -> None:
+        """Sleep until the next attempt or until the task ends; if it failed, raise its error."""
+        pause = self._times.retry_period if self.remaining() > 0 else self._times.standby_period
         sleeping = asyncio.ensure_future(self._clock.sleep(pause.total_seconds()))
         try:
             await asyncio.wait({sleeping, *({task} if task else ())}, return_when=asyncio.FIRST_COMPLETED)
@@ -131,54 +136,54 @@ class LeaderElection:
         if task is not None and task.done():
             task.result()
 
-    async def _try_once(self) -> None:
-        """Renew the Lease, or take one that nobody holds any more; a failure leaves things as they were."""
+    async def _acquire_or_renew(self) -> None:
+        """Renew the Lease, or acquire it if its holder is gone; a failure changes nothing."""
         began = self._clock.monotonic()
         try:
-            async with asyncio.timeout(2 * self._times.retry.total_seconds()):
-                held = await self._leases.read()
-                if self._may_take(held, began):
-                    await self._leases.write(self._ours(held))
-                    self._until = began + self._times.renew_within.total_seconds()
+            async with asyncio.timeout(2 * self._times.retry_period.total_seconds()):
+                current = await self._leases.read()
+                if self._can_acquire(current, began):
+                    await self._leases.write(self._renewed(current))
+                    self._leads_until = began + self._times.renew_deadline.total_seconds()
         except LeaseChanged:
-            self._until = float("-inf")
+            self._leads_until = NOT_LEADING
         except (ApiServerUnavailable, TimeoutError) as error:
-            _log.warning("the lease cannot be renewed", error=str(error) or "no answer in time")
+            _log.warning("the lease cannot be renewed", error=str(error) or "no response in time")
 
-    def _may_take(self, held: Lease | None, now: float) -> bool:
-        if held is None or held.holder in {"", self._holder}:
+    def _can_acquire(self, current: Lease | None, now: float) -> bool:
+        if current is None or current.holder in {"", self._holder}:
             return True
-        self._until = float("-inf")
-        if self._observed is None or self._observed.lease != held:
-            self._observed = Observed(held, now)
-        return now - self._observed.since > held.duration.total_seconds()
+        self._leads_until = NOT_LEADING
+        if self._observed is None or self._observed.lease != current:
+            self._observed = Observed(current, now)
+        return now - self._observed.since > current.duration.total_seconds()
 
-    def _ours(self, held: Lease | None) -> Lease:
-        now = self._clock.now()
-        if held is None:
-            return Lease(holder=self._holder, duration=self._times.duration, acquired_at=now, renewed_at=now)
-        if held.holder == self._holder:
-            return replace(held, renewed_at=now, duration=self._times.duration)
+    def _renewed(self, current: Lease | None) -> Lease:
+        now, duration = self._clock.now(), self._times.lease_duration
+        if current is None:
+            return Lease(holder=self._holder, duration=duration, acquired_at=now, renewed_at=now)
+        if current.holder == self._holder:
+            return replace(current, renewed_at=now, duration=duration)
         return replace(
-            held,
+            current,
             holder=self._holder,
-            duration=self._times.duration,
+            duration=duration,
             acquired_at=now,
             renewed_at=now,
-            transitions=held.transitions + 1,
+            transitions=current.transitions + 1,
         )
 
     async def _release(self) -> None:
-        """Let another replica begin at once; one that cannot be told waits for the Lease to run out."""
-        self._until = float("-inf")
+        """Let another replica take over at once. If this fails, it takes over when the Lease expires."""
+        self._leads_until = NOT_LEADING
         with suppress(ApiServerUnavailable, LeaseChanged, TimeoutError):
-            async with asyncio.timeout(2 * self._times.retry.total_seconds()):
-                held = await self._leases.read()
-                if held is not None and held.holder == self._holder:
-                    await self._leases.write(replace(held, holder="", duration=timedelta(seconds=1)))
+            async with asyncio.timeout(2 * self._times.retry_period.total_seconds()):
+                current = await self._leases.read()
+                if current is not None and current.holder == self._holder:
+                    await self._leases.write(replace(current, holder="", duration=timedelta(seconds=1)))
 
 
-async def _stop(working: asyncio.Task[None]) -> None:
+async def _cancel(working: asyncio.Future[None]) -> None:
     working.cancel()
     with suppress(asyncio.CancelledError):
         await working

@@ -1,4 +1,4 @@
-"""The work queue: which key is reconciled next. It knows due times and priorities, and nothing of what a key means."""
+"""The work queue: which key is reconciled next, by due time and priority. It does not know what a key means."""
 
 import asyncio
 import heapq
@@ -11,17 +11,17 @@ from pipedrive_operator.ports import Clock
 
 
 class Priority(IntEnum):
-    """Who goes first among the keys that are due."""
+    """The order among keys that are due."""
 
     URGENT = 0
     """New, changed, or about to expire."""
     ROUTINE = 1
-    """A periodic look."""
+    """A scheduled pass."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A key's place in the queue; one that was replaced by a better place is dead."""
+class _Entry:
+    """A key's place in the queue. An entry that a better one has replaced stays in its heap, and is skipped there."""
 
     due: float
     priority: Priority
@@ -31,38 +31,38 @@ class WorkQueue:
     """Hands out each key to one worker at a time, when it is due."""
 
     def __init__(self, clock: Clock) -> None:
-        """Take the clock whose monotonic time the due times are in."""
+        """Start empty; due times are in the monotonic time of `clock`."""
         self._clock = clock
-        self._places: dict[Key, _Place] = {}
-        self._later: list[tuple[float, int, Key, _Place]] = []
-        self._ready: list[tuple[Priority, float, int, Key, _Place]] = []
-        self._in_flight: set[Key] = set()
+        self._entries: dict[Key, _Entry] = {}
+        self._later: list[tuple[float, int, Key, _Entry]] = []
+        self._ready: list[tuple[Priority, float, int, Key, _Entry]] = []
+        self._in_progress: set[Key] = set()
         self._order = itertools.count()
         self._changed = asyncio.Event()
-        self._first_in_line = asyncio.Lock()
+        self._first_waiter = asyncio.Lock()
 
     def add(self, key: Key, *, delay: float = 0.0, priority: Priority = Priority.URGENT) -> None:
-        """Ask for a key to be handed out after `delay` seconds; the earlier time and the higher priority win."""
-        wanted = _Place(self._clock.monotonic() + delay, priority)
-        held = self._places.get(key)
-        if held is not None:
-            wanted = _Place(min(held.due, wanted.due), min(held.priority, wanted.priority))
-            if wanted == held:
+        """Hand out a key after `delay` seconds; if it is queued already, the earlier time and higher priority apply."""
+        wanted = _Entry(self._clock.monotonic() + delay, priority)
+        queued = self._entries.get(key)
+        if queued is not None:
+            wanted = _Entry(min(queued.due, wanted.due), min(queued.priority, wanted.priority))
+            if wanted == queued:
                 return
-        self._places[key] = wanted
-        if key not in self._in_flight:
-            self._enter(key, wanted)
+        self._entries[key] = wanted
+        if key not in self._in_progress:
+            self._push(key, wanted)
 
     def done(self, key: Key) -> None:
-        """Take back a key that `get` handed out; if it was added meanwhile it may be handed out again."""
-        self._in_flight.discard(key)
-        place = self._places.get(key)
-        if place is not None:
-            self._enter(key, place)
+        """Return a key that `get` handed out. If it was added in the meantime, it can now be handed out again."""
+        self._in_progress.discard(key)
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._push(key, entry)
 
     async def get(self) -> Key:
-        """Wait for a key that is due, and mark it as in flight. Of many workers one watches the time."""
-        async with self._first_in_line:
+        """Wait for a key that is due, and mark it as in progress. Only one of the waiting workers watches the time."""
+        async with self._first_waiter:
             while True:
                 self._promote()
                 key = self._pop()
@@ -74,35 +74,36 @@ class WorkQueue:
     def depth(self) -> int:
         """How many keys are due and wait for a worker."""
         self._promote()
-        return sum(1 for *_, key, place in self._ready if self._places.get(key) is place)
+        return sum(1 for *_, key, entry in self._ready if self._entries.get(key) is entry)
 
     @property
     def oldest_age(self) -> float:
-        """How many seconds the key that waits longest is overdue."""
-        waiting = [place.due for *_, key, place in self._ready if self._places.get(key) is place]
+        """For how many seconds the longest waiting key has been due."""
+        waiting = [entry.due for *_, key, entry in self._ready if self._entries.get(key) is entry]
         return max(0.0, self._clock.monotonic() - min(waiting)) if waiting else 0.0
 
-    def _enter(self, key: Key, place: _Place) -> None:
-        heapq.heappush(self._later, (place.due, next(self._order), key, place))
+    def _push(self, key: Key, entry: _Entry) -> None:
+        heapq.heappush(self._later, (entry.due, next(self._order), key, entry))
         self._changed.set()
 
     def _promote(self) -> None:
+        """Move the entries that have become due to the heap that is sorted by priority."""
         now = self._clock.monotonic()
         while self._later and self._later[0][0] <= now:
-            due, order, key, place = heapq.heappop(self._later)
-            heapq.heappush(self._ready, (place.priority, due, order, key, place))
+            due, order, key, entry = heapq.heappop(self._later)
+            heapq.heappush(self._ready, (entry.priority, due, order, key, entry))
 
     def _pop(self) -> Key | None:
         while self._ready:
-            *_, key, place = heapq.heappop(self._ready)
-            if self._places.get(key) is place:
-                del self._places[key]
-                self._in_flight.add(key)
+            *_, key, entry = heapq.heappop(self._ready)
+            if self._entries.get(key) is entry:
+                del self._entries[key]
+                self._in_progress.add(key)
                 return key
         return None
 
     async def _wait_for_change(self) -> None:
-        """Sleep until something is added or the next key is due."""
+        """Sleep until a key is added or the next one is due."""
         self._changed.clear()
         if not self._later:
             await self._changed.wait()

@@ -1,31 +1,30 @@
-"""The operator's life: what must be there before work starts, what is looked at now and then, and an orderly end.
+"""The operator's life cycle: prerequisites, start, periodic maintenance, and an orderly end.
 
-Whatever is missing is told, waited for, and found without a restart. Nothing is decided about a credential here.
+A missing prerequisite is reported, retried, and found without a restart. Nothing is decided about a credential here.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
-from pipedrive_operator.controller.coroutine import as_coroutine
 from pipedrive_operator.controller.resync import Lister, resync
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock, Watch, WatchedKind
 
-LONGEST_START_PAUSE: Final = timedelta(seconds=10)
-"""Between two looks at something that is missing at the start: a person is waiting for it."""
+LONGEST_PREREQUISITE_PAUSE: Final = timedelta(seconds=10)
+"""Upper bound of the pause between two checks of a prerequisite: a person is usually waiting for it."""
 SILENT_PERIODS: Final = 1.4
-"""After how many of its periods without an answer a watch is started again."""
+"""A watch is restarted after this many of its periods without a response."""
 DEAD_PERIODS: Final = 2.5
-"""After how many of its periods without an answer starting it again has not helped, and only a restart will."""
-_SETTLES: Final = 1.0
-"""In seconds: how long at least one look at the CRD comes after another."""
+"""After this many periods without a response, restarting the watch has not helped; the process must be restarted."""
+_SCHEMA_CHECK_DELAY: Final = 1.0
+"""Seconds before the CRD is checked: each namespace has its own watch, and all of them end at about the same time."""
 
 _log = get_logger(__name__)
 
@@ -43,7 +42,7 @@ class Supervisor:
         check_schema: Callable[[], Awaitable[str | None]],
         resync_interval: timedelta,
     ) -> None:
-        """Take the parts; `check_schema` says what is wrong with the CRD, or None."""
+        """Use these parts; `check_schema` returns what is wrong with the CRD, or None."""
         self._controller = controller
         self._cache = cache
         self._lister = lister
@@ -51,75 +50,74 @@ class Supervisor:
         self._check_schema = check_schema
         self._resync_interval = resync_interval
         self._watch: Watch | None = None
-        self._schema_problem: str | None = "not looked at yet"
-        self._schema_in_doubt = asyncio.Event()
+        self._schema_problem: str | None = "not checked yet"
+        self._schema_check_requested = asyncio.Event()
         self._cache_problem: str | None = "not filled yet"
 
     def readiness(self) -> Mapping[str, str | None]:
-        """Return what is needed to work, each with what is wrong with it."""
+        """Return the checks of /readyz, each with its problem or None."""
         return {"crd": self._schema_problem, "caches": self._cache_problem}
 
     def liveness(self) -> Mapping[str, str | None]:
-        """Return what only a restart would mend, each with what is wrong with it."""
-        return {"event loop": None, "watch": _death(self._watch) if self._watch is not None else None}
+        """Return the checks of /livez, each with its problem or None. Only a restart would fix such a problem."""
+        return {"event loop": None, "watch": _watch_problem(self._watch) if self._watch is not None else None}
 
-    def observed(self, kind: WatchedKind, event: str | None, body: Mapping[str, Any]) -> None:
-        """Take in an event of the watch."""
+    def handle_event(self, kind: WatchedKind, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """Update the cache with an event of the watch, and reconcile the credentials that it affects."""
         see = self._cache.see_credential if kind == "credential" else self._cache.see_secret
-        self._controller.look_at(see(event, body))
+        self._controller.enqueue(see(event_type, body))
 
-    def doubt_schema(self) -> None:
-        """Have the CRD looked at again: it may have been replaced by an older one."""
-        self._schema_in_doubt.set()
+    def request_schema_check(self) -> None:
+        """Have the CRD checked again: it may have been replaced by an older one."""
+        self._schema_check_requested.set()
 
-    async def run(self, watch: Watch, work: Callable[[], Awaitable[None]]) -> None:
-        """Fill the caches and keep them fresh, whether this replica leads or stands by, and work, until cancelled."""
-        await self._until_it_works("crd", self._schema_is_current)
-        await self._until_it_works("caches", self._resync)
+    async def run(self, watch: Watch, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Fill the caches and keep them current, on leader and standby alike, and work, until cancelled."""
+        await self._wait_until_ok("crd", self._find_schema_problem)
+        await self._wait_until_ok("caches", self._resync)
         watch.start()
         self._watch = watch
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(as_coroutine(work), name="work")
-                group.create_task(self._maintain(), name="resync")
-                group.create_task(self._recheck_schema(), name="schema")
-                group.create_task(self._revive(watch), name="watchdog")
+                group.create_task(work(), name="work")
+                group.create_task(self._resync_periodically(), name="resync")
+                group.create_task(self._check_schema_on_request(), name="schema")
+                group.create_task(self._restart_silent_watch(watch), name="watchdog")
         finally:
             await watch.stop()
 
-    async def _until_it_works(self, what: str, step: Callable[[], Awaitable[str | None]]) -> None:
-        """Repeat a step until nothing is wrong; say what is, once for each new trouble."""
-        told, failures = None, 0
-        while (problem := await step()) is not None:
+    async def _wait_until_ok(self, what: str, check: Callable[[], Awaitable[str | None]]) -> None:
+        """Repeat a check until it returns no problem; log each new problem once."""
+        logged, failures = None, 0
+        while (problem := await check()) is not None:
             failures += 1
-            if problem != told:
+            if problem != logged:
                 _log.warning("waiting", what=what, problem=problem)
-                told = problem
-            await self._clock.sleep(min(pause(failures, spread_by=what), LONGEST_START_PAUSE).total_seconds())
+                logged = problem
+            await self._clock.sleep(min(pause(failures, spread_by=what), LONGEST_PREREQUISITE_PAUSE).total_seconds())
 
-    async def _maintain(self) -> None:
-        """Look again at everything, now and then."""
+    async def _resync_periodically(self) -> None:
         while True:
             await self._clock.sleep(self._resync_interval.total_seconds())
-            await self._until_it_works("caches", self._resync)
+            await self._wait_until_ok("caches", self._resync)
 
-    async def _recheck_schema(self) -> None:
-        """Look at the CRD again when it is in doubt; an older one stops readiness until it is replaced."""
+    async def _check_schema_on_request(self) -> None:
+        """Check the CRD when requested; the operator is not ready while an older one is installed."""
         while True:
-            await self._schema_in_doubt.wait()
-            await self._clock.sleep(_SETTLES)  # each namespace has a watch of its own, and they end together
-            self._schema_in_doubt.clear()
-            await self._until_it_works("crd", self._schema_is_current)
+            await self._schema_check_requested.wait()
+            await self._clock.sleep(_SCHEMA_CHECK_DELAY)
+            self._schema_check_requested.clear()
+            await self._wait_until_ok("crd", self._find_schema_problem)
 
-    async def _revive(self, watch: Watch) -> None:
-        """Start a silent watch again: kopf can lose one without a word (https://github.com/nolar/kopf/issues/1276)."""
+    async def _restart_silent_watch(self, watch: Watch) -> None:
+        """Restart a silent watch: kopf can lose one without an error (https://github.com/nolar/kopf/issues/1276)."""
         while True:
             await self._clock.sleep(watch.period / 8)
             if watch.age() > SILENT_PERIODS * watch.period:
-                _log.warning("the watch has gone silent and is started again", seconds=round(watch.age()))
+                _log.warning("the watch is silent and is being restarted", seconds=round(watch.age()))
                 watch.restart()
 
-    async def _schema_is_current(self) -> str | None:
+    async def _find_schema_problem(self) -> str | None:
         try:
             self._schema_problem = await self._check_schema()
         except ApiServerUnavailable as error:
@@ -128,14 +126,14 @@ class Supervisor:
 
     async def _resync(self) -> str | None:
         try:
-            self._controller.look_at(await resync(self._lister, self._cache))
+            self._controller.enqueue(await resync(self._lister, self._cache))
         except ApiServerUnavailable as error:
             return str(error)
         self._cache_problem = None
-        metrics.resynced(self._clock.now())
+        metrics.show_resync(self._clock.now())
         return None
 
 
-def _death(watch: Watch) -> str | None:
+def _watch_problem(watch: Watch) -> str | None:
     age = watch.age()
-    return f"no answer from the API server for {age:.0f} s" if age > DEAD_PERIODS * watch.period else None
+    return f"no response from the API server for {age:.0f} s" if age > DEAD_PERIODS * watch.period else None

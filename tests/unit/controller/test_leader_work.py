@@ -1,4 +1,4 @@
-"""The time for which a replica leads: the escrow is known before the first refresh, and looked at again."""
+"""The work of a leader: the escrow is loaded before the first refresh, and again at an interval."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,112 +18,112 @@ from support.builders import API_TOKEN_SPEC, KEY, NOW, RULES, resource
 from support.turned_clock import TurnedClock
 from support.world import World
 
-LOOK = timedelta(minutes=10)
+ESCROW_INTERVAL = timedelta(minutes=10)
 
 
 @dataclass
-class Left:
-    """What others leave in escrow, told at each look."""
+class EscrowLists:
+    """An escrow that returns these results, one per call, and nothing new after the last."""
 
-    answers: list[list[str] | ApiServerUnavailable] = field(default_factory=list)
-    looks: int = 0
+    results: list[list[str] | ApiServerUnavailable] = field(default_factory=list)
+    calls: int = 0
 
     async def load(self) -> list[str]:
-        """Tell the next answer, and nothing after the last."""
-        self.looks += 1
-        answer = self.answers.pop(0) if self.answers else []
-        if isinstance(answer, ApiServerUnavailable):
-            raise answer
-        return answer
+        """Return the next result."""
+        self.calls += 1
+        result = self.results.pop(0) if self.results else []
+        if isinstance(result, ApiServerUnavailable):
+            raise result
+        return result
 
 
 @dataclass
-class Reign:
-    """A replica that leads."""
+class Leader:
+    """A replica that leads, with one credential in its cache and no workers."""
 
     clock: TurnedClock = field(default_factory=TurnedClock)
-    left: Left = field(default_factory=Left)
-    found: int = 0
+    escrow: EscrowLists = field(default_factory=EscrowLists)
+    escrow_events: int = 0
 
     def __post_init__(self) -> None:
-        """Know one credential."""
+        """Build the parts."""
         self.queue = WorkQueue(self.clock)
         cache = Cache(lambda credential: resolve(credential, RULES))
         cache.see_credential(None, resource(API_TOKEN_SPEC))
         controller = Controller(reconciler=World().reconciler, queue=self.queue, clock=self.clock)
-        self.tenure = LeaderWork(
+        self.work = LeaderWork(
             controller=controller,
-            escrow=self.left,
+            escrow=self.escrow,
             on_escrow=self._count,
             cache=cache,
             clock=self.clock,
             workers=0,
-            look_interval=LOOK,
+            escrow_interval=ESCROW_INTERVAL,
         )
 
-    def begin(self) -> None:
-        """Lead."""
-        self.serving = asyncio.create_task(self.tenure.serve())
+    def start(self) -> None:
+        """Become the leader."""
+        self.task = asyncio.create_task(self.work.run())
 
     def _count(self) -> None:
-        self.found += 1
+        self.escrow_events += 1
 
 
 @pytest.fixture
-async def reign() -> AsyncIterator[Reign]:
-    """Give a replica, and end what it began."""
-    made = Reign()
+async def leader() -> AsyncIterator[Leader]:
+    """Yield a replica, and cancel its work at the end."""
+    made = Leader()
     yield made
-    made.serving.cancel()
+    made.task.cancel()
 
 
-async def test_nothing_is_worked_on_before_the_escrow_is_known(reign: Reign) -> None:
-    """It may hold the only living refresh token."""
-    reign.left.answers = [ApiServerUnavailable("no answer")]
-    reign.begin()
-    await reign.clock.next_sleep()
-    assert 0 == reign.queue.depth
+async def test_no_pass_runs_before_the_escrow_is_loaded(leader: Leader) -> None:
+    """It may hold the only refresh token that is still valid."""
+    leader.escrow.results = [ApiServerUnavailable("no answer")]
+    leader.start()
+    await leader.clock.next_sleep()
+    assert 0 == leader.queue.depth
 
-    reign.clock.turn(timedelta(seconds=2))
+    leader.clock.turn(timedelta(seconds=2))
 
-    assert KEY == await reign.queue.get()
-
-
-async def test_what_a_former_leader_leaves_later_is_found(reign: Reign) -> None:
-    """And everything is looked at again."""
-    reign.begin()
-    reign.queue.done(await reign.queue.get())
-    await reign.clock.next_sleep()
-    reign.left.answers = [["secret/pipedrive/crm/acme"]]
-
-    reign.clock.turn(LOOK)
-
-    assert KEY == await reign.queue.get()
-    assert (1, 2) == (reign.found, reign.left.looks)
+    assert KEY == await leader.queue.get()
 
 
-async def test_an_escrow_in_which_nothing_is_new_wakes_nobody(reign: Reign) -> None:
-    """Quiet."""
-    reign.begin()
-    reign.queue.done(await reign.queue.get())
-    await reign.clock.next_sleep()
+async def test_a_grant_that_a_former_leader_puts_in_escrow_later_is_found(leader: Leader) -> None:
+    """And all credentials are reconciled again."""
+    leader.start()
+    leader.queue.done(await leader.queue.get())
+    await leader.clock.next_sleep()
+    leader.escrow.results = [["secret/pipedrive/crm/acme"]]
 
-    reign.clock.turn(LOOK)
-    await reign.clock.next_sleep()
+    leader.clock.turn(ESCROW_INTERVAL)
 
-    assert (0, 0, 2) == (reign.found, reign.queue.depth, reign.left.looks)
+    assert KEY == await leader.queue.get()
+    assert (1, 2) == (leader.escrow_events, leader.escrow.calls)
 
 
-async def test_a_replica_that_lost_the_lease_tells_of_no_credential(reign: Reign) -> None:
-    """Whoever leads since tells of them, and two answers would contradict each other."""
-    reign.begin()
-    await reign.clock.next_sleep()
+async def test_an_escrow_without_new_grants_causes_no_pass(leader: Leader) -> None:
+    """It was loaded all the same."""
+    leader.start()
+    leader.queue.done(await leader.queue.get())
+    await leader.clock.next_sleep()
+
+    leader.clock.turn(ESCROW_INTERVAL)
+    await leader.clock.next_sleep()
+
+    assert (0, 0, 2) == (leader.escrow_events, leader.queue.depth, leader.escrow.calls)
+
+
+async def test_a_replica_that_lost_the_lease_exports_no_credential(leader: Leader) -> None:
+    """The new leader exports it, and two values would contradict each other."""
+    leader.start()
+    await leader.clock.next_sleep()
     times = {"expires_at": NOW, "renewal_at": NOW, "refreshed_at": NOW, "verified_at": NOW}
-    metrics.credential_reported("crm", "led", reason="Published", ready=True, stalled=False, **times)
+    metrics.show_credential("crm", "led", reason="Published", ready=True, stalled=False, **times)
     assert 'name="led"' in metrics.exposition().decode()
 
-    reign.serving.cancel()
+    leader.task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await reign.serving
+        await leader.task
 
     assert 'name="led"' not in metrics.exposition().decode()

@@ -1,4 +1,4 @@
-"""Leadership, on a turned clock: who acts, for how long surely, and who follows."""
+"""Leader election on a turned clock: which replica leads, for how long, and which one takes over."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,35 +18,36 @@ TIMES = LeaseTimes()
 
 @dataclass
 class SharedLease:
-    """The Lease, as the API server keeps it."""
+    """The Lease as the API server stores it."""
 
     lease: Lease | None = None
     version: int = 0
-    breaks: OperatorError | None = None
+    error: OperatorError | None = None
+    """Raised by every call, if set."""
     writes: int = 0
 
     async def read(self) -> Lease | None:
-        """Return it."""
-        if self.breaks is not None:
-            raise self.breaks
+        """Return the Lease."""
+        if self.error is not None:
+            raise self.error
         return self.lease
 
     async def write(self, lease: Lease) -> None:
-        """Replace the one that was read."""
-        if self.breaks is not None:
-            raise self.breaks
+        """Replace the Lease that was read."""
+        if self.error is not None:
+            raise self.error
         if lease.resource_version != (self.lease.resource_version if self.lease else None):
-            raise LeaseChanged("somebody was faster")
+            raise LeaseChanged("another replica was faster")
         self.version += 1
         self.writes += 1
         self.lease = replace(lease, resource_version=str(self.version))
 
 
 class Replica:
-    """One process that wants to lead."""
+    """A process that takes part in the election."""
 
     def __init__(self, name: str, shared: SharedLease, clock: TurnedClock) -> None:
-        """Start to stand by."""
+        """Start the election."""
         self.election = LeaderElection(leases=shared, clock=clock, holder=name, times=TIMES)
         self.starts = 0
         self.works = False
@@ -61,7 +62,7 @@ class Replica:
             self.works = False
 
     async def stop(self) -> None:
-        """Kill it: nothing is released."""
+        """Kill the process: the Lease is not released."""
         self.task.cancel()
         with suppress(asyncio.CancelledError):
             await self.task
@@ -69,7 +70,7 @@ class Replica:
 
 @pytest.fixture
 async def replicas() -> AsyncIterator[list[Replica]]:
-    """Collect the replicas that a test starts, and end them."""
+    """Collect the replicas that a test starts, and stop them at the end."""
     made: list[Replica] = []
     yield made
     for replica in made:
@@ -77,15 +78,15 @@ async def replicas() -> AsyncIterator[list[Replica]]:
 
 
 async def settle(clock: TurnedClock, seconds: float = 0) -> None:
-    """Let time pass in steps, and everything that it brings about."""
+    """Advance the clock in steps of a second, and let the tasks run after each."""
     for step in range(int(seconds) + 1):
         clock.turn(timedelta(seconds=min(1, step)))
         for _ in range(20):
             await asyncio.sleep(0)
 
 
-async def test_one_of_two_acts(replicas: list[Replica]) -> None:
-    """The other is a standby."""
+async def test_one_of_two_replicas_leads(replicas: list[Replica]) -> None:
+    """The other one is a standby."""
     clock, shared = TurnedClock(), SharedLease()
     replicas += [Replica("one", shared, clock), Replica("two", shared, clock)]
 
@@ -95,8 +96,8 @@ async def test_one_of_two_acts(replicas: list[Replica]) -> None:
     assert replicas[0].election.remaining() > 0 >= replicas[1].election.remaining()
 
 
-async def test_a_killed_leader_is_followed_within_the_lease(replicas: list[Replica]) -> None:
-    """And not before its Lease has been watched for as long as it says."""
+async def test_a_standby_takes_over_when_the_lease_of_a_killed_leader_expires(replicas: list[Replica]) -> None:
+    """Not before the Lease has been seen unchanged for its whole duration."""
     clock, shared = TurnedClock(), SharedLease()
     replicas += [Replica("one", shared, clock), Replica("two", shared, clock)]
     await settle(clock, 10)
@@ -111,12 +112,12 @@ async def test_a_killed_leader_is_followed_within_the_lease(replicas: list[Repli
     assert ("two", 1) == (shared.lease.holder, shared.lease.transitions)
 
 
-async def test_a_leader_without_its_api_server_stops_before_another_starts(replicas: list[Replica]) -> None:
-    """Its leadership ends by itself, ahead of the Lease."""
+async def test_a_leader_that_cannot_renew_stops_before_another_can_start(replicas: list[Replica]) -> None:
+    """Its own leadership ends before the Lease expires."""
     clock, shared = TurnedClock(), SharedLease()
     replicas.append(Replica("one", shared, clock))
     await settle(clock, 10)
-    shared.breaks = ApiServerUnavailable("connection refused")
+    shared.error = ApiServerUnavailable("connection refused")
 
     await settle(clock, 20)
     assert replicas[0].works
@@ -126,14 +127,14 @@ async def test_a_leader_without_its_api_server_stops_before_another_starts(repli
     assert replicas[0].election.remaining() <= 0
 
 
-async def test_a_leader_works_again_when_the_api_server_is_back(replicas: list[Replica]) -> None:
-    """From the beginning, with nothing remembered."""
+async def test_a_leader_resumes_when_the_api_server_is_back(replicas: list[Replica]) -> None:
+    """Its work is started anew."""
     clock, shared = TurnedClock(), SharedLease()
     replicas.append(Replica("one", shared, clock))
     await settle(clock, 5)
-    shared.breaks = ApiServerUnavailable("connection refused")
+    shared.error = ApiServerUnavailable("connection refused")
     await settle(clock, 40)
-    shared.breaks = None
+    shared.error = None
 
     await settle(clock, 5)
 
@@ -141,8 +142,8 @@ async def test_a_leader_works_again_when_the_api_server_is_back(replicas: list[R
     assert 2 == replicas[0].starts
 
 
-async def test_a_released_lease_is_taken_at_once(replicas: list[Replica]) -> None:
-    """Within one try, rather than a whole Lease."""
+async def test_a_released_lease_is_acquired_at_once(replicas: list[Replica]) -> None:
+    """At the next attempt, rather than after the whole duration."""
     clock, shared = TurnedClock(), SharedLease()
     replicas += [Replica("one", shared, clock), Replica("two", shared, clock)]
     await settle(clock, 10)
@@ -154,8 +155,8 @@ async def test_a_released_lease_is_taken_at_once(replicas: list[Replica]) -> Non
     assert replicas[1].works
 
 
-async def test_the_lease_is_renewed_while_something_is_being_finished(replicas: list[Replica]) -> None:
-    """Nobody else begins before what was won is stored."""
+async def test_the_lease_is_renewed_until_the_last_task_has_finished(replicas: list[Replica]) -> None:
+    """No other replica starts before a refreshed grant is stored."""
     clock, shared = TurnedClock(), SharedLease()
     replicas += [Replica("one", shared, clock), Replica("two", shared, clock)]
     await settle(clock, 10)
@@ -175,8 +176,8 @@ async def test_the_lease_is_renewed_while_something_is_being_finished(replicas: 
     assert replicas[1].works
 
 
-async def test_a_failed_work_ends_the_replica() -> None:
-    """What ends by itself has failed, and its error is raised."""
+async def test_an_error_of_the_work_ends_the_election() -> None:
+    """It is raised to the caller."""
 
     async def fail() -> None:
         raise ZeroDivisionError

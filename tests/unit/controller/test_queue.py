@@ -1,4 +1,4 @@
-"""The work queue: who is handed out, when, and never twice at once."""
+"""The work queue: which key is handed out when, and never to two workers at once."""
 
 import asyncio
 from datetime import timedelta
@@ -14,18 +14,18 @@ ONE, TWO, THREE = (Key(namespace="crm", name=name) for name in ("one", "two", "t
 
 @pytest.fixture
 def clock() -> TurnedClock:
-    """Give a clock that a test turns."""
+    """Return a clock that the test turns."""
     return TurnedClock()
 
 
 @pytest.fixture
 def queue(clock: TurnedClock) -> WorkQueue:
-    """Give an empty queue."""
+    """Return an empty queue."""
     return WorkQueue(clock)
 
 
 async def waiting(queue: WorkQueue) -> asyncio.Task[Key]:
-    """Start to wait for a key, and see that there is none."""
+    """Wait for a key in a task, and check that none is handed out yet."""
     task = asyncio.create_task(queue.get())
     for _ in range(5):
         await asyncio.sleep(0)
@@ -34,7 +34,7 @@ async def waiting(queue: WorkQueue) -> asyncio.Task[Key]:
 
 
 async def test_a_key_added_twice_is_handed_out_once(queue: WorkQueue) -> None:
-    """The second wish is the same as the first."""
+    """Two requests for the same key are one."""
     queue.add(ONE)
     queue.add(ONE)
 
@@ -42,8 +42,8 @@ async def test_a_key_added_twice_is_handed_out_once(queue: WorkQueue) -> None:
     (await waiting(queue)).cancel()
 
 
-async def test_a_key_in_flight_is_not_handed_out_again(queue: WorkQueue) -> None:
-    """Two workers never have the same key; a wish that came meanwhile is kept."""
+async def test_a_key_in_progress_is_not_handed_out_again(queue: WorkQueue) -> None:
+    """Not before it is done; a request in the meantime is kept."""
     queue.add(ONE)
     await queue.get()
     queue.add(ONE)
@@ -54,8 +54,8 @@ async def test_a_key_in_flight_is_not_handed_out_again(queue: WorkQueue) -> None
     assert ONE == await asyncio.wait_for(task, 5)
 
 
-async def test_a_key_waits_for_its_time(queue: WorkQueue, clock: TurnedClock) -> None:
-    """Not a moment earlier."""
+async def test_a_key_is_handed_out_when_it_is_due(queue: WorkQueue, clock: TurnedClock) -> None:
+    """And not earlier."""
     queue.add(ONE, delay=10)
     task = await waiting(queue)
     clock.turn(timedelta(seconds=9))
@@ -67,8 +67,8 @@ async def test_a_key_waits_for_its_time(queue: WorkQueue, clock: TurnedClock) ->
     assert ONE == await asyncio.wait_for(task, 5)
 
 
-async def test_the_earlier_of_two_times_counts(queue: WorkQueue) -> None:
-    """What is wanted now is not put off by what was planned."""
+async def test_the_earlier_of_two_times_applies(queue: WorkQueue) -> None:
+    """A scheduled pass does not delay an immediate one."""
     queue.add(ONE, delay=10)
     queue.add(ONE)
     queue.add(ONE, delay=20)
@@ -76,8 +76,8 @@ async def test_the_earlier_of_two_times_counts(queue: WorkQueue) -> None:
     assert ONE == await queue.get()
 
 
-async def test_the_urgent_go_before_the_routine(queue: WorkQueue) -> None:
-    """Periodic looks wait for what is new or changed."""
+async def test_urgent_keys_come_before_routine_ones(queue: WorkQueue) -> None:
+    """Scheduled passes wait for new and changed credentials."""
     queue.add(ONE, priority=Priority.ROUTINE)
     queue.add(TWO, priority=Priority.URGENT)
     queue.add(THREE, priority=Priority.ROUTINE)
@@ -86,8 +86,8 @@ async def test_the_urgent_go_before_the_routine(queue: WorkQueue) -> None:
     assert [TWO, THREE, ONE] == [await queue.get() for _ in range(3)]
 
 
-async def test_a_waiting_worker_is_woken_by_something_new(queue: WorkQueue) -> None:
-    """It need not wait for the time that it was waiting for."""
+async def test_a_new_key_wakes_a_waiting_worker(queue: WorkQueue) -> None:
+    """Even if the worker waits for a key that is due later."""
     queue.add(ONE, delay=100)
     task = await waiting(queue)
 
@@ -96,8 +96,8 @@ async def test_a_waiting_worker_is_woken_by_something_new(queue: WorkQueue) -> N
     assert TWO == await asyncio.wait_for(task, 5)
 
 
-async def test_depth_and_age_tell_of_what_is_due(queue: WorkQueue, clock: TurnedClock) -> None:
-    """What is planned for later is not a backlog."""
+async def test_depth_and_age_count_only_keys_that_are_due(queue: WorkQueue, clock: TurnedClock) -> None:
+    """A key that is due later is not a backlog."""
     queue.add(ONE)
     queue.add(TWO, delay=100)
     clock.turn(timedelta(seconds=7))

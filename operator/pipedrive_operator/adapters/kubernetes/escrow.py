@@ -59,7 +59,7 @@ class KubernetesEscrow:
         for name, body in (left | gone).items():
             self._doubtful.setdefault(name, _annotation(body, _REFRESH))
         self._kept |= left
-        metrics.escrow_holds(len(self._kept))
+        metrics.show_escrow(len(self._kept))
         return sorted(_annotation(body, _GRANT) or name for name, body in left.items())
 
     def holds(self, location: VaultLocation) -> bool:
@@ -75,7 +75,7 @@ class KubernetesEscrow:
         self._kept.pop(name, None)
         if found is not None:
             self._kept[name] = found
-        metrics.escrow_holds(len(self._kept))
+        metrics.show_escrow(len(self._kept))
         return found is not None
 
     async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> bool:
@@ -87,9 +87,9 @@ class KubernetesEscrow:
                 self._kept[name] = await self._put(held, self._manifest(location, won, refresh_id, key))
         except ApiServerUnavailable:
             self._doubtful.setdefault(name, refresh_id)
-            metrics.escrow_failed()
+            metrics.count_escrow_failure()
             return False
-        metrics.escrow_holds(len(self._kept))
+        metrics.show_escrow(len(self._kept))
         return True
 
     async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
@@ -132,8 +132,8 @@ class KubernetesEscrow:
         except ApiServerUnavailable:
             if name in self._kept:
                 self._doubtful.setdefault(name, _annotation(self._kept[name], _REFRESH))
-            metrics.escrow_failed()
-        metrics.escrow_holds(len(self._kept))
+            metrics.count_escrow_failure()
+        metrics.show_escrow(len(self._kept))
 
     async def _look(self, name: str) -> Body | None:
         """Return a Secret that we know, looking at it again if it is doubtful. Raises ApiServerUnavailable."""

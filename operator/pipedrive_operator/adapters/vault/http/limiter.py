@@ -51,5 +51,5 @@ class RequestLimiter:
                 raise self._breaker.failed(admission, trouble, self._clock.monotonic()) from trouble
             finally:
                 self._breaker.abandoned(admission)
-                metrics.vault_answers(self._name, does=self._breaker.is_closed)
+                metrics.show_vault(self._name, is_up=self._breaker.is_closed)
             return response
