@@ -3,7 +3,7 @@
 from support.troubles.trouble import Actor, Deed, Kind, Trouble
 
 RETRY_AFTER = 6
-_LOST = ("The refresh was sent", "tried again after a pause", "consent again")
+_LOST = ("The refresh was sent", "tries again after a pause", "consent again")
 
 
 def _verify_meets(kind: str, **fields: object) -> Deed:
@@ -91,15 +91,15 @@ def _unavailable(name: str, says: tuple[str, ...], strike: Deed) -> Trouble:
     )
 
 
-_INCOMPLETE = ("not with a complete token", "tried again after a pause", "consent again")
-_UNTOLD = ("does not tell whose token it is", "asked again after a pause")
-_UNASKED = ("cannot be asked", "asked again after a pause")
+_INCOMPLETE = ("is not a complete token response", "tries again after a pause", "consent again")
+_UNTOLD = ("does not show whose token it is", "asks again after a pause")
+_UNASKED = ("cannot be asked", "asks again after a pause")
 
 TROUBLES = (
     Trouble(
         name="token-replaced",
         reason="TokenRejected",
-        says=("Pipedrive refused it (HTTP 401", "Put the user's current API token in Vault"),
+        says=("Pipedrive refused the token (HTTP 401", "Write the user's current API token to Vault"),
         strike=_regenerate,
         mend=_write_present_token,
         stalled=True,
@@ -108,7 +108,7 @@ TROUBLES = (
     Trouble(
         name="token-mistyped",
         reason="TokenRejected",
-        says=("Pipedrive refused it (HTTP 401", "Put the user's current API token in Vault"),
+        says=("Pipedrive refused the token (HTTP 401", "Write the user's current API token to Vault"),
         strike=lambda actor: actor.write(api_token="f" * 40),
         mend=_write_present_token,
         stalled=True,
@@ -116,7 +116,7 @@ TROUBLES = (
     Trouble(
         name="token-unsendable",
         reason="TokenRejected",
-        says=("holds characters that no token has", "Put the user's current API token in Vault"),
+        says=("holds characters that no token has", "Write the user's current API token to Vault"),
         strike=lambda actor: actor.write(api_token=f"{actor.person.api_token}ü"),
         mend=_write_present_token,
         stalled=True,
@@ -170,7 +170,7 @@ TROUBLES = (
     Trouble(
         name="account-closed",
         reason="AccountNotOpen",
-        says=("account is not open (HTTP 402", "Settle the subscription", "goes on by itself"),
+        says=("account is not open (HTTP 402", "Settle the subscription", "recovers by itself"),
         strike=_change_company(is_open=False),
         mend=_change_company(is_open=True),
         stalled=True,
@@ -179,7 +179,7 @@ TROUBLES = (
     Trouble(
         name="refresh-unpaid",
         reason="AccountNotOpen",
-        says=("account is not open (HTTP 402", "Settle the subscription", "goes on by itself"),
+        says=("account is not open (HTTP 402", "Settle the subscription", "recovers by itself"),
         kind=Kind.OAUTH2,
         strike=_refresh_meets("payment_required"),
         mend=Actor.lift_faults,
@@ -188,21 +188,21 @@ TROUBLES = (
     Trouble(
         name="verify-limited",
         reason="RateLimited",
-        says=("API budget at Pipedrive is used up (HTTP 429", "Cut other use", "asked again later"),
+        says=("API budget at Pipedrive is used up (HTTP 429", "Reduce other use", "tries again later"),
         strike=_verify_meets("burst_limit", retry_after=RETRY_AFTER),
         mend=Actor.lift_faults,
     ),
     Trouble(
         name="verify-blocked",
         reason="RateLimited",
-        says=("edge blocks the operator with a page", "HTTP 403", "Cut other use"),
+        says=("edge blocks the operator with a page", "HTTP 403", "Reduce other use"),
         strike=_verify_meets("cloudflare"),
         mend=Actor.lift_faults,
     ),
     Trouble(
         name="refresh-limited",
         reason="RateLimited",
-        says=("too many requests (HTTP 429", "tried again"),
+        says=("too many requests (HTTP 429", "tries again later"),
         kind=Kind.OAUTH2,
         strike=_refresh_meets("daily_limit", retry_after=RETRY_AFTER),
         mend=Actor.lift_faults,
@@ -210,7 +210,7 @@ TROUBLES = (
     Trouble(
         name="echoed",
         reason="PipedriveUnavailable",
-        says=("HTTP 418", "asked again after a pause"),
+        says=("HTTP 418", "asks again after a pause"),
         kind=Kind.OAUTH2,
         strike=_echo_meets,
         mend=_no_echo,
@@ -226,7 +226,7 @@ TROUBLES = (
     Trouble(
         name="api-domain-foreign",
         reason="PipedriveUnavailable",
-        says=("api_domain is not among pipedrive.allowedApiDomains", "new refresh token is kept"),
+        says=("api_domain does not match pipedrive.allowedApiDomains", "keeps its refresh token"),
         kind=Kind.OAUTH2,
         strike=_move_api,
         mend=_move_api_back,

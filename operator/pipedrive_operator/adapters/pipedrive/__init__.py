@@ -1,4 +1,4 @@
-"""Pipedrive over httpx, the OAuth2 request from authlib; every status code ends here and becomes one of our errors."""
+"""Pipedrive over HTTP. No status code leaves this package: each becomes one of the operator's errors."""
 
 from pipedrive_operator.adapters.pipedrive.client import PipedriveApi
 

@@ -1,4 +1,4 @@
-"""Which addresses a token may be sent to. An `api_domain` comes from outside: an answer, or a document in Vault."""
+"""Decides which addresses a token may be sent to. An `api_domain` comes from outside: a response, or Vault."""
 
 import re
 from collections.abc import Iterable
@@ -9,14 +9,14 @@ _ANY: Final = "[a-z0-9-]+"
 
 
 class AllowedApiDomains:
-    """Patterns such as `https://*.pipedrive.com`, which pins scheme, host and port, and allows no path."""
+    """Patterns such as `https://*.pipedrive.com`. A pattern fixes scheme, host and port, and allows no path."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        """Take the patterns of the settings."""
+        """Take the patterns of `pipedrive.allowedApiDomains`."""
         expressions = (re.escape(pattern).replace(r"\*", _ANY) for pattern in patterns)
-        # Without ASCII, ignoring case would take the Kelvin sign for a k.
+        # Without ASCII, ignoring case would accept the Kelvin sign for a k.
         self._expressions = [re.compile(each, re.ASCII | re.IGNORECASE) for each in expressions]
 
     def allow(self, api_domain: str) -> bool:
-        """Tell whether an address matches one of the patterns as a whole."""
+        """Return whether an address as a whole matches one of the patterns."""
         return any(expression.fullmatch(api_domain) for expression in self._expressions)

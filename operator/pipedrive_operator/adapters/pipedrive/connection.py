@@ -18,7 +18,7 @@ from pipedrive_operator.adapters.http.proxies import Proxy, describe_proxy_failu
 from pipedrive_operator.adapters.http.response import Response
 from pipedrive_operator.adapters.http.retry_after import read_retry_after
 from pipedrive_operator.adapters.http.tls import Source, Tls
-from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
+from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.values.errors import PipedriveUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -51,7 +51,7 @@ class Connections:
         self._proxy = None if settings.proxy is None else Proxy(url=str(settings.proxy), setting="pipedrive.proxy")
         self._pools = Pools(_tls(settings), open_shared or self._open_shared)
 
-    async def exchange(self, request: httpx.Request) -> HttpAnswer:
+    async def exchange(self, request: httpx.Request) -> PipedriveResponse:
         """Send a request over the shared connections.
 
         Raises:
@@ -76,7 +76,7 @@ class Connections:
             verify=pool.context, trust_env=False, http1=True, http2=False, retries=0, proxy=self._httpx_proxy
         )
 
-    async def exchange_once(self, transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> HttpAnswer:
+    async def exchange_once(self, transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> PipedriveResponse:
         """Send a request over a fresh connection. Raises what `exchange` raises for a response that did not come."""
         try:
             return self._answer(await exchange(transport, request, longest_body=LONGEST_BODY))
@@ -101,9 +101,9 @@ class Connections:
     def _open_shared(self, context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
         return reusing_transport(context, proxy=self._httpx_proxy, most_connections=CONCURRENCY)
 
-    def _answer(self, response: Response) -> HttpAnswer:
+    def _answer(self, response: Response) -> PipedriveResponse:
         retry_after = read_retry_after(response.headers.get("retry-after"), self._clock.now())
-        return HttpAnswer(status=response.status, body=response.body, retry_after=retry_after)
+        return PipedriveResponse(status=response.status, body=response.body, retry_after=retry_after)
 
 
 def describe(error: BaseException) -> str:

@@ -1,7 +1,7 @@
-"""The typed façade of authlib: how a refresh is asked for (RFC 6749 sections 2.3.1 and 6). Nothing is sent here.
+"""A typed façade over authlib: builds the refresh request (RFC 6749 sections 2.3.1 and 6). Nothing is sent here.
 
-Only the parts of authlib that load no HTTP library: its httpx integration has moved to another one, and takes any JSON
-with a status below 500 for a token (https://github.com/authlib/authlib/issues/917).
+It uses only those parts of authlib that load no HTTP library: the httpx integration has moved to another library, and
+accepts any JSON with a status below 500 as a token (https://github.com/authlib/authlib/issues/917).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FORM: Final = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A request to the token endpoint; it holds secrets and is not to be printed."""
+    """A request to the token endpoint. It holds secrets and is never printed."""
 
     headers: dict[str, str]
     body: str

@@ -1,6 +1,7 @@
-"""`POST /oauth/token`, once for each call, over a connection of its own. What it answers is read elsewhere.
+"""Sends `POST /oauth/token`, once per call, over a connection of its own. The response is read in `token_response`.
 
-A refresh may spend its token for good. So the one thing to know of a call that broke is whether it had begun to leave.
+A refresh may make its refresh token unusable. So the one question about a failed call is whether the request had begun
+to leave.
 """
 
 import asyncio
@@ -13,13 +14,13 @@ import httpx
 
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.http.causes import BROKEN
-from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.connection import HEADERS, Connections
 from pipedrive_operator.adapters.pipedrive.oauth2 import refresh_request
-from pipedrive_operator.adapters.pipedrive.quotation import quote
-from pipedrive_operator.adapters.pipedrive.refresh_refusal import refresh_refusal
-from pipedrive_operator.adapters.pipedrive.token_answer import read_token_answer
+from pipedrive_operator.adapters.pipedrive.quoted_error import quote_error
+from pipedrive_operator.adapters.pipedrive.refusals import TOKEN_ENDPOINT, refusal
+from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
+from pipedrive_operator.adapters.pipedrive.token_response import read_token_response
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
@@ -31,13 +32,13 @@ Fence = Callable[[], None]
 _LEAVING: Final = "http11.send_request_headers.started"
 _METHOD: Final = "POST"
 _LAST_SHARE: Final = 0.1
-"""Of the time-out: in which an answer is read that came while the process was stopped."""
+"""The share of the time-out that is left to read a response that arrived while the process was stopped."""
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]+")
 """The characters of client ids and secrets (VSCHAR, RFC 6749 appendix A)."""
 
 
 class Departure:
-    """Learns from httpx's `trace` extension that the request begins to leave, and asks the fence just before."""
+    """Calls the fence just before a request leaves, and remembers that it left. Fed by httpx's `trace` extension."""
 
     def __init__(self, fence: Fence) -> None:
         """Take the fence."""
@@ -45,35 +46,36 @@ class Departure:
         self.begun = False
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take a trace event; a CONNECT to a proxy leaves before the request does, and is not it."""
+        """Take a trace event. The CONNECT to a proxy leaves before the request does, and is not the request."""
         if event == _LEAVING and info["request"].method == _METHOD.encode():
             self._fence()
             self.begun = True
 
 
 class TokenEndpoint:
-    """Spends refresh tokens."""
+    """Refreshes grants."""
 
     def __init__(self, settings: PipedriveSettings, connections: Connections) -> None:
-        """Take the way to it."""
+        """Use these connections; nothing is opened before the first refresh."""
         self._url = f"{str(settings.oauth_url).rstrip('/')}/oauth/token"
         self._timeout = settings.timeout.total_seconds()
         self._domains = AllowedApiDomains(settings.allowed_api_domains)
         self._connections = connections
 
     async def refresh(self, client: ClientCredentials, refresh_token: SecretValue, fence: Fence) -> TokenResponse:
-        """Send a refresh, and return the checked answer.
+        """Send a refresh, and return the complete and checked token response.
 
         Raises:
-            ConsentRequired, ClientRejected, AccountNotOpen, RateLimited, PipedriveUnavailable, RefreshUncertain:
-                as `ports.Pipedrive` says; whatever the fence raises, with nothing sent.
+            ConsentRequired, ClientRejected, AccountNotOpen, RateLimited, PipedriveUnavailable, RefreshUncertain,
+            TokenResponseUnusable: as `ports.Pipedrive` says.
+            Whatever the fence raises, with nothing sent.
         """
         _check(client)
         departure = Departure(fence)
-        answer = await self._send(self._request(client, refresh_token, departure), departure)
-        if answer.status == HTTPStatus.OK:
-            return read_token_answer(answer.fields, self._domains)
-        raise refresh_refusal(answer, quote(answer, refresh_token, client.client_secret))
+        response = await self._send(self._request(client, refresh_token, departure), departure)
+        if response.status == HTTPStatus.OK:
+            return read_token_response(response.fields, self._domains)
+        raise refusal(TOKEN_ENDPOINT, response, quote_error(response, refresh_token, client.client_secret))
 
     def _request(self, client: ClientCredentials, refresh_token: SecretValue, departure: Departure) -> httpx.Request:
         wanted = refresh_request(self._url, client, refresh_token)
@@ -82,21 +84,21 @@ class TokenEndpoint:
             _METHOD, self._url, headers=headers, content=wanted.body, extensions={"trace": departure.trace}
         )
 
-    async def _send(self, request: httpx.Request, departure: Departure) -> HttpAnswer:
+    async def _send(self, request: httpx.Request, departure: Departure) -> PipedriveResponse:
         with metrics.request("pipedrive", "refresh") as counted:
             try:
-                # Closing comes after the time-out: an answer that was read is never given up for it.
+                # The connection closes after the time-out ended: a response that was read is never lost to it.
                 async with await self._connections.fresh() as transport:
-                    answer = await self._in_time(self._connections.exchange_once(transport, request))
+                    response = await self._in_time(self._connections.exchange_once(transport, request))
             except BROKEN as error:
-                raise _unanswered(self._connections.explain(error, request.url.host), departure) from error
-            counted.code = str(answer.status)
-        return answer
+                raise _no_response(self._connections.explain(error, request.url.host), departure) from error
+            counted.code = str(response.status)
+        return response
 
-    async def _in_time(self, exchange: Coroutine[Any, Any, HttpAnswer]) -> HttpAnswer:
-        """Wait for an answer: a process that was stopped wakes up to a time-out, and perhaps to an answer too.
+    async def _in_time(self, exchange: Coroutine[Any, Any, PipedriveResponse]) -> PipedriveResponse:
+        """Wait for a response. A process that was stopped wakes up to a time-out, and maybe to a response as well.
 
-        Raises TimeoutError, or one of BROKEN.
+        Raises TimeoutError, or one of `causes.BROKEN`.
         """
         asking = asyncio.ensure_future(exchange)
         try:
@@ -114,18 +116,18 @@ def _check(client: ClientCredentials) -> None:
     for name, value in (("id", client.client_id), ("secret", client.client_secret.reveal())):
         if not _VISIBLE.fullmatch(value):
             message = (
-                f"The app's client {name} in Vault is empty or holds characters that none has; nothing was sent. "
-                "Correct it in Vault; no new consent is needed"
+                f"The app's client {name} in Vault is empty or holds characters that no client {name} has; nothing was "
+                "sent. Correct it in Vault; no new consent is needed"
             )
             raise ClientRejected(message)
 
 
-def _unanswered(why: str, departure: Departure) -> Trouble:
+def _no_response(why: str, departure: Departure) -> Trouble:
     if departure.begun:
         return RefreshUncertain(
-            f"The refresh was sent, and its answer was lost: {why}. Whether Pipedrive carried it out is not known; it "
-            "is tried again after a pause. Should the refresh token then be refused, consent again"
+            f"The refresh was sent, and the response was lost: {why}. Whether Pipedrive carried it out is unknown. The "
+            "operator tries again after a pause. If the refresh token is refused then, consent again"
         )
     return PipedriveUnavailable(
-        f"Pipedrive cannot be reached: {why}. Nothing was sent; it is tried again after a pause"
+        f"Pipedrive cannot be reached: {why}. Nothing was sent; the operator tries again after a pause"
     )

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
-from pipedrive_operator.adapters.pipedrive.token_answer import read_token_answer
+from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
+from pipedrive_operator.adapters.pipedrive.token_response import read_token_response
 from pipedrive_operator.core.grant.grant import TokenResponse
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -35,7 +35,7 @@ VALUES = st.recursive(
 
 def test_a_complete_answer_is_read() -> None:
     """All six fields."""
-    answer = read_token_answer(COMPLETE, DOMAINS)
+    answer = read_token_response(COMPLETE, DOMAINS)
 
     assert answer == TokenResponse(
         access_token=SecretValue("v1u:AQ+/=:BQ=="),
@@ -59,26 +59,26 @@ def test_a_complete_answer_is_read() -> None:
 )
 def test_a_lifetime_is_a_number_or_digits_and_bounded(expires_in: object, lifetime: timedelta) -> None:
     """Pipedrive's own client tests have it as text."""
-    assert read_token_answer(COMPLETE | {"expires_in": expires_in}, DOMAINS).expires_in == lifetime
+    assert read_token_response(COMPLETE | {"expires_in": expires_in}, DOMAINS).expires_in == lifetime
 
 
 @pytest.mark.parametrize("spelling", ["bearer", "Bearer", "BEARER"])
 def test_the_token_type_has_one_spelling(spelling: str) -> None:
     """Whatever Pipedrive writes today, the Secret does not change for it."""
-    assert read_token_answer(COMPLETE | {"token_type": spelling}, DOMAINS).token_type == "Bearer"
+    assert read_token_response(COMPLETE | {"token_type": spelling}, DOMAINS).token_type == "Bearer"
 
 
 @pytest.mark.parametrize("scope", [None, ""])
 def test_a_scope_may_be_missing(scope: str | None) -> None:
     """RFC 6749 makes it optional."""
-    assert read_token_answer(COMPLETE | {"scope": scope}, DOMAINS).scope == frozenset()
+    assert read_token_response(COMPLETE | {"scope": scope}, DOMAINS).scope == frozenset()
 
 
 @pytest.mark.parametrize("value", WRONG)
 def test_a_refresh_token_that_is_wrong_makes_the_outcome_uncertain(value: object) -> None:
     """Never a refusal: the old one may be spent. The complaint names the field."""
     with pytest.raises(RefreshUncertain, match="refresh_token"):
-        read_token_answer(COMPLETE | {"refresh_token": value}, DOMAINS)
+        read_token_response(COMPLETE | {"refresh_token": value}, DOMAINS)
 
 
 @pytest.mark.parametrize("key", OTHERS)
@@ -86,7 +86,7 @@ def test_a_refresh_token_that_is_wrong_makes_the_outcome_uncertain(value: object
 def test_where_another_field_is_wrong_the_refresh_token_is_not_lost(key: str, value: object) -> None:
     """The old one is spent. The complaint names the field."""
     with pytest.raises(TokenResponseUnusable, match=key) as caught:
-        read_token_answer(COMPLETE | {key: value}, DOMAINS)
+        read_token_response(COMPLETE | {key: value}, DOMAINS)
 
     assert SecretValue("12:34:abcdef") == caught.value.refresh_token
 
@@ -108,7 +108,7 @@ def test_where_another_field_is_wrong_the_refresh_token_is_not_lost(key: str, va
 def test_a_value_out_of_range_is_refused(changes: dict[str, Any]) -> None:
     """Each for its own reason."""
     with pytest.raises(TokenResponseUnusable):
-        read_token_answer(COMPLETE | changes, DOMAINS)
+        read_token_response(COMPLETE | changes, DOMAINS)
 
 
 @pytest.mark.parametrize("key", ["refresh_token", *OTHERS])
@@ -117,13 +117,13 @@ def test_a_missing_field_is_refused(key: str) -> None:
     fields = {name: value for name, value in COMPLETE.items() if name != key}
 
     with pytest.raises(RefreshUncertain if key == "refresh_token" else TokenResponseUnusable, match=key):
-        read_token_answer(fields, DOMAINS)
+        read_token_response(fields, DOMAINS)
 
 
 def test_a_complaint_holds_nothing_that_was_received() -> None:
     """It goes into a status."""
     with pytest.raises(TokenResponseUnusable) as caught:
-        read_token_answer(COMPLETE | {"api_domain": "https://12:34:abcdef"}, DOMAINS)
+        read_token_response(COMPLETE | {"api_domain": "https://12:34:abcdef"}, DOMAINS)
 
     assert not any(COMPLETE[key] in caught.value.message for key in ("access_token", "refresh_token"))
 
@@ -132,25 +132,25 @@ def test_a_complaint_holds_nothing_that_was_received() -> None:
 def test_a_body_that_is_no_object_is_uncertain(body: bytes) -> None:
     """Deep nesting and endless numbers included."""
     with pytest.raises(RefreshUncertain, match="not a JSON object"):
-        read_token_answer(HttpAnswer(status=200, body=body).fields, DOMAINS)
+        read_token_response(PipedriveResponse(status=200, body=body).fields, DOMAINS)
 
 
 @given(st.binary())
 def test_garbage_raises_nothing_else(body: bytes) -> None:
     """Not even an encoding error."""
-    fields = HttpAnswer(status=200, body=body).fields
+    fields = PipedriveResponse(status=200, body=body).fields
 
     with pytest.raises(RefreshUncertain):
-        read_token_answer(fields, DOMAINS)
+        read_token_response(fields, DOMAINS)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(COMPLETE)), VALUES))
 def test_odd_fields_are_read_or_uncertain(changes: dict[str, Any]) -> None:
     """Whatever is believed is complete."""
-    fields = HttpAnswer(status=200, body=json.dumps(COMPLETE | changes).encode()).fields
+    fields = PipedriveResponse(status=200, body=json.dumps(COMPLETE | changes).encode()).fields
 
     try:
-        answer = read_token_answer(fields, DOMAINS)
+        answer = read_token_response(fields, DOMAINS)
     except (RefreshUncertain, TokenResponseUnusable):
         return
 
@@ -162,4 +162,4 @@ def test_odd_fields_are_read_or_uncertain(changes: dict[str, Any]) -> None:
 
 def test_an_answer_does_not_print_its_body() -> None:
     """There are tokens in it."""
-    assert "12:34:abcdef" not in repr(HttpAnswer(status=200, body=json.dumps(COMPLETE).encode()))
+    assert "12:34:abcdef" not in repr(PipedriveResponse(status=200, body=json.dumps(COMPLETE).encode()))

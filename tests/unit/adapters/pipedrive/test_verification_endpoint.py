@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from pipedrive_operator.adapters.pipedrive.connection import CONCURRENCY, LONGEST_BODY, Connections
-from pipedrive_operator.adapters.pipedrive.users_me import UsersMe
+from pipedrive_operator.adapters.pipedrive.verification_endpoint import VerificationEndpoint
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -39,22 +39,22 @@ class Scripted:
         await self.gate.wait()
         return httpx.Response(self.status, json=USER, headers=self.headers)
 
-    def users_me(self, clock: TurnedClock | None = None, *, per_second: float = 50) -> UsersMe:
+    def users_me(self, clock: TurnedClock | None = None, *, per_second: float = 50) -> VerificationEndpoint:
         """Build what asks it."""
         return users_me(httpx.MockTransport(self), clock, per_second=per_second)
 
 
 def users_me(
     transport: httpx.AsyncBaseTransport, clock: TurnedClock | None = None, *, per_second: float = 50
-) -> UsersMe:
+) -> VerificationEndpoint:
     """Build what asks over a transport."""
     settings, clock = PipedriveSettings(requests_per_second=per_second), clock or TurnedClock()
-    return UsersMe(settings, Connections(settings, clock, lambda _: transport), clock)
+    return VerificationEndpoint(settings, Connections(settings, clock, lambda _: transport), clock)
 
 
-async def identify(asking: UsersMe, token: SecretValue = TOKEN) -> int:
+async def identify(asking: VerificationEndpoint, token: SecretValue = TOKEN) -> int:
     """Ask who an API token is; return the company's id."""
-    return (await asking.identify(URL, "x-api-token", token)).company_id
+    return (await asking.verify(URL, "x-api-token", token)).company_id
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -68,7 +68,7 @@ async def test_a_token_goes_into_its_header() -> None:
     """And nowhere else."""
     pipedrive = Scripted()
 
-    await pipedrive.users_me().identify(URL, "Authorization", TOKEN, scheme="Bearer ")
+    await pipedrive.users_me().verify(URL, "Authorization", TOKEN, scheme="Bearer ")
 
     [request] = pipedrive.requests
     assert request.headers["authorization"] == f"Bearer {'a' * 40}"

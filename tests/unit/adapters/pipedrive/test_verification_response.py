@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
-from pipedrive_operator.adapters.pipedrive.identity import read_account
+from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
+from pipedrive_operator.adapters.pipedrive.verification_response import read_account
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
@@ -24,9 +24,9 @@ ERROR = b'{"success": false, "error": "unauthorized access"}'
 PAGE = b"<!doctype html>"
 
 
-def answer(data: object) -> HttpAnswer:
+def answer(data: object) -> PipedriveResponse:
     """Build a 200 for a user."""
-    return HttpAnswer(status=200, body=json.dumps({"success": True, "data": data}).encode())
+    return PipedriveResponse(status=200, body=json.dumps({"success": True, "data": data}).encode())
 
 
 def test_an_account_is_read() -> None:
@@ -60,7 +60,7 @@ def test_an_account_is_read() -> None:
 def test_an_answer_without_an_account_is_a_trouble(status: int, content: bytes, trouble: type[Trouble]) -> None:
     """Only 401 and a 403 of the API itself speak against the token."""
     with pytest.raises(Trouble) as caught:
-        read_account(HttpAnswer(status=status, body=content), "HTTP 999")
+        read_account(PipedriveResponse(status=status, body=content), "HTTP 999")
 
     assert type(caught.value) is trouble
     assert "HTTP 999" in caught.value.message
@@ -69,7 +69,7 @@ def test_an_answer_without_an_account_is_a_trouble(status: int, content: bytes, 
 @pytest.mark.parametrize(("status", "content"), [(429, ERROR), (403, PAGE), (503, PAGE)])
 def test_the_pause_that_is_asked_for_is_passed_on(status: int, content: bytes) -> None:
     """What becomes of it is the caller's decision."""
-    limited = HttpAnswer(status=status, body=content, retry_after=timedelta(seconds=7))
+    limited = PipedriveResponse(status=status, body=content, retry_after=timedelta(seconds=7))
 
     with pytest.raises(Trouble) as caught:
         read_account(limited, "")
@@ -88,7 +88,7 @@ def test_a_user_without_a_plain_identity_is_unusable(key: str, value: object) ->
 @given(st.integers(100, 599), st.binary())
 def test_garbage_is_a_trouble_and_nothing_else(status: int, content: bytes) -> None:
     """Whatever a gateway sends."""
-    garbage = HttpAnswer(status=status, body=content)
+    garbage = PipedriveResponse(status=status, body=content)
 
     with pytest.raises(Trouble):
         read_account(garbage, "")

@@ -4,36 +4,38 @@ import json
 
 import pytest
 
-from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
-from pipedrive_operator.adapters.pipedrive.quotation import LONGEST, quote
+from pipedrive_operator.adapters.pipedrive.quoted_error import LONGEST, quote_error
+from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 SECRET = "s3cret/value+"
 
 
-def refusal(**fields: object) -> HttpAnswer:
+def refusal(**fields: object) -> PipedriveResponse:
     """Build a 400."""
-    return HttpAnswer(status=400, body=json.dumps(fields).encode())
+    return PipedriveResponse(status=400, body=json.dumps(fields).encode())
 
 
 def test_the_code_and_the_words_are_quoted() -> None:
     """The two fields that Pipedrive uses."""
-    quoted = quote(refusal(error="invalid_grant", message="Invalid grant: refresh_token is invalid", data="x"))
+    quoted = quote_error(refusal(error="invalid_grant", message="Invalid grant: refresh_token is invalid", data="x"))
 
     assert quoted == "HTTP 400, invalid_grant: Invalid grant: refresh_token is invalid"
 
 
-@pytest.mark.parametrize("answer", [refusal(), refusal(error=1, message=None), HttpAnswer(status=400, body=b"<p>")])
-def test_without_them_the_status_has_to_do(answer: HttpAnswer) -> None:
+@pytest.mark.parametrize(
+    "answer", [refusal(), refusal(error=1, message=None), PipedriveResponse(status=400, body=b"<p>")]
+)
+def test_without_them_the_status_has_to_do(answer: PipedriveResponse) -> None:
     """A page is never quoted."""
-    assert quote(answer) == "HTTP 400"
+    assert quote_error(answer) == "HTTP 400"
 
 
 @pytest.mark.parametrize("echo", [SECRET, "s3cret%2Fvalue%2B", f"token {SECRET} is bad", SECRET * 2])
 @pytest.mark.parametrize("field", ["error", "message"])
 def test_what_was_sent_is_hidden(echo: str, field: str) -> None:
     """As it is, or as a form encodes it."""
-    quoted = quote(refusal(**{field: echo}), SecretValue("other"), SecretValue(SECRET))
+    quoted = quote_error(refusal(**{field: echo}), SecretValue("other"), SecretValue(SECRET))
 
     assert "s3cret" not in quoted
     assert "(hidden)" in quoted
@@ -43,21 +45,21 @@ def test_a_piece_of_a_token_is_hidden() -> None:
     """An echo may be cut short or re-encoded; no word of an error is that long."""
     token = "v1u:" + "aB3+/=" * 80
 
-    quoted = quote(refusal(message=f"bad token {token[:40]}"), SecretValue(token))
+    quoted = quote_error(refusal(message=f"bad token {token[:40]}"), SecretValue(token))
 
     assert quoted == "HTTP 400, bad token (hidden)"
 
 
 def test_control_characters_are_gone() -> None:
     """A message is one line, in whatever terminal."""
-    quoted = quote(refusal(message="a\nb\x1b[2Jc\u202ed\ud800e"))
+    quoted = quote_error(refusal(message="a\nb\x1b[2Jc\u202ed\ud800e"))
 
     assert quoted == "HTTP 400, a b [2Jc d e"
 
 
 def test_a_long_text_is_cut_after_it_was_cleaned() -> None:
     """Half a secret at the end is a secret too."""
-    quoted = quote(refusal(message="word " * 39 + SECRET), SecretValue(SECRET))
+    quoted = quote_error(refusal(message="word " * 39 + SECRET), SecretValue(SECRET))
 
     assert len(quoted) <= LONGEST + len("HTTP 400, ")
     assert "s3" not in quoted

@@ -1,6 +1,7 @@
-"""The complete check of a token answer (RFC 6749 section 5.1) before any of it is believed.
+"""Checks a token response (RFC 6749 section 5.1) completely before any of it is used. Pure.
 
-Pure. A complaint names the field and never quotes it. Every complaint is an unknown outcome: the token may be spent.
+An error names the field that is wrong and never quotes it. It never means a refusal: the refresh token that was sent
+may already be unusable.
 """
 
 import re
@@ -16,44 +17,44 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]*")
 """The characters of tokens and codes (VSCHAR, RFC 6749 appendix A); control characters are not among them."""
 _LONGEST_LIFETIME: Final = timedelta(days=365)
-"""Whatever an answer claims beyond this is cut: the token in it is good all the same."""
+"""A longer lifetime is cut to this: the token itself can be used."""
 _BEARER: Final = "Bearer"
 
-_INCOMPLETE: Final = "Pipedrive answered the refresh with HTTP 200, and not with a complete token"
+_INCOMPLETE: Final = "Pipedrive's response to the refresh is not a complete token response"
 
 Fields = Mapping[str, object]
 
 
-class _Complaint(Exception):
-    def __init__(self, what: str, complaint: str) -> None:
-        super().__init__(f"{what} {complaint}")
+class _Malformed(Exception):
+    def __init__(self, field: str, fault: str) -> None:
+        super().__init__(f"{field} {fault}")
 
 
-def read_token_answer(fields: Fields | None, domains: AllowedApiDomains) -> TokenResponse:
-    """Read the JSON object of an answer with status 200.
+def read_token_response(fields: Fields | None, domains: AllowedApiDomains) -> TokenResponse:
+    """Read the JSON object of a response with status 200.
 
     Raises:
-        RefreshUncertain: it is not one, or its refresh token is missing or wrong.
-        TokenResponseUnusable: something else is; the refresh token must be kept, as the old one is spent.
+        RefreshUncertain: it is not an object, or its refresh token is missing or malformed.
+        TokenResponseUnusable: another field is; the new refresh token must be kept, as the old one is unusable.
     """
     try:
         refresh_token = _secret(_object(fields), "refresh_token")
-    except _Complaint as complaint:
+    except _Malformed as fault:
         message = (
-            f"{_INCOMPLETE}: {complaint}. The refresh token may be spent; it is tried again after a pause. Should it "
-            "then be refused, consent again"
+            f"{_INCOMPLETE}: {fault}. The operator tries again after a pause. If the refresh token is refused "
+            "then, consent again"
         )
-        raise RefreshUncertain(message) from complaint
+        raise RefreshUncertain(message) from fault
     try:
         return _complete(_object(fields), refresh_token, domains)
-    except _Complaint as complaint:
-        message = f"{_INCOMPLETE}: {complaint}. Its new refresh token is kept, and sent after a pause"
-        raise TokenResponseUnusable(message, refresh_token) from complaint
+    except _Malformed as fault:
+        message = f"{_INCOMPLETE}: {fault}. The operator keeps its refresh token, and refreshes again after a pause"
+        raise TokenResponseUnusable(message, refresh_token) from fault
 
 
 def _object(fields: Fields | None) -> Fields:
     if fields is None:
-        raise _Complaint("the body", "is not a JSON object")
+        raise _Malformed("the body", "is not a JSON object")
     return fields
 
 
@@ -71,14 +72,14 @@ def _complete(fields: Fields, refresh_token: SecretValue, domains: AllowedApiDom
 def _secret(fields: Fields, key: str) -> SecretValue:
     value = SecretValue(_text(fields, key))
     if not value:
-        raise _Complaint(key, "is empty")
+        raise _Malformed(key, "is empty")
     return value
 
 
 def _token_type(fields: Fields) -> str:
-    """Check the type, and return its usual spelling: Pipedrive's own pages have two."""
+    """Check the type, and return its usual spelling; Pipedrive's own pages have two."""
     if _text(fields, "token_type").lower() != _BEARER.lower():
-        raise _Complaint("token_type", "is not Bearer")
+        raise _Malformed("token_type", "is not Bearer")
     return _BEARER
 
 
@@ -87,23 +88,23 @@ def _lifetime(fields: Fields) -> timedelta:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = float(value)
     elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Complaint("expires_in", "is missing or not a number of seconds")
+        raise _Malformed("expires_in", "is missing or not a number of seconds")
     if not value >= 1:  # NaN is not
-        raise _Complaint("expires_in", "is not a second at least")
+        raise _Malformed("expires_in", "is less than a second")
     return timedelta(seconds=min(value, _LONGEST_LIFETIME.total_seconds()))
 
 
 def _api_domain(fields: Fields, domains: AllowedApiDomains) -> str:
     value = _text(fields, "api_domain")
     if not domains.allow(value):
-        raise _Complaint("api_domain", "is not among pipedrive.allowedApiDomains")
+        raise _Malformed("api_domain", "does not match pipedrive.allowedApiDomains")
     return value
 
 
 def _text(fields: Fields, key: str) -> str:
     value = fields.get(key)
     if not isinstance(value, str):
-        raise _Complaint(key, "is missing or not text")
+        raise _Malformed(key, "is missing or not text")
     if not _VISIBLE.fullmatch(value):
-        raise _Complaint(key, "holds characters that are not allowed in it")
+        raise _Malformed(key, "contains characters that are not allowed in it")
     return value

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.adapters.pipedrive.answer import HttpAnswer
-from pipedrive_operator.adapters.pipedrive.refresh_refusal import refresh_refusal
+from pipedrive_operator.adapters.pipedrive.refusals import TOKEN_ENDPOINT, refusal
+from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     ClientRejected,
@@ -59,21 +59,21 @@ def body(**fields: object) -> bytes:
 )
 def test_a_refusal_is_decided_by_its_error(status: int, content: bytes, trouble: type[Trouble]) -> None:
     """A grant is dead, and a client wrong, only where a definite refusal says so by name."""
-    assert type(refresh_refusal(HttpAnswer(status=status, body=content), "quoted")) is trouble
+    assert type(refusal(TOKEN_ENDPOINT, PipedriveResponse(status=status, body=content), "quoted")) is trouble
 
 
 @pytest.mark.parametrize(("status", "content"), [(429, b""), (403, PAGE), (503, PAGE)])
 def test_the_pause_that_is_asked_for_is_passed_on(status: int, content: bytes) -> None:
     """What becomes of it is the caller's decision."""
-    answer = HttpAnswer(status=status, body=content, retry_after=timedelta(seconds=7))
+    answer = PipedriveResponse(status=status, body=content, retry_after=timedelta(seconds=7))
 
-    assert refresh_refusal(answer, "").retry_after == timedelta(seconds=7)
+    assert refusal(TOKEN_ENDPOINT, answer, "").retry_after == timedelta(seconds=7)
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 429, 500])
 @pytest.mark.parametrize("error", ["invalid_grant", "invalid_client", "invalid_request"])
 def test_every_message_quotes_the_answer_once(status: int, error: str) -> None:
     """So that a person can look it up; braces in it are only text."""
-    trouble = refresh_refusal(HttpAnswer(status=status, body=body(error=error)), "HTTP {0} {x}")
+    trouble = refusal(TOKEN_ENDPOINT, PipedriveResponse(status=status, body=body(error=error)), "HTTP {0} {x}")
 
     assert trouble.message.count("HTTP {0} {x}") == 1

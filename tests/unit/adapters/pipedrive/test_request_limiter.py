@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.adapters.pipedrive.limiter import RestartPacing
+from pipedrive_operator.adapters.pipedrive.request_limiter import RequestLimiter
 
 
 def test_a_seconds_worth_goes_at_once_and_the_rest_is_spaced() -> None:
     """Nothing waits in quiet times."""
-    pace = RestartPacing(4)
+    pace = RequestLimiter(4)
 
     waits = [pace.reserve(100.0) for _ in range(7)]
 
@@ -20,7 +20,7 @@ def test_a_seconds_worth_goes_at_once_and_the_rest_is_spaced() -> None:
 
 def test_an_allowance_comes_back_and_does_not_pile_up() -> None:
     """A quiet hour is worth a second's requests."""
-    pace = RestartPacing(2)
+    pace = RequestLimiter(2)
     spent = [pace.reserve(0.0) for _ in range(2)]
 
     later = [pace.reserve(3600.0) for _ in range(3)]
@@ -30,7 +30,7 @@ def test_an_allowance_comes_back_and_does_not_pile_up() -> None:
 
 def test_a_slow_pace_has_no_burst() -> None:
     """One request each ten seconds is that."""
-    pace = RestartPacing(0.1)
+    pace = RequestLimiter(0.1)
 
     assert [pace.reserve(0.0) for _ in range(3)] == pytest.approx([0, 10, 20])
 
@@ -38,7 +38,7 @@ def test_a_slow_pace_has_no_burst() -> None:
 @given(st.floats(0.1, 100), st.lists(st.floats(0, 5), min_size=2, max_size=60))
 def test_no_stretch_of_time_holds_more_than_its_share(per_second: float, gaps: list[float]) -> None:
     """Whenever requests come: at most a second's worth above the rate."""
-    pace = RestartPacing(per_second)
+    pace = RequestLimiter(per_second)
 
     departures = [now + pace.reserve(now) for now in itertools.accumulate(gaps)]
 

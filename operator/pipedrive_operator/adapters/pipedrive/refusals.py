@@ -1,0 +1,154 @@
+"""Maps every refusal of Pipedrive to one of the operator's errors: a table for each endpoint. Pure.
+
+The first rule that applies decides. The token endpoint is judged by the `error` in its JSON before its status:
+Pipedrive documents 400 for a wrong client, and the library that its messages come from responds with 401. A grant
+counts as refused only if the response says so by name.
+"""
+
+from collections.abc import Container
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
+from pipedrive_operator.core.values.errors import (
+    AccountNotOpen,
+    ClientRejected,
+    ConsentRequired,
+    PipedriveUnavailable,
+    RateLimited,
+    RefreshUncertain,
+    TokenRejected,
+    Trouble,
+)
+
+_CLIENT_ERROR: Final = range(400, 500)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """An error, and the responses that mean it: all that match every condition that is set."""
+
+    means: type[Trouble]
+    message: str
+    """For people; `{}` stands for the quoted error."""
+    status: Container[int] | None = None
+    code: str | None = None
+    """The `error` in the JSON."""
+    has_code: bool | None = None
+    is_json: bool | None = None
+
+    def applies(self, response: PipedriveResponse) -> bool:
+        """Return whether a response means this error."""
+        return (
+            (self.status is None or response.status in self.status)
+            and (self.code is None or response.error_code == self.code)
+            and (self.has_code is None or (response.error_code is not None) is self.has_code)
+            and (self.is_json is None or (response.fields is not None) is self.is_json)
+        )
+
+
+_ACCOUNT_NOT_OPEN: Final = Rule(
+    status=(HTTPStatus.PAYMENT_REQUIRED,),
+    means=AccountNotOpen,
+    message=(
+        "The company's Pipedrive account is not open ({}): a trial has ended, or a payment is due. Settle the "
+        "subscription; the credential then recovers by itself"
+    ),
+)
+_BLOCKED: Final = Rule(
+    status=(HTTPStatus.FORBIDDEN,),
+    is_json=False,
+    means=RateLimited,
+    message=(
+        "Pipedrive's edge blocks the operator with a page instead of a response ({}), as it does after too many "
+        "requests. Reduce other use of the API from this address; the operator tries again after a pause"
+    ),
+)
+
+TOKEN_ENDPOINT: Final = (
+    Rule(
+        status=(HTTPStatus.TOO_MANY_REQUESTS,),
+        means=RateLimited,
+        message="Pipedrive rejected the refresh because of too many requests ({}); the operator tries again later",
+    ),
+    _ACCOUNT_NOT_OPEN,
+    _BLOCKED,
+    Rule(
+        status=_CLIENT_ERROR,
+        code="invalid_grant",
+        means=ConsentRequired,
+        message=(
+            "Pipedrive refused the refresh token ({}): it was replaced, revoked, or not used for 60 days, or the app "
+            "was uninstalled. Consent again, or write a newer refresh token to Vault"
+        ),
+    ),
+    Rule(
+        status=_CLIENT_ERROR,
+        code="invalid_client",
+        means=ClientRejected,
+        message=(
+            "Pipedrive refused the app's client id or secret ({}), not the grant. Correct them in Vault; no new "
+            "consent is needed"
+        ),
+    ),
+    Rule(
+        status=_CLIENT_ERROR,
+        code="unauthorized_client",
+        means=ClientRejected,
+        message=(
+            "Pipedrive does not allow this app to refresh ({}); it did not refuse the grant. Correct the app in "
+            "Pipedrive's Developer Hub, or name another client"
+        ),
+    ),
+    Rule(
+        status=_CLIENT_ERROR,
+        has_code=True,
+        means=PipedriveUnavailable,
+        message=(
+            "Pipedrive refused the refresh request itself ({}), not the grant. The operator tries again; if the error "
+            "persists, check pipedrive.oauthUrl and the operator's version"
+        ),
+    ),
+    Rule(
+        means=RefreshUncertain,
+        message=(
+            "The refresh was sent, and Pipedrive's response ({}) does not show whether it was carried out. The "
+            "operator tries again after a pause. If the refresh token is refused then, consent again"
+        ),
+    ),
+)
+
+VERIFICATION_ENDPOINT: Final = (
+    _BLOCKED,
+    # Every token has the scope that users/me needs, so a 403 in JSON is about the user and not about a scope.
+    Rule(
+        status=(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),
+        means=TokenRejected,
+        message=(
+            "Pipedrive refused the token ({}): it was revoked or replaced. Write the user's current API token to "
+            "Vault; the operator refreshes an OAuth2 access token itself"
+        ),
+    ),
+    _ACCOUNT_NOT_OPEN,
+    Rule(
+        status=(HTTPStatus.TOO_MANY_REQUESTS,),
+        means=RateLimited,
+        message=(
+            "The company's API budget at Pipedrive is used up ({}). Reduce other use; the operator tries again later"
+        ),
+    ),
+    Rule(
+        means=PipedriveUnavailable,
+        message=("Pipedrive's response ({}) does not show whose token it is; the operator asks again after a pause"),
+    ),
+)
+
+
+def refusal(rules: tuple[Rule, ...], response: PipedriveResponse, quoted: str) -> Trouble:
+    """Return the error that a response means by one of the tables; `quoted` is the part of it that people may see.
+
+    The last rule of each table applies to every response.
+    """
+    rule = next(rule for rule in rules if rule.applies(response))
+    return rule.means(rule.message.format(quoted), retry_after=response.retry_after)

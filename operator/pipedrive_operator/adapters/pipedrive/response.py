@@ -1,0 +1,27 @@
+"""A response of Pipedrive, read to its end, as a value. What it means is decided in the modules that read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from pipedrive_operator.adapters.http.response import json_object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipedriveResponse:
+    """Status, body and `Retry-After`. The body may hold tokens and is never printed."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    retry_after: timedelta | None = None
+
+    @property
+    def fields(self) -> Mapping[str, object] | None:
+        """The JSON object in the body; None if the body is anything else, such as an HTML page."""
+        return json_object(self.body)
+
+    @property
+    def error_code(self) -> str | None:
+        """The `error` of RFC 6749 section 5.2; None if there is none."""
+        code = (self.fields or {}).get("error")
+        return code if isinstance(code, str) and code else None

@@ -1,0 +1,34 @@
+"""Reads the account out of a response to `GET /users/me`. Pure; refusals are in `refusals`."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from pipedrive_operator.adapters.pipedrive.refusals import VERIFICATION_ENDPOINT, refusal
+from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
+from pipedrive_operator.core.resource.status import Account
+
+_LONGEST_DOMAIN: Final = 253
+
+
+def read_account(response: PipedriveResponse, quoted: str) -> Account:
+    """Return the account; `quoted` is the part of the response that people may see.
+
+    Raises:
+        TokenRejected, AccountNotOpen, RateLimited, PipedriveUnavailable: as the table in `refusals` says; also for a
+            response with status 200 and without an account.
+    """
+    user = (response.fields or {}).get("data") if response.status == HTTPStatus.OK else None
+    account = _account(user) if isinstance(user, Mapping) else None
+    if account is None:
+        raise refusal(VERIFICATION_ENDPOINT, response, quoted)
+    return account
+
+
+def _account(user: Mapping[str, object]) -> Account | None:
+    company_id, user_id, domain = user.get("company_id"), user.get("id"), user.get("company_domain")
+    if type(company_id) is not int or type(user_id) is not int:  # a bool is an int, and not an id
+        return None
+    if not isinstance(domain, str) or not domain.isprintable() or not 0 < len(domain) <= _LONGEST_DOMAIN:
+        return None
+    return Account(company_id=company_id, user_id=user_id, company_domain=domain)
