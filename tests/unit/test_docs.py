@@ -10,6 +10,10 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = ROOT / "operator" / "pipedrive_operator"
 ARCHITECTURE: Final = (ROOT / "docs" / "architecture.md").read_text()
+ROOTS: Final = (ROOT, PACKAGE, PACKAGE / "core")
+PAGES: Final = sorted(
+    page for folder in ("", "docs/", "docs/*/", "crds/", "charts/*/") for page in ROOT.glob(f"{folder}*.md")
+)
 RUNBOOKS: Final = sorted((ROOT / "docs" / "runbooks").glob("Pipedrive*.md"))
 
 
@@ -46,20 +50,25 @@ def test_the_floors_of_the_core_are_those_of_the_import_contract() -> None:
     assert contract("The core has five floors") == [modules(floor) for floor, _ in table("| floor | contents |")]
 
 
-def test_each_place_to_change_something_exists() -> None:
-    """In the table of where to change what: files of the package, and tests."""
-    rows = table("| to | change |")
-    paths = [path for row in rows for cell in row[1:] for path in re.findall(r"`([\w./]+(?:/|\.py))`", cell)]
+def test_paths_on_the_architecture_page_exist() -> None:
+    """Below the repository, the package, the core, or, for the bare name of a file, anywhere in the package."""
+    paths = re.findall(r"`([\w./]+(?:/|\.py))`", ARCHITECTURE)
 
-    assert len(rows) > 8
-    assert [] == [path for path in paths if not exists(path)]
+    assert len(paths) > 40
+    assert [] == [path for path in paths if not any((root / path).exists() for root in ROOTS) and not bare(path)]
 
 
-def exists(path: str) -> bool:
-    """Return whether a path exists below the repository, the package, or, for a file's bare name, anywhere in it."""
-    if "/" not in path:
-        return any(PACKAGE.rglob(path))
-    return (ROOT / path).exists() or (PACKAGE / path).exists()
+def bare(path: str) -> bool:
+    """Return whether a path is the bare name of a module of the package."""
+    return "/" not in path and any(PACKAGE.rglob(path))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_that_a_page_names_exist(page: Path) -> None:
+    """A path from the root of the repository."""
+    paths = re.findall(r"`((?:benchmarks|charts|crds|docs|operator|requirements|tests)/[\w./-]*)", page.read_text())
+
+    assert [] == [path for path in paths if not (ROOT / path).exists()]
 
 
 @pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
