@@ -26,7 +26,6 @@ NOT_YET: Final = (
     "docs/vault.md",
     "crds/pipedrivecredentials.yaml",
     "charts/pipedrive-operator/files",
-    "operator/pipedrive_operator/adapters/vault",
     "operator/pipedrive_operator/wiring.py",
 )
 """Places that are being rewritten."""
