@@ -168,3 +168,28 @@ async def test_a_grant_that_vault_does_not_take_is_announced_once(world: World) 
     assert (["GrantEscrowed"], ("True", "Published")) == (told, ready)
     assert ["GrantEscrowed", "Accepted"] == [event.reason for event in world.cluster.events]
     assert "access-2" == world.value("access_token")
+
+
+async def test_a_standby_of_vault_that_lags_behind_takes_no_token_back(world: World) -> None:
+    """After a refresh, a read may still return the version from before; the Secret's expiry never moves backwards."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    outdated = world.vault.documents[GRANT_LOCATION]
+    world.clock.turn(timedelta(minutes=10))
+    refresh = {"pipedrive-operator.io/requested-at": "1", "pipedrive-operator.io/request": "refresh"}
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=refresh))
+    await world.settle()
+    newest = world.vault.documents[GRANT_LOCATION]
+    expires_at = world.value("expires_at")
+    assert "access-2" == world.value("access_token")
+
+    world.vault.documents[GRANT_LOCATION] = outdated
+    world.clock.turn(timedelta(minutes=5))
+    await world.settle()
+    assert ("access-2", expires_at) == (world.value("access_token"), world.value("expires_at"))
+
+    world.vault.documents[GRANT_LOCATION] = newest
+    world.clock.turn(timedelta(minutes=5))
+    await world.settle()
+    assert ("access-2", expires_at) == (world.value("access_token"), world.value("expires_at"))
+    assert ["seed", "refresh-1"] == world.pipedrive.spent

@@ -44,6 +44,9 @@ class Memory:
     uid: str = ""
     read_at: datetime | None = None
     """When Vault was last read for this credential."""
+    version: int = 0
+    """The newest version of the document that was read."""
+    version_created_at: datetime = _NEVER
     source_failure: Failure | None = None
     grant: Grant | None = None
     last_refresh: Fresh | None = None
@@ -76,14 +79,17 @@ class Memory:
 
 
 def after_reading(memory: Memory, document: Document | None, now: datetime) -> Memory:
-    """Include what Vault holds.
+    """Include what Vault holds, unless it is older than what is known: a standby of Vault may lag behind for a while.
 
     Raises:
         SourceMissing: the version was deleted, or the path or the key of an API token does not exist.
     """
-    if document is not None:
-        document.require_values()
     known = replace(memory, read_at=now, source_failure=None)
+    if document is not None:
+        if _is_outdated(memory, document):
+            return known
+        document.require_values()
+        known = replace(known, version=document.version, version_created_at=document.created_at)
     source = memory.source
     if not isinstance(source, ApiTokenSource):
         grant = read_grant(document)
@@ -95,6 +101,25 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
         )
         raise SourceMissing(message)
     return replace(known, token=Token(value=document.secret(source.key)))
+
+
+def _is_outdated(memory: Memory, document: Document) -> bool:
+    """Return whether a version precedes one that was read, or holds what our last refresh has replaced.
+
+    A document that was deleted with its metadata starts at version 1 again; its time shows that it is newer.
+    """
+    if document.version < memory.version and document.created_at <= memory.version_created_at:
+        return True
+    grant = None if isinstance(memory.source, ApiTokenSource) else read_grant(document)
+    return grant is not None and memory.last_refresh is not None and _precedes(grant, memory.last_refresh.grant)
+
+
+def _precedes(grant: Grant, refreshed: Grant) -> bool:
+    """Decide by cause: a refresh has spent its refresh token, or, if that did not rotate, replaced its access token."""
+    if grant.lineage != refreshed.lineage:
+        return grant.lineage == refreshed.refreshed_from
+    old, new = (one.token.obtained_at if one.token is not None else None for one in (grant, refreshed))
+    return old is not None and new is not None and old < new
 
 
 def after_refresh(memory: Memory, refresh: RefreshState) -> Memory:

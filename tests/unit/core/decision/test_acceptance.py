@@ -1,0 +1,143 @@
+"""Which tokens are accepted without asking Pipedrive again."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.decision.acceptance import account_mismatch, inherited, restored, spread_verification
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.token import Accepted, Token
+from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.spec import AccountGuard
+from pipedrive_operator.core.resource.status import Account, Status
+from pipedrive_operator.core.values.conditions import Condition, ConditionStatus, ConditionType, Reason
+from support.builders import ACCOUNT, NOW, access_token, api_token, api_token_credential, grant, published
+
+ACCEPTED = Accepted(token=access_token(), account=ACCOUNT, verified_at=NOW, lineage=grant().lineage)
+SUCCESSOR = replace(grant("12:34:second"), token=access_token("v1u:second"), refreshed_from=grant().lineage)
+
+
+def moved(held: Grant, domain: str) -> Grant:
+    """Build a grant whose token is for another address."""
+    assert held.token is not None
+    return replace(held, token=replace(held.token, api_domain=domain))
+
+
+@pytest.mark.parametrize(
+    ("held", "accepted", "expected"),
+    [
+        pytest.param(SUCCESSOR, ACCEPTED, "v1u:second", id="its successor"),
+        pytest.param(grant(), ACCEPTED, "v1u:access", id="itself"),
+        pytest.param(replace(SUCCESSOR, refreshed_from="another"), ACCEPTED, None, id="of another descent"),
+        pytest.param(replace(SUCCESSOR, token=None), ACCEPTED, None, id="without an access token"),
+        pytest.param(moved(SUCCESSOR, "https://x.pipedrive.com"), ACCEPTED, None, id="another api_domain"),
+        pytest.param(SUCCESSOR, replace(ACCEPTED, lineage=None), None, id="an accepted API token"),
+        pytest.param(None, ACCEPTED, None, id="no grant"),
+        pytest.param(SUCCESSOR, None, None, id="nothing accepted before"),
+    ],
+)
+def test_a_successor_inherits_the_account(held: Grant | None, accepted: Accepted | None, expected: str | None) -> None:
+    """A refresh cannot lead to another company, so a renewal costs no verification."""
+    found = inherited(held, accepted)
+
+    assert expected == (found.token.value.reveal() if found is not None else None)
+    assert found is None or (found.account, found.verified_at) == (ACCOUNT, NOW)
+
+
+def reported(status: ConditionStatus | None, *, account: Account | None = ACCOUNT) -> Credential:
+    """Build a credential whose status reports a token as accepted, or not."""
+    conditions = (
+        ()
+        if status is None
+        else (
+            Condition(
+                type=ConditionType.AUTHORIZED,
+                status=status,
+                reason=Reason.ACCEPTED,
+                message="",
+                observed_generation=1,
+                last_transition_time=NOW,
+            ),
+        )
+    )
+    return replace(api_token_credential(), status=Status(conditions=conditions, account=account))
+
+
+CREDENTIAL = reported(ConditionStatus.TRUE)
+SECRET = published(CREDENTIAL, Accepted(token=api_token(), account=ACCOUNT, verified_at=NOW))
+
+
+@pytest.mark.parametrize(
+    ("credential", "token", "target", "is_restored"),
+    [
+        pytest.param(CREDENTIAL, api_token(), SECRET, True, id="published and accepted"),
+        pytest.param(reported(None), api_token(), SECRET, False, id="never reported"),
+        pytest.param(reported(ConditionStatus.FALSE), api_token(), SECRET, False, id="rejected before"),
+        pytest.param(reported(ConditionStatus.UNKNOWN), api_token(), SECRET, False, id="unknown before"),
+        pytest.param(reported(ConditionStatus.TRUE, account=None), api_token(), SECRET, False, id="no account"),
+        pytest.param(CREDENTIAL, None, SECRET, False, id="nothing in Vault"),
+        pytest.param(CREDENTIAL, api_token("b" * 40), SECRET, False, id="another token in Vault"),
+        pytest.param(CREDENTIAL, api_token(), None, False, id="no Secret"),
+        pytest.param(CREDENTIAL, api_token(), replace(SECRET, labels={}), False, id="an edited Secret"),
+        pytest.param(
+            CREDENTIAL,
+            api_token(),
+            replace(SECRET, owner_references=({"uid": "x", "controller": True},)),
+            False,
+            id="a Secret of someone else",
+        ),
+    ],
+)
+def test_a_restart_accepts_what_was_published_and_reported(
+    credential: Credential, token: Token | None, target: TargetSecret | None, *, is_restored: bool
+) -> None:
+    """Anything else is verified again."""
+    found = restored(credential, token, target, lineage=None, verified_at=NOW)
+
+    assert is_restored is (found is not None)
+
+
+def test_a_restart_spreads_the_verifications() -> None:
+    """Over one interval, and each credential keeps its place."""
+    times = {spread_verification(NOW, timedelta(hours=1), spread_by=str(number)) for number in range(100)}
+
+    assert len(times) > 90
+    assert all(NOW - timedelta(hours=1) < moment <= NOW for moment in times)
+
+
+OTHER = Account(company_id=99, company_domain="other", user_id=7)
+
+
+@pytest.mark.parametrize(
+    ("guard", "account", "pinned", "named"),
+    [
+        pytest.param(None, OTHER, None, None, id="no guard"),
+        pytest.param(AccountGuard(company_domain="acme"), ACCOUNT, None, None, id="the domain"),
+        pytest.param(AccountGuard(company_domain="acme"), OTHER, None, "companyDomain", id="another domain"),
+        pytest.param(
+            AccountGuard(company_domain="acme"),
+            replace(ACCOUNT, company_domain="renamed"),
+            ACCOUNT,
+            None,
+            id="a renamed company",
+        ),
+        pytest.param(AccountGuard(company_domain="acme"), OTHER, ACCOUNT, "companyDomain", id="another than before"),
+        pytest.param(AccountGuard(company_id=12), ACCOUNT, None, None, id="the company's id"),
+        pytest.param(AccountGuard(company_id=12), OTHER, None, "companyId", id="another id"),
+        pytest.param(AccountGuard(user_id=34), ACCOUNT, None, None, id="the user's id"),
+        pytest.param(AccountGuard(company_id=99, user_id=34), OTHER, None, "userId", id="another user"),
+    ],
+)
+def test_a_guard_names_what_does_not_match(
+    guard: AccountGuard | None, account: Account, pinned: Account | None, named: str | None
+) -> None:
+    """A token of the wrong account is never published."""
+    before = api_token_credential()
+    credential = replace(before, spec=replace(before.spec, account=guard), status=Status(account=pinned))
+
+    problem = account_mismatch(credential, account)
+
+    assert (named is None) is (problem is None)
+    assert named is None or f"spec.account.{named}" in (problem or "")

@@ -1,0 +1,374 @@
+"""What each event changes in the memory of a credential."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.decision.memory import (
+    REPAIRS_AT_ONCE,
+    UNDONE_AT_ONCE,
+    Memory,
+    after_failed_verification,
+    after_failed_write,
+    after_judging,
+    after_reading,
+    after_refresh,
+    after_restart,
+    after_return_of_vault,
+    after_source_failure,
+    after_verification,
+    after_write,
+)
+from pipedrive_operator.core.decision.retry import RetryBounds
+from pipedrive_operator.core.decision.sources import ApiTokenSource
+from pipedrive_operator.core.grant.document import OPERATOR, Document, Loss
+from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.grant.refresh_state import IDLE, Fresh, Refreshing
+from pipedrive_operator.core.grant.token import Accepted, Token
+from pipedrive_operator.core.publication.rollout import RestartState, Result
+from pipedrive_operator.core.resource.workload import WorkloadKind, WorkloadReference
+from pipedrive_operator.core.values.conditions import Reason
+from pipedrive_operator.core.values.errors import (
+    AccountNotOpen,
+    PipedriveUnavailable,
+    SecretWriteDenied,
+    SourceMissing,
+    TokenRejected,
+    Trouble,
+    VaultDenied,
+    VaultUnavailable,
+)
+from support.builders import (
+    ACCOUNT,
+    GRANT_LOCATION,
+    GRANT_SOURCE,
+    NOW,
+    TIMINGS,
+    TOKEN_LOCATION,
+    access_token,
+    api_token,
+    document,
+    grant,
+    oauth2_credential,
+)
+
+API_TOKEN = ApiTokenSource(location=TOKEN_LOCATION, identity=OPERATOR, key="api_token")
+BOUNDS = RetryBounds(now=NOW, slow=timedelta(hours=1))
+LATER = NOW + timedelta(minutes=5)
+ACCEPTED = Accepted(token=access_token(), account=ACCOUNT, verified_at=NOW, lineage=grant().lineage)
+TOKEN_MEMORY = Memory(source=API_TOKEN, uid="uid")
+GRANT_MEMORY = Memory(source=GRANT_SOURCE, uid="uid")
+
+
+def refreshed(before: Grant, *, refresh_token: str = "12:34:second", access: str = "v1u:second") -> Grant:
+    """Build the grant that a refresh of another made."""
+    token = access_token(access, obtained_at=NOW + timedelta(minutes=40), expires_at=NOW + timedelta(minutes=100))
+    return replace(grant(refresh_token), token=token, refreshed_from=before.lineage)
+
+
+def stored(held: Grant, version: int = 1) -> Document:
+    """Build a document that holds a grant."""
+    values = write_grant(held, {})
+    return replace(document(GRANT_LOCATION, **values), version=version, created_at=NOW + timedelta(seconds=version))
+
+
+class TestReading:
+    """What Vault holds."""
+
+    @pytest.mark.parametrize(
+        ("read", "said"),
+        [
+            pytest.param(None, "vault kv put -mount=secret", id="nothing"),
+            pytest.param(document(TOKEN_LOCATION, other="x"), "key api_token", id="no key"),
+            pytest.param(document(TOKEN_LOCATION, api_token=""), "key api_token", id="empty"),
+            pytest.param(document(TOKEN_LOCATION, api_token=7), "key api_token", id="no text"),
+            pytest.param(replace(document(TOKEN_LOCATION), loss=Loss.DELETED), "kv undelete", id="deleted"),
+            pytest.param(replace(document(TOKEN_LOCATION), loss=Loss.DESTROYED), "cannot", id="destroyed"),
+        ],
+    )
+    def test_a_missing_api_token_says_how_to_write_it(self, read: Document | None, said: str) -> None:
+        """The message has the command."""
+        with pytest.raises(SourceMissing, match=said):
+            after_reading(TOKEN_MEMORY, read, NOW)
+
+    def test_an_api_token_is_included(self) -> None:
+        """And a failure of an earlier read is over."""
+        failed = after_source_failure(TOKEN_MEMORY, VaultUnavailable("sealed"), bounds=BOUNDS)
+
+        memory = after_reading(failed, document(TOKEN_LOCATION, api_token="a" * 40), LATER)
+
+        assert (api_token(), LATER, None) == (memory.token, memory.read_at, memory.source_failure)
+
+    @pytest.mark.parametrize(
+        ("read", "expected"),
+        [
+            pytest.param(None, None, id="nothing"),
+            pytest.param(document(GRANT_LOCATION, note="x"), None, id="no refresh token"),
+            pytest.param(stored(grant()), access_token(), id="a grant"),
+            pytest.param(document(GRANT_LOCATION, refresh_token="seed"), None, id="a seeded grant"),
+        ],
+    )
+    def test_a_grant_is_included(self, read: Document | None, expected: Token | None) -> None:
+        """A grant that does not exist yet is no failure."""
+        memory = after_reading(GRANT_MEMORY, read, NOW)
+
+        assert (expected.value if expected else None) == (memory.token.value if memory.token else None)
+        assert memory.source_failure is None
+
+
+class TestOutdatedReads:
+    """A standby of Vault serves what its leader has replaced."""
+
+    def test_a_version_older_than_one_that_was_read_is_ignored(self) -> None:
+        """The token stays, and the read counts."""
+        newer = replace(document(TOKEN_LOCATION, api_token="b" * 40), version=2, created_at=LATER)
+        memory = after_reading(TOKEN_MEMORY, newer, NOW)
+
+        memory = after_reading(memory, document(TOKEN_LOCATION, api_token="a" * 40), LATER)
+
+        assert (api_token("b" * 40), LATER) == (memory.token, memory.read_at)
+
+    def test_a_version_older_than_one_that_was_read_may_be_deleted(self) -> None:
+        """That is no news, either."""
+        newer = replace(document(TOKEN_LOCATION, api_token="b" * 40), version=2, created_at=LATER)
+        memory = after_reading(TOKEN_MEMORY, newer, NOW)
+
+        deleted = replace(document(TOKEN_LOCATION), loss=Loss.DELETED)
+
+        assert api_token("b" * 40) == after_reading(memory, deleted, LATER).token
+
+    def test_a_document_that_begins_anew_is_news(self) -> None:
+        """Whoever deletes its metadata and writes it again starts at version 1."""
+        memory = after_reading(TOKEN_MEMORY, replace(document(TOKEN_LOCATION, api_token="a" * 40), version=7), NOW)
+
+        anew = replace(document(TOKEN_LOCATION, api_token="b" * 40), created_at=LATER)
+
+        assert api_token("b" * 40) == after_reading(memory, anew, LATER).token
+
+    @pytest.mark.parametrize(
+        ("newest", "read", "is_news"),
+        [
+            pytest.param(refreshed(grant()), grant(), False, id="the grant that was refreshed"),
+            pytest.param(
+                refreshed(grant(), refresh_token="12:34:first"),
+                grant(),
+                False,
+                id="an unrotated refresh token",
+            ),
+            pytest.param(refreshed(grant()), refreshed(grant()), True, id="the same"),
+            pytest.param(
+                refreshed(grant()), refreshed(refreshed(grant()), refresh_token="12:34:third"), True, id="its successor"
+            ),
+            pytest.param(refreshed(grant()), grant("12:34:consent"), True, id="a consent"),
+            pytest.param(refreshed(grant()), grant("12:34:seed", token=None), True, id="a seeded one"),
+        ],
+    )
+    def test_what_a_refresh_has_replaced_is_ignored(self, newest: Grant, read: Grant, *, is_news: bool) -> None:
+        """Otherwise the Secret would go back to a token that expires sooner."""
+        memory = after_refresh(GRANT_MEMORY, Fresh(grant=newest))
+
+        memory = after_reading(memory, stored(read, version=2), LATER)
+
+        assert memory.grant is not None
+        assert (read if is_news else newest).refresh_token == memory.grant.refresh_token
+        assert (memory.token == newest.token) is (not is_news or read.token == newest.token)
+
+
+class TestRefreshes:
+    """A refresh that has ended."""
+
+    def test_a_refreshed_grant_is_included_once(self) -> None:
+        """What is read afterwards is newer."""
+        fresh = Fresh(grant=refreshed(grant()))
+        memory = after_refresh(GRANT_MEMORY, fresh)
+        consented = after_reading(memory, stored(grant("12:34:consent"), 3), LATER)
+
+        assert fresh.grant == memory.grant
+        assert consented is after_refresh(consented, fresh)
+
+    @pytest.mark.parametrize("state", [IDLE, Refreshing()], ids=["idle", "in progress"])
+    def test_any_other_state_changes_nothing(self, state: object) -> None:
+        """Only a result does."""
+        assert after_refresh(GRANT_MEMORY, state) is GRANT_MEMORY  # type: ignore[arg-type]
+
+
+class TestVault:
+    """Vault away, and back."""
+
+    @pytest.mark.parametrize(
+        ("trouble", "connection", "is_due"),
+        [
+            pytest.param(VaultUnavailable("sealed"), "default", True, id="waited for"),
+            pytest.param(VaultUnavailable("sealed"), "another", False, id="another connection"),
+            pytest.param(VaultDenied("403"), "default", False, id="another failure"),
+            pytest.param(None, "default", False, id="no failure"),
+        ],
+    )
+    def test_what_waited_for_vault_is_due_when_it_returns(
+        self, trouble: Trouble | None, connection: str, *, is_due: bool
+    ) -> None:
+        """Nobody else is woken."""
+        memory = TOKEN_MEMORY
+        if trouble is not None:
+            memory = after_source_failure(memory, trouble, bounds=BOUNDS)
+
+        changed = after_return_of_vault(memory, connection)
+
+        assert (changed is not None) is is_due
+        assert changed is None or (changed.source_failure is not None and changed.source_failure.retry_at < NOW)
+
+    def test_a_credential_without_a_source_does_not_wait(self) -> None:
+        """Its spec is invalid."""
+        assert after_return_of_vault(Memory(), "default") is None
+
+
+class TestVerifications:
+    """What Pipedrive has answered."""
+
+    def test_an_account_ends_what_failed_before(self) -> None:
+        """Rejections in a row are counted from the start again."""
+        rejected = replace(GRANT_MEMORY, rejections=2)
+        failed = after_failed_verification(rejected, access_token(), PipedriveUnavailable("503"), bounds=BOUNDS)
+
+        memory = after_verification(failed, access_token(), ACCOUNT, NOW)
+
+        assert (None, 0) == (memory.verify_failure, memory.rejections)
+        assert memory.verification is not None
+        assert ACCOUNT == memory.verification.account
+
+    @pytest.mark.parametrize(
+        ("trouble", "rejections", "is_answer"),
+        [
+            pytest.param(PipedriveUnavailable("503"), 0, False, id="no answer"),
+            pytest.param(TokenRejected("401"), 1, True, id="rejected"),
+            pytest.param(AccountNotOpen("402"), 0, True, id="account closed"),
+        ],
+    )
+    def test_a_failure_is_an_answer_if_it_speaks_of_the_token(
+        self, trouble: Trouble, rejections: int, *, is_answer: bool
+    ) -> None:
+        """Only then is the accepted token no longer published."""
+        memory = replace(GRANT_MEMORY, accepted=ACCEPTED)
+
+        memory = after_failed_verification(memory, access_token(), trouble, bounds=BOUNDS)
+
+        assert (rejections, is_answer) == (memory.rejections, memory.accepted_was_rejected)
+        assert memory.verify_failure is not None
+        assert (memory.verification is not None) is is_answer
+
+    def test_a_rejected_new_token_leaves_the_accepted_one(self) -> None:
+        """It stays published."""
+        memory = replace(GRANT_MEMORY, accepted=ACCEPTED)
+
+        memory = after_failed_verification(memory, access_token("v1u:new"), TokenRejected("401"), bounds=BOUNDS)
+
+        assert not memory.accepted_was_rejected
+
+
+class TestAcceptance:
+    """Which token is accepted."""
+
+    def judge(self, memory: Memory) -> Accepted | None:
+        """Judge for an OAuth2 credential of the account's company, with nothing published."""
+        credential = oauth2_credential()
+        return after_judging(memory, credential, None, now=NOW, timings=TIMINGS).accepted
+
+    @pytest.mark.parametrize(
+        ("memory", "expected"),
+        [
+            pytest.param(GRANT_MEMORY, None, id="no token"),
+            pytest.param(replace(GRANT_MEMORY, grant=grant(), token=access_token()), None, id="not verified"),
+            pytest.param(
+                after_verification(
+                    replace(GRANT_MEMORY, grant=grant(), token=access_token()), access_token(), ACCOUNT, NOW
+                ),
+                "v1u:access",
+                id="verified",
+            ),
+            pytest.param(
+                after_verification(
+                    replace(GRANT_MEMORY, grant=grant(), token=access_token()),
+                    access_token(),
+                    replace(ACCOUNT, company_id=99, company_domain="other"),
+                    NOW,
+                ),
+                None,
+                id="another company",
+            ),
+            pytest.param(
+                replace(GRANT_MEMORY, accepted=ACCEPTED, grant=refreshed(grant()), token=refreshed(grant()).token),
+                "v1u:second",
+                id="the successor of an accepted one",
+            ),
+            pytest.param(
+                replace(
+                    GRANT_MEMORY,
+                    accepted=ACCEPTED,
+                    rejections=1,
+                    grant=refreshed(grant()),
+                    token=refreshed(grant()).token,
+                ),
+                "v1u:access",
+                id="the successor of a rejected one",
+            ),
+        ],
+    )
+    def test_a_token_is_accepted_for_a_reason(self, memory: Memory, expected: str | None) -> None:
+        """Verified, or descended from a verified one."""
+        accepted = self.judge(memory)
+
+        assert expected == (accepted.token.value.reveal() if accepted is not None else None)
+
+
+class TestWrites:
+    """Writes of the Secret that failed, and those that did not last."""
+
+    def test_a_failed_write_is_about_one_desired_secret(self) -> None:
+        """Another one is tried at once."""
+        memory = after_failed_write(TOKEN_MEMORY, SecretWriteDenied("quota"), subject="one", bounds=BOUNDS)
+
+        assert memory.publish_failure is not None
+        assert memory.publish_failure.stands("one", NOW)
+        assert not memory.publish_failure.stands("another", NOW)
+
+    @pytest.mark.parametrize(
+        ("gaps", "is_fight"),
+        [
+            pytest.param([1] * REPAIRS_AT_ONCE, True, id="undone at once"),
+            pytest.param([1] * (REPAIRS_AT_ONCE - 1), False, id="too few"),
+            pytest.param([1, 1, UNDONE_AT_ONCE.total_seconds(), 1], False, id="with a quiet time between"),
+        ],
+    )
+    def test_repairs_that_are_undone_at_once_are_paused(self, gaps: list[float], *, is_fight: bool) -> None:
+        """The message says what is undone."""
+        now = NOW
+        memory = after_write(TOKEN_MEMORY, "one", "label x", bounds=BOUNDS)
+        for gap in gaps:
+            now += timedelta(seconds=gap)
+            memory = after_write(memory, "one", "label x", bounds=replace(BOUNDS, now=now))
+
+        assert (memory.publish_failure is not None) is is_fight
+        if memory.publish_failure is not None:
+            assert Reason.SECRET_WRITE_DENIED is memory.publish_failure.trouble.reason
+            assert "label x" in memory.publish_failure.trouble.message
+
+    def test_another_content_is_no_repair(self) -> None:
+        """However often the token changes."""
+        memory = TOKEN_MEMORY
+        for number in range(10):
+            memory = after_write(memory, str(number), "data.api_token", bounds=BOUNDS)
+
+        assert (0, None) == (memory.repairs, memory.publish_failure)
+
+
+def test_the_last_state_of_a_workload_replaces_the_one_before() -> None:
+    """Those of other workloads stay."""
+    web, jobs = (WorkloadReference(kind=WorkloadKind.DEPLOYMENT, name=name) for name in ("web", "jobs"))
+    memory = TOKEN_MEMORY
+    for reference, result in ((web, Result.FAILED), (jobs, Result.DENIED), (web, Result.RESTARTED)):
+        memory = after_restart(memory, RestartState(reference=reference, revision="1", result=result))
+
+    assert [(jobs, Result.DENIED), (web, Result.RESTARTED)] == [
+        (state.reference, state.result) for state in memory.restart_states
+    ]
