@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipedrive_operator.core.decision.memory import CONFIRM_AFTER
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType
@@ -124,6 +125,8 @@ async def test_a_refused_new_value_does_not_replace_the_last_good_one(world: Wor
     world.clock.turn(TIMINGS.poll_interval)
 
     await world.settle()
+    world.clock.turn(CONFIRM_AFTER)
+    await world.settle()
 
     assert FIRST == world.value("api_token")
     assert ("True", "Published") == world.condition(ConditionType.READY)
@@ -140,9 +143,33 @@ async def test_a_revoked_api_token_is_found_at_the_next_verification(world: Worl
     world.clock.turn(TIMINGS.verify_interval)
 
     await world.settle()
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    world.clock.turn(CONFIRM_AFTER)
+    await world.settle()
 
     assert FIRST == world.value("api_token")
     assert ("False", "TokenRejected") == world.condition(ConditionType.READY)
+
+
+async def test_one_spurious_401_changes_neither_ready_nor_stalled(world: World) -> None:
+    """The next answer, seconds later, is 200 again."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    accounts = dict(world.pipedrive.accounts)
+    world.pipedrive.accounts.clear()
+    world.clock.turn(TIMINGS.verify_interval)
+
+    outcome = await world.settle()
+    assert world.clock.now() + CONFIRM_AFTER == outcome.until
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    assert world.condition(ConditionType.STALLED) is None
+    world.pipedrive.accounts |= accounts
+    world.clock.turn(CONFIRM_AFTER)
+    await world.settle()
+
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    assert ("True", "Accepted") == world.condition(ConditionType.AUTHORIZED)
+    assert [] == [event for event in world.cluster.events if event.warning]
 
 
 async def test_a_deleted_secret_comes_back_while_vault_is_sealed(world: World) -> None:

@@ -21,6 +21,7 @@ from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus
 from pipedrive_operator.core.values.errors import (
+    RejectionUnconfirmed,
     SecretWriteDenied,
     SourceMissing,
     TokenRejected,
@@ -32,6 +33,8 @@ UNDONE_AT_ONCE: Final = timedelta(seconds=20)
 """A repair that is needed again within this time was undone by a program; a person who edits takes longer."""
 REPAIRS_AT_ONCE: Final = 3
 """How many such repairs in a row are made without a pause."""
+CONFIRM_AFTER: Final = timedelta(seconds=3)
+"""How long after a first rejection of an API token Pipedrive is asked again."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -151,7 +154,15 @@ def after_verification(memory: Memory, token: Token, account: Account, now: date
 
 
 def after_failed_verification(memory: Memory, token: Token, trouble: Trouble, *, bounds: RetryBounds) -> Memory:
-    """Record that Pipedrive gave no usable answer about a token, or rejected it."""
+    """Record that Pipedrive gave no usable answer about a token, or rejected it.
+
+    A first rejection of an API token is not believed: it would stop a person's work for an hour if it was spurious. An
+    access token needs no second answer, because one refresh replaces it.
+    """
+    if isinstance(trouble, TokenRejected) and token.is_api_token and not _was_rejected(memory, token):
+        seconds = int(CONFIRM_AFTER.total_seconds())
+        message = f"Pipedrive refused the API token once; it is asked again after {seconds} s before that is believed"
+        trouble = RejectionUnconfirmed(message, retry_after=CONFIRM_AFTER)
     failure = record_failure(trouble, memory.verify_failure, subject=token.value.digest(), bounds=bounds)
     failed = replace(memory, verify_failure=failure)
     if EFFECTS[trouble.reason].authorized is not ConditionStatus.FALSE:
@@ -163,6 +174,14 @@ def after_failed_verification(memory: Memory, token: Token, trouble: Trouble, *,
         accepted_was_rejected=memory.accepted_was_rejected
         or (memory.accepted is not None and memory.accepted.token.value == token.value),
     )
+
+
+def _was_rejected(memory: Memory, token: Token) -> bool:
+    """Return whether Pipedrive's last answer about the token was a rejection, believed or not."""
+    failure, verification = memory.verify_failure, memory.verification
+    if failure is not None and failure.subject == token.value.digest():
+        return isinstance(failure.trouble, RejectionUnconfirmed | TokenRejected)
+    return verification is not None and verification.token.value == token.value and verification.account is None
 
 
 def after_failed_write(memory: Memory, trouble: Trouble, *, subject: str, bounds: RetryBounds) -> Memory:

@@ -22,6 +22,11 @@ class Token:
     api_domain: str | None = None
     """The base address of the company's API; None for an API token, whose account tells it."""
 
+    @property
+    def is_api_token(self) -> bool:
+        """Whether it is an API token, which does not expire."""
+        return self.expires_at is None
+
     def expired(self, now: datetime) -> bool:
         """Tell whether Pipedrive no longer accepts it, going by its stated lifetime."""
         return self.expires_at is not None and now >= self.expires_at

@@ -47,7 +47,7 @@ API_TOKEN_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
 
 def fields_of(accepted: Accepted) -> Mapping[str, Field]:
     """Return the fields of an accepted token, by the kind of token."""
-    return API_TOKEN_FIELDS if accepted.token.expires_at is None else OAUTH2_FIELDS
+    return API_TOKEN_FIELDS if accepted.token.is_api_token else OAUTH2_FIELDS
 
 
 def values_of(accepted: Accepted) -> dict[str, str]:

@@ -14,6 +14,7 @@
     │   ├── ConsentRequired           invalid_grant
     │   ├── ClientRejected            invalid_client
     │   ├── TokenRejected             401
+    │   ├── RejectionUnconfirmed      401 for the first time
     │   ├── AccountNotOpen            402
     │   └── SecretWriteDenied         quota, admission, RBAC, immutable
     ├── FenceClosed                   this process may not send what cannot be undone
@@ -127,6 +128,12 @@ class TokenRejected(Trouble):
     """Pipedrive refused an API token or an access token."""
 
     reason = Reason.TOKEN_REJECTED
+
+
+class RejectionUnconfirmed(Trouble):
+    """Pipedrive refused an API token once. A proxy or a fault can cause that, so the token is verified once more."""
+
+    reason = Reason.PIPEDRIVE_UNAVAILABLE
 
 
 class AccountNotOpen(Trouble):

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.core.decision.memory import (
+    CONFIRM_AFTER,
     REPAIRS_AT_ONCE,
     UNDONE_AT_ONCE,
     Memory,
@@ -256,6 +257,39 @@ class TestVerifications:
         assert (rejections, is_answer) == (memory.rejections, memory.accepted_was_rejected)
         assert memory.verify_failure is not None
         assert (memory.verification is not None) is is_answer
+
+    @pytest.mark.parametrize(
+        ("answers", "reasons"),
+        [
+            pytest.param([401], ["PipedriveUnavailable"], id="once"),
+            pytest.param([401, 401], ["PipedriveUnavailable", "TokenRejected"], id="twice"),
+            pytest.param([401, 401, 401], ["PipedriveUnavailable", "TokenRejected", "TokenRejected"], id="still"),
+            pytest.param([401, 503, 401], ["PipedriveUnavailable"] * 3, id="with no answer in between"),
+            pytest.param([401, 200, 401], ["PipedriveUnavailable", None, "PipedriveUnavailable"], id="spurious"),
+            pytest.param([402], ["AccountNotOpen"], id="an account that is closed"),
+        ],
+    )
+    def test_a_first_rejection_of_an_api_token_is_not_believed(
+        self, answers: list[int], reasons: list[str | None]
+    ) -> None:
+        """Pipedrive is asked once more after seconds; the second rejection in a row counts."""
+        troubles = {401: TokenRejected("401"), 402: AccountNotOpen("402"), 503: PipedriveUnavailable("503")}
+        memory, found = replace(TOKEN_MEMORY, token=api_token()), []
+        for answer in answers:
+            if answer == 200:
+                memory = after_verification(memory, api_token(), ACCOUNT, NOW)
+            else:
+                memory = after_failed_verification(memory, api_token(), troubles[answer], bounds=BOUNDS)
+            found.append(None if memory.verify_failure is None else memory.verify_failure.trouble.reason.value)
+
+        assert reasons == found
+
+    def test_a_first_rejection_is_checked_within_seconds(self) -> None:
+        """And not after the verification interval."""
+        memory = after_failed_verification(TOKEN_MEMORY, api_token(), TokenRejected("401"), bounds=BOUNDS)
+
+        assert memory.verify_failure is not None
+        assert NOW + CONFIRM_AFTER == memory.verify_failure.retry_at
 
     def test_a_rejected_new_token_leaves_the_accepted_one(self) -> None:
         """It stays published."""
