@@ -1,6 +1,6 @@
-"""The shapes of strings in the resource: one regular expression for operator and API server, and its sentence.
+"""The types of strings in the resource: each has one pattern for operator and API server, and a sentence for people.
 
-The expressions are RE2: pydantic and the API server read them alike, without look-around, and with `$` as the very end.
+The patterns are RE2, which pydantic and the API server interpret alike: no look-around, and `$` is the very end.
 """
 
 from datetime import datetime, timedelta
@@ -19,13 +19,13 @@ _VAULT_SEGMENT: Final = r"[.]{0,2}[A-Za-z0-9_@=+-][A-Za-z0-9_.@=+-]*"
 CONFIG: Final = ConfigDict(
     alias_generator=to_camel, populate_by_name=True, extra="ignore", use_attribute_docstrings=True
 )
-"""How each type of the resource is read and written: camelCase, and its docstrings are the descriptions."""
+"""How each type of the resource is read and written: in camelCase, with its docstrings as descriptions."""
 SENTENCE: Final = "x-sentence"
-"""In the JSON schema of a type with a pattern: what people are told in place of the pattern."""
+"""In the JSON schema of a type with a pattern: the sentence that people read instead of the pattern."""
 
 
 def _matching(pattern: str, sentence: str, *, at_least: int | None = 1, at_most: int) -> FieldInfo:
-    """Constrain a string; the API server refuses others with the sentence."""
+    """Constrain a string; the API server refuses any other with the sentence."""
     field: FieldInfo = Field(
         pattern=pattern, min_length=at_least, max_length=at_most, json_schema_extra={SENTENCE: sentence}
     )
@@ -67,13 +67,15 @@ DataKey = Annotated[
 ]
 Scope = Annotated[
     str,
-    _matching("^[a-z0-9-]+(:[a-z]+)?$", "must be a scope as Pipedrive writes it: base or deals:full", at_most=63),
+    _matching(
+        "^[a-z0-9-]+(:[a-z]+)?$", "must be a scope as Pipedrive writes it, such as base or deals:full", at_most=63
+    ),
 ]
 QualifiedName = Annotated[
     str,
     _matching(
         rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
-        "must be a name as Kubernetes wants it, such as team or example.com/team",
+        "must be a Kubernetes name, such as team or example.com/team",
         at_most=317,
     ),
 ]
@@ -81,7 +83,7 @@ LabelValue = Annotated[
     str,
     _matching(
         "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
-        "must be a label value of Kubernetes: letters, digits, inner - _ and ., or nothing",
+        "must be a Kubernetes label value: letters, digits, inner - _ and ., or empty",
         at_least=None,
         at_most=63,
     ),

@@ -1,6 +1,6 @@
-"""What the resource says of workloads: which are to be restarted, and what each was last restarted for. Types only.
+"""The workloads in a resource: which to restart, and what each was last restarted for. Types only.
 
-What a restart depends on is decided in `rollout.py`.
+Whether a workload is restarted is decided in `core/publication/rollout.py`.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ _BY_KIND_AND_NAME: Final[JsonDict] = {
     "x-kubernetes-list-type": "map",
     "x-kubernetes-list-map-keys": ["kind", "name"],
 }
-"""Each workload once."""
+"""A list in which each workload occurs once."""
 _MOST: Final = 16
 
 
 class WorkloadKind(StrEnum):
-    """What can be restarted."""
+    """The kinds of workload that can be restarted."""
 
     DEPLOYMENT = "Deployment"
     STATEFUL_SET = "StatefulSet"
@@ -36,17 +36,17 @@ class WorkloadReference:
     kind: WorkloadKind
     """The workload's kind, of the API group apps."""
     name: ObjectName
-    """The workload's name. The workload has to carry the annotation pipedrive-operator.io/allow-rollout with the
+    """The workload's name. The workload must have the annotation pipedrive-operator.io/allow-rollout with the
     credential's name."""
 
     def __str__(self) -> str:
-        """Write it for people."""
+        """Format it for people."""
         return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """Which workloads are restarted when what is published has changed."""
+    """Which workloads to restart when the published values change."""
 
     __pydantic_config__ = CONFIG
     targets: Annotated[
@@ -54,8 +54,8 @@ class Rollout:
     ]
     """The workloads to restart, as kubectl rollout restart does."""
     on_refresh: bool = False
-    """Restart for each refreshed access token too, which is about hourly. Without it, access_token and expires_at may
-    change without a restart. Default: false."""
+    """Restart after each refresh too, which is about hourly. Otherwise, changes of access_token and expires_at restart
+    nothing. Default: false."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +68,8 @@ class WorkloadStatus:
     name: Annotated[str, Field(max_length=253)]
     """The workload's name."""
     revision: Annotated[str, Field(max_length=64)]
-    """The revision of the published values that the workload was restarted for, or that was there at the first look:
-    two digests, of what a refresh leaves as it is, and of everything."""
+    """The revision of the published values that the workload was last restarted for, or that was published when it was
+    first recorded: a digest of what a refresh leaves unchanged, and a digest of everything."""
 
 
 WorkloadStatuses = Annotated[tuple[WorkloadStatus, ...], Field(max_length=_MOST, json_schema_extra=_BY_KIND_AND_NAME)]

@@ -1,1 +1,1 @@
-"""Values that everything else is made of."""
+"""Small types and functions that every other package uses."""

@@ -1,6 +1,6 @@
-"""The conditions of a credential and the short list of reasons: what each means for readiness and for retrying.
+"""The conditions of a credential, and the reasons: what each means for readiness and for retrying.
 
-Every reason is defined here and nowhere else; the documentation's table is generated from it.
+Every reason is defined here only; the table in the documentation is generated from it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,19 +28,19 @@ class ConditionStatus(StrEnum):
 
 
 class Retry(Enum):
-    """When to look again after a pass that ended with a reason."""
+    """When the next pass comes after one that ended with a reason."""
 
-    WHEN_DUE = "at the next renewal, verification or poll"
+    WHEN_DUE = "at the next refresh, verification or read of Vault"
     AT_ONCE = "as soon as something changes"
-    ON_CHANGE = "when the resource or its settings change"
+    ON_CHANGE = "when the resource or the settings change"
     BACK_OFF = "with growing pauses"
-    SLOW = "slowly, and when Vault or the resource changes"
-    EACH_MINUTE = "each minute"
+    SLOW = "at long intervals, and when Vault or the resource changes"
+    EACH_MINUTE = "every minute"
     RETRY_AFTER = "when Pipedrive's Retry-After allows it"
 
 
 class Reason(StrEnum):
-    """Why a condition has its status. Never renamed after a release: alerts and scripts match on them."""
+    """Why a condition has its status. Never renamed after a release: alerts and scripts match on these."""
 
     PUBLISHED = "Published"
     ACCEPTED = "Accepted"
@@ -66,18 +66,18 @@ class Reason(StrEnum):
 
 
 class EventReason(StrEnum):
-    """Why an Event was recorded though no condition flipped. Never renamed after a release, either."""
+    """Why an Event was recorded although no condition changed. Never renamed after a release either."""
 
     ROLLOUT_DENIED = "RolloutDenied"
-    """A workload of spec.rollout was not restarted; the Secret is as it should be."""
+    """A workload of spec.rollout was not restarted; the Secret is as desired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
     """What a reason does to the conditions.
 
-    `not_ready` makes Ready False at once; otherwise Ready stays True until the published value expires or is refused.
-    `authorized` is None where the reason says nothing about what Pipedrive thinks of the value in Vault.
+    `not_ready` makes Ready False at once; otherwise Ready stays True until the published value expires or is rejected.
+    `authorized` is None if the reason says nothing about whether Pipedrive accepts the value in Vault.
     """
 
     retry: Retry
@@ -89,7 +89,7 @@ class Effect:
 
 
 _UNKNOWN: Final = ConditionStatus.UNKNOWN
-_REFUSED: Final = ConditionStatus.FALSE
+_REJECTED: Final = ConditionStatus.FALSE
 
 EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
     {
@@ -101,115 +101,115 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
         Reason.ACCEPTED: Effect(
             retry=Retry.WHEN_DUE,
             authorized=ConditionStatus.TRUE,
-            meaning="Pipedrive accepts what Vault holds",
+            meaning="Pipedrive accepts the value in Vault",
             remedy="nothing",
         ),
         Reason.PENDING: Effect(
             retry=Retry.AT_ONCE,
             authorized=_UNKNOWN,
-            meaning="the first pass, or a refresh under way",
+            meaning="the first pass, or a refresh in progress",
             remedy="wait",
         ),
         Reason.SUSPENDED: Effect(
             retry=Retry.ON_CHANGE,
             authorized=_UNKNOWN,
-            meaning="no outside calls and no Secret writes, as asked",
+            meaning="suspended on request: no calls to Vault or Pipedrive, and no writes of the Secret",
             remedy="unset spec.suspend",
         ),
         Reason.INVALID_SPEC: Effect(
             retry=Retry.ON_CHANGE,
             not_ready=True,
             stalled=True,
-            meaning="a field or a configured name is wrong",
+            meaning="a field is wrong, or names something that is not configured",
             remedy="fix the field that the message names",
         ),
         Reason.SOURCE_MISSING: Effect(
             retry=Retry.SLOW,
             authorized=_UNKNOWN,
-            meaning="the path, version or key is absent from Vault",
-            remedy="write it",
+            meaning="the path, version or key does not exist in Vault",
+            remedy="write the value to the path and key that the message names",
         ),
         Reason.VAULT_UNAVAILABLE: Effect(
             retry=Retry.BACK_OFF,
             authorized=_UNKNOWN,
-            meaning="Vault is down, sealed, or its certificate is not trusted",
-            remedy="restore Vault",
+            meaning="Vault is down or sealed, or its certificate is not trusted",
+            remedy="bring Vault back, or correct the CA that the operator trusts",
         ),
         Reason.VAULT_DENIED: Effect(
             retry=Retry.SLOW,
             authorized=_UNKNOWN,
-            meaning="Vault refused the login or the policy does not allow the path",
+            meaning="Vault refused the login, or its policy does not allow the path",
             remedy="add the policy stanza that the message shows",
         ),
         Reason.PIPEDRIVE_UNAVAILABLE: Effect(
             retry=Retry.BACK_OFF,
             authorized=_UNKNOWN,
-            meaning="Pipedrive answers with errors, HTML or not at all",
-            remedy="wait",
+            meaning="Pipedrive answers with errors or HTML, or not at all",
+            remedy="wait; check the proxy and the network if it lasts",
         ),
         Reason.RATE_LIMITED: Effect(
             retry=Retry.RETRY_AFTER,
             authorized=_UNKNOWN,
             meaning="Pipedrive's request budget is used up",
-            remedy="wait, and cut other use of the company's budget",
+            remedy="wait, and reduce other use of the company's request budget",
         ),
         Reason.REFRESH_UNCERTAIN: Effect(
             retry=Retry.BACK_OFF,
             authorized=_UNKNOWN,
-            meaning="a refresh was sent and its answer was lost",
-            remedy="wait; consent again if the token is then refused",
+            meaning="a refresh was sent, and its response was lost",
+            remedy="wait; consent again if Pipedrive then refuses the refresh token",
         ),
         Reason.GRANT_ESCROWED: Effect(
             retry=Retry.BACK_OFF,
             authorized=_UNKNOWN,
-            meaning="refreshed, and not yet stored in Vault",
-            remedy="restore Vault's writes",
+            meaning="the grant was refreshed, and Vault has not stored it yet",
+            remedy="make Vault writable again",
         ),
         Reason.GRANT_MISSING: Effect(
             retry=Retry.SLOW,
-            authorized=_REFUSED,
-            meaning="there is no grant yet",
-            remedy="consent, or write a refresh_token to the path",
+            authorized=_REJECTED,
+            meaning="Vault holds no grant yet",
+            remedy="consent, or write a refresh_token to the path of the grant",
         ),
         Reason.CONSENT_REQUIRED: Effect(
             retry=Retry.SLOW,
-            authorized=_REFUSED,
+            authorized=_REJECTED,
             stalled=True,
             meaning="Pipedrive refused the newest refresh token",
             remedy="consent again",
         ),
         Reason.CLIENT_REJECTED: Effect(
             retry=Retry.SLOW,
-            authorized=_REFUSED,
+            authorized=_REJECTED,
             stalled=True,
-            meaning="Pipedrive refused the client id or secret; the grant stays alive",
-            remedy="fix the app's client id and secret",
+            meaning="Pipedrive refused the client id or secret; the grant remains valid",
+            remedy="correct the client id and secret",
         ),
         Reason.TOKEN_REJECTED: Effect(
             retry=Retry.SLOW,
-            authorized=_REFUSED,
+            authorized=_REJECTED,
             stalled=True,
-            meaning="Pipedrive refused the token; the last good value stays published",
-            remedy="put a new token",
+            meaning="Pipedrive rejected the token; the last accepted value stays published",
+            remedy="write a valid token to Vault",
         ),
         Reason.WRONG_ACCOUNT: Effect(
             retry=Retry.SLOW,
-            authorized=_REFUSED,
+            authorized=_REJECTED,
             stalled=True,
             meaning="the token belongs to another company or user; it is not published",
-            remedy="fix the token or spec.account",
+            remedy="correct the token or spec.account",
         ),
         Reason.SCOPE_MISSING: Effect(
             retry=Retry.WHEN_DUE,
-            authorized=_REFUSED,
+            authorized=_REJECTED,
             not_ready=True,
             stalled=True,
-            meaning="the grant lacks a required scope; it is published all the same",
-            remedy="extend the app's scopes and consent again",
+            meaning="the grant lacks a required scope; its token is published nevertheless",
+            remedy="add the scope to the app and consent again",
         ),
         Reason.ACCOUNT_NOT_OPEN: Effect(
             retry=Retry.SLOW,
-            authorized=_REFUSED,
+            authorized=_REJECTED,
             stalled=True,
             meaning="the company's Pipedrive account is not open",
             remedy="settle the subscription",
@@ -218,19 +218,19 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             retry=Retry.EACH_MINUTE,
             not_ready=True,
             stalled=True,
-            meaning="the target Secret belongs to somebody else and is left alone",
+            meaning="the target Secret belongs to someone else and is left unchanged",
             remedy="rename the target, delete the Secret, or annotate it for adoption",
         ),
         Reason.SECRET_WRITE_DENIED: Effect(
             retry=Retry.BACK_OFF,
             not_ready=True,
             stalled=True,
-            meaning="quota, admission, RBAC or immutability forbids writing the Secret",
-            remedy="fix what the message quotes",
+            meaning="the Secret cannot be written or kept as asked: quota, admission, RBAC, or another program",
+            remedy="remove the cause that the message quotes",
         ),
     }
 )
-"""Every reason once, with its meaning for people."""
+"""The effect of each reason, with its meaning and remedy for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,14 +245,14 @@ class Condition:
     last_transition_time: datetime
 
     def flipped_from(self, previous: "Condition | None") -> bool:
-        """Tell whether the status, not merely the reason, differs from the previous one."""
+        """Return whether the status, not merely the reason, differs from the previous one."""
         return previous is None or previous.status is not self.status
 
 
 def keep_transition_times(
     conditions: Iterable[Condition], previous: Mapping[ConditionType, Condition]
 ) -> tuple[Condition, ...]:
-    """Keep `lastTransitionTime` wherever the status did not flip: it dates the status, not the reason."""
+    """Keep `lastTransitionTime` of each condition whose status did not change: it dates the status, not the reason."""
     return tuple(_with_transition_time(condition, previous.get(condition.type)) for condition in conditions)
 
 

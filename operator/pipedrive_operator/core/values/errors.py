@@ -1,33 +1,34 @@
-"""The errors that adapters raise, and the reason that each one becomes in a credential's status.
+"""The errors that adapters raise, and the reason that each one gives the conditions of a credential.
 
     OperatorError
-    ├── Trouble                       reaches the status: carries a Reason
+    ├── Trouble                       reported in the status; has a Reason
     │   ├── InvalidSpec               a field, or a name that the configuration does not know
-    │   ├── SourceMissing             a Vault path, version or key is absent
-    │   ├── VaultUnavailable          down, sealed, not trusted, too slow
-    │   ├── VaultDenied               login or policy
-    │   ├── PipedriveUnavailable      nothing was sent, or nothing was changed by it
+    │   ├── SourceMissing             a Vault path, version or key does not exist
+    │   ├── VaultUnavailable          down, sealed, untrusted, or too slow
+    │   ├── VaultDenied               refused by the login or the policy
+    │   ├── PipedriveUnavailable      nothing was sent, or the request changed nothing
     │   ├── RateLimited               429, with the pause that Pipedrive asks for
     │   ├── RefreshUncertain          a refresh was sent and its outcome is unknown
-    │   ├── TokenResponseUnusable     a refresh succeeded, and of its answer only the refresh token can be used
-    │   ├── GrantUnstored             a refresh succeeded and Vault has not taken its result
+    │   ├── TokenResponseUnusable     a refresh succeeded; only the refresh token of its response can be used
+    │   ├── GrantUnstored             a refresh succeeded, and Vault has not stored its result
     │   ├── ConsentRequired           invalid_grant
     │   ├── ClientRejected            invalid_client
     │   ├── TokenRejected             401
     │   ├── RejectionUnconfirmed      401 for the first time
     │   ├── AccountNotOpen            402
     │   └── SecretWriteDenied         quota, admission, RBAC, immutable
-    ├── FenceClosed                   this process may not send what cannot be undone
+    ├── FenceClosed                   this process must not send a request that cannot be undone
     ├── CheckAndSetConflict           Vault: the document changed since it was read
-    ├── SecretExists                  Kubernetes: the name is taken
+    ├── SecretExists                  Kubernetes: a Secret of that name exists
     ├── SecretChanged                 Kubernetes: the Secret changed since it was read
     ├── NamespaceBeingDeleted         Kubernetes: nothing can be created there any more
     ├── WorkloadChanged               Kubernetes: the workload changed since it was read
-    ├── WorkloadDenied                Kubernetes: the workload may not be read or restarted
-    ├── LeaseChanged                  Kubernetes: another replica was faster
-    └── ApiServerUnavailable          Kubernetes: try again
+    ├── WorkloadDenied                Kubernetes: reading or restarting the workload is forbidden
+    ├── LeaseChanged                  Kubernetes: the Lease changed since it was read
+    └── ApiServerUnavailable          Kubernetes: no usable answer; try again
 
-The message of a Trouble is written for people: what happened, why, what to do next. It never holds a secret value.
+The message of a Trouble is written for people: what happened, why, and what to do next. It never contains a secret
+value.
 """
 
 from datetime import timedelta
@@ -38,16 +39,16 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 
 
 class OperatorError(Exception):
-    """Anything that an adapter raises on purpose."""
+    """Any error that an adapter raises deliberately."""
 
 
 class Trouble(OperatorError):
-    """Something that the status has to tell."""
+    """An error that the status reports."""
 
     reason: ClassVar[Reason]
 
     def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
-        """Say what happened in a sentence; `retry_after` is the pause that the other side asked for."""
+        """Take a sentence that says what happened; `retry_after` is the pause that the other side asked for."""
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
@@ -60,7 +61,7 @@ class InvalidSpec(Trouble):
 
 
 class SourceMissing(Trouble):
-    """A path, a version or a key is absent from Vault."""
+    """A path, a version or a key does not exist in Vault."""
 
     reason = Reason.SOURCE_MISSING
 
@@ -96,18 +97,18 @@ class RefreshUncertain(Trouble):
 
 
 class TokenResponseUnusable(Trouble):
-    """A refresh succeeded, and of its answer only the refresh token can be used."""
+    """A refresh succeeded, and only the refresh token of its response can be used."""
 
     reason = Reason.PIPEDRIVE_UNAVAILABLE
 
     def __init__(self, message: str, refresh_token: SecretValue) -> None:
-        """Say what is wrong with the rest."""
+        """Take a sentence that says what is wrong with the rest."""
         super().__init__(message)
         self.refresh_token = refresh_token
 
 
 class GrantUnstored(Trouble):
-    """A refresh succeeded, and Vault has not taken its result yet."""
+    """A refresh succeeded, and Vault has not stored its result yet."""
 
     reason = Reason.GRANT_ESCROWED
 
@@ -143,13 +144,13 @@ class AccountNotOpen(Trouble):
 
 
 class SecretWriteDenied(Trouble):
-    """The API server does not let the Secret be written."""
+    """The Secret cannot be written, or the cluster does not keep it as written."""
 
     reason = Reason.SECRET_WRITE_DENIED
 
 
 class FenceClosed(OperatorError):
-    """Leadership, or the time that an intent claims, might not outlast a call that cannot be undone."""
+    """Leadership, or the time that an intent reserves, might end before a call that cannot be undone does."""
 
 
 class CheckAndSetConflict(OperatorError):
@@ -157,7 +158,7 @@ class CheckAndSetConflict(OperatorError):
 
 
 class SecretExists(OperatorError):
-    """A Secret of that name is there already."""
+    """A Secret of that name already exists."""
 
 
 class SecretChanged(OperatorError):
@@ -165,7 +166,7 @@ class SecretChanged(OperatorError):
 
 
 class NamespaceBeingDeleted(OperatorError):
-    """The namespace is on its way out, and so is everything in it."""
+    """The namespace is being deleted, together with everything in it."""
 
 
 class WorkloadChanged(OperatorError):
@@ -173,11 +174,11 @@ class WorkloadChanged(OperatorError):
 
 
 class WorkloadDenied(OperatorError):
-    """The API server does not let the workload be read or restarted: RBAC, admission."""
+    """The API server denied reading or restarting the workload: RBAC or admission."""
 
 
 class LeaseChanged(OperatorError):
-    """The Lease is no longer as it was read."""
+    """The Lease was changed since it was read."""
 
 
 class ApiServerUnavailable(OperatorError):

@@ -1,4 +1,4 @@
-"""A Lease of Kubernetes as a value (coordination.k8s.io/v1)."""
+"""A Kubernetes Lease as a value (coordination.k8s.io/v1)."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """Who holds it, and what it says of time; its times are for people, and are not compared between machines."""
+    """Its holder and times. The times are for people; they are never compared between machines."""
 
     holder: str
     duration: timedelta
@@ -14,12 +14,12 @@ class Lease:
     renewed_at: datetime | None = None
     transitions: int = 0
     resource_version: str | None = field(default=None)
-    """What it was read at; a write names it, so that only one of two writers wins."""
+    """The version that was read. A write names it, so that only one of two writers succeeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A Lease as we first saw it like this, on our own monotonic clock."""
+    """A Lease, and when we first saw this version of it, on our own monotonic clock."""
 
     lease: Lease
     since: float

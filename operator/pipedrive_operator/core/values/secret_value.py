@@ -1,4 +1,4 @@
-"""The type of every secret value. It compares and digests, and must never grow a way to print what it holds."""
+"""The type of every secret value. It can be compared and digested, and must never get a way to print its value."""
 
 import hashlib
 import hmac
@@ -9,15 +9,15 @@ HIDDEN: Final = "(hidden)"
 
 @final
 class SecretValue:
-    """A token, password or key that stays out of logs, tracebacks, events and pickles.
+    """A token, password or key that stays out of logs, tracebacks, Events and pickles.
 
-    Unwrap it with `reveal()`, and only in the call that sends or stores it.
+    Call `reveal()` only where the value is sent or stored.
     """
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
-        """Hide the value, without the white space around it: a trailing newline is what editors add."""
+        """Hide the value, without surrounding white space: editors add a newline at the end."""
         self._value = value.strip()
 
     def reveal(self) -> str:
@@ -25,11 +25,11 @@ class SecretValue:
         return self._value
 
     def digest(self) -> str:
-        """Return the SHA-256 of the value in hexadecimal, which identifies it without telling it."""
+        """Return the SHA-256 of the value in hexadecimal, which identifies the value without revealing it."""
         return hashlib.sha256(self._value.encode()).hexdigest()
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything to hide."""
+        """Return whether the value is not empty."""
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
@@ -43,10 +43,10 @@ class SecretValue:
         return hash(self._value)
 
     def __repr__(self) -> str:
-        """Hide the value, also in format strings and dataclasses."""
+        """Hide the value in format strings and dataclasses too."""
         return HIDDEN
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be copied into a pickle."""
+        """Refuse to be pickled."""
         message = "a secret value is not serialised"
         raise TypeError(message)

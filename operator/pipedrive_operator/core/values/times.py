@@ -1,4 +1,4 @@
-"""How times and durations are written and read: as Kubernetes and Go do. No clock is read here."""
+"""Formats and parses times and durations as Kubernetes and Go do. No clock is read here."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ DURATION: Final = r"^(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5})s)?$"
 
 
 def parse_duration(text: str) -> timedelta | None:
-    """Read a duration as Go writes it, such as 1h30m; None where it is none."""
+    """Parse a duration as Go writes it, such as 1h30m. Return None for anything else."""
     match = re.fullmatch(DURATION, text)
     if not match or not text:
         return None
@@ -17,7 +17,7 @@ def parse_duration(text: str) -> timedelta | None:
 
 
 def format_duration(value: timedelta) -> str:
-    """Write a duration as Go does, to the second."""
+    """Format a duration as Go does, to the second."""
     minutes, seconds = divmod(int(value.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     parts = [f"{number}{unit}" for number, unit in ((hours, "h"), (minutes, "m"), (seconds, "s")) if number]
