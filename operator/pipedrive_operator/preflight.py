@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from pipedrive_operator.adapters.clock import SystemClock
-from pipedrive_operator.adapters.kubernetes import access
+from pipedrive_operator.adapters.kubernetes import permissions
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.crd_version import UPGRADE, SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
@@ -59,7 +59,7 @@ async def _kubernetes(settings: Settings) -> list[Finding]:
     remedy = "set kubernetes.kubeconfig, or run in the cluster; check that the API server runs"
     try:
         async with await Api.connect(settings.kubernetes) as api:
-            rights = await access.missing(api, _needed(settings))
+            rights = await permissions.missing(api, _needed(settings))
             served = await read_schema(api, crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
             escrow = await _escrow(api, operator_namespace(settings.kubernetes))
     except ApiServerUnavailable as error:
@@ -82,14 +82,14 @@ async def _kubernetes(settings: Settings) -> list[Finding]:
     ]
 
 
-def _needed(settings: Settings) -> list[access.Permission]:
+def _needed(settings: Settings) -> list[permissions.Permission]:
     """Return the rights that these settings need, each once."""
     namespace = operator_namespace(settings.kubernetes)
-    rights = access.needed(settings.kubernetes.namespaces) + access.needed_for_escrow(namespace)
+    rights = permissions.required(settings.kubernetes.namespaces) + permissions.required_for_escrow(namespace)
     if settings.leader_election.enabled:
-        rights += access.needed_for_election(Key(namespace=namespace, name=settings.leader_election.lease_name))
+        rights += permissions.required_for_election(Key(namespace=namespace, name=settings.leader_election.lease_name))
     if settings.rollout.enabled:
-        rights += access.needed_for_rollouts(settings.kubernetes.namespaces)
+        rights += permissions.required_for_rollouts(settings.kubernetes.namespaces)
     return list(dict.fromkeys(rights))
 
 

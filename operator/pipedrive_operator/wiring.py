@@ -23,7 +23,7 @@ from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.adapters.kubernetes.session import open_session, operator_namespace
-from pipedrive_operator.adapters.kubernetes.watch import Watch
+from pipedrive_operator.adapters.kubernetes.watch.thread import Watch
 from pipedrive_operator.adapters.kubernetes.workloads import KubernetesWorkloads
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
 from pipedrive_operator.adapters.process import SystemProcess

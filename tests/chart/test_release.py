@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from pipedrive_operator.adapters.kubernetes.access import (
-    Permission,
-    needed,
-    needed_for_election,
-    needed_for_escrow,
-    needed_for_rollouts,
-)
 from pipedrive_operator.adapters.kubernetes.crd_version import NAME
+from pipedrive_operator.adapters.kubernetes.permissions import (
+    Permission,
+    required,
+    required_for_election,
+    required_for_escrow,
+    required_for_rollouts,
+)
 from pipedrive_operator.core.resource.names import Key
 from support.chart import CHART, MATRIX
 from support.credential_examples import valid
@@ -125,8 +125,8 @@ def test_the_rights_are_those_that_the_operator_asks_for(
         "--set=rbac.aggregateClusterRoles=false",
     )
     lease = Key(namespace="ops", name="x-pipedrive-operator")
-    asked = [*needed(watched), *needed_for_escrow("ops"), *needed_for_election(lease)]
-    asked += needed_for_rollouts(watched) if rollout else []
+    asked = [*required(watched), *required_for_escrow("ops"), *required_for_election(lease)]
+    asked += required_for_rollouts(watched) if rollout else []
 
     granted = [right for one in manifests for right in rights(one)]
 

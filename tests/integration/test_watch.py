@@ -13,7 +13,7 @@ import pytest
 
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.kubernetes.crd_version import NAME
-from pipedrive_operator.adapters.kubernetes.watch import Connect, Watch
+from pipedrive_operator.adapters.kubernetes.watch.thread import OpenSession, Watch
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.crd import install_crd
@@ -56,9 +56,9 @@ class Watching(Protocol):
     """Runs a watch for the length of a block."""
 
     def __call__(
-        self, connect: Connect | None = None, *, namespaces: Sequence[str] = ()
+        self, connect: OpenSession | None = None, *, namespaces: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[Watch]:
-        """Connect as administrator unless told otherwise."""
+        """OpenSession as administrator unless told otherwise."""
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def watching(user: User, delivered: Delivered) -> Watching:
     """Return what runs a watch."""
 
     @asynccontextmanager
-    async def run(connect: Connect | None = None, *, namespaces: Sequence[str] = ()) -> AsyncIterator[Watch]:
+    async def run(connect: OpenSession | None = None, *, namespaces: Sequence[str] = ()) -> AsyncIterator[Watch]:
         watch = Watch(
             connect or user.connect,
             delivered.take,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from pipedrive_operator.adapters.kubernetes.access import Permission
+from pipedrive_operator.adapters.kubernetes.permissions import Permission
 from testbed.control_plane import ControlPlane
 
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 import pytest
 
 from integration.kubernetes.rights import grant_rights
-from pipedrive_operator.adapters.kubernetes.access import needed_for_escrow
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
+from pipedrive_operator.adapters.kubernetes.permissions import required_for_escrow
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -21,13 +21,13 @@ from testbed.control_plane import ControlPlane
 KEY = SecretValue("the-client-secret-of-the-app")
 
 
-@pytest.mark.parametrize("right", [permission.verb for permission in needed_for_escrow("any")])
+@pytest.mark.parametrize("right", [permission.verb for permission in required_for_escrow("any")])
 async def test_a_right_that_is_taken_away_is_missed(
     control_plane: ControlPlane, namespace: str, clock: TurnedClock, right: str
 ) -> None:
     """A grant is kept, replaced, doubted, looked at again and dropped."""
     user = f"without-{right}-{namespace}"
-    grant_rights(control_plane, user, [one for one in needed_for_escrow(namespace) if one.verb != right])
+    grant_rights(control_plane, user, [one for one in required_for_escrow(namespace) if one.verb != right])
 
     async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(user))) as api:
         escrow = KubernetesEscrow(api, namespace, clock)

@@ -10,9 +10,9 @@ import pytest
 
 from integration.kubernetes.rights import grant_rights
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.kubernetes.access import missing, needed_for_escrow
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.escrow import LABEL, KubernetesEscrow
+from pipedrive_operator.adapters.kubernetes.permissions import missing, required_for_escrow
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.grant.grant import write_grant
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
@@ -42,7 +42,7 @@ def escrow(api: Api, namespace: str, clock: TurnedClock) -> KubernetesEscrow:
 async def limited(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Api]:
     """Open the gateway as somebody who may do with Secrets there what the escrow must, and nothing else."""
     user = f"limited-{namespace}"
-    grant_rights(control_plane, user, needed_for_escrow(namespace))
+    grant_rights(control_plane, user, required_for_escrow(namespace))
     async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(user))) as api:
         yield api
 
@@ -217,7 +217,7 @@ async def test_the_metrics_show_how_many_wait(escrow: KubernetesEscrow) -> None:
 async def test_what_check_asks_for_is_enough(limited: Api, namespace: str, clock: TurnedClock) -> None:
     """To keep, replace, find, open and drop."""
     escrow = KubernetesEscrow(limited, namespace, clock)
-    assert await missing(limited, needed_for_escrow(namespace)) == []
+    assert await missing(limited, required_for_escrow(namespace)) == []
 
     assert await escrow.load() == []
     await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)

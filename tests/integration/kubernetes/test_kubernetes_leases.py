@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from integration.kubernetes.rights import grant_rights
-from pipedrive_operator.adapters.kubernetes.access import missing, needed_for_election
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
+from pipedrive_operator.adapters.kubernetes.permissions import missing, required_for_election
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, LeaseChanged
@@ -33,7 +33,7 @@ def key(namespace: str) -> Key:
 async def limited(control_plane: ControlPlane, key: Key) -> AsyncIterator[Api]:
     """Open the gateway as somebody who may do with that Lease what the operator must, and nothing else."""
     user = f"limited-{key.namespace}"
-    grant_rights(control_plane, user, needed_for_election(key))
+    grant_rights(control_plane, user, required_for_election(key))
     async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(user))) as api:
         yield api
 
@@ -95,7 +95,7 @@ async def test_of_many_replicas_at_once_one_takes_the_lease(api: Api, key: Key) 
 async def test_what_check_asks_for_is_enough(limited: Api, key: Key) -> None:
     """To make the Lease, renew it and release it; by its name, and no other."""
     leases = KubernetesLeases(limited, key)
-    assert await missing(limited, needed_for_election(key)) == []
+    assert await missing(limited, required_for_election(key)) == []
 
     await leases.write(HELD)
     held = await leases.read()
@@ -114,4 +114,4 @@ async def test_without_the_rights_there_is_no_lease_and_no_absence(stranger: Api
         await leases.read()
     with pytest.raises(ApiServerUnavailable, match="cannot create resource"):
         await leases.write(HELD)
-    assert len(await missing(stranger, needed_for_election(key))) == 3
+    assert len(await missing(stranger, required_for_election(key))) == 3

@@ -3,11 +3,11 @@
 import pytest
 
 from pipedrive_operator.adapters.kubernetes import api as gateway
-from pipedrive_operator.adapters.kubernetes.access import missing, needed
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.crd_version import NAME, SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.endpoints import DEFINITIONS
 from pipedrive_operator.adapters.kubernetes.lister import Lister
+from pipedrive_operator.adapters.kubernetes.permissions import missing, required
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.core.resource.credential import AnyCredential
 from support.kubernetes_objects import manifest
@@ -83,8 +83,8 @@ class TestAccess:
         ):
             control_plane.kubectl("create", kind, "reader", *options, f"--namespace={namespace}")
 
-        assert await missing(api, needed()) == []
-        lacking = await missing(stranger, needed([namespace]))
+        assert await missing(api, required()) == []
+        lacking = await missing(stranger, required([namespace]))
 
         assert {rule.verb for rule in lacking if rule.resource == "secrets"} == {
             "watch",

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from integration.kubernetes.rights import grant_rights
-from pipedrive_operator.adapters.kubernetes.access import missing, needed_for_rollouts
 from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.permissions import missing, required_for_rollouts
 from pipedrive_operator.adapters.kubernetes.workloads import KubernetesWorkloads
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.publication.rollout import (
@@ -129,7 +129,7 @@ class TestWorkloads:
     ) -> None:
         """And `check` names them where they are missing."""
         found = await existing(workloads, namespace, make())
-        rights = needed_for_rollouts([namespace])
+        rights = required_for_rollouts([namespace])
         grant_rights(control_plane, f"restarter-{namespace}", rights)
         kubeconfig = control_plane.kubeconfig_for(f"restarter-{namespace}")
 

@@ -110,7 +110,7 @@ TROUBLES = (
     Trouble(
         name="quota",
         reason="SecretWriteDenied",
-        says=("does not let the Secret be written", "exceeded quota: no-secrets"),
+        says=("denied the write of the Secret", "exceeded quota: no-secrets"),
         room="-quota",
         was_fine=False,
         strike=_exhaust_quota,
@@ -120,7 +120,7 @@ TROUBLES = (
     Trouble(
         name="rights-missing",
         reason="SecretWriteDenied",
-        says=("does not let the Secret be written", 'cannot create resource "secrets"', "{actor.namespace}"),
+        says=("denied the write of the Secret", 'cannot create resource "secrets"', "{actor.namespace}"),
         room="-rbac",
         was_fine=False,
         strike=_take_rights,
@@ -130,7 +130,7 @@ TROUBLES = (
     Trouble(
         name="forbidden",
         reason="SecretWriteDenied",
-        says=("does not let the Secret be written", "ask the platform team, who saw (hidden)"),
+        says=("denied the write of the Secret", "ask the platform team, who saw (hidden)"),
         spec={"target": {"labels": {"round": "first"}}},
         strike=_forbid_and_need_it,
         mend=_permit,
@@ -140,7 +140,7 @@ TROUBLES = (
     Trouble(
         name="immutable",
         reason="SecretWriteDenied",
-        says=("does not let the Secret be written", "field is immutable"),
+        says=("denied the write of the Secret", "field is immutable"),
         strike=_freeze,
         mend=_delete_secret,
         stalled=True,

@@ -238,7 +238,7 @@ async def test_what_was_denied_is_not_told_again_after_a_restart_of_the_operator
     ("trouble", "said"),
     [
         (WorkloadDenied("deployments.apps is forbidden"), "deployments.apps is forbidden. Allow the operator"),
-        (ApiServerUnavailable("the API server answered 500: webhook"), "the API server answered 500: webhook"),
+        (ApiServerUnavailable("the API server responded 500: webhook"), "the API server responded 500: webhook"),
     ],
 )
 async def test_a_refusal_is_told_and_keeps_nothing_else_waiting(

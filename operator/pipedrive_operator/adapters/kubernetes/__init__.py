@@ -1,1 +1,1 @@
-"""The adapter of the API server: the ports for Secrets and credentials, and what starting up has to ask."""
+"""The Kubernetes adapter: implements the ports that use the API server, and checks what the operator needs to start."""

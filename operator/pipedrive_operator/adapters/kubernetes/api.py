@@ -1,6 +1,6 @@
-"""The gateway to the API server: a few generic requests, each with a content type and a time-out.
+"""Sends requests to the API server: a few generic verbs, each with a content type and a time-out.
 
-Nothing here knows what a resource means, and no request is repeated.
+Nothing here knows what a resource means, and no request is retried.
 """
 
 import json
@@ -17,7 +17,8 @@ from kubernetes.aio.config import ConfigException
 
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.endpoints import Endpoint
-from pipedrive_operator.adapters.kubernetes.refusal import Refusal, shorten, without_field_values
+from pipedrive_operator.adapters.kubernetes.quotation import hide_field_values, shorten
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.adapters.kubernetes.session import AUTHENTICATION, open_client
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
@@ -26,16 +27,16 @@ Body = dict[str, Any]
 
 PAGE_SIZE: Final = 500
 _MERGE_PATCH: Final = "application/merge-patch+json"
-"""Always named: the client library's own default would be a strategic merge patch."""
-_NO_ANSWER: Final = frozenset(
+"""Always set: the client library defaults to a strategic merge patch."""
+_NOT_PROCESSED: Final = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS},
 )
-"""Refusals that say nothing about the request itself."""
+"""Status codes of responses that say nothing about the request itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list; every page of a list shows the cluster at the same resourceVersion."""
+    """A page of a list. All pages of a list show the cluster at the same resourceVersion."""
 
     items: list[Body]
     resource_version: int
@@ -51,30 +52,30 @@ class _Request:
 
 
 class Api:
-    """Requests to the API server.
+    """Sends requests to the API server.
 
-    Every method raises `Refusal` for an answer that refuses the request, and `ApiServerUnavailable` (which a
-    refusal is too) where there was no usable answer.
+    Every method raises `Refusal` if the API server refuses the request, and `ApiServerUnavailable` (the base class of
+    `Refusal`) if there is no usable response.
     """
 
     def __init__(self, client: ApiClient, *, timeout: timedelta) -> None:
-        """Use a client of the running loop; `timeout` bounds a whole request."""
+        """Use a client of the running loop; `timeout` limits a request from its start to the end of its response."""
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
 
     @classmethod
     async def connect(cls, settings: KubernetesSettings) -> Self:
-        """Open a client for the running loop. Raises ApiServerUnavailable without a usable configuration."""
+        """Open a client for the running loop. Raises ApiServerUnavailable if there is no usable configuration."""
         return cls(await open_client(settings), timeout=settings.timeout)
 
     async def __aenter__(self) -> Self:
-        """Close it at the end of the block."""
+        """Return this object, which is closed at the end of the block."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the connections."""
         await self.close()
 
     async def close(self) -> None:
@@ -82,50 +83,50 @@ class Api:
         await self._client.close()
 
     async def get(self, endpoint: Endpoint) -> Body | None:
-        """Return an object, or None where there is none."""
+        """Return an object, or None if it does not exist."""
         try:
             return await self._send("get", _Request("GET", endpoint, {}))
         except Refusal as refusal:
-            if refusal.is_gone:
+            if refusal.is_not_found:
                 return None
             raise
 
     async def pages(self, endpoint: Endpoint, *, labels: str = "") -> AsyncIterator[Page]:
         """List a collection, page by page.
 
-        Never from the API server's cache (`resourceVersion=0`): that ignores the limit, so the answer comes
-        whole; and it may be older than what the watch has delivered, so what it lacks may not be gone.
+        The API server's cache (`resourceVersion=0`) is never used. It ignores the limit, so it would return the whole
+        list at once; and it may be older than the events of the watch, so an object that it lacks may still exist.
         """
         query = {"limit": str(PAGE_SIZE), "labelSelector": labels}
         while True:
             page = await self._send("list", _Request("GET", endpoint, query))
             yield Page(page["items"], int(page["metadata"]["resourceVersion"]))
-            if not (rest := page["metadata"].get("continue")):
+            if not (token := page["metadata"].get("continue")):
                 return
-            query["continue"] = rest
+            query["continue"] = token
 
     async def create(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Body:
-        """Create an object in a collection, and return it."""
+        """Create an object in a collection, and return it as it was stored."""
         return await self._send("create", _Request("POST", endpoint, {}, body))
 
     async def merge_patch(self, endpoint: Endpoint, patch: Mapping[str, Any]) -> Body:
-        """Apply a JSON merge patch (RFC 7386), and return the object as it is then."""
+        """Apply a JSON merge patch (RFC 7386), and return the patched object."""
         return await self._send("patch", _Request("PATCH", endpoint, {}, patch, _MERGE_PATCH))
 
     async def delete(self, endpoint: Endpoint, *, preconditions: Mapping[str, str]) -> None:
-        """Delete an object that has that uid and resourceVersion."""
+        """Delete an object if it still has the uid and resourceVersion in `preconditions`."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         await self._send("delete", _Request("DELETE", endpoint, {}, body))
 
     async def _send(self, verb: str, request: _Request) -> Body:
         """Send a request, count it, and return the object that answers it."""
-        with metrics.request("kubernetes", f"{verb}_{request.endpoint.resource}") as under_way:
+        with metrics.request("kubernetes", f"{verb}_{request.endpoint.resource}") as request_metrics:
             try:
                 code, text = await self._exchange(request)
             except (aiohttp.ClientError, OSError, ConfigException) as error:
-                message = f"the API server gave no answer: {shorten(str(error) or type(error).__name__)}"
+                message = f"the API server did not respond: {shorten(str(error) or type(error).__name__)}"
                 raise ApiServerUnavailable(message) from error
-            under_way.code = str(code)
+            request_metrics.code = str(code)
             return _read(code, text)
 
     async def _exchange(self, request: _Request) -> tuple[int, bytes]:
@@ -137,24 +138,24 @@ class Api:
             body=request.body,
             auth_settings=[AUTHENTICATION],
         )
-        answer = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
-        return answer.status, await answer.read()
+        response = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
+        return response.status, await response.read()
 
 
 def _read(code: int, text: bytes) -> Body:
-    """Return the object of an answer, or raise what it refuses."""
+    """Return the object in a response, or raise the error that the response stands for."""
     try:
         body = json.loads(text)
     except ValueError as error:
-        message = f"the API server answered {code} with something that is not JSON"
+        message = f"the API server responded {code} with a body that is not JSON"
         raise ApiServerUnavailable(message) from error
     if code < HTTPStatus.MULTIPLE_CHOICES and isinstance(body, dict):
         return body
-    if not isinstance(body, dict) or code in _NO_ANSWER or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        message = f"the API server answered {code}: {_quotable(body)}"
+    if not isinstance(body, dict) or code in _NOT_PROCESSED or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        message = f"the API server responded {code}: {_quoted(body)}"
         raise ApiServerUnavailable(message)
     raise Refusal({**body, "code": code})
 
 
-def _quotable(body: object) -> str:
-    return shorten(without_field_values(str(body.get("message")))) if isinstance(body, dict) else "no Status"
+def _quoted(body: object) -> str:
+    return shorten(hide_field_values(str(body.get("message")))) if isinstance(body, dict) else "no reason given"

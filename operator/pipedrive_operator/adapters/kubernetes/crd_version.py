@@ -1,6 +1,7 @@
-"""Whether the cluster serves our resource, and with a schema that knows our fields.
+"""Compares the CRD that the cluster serves with the one that this version of the operator needs.
 
-An older schema drops the fields it does not know, so a status would be written for ever.
+With an older CRD, the API server drops the fields that it does not know. The status would then differ after each write,
+and would be written forever.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,13 +19,13 @@ NAME: Final = f"{PLURAL}.{GROUP}"
 UPGRADE: Final = "pipedrive-operator crd | kubectl apply --server-side -f -"
 """The command that installs or upgrades the CRD, for people."""
 _NAMED_MISSING: Final = 5
-"""How many missing fields a message names."""
+"""How many missing fields a message lists."""
 
 Schema = Mapping[str, Any]
 
 
 class SchemaState(StrEnum):
-    """What the cluster serves."""
+    """How the served CRD compares with ours."""
 
     CURRENT = "Current"
     ABSENT = "Absent"
@@ -35,44 +36,44 @@ class SchemaState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServedSchema:
-    """What the cluster serves, and a sentence about it for people."""
+    """How the served CRD compares with ours, and a message about it for people."""
 
     state: SchemaState
     message: str
 
 
 async def read_schema(api: Api, expected: Schema) -> ServedSchema:
-    """Compare the served CRD with our own `openAPIV3Schema`. Raises ApiServerUnavailable."""
+    """Compare the served CRD with `expected`, our own `openAPIV3Schema`. Raises ApiServerUnavailable."""
     try:
         definition = await api.get(DEFINITIONS.named(NAME))
     except Refusal as refusal:
         if refusal.code != HTTPStatus.FORBIDDEN:
             raise
-        message = f"RBAC does not let the operator read its CRD: {refusal.message}"
+        message = f"RBAC denies reading the CRD {NAME}: {refusal.message}"
         return ServedSchema(SchemaState.UNREADABLE, message)
     return judge(definition, expected)
 
 
 def judge(definition: Schema | None, expected: Schema) -> ServedSchema:
-    """Say what a CRD as it is served means for us; None is an absent one."""
+    """Compare a served CRD, or None if it is not installed, with our own schema."""
     if definition is None:
-        return ServedSchema(SchemaState.ABSENT, f"the CRD {NAME} is not installed: {UPGRADE}")
+        return ServedSchema(SchemaState.ABSENT, f"the CRD {NAME} is not installed; install it: {UPGRADE}")
     if not _is_established(definition):
-        return ServedSchema(SchemaState.NOT_ESTABLISHED, f"the CRD {NAME} is not established yet")
+        return ServedSchema(SchemaState.NOT_ESTABLISHED, f"the CRD {NAME} is installed but not established yet")
     served = _served_version(definition)
     if served is None:
-        message = f"the CRD {NAME} does not serve {VERSION} with a status subresource: {UPGRADE}"
+        message = f"the CRD {NAME} does not serve {VERSION} with a status subresource; upgrade it: {UPGRADE}"
         return ServedSchema(SchemaState.OLDER, message)
     missing = tuple(missing_fields(expected, served["schema"]["openAPIV3Schema"]))
     if missing:
         names = ", ".join(missing[:_NAMED_MISSING])
-        message = f"the CRD {NAME} is older than the operator, it lacks {names}: {UPGRADE}"
+        message = f"the CRD {NAME} is older than the operator and lacks {names}; upgrade it: {UPGRADE}"
         return ServedSchema(SchemaState.OLDER, message)
     return ServedSchema(SchemaState.CURRENT, f"the CRD {NAME} is current")
 
 
 def missing_fields(expected: Schema, served: Schema, path: str = "") -> Iterator[str]:
-    """Yield the fields of one schema that another would drop, by their outermost paths."""
+    """Yield the path of each field of `expected` that `served` would drop; of a missing object, only its own path."""
     if served.get("x-kubernetes-preserve-unknown-fields"):
         return
     for name, schema in expected.get("properties", {}).items():

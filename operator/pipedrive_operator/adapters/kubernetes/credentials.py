@@ -1,4 +1,4 @@
-"""Reporting on credentials: the port's implementation. What is worth reporting is decided elsewhere."""
+"""The implementation of `ports.Credentials`: writes statuses and Events. What to report is decided elsewhere."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -13,35 +13,35 @@ from pipedrive_operator.ports import Clock, Event
 
 CONTROLLER: Final = f"{GROUP}/operator"
 ACTION: Final = "Reconcile"
-"""The API requires an action; there is but one."""
+"""The API requires an action, and the operator has only this one."""
 LONGEST_NOTE: Final = 1024
-"""In bytes: the limit of events.k8s.io/v1."""
+"""In bytes, the limit of events.k8s.io/v1."""
 QUIET: Final = timedelta(minutes=10)
-"""How long the same Event about the same object is not repeated."""
+"""How long an identical Event about the same credential is not recorded again."""
 
 
 class KubernetesCredentials:
     """Implements `ports.Credentials`."""
 
     def __init__(self, api: Api, clock: Clock, *, instance: str) -> None:
-        """Use the gateway; `instance` is this process in Events, such as its pod's name."""
+        """Use `api`; `instance` names this process in Events, for example by its pod."""
         self._api = api
         self._clock = clock
         self._instance = instance
         self._recorded: dict[tuple[str, str, str], float] = {}
 
     async def patch_status(self, key: Key, status: Mapping[str, Any]) -> AnyCredential | None:
-        """Merge-patch the status and return the credential as it is then; None where it is gone."""
+        """Merge-patch the status and return the patched credential, or None if it does not exist."""
         try:
             body = await self._api.merge_patch(CREDENTIALS.at(key, subresource="status"), {"status": status})
         except Refusal as refusal:
-            if refusal.is_gone:
+            if refusal.is_not_found:
                 return None
             raise
         return read_credential(body)
 
     async def record_event(self, credential: AnyCredential, event: Event) -> None:
-        """Record an Event, unless the same was recorded just now, or the namespace is leaving."""
+        """Record an Event, unless an identical one was recorded recently or the namespace is being deleted."""
         fingerprint = (credential.uid, event.reason, event.message)
         if self._was_recorded(fingerprint):
             return
@@ -49,7 +49,7 @@ class KubernetesCredentials:
         try:
             await self._api.create(EVENTS.collection(credential.key.namespace), manifest)
         except Refusal as refusal:
-            if not refusal.namespace_is_leaving:
+            if not refusal.namespace_is_terminating:
                 raise
         self._recorded[fingerprint] = self._clock.monotonic()
 

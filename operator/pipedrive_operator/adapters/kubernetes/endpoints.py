@@ -1,4 +1,4 @@
-"""The addresses of the resources that the operator uses; no request is made here."""
+"""The URL paths of the resources that the operator uses. No request is sent here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pipedrive_operator.core.resource.workload import WorkloadKind
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address, and the resource by which its requests are counted."""
+    """A URL path, and the resource under which its requests are counted."""
 
     resource: str
     path: str
@@ -20,27 +20,27 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource of one API version; the core group is the empty string."""
+    """A resource in one API version. The core group is the empty string."""
 
     group: str
     version: str
     plural: str
 
     def collection(self, namespace: str | None = None) -> Endpoint:
-        """Return the address of the objects of a namespace, or of the cluster."""
+        """Return the path of all objects in a namespace, or in the cluster."""
         root = f"/apis/{self.group}" if self.group else "/api"
         scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
         return Endpoint(self.plural, f"{root}/{self.version}{scope}/{self.plural}")
 
     def named(self, name: str, *, namespace: str | None = None, subresource: str | None = None) -> Endpoint:
-        """Return the address of one object, or of one of its subresources."""
+        """Return the path of one object, or of one of its subresources."""
         path = f"{self.collection(namespace).path}/{quote(name, safe='')}"
         if subresource is None:
             return Endpoint(self.plural, path)
         return Endpoint(f"{self.plural}_{subresource}", f"{path}/{subresource}")
 
     def at(self, key: Key, *, subresource: str | None = None) -> Endpoint:
-        """Return the address of one namespaced object, or of one of its subresources."""
+        """Return the path of one namespaced object, or of one of its subresources."""
         return self.named(key.name, namespace=key.namespace, subresource=subresource)
 
 

@@ -1,4 +1,4 @@
-"""The Lease that the replicas share: the port's implementation. Who may take it is decided elsewhere."""
+"""The implementation of `ports.Leases`. Which replica may take the Lease is decided elsewhere."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,31 +12,31 @@ from pipedrive_operator.core.values.lease import Lease
 from pipedrive_operator.core.values.times import parse_time
 
 _MICROSECONDS: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
-"""How Kubernetes writes the times of a Lease."""
+"""How Kubernetes writes the times of a Lease (MicroTime)."""
 
 
 class KubernetesLeases:
     """Implements `ports.Leases`."""
 
     def __init__(self, api: Api, key: Key) -> None:
-        """Use the gateway, for the Lease of that name."""
+        """Use `api` for the Lease with that key."""
         self._api = api
         self._key = key
 
     async def read(self) -> Lease | None:
-        """Return the Lease, or None where there is none."""
+        """Return the Lease, or None if it does not exist."""
         body = await self._api.get(LEASES.at(self._key))
         return None if body is None else _read(body)
 
     async def write(self, lease: Lease) -> None:
-        """Create it, or replace the one that was read."""
+        """Create the Lease, or replace the one that was read."""
         try:
             if lease.resource_version is None:
                 await self._api.create(LEASES.collection(self._key.namespace), self._manifest(lease))
             else:
                 await self._api.merge_patch(LEASES.at(self._key), self._manifest(lease))
         except Refusal as refusal:
-            if refusal.is_conflict or refusal.is_gone:
+            if refusal.is_conflict or refusal.is_not_found:
                 raise LeaseChanged(refusal.message) from None
             raise
 
@@ -51,8 +51,8 @@ class KubernetesLeases:
             "spec": {
                 "holderIdentity": lease.holder,
                 "leaseDurationSeconds": int(lease.duration.total_seconds()),
-                "acquireTime": _written(lease.acquired_at),
-                "renewTime": _written(lease.renewed_at),
+                "acquireTime": _format(lease.acquired_at),
+                "renewTime": _format(lease.renewed_at),
                 "leaseTransitions": lease.transitions,
             },
         }
@@ -70,5 +70,5 @@ def _read(body: dict[str, Any]) -> Lease:
     )
 
 
-def _written(moment: datetime | None) -> str | None:
+def _format(moment: datetime | None) -> str | None:
     return None if moment is None else moment.strftime(_MICROSECONDS)

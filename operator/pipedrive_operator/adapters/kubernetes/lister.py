@@ -1,4 +1,4 @@
-"""Complete lists of what is watched: a second look that does not depend on the watch."""
+"""Lists everything that is watched, so that the cache can be checked without relying on the watch."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -8,10 +8,10 @@ from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
 
 
 class Lister:
-    """Lists the namespaces that are watched, or the whole cluster."""
+    """Lists the objects in the watched namespaces, or in the whole cluster."""
 
     def __init__(self, api: Api, namespaces: Sequence[str] = ()) -> None:
-        """Use the gateway; no namespaces means all."""
+        """Use `api`; no namespaces means all namespaces."""
         self._api = api
         self._namespaces: Sequence[str | None] = namespaces or (None,)
 

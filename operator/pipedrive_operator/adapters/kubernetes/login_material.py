@@ -1,6 +1,6 @@
-"""What logging in to Vault takes of the cluster: Secrets of the operator's namespace, and tokens of tenants.
+"""The implementation of `ports.LoginMaterial`: Secrets in the operator's namespace, and tokens of ServiceAccounts.
 
-Tokens come by TokenRequest, for one audience that is not the API server, and for a few minutes
+Tokens are requested with TokenRequest. They last for a few minutes and for one audience, which is never the API server
 (https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/).
 """
 
@@ -10,55 +10,56 @@ from datetime import timedelta
 
 from pipedrive_operator.adapters.kubernetes.api import Api, Body
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS, SERVICE_ACCOUNTS
-from pipedrive_operator.adapters.kubernetes.refusal import Refusal, shorten
+from pipedrive_operator.adapters.kubernetes.quotation import shorten
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.grant.document import TenantIdentity
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 TOKEN_LIFETIME = timedelta(minutes=10)
-"""The shortest that the API server issues: it is shown to Vault at once, and to nobody else."""
+"""The shortest lifetime that the API server accepts. A token is sent to Vault at once, and to nothing else."""
 
 
 class KubernetesLoginMaterial:
     """Implements `ports.LoginMaterial`."""
 
     def __init__(self, api: Api, namespace: str) -> None:
-        """Use the gateway, and the Secrets of the operator's own namespace."""
+        """Use `api`; `namespace` is the operator's own."""
         self._api = api
         self._namespace = namespace
 
     async def secret(self, name: str, key: str) -> SecretValue | None:
-        """Return a value of a Secret in the operator's namespace, as `ports.LoginMaterial` has it."""
+        """Return a value from a Secret in the operator's namespace; see `ports.LoginMaterial`."""
         try:
             found = await self._api.get(SECRETS.at(Key(namespace=self._namespace, name=name)))
         except Refusal as refusal:
             message = (
-                f"The operator may not read Secret {self._namespace}/{name} ({shorten(refusal.message)}): "
-                "let its Role get Secrets in its own namespace"
+                f"The operator is not allowed to read Secret {self._namespace}/{name} ({shorten(refusal.message)}): "
+                "allow its Role to get Secrets in its own namespace"
             )
             raise VaultDenied(message) from refusal
         except ApiServerUnavailable as error:
-            message = f"Secret {self._namespace}/{name} cannot be read ({error}): see whether the API server runs"
+            message = f"Secret {self._namespace}/{name} cannot be read ({error}): check the API server"
             raise VaultUnavailable(message) from error
-        return _decoded(found, key)
+        return _decode(found, key)
 
     async def service_account_token(self, identity: TenantIdentity, audience: str) -> SecretValue:
-        """Return a new token of a ServiceAccount, as `ports.LoginMaterial` has it."""
+        """Return a new token of a ServiceAccount; see `ports.LoginMaterial`."""
         account = Key(namespace=identity.namespace, name=identity.service_account)
         spec = {"audiences": [audience], "expirationSeconds": int(TOKEN_LIFETIME.total_seconds())}
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         try:
-            answer = await self._api.create(SERVICE_ACCOUNTS.at(account, subresource="token"), request)
+            response = await self._api.create(SERVICE_ACCOUNTS.at(account, subresource="token"), request)
         except Refusal as refusal:
             raise _denied(account, refusal) from refusal
         except ApiServerUnavailable as error:
-            message = f"There is no token of ServiceAccount {account} ({error}): see whether the API server runs"
+            message = f"No token for ServiceAccount {account} could be requested ({error}): check the API server"
             raise VaultUnavailable(message) from error
-        return SecretValue(str(answer["status"]["token"]))
+        return SecretValue(str(response["status"]["token"]))
 
 
-def _decoded(body: Body | None, key: str) -> SecretValue | None:
+def _decode(body: Body | None, key: str) -> SecretValue | None:
     encoded = ((body or {}).get("data") or {}).get(key)
     if not encoded:
         return None
@@ -69,12 +70,12 @@ def _decoded(body: Body | None, key: str) -> SecretValue | None:
 
 
 def _denied(account: Key, refusal: Refusal) -> VaultDenied:
-    if refusal.is_gone:
+    if refusal.is_not_found:
         return VaultDenied(
-            f"spec.vault.auth.serviceAccountRef: there is no ServiceAccount {account}: create it, or name another"
+            f"spec.vault.auth.serviceAccountRef: ServiceAccount {account} does not exist: create it, or name another"
         )
     return VaultDenied(
-        f"The operator may not have a token of ServiceAccount {account} ({shorten(refusal.message)}): bind it to a "
-        f"Role in namespace {account.namespace} that allows `create` on `serviceaccounts/token` with resourceNames "
-        f"[{account.name}]"
+        f"The operator is not allowed to request a token for ServiceAccount {account} ({shorten(refusal.message)}): "
+        f"bind it to a Role in namespace {account.namespace} that allows `create` on `serviceaccounts/token` with "
+        f"resourceNames [{account.name}]"
     )

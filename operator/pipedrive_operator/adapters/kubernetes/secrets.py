@@ -1,6 +1,6 @@
-"""Secrets in the cluster: the port's implementation. What belongs in a Secret is decided elsewhere.
+"""The implementation of `ports.Secrets`. What a Secret contains is decided elsewhere.
 
-Errors are raised `from None`: the API server's own words may hold values, and a traceback would show them.
+Errors are raised `from None`, because the API server's message may contain values, which a traceback would show.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ class KubernetesSecrets:
     """Implements `ports.Secrets`."""
 
     def __init__(self, api: Api) -> None:
-        """Use the gateway."""
+        """Use `api`."""
         self._api = api
 
     async def read(self, key: Key) -> TargetSecret | None:
-        """Return the Secret, or None where there is none."""
+        """Return the Secret, or None if it does not exist."""
         body = await self._api.get(SECRETS.at(key))
         return read_target(body) if body else None
 
@@ -35,21 +35,21 @@ class KubernetesSecrets:
         return read_target(body)
 
     async def patch(self, key: Key, patch: Mapping[str, Any]) -> TargetSecret:
-        """Apply a merge patch that names the resourceVersion it was made for."""
+        """Apply a merge patch that names the resourceVersion for which it was made."""
         try:
             body = await self._api.merge_patch(SECRETS.at(key), patch)
         except Refusal as refusal:
-            if refusal.is_gone or refusal.is_conflict:
+            if refusal.is_not_found or refusal.is_conflict:
                 raise SecretChanged(refusal.message) from None
-            stored = await self.read(key)  # a policy may quote it
+            stored = await self.read(key)  # a policy may quote stored values
             raise denial(refusal, patch.get("data") or {}, stored.data if stored else {}) from None
         return read_target(body)
 
     async def delete(self, target: TargetSecret) -> None:
-        """Delete exactly that Secret; one that is gone or changed is left alone."""
+        """Delete that Secret if it still exists unchanged."""
         preconditions = {"uid": target.uid, "resourceVersion": target.resource_version}
         try:
             await self._api.delete(SECRETS.at(target.key), preconditions=preconditions)
         except Refusal as refusal:
-            if not (refusal.is_gone or refusal.is_conflict):
+            if not (refusal.is_not_found or refusal.is_conflict):
                 raise denial(refusal, target.data) from None

@@ -1,6 +1,6 @@
-"""The way to the API server: its address, certificates, tokens and namespace, from a kubeconfig or from the pod.
+"""Opens sessions with the API server: its address, certificates and tokens, from a kubeconfig or from the pod.
 
-No resource is requested here. Each event loop opens a connection of its own: sessions belong to one loop.
+No resource is requested here. A session belongs to one event loop, so each loop opens its own.
 """
 
 import time
@@ -23,13 +23,13 @@ from pipedrive_operator.core.values.errors import ApiServerUnavailable
 POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 USER_AGENT: Final = f"pipedrive-operator/{__version__}"
 AUTHENTICATION: Final = "BearerToken"
-"""The client library's name for what goes into the Authorization header."""
+"""The client library's name for the Authorization header."""
 TOKEN_AGE: Final = 60.0
-"""In seconds, how long a kubeconfig's token is used before it is asked for again, as in the cluster."""
+"""In seconds: how long a token from a kubeconfig is used before it is read again, as the library does in a pod."""
 
 
 def operator_namespace(settings: KubernetesSettings) -> str:
-    """Return the operator's own namespace: as set, or the pod's."""
+    """Return the operator's own namespace: from the settings, or else the pod's, or else `default`."""
     if settings.operator_namespace is not None:
         return settings.operator_namespace
     try:
@@ -39,10 +39,10 @@ def operator_namespace(settings: KubernetesSettings) -> str:
 
 
 async def load_configuration(settings: KubernetesSettings) -> Configuration:
-    """Read how the API server is reached; its token stays current, also from an exec plugin.
+    """Read how to reach the API server. The token is kept current, even one from an exec plugin.
 
     Raises:
-        ApiServerUnavailable: there is no usable configuration.
+        ApiServerUnavailable: the configuration is missing or invalid.
     """
     configuration = Configuration()
     try:
@@ -53,9 +53,9 @@ async def load_configuration(settings: KubernetesSettings) -> Configuration:
     except (ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
         message = f"there is no usable configuration for the API server: {error}"
         raise ApiServerUnavailable(message) from error
-    # With trust_env, aiohttp goes through a thread to ~/.netrc for each request, and an entry there breaks them all.
+    # With trust_env, aiohttp reads ~/.netrc in a thread for each request, and an entry there replaces our token.
     configuration.client_session_kwargs = {"trust_env": False}
-    configuration.proxy = configuration.proxy or _environments_proxy(configuration.host)
+    configuration.proxy = configuration.proxy or _proxy_from_environment(configuration.host)
     return configuration
 
 
@@ -63,7 +63,7 @@ async def open_client(settings: KubernetesSettings) -> ApiClient:
     """Open a client for the running loop; close it there.
 
     Raises:
-        ApiServerUnavailable: there is no usable configuration.
+        ApiServerUnavailable: the configuration is missing or invalid.
     """
     client = ApiClient(await load_configuration(settings))
     client.user_agent = USER_AGENT
@@ -73,19 +73,19 @@ async def open_client(settings: KubernetesSettings) -> ApiClient:
 async def open_session(
     settings: KubernetesSettings, *middlewares: aiohttp.ClientMiddlewareType
 ) -> tuple[str, aiohttp.ClientSession]:
-    """Open an authenticated session for the running loop, and return it after the server's address.
+    """Open an authenticated session for the running loop; return the server's address and the session.
 
-    The token is a header of each request rather than of the session: a rotated one breaks no watch.
+    The token is set on each request and not on the session, so that a watch survives the rotation of a token.
 
     Raises:
-        ApiServerUnavailable: there is no usable configuration.
+        ApiServerUnavailable: the configuration is missing or invalid.
     """
     configuration = await load_configuration(settings)
     return configuration.host, _Sessions(configuration).open(*middlewares)
 
 
 class _Sessions(RESTClientObject):
-    """The client library's TLS and proxy set-up, for a session of our own."""
+    """Opens sessions of our own with the TLS and proxy configuration of the client library."""
 
     def open(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
         self.configuration.client_session_kwargs = {
@@ -106,8 +106,8 @@ class _Sessions(RESTClientObject):
         return await handler(request)
 
 
-def _environments_proxy(server: str) -> str | None:
-    """Return the proxy that the environment names for a server, as kubectl would (HTTPS_PROXY, NO_PROXY)."""
+def _proxy_from_environment(server: str) -> str | None:
+    """Return the proxy that the environment sets for a server, as kubectl does (HTTPS_PROXY, NO_PROXY)."""
     url = urlsplit(server)
     return None if proxy_bypass(url.netloc) else getproxies().get(url.scheme)
 
@@ -119,7 +119,7 @@ async def _load_kubeconfig(settings: KubernetesSettings, configuration: Configur
         client_configuration=configuration,
         persist_config=False,
     )
-    # The library declares the attribute by its default alone.
+    # The library declares the type of this attribute by its default value, None.
     configuration.refresh_api_key_hook = _Reload(loader)  # type: ignore[assignment]
 
 
@@ -130,7 +130,7 @@ class _Loader(Protocol):
 class _Reload:
     """Reads a kubeconfig's user again when its token is a minute old.
 
-    An exec plugin that tells when its token expires is run again only then.
+    An exec plugin that reports when its token expires runs again only after that time.
     """
 
     def __init__(self, loader: _Loader) -> None:
@@ -140,5 +140,5 @@ class _Reload:
     async def __call__(self, configuration: Configuration) -> None:
         if time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + TOKEN_AGE  # before the first await: one request at a time reloads
+        self._due = time.monotonic() + TOKEN_AGE  # before the first await, so that only one request reloads
         await self._loader.load_and_set(configuration)

@@ -1,11 +1,12 @@
-"""Workloads of others: the port's implementation. Whether one may be restarted is decided elsewhere."""
+"""The implementation of `ports.Workloads`. Whether a workload may be restarted is decided elsewhere."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pipedrive_operator.adapters.kubernetes.api import Api, Body
 from pipedrive_operator.adapters.kubernetes.endpoints import WORKLOADS, Endpoint
-from pipedrive_operator.adapters.kubernetes.refusal import Refusal, shorten
+from pipedrive_operator.adapters.kubernetes.quotation import shorten
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.publication.rollout import Workload
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.workload import WorkloadReference
@@ -16,11 +17,11 @@ class KubernetesWorkloads:
     """Implements `ports.Workloads`."""
 
     def __init__(self, api: Api) -> None:
-        """Use the gateway."""
+        """Use `api`."""
         self._api = api
 
     async def read(self, namespace: str, reference: WorkloadReference) -> Workload | None:
-        """Return the workload, or None where there is none."""
+        """Return the workload, or None if it does not exist."""
         try:
             body = await self._api.get(_endpoint(namespace, reference))
         except Refusal as refusal:
@@ -28,11 +29,11 @@ class KubernetesWorkloads:
         return None if body is None else _read(body, reference)
 
     async def patch(self, workload: Workload, patch: Mapping[str, Any]) -> None:
-        """Apply a merge patch that names the resourceVersion it was made for."""
+        """Apply a merge patch that names the resourceVersion for which it was made."""
         try:
             await self._api.merge_patch(_endpoint(workload.namespace, workload.reference), patch)
         except Refusal as refusal:
-            if refusal.is_gone or refusal.is_conflict:
+            if refusal.is_not_found or refusal.is_conflict:
                 raise WorkloadChanged(refusal.message) from None
             raise _denial(refusal) from None
 
@@ -42,7 +43,7 @@ def _endpoint(namespace: str, reference: WorkloadReference) -> Endpoint:
 
 
 def _denial(refusal: Refusal) -> WorkloadDenied:
-    return WorkloadDenied(f"the API server does not let it be: {shorten(refusal.message)}")
+    return WorkloadDenied(f"the API server denied the request: {shorten(refusal.message)}")
 
 
 def _read(body: Body, reference: WorkloadReference) -> Workload:

@@ -122,7 +122,7 @@ def test_an_operator_that_starts_before_the_api_server_waits(
     control_plane.stop_apiserver()
     with started(wanted, tmp_path) as operator:
         try:
-            eventually_not_ready(operator, "the API server gave no answer")
+            eventually_not_ready(operator, "the API server did not respond")
         finally:
             control_plane.start_apiserver()
         operator.wait_ready()

@@ -1,4 +1,4 @@
-"""Fixtures for the adapter of the API server."""
+"""Fixtures for the Kubernetes adapter."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from support.fake_api_server import FakeApiServer
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[FakeApiServer]:
-    """Run the server."""
+    """Run a fake API server."""
     fake = FakeApiServer(tmp_path)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", fake.handle)

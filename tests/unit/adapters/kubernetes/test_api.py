@@ -1,4 +1,4 @@
-"""The gateway: what it sends, and what each answer becomes."""
+"""What is sent to the API server, and what each response becomes."""
 
 import asyncio
 import json
@@ -21,13 +21,13 @@ ENDPOINT = SECRETS.at(Key(namespace="crm", name="pipedrive"))
 
 @pytest.fixture
 async def api(server: FakeApiServer) -> AsyncIterator[Api]:
-    """Open the gateway."""
+    """Open the client."""
     async with await Api.connect(server.settings()) as api:
         yield api
 
 
-async def test_says_who_asks_and_what_it_sends(server: FakeApiServer, api: Api) -> None:
-    """The content type is always named: the client library's own choice for a patch is another."""
+async def test_a_request_has_a_token_a_content_type_and_a_user_agent(server: FakeApiServer, api: Api) -> None:
+    """The content type is always set: for a patch, the client library's default is another one."""
     await api.merge_patch(ENDPOINT, {"data": {"dropped": None}})
 
     (request,) = server.requests
@@ -39,10 +39,10 @@ async def test_says_who_asks_and_what_it_sends(server: FakeApiServer, api: Api) 
 
 
 @pytest.mark.parametrize("status", [401, 408, 429, 500, 502, 503, 504])
-async def test_an_answer_that_says_nothing_about_the_request_is_no_refusal(
+async def test_a_response_that_says_nothing_about_the_request_is_no_refusal(
     server: FakeApiServer, api: Api, status: int
 ) -> None:
-    """Whatever its body is."""
+    """No matter what its body is."""
     for body in ({"kind": "Status", "message": "sorry"}, ["odd"]):
         server.answer = say(status, body)
 
@@ -53,8 +53,8 @@ async def test_an_answer_that_says_nothing_about_the_request_is_no_refusal(
         assert str(status) in str(error.value)
 
 
-async def test_what_is_no_json_is_unusable(server: FakeApiServer, api: Api) -> None:
-    """A proxy may answer in the API server's place, even with success."""
+async def test_a_response_that_is_not_json_is_unusable(server: FakeApiServer, api: Api) -> None:
+    """A proxy may respond instead of the API server, even with 200."""
     for status in (200, 403, 502):
         server.answer = say(status, "<html>welcome</html>")
 
@@ -63,24 +63,24 @@ async def test_what_is_no_json_is_unusable(server: FakeApiServer, api: Api) -> N
 
 
 async def test_a_failure_quotes_no_field_value(server: FakeApiServer, api: Api) -> None:
-    """An internal error may hold an object too."""
+    """The message of an internal error may contain an object too."""
     server.answer = say(500, {"message": 'failed: Invalid value: "the-token": odd'})
 
     with pytest.raises(ApiServerUnavailable, match=r"Invalid value: \(hidden\): odd"):
         await api.create(SECRETS.collection("crm"), {})
 
 
-async def test_nobody_at_the_address_is_unusable(server: FakeApiServer) -> None:
-    """A refused connection."""
+async def test_a_refused_connection_is_unusable(server: FakeApiServer) -> None:
+    """Nothing listens at the address."""
     server.address = "http://127.0.0.1:1"
 
     async with await Api.connect(server.settings()) as api:
-        with pytest.raises(ApiServerUnavailable, match="gave no answer"):
+        with pytest.raises(ApiServerUnavailable, match="did not respond"):
             await api.get(ENDPOINT)
 
 
-async def test_an_answer_that_does_not_end_is_unusable(server: FakeApiServer) -> None:
-    """The time-out bounds the whole request, the body too."""
+async def test_a_response_that_does_not_end_is_unusable(server: FakeApiServer) -> None:
+    """The time-out limits the whole request, including the body."""
 
     async def hang(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -91,12 +91,12 @@ async def test_an_answer_that_does_not_end_is_unusable(server: FakeApiServer) ->
     server.answer = hang
 
     async with await Api.connect(server.settings(timeout=timedelta(seconds=0.2))) as api:
-        with pytest.raises(ApiServerUnavailable, match="gave no answer: TimeoutError"):
+        with pytest.raises(ApiServerUnavailable, match="did not respond: TimeoutError"):
             await api.get(ENDPOINT)
 
 
-async def test_counts_each_request(server: FakeApiServer, api: Api) -> None:
-    """By verb, resource and code; without a code where there was no answer."""
+async def test_each_request_is_counted(server: FakeApiServer, api: Api) -> None:
+    """By verb, resource and code."""
     labels = {"service": "kubernetes", "operation": "get_secrets", "code": "404"}
     before = metrics.REGISTRY.get_sample_value("pipedrive_operator_requests_total", labels) or 0
     server.answer = say(404, {"message": "absent"})
@@ -106,7 +106,7 @@ async def test_counts_each_request(server: FakeApiServer, api: Api) -> None:
     assert metrics.REGISTRY.get_sample_value("pipedrive_operator_requests_total", labels) == before + 1
 
 
-async def test_no_request_is_repeated(server: FakeApiServer, api: Api) -> None:
+async def test_no_request_is_retried(server: FakeApiServer, api: Api) -> None:
     """Whether to try again is the caller's decision."""
     server.answer = say(503, {"message": "later"})
 

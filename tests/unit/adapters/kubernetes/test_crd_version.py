@@ -1,4 +1,4 @@
-"""What a CRD as it is served means for us."""
+"""How the served CRD compares with the one that the operator needs."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def served(schema: dict[str, Any] = SCHEMA, **changes: Any) -> dict[str, Any]:
-    """Build a CRD that is established and serves a schema."""
+    """Build an established CRD that serves a schema."""
     version = {
         "name": "v1alpha1",
         "served": True,
@@ -33,7 +33,7 @@ def served(schema: dict[str, Any] = SCHEMA, **changes: Any) -> dict[str, Any]:
 
 
 def without(path: str) -> dict[str, Any]:
-    """Copy the schema without what is at a path, whose parts are keys of the schema itself."""
+    """Copy the schema without the part at a path, which is made of the keys of the schema itself."""
     *parents, last = path.split("/")
 
     def copy(schema: dict[str, Any], parents: list[str]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def test_the_same_schema_is_current() -> None:
 
 
 def test_a_newer_schema_is_current() -> None:
-    """What it has beyond ours does not matter."""
+    """Additional fields do not matter."""
     newer = SCHEMA | {"properties": SCHEMA["properties"] | {"more": {"type": "string"}}}
 
     assert judge(served(newer), SCHEMA).state is SchemaState.CURRENT
@@ -67,7 +67,7 @@ def test_a_newer_schema_is_current() -> None:
     ],
 )
 def test_a_schema_that_would_drop_a_field_is_older(path: str, missing: str) -> None:
-    """At any depth; the message names it."""
+    """At any depth; the message names the field."""
     answer = judge(served(without(path)), SCHEMA)
 
     assert answer.state is SchemaState.OLDER
@@ -75,25 +75,25 @@ def test_a_schema_that_would_drop_a_field_is_older(path: str, missing: str) -> N
 
 
 def test_a_schema_that_preserves_unknown_fields_drops_nothing() -> None:
-    """Then no field needs to be known."""
+    """It need not know any field."""
     assert list(missing_fields(SCHEMA, {"x-kubernetes-preserve-unknown-fields": True})) == []
 
 
-def test_a_message_names_a_few_fields_only() -> None:
-    """One is enough to know what to do."""
+def test_a_message_names_only_a_few_fields() -> None:
+    """One is enough to decide what to do."""
     expected: dict[str, Any] = {"properties": {f"field{number}": {} for number in range(99)}}
 
     assert judge(served({}), expected).message.count("field") == 5
 
 
 @pytest.mark.parametrize("changes", [{"name": "v1"}, {"served": False}, {"subresources": {}}])
-def test_a_version_that_cannot_be_used_is_older(changes: dict[str, Any]) -> None:
-    """Another version, one that is not served, or one without a status subresource."""
+def test_a_crd_without_a_usable_version_is_older(changes: dict[str, Any]) -> None:
+    """It has another version, does not serve ours, or has no status subresource."""
     assert judge(served(**changes), SCHEMA).state is SchemaState.OLDER
 
 
-def test_an_absent_crd_is_told() -> None:
-    """With what to do."""
+def test_a_missing_crd_is_reported() -> None:
+    """The message names the command that installs it."""
     answer = judge(None, SCHEMA)
 
     assert answer.state is SchemaState.ABSENT
@@ -101,6 +101,6 @@ def test_an_absent_crd_is_told() -> None:
 
 
 @pytest.mark.parametrize("status", [{}, {"conditions": [{"type": "Established", "status": "False"}]}])
-def test_a_crd_that_is_not_established_is_told(status: dict[str, Any]) -> None:
-    """It was created just now, or its names are taken."""
+def test_a_crd_that_is_not_established_is_reported(status: dict[str, Any]) -> None:
+    """It was just created, or its names are taken."""
     assert judge(served() | {"status": status}, SCHEMA).state is SchemaState.NOT_ESTABLISHED

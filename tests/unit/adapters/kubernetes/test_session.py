@@ -1,4 +1,4 @@
-"""How the API server is reached by a kubeconfig, and how its token stays current."""
+"""How a kubeconfig is used to reach the API server, and how its token is kept current."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipedrive_operator.adapters.kubernetes import session as connection
+from pipedrive_operator.adapters.kubernetes import session as module
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
 from pipedrive_operator.adapters.kubernetes.session import open_session, operator_namespace
@@ -16,13 +16,13 @@ from support.fake_api_server import FakeApiServer
 
 
 def exec_plugin(file: Path) -> dict[str, Any]:
-    """Build a kubeconfig's user whose plugin answers with a file."""
+    """Build a kubeconfig user whose plugin prints a file."""
     plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "cat", "args": [str(file)]}
     return {"exec": plugin}
 
 
-def write_answer(file: Path, token: str, **status: str) -> None:
-    """Write what the plugin answers."""
+def write_credential(file: Path, token: str, **status: str) -> None:
+    """Write what the plugin prints."""
     answer = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "kind": "ExecCredential",
@@ -31,10 +31,10 @@ def write_answer(file: Path, token: str, **status: str) -> None:
     file.write_text(json.dumps(answer))
 
 
-def test_the_operators_namespace_is_as_set_or_the_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outside a pod, where nobody set it, it is `default`."""
+def test_the_operators_namespace_is_configured_or_the_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a pod and without a setting, it is `default`."""
     file = tmp_path / "namespace"
-    monkeypatch.setattr(connection, "POD_NAMESPACE", file)
+    monkeypatch.setattr(module, "POD_NAMESPACE", file)
     outside = operator_namespace(KubernetesSettings())
     file.write_text("the-pods\n")
 
@@ -43,9 +43,9 @@ def test_the_operators_namespace_is_as_set_or_the_pods(tmp_path: Path, monkeypat
     assert (outside, inside, operator_namespace(named)) == ("default", "the-pods", "as-set")
 
 
-async def test_runs_an_exec_plugin(server: FakeApiServer, tmp_path: Path) -> None:
-    """A kubeconfig may name a program that makes the token."""
-    write_answer(tmp_path / "answer", "first")
+async def test_an_exec_plugin_provides_the_token(server: FakeApiServer, tmp_path: Path) -> None:
+    """A kubeconfig may name a program that prints the token."""
+    write_credential(tmp_path / "answer", "first")
 
     async with await Api.connect(server.settings(exec_plugin(tmp_path / "answer"))) as api:
         await api.get(SECRETS.collection())
@@ -53,35 +53,37 @@ async def test_runs_an_exec_plugin(server: FakeApiServer, tmp_path: Path) -> Non
     assert server.requests[0].headers["Authorization"] == "Bearer first"
 
 
-async def test_asks_for_a_new_token_in_time(
+async def test_a_new_token_is_requested_in_time(
     server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gateway and the watch's session alike; a plugin whose token still lasts is not run again."""
-    monkeypatch.setattr(connection, "TOKEN_AGE", 0.0)
+    """By the client and by the session of the watch; a plugin whose token is still valid is not run again."""
+    monkeypatch.setattr(module, "TOKEN_AGE", 0.0)
     answer = tmp_path / "answer"
     settings = server.settings(exec_plugin(answer))
 
-    write_answer(answer, "first")
+    write_credential(answer, "first")
     address, session = await open_session(settings)
     async with await Api.connect(settings) as api, session:
-        write_answer(answer, "second", expirationTimestamp="2999-01-01T00:00:00Z")
+        write_credential(answer, "second", expirationTimestamp="2999-01-01T00:00:00Z")
         await api.get(SECRETS.collection())
         await session.get(f"{address}/version")
-        write_answer(answer, "third")
+        write_credential(answer, "third")
         await api.get(SECRETS.collection())
 
     sent = [request.headers["Authorization"] for request in server.requests]
     assert sent == ["Bearer second"] * 3
 
 
-async def test_reads_a_token_file_again(server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a rotated ServiceAccount token needs; not before a minute has passed."""
+async def test_a_token_file_is_read_again(
+    server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotated ServiceAccount token requires it. Within a minute, it is not read again."""
     file = tmp_path / "token"
     file.write_text("first")
     async with await Api.connect(server.settings({"tokenFile": str(file)})) as api:
         file.write_text("second")
         await api.get(SECRETS.collection())
-    monkeypatch.setattr(connection, "TOKEN_AGE", 0.0)
+    monkeypatch.setattr(module, "TOKEN_AGE", 0.0)
     async with await Api.connect(server.settings({"tokenFile": str(file)})) as api:
         file.write_text("third")
         await api.get(SECRETS.collection())
@@ -91,8 +93,8 @@ async def test_reads_a_token_file_again(server: FakeApiServer, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("content", [None, "[]", "nonsense: [", "{}"])
-async def test_says_that_there_is_no_usable_configuration(tmp_path: Path, content: str | None) -> None:
-    """A file that is not there, or is no kubeconfig, is no riddle."""
+async def test_a_missing_or_invalid_kubeconfig_is_reported(tmp_path: Path, content: str | None) -> None:
+    """The error names the cause."""
     kubeconfig = tmp_path / "kubeconfig"
     if content is not None:
         kubeconfig.write_text(content)
@@ -101,18 +103,16 @@ async def test_says_that_there_is_no_usable_configuration(tmp_path: Path, conten
         await Api.connect(KubernetesSettings(kubeconfig=kubeconfig))
 
 
-async def test_says_that_it_is_not_in_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a kubeconfig, only a pod will do."""
+async def test_a_missing_configuration_outside_a_pod_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a kubeconfig, the operator must run in a pod."""
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     with pytest.raises(ApiServerUnavailable, match="no usable configuration"):
         await Api.connect(KubernetesSettings())
 
 
-async def test_a_netrc_file_is_not_asked(
-    server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its password for the API server's host is not for this API."""
+async def test_a_netrc_file_is_ignored(server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its password for the API server's host would replace our token."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("default login someone password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -127,7 +127,7 @@ async def test_a_netrc_file_is_not_asked(
 
 
 async def test_a_proxy_is_taken_from_the_environment(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As kubectl has it; and not for what NO_PROXY names."""
+    """As kubectl does, except for the hosts in NO_PROXY."""
     monkeypatch.setenv("http_proxy", server.address)
     monkeypatch.setenv("no_proxy", "direct.example.com")
     proxy = server.address
@@ -135,9 +135,9 @@ async def test_a_proxy_is_taken_from_the_environment(server: FakeApiServer, monk
 
     async with await Api.connect(server.settings()) as api:
         await api.get(SECRETS.collection())
-    configuration = await connection.load_configuration(server.settings())
+    configuration = await module.load_configuration(server.settings())
     server.address = "http://direct.example.com:6443"
-    direct = await connection.load_configuration(server.settings())
+    direct = await module.load_configuration(server.settings())
 
     assert [request.host for request in server.requests] == ["cluster.example.com"]
     assert (configuration.proxy, direct.proxy) == (proxy, None)

@@ -1,4 +1,7 @@
-"""Whether RBAC lets the operator do its work: asked before it starts, so that a missing rule has a name."""
+"""The RBAC permissions that the operator needs, and which of them it lacks.
+
+The API server is asked before work starts, so that a missing rule is reported by name.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +15,7 @@ from pipedrive_operator.core.resource.names import GROUP, PLURAL, Key
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """One verb on one resource, in a namespace or (None) in all of them; on all objects, or on that of a name."""
+    """One verb on one resource, in one namespace or (None) in all, on one named object or (empty) on every object."""
 
     verb: str
     group: str
@@ -22,14 +25,14 @@ class Permission:
     name: str = ""
 
     def __str__(self) -> str:
-        """Write it for people."""
+        """Describe it, such as `get leases.coordination.k8s.io leader in namespace operators`."""
         resource = f"{self.resource}.{self.group}" if self.group else self.resource
         whole = f"{resource}/{self.subresource}" if self.subresource else resource
         what = f"{whole} {self.name}" if self.name else whole
         return f"{self.verb} {what} in {f'namespace {self.namespace}' if self.namespace else 'all namespaces'}"
 
 
-_NEEDED: Final = (
+_REQUIRED: Final = (
     *((verb, GROUP, PLURAL, "") for verb in ("list", "watch")),
     ("patch", GROUP, PLURAL, "status"),
     *((verb, "", "secrets", "") for verb in ("get", "list", "watch", "create", "patch", "delete")),
@@ -37,20 +40,20 @@ _NEEDED: Final = (
 )
 
 
-def needed(namespaces: Sequence[str] = ()) -> list[Permission]:
-    """Return what the operator must be allowed to do in these namespaces; none means all."""
+def required(namespaces: Sequence[str] = ()) -> list[Permission]:
+    """Return the permissions for credentials in these namespaces; none means all namespaces."""
     scopes: Sequence[str | None] = namespaces or (None,)
-    return [Permission(*rule, namespace) for namespace in scopes for rule in _NEEDED]
+    return [Permission(*rule, namespace) for namespace in scopes for rule in _REQUIRED]
 
 
-def needed_for_escrow(namespace: str) -> list[Permission]:
-    """Return what the operator must be allowed to do where it keeps refreshed grants that Vault does not take."""
+def required_for_escrow(namespace: str) -> list[Permission]:
+    """Return the permissions for the escrow, which is kept in the operator's own namespace."""
     verbs = ("get", "list", "create", "patch", "delete")
     return [Permission(verb, "", "secrets", namespace=namespace) for verb in verbs]
 
 
-def needed_for_election(lease: Key) -> list[Permission]:
-    """Return what the operator must be allowed to do with its Lease; a creation cannot be limited to a name."""
+def required_for_election(lease: Key) -> list[Permission]:
+    """Return the permissions for the Lease. RBAC cannot limit a creation to one name."""
     return [
         Permission("create", LEASES.group, LEASES.plural, namespace=lease.namespace),
         *(
@@ -60,8 +63,8 @@ def needed_for_election(lease: Key) -> list[Permission]:
     ]
 
 
-def needed_for_rollouts(namespaces: Sequence[str] = ()) -> list[Permission]:
-    """Return what the operator must be allowed to do to restart workloads in these namespaces; none means all."""
+def required_for_rollouts(namespaces: Sequence[str] = ()) -> list[Permission]:
+    """Return the permissions to restart workloads in these namespaces; none means all namespaces."""
     scopes: Sequence[str | None] = namespaces or (None,)
     return [
         Permission(verb, resource.group, resource.plural, namespace=namespace)
@@ -72,7 +75,7 @@ def needed_for_rollouts(namespaces: Sequence[str] = ()) -> list[Permission]:
 
 
 async def missing(api: Api, permissions: Sequence[Permission]) -> list[Permission]:
-    """Return the permissions that the operator does not have. Raises ApiServerUnavailable."""
+    """Return the permissions that the operator lacks. Raises ApiServerUnavailable."""
     allowed = await asyncio.gather(*(_is_allowed(api, permission) for permission in permissions))
     return [permission for permission, granted in zip(permissions, allowed, strict=True) if not granted]
 
@@ -91,5 +94,5 @@ async def _is_allowed(api: Api, permission: Permission) -> bool:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    answer = await api.create(ACCESS_REVIEWS.collection(), review)
-    return bool(answer["status"]["allowed"])
+    reviewed = await api.create(ACCESS_REVIEWS.collection(), review)
+    return bool(reviewed["status"]["allowed"])
