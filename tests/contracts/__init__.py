@@ -1,5 +1,5 @@
-"""For each port two parts that promise the same: the model of the simulation, and the adapter with the real thing.
+"""Two implementations of each port: the fake, and the adapter connected to the real thing.
 
-Here is how a test arranges each of them; what they promise is in `integration/contracts`, one body for both. Where they
-differ the model is wrong.
+This package arranges both for a test. The suites in `integration/contracts` state what a port promises, and run against
+both; where they differ, the fake is wrong.
 """

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from contracts.staging import Stage
-from contracts.wire import Loss, Wire
+from contracts.wire import Loss, Wire, lose
+from fakes.cluster import FakeCluster
+from fakes.escrow import FakeEscrow
+from fakes.leases import FakeLeases
+from fakes.merge_patch import merged
+from fakes.network import Network
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
@@ -23,7 +27,6 @@ from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.ports import Credentials, Escrow, Leases, Secrets
-from simulation.cluster import ClusterModel, EscrowModel, LeasesModel
 from support.kubernetes_objects import manifest, resource
 from testbed.control_plane import ControlPlane
 
@@ -102,70 +105,68 @@ async def listed(pages: AsyncIterator[Any], namespace: str) -> dict[str, int]:
 
 
 @dataclass
-class ModelledCluster:
-    """The models."""
+class FakedCluster:
+    """The fakes."""
 
     namespace: str = "crm"
-    stage: Stage = field(default_factory=Stage)
+    cluster: FakeCluster = field(default_factory=FakeCluster)
 
     def __post_init__(self) -> None:
         """Build them."""
-        self.secrets = self.credentials = self.model = ClusterModel("a", **self.stage.parts)
-        self.leases = LeasesModel(self.model)
+        self.secrets = self.credentials = self.cluster
+        self.leases = FakeLeases(self.cluster)
 
-    def escrow(self) -> EscrowModel:
+    def escrow(self) -> FakeEscrow:
         """Start a process."""
-        return EscrowModel(self.model)
+        return FakeEscrow(self.cluster)
 
     async def lose(self, loss: Loss) -> None:
         """Lose."""
-        if loss is Loss.REQUESTS:
-            self.stage.lose_requests()
-        else:
-            self.stage.lose_answers()
+        lose(self.cluster.network, loss)
 
     def heal(self) -> None:
         """Heal."""
-        self.stage.weather.clear()
+        self.cluster.network = Network()
 
     async def put_credential(self, name: str) -> AnyCredential:
         """Create as the world does."""
         body = resource(self.namespace, name, SPEC)
         served = {"creationTimestamp": "2026-03-01T00:00:00Z", "generation": 1}
-        self.model.apply(body | {"metadata": body["metadata"] | served, "status": {"observedGeneration": -1}})
-        return read_credential(self.model.credentials[self._key(name)])
+        self.cluster.apply(body | {"metadata": body["metadata"] | served, "status": {"observedGeneration": -1}})
+        return read_credential(self.cluster.credentials[self._key(name)])
 
     async def put_secret(self, name: str, **changes: Any) -> None:
         """Create or replace."""
-        self.model.put_secret(manifest(self.namespace, name, **changes))
+        current = self.cluster.secrets.get(self._key(name), {})
+        self.cluster.put_secret(merged(current, manifest(self.namespace, name, **changes)))
 
     async def delete_secret(self, name: str) -> None:
         """Delete."""
-        del self.model.secrets[self._key(name)]
+        self.cluster.delete_secret(self._key(name))
 
     async def delete_lease(self) -> None:
         """Delete."""
-        self.model.lease = None
+        self.cluster.lease = None
 
     async def delete_escrow(self, location: VaultLocation) -> None:
         """Delete."""
-        del self.model.escrow[location]
+        del self.cluster.escrow[location]
 
     async def in_escrow(self) -> int:
         """Count."""
-        return len(self.model.escrow)
+        return len(self.cluster.escrow)
 
     async def reasons(self) -> list[str]:
         """Look."""
-        return [event.reason for event in self.model.events]
+        return [event.reason for event in self.cluster.events]
 
     async def listed_secrets(self) -> dict[str, int]:
         """List."""
-        return await listed(self.model.list_secrets(), self.namespace)
+        return await listed(self.cluster.list_secrets(), self.namespace)
 
     async def listed_credentials(self) -> dict[str, int]:
         """List."""
-        return await listed(self.model.list_credentials(), self.namespace)
+        return await listed(self.cluster.list_credentials(), self.namespace)
 
     def _key(self, name: str) -> Key:
         return Key(namespace=self.namespace, name=name)

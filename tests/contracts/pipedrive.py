@@ -1,15 +1,17 @@
-"""Pipedrive: the model, and the simulator behind the adapter."""
+"""Pipedrive: the fake, and the simulator behind the adapter."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from contracts.staging import Stage
 from contracts.wire import Wire
+from fakes.clock import TurnedClock
+from fakes.network import Network
+from fakes.pipedrive import FakePipedrive
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
 from pipedrive_operator.config.settings import PipedriveSettings
@@ -17,7 +19,6 @@ from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Pipedrive
-from simulation.models import ACCOUNT, EPOCH, PipedriveModel
 from testbed.pipedrive import Effect, Fault, FaultKind, PipedriveSimulator, Rotation
 from testbed.pipedrive.world import App, User
 
@@ -89,62 +90,49 @@ def let_pass() -> None:
     """Let a request leave."""
 
 
-@dataclass
-class ModelledPipedrive:
-    """The model."""
+class FakedPipedrive:
+    """The fake."""
 
-    stage: Stage = field(default_factory=Stage)
-    is_lost_on_the_way: bool = False
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
         """Give one grant."""
-        self.port = PipedriveModel(**self.stage.parts, api_tokens={"a" * 40})
+        self.port = FakePipedrive(TurnedClock(), call_timeout=CALL_TIMEOUT)
         self.refresh_token = SecretValue(self.port.consent())
-        self.api_token = SecretValue("a" * 40)
-        self.account = ACCOUNT
+        [(api_token, self.account)] = self.port.accounts.items()
+        self.api_token = SecretValue(api_token)
 
     @property
     def sends(self) -> int:
         """Count."""
-        return len(self.stage.promises.sends)
+        return len(self.port.sends)
 
     async def refresh(self, token: SecretValue, fence: Callable[[], None] = let_pass) -> TokenResponse:
-        """Refresh; what is to be lost only after it has left is lost once the fence was passed."""
-
-        def leave() -> None:
-            fence()
-            if self.is_lost_on_the_way:
-                self.stage.lose_requests()
-
+        """Refresh."""
         client = ClientCredentials(client_id="id", client_secret=SecretValue("secret"))
-        return await self.port.refresh(client, token, fence=leave)
+        return await self.port.refresh(client, token, fence=fence)
 
     def rotate(self, *, does: bool) -> None:
         """Rotate."""
         self.port.rotates = does
 
     async def try_with(self, trial: Trial) -> None:
-        """Try; that it fails and that a request is lost are the same to the port."""
+        """Try; a request that fails and one that is lost are the same to the port."""
         match trial:
             case Trial.UNREACHABLE:
-                self.stage.weather.darken()
+                self.port.network = Network(is_away=True)
             case Trial.REQUEST_LOST | Trial.FAILS:
-                self.is_lost_on_the_way = True
-                self.stage.lose_answers()
+                self.port.network = Network(loses_requests=1)
             case Trial.ANSWER_LOST:
-                self.stage.lose_answers()
+                self.port.network = Network(loses_answers=1)
             case Trial.ANSWER_HANGS:
-                self.stage.lose_answers()
-                self.stage.chance.falls = 0.25
+                self.port.network = Network(loses_answers=1, hangs=1)
             case Trial.TOO_MANY:
-                self.port.turns_away = 1.0
+                self.port.limits = 1
             case Trial.NOT_OPEN:
                 self.port.is_open = False
 
     async def heal(self) -> None:
         """Heal."""
-        self.is_lost_on_the_way, self.port.turns_away, self.port.is_open = False, 0.0, True
-        self.stage.weather.clear()
+        self.port.network, self.port.limits, self.port.is_open = Network(), 0, True
 
     def reject_client(self) -> None:
         """Reject."""
@@ -153,11 +141,11 @@ class ModelledPipedrive:
     def revoke(self, token: SecretValue) -> None:
         """Revoke."""
         self.port.alive.discard(token.reveal())
-        self.port.access.pop(token.reveal(), None)
+        self.port.accounts.pop(token.reveal(), None)
 
     def expire(self, token: SecretValue) -> None:
         """Expire."""
-        self.port.access[token.reveal()] = EPOCH
+        self.port.expiries[token.reveal()] = self.port.clock.now()
 
 
 @dataclass

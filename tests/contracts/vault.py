@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from contracts.staging import Stage
-from contracts.wire import Loss, Wire
+from contracts.wire import Loss, Wire, lose
+from fakes.clock import TurnedClock
+from fakes.network import Network
+from fakes.vault import FakeVault
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
-from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.ports import Vault
-from simulation.models import VaultModel, now
-from support.turned_clock import TurnedClock
 from testbed.openbao import OpenBao
 
 ALLOWED = ("create", "read", "update")
@@ -56,22 +56,18 @@ class VaultPart(Protocol):
 
 
 @dataclass
-class ModelledVault:
-    """The model."""
+class FakedVault:
+    """The fake."""
 
     location: VaultLocation
-    stage: Stage = field(default_factory=Stage)
-
-    def __post_init__(self) -> None:
-        """Build it."""
-        self.port = VaultModel(**self.stage.parts)
+    port: FakeVault = field(default_factory=lambda: FakeVault(TurnedClock()))
 
     def now(self) -> datetime:
-        """Return the simulation's time."""
-        return now()
+        """Return the fake's time."""
+        return self.port.clock.now()
 
     def put(self, **values: str) -> None:
-        """Write as the storm does."""
+        """Write."""
         self.port.put(self.location, **values)
 
     def delete(self) -> None:
@@ -80,23 +76,20 @@ class ModelledVault:
 
     def deny(self, *capabilities: str) -> None:
         """Deny."""
-        self.port.denied |= set(capabilities)
+        self.port.deny(self.location, OPERATOR, *capabilities)
 
     def seal(self) -> None:
         """Be away: to the port that is the same."""
-        self.stage.weather.darken()
+        self.port.network.is_away = True
 
     def lose(self, loss: Loss) -> None:
         """Lose."""
-        if loss is Loss.REQUESTS:
-            self.stage.lose_requests()
-        else:
-            self.stage.lose_answers()
+        lose(self.port.network, loss)
 
     def heal(self) -> None:
         """Heal."""
         self.port.denied.clear()
-        self.stage.weather.clear()
+        self.port.network = Network()
 
 
 @dataclass

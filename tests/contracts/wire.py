@@ -5,6 +5,8 @@ from collections.abc import Coroutine
 from enum import Enum
 from typing import Self
 
+from fakes.network import Network
+
 
 class Loss(Enum):
     """What does not get through."""
@@ -13,6 +15,12 @@ class Loss(Enum):
     REQUESTS = "requests"
     ANSWERS = "answers"
     """The server has done its work by then; a TLS handshake is lost too, so a connection has to be open before."""
+
+
+def lose(network: Network, loss: Loss) -> None:
+    """Lose the same in the network of a fake."""
+    network.loses_requests = float(loss is Loss.REQUESTS)
+    network.loses_answers = float(loss is Loss.ANSWERS)
 
 
 class Wire:

@@ -1,68 +1,62 @@
-"""Models of Vault and Pipedrive. `contracts` keeps them honest: the same suite runs on them and on the real parts."""
+"""The fakes, watched: what they do is written into the history and checked against the promises."""
 
 import asyncio
-import contextvars
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
-from pipedrive_operator.core.grant.token import Token
-from pipedrive_operator.core.resource.status import Account
-from pipedrive_operator.core.values.errors import (
-    AccountNotOpen,
-    CheckAndSetConflict,
-    ClientRejected,
-    ConsentRequired,
-    OperatorError,
-    PipedriveUnavailable,
-    RateLimited,
-    RefreshUncertain,
-    TokenRejected,
-    VaultDenied,
-    VaultUnavailable,
-)
-from pipedrive_operator.core.values.secret_value import SecretValue
+from fakes.cluster import FakeCluster
+from fakes.pipedrive import FakePipedrive, Send
+from fakes.vault import FakeVault
+from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.conditions import ConditionType
 from simulation.history import History, who
-from simulation.loop import CURRENT
-from simulation.promises import Promises, Send
+from simulation.promises import Promises
 from simulation.weather import Weather
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-ACCOUNT = Account(company_id=12, company_domain="acme", user_id=34)
-CALL_TIMEOUT = timedelta(seconds=15)
-"""How long a call of the token endpoint may take."""
-
-
-def now() -> datetime:
-    """Return the true time of the simulation."""
-    return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
 
 
 @dataclass
-class VaultModel:
-    """KV version 2 with check-and-set."""
+class SimulatedClock:
+    """The time of the simulation; a process may have a wall clock that is wrong by a skew."""
 
-    weather: Weather
+    skew: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return what the wall clock shows."""
+        return EPOCH + timedelta(seconds=self.monotonic()) + self.skew
+
+    def monotonic(self) -> float:
+        """Return the seconds."""
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+@dataclass(kw_only=True)
+class VaultModel(FakeVault):
+    """A Vault that can be restored from a backup."""
+
+    network: Weather
     history: History
     promises: Promises
-    documents: dict[VaultLocation, Document] = field(default_factory=dict)
-    denied: set[str] = field(default_factory=set)
-    """The capabilities that the policy lacks: create, read, update."""
+    clock: SimulatedClock = field(default_factory=SimulatedClock)
     backup: dict[VaultLocation, Document] = field(default_factory=dict)
     """Each document as it was first written."""
 
     def put(self, location: VaultLocation, **values: object) -> None:
-        """Write a version at once, as a person does."""
-        held = self.documents.get(location)
-        version = held.version + 1 if held else 1
-        self.documents[location] = Document(location=location, version=version, created_at=now(), values=values)
+        """Write a version, and note it if it is a grant."""
+        super().put(location, **values)
         self.backup.setdefault(location, self.documents[location])
         if "refresh_token" in values:
             self.promises.stored(values, by=who())
-            self.history.note("vault", f"version {version}: {_told(values)}")
+            self.history.note("vault", f"version {self.documents[location].version}: {_told(values)}")
 
     def restore(self, location: VaultLocation) -> None:
         """Put back what a document was at first, as a person does after a disaster.
@@ -74,40 +68,9 @@ class VaultModel:
         self.promises.restored(self.backup[location].values, by=who())
         self.history.note("vault", f"is restored: {_told(self.backup[location].values)}")
 
-    def delete(self, location: VaultLocation) -> None:
-        """Delete the newest version at once, as a person does; its number stays."""
-        self.documents[location] = replace(self.documents[location], values={})
-
-    async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
-        """Return the newest version."""
-        assert identity == OPERATOR
-        await self.weather.arrive(VaultUnavailable("Vault is away"))
-        is_denied, found = "read" in self.denied, self.documents.get(location)
-        await self.weather.answer(VaultUnavailable("Vault's answer was lost"))
-        if is_denied:
-            raise VaultDenied("the policy does not allow to read it")
-        if found is not None and found is self.documents.get(location):  # or it is old news, of a former intent
-            self.promises.acknowledges(found.values, by=who())
-        return found
-
-    async def write(
-        self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
-    ) -> int:
-        """Write by check-and-set."""
-        assert identity == OPERATOR
-        await self.weather.arrive(VaultUnavailable("Vault is away"))
-        held = self.documents.get(location)
-        is_denied = ("update" if held else "create") in self.denied
-        has_changed = (held.version if held else 0) != cas
-        if not is_denied and not has_changed:
-            self.put(location, **values)
-        await self.weather.answer(VaultUnavailable("Vault's answer was lost"))
-        if is_denied:
-            raise VaultDenied("the policy does not allow to write it")
-        if has_changed:
-            raise CheckAndSetConflict(str(location))
+    def acknowledged(self, values: Mapping[str, object]) -> None:
+        """Note that a process knows what Vault holds."""
         self.promises.acknowledges(values, by=who())
-        return cas + 1
 
 
 def _told(values: Mapping[str, object]) -> str:
@@ -115,119 +78,71 @@ def _told(values: Mapping[str, object]) -> str:
     return " ".join(f"{key}={values[key]}" for key in keys if key in values)
 
 
-@dataclass
-class PipedriveModel:
-    """The token endpoint, with a refresh token that dies by its use (or does not), and who a token is."""
+@dataclass(kw_only=True)
+class PipedriveModel(FakePipedrive):
+    """A Pipedrive whose access tokens live for minutes."""
 
-    weather: Weather
+    network: Weather
     history: History
     promises: Promises
-    rotates: bool = True
+    clock: SimulatedClock = field(default_factory=SimulatedClock)
     lifetime: timedelta = timedelta(minutes=4)
-    rejects_client: bool = False
-    turns_away: float = 0.0
-    """How often it answers 429."""
-    is_open: bool = True
-    """Whether the company's subscription is paid."""
-    api_tokens: set[str] = field(default_factory=set)
-    alive: set[str] = field(default_factory=set)
-    access: dict[str, datetime] = field(default_factory=dict)
-    """When each access token expires."""
-    numbers: int = 0
 
     def consent(self) -> str:
         """Give a person a new grant."""
-        self.numbers += 1
-        token = f"consent-{self.numbers}"
-        self.alive = {token}
+        token = super().consent()
         self.promises.secrets.add(token)
         return token
 
-    async def identify_api_token(self, value: SecretValue) -> Account:
-        """Return the account of a known token."""
-        return await self._identify(lambda: value.reveal() in self.api_tokens)
-
-    async def identify_access_token(self, token: Token) -> Account:
-        """Return the account of a living token."""
-        return await self._identify(lambda: self.access.get(token.value.reveal(), EPOCH) > now())
-
-    async def _identify(self, is_alive: Callable[[], bool]) -> Account:
-        await self.weather.arrive(PipedriveUnavailable("Pipedrive is away"))
-        refusal = self._turned_away() or (None if is_alive() else TokenRejected("Pipedrive refused the token"))
-        await self.weather.answer(PipedriveUnavailable("Pipedrive's answer was lost"))
-        if refusal is not None:
-            raise refusal
-        return ACCOUNT
-
-    async def refresh(
-        self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], None]
-    ) -> TokenResponse:
-        """Spend a refresh token, and perhaps lose the answer."""
-        assert client.client_id
-        await self.weather.arrive(PipedriveUnavailable("nothing was sent"))
-        fence()
-        send = Send(refresh_token.reveal(), who(), asyncio.get_running_loop().time())
+    def leaves(self, send: Send) -> None:
+        """Note who sends it, and whether it was due."""
+        send.by = who()
         self.history.note("pipedrive", f"is sent {send.token}")
-        expires_at = self.access.get(self.promises.newest_access)
-        self.promises.sent(send, left=expires_at - now() if expires_at is not None else None, due=self.lifetime * 2 / 3)
-        # What was sent is worked on whatever becomes of the sender.
-        work = _outside(self._serve(send))
-        done, _ = await asyncio.wait({work}, timeout=CALL_TIMEOUT.total_seconds())
-        answer = work.result() if done else RefreshUncertain("no answer in time")
-        if isinstance(answer, OperatorError):
-            raise answer
-        return answer
+        expires_at = self.expiries.get(self.promises.newest_access)
+        left = expires_at - self.clock.now() if expires_at is not None else None
+        self.promises.sent(send, left=left, due=self.lifetime * 2 / 3)
 
-    async def _serve(self, send: Send) -> TokenResponse | OperatorError:
-        await self.weather.pass_time()
-        answer = None if self.weather.strikes(self.weather.loses_requests) else self._decide(send)
-        send.ended = asyncio.get_running_loop().time()
-        await self.weather.pass_time()
-        if answer is None or self.weather.strikes(self.weather.loses_answers):
-            if send.won is not None:
-                self.history.excuse(f"the answer to {send.token} was lost")
-            if self.weather.strikes(0.5):
-                await asyncio.sleep(CALL_TIMEOUT.total_seconds())
-            return RefreshUncertain("the connection was lost")
-        return answer
+    def refuses(self, send: Send) -> None:
+        """Note the refusal."""
+        self.history.note("pipedrive", f"refuses {send.token}", by=send.by)
+        self.promises.refuses(send, is_newest=send.token == self.promises.newest)
 
-    def _decide(self, send: Send) -> TokenResponse | OperatorError:
-        if (refusal := self._turned_away()) is not None:
-            return refusal
-        if self.rejects_client:
-            return ClientRejected("no such client")
-        if send.token not in self.alive:
-            self.history.note("pipedrive", f"refuses {send.token}", by=send.by)
-            self.promises.refuses(send, is_newest=send.token == self.promises.newest)
-            return ConsentRequired("Pipedrive refused the refresh token")
-        return self._spend(send)
-
-    def _turned_away(self) -> OperatorError | None:
-        if self.weather.strikes(self.turns_away):
-            return RateLimited("429", retry_after=timedelta(seconds=5))
-        return None if self.is_open else AccountNotOpen("402")
-
-    def _spend(self, send: Send) -> TokenResponse:
-        self.numbers += 1
-        send.won = f"refresh-{self.numbers}" if self.rotates else send.token
+    def spends(self, send: Send, access_token: str) -> None:
+        """Note the exchange."""
         self.promises.spent(send)
-        self.alive = (self.alive - {send.token}) | {send.won}
-        access = f"access-{self.numbers}"
-        self.access[access] = now() + self.lifetime
-        self.promises.secrets |= {send.won, access}
-        self.history.note("pipedrive", f"spends {send.token} for {send.won}", by=send.by)
-        return TokenResponse(
-            access_token=SecretValue(access),
-            refresh_token=SecretValue(send.won),
-            token_type="Bearer",
-            expires_in=self.lifetime,
-            scope=frozenset({"base"}),
-            api_domain="https://acme.pipedrive.com",
-        )
+        self.promises.secrets |= {str(send.successor), access_token}
+        self.history.note("pipedrive", f"spends {send.token} for {send.successor}", by=send.by)
+
+    def loses(self, send: Send) -> None:
+        """Excuse the loss of a grant."""
+        if send.successor is not None:
+            self.history.excuse(f"the answer to {send.token} was lost")
 
 
-def _outside(work: Coroutine[Any, Any, TokenResponse | OperatorError]) -> asyncio.Task[TokenResponse | OperatorError]:
-    """Run something that no process can take down with it."""
-    context = contextvars.copy_context()
-    context.run(CURRENT.set, None)
-    return asyncio.get_running_loop().create_task(work, context=context)
+@dataclass(kw_only=True)
+class ClusterModel(FakeCluster):
+    """A cluster with a name."""
+
+    name: str
+    network: Weather
+    history: History
+    promises: Promises
+    clock: SimulatedClock = field(default_factory=SimulatedClock)
+
+    def writer(self) -> str:
+        """Return which process writes."""
+        return who()
+
+    def publishes(self, key: Key, body: Mapping[str, Any]) -> None:
+        """Check a Secret before it is written."""
+        self.promises.published(f"{self.name}/{key}", body["data"], by=who())
+
+    def reports(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """Check a status before it is written."""
+        authorized = read_credential(before).status.condition(ConditionType.AUTHORIZED)
+        was = authorized.reason if authorized else None
+        self.promises.reported(f"{self.name}/{key}", after["status"], was=was, by=who())
+
+    def note(self, where: str, what: str) -> None:
+        """Write a line into the history."""
+        self.history.note(where, what)

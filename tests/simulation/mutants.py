@@ -253,7 +253,7 @@ class FliesTwice(GrantKeeper):
         self._tasks.pop(order.source.location, None)
         super().refresh(order)
 
-    def flight(self, source: GrantWithClient, *, watcher: Key | None = None) -> refresh_state.RefreshState:
+    def state(self, source: GrantWithClient, *, watcher: Key | None = None) -> refresh_state.RefreshState:
         """Tell nobody of those under way."""
         flight = super().state(source, watcher=watcher)
         return refresh_state.IDLE if isinstance(flight, refresh_state.Refreshing) else flight

@@ -4,9 +4,14 @@ import asyncio
 import contextvars
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from fakes.escrow import FakeEscrow
+from fakes.leases import FakeLeases
+from fakes.pipedrive import CALL_TIMEOUT
+from fakes.process import FakeProcess
+from fakes.workloads import FakeWorkloads
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.leader_work import LeaderWork
@@ -21,11 +26,9 @@ from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Reconciler
-from simulation.cluster import ClusterModel, EscrowModel, LeasesModel
 from simulation.loop import Process
-from simulation.models import CALL_TIMEOUT, PipedriveModel, VaultModel, now
+from simulation.models import ClusterModel, PipedriveModel, SimulatedClock, VaultModel
 from support.builders import RULES
-from support.fake_workloads import FakeWorkloads
 
 TIMINGS = Timings(poll_interval=timedelta(seconds=60), verify_interval=timedelta(seconds=100))
 LEASE = LeaseTimes(retry_period=timedelta(seconds=5), standby_period=timedelta(seconds=4))
@@ -45,38 +48,6 @@ class Build:
 
 
 @dataclass
-class SkewedClock:
-    """A wall clock that is wrong, and a monotonic one that is not."""
-
-    skew: timedelta
-
-    def now(self) -> datetime:
-        """Return what this process takes for the time."""
-        return now() + self.skew
-
-    def monotonic(self) -> float:
-        """Return the seconds."""
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
-
-
-@dataclass
-class NumberedIdentities:
-    """Names that tell a reader whose they are."""
-
-    holder: str
-    count: int = 0
-
-    def new(self) -> str:
-        """Return the next name."""
-        self.count += 1
-        return f"{self.holder}#{self.count}"
-
-
-@dataclass
 class Operator:
     """One process of the operator."""
 
@@ -89,13 +60,13 @@ class Operator:
 
     async def run(self) -> None:
         """Do what `wiring.run` does, for ever."""
-        clock = SkewedClock(self.skew)
-        identities = NumberedIdentities(self.process.name)
+        clock = SimulatedClock(self.skew)
+        identities = FakeProcess(self.process.name)
         queue = WorkQueue(clock)
         cache = Cache(lambda credential: resolve(credential, RULES))
-        leases = LeasesModel(self.cluster)
+        leases = FakeLeases(self.cluster)
         election = LeaderElection(leases=leases, clock=clock, holder=identities.holder, times=LEASE)
-        escrow = EscrowModel(self.cluster)
+        escrow = FakeEscrow(self.cluster)
         protocol = self.build.protocol(
             vault=self.vault,
             pipedrive=self.pipedrive,
@@ -147,7 +118,7 @@ class Operator:
             controller.enqueue(see(event, body))
 
         def watcher(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
-            weather = self.cluster.weather
+            weather = self.cluster.network
             if not weather.strikes(WATCH_GAPS):
                 loop.call_later(weather.chance.uniform(0, 1), take_in, kind, event, body, context=context)
 

@@ -11,21 +11,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from fakes.pipedrive import Send
 from simulation.history import History
 
 PRELUDE, AFTERMATH = 20.0, 90.0
 """In seconds: what a refresh causes in the calm, from its intent to the last who finds it when they poll Vault."""
-
-
-@dataclass
-class Send:
-    """One refresh as Pipedrive saw it."""
-
-    token: str
-    by: str
-    began: float
-    ended: float | None = None
-    won: str | None = None
 
 
 @dataclass
@@ -71,7 +61,7 @@ class Promises:
         for former in self.sends:
             if former.token == send.token:
                 self._expect(former.ended is not None, f"(a) two sends of {send.token} overlap")
-                stored_at = self.stored_refresh.get(former.won or "", float("inf"))
+                stored_at = self.stored_refresh.get(former.successor or "", float("inf"))
                 is_spent = self.rotates and stored_at < self.acknowledged_at.get(send.by, 0.0)
                 self._expect(not is_spent, f"(a) {send.token} was sent again after its refresh was stored")
         intent = self.acknowledged.get(send.by)

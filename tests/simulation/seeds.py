@@ -91,7 +91,7 @@ def _each(seeds: Iterable[int]) -> Iterator[Played]:
         except BrokenPromiseError as error:
             yield Played(seed, str(error), 0, 0)
         else:
-            refreshes = sum(1 for send in world.promises.sends if send.won is not None)
+            refreshes = sum(1 for send in world.promises.sends if send.successor is not None)
             yield Played(seed, None, len(world.history.excused), refreshes)
 
 

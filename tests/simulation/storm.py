@@ -55,7 +55,7 @@ class Storm:
         self.world.promises.on_effect = lambda _what, _by: None
         for weather in self.world.weathers:
             weather.clear()
-        self.world.pipedrive.rejects_client, self.world.pipedrive.turns_away = False, 0.0
+        self.world.pipedrive.rejects_client, self.world.pipedrive.limits = False, 0.0
         self.note("everything is calm")
 
     def aim(self, what: str, by: str) -> None:
@@ -80,7 +80,7 @@ class Storm:
                 0, 2, self.chance.choice([lambda: self.crash(operator), lambda: self.freeze(operator), self.consent])
             )
         elif self.chance.random() < AIMED:
-            self._darken(self.world.vault.weather)
+            self._darken(self.world.vault.network)
             if self.chance.random() < 2 * AIMED:
                 self._later(0, 40, lambda: self.crash(operator))
             self._later(20, 50, self.chance.choice([self.consent, self.restore_backup, lambda: None]))
@@ -100,13 +100,13 @@ class Storm:
             if (
                 send.by != operator.process.name
                 or send.ended is None
-                or send.won is None
-                or self.world.is_kept(send.won)
+                or send.successor is None
+                or self.world.is_kept(send.successor)
             ):
                 continue
             is_in_window = moment - send.ended < FIRST_COPY
-            if is_in_window or operator.cluster.weather.was_bad_since(send.began) or operator.process.was_frozen:
-                self.world.history.excuse(f"{send.by} died before the first copy of {send.won}")
+            if is_in_window or operator.cluster.network.was_bad_since(send.began) or operator.process.was_frozen:
+                self.world.history.excuse(f"{send.by} died before the first copy of {send.successor}")
 
     def freeze(self, operator: Operator | None = None, *, least: float = 1.0) -> None:
         """Stop a process for a while, perhaps for longer than its Lease."""
@@ -142,7 +142,7 @@ class Storm:
 
     def restore_backup(self) -> None:
         """Let a person restore Vault from a backup, while the living refresh token is in escrow alone."""
-        kept = {won.refresh_token.reveal() for cluster in self.world.clusters for won, _ in cluster.escrow.values()}
+        kept = self.world.escrowed()
         alive = self.world.pipedrive.alive
         if not self.is_over and kept & alive and self.world.promises.newest not in alive:
             self.world.vault.restore(GRANT_LOCATION)
@@ -157,9 +157,10 @@ class Storm:
         cluster = self.chance.choice(self.world.clusters)
         if cluster.secrets:
             key = self.chance.choice(sorted(cluster.secrets))
-            data = cluster.secrets[key]["data"] | {"access_token": b64encode(b"spoilt").decode()}
+            secret = cluster.secrets[key]
+            data = secret["data"] | {"access_token": b64encode(b"spoilt").decode()}
             self.note(f"spoils Secret {key}")
-            cluster.replace_secret(key, data)
+            cluster.put_secret(secret | {"data": data})
 
     def reject_client(self) -> None:
         """Let the app's secret be wrong for a while."""
@@ -168,7 +169,7 @@ class Storm:
 
     def limit(self) -> None:
         """Let Pipedrive answer 429 for a while."""
-        self.world.pipedrive.turns_away = 0.7
+        self.world.pipedrive.limits = 0.7
         self._later(1, 30, self._stop_limiting)
 
     def note(self, what: str) -> None:
@@ -179,7 +180,7 @@ class Storm:
         self.world.pipedrive.rejects_client = False
 
     def _stop_limiting(self) -> None:
-        self.world.pipedrive.turns_away = 0.0
+        self.world.pipedrive.limits = 0.0
 
     def _somebody(self) -> Operator | None:
         alive = [operator for operator in self.world.operators.values() if not operator.process.crashed]

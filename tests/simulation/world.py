@@ -14,10 +14,9 @@ import structlog
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
-from simulation.cluster import ClusterModel
 from simulation.history import History
 from simulation.loop import Process, SeededLoop, run
-from simulation.models import PipedriveModel, VaultModel
+from simulation.models import ClusterModel, PipedriveModel, VaultModel
 from simulation.operators import Build, Operator
 from simulation.promises import Promises
 from simulation.storm import Storm
@@ -57,15 +56,17 @@ class World:
         self.skew = timedelta(seconds=self.chance.choice([0, 1, 30]))
         rotates = self.chance.random() < 0.8
         names = ["a", "b"] if self.chance.random() < 0.3 else ["a"]
-        vault, pipedrive = Weather(self.chance, slowest=slowest), Weather(self.chance, slowest=slowest)
-        clusters = [Weather(self.chance, slowest=min(slowest, 0.5)) for _ in names]
+        vault, pipedrive = (Weather(chance=self.chance, slowest=slowest) for _ in range(2))
+        clusters = [Weather(chance=self.chance, slowest=min(slowest, 0.5)) for _ in names]
         self.weathers = [vault, pipedrive, *clusters]
         self.promises = Promises(self.history, rotates)
         self.promises.in_escrow = lambda: any(cluster.escrow for cluster in self.clusters)
-        self.vault = VaultModel(vault, self.history, self.promises)
-        self.pipedrive = PipedriveModel(pipedrive, self.history, self.promises, rotates=rotates)
+        self.vault = VaultModel(network=vault, history=self.history, promises=self.promises)
+        self.pipedrive = PipedriveModel(
+            network=pipedrive, history=self.history, promises=self.promises, rotates=rotates
+        )
         self.clusters = [
-            ClusterModel(name, weather, self.history, self.promises)
+            ClusterModel(name=name, network=weather, history=self.history, promises=self.promises)
             for name, weather in zip(names, clusters, strict=True)
         ]
 
@@ -119,13 +120,16 @@ class World:
 
     def is_kept(self, token: str | None) -> bool:
         """Tell whether a refresh token, or a successor of it, is in Vault or in escrow."""
-        kept = {self.promises.newest}
-        kept |= {won.refresh_token.reveal() for cluster in self.clusters for won, _ in cluster.escrow.values()}
-        successors = {send.token: send.won for send in self.promises.sends if send.won}
+        kept = {self.promises.newest} | self.escrowed()
+        successors = {send.token: send.successor for send in self.promises.sends if send.successor}
         while token is not None and token not in kept:
             successor = successors.get(token)
             token = None if successor == token else successor
         return token is not None
+
+    def escrowed(self) -> set[str]:
+        """Return the refresh tokens in escrow, of all clusters."""
+        return {kept.grant.refresh_token.reveal() for cluster in self.clusters for kept in cluster.escrow.values()}
 
     async def _watched(self, course: Any) -> None:
         """Let something take its course, and stop at the first broken promise."""

@@ -4,12 +4,16 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from fakes.clock import TurnedClock
+from fakes.cluster import FakeCluster
+from fakes.escrow import FakeEscrow
+from fakes.pipedrive import CALL_TIMEOUT, FakePipedrive
+from fakes.process import FakeLeadership, FakeProcess
+from fakes.vault import FakeVault
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.grant import Grant, read_grant
 from pipedrive_operator.grants import RefreshOrder, RefreshProtocol
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
-from support.fakes import CALL_TIMEOUT, FakeEscrow, FakeIdentities, FakeLeadership, FakePipedrive, FakeVault
-from support.turned_clock import TurnedClock
 
 ORDER = RefreshOrder(
     source=GRANT_SOURCE,
@@ -26,14 +30,15 @@ class Surroundings:
     """The protocol, and what it stands on."""
 
     clock: TurnedClock = field(default_factory=TurnedClock)
-    escrow: FakeEscrow = field(default_factory=FakeEscrow)
+    cluster: FakeCluster = field(default_factory=FakeCluster)
     leadership: FakeLeadership = field(default_factory=FakeLeadership)
     told: list[refresh_state.RefreshState] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Seed a grant and its client."""
         self.vault = FakeVault(self.clock)
-        self.pipedrive = FakePipedrive(alive={"seed"})
+        self.escrow = FakeEscrow(self.cluster)
+        self.pipedrive = FakePipedrive(self.clock, alive={"seed"})
         self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
         self.vault.put(GRANT_LOCATION, refresh_token="seed")
         self.start()
@@ -46,7 +51,7 @@ class Surroundings:
             escrow=self.escrow,
             leadership=self.leadership,
             clock=self.clock,
-            process=FakeIdentities(),
+            process=FakeProcess(),
             call_timeout=CALL_TIMEOUT,
         )
 

@@ -9,7 +9,7 @@ from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.workload import WorkloadKind, WorkloadReference
 from pipedrive_operator.core.values.conditions import ConditionType
 from support.builders import ACCOUNT, API_TOKEN_SPEC, KEY, TIMINGS, TOKEN_LOCATION, resource
-from support.world import World, seeded_world
+from support.faked_operator import World, seeded_world
 
 WEB = WorkloadReference(kind=WorkloadKind.DEPLOYMENT, name="web")
 JOBS = WorkloadReference(kind=WorkloadKind.STATEFUL_SET, name="jobs")
@@ -47,7 +47,7 @@ async def published(world: World, **spec: Any) -> None:
 
 def ready_message(world: World) -> str:
     """Return what people read beside Ready, which is True."""
-    found = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+    found = read_credential(world.cluster.credentials[KEY]).status.condition(ConditionType.READY)
     assert found is not None
     assert "True" == found.status.value
     return found.message
@@ -55,6 +55,6 @@ def ready_message(world: World) -> str:
 
 def revive(world: World) -> None:
     """Start the operator again, with caches as the cluster is."""
-    for body in world.cluster.resources.values():
-        world.cluster.cache.see_credential("MODIFIED", body)
+    for body in world.cluster.credentials.values():
+        world.cache.see_credential("MODIFIED", body)
     world.start()

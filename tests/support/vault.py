@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
 from pipedrive_operator.core.values.errors import Trouble, VaultUnavailable
-from support.turned_clock import TurnedClock
 from testbed.openbao import OpenBao
 
 

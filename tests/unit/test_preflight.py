@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from fakes.api_server import FakeApiServer
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.core.grant.document import TenantIdentity
 from pipedrive_operator.preflight import Finding, examine, samples
 from support.builders import GRANT_LOCATION, GRANT_SOURCE
-from support.fake_api_server import FakeApiServer
 
 
 @dataclass

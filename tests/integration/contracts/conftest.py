@@ -1,4 +1,4 @@
-"""The parts of a cluster, the model and the real one in turn; asserts in what tests share tell as much as theirs."""
+"""The parts of a cluster: the fake and the real one. Assertions of the shared helpers explain their failures."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,14 +7,14 @@ import pytest
 
 pytest.register_assert_rewrite("contracts")
 
-from contracts.kubernetes import ClusterPart, ModelledCluster, real_cluster  # noqa: E402  after the rewriting is set
+from contracts.kubernetes import ClusterPart, FakedCluster, real_cluster  # noqa: E402  after the rewriting is set
 
 
-@pytest.fixture(params=["model", "real"])
+@pytest.fixture(params=["fake", "real"])
 async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ClusterPart]:
     """Arrange each part in turn."""
-    if request.param == "model":
-        yield ModelledCluster()
+    if request.param == "fake":
+        yield FakedCluster()
         return
     control_plane, namespace, _ = (request.getfixturevalue(name) for name in ("control_plane", "namespace", "crd"))
     async with real_cluster(control_plane, namespace, tmp_path) as real:

@@ -1,4 +1,4 @@
-"""What `ports.Secrets`, `ports.Credentials` and the lists promise, kept by the model and by the API server alike."""
+"""What `ports.Secrets`, `ports.Credentials` and the lists promise, kept by the fake and by the API server alike."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace

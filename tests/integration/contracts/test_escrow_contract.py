@@ -1,4 +1,4 @@
-"""What `ports.Escrow` promises, kept by the model and by Secrets of a real API server alike."""
+"""What `ports.Escrow` promises, kept by the fake and by Secrets of a real API server alike."""
 
 from dataclasses import replace
 

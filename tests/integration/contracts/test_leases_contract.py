@@ -1,4 +1,4 @@
-"""What `ports.Leases` promises, kept by the model and by the API server alike."""
+"""What `ports.Leases` promises, kept by the fake and by the API server alike."""
 
 from dataclasses import replace
 from datetime import timedelta

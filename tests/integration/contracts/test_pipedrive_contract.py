@@ -1,11 +1,11 @@
-"""What `ports.Pipedrive` promises, kept by the model and by the simulator alike."""
+"""What `ports.Pipedrive` promises, kept by the fake and by the simulator alike."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
-from contracts.pipedrive import CALL_TIMEOUT, ModelledPipedrive, PipedrivePart, Trial, simulated_pipedrive
+from contracts.pipedrive import FakedPipedrive, PipedrivePart, Trial, simulated_pipedrive
 from pipedrive_operator.core.grant.grant import TokenResponse
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.values.errors import (
@@ -25,12 +25,11 @@ AFTER_EFFECT = [Trial.ANSWER_LOST, Trial.ANSWER_HANGS]
 BEFORE_EFFECT = [Trial.REQUEST_LOST, Trial.FAILS]
 
 
-@pytest.fixture(params=["model", "real"])
-async def part(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PipedrivePart]:
+@pytest.fixture(params=["fake", "real"])
+async def part(request: pytest.FixtureRequest) -> AsyncIterator[PipedrivePart]:
     """Arrange each part in turn."""
-    if request.param == "model":
-        monkeypatch.setattr("simulation.models.CALL_TIMEOUT", CALL_TIMEOUT)
-        yield ModelledPipedrive()
+    if request.param == "fake":
+        yield FakedPipedrive()
         return
     async with simulated_pipedrive() as real:
         real.rotate(does=True)

@@ -1,4 +1,4 @@
-"""What `ports.Vault` promises, kept by the model and by OpenBao alike."""
+"""What `ports.Vault` promises, kept by the fake and by OpenBao alike."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from contracts.vault import ModelledVault, VaultPart, real_vault
+from contracts.vault import FakedVault, VaultPart, real_vault
 from contracts.wire import Loss
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, VaultDenied, VaultUnavailable
 
 
-@pytest.fixture(params=["model", "real"])
+@pytest.fixture(params=["fake", "real"])
 async def part(request: pytest.FixtureRequest, vault_prefix: str, tmp_path: Path) -> AsyncIterator[VaultPart]:
     """Arrange each part in turn."""
     location = VaultLocation(connection="default", mount="secret", path=f"{vault_prefix}/acme")
-    if request.param == "model":
-        yield ModelledVault(location)
+    if request.param == "fake":
+        yield FakedVault(location)
         return
     async with real_vault(request.getfixturevalue("openbao"), location, tmp_path) as real:
         yield real

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
 from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS
@@ -14,7 +15,6 @@ from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from support.builders import NOW
 from support.kubernetes_objects import resource
-from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from fakes.clock import TurnedClock
 from integration.kubernetes.rights import grant_rights
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
@@ -15,7 +16,6 @@ from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, grant
-from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 
 KEY = SecretValue("the-client-secret-of-the-app")

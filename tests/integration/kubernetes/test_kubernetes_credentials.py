@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.credentials import QUIET, KubernetesCredentials
 from pipedrive_operator.core.resource.credential import AnyCredential
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.kubernetes_objects import ABSENT
-from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 
 

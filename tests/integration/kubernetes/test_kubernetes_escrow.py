@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fakes.clock import TurnedClock
 from integration.kubernetes.rights import grant_rights
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.api import Api
@@ -18,7 +19,6 @@ from pipedrive_operator.core.grant.grant import write_grant
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION, access_token, grant
-from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 
 KEY = SecretValue("the-client-secret-of-the-app")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import VaultLocation
-from support.turned_clock import TurnedClock
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import VaultDenied
-from support.turned_clock import TurnedClock
 from support.vault import requests_to, rewrite, trouble_of
 from testbed.openbao import OpenBao
 

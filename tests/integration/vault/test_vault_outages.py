@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import VaultUnavailable
-from support.turned_clock import TurnedClock
 from support.vault import trouble_of
 from testbed.openbao import OpenBao
 

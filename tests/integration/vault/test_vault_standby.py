@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import VaultUnavailable
-from support.turned_clock import TurnedClock
 from support.vault import trouble_of, when_it_is_back
 from testbed.link import Link, Links
 from testbed.openbao import OpenBao

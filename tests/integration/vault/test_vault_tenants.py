@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
 from pipedrive_operator.adapters.vault import VaultConnections
@@ -16,7 +17,6 @@ from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultLocation
 from pipedrive_operator.core.values.errors import VaultDenied
 from support.service_account import allow_tokens
-from support.turned_clock import TurnedClock
 from support.vault import requests_to
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import VaultUnavailable
-from support.turned_clock import TurnedClock
 from support.vault import trouble_of
 from testbed.certificates import Authority, KeyPair
 from testbed.link import Link, Links

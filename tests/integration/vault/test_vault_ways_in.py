@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.login_material import KubernetesLoginMaterial
 from pipedrive_operator.adapters.vault import VaultConnections
@@ -19,7 +20,6 @@ from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.config.vault import VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import VaultDenied
-from support.turned_clock import TurnedClock
 from support.vault import requests_to
 from testbed.certificates import Authority
 from testbed.control_plane import ControlPlane

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
@@ -15,8 +16,7 @@ from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.builders import API_TOKEN_SPEC, KEY, NOW, RULES, resource
-from support.turned_clock import TurnedClock
-from support.world import World
+from support.faked_operator import World
 
 ESCROW_INTERVAL = timedelta(minutes=10)
 

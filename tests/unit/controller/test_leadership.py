@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.controller.leadership import LeaderElection, LeaseTimes
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, LeaseChanged, OperatorError
 from pipedrive_operator.core.values.lease import Lease
-from support.turned_clock import TurnedClock
 
 TIMES = LeaseTimes()
 

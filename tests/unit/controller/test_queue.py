@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.controller.queue import Priority, WorkQueue
 from pipedrive_operator.core.resource.names import Key
-from support.turned_clock import TurnedClock
 
 ONE, TWO, THREE = (Key(namespace="crm", name=name) for name in ("one", "two", "three"))
 

@@ -7,6 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from fakes.clock import TurnedClock
+from fakes.cluster import FakeCluster
+from fakes.escrow import FakeEscrow
+from fakes.pipedrive import FakePipedrive
+from fakes.vault import FakeVault
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import (
@@ -19,9 +24,8 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants import RefreshOrder
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
-from support.fakes import FakeEscrow, FakePipedrive, FakeVault, a_keeper
+from support.keepers import build_keeper
 from support.refresh import ORDER
-from support.turned_clock import TurnedClock
 
 
 @dataclass
@@ -34,16 +38,16 @@ class Surroundings:
     def __post_init__(self) -> None:
         """Seed a grant and its client."""
         self.vault = FakeVault(self.clock)
-        self.pipedrive = FakePipedrive(alive={"seed"})
+        self.pipedrive = FakePipedrive(self.clock, alive={"seed"})
         self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
         self.vault.put(GRANT_LOCATION, refresh_token="seed", note="theirs", nested={"a": 1})
-        self.escrow = FakeEscrow()
-        self.keeper = a_keeper(
+        self.cluster = FakeCluster()
+        self.keeper = build_keeper(
             self.vault,
             self.pipedrive,
             self.clock,
             lambda keys, flight: self.told.append((keys, flight)),
-            escrow=self.escrow,
+            escrow=FakeEscrow(self.cluster),
         )
 
     async def refresh(self, order: RefreshOrder = ORDER) -> refresh_state.RefreshState:
@@ -88,14 +92,14 @@ async def test_nothing_is_fresh_before_it_is_stored(around: Surroundings) -> Non
     await until_it_sleeps(around.clock)
 
     assert isinstance(around.keeper.state(GRANT_SOURCE), refresh_state.Unstored)
-    assert ["keep"] == around.escrow.history
+    assert ["keep escrow"] == around.cluster.writes
 
     around.vault.breaks_after = None
     around.clock.turn(timedelta(minutes=1))
     await around.keeper.drain()
     assert "refresh-1" == around.stored("refresh_token")
     assert ["seed"] == around.pipedrive.spent
-    assert ["keep", "drop"] == around.escrow.history
+    assert ["keep escrow", "drop escrow"] == around.cluster.writes
     assert [refresh_state.Unstored, refresh_state.Fresh] == [type(flight) for _, flight in around.told]
 
 
@@ -261,7 +265,7 @@ async def test_whoever_is_told_may_ask_for_the_next_refresh_at_once(around: Surr
             asked.append(flight)
             around.keeper.refresh(replace(ORDER, replaces=flight.grant.access_digest))
 
-    around.keeper = a_keeper(around.vault, around.pipedrive, around.clock, ask_again)
+    around.keeper = build_keeper(around.vault, around.pipedrive, around.clock, ask_again)
     around.keeper.refresh(ORDER)
     await around.keeper.drain()
 
@@ -294,7 +298,7 @@ async def test_a_defect_is_reported_and_not_repeated_at_once(around: Surrounding
     """It may have struck after the request was sent."""
     reported: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["message"]))
-    around.pipedrive.breaks = ZeroDivisionError("a defect")  # type: ignore[assignment]  # no port raises it
+    around.pipedrive.breaks = ZeroDivisionError("a defect")  # no port raises it
 
     flight = await around.refresh()
 

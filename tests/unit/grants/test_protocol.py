@@ -131,7 +131,7 @@ async def test_our_own_intent_of_a_former_refresh_is_not_waited_for(around: Surr
 @pytest.mark.parametrize("trouble", [PipedriveUnavailable("refused"), RateLimited("429")])
 async def test_an_intent_is_given_back_when_nothing_was_sent(around: Surroundings, trouble: Exception) -> None:
     """Nobody has to wait for it."""
-    around.pipedrive.breaks = trouble  # type: ignore[assignment]
+    around.pipedrive.breaks = trouble
 
     with pytest.raises(type(trouble)):
         await around.run()
@@ -141,13 +141,13 @@ async def test_an_intent_is_given_back_when_nothing_was_sent(around: Surrounding
 
 async def test_an_unknown_outcome_is_marked_and_the_same_token_tried_again(around: Surroundings) -> None:
     """If it is then refused, the message says that a refresh went unanswered."""
-    around.pipedrive.loses_answers = True
+    around.pipedrive.network.loses_answers = 1
     with pytest.raises(RefreshUncertain):
         await around.run()
     assert around.stored.unanswered is not None
     assert (1, "us", None) == (around.stored.unanswered.count, around.stored.unanswered.by, around.stored.intent)
 
-    around.pipedrive.loses_answers = False
+    around.pipedrive.network.loses_answers = 0
     with pytest.raises(ConsentRequired, match="went unanswered"):
         await around.run()
 
@@ -195,7 +195,7 @@ async def test_a_rejected_client_is_left_alone_until_vault_holds_another(around:
     writes = len(around.vault.writes)
     with pytest.raises(ClientRejected):
         await around.run()
-    assert (writes, []) == (len(around.vault.writes), around.pipedrive.sent)
+    assert (writes, ["seed"]) == (len(around.vault.writes), around.pipedrive.sent)
 
     around.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="another")
 

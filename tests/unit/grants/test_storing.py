@@ -20,7 +20,7 @@ async def test_what_was_won_goes_to_escrow_and_the_next_process_stores_it(around
     task = asyncio.create_task(around.run())
     await around.clock.somebody_sleeps.wait()
     task.cancel()
-    assert GRANT_LOCATION in around.escrow.kept
+    assert GRANT_LOCATION in around.cluster.escrow
     around.vault.breaks_after = None
     around.start()
 
@@ -28,7 +28,7 @@ async def test_what_was_won_goes_to_escrow_and_the_next_process_stores_it(around
 
     assert SecretValue("refresh-1") == grant.refresh_token == around.stored.refresh_token
     assert ["seed"] == around.pipedrive.sent
-    assert {} == around.escrow.kept
+    assert {} == around.cluster.escrow
 
 
 async def test_an_escrow_of_unclear_descent_is_dropped_once_pipedrive_accepts_what_vault_holds(
@@ -41,7 +41,7 @@ async def test_an_escrow_of_unclear_descent_is_dropped_once_pipedrive_accepts_wh
     await around.run()
 
     assert SecretValue("refresh-1") == around.stored.refresh_token
-    assert {} == around.escrow.kept
+    assert {} == around.cluster.escrow
 
 
 async def test_an_escrow_takes_the_place_of_what_a_restored_vault_holds(around: Surroundings) -> None:
@@ -54,7 +54,7 @@ async def test_an_escrow_takes_the_place_of_what_a_restored_vault_holds(around: 
 
     assert ["seed", "won"] == around.pipedrive.sent
     assert SecretValue("refresh-1") == around.stored.refresh_token
-    assert {} == around.escrow.kept
+    assert {} == around.cluster.escrow
 
 
 async def test_what_is_won_while_vault_is_restored_from_a_backup_is_not_let_go_of(around: Surroundings) -> None:
@@ -67,7 +67,7 @@ async def test_what_is_won_while_vault_is_restored_from_a_backup_is_not_let_go_o
 
     assert ["seed", "of last week"] == around.pipedrive.sent
     assert SecretValue("refresh-1") == around.stored.refresh_token
-    assert {} == around.escrow.kept
+    assert {} == around.cluster.escrow
 
 
 async def test_a_refusal_is_believed_only_when_the_escrow_was_refused_too(around: Surroundings) -> None:
@@ -93,14 +93,14 @@ async def test_whatever_keeps_vault_from_taking_what_was_won_it_is_kept_and_trie
     around.vault.breaks = error
     around.pipedrive.answer()
     await around.clock.somebody_sleeps.wait()
-    assert GRANT_LOCATION in around.escrow.kept
+    assert GRANT_LOCATION in around.cluster.escrow
     around.vault.breaks = None
 
     around.clock.turn(timedelta(seconds=2))
     await task
 
     assert SecretValue("refresh-1") == around.stored.refresh_token
-    assert {} == around.escrow.kept
+    assert {} == around.cluster.escrow
     assert ([] if isinstance(error, SourceMissing) else [error]) == reported
 
 
@@ -149,7 +149,7 @@ async def test_a_leftover_escrow_is_settled_without_a_refresh(around: Surroundin
 
     await around.run()
 
-    assert ({}, []) == (around.escrow.kept, around.pipedrive.sent)
+    assert ({}, []) == (around.cluster.escrow, around.pipedrive.sent)
 
 
 async def test_without_rotation_an_old_escrow_does_not_put_an_older_access_token_back(around: Surroundings) -> None:
@@ -162,7 +162,7 @@ async def test_without_rotation_an_old_escrow_does_not_put_an_older_access_token
     grant = await around.run()
 
     assert newer.access_digest == grant.access_digest == around.stored.access_digest
-    assert {} == around.escrow.kept
+    assert {} == around.cluster.escrow
 
 
 def test_without_rotation_another_holders_access_token_stays(around: Surroundings) -> None:
@@ -194,13 +194,13 @@ async def test_what_neither_vault_nor_escrow_takes_is_held_until_one_does(around
     """Vault holds another grant just then, which may be a backup's; a defect of the escrow ends nothing either."""
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
-    around.escrow.is_away = fault == "away"
-    around.escrow.breaks = RuntimeError("a defect") if fault == "defect" else None
+    around.cluster.network.is_away = fault == "away"
+    around.cluster.breaks = RuntimeError("a defect") if fault == "defect" else None
     task = await around.begin()
     around.vault.put(GRANT_LOCATION, refresh_token="of last week")
     around.pipedrive.answer()
     await around.clock.somebody_sleeps.wait()
-    around.escrow.is_away, around.escrow.breaks = False, None
+    around.cluster.network.is_away, around.cluster.breaks = False, None
 
     around.clock.turn(timedelta(seconds=2))
     await task

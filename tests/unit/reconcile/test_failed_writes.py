@@ -7,38 +7,18 @@ import pytest
 
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.values.conditions import ConditionType
-from pipedrive_operator.core.values.errors import ApiServerUnavailable, OperatorError, SecretWriteDenied
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, SecretWriteDenied
 from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, resource
-from support.fakes import FakeCluster
-from support.world import FIRST, World, seeded_world
+from support.faked_operator import FIRST, World, seeded_world
 
 WEBHOOK = "failed calling webhook secrets.policy.example.com: connection refused"
 
 
-class GuardedCluster(FakeCluster):
-    """Fails writes of Secrets, and nothing else."""
-
-    guard: OperatorError | None = None
-
-    def _write(self, what: str) -> None:
-        super()._write(what)
-        if self.guard is not None and "secret" in what:
-            raise self.guard
-
-
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """Give a seeded world whose cluster guards its Secrets."""
+    """Give a seeded world."""
     async for made in seeded_world():
-        made.cluster = GuardedCluster()
-        made.start()
         yield made
-
-
-def guard(world: World, error: OperatorError | None) -> None:
-    """Let writes of Secrets fail, or (None) succeed again."""
-    assert isinstance(world.cluster, GuardedCluster)
-    world.cluster.guard = error
 
 
 @pytest.mark.parametrize(
@@ -46,14 +26,14 @@ def guard(world: World, error: OperatorError | None) -> None:
     [ApiServerUnavailable(f"the API server answered 500: {WEBHOOK}"), SecretWriteDenied(WEBHOOK)],
     ids=["no usable answer", "denied"],
 )
-async def test_a_first_write_that_fails_is_reported(world: World, error: OperatorError) -> None:
+async def test_a_first_write_that_fails_is_reported(world: World, error: Exception) -> None:
     """A new credential has a status, a condition and an Event."""
-    guard(world, error)
+    world.cluster.breaks_secrets = error
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
     outcome = await world.settle()
 
-    ready = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+    ready = read_credential(world.cluster.credentials[KEY]).status.condition(ConditionType.READY)
     assert ready is not None
     assert ("False", "SecretWriteDenied") == (ready.status.value, ready.reason.value)
     assert WEBHOOK in ready.message
@@ -64,10 +44,10 @@ async def test_a_first_write_that_fails_is_reported(world: World, error: Operato
 
 async def test_a_write_that_succeeds_again_ends_the_failure(world: World) -> None:
     """The pause has passed, and the credential is ready."""
-    guard(world, ApiServerUnavailable(WEBHOOK))
+    world.cluster.breaks_secrets = ApiServerUnavailable(WEBHOOK)
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
-    guard(world, None)
+    world.cluster.breaks_secrets = None
     world.clock.turn(timedelta(seconds=1))
 
     await world.settle()
@@ -81,7 +61,7 @@ async def test_a_due_refresh_does_not_wait_for_the_write(world: World) -> None:
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
     world.cluster.delete_secret(KEY)
-    guard(world, ApiServerUnavailable(WEBHOOK))
+    world.cluster.breaks_secrets = ApiServerUnavailable(WEBHOOK)
     world.clock.turn(timedelta(minutes=45))
 
     await world.settle()
@@ -92,11 +72,11 @@ async def test_a_due_refresh_does_not_wait_for_the_write(world: World) -> None:
 
 async def test_a_message_of_any_length_fits_the_status(world: World) -> None:
     """The API server refuses a condition's message of more than 32,768 bytes."""
-    guard(world, SecretWriteDenied("é" * 100_000))
+    world.cluster.breaks_secrets = SecretWriteDenied("é" * 100_000)
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
     await world.settle()
 
-    status = read_credential(world.cluster.resources[KEY]).status
+    status = read_credential(world.cluster.credentials[KEY]).status
     assert all(len(condition.message.encode()) <= 32_768 for condition in status.conditions)
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from fakes.merge_patch import merged
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.values.conditions import ConditionType
 from support.builders import API_TOKEN_SPEC, KEY, TIMINGS, resource
-from support.fakes import merged
-from support.world import FIRST, World, seeded_world
+from support.faked_operator import FIRST, World, seeded_world
 
 SPEC = API_TOKEN_SPEC | {"target": {"labels": {"team": "crm"}}}
 
@@ -27,7 +27,7 @@ async def world() -> AsyncIterator[World]:
 
 def relabel(world: World) -> None:
     """Change the label back, as another controller does on each event of the watch."""
-    body = world.cluster.objects[KEY]
+    body = world.cluster.secrets[KEY]
     if body["metadata"]["labels"]["team"] != "crm":
         return
     ours = [*body["metadata"]["labels"], "pipedrive-operator.io/digest"]
@@ -40,7 +40,7 @@ def relabel(world: World) -> None:
 
 def ready(world: World) -> str:
     """Return the message of Ready."""
-    found = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+    found = read_credential(world.cluster.credentials[KEY]).status.condition(ConditionType.READY)
     assert found is not None
     return found.message
 
@@ -52,7 +52,7 @@ async def fight(world: World, length: timedelta) -> int:
         relabel(world)
         outcome = await world.settle()
         assert outcome.until is not None
-        secret = world.cluster.secret()
+        secret = world.cluster.secret(KEY)
         assert secret is not None
         if secret.labels["team"] == "platform" or outcome.reason == "SecretWriteDenied":
             world.clock.turn(max(outcome.until - world.clock.now(), timedelta(milliseconds=10)))
@@ -110,7 +110,7 @@ async def test_a_secret_that_is_deleted_again_and_again_is_restored_ever_more_ra
     assert "it was deleted" in ready(world)
     world.cluster.delete_secret(KEY)
     await world.settle()
-    assert world.cluster.secret() is None
+    assert world.cluster.secret(KEY) is None
 
 
 async def test_a_repeated_repair_is_counted(world: World) -> None:

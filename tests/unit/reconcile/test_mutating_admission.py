@@ -6,28 +6,14 @@ from typing import Any
 
 import pytest
 
-from pipedrive_operator.core.publication.target import TargetSecret
+from fakes.merge_patch import merged
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, resource
-from support.fakes import FakeCluster, merged
-from support.world import FIRST, World, seeded_world
+from support.faked_operator import FIRST, World, seeded_world
 
 Body = dict[str, Any]
-
-
-class MutatingCluster(FakeCluster):
-    """Changes each Secret of ours before it is stored."""
-
-    def __init__(self, mutate: Callable[[Body], Body]) -> None:
-        """Start empty."""
-        super().__init__()
-        self.mutate = mutate
-
-    def put_secret(self, body: Body, *, watched: bool = True) -> TargetSecret:
-        """Store what admission makes of it."""
-        return super().put_secret(self.mutate(body), watched=watched)
 
 
 def overriding(change: Mapping[str, Any]) -> Callable[[Body], Body]:
@@ -63,8 +49,7 @@ POLICIES = {
 async def seeded(mutate: Callable[[Body], Body]) -> AsyncIterator[World]:
     """Give a seeded world whose API server mutates."""
     async for world in seeded_world():
-        world.cluster = MutatingCluster(mutate)
-        world.start()
+        world.cluster.admission = mutate
         yield world
 
 
@@ -77,7 +62,7 @@ async def test_what_admission_changes_is_named(mutate: Callable[[Body], Body], m
         outcome = await world.settle()
         await world.settle()
 
-        ready = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+        ready = read_credential(world.cluster.credentials[KEY]).status.condition(ConditionType.READY)
         assert ready is not None
         assert ("False", "SecretWriteDenied") == (ready.status.value, ready.reason.value)
         assert message in ready.message
@@ -94,7 +79,7 @@ async def test_the_message_says_what_the_spec_asks_for() -> None:
 
         await world.settle()
 
-        ready = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+        ready = read_credential(world.cluster.credentials[KEY]).status.condition(ConditionType.READY)
         assert ready is not None
         assert (
             "something in the cluster changes what is written: metadata.labels.team is platform, "
@@ -109,7 +94,7 @@ async def test_an_empty_value_that_admission_drops_is_named() -> None:
 
         await world.settle()
 
-        ready = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+        ready = read_credential(world.cluster.credentials[KEY]).status.condition(ConditionType.READY)
         assert ready is not None
         assert "data.note is absent" in ready.message
 
@@ -159,11 +144,11 @@ async def test_a_policy_that_is_gone_is_recovered_from() -> None:
     async for world in seeded(POLICIES["another label"][0]):
         world.cluster.apply(resource(API_TOKEN_SPEC | {"target": {"labels": {"team": "crm"}}}))
         await world.settle()
-        world.cluster.mutate = dict  # type: ignore[attr-defined]
+        world.cluster.admission = dict
         world.clock.turn(timedelta(minutes=5))
 
         await world.settle()
 
         assert ("True", "Published") == world.condition(ConditionType.READY)
         assert world.condition(ConditionType.STALLED) is None
-        assert Key(namespace="crm", name="acme") in world.cluster.objects
+        assert Key(namespace="crm", name="acme") in world.cluster.secrets

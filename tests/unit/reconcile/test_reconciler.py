@@ -1,6 +1,7 @@
 """The reconciler with its ports faked: which writes a situation leads to, in which order, and what is then told."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,8 +19,7 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 from support.builders import ACCOUNT, API_TOKEN_SPEC, KEY, TIMINGS, TOKEN_LOCATION, resource
-from support.fakes import renamed
-from support.world import FIRST, World, seeded_world
+from support.faked_operator import FIRST, World, seeded_world
 
 SECOND = "b" * 40
 
@@ -94,7 +94,7 @@ async def test_a_secret_edited_during_a_restart_with_vault_sealed_is_told(world:
     """Its digest no longer fits, and nothing is known to repair it with."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
-    body = world.cluster.objects[Key(namespace="crm", name="acme")]
+    body = world.cluster.secrets[Key(namespace="crm", name="acme")]
     world.cluster.put_secret(body | {"data": body["data"] | {"api_token": "eA=="}})
     world.start()
     world.vault.breaks = VaultUnavailable("Vault is sealed")
@@ -187,12 +187,12 @@ async def test_a_deleted_secret_comes_back_while_vault_is_sealed(world: World) -
 
 async def test_another_company_is_not_published(world: World) -> None:
     """The token is good, and not for this credential."""
-    world.pipedrive.accounts[FIRST] = renamed(ACCOUNT, "other")
+    world.pipedrive.accounts[FIRST] = replace(ACCOUNT, company_domain="other")
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
     await world.settle()
 
-    assert world.cluster.secret() is None
+    assert world.cluster.secret(KEY) is None
     assert ("False", "WrongAccount") == world.condition(ConditionType.READY)
 
 
@@ -200,12 +200,12 @@ async def test_a_renamed_company_is_a_message_and_no_outage(world: World) -> Non
     """The company that was accepted under the guard's domain goes by another one now."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
-    world.pipedrive.accounts[FIRST] = renamed(ACCOUNT, "acme-inc")
+    world.pipedrive.accounts[FIRST] = replace(ACCOUNT, company_domain="acme-inc")
     world.clock.turn(TIMINGS.verify_interval)
 
     await world.settle()
 
-    ready = read_credential(world.cluster.resources[KEY]).status.condition(ConditionType.READY)
+    ready = read_credential(world.cluster.credentials[KEY]).status.condition(ConditionType.READY)
     assert ready is not None
     assert ConditionStatus.TRUE is ready.status
     assert "acme-inc" in ready.message
@@ -214,7 +214,7 @@ async def test_a_renamed_company_is_a_message_and_no_outage(world: World) -> Non
 
 async def test_a_mended_guard_publishes_without_asking_again(world: World) -> None:
     """Pipedrive's answer still stands; only the question has changed."""
-    world.pipedrive.accounts[FIRST] = renamed(ACCOUNT, "other")
+    world.pipedrive.accounts[FIRST] = replace(ACCOUNT, company_domain="other")
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
 
@@ -229,7 +229,7 @@ async def test_a_foreign_secret_is_left_alone_and_adopted_when_offered(world: Wo
     """A Secret that the watch does not show is found by the failed creation."""
     key = Key(namespace="crm", name="acme")
     metadata = {"namespace": "crm", "name": "acme"}
-    world.cluster.put_secret({"metadata": metadata, "data": {"x": "eA=="}}, watched=False)
+    world.cluster.put_secret({"metadata": metadata, "data": {"x": "eA=="}}, is_watched=False)
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
     await world.settle()
@@ -237,11 +237,11 @@ async def test_a_foreign_secret_is_left_alone_and_adopted_when_offered(world: Wo
     assert world.value("api_token") is None
 
     offered = metadata | {"annotations": {"pipedrive-operator.io/adopt": "acme"}}
-    world.cluster.put_secret({"metadata": offered, "data": {"x": "eA=="}}, watched=False)
+    world.cluster.put_secret({"metadata": offered, "data": {"x": "eA=="}}, is_watched=False)
     world.clock.turn(timedelta(minutes=1))
     await world.settle()
     assert FIRST == world.value("api_token")
-    assert "eA==" == world.cluster.objects[key]["data"]["x"]
+    assert "eA==" == world.cluster.secrets[key]["data"]["x"]
 
 
 async def test_a_new_target_name_appears_before_the_old_one_goes(world: World) -> None:

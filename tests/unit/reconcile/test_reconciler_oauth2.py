@@ -10,7 +10,7 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable
 from support.builders import GRANT_LOCATION, KEY, OAUTH2_SPEC, resource
-from support.world import World, seeded_world
+from support.faked_operator import World, seeded_world
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_a_requested_refresh_is_done_once(world: World) -> None:
     await world.settle()
 
     assert ["seed", "refresh-1"] == world.pipedrive.spent
-    assert "now" == read_credential(world.cluster.resources[KEY]).status.last_handled_request
+    assert "now" == read_credential(world.cluster.credentials[KEY]).status.last_handled_request
 
 
 async def test_an_outage_is_told_once_however_often_it_is_tried_again(world: World) -> None:

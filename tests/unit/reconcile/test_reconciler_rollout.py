@@ -19,6 +19,7 @@ from support.builders import (
     TOKEN_LOCATION,
     resource,
 )
+from support.faked_operator import World
 from support.rolled_out import (
     INTERVAL,
     JOBS,
@@ -30,7 +31,6 @@ from support.rolled_out import (
     rollout,
     world_with_workloads,
 )
-from support.world import World
 
 HOUR = timedelta(hours=1)
 
@@ -140,7 +140,7 @@ async def test_a_new_consent_counts_as_a_refresh_unless_another_user_gave_it(
 async def test_a_repaired_secret_restarts_nothing(world: World) -> None:
     """What should be published is as it was."""
     await published(world)
-    body = world.cluster.objects[KEY]
+    body = world.cluster.secrets[KEY]
     world.cluster.put_secret(body | {"data": {"api_token": "eA=="}})
 
     await world.settle()

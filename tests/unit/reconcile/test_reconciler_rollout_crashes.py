@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from support.builders import API_TOKEN_SPEC, resource
+from support.faked_operator import World
 from support.rolled_out import JOBS, WEB, published, put_token, revive, rollout, world_with_workloads
-from support.world import World
 
 
 class Died(Exception):

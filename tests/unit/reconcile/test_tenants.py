@@ -11,7 +11,7 @@ from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, resource
-from support.world import World, seeded_world
+from support.faked_operator import World, seeded_world
 
 OWNER, OTHER = Key(namespace="crm", name="acme"), Key(namespace="sales", name="acme")
 
@@ -40,13 +40,13 @@ async def world() -> AsyncIterator[World]:
 
 def reason(world: World, key: Key, kind: ConditionType = ConditionType.AUTHORIZED) -> str | None:
     """Return the reason of a condition."""
-    found = read_credential(world.cluster.resources[key]).status.condition(kind)
+    found = read_credential(world.cluster.credentials[key]).status.condition(kind)
     return None if found is None else found.reason.value
 
 
 def deny(world: World, key: Key) -> None:
     """Let Vault's policy keep a tenant from the grant."""
-    world.vault.denied.add((GRANT_LOCATION, identity(key)))
+    world.vault.deny(GRANT_LOCATION, identity(key))
 
 
 async def test_who_may_not_read_a_grant_gets_nothing_of_a_flight(world: World) -> None:
@@ -63,7 +63,7 @@ async def test_who_may_not_read_a_grant_gets_nothing_of_a_flight(world: World) -
 
     assert "access-1" == world.value("access_token")
     assert ("VaultDenied", "VaultDenied") == (in_flight, reason(world, OTHER))
-    assert {OWNER} == {key for key in world.cluster.objects if key.name == "acme"}
+    assert {OWNER} == {key for key in world.cluster.secrets if key.name == "acme"}
 
 
 async def test_who_may_read_it_too_reads_it_under_its_own_identity(world: World) -> None:
@@ -79,7 +79,7 @@ async def test_who_may_read_it_too_reads_it_under_its_own_identity(world: World)
 
     assert ["seed"] == world.pipedrive.spent
     assert {identity(OTHER)} == set(world.vault.readers)
-    assert OTHER in world.cluster.objects
+    assert OTHER in world.cluster.secrets
 
 
 async def test_a_right_that_was_taken_away_ends_with_the_next_flight(world: World) -> None:
@@ -88,7 +88,7 @@ async def test_a_right_that_was_taken_away_ends_with_the_next_flight(world: Worl
     world.cluster.apply(named(OTHER))
     await world.settle(OWNER)
     await world.settle(OTHER)
-    before = world.cluster.objects[OTHER]
+    before = world.cluster.secrets[OTHER]
     deny(world, OTHER)
     world.clock.turn(timedelta(minutes=50))
 
@@ -96,13 +96,13 @@ async def test_a_right_that_was_taken_away_ends_with_the_next_flight(world: Worl
     await world.settle(OTHER)
 
     assert "access-2" == world.value("access_token")
-    assert before == world.cluster.objects[OTHER]
+    assert before == world.cluster.secrets[OTHER]
     assert "VaultDenied" == reason(world, OTHER)
 
 
 async def test_who_may_only_read_holds_nobody_up(world: World) -> None:
     """A refresh that its identity may not write fails for it alone, before a token is spent."""
-    world.vault.readonly.add(identity(OTHER))
+    world.vault.deny(GRANT_LOCATION, identity(OTHER), "create", "update")
     world.cluster.apply(named(OTHER))
     await world.settle(OTHER)
     assert [] == world.pipedrive.spent

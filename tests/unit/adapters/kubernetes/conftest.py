@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from support.fake_api_server import FakeApiServer
+from fakes.api_server import FakeApiServer
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from aiohttp import web
 
+from fakes.api_server import FakeApiServer, say
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
-from support.fake_api_server import FakeApiServer, say
 
 ENDPOINT = SECRETS.at(Key(namespace="crm", name="pipedrive"))
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from fakes.api_server import FakeApiServer
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.permissions import (
     Permission,
@@ -16,7 +17,6 @@ from pipedrive_operator.adapters.kubernetes.permissions import (
     required_for_escrow,
 )
 from pipedrive_operator.core.resource.names import Key
-from support.fake_api_server import FakeApiServer
 
 LEASE = Key(namespace="operators", name="leader")
 

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.kubernetes.watch.request_monitor import STREAM_SECONDS, RequestMonitor
-from support.turned_clock import TurnedClock
 
 COLLECTION = URL("https://127.0.0.1/apis/pipedrive-operator.io/v1alpha1/pipedrivecredentials")
 LIST, WATCH = COLLECTION, COLLECTION.with_query(watch="true")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from fakes.api_server import FakeApiServer
 from pipedrive_operator.adapters.kubernetes import session as module
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
 from pipedrive_operator.adapters.kubernetes.session import open_session, operator_namespace
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
-from support.fake_api_server import FakeApiServer
 
 
 def exec_plugin(file: Path) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.pipedrive.connection import CONCURRENCY, LONGEST_BODY, Connections
 from pipedrive_operator.adapters.pipedrive.verification_endpoint import VerificationEndpoint
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.turned_clock import TurnedClock
 
 URL = "https://api.pipedrive.com/v1/users/me"
 USER = {"success": True, "data": {"id": 34, "company_id": 12, "company_domain": "acme"}}

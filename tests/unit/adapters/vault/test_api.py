@@ -11,12 +11,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import HttpUrl
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault.api import VaultApi
 from pipedrive_operator.config.vault import TenantAuthSettings, VaultAuthSettings, VaultConnectionSettings
 from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultLocation
 from pipedrive_operator.core.values.errors import VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.turned_clock import TurnedClock
 
 ACME = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme")
 CREATED = "2026-03-04T12:00:00Z"

@@ -13,13 +13,13 @@ from urllib.parse import unquote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault.api import VaultApi
 from pipedrive_operator.config.vault import VaultConnectionSettings
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.values.errors import InvalidSpec, Trouble
 from support.builders import RULES, resource
-from support.turned_clock import TurnedClock
 
 TRICKS = (
     "..",

@@ -4,6 +4,7 @@ from base64 import b64decode
 from dataclasses import replace
 from typing import Any
 
+from fakes.merge_patch import merged
 from pipedrive_operator.core.grant.token import Accepted
 from pipedrive_operator.core.publication.secret import (
     desired_secret,
@@ -25,7 +26,6 @@ from support.builders import (
     oauth2_credential,
     published,
 )
-from support.fakes import merged
 
 CREDENTIAL = api_token_credential()
 ACCEPTED = Accepted(token=api_token(), account=ACCOUNT, verified_at=NOW)

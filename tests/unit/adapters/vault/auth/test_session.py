@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken
 from pipedrive_operator.adapters.vault.auth.session import KEPT_UNUSED, REPLACEMENT_INTERVAL, Session
 from pipedrive_operator.adapters.vault.exchange import Request, Response
 from pipedrive_operator.core.values.errors import VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.turned_clock import TurnedClock
 
 TTL = timedelta(hours=1)
 REFUSED = Response(status=400, body={"errors": ["lease is not renewable"]})

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from fakes.clock import TurnedClock
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.vault.exchange import Request, Response
 from pipedrive_operator.adapters.vault.http.limiter import MOST_REQUESTS, RequestLimiter
 from pipedrive_operator.core.values.errors import VaultUnavailable
-from support.turned_clock import TurnedClock
 
 READ = Request(operation="read", method="GET", path="/v1/secret/data/a")
 OK = Response(status=200, body={})

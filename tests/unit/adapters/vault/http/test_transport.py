@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import HttpUrl
 
+from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault.exchange import Request
 from pipedrive_operator.adapters.vault.http.tls import vault_tls
 from pipedrive_operator.adapters.vault.http.transport import Transport
@@ -19,7 +20,6 @@ from pipedrive_operator.adapters.vault.requests import LOGIN
 from pipedrive_operator.config.vault import VaultConnectionSettings
 from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.turned_clock import TurnedClock
 from testbed.certificates import Authority
 
 TOKEN = SecretValue("s.this-is-the-token")

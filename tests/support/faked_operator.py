@@ -1,17 +1,24 @@
 """One operator with its ports faked, for tests of what a situation leads to."""
 
 from base64 import b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
+from fakes.clock import TurnedClock
+from fakes.cluster import FakeCluster
+from fakes.pipedrive import FakePipedrive
+from fakes.process import FakeLeadership
+from fakes.vault import FakeVault
+from fakes.workloads import FakeWorkloads
+from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler
-from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, TIMINGS, TOKEN_LOCATION
-from support.fake_workloads import FakeWorkloads
-from support.fakes import FakeCluster, FakeLeadership, FakePipedrive, FakeVault, a_keeper
-from support.turned_clock import TurnedClock
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
+from support.keepers import build_keeper
 
 FIRST = "a" * 40
 """The API token that Vault holds at the start."""
@@ -24,8 +31,10 @@ class World:
         """Start with an empty cluster and an empty Vault."""
         self.clock = TurnedClock()
         self.vault = FakeVault(self.clock)
-        self.pipedrive = FakePipedrive()
-        self.cluster = FakeCluster()
+        self.pipedrive = FakePipedrive(self.clock)
+        self.cluster = FakeCluster(self.clock)
+        self.cluster.watchers.append(self._see)
+        self.cache = Cache(lambda credential: resolve(credential, RULES))
         self.workloads = FakeWorkloads()
         self.leadership = FakeLeadership()
         self.timings = TIMINGS
@@ -34,9 +43,9 @@ class World:
 
     def start(self) -> None:
         """Start the operator, or start it again with nothing remembered."""
-        self.keeper = a_keeper(self.vault, self.pipedrive, self.clock, lambda keys, _: self.woken.extend(keys))
+        self.keeper = build_keeper(self.vault, self.pipedrive, self.clock, lambda keys, _: self.woken.extend(keys))
         ports = Ports(
-            cache=self.cluster.cache,
+            cache=self.cache,
             vault=self.vault,
             pipedrive=self.pipedrive,
             secrets=self.cluster,
@@ -46,6 +55,11 @@ class World:
             clock=self.clock,
         )
         self.reconciler = Reconciler(ports=ports, keeper=self.keeper, timings=self.timings)
+
+    def _see(self, kind: str, event: str, body: Mapping[str, Any]) -> None:
+        """See a change in the watch at once."""
+        see = self.cache.see_credential if kind == "credential" else self.cache.see_secret
+        see(event, body)
 
     async def settle(self, key: Key = KEY) -> Outcome:
         """Make passes until no refresh is under way and nothing more is written."""
@@ -60,12 +74,12 @@ class World:
 
     def condition(self, wanted: ConditionType) -> tuple[str, str] | None:
         """Return status and reason of a condition as the cluster has it."""
-        found = read_credential(self.cluster.resources[KEY]).status.condition(wanted)
+        found = read_credential(self.cluster.credentials[KEY]).status.condition(wanted)
         return None if found is None else (found.status.value, found.reason.value)
 
     def value(self, key: str, name: str = "acme") -> str | None:
         """Return a value of the published Secret."""
-        secret = self.cluster.secret(name)
+        secret = self.cluster.secret(Key(namespace=KEY.namespace, name=name))
         return None if secret is None or key not in secret.data else b64decode(secret.data[key]).decode()
 
 

@@ -1,0 +1,203 @@
+"""Pipedrive's token endpoint, and the account of a token."""
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fakes.network import Network
+from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import (
+    AccountNotOpen,
+    ClientRejected,
+    ConsentRequired,
+    PipedriveUnavailable,
+    RateLimited,
+    RefreshUncertain,
+    TokenRejected,
+    TokenResponseUnusable,
+)
+from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.ports import Clock
+from support.builders import ACCOUNT
+
+CALL_TIMEOUT = timedelta(seconds=15)
+"""How long a call of the token endpoint may take."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass
+class Send:
+    """One refresh, as Pipedrive saw it."""
+
+    token: str
+    began: float
+    by: str = ""
+    ended: float | None = None
+    successor: str | None = None
+    """The refresh token that Pipedrive answered with."""
+
+
+@dataclass
+class FakePipedrive:
+    """Implements `ports.Pipedrive`: a refresh token dies by its use, unless they do not rotate."""
+
+    clock: Clock
+    network: Network = field(default_factory=Network)
+    call_timeout: timedelta = CALL_TIMEOUT
+    accounts: dict[str, Account] = field(default_factory=lambda: {"a" * 40: ACCOUNT})
+    """Who each API token and each access token belongs to."""
+    alive: set[str] = field(default_factory=set)
+    """The refresh tokens that can be spent."""
+    expiries: dict[str, datetime] = field(default_factory=dict)
+    """When each access token expires."""
+    identified: list[str] = field(default_factory=list)
+    sends: list[Send] = field(default_factory=list)
+    spent: list[str] = field(default_factory=list)
+    breaks: Exception | None = None
+    """What every call is answered with."""
+    rotates: bool = True
+    lifetime: timedelta = timedelta(hours=1)
+    rejects_client: bool = False
+    limits: float = 0.0
+    """How often it answers 429, as a likelihood from 0 to 1."""
+    is_open: bool = True
+    """Whether the company's subscription is paid."""
+    spoils_answers: bool = False
+    gate: asyncio.Event | None = None
+    """Where refreshes wait, if a test closes one."""
+    waits: bool = False
+    """Whether a refresh has reached the gate."""
+    before_fence: Callable[[], None] = lambda: None
+    numbers: int = 0
+
+    @property
+    def sent(self) -> list[str]:
+        """The refresh tokens that were sent."""
+        return [send.token for send in self.sends]
+
+    def consent(self) -> str:
+        """Give a person a new grant."""
+        self.numbers += 1
+        token = f"consent-{self.numbers}"
+        self.alive = {token}
+        return token
+
+    def answer(self) -> None:
+        """Answer the refreshes that wait at the gate."""
+        assert self.gate is not None
+        self.gate.set()
+
+    def leaves(self, send: Send) -> None:
+        """Do what a simulation does when a refresh leaves its sender."""
+
+    def refuses(self, send: Send) -> None:
+        """Do what a simulation does when a refresh token is refused."""
+
+    def spends(self, send: Send, access_token: str) -> None:
+        """Do what a simulation does when a refresh token was spent, before anything is answered."""
+
+    def loses(self, send: Send) -> None:
+        """Do what a simulation does when an answer was lost."""
+
+    async def identify_api_token(self, value: SecretValue) -> Account:
+        """Return the account of a known token."""
+        return await self._identify(value, lambda: value.reveal() not in self.expiries)
+
+    async def identify_access_token(self, token: Token) -> Account:
+        """Return the account of a token that has not expired."""
+        return await self._identify(
+            token.value, lambda: self.expiries.get(token.value.reveal(), NEVER) > self.clock.now()
+        )
+
+    async def _identify(self, value: SecretValue, is_alive: Callable[[], bool]) -> Account:
+        await self.network.arrive(PipedriveUnavailable("Pipedrive is away"))
+        self.identified.append(value.reveal())
+        account = self.accounts.get(value.reveal()) if is_alive() else None
+        refusal = self._turned_away()
+        await self.network.answer(PipedriveUnavailable("Pipedrive's answer was lost"))
+        if refusal is not None:
+            raise refusal
+        if account is None:
+            raise TokenRejected("Pipedrive refused the token")
+        return account
+
+    async def refresh(
+        self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], None]
+    ) -> TokenResponse:
+        """Spend a refresh token, and perhaps lose the answer."""
+        assert client.client_id
+        assert client.client_secret
+        await self.network.connect(PipedriveUnavailable("nothing was sent"))
+        self.before_fence()
+        fence()
+        send = Send(refresh_token.reveal(), asyncio.get_running_loop().time())
+        self.leaves(send)
+        self.sends.append(send)
+        work = _outside(self._serve(send))
+        done, _ = await asyncio.wait({work}, timeout=self.call_timeout.total_seconds())
+        answer = work.result() if done else RefreshUncertain("no answer in time")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _serve(self, send: Send) -> TokenResponse | Exception:
+        if self.gate is not None:
+            self.waits = True
+            await self.gate.wait()
+        await self.network.pass_time()
+        answer = None if self.network.strikes(self.network.loses_requests) else self._decide(send)
+        send.ended = asyncio.get_running_loop().time()
+        await self.network.pass_time()
+        if answer is None or self.network.strikes(self.network.loses_answers):
+            self.loses(send)
+            if self.network.strikes(self.network.hangs):
+                await asyncio.sleep(self.call_timeout.total_seconds())
+            return RefreshUncertain("the connection was lost")
+        return answer
+
+    def _decide(self, send: Send) -> TokenResponse | Exception:
+        if (refusal := self._turned_away()) is not None:
+            return refusal
+        if self.rejects_client:
+            return ClientRejected("no such client")
+        if send.token not in self.alive:
+            self.refuses(send)
+            return ConsentRequired("Pipedrive refused the refresh token")
+        return self._spend(send)
+
+    def _turned_away(self) -> Exception | None:
+        if self.breaks is not None:
+            return self.breaks
+        if self.network.strikes(self.limits):
+            return RateLimited("429", retry_after=timedelta(seconds=5))
+        return None if self.is_open else AccountNotOpen("402")
+
+    def _spend(self, send: Send) -> TokenResponse | TokenResponseUnusable:
+        self.numbers += 1
+        successor = send.successor = f"refresh-{self.numbers}" if self.rotates else send.token
+        access_token = f"access-{self.numbers}"
+        self.alive = (self.alive - {send.token}) | {successor}
+        self.accounts[access_token] = ACCOUNT
+        self.expiries[access_token] = self.clock.now() + self.lifetime
+        self.spent.append(send.token)
+        self.spends(send, access_token)
+        if self.spoils_answers:
+            return TokenResponseUnusable("api_domain is not Pipedrive's", SecretValue(successor))
+        return TokenResponse(
+            access_token=SecretValue(access_token),
+            refresh_token=SecretValue(successor),
+            token_type="Bearer",
+            expires_in=self.lifetime,
+            scope=frozenset({"base", "deals:full"}),
+            api_domain="https://acme.pipedrive.com",
+        )
+
+
+def _outside(work: Coroutine[Any, Any, TokenResponse | Exception]) -> asyncio.Task[TokenResponse | Exception]:
+    """Start what goes on when its sender has died: in an empty context, it belongs to no process of a simulation."""
+    return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
