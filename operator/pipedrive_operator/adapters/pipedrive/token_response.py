@@ -64,7 +64,7 @@ def _complete(fields: Fields, refresh_token: SecretValue, domains: AllowedApiDom
         refresh_token=refresh_token,
         token_type=_token_type(fields),
         expires_in=_lifetime(fields),
-        scope=split_scope(_text(fields, "scope")) if fields.get("scope") else frozenset(),
+        scope=split_scope(_text(fields, "scope")) if fields.get("scope") else None,
         api_domain=_api_domain(fields, domains),
     )
 

@@ -68,10 +68,12 @@ def test_the_token_type_has_one_spelling(spelling: str) -> None:
     assert read_token_response(COMPLETE | {"token_type": spelling}, DOMAINS).token_type == "Bearer"
 
 
-@pytest.mark.parametrize("scope", [None, ""])
-def test_a_scope_may_be_missing(scope: str | None) -> None:
-    """RFC 6749 makes it optional."""
-    assert read_token_response(COMPLETE | {"scope": scope}, DOMAINS).scope == frozenset()
+@pytest.mark.parametrize("changes", [{}, {"scope": None}, {"scope": ""}])
+def test_a_scope_that_is_left_out_is_unchanged(changes: dict[str, Any]) -> None:
+    """RFC 6749 section 6: the scope of the grant stays as it was, so that it must not be wiped."""
+    fields = {name: value for name, value in COMPLETE.items() if name != "scope"}
+
+    assert read_token_response(fields | changes, DOMAINS).scope is None
 
 
 @pytest.mark.parametrize("value", WRONG)
