@@ -77,7 +77,9 @@ async def trouble_of(call: Awaitable[object]) -> Trouble:
 
 
 @asynccontextmanager
-async def canned(answer: bytes, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def canned(
+    answer: bytes, *, tls: ssl.SSLContext | None = None, stays_open: bool = False
+) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Give everybody one raw answer; yield host and port, and the heads of the requests that came."""
     heads: list[bytes] = []
 
@@ -85,6 +87,8 @@ async def canned(answer: bytes, *, tls: ssl.SSLContext | None = None) -> AsyncIt
         heads.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(answer)
         await writer.drain()
+        while stays_open and await reader.read(4096):
+            pass
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", ssl=tls)

@@ -119,12 +119,12 @@ async def test_a_broken_refresh_is_sent_once_and_told_truthfully(
     assert acme.app.client_secret not in caught.value.message
 
 
-async def test_an_answer_without_a_refresh_token_is_uncertain(acme: Acme) -> None:
-    """The old one was spent for it."""
+async def test_a_response_without_a_refresh_token_leaves_the_one_that_was_sent(acme: Acme) -> None:
+    """RFC 6749 section 6: issuing a new one is optional."""
+    sent = acme.refresh_token
     acme.simulator.faults.add(Fault(kind=FaultKind.NO_REFRESH_TOKEN))
 
-    with pytest.raises(RefreshUncertain, match="refresh_token"):
-        await acme.refresh()
+    assert (await acme.refresh(sent)).refresh_token == sent
 
 
 async def test_a_lifetime_in_quotes_is_read(acme: Acme) -> None:

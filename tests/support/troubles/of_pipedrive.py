@@ -244,6 +244,5 @@ TROUBLES = (
     _lost("page", "html", "the body is not a JSON object", *_INCOMPLETE),
     _lost("error-page", "html", "HTTP 502", *_LOST, status=502),
     _lost("without-token", "no_token", "refresh_token is missing", *_INCOMPLETE),
-    _lost("without-refresh-token", "no_refresh_token", "refresh_token is missing", *_INCOMPLETE),
 )
 """Each strikes one company alone."""

@@ -14,7 +14,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from pipedrive_operator.adapters.http.causes import is_about_tls
-from pipedrive_operator.adapters.http.response import Response
+from pipedrive_operator.adapters.http.response import Received, Response, read
 from pipedrive_operator.adapters.http.tls import Tls
 from pipedrive_operator.core.values.errors import Trouble
 
@@ -126,19 +126,26 @@ class Pools:
 
 
 async def exchange(
-    transport: httpx.AsyncBaseTransport, request: httpx.Request, *, longest_body: int | None = None
+    transport: httpx.AsyncBaseTransport,
+    request: httpx.Request,
+    *,
+    longest_body: int | None = None,
+    received: Received | None = None,
 ) -> Response:
     """Send a request once, and return the whole response; what exceeds `longest_body` bytes is left out.
 
-    Raises one of `causes.BROKEN`.
+    What arrives is put into `received` at once. Raises one of `causes.BROKEN`.
     """
+    received = received or Received()
     response = await transport.handle_async_request(request)
-    body = bytearray()
+    received.status, received.headers = response.status_code, response.headers
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101  for the type checker: an asynchronous transport
     try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if longest_body is not None and len(body) > longest_body:
+        async for chunk in stream:
+            received.body += chunk
+            if longest_body is not None and len(received.body) > longest_body:
                 break
     finally:
         await response.aclose()
-    return Response(status=response.status_code, headers=response.headers, body=bytes(body[:longest_body]))
+    return read(response.status_code, response.headers, received.body, longest_body)

@@ -1,11 +1,18 @@
 """An HTTP response read to its end, as a value. What it means is decided by the adapter of the service."""
 
 import json
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import httpx
+
+_COMPRESSED: Final = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+"""How gzip (RFC 1952) and zlib (RFC 1950) begin."""
+_GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
+_CHUNK: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +27,43 @@ class Response:
     def json(self) -> Mapping[str, Any] | None:
         """The JSON object in the body; None if the body is anything else, such as the HTML page of a proxy."""
         return json_object(self.body)
+
+
+@dataclass(slots=True)
+class Received:
+    """What has arrived of a response so far. If the connection then breaks, the part that arrived is not lost."""
+
+    status: int | None = None
+    headers: httpx.Headers = field(default_factory=httpx.Headers, repr=False)
+    body: bytearray = field(default_factory=bytearray, repr=False)
+
+    def response(self, *, longest_body: int | None = None) -> Response | None:
+        """Return the response, with at most `longest_body` bytes; None if not even its status arrived."""
+        return None if self.status is None else read(self.status, self.headers, self.body, longest_body)
+
+
+def read(status: int, headers: httpx.Headers, body: bytearray, longest_body: int | None) -> Response:
+    """Return a response with at most `longest_body` bytes of its body, uncompressed."""
+    return Response(status=status, headers=headers, body=decompress(bytes(body[:longest_body]), longest=longest_body))
+
+
+def decompress(body: bytes, *, longest: int | None = None) -> bytes:
+    """Return a body without gzip or zlib compression, at most `longest` bytes; an uncompressed one as it is.
+
+    The first bytes decide and not Content-Encoding, which proxies get wrong: no JSON and no page begins like that. Of a
+    body that is compressed and damaged, the part before the damage is returned.
+    """
+    if not body.startswith(_COMPRESSED):
+        return body
+    stream = zlib.decompressobj(_GZIP_OR_ZLIB)
+    whole = bytearray()
+    with suppress(zlib.error):
+        for start in range(0, len(body), _CHUNK):
+            room = 0 if longest is None else longest - len(whole)
+            whole += stream.decompress(body[start : start + _CHUNK], room)
+            if longest is not None and len(whole) >= longest:
+                break
+    return bytes(whole)
 
 
 def json_object(body: bytes) -> Mapping[str, Any] | None:

@@ -15,7 +15,7 @@ from pipedrive_operator.adapters.http.causes import BROKEN, cause_chain
 from pipedrive_operator.adapters.http.certificates import read_ca_file
 from pipedrive_operator.adapters.http.pool import Open, Pools, exchange, reusing_transport
 from pipedrive_operator.adapters.http.proxies import Proxy, describe_proxy_failure
-from pipedrive_operator.adapters.http.response import Response
+from pipedrive_operator.adapters.http.response import Received, Response
 from pipedrive_operator.adapters.http.retry_after import read_retry_after
 from pipedrive_operator.adapters.http.tls import Source, Tls
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
@@ -60,7 +60,7 @@ class Connections:
         """
         pool = await self._pools.current()
         try:
-            return self._answer(await pool.exchange(request, longest_body=LONGEST_BODY))
+            return self._pipedrive_response(await pool.exchange(request, longest_body=LONGEST_BODY))
         except BROKEN as error:
             self._pools.failed(error)
             raise
@@ -76,13 +76,25 @@ class Connections:
             verify=pool.context, trust_env=False, http1=True, http2=False, retries=0, proxy=self._httpx_proxy
         )
 
-    async def exchange_once(self, transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> PipedriveResponse:
-        """Send a request over a fresh connection. Raises what `exchange` raises for a response that did not come."""
+    async def exchange_once(
+        self, transport: httpx.AsyncHTTPTransport, request: httpx.Request, received: Received
+    ) -> PipedriveResponse:
+        """Send a request over a fresh connection; what arrives is put into `received` at once.
+
+        Raises what `exchange` raises for a response that did not arrive completely.
+        """
         try:
-            return self._answer(await exchange(transport, request, longest_body=LONGEST_BODY))
+            return self._pipedrive_response(
+                await exchange(transport, request, longest_body=LONGEST_BODY, received=received)
+            )
         except BROKEN as error:
             self._pools.failed(error)
             raise
+
+    def arrived(self, received: Received) -> PipedriveResponse | None:
+        """Return what has arrived of a response; None if not even its status has."""
+        response = received.response(longest_body=LONGEST_BODY)
+        return None if response is None else self._pipedrive_response(response)
 
     def explain(self, error: BaseException, host: str) -> str:
         """Say why a request to a host failed, by the root cause; the libraries' own words change with addresses."""
@@ -101,7 +113,7 @@ class Connections:
     def _open_shared(self, context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
         return reusing_transport(context, proxy=self._httpx_proxy, most_connections=CONCURRENCY)
 
-    def _answer(self, response: Response) -> PipedriveResponse:
+    def _pipedrive_response(self, response: Response) -> PipedriveResponse:
         retry_after = read_retry_after(response.headers.get("retry-after"), self._clock.now())
         return PipedriveResponse(status=response.status, body=response.body, retry_after=retry_after)
 

@@ -7,20 +7,20 @@ to leave.
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
 
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.http.causes import BROKEN
+from pipedrive_operator.adapters.http.response import Received
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.connection import HEADERS, Connections
 from pipedrive_operator.adapters.pipedrive.oauth2 import refresh_request
 from pipedrive_operator.adapters.pipedrive.quoted_error import quote_error
 from pipedrive_operator.adapters.pipedrive.refusals import TOKEN_ENDPOINT, refusal
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
-from pipedrive_operator.adapters.pipedrive.token_response import read_token_response
+from pipedrive_operator.adapters.pipedrive.token_response import SUCCESSFUL, is_readable, read_token_response
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
@@ -73,8 +73,8 @@ class TokenEndpoint:
         _check(client)
         departure = Departure(fence)
         response = await self._send(self._request(client, refresh_token, departure), departure)
-        if response.status == HTTPStatus.OK:
-            return read_token_response(response.fields, self._domains)
+        if response.status in SUCCESSFUL:
+            return read_token_response(response, refresh_token, self._domains)
         raise refusal(TOKEN_ENDPOINT, response, quote_error(response, refresh_token, client.client_secret))
 
     def _request(self, client: ClientCredentials, refresh_token: SecretValue, departure: Departure) -> httpx.Request:
@@ -86,12 +86,16 @@ class TokenEndpoint:
 
     async def _send(self, request: httpx.Request, departure: Departure) -> PipedriveResponse:
         with metrics.request("pipedrive", "refresh") as counted:
+            received = Received()
             try:
                 # The connection closes after the time-out ended: a response that was read is never lost to it.
                 async with await self._connections.fresh() as transport:
-                    response = await self._in_time(self._connections.exchange_once(transport, request))
+                    response = await self._in_time(self._connections.exchange_once(transport, request, received))
             except BROKEN as error:
-                raise _no_response(self._connections.explain(error, request.url.host), departure) from error
+                arrived = self._connections.arrived(received)
+                if arrived is None or not is_readable(arrived):
+                    raise _no_response(self._connections.explain(error, request.url.host), departure) from error
+                response = arrived
             counted.code = str(response.status)
         return response
 

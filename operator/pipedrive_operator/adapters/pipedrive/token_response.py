@@ -5,24 +5,28 @@ may already be unusable.
 """
 
 import re
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
+from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
+from pipedrive_operator.adapters.pipedrive.token_body import Fields, find_token_fields
 from pipedrive_operator.core.grant.grant import TokenResponse, split_scope
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]*")
 """The characters of tokens and codes (VSCHAR, RFC 6749 appendix A); control characters are not among them."""
+_AROUND: Final = "".join(map(chr, range(0x21))) + "\x7f\x85\xa0\u200b\u2028\u2029\ufeff"
+"""White space, control characters and byte order marks, which belong to no field and are removed around it."""
 _LONGEST_LIFETIME: Final = timedelta(days=365)
 """A longer lifetime is cut to this: the token itself can be used."""
 _BEARER: Final = "Bearer"
 
 _INCOMPLETE: Final = "Pipedrive's response to the refresh is not a complete token response"
 
-Fields = Mapping[str, object]
+SUCCESSFUL: Final = range(200, 300)
+"""Statuses of a token response; RFC 6749 asks for 200, and some servers send 201."""
 
 
 class _Malformed(Exception):
@@ -30,15 +34,24 @@ class _Malformed(Exception):
         super().__init__(f"{field} {fault}")
 
 
-def read_token_response(fields: Fields | None, domains: AllowedApiDomains) -> TokenResponse:
-    """Read the JSON object of a response with status 200.
+def is_readable(response: PipedriveResponse) -> bool:
+    """Return whether the part of a response that arrived before the connection broke says something definite."""
+    fields = find_token_fields(response.body)
+    return response.fields is not None or (
+        response.status in SUCCESSFUL and fields is not None and bool(fields.get("refresh_token"))
+    )
+
+
+def read_token_response(response: PipedriveResponse, sent: SecretValue, domains: AllowedApiDomains) -> TokenResponse:
+    """Read a response with a successful status to a refresh that sent the refresh token `sent`.
 
     Raises:
-        RefreshUncertain: it is not an object, or its refresh token is missing or malformed.
-        TokenResponseUnusable: another field is; the new refresh token must be kept, as the old one is unusable.
+        RefreshUncertain: it holds no tokens, or a malformed refresh token.
+        TokenResponseUnusable: another field is malformed; the refresh token must be kept, as `sent` may be unusable.
     """
+    fields = find_token_fields(response.body)
     try:
-        refresh_token = _secret(_object(fields), "refresh_token")
+        refresh_token = _refresh_token(fields, sent)
     except _Malformed as fault:
         message = (
             f"{_INCOMPLETE}: {fault}. The operator tries again after a pause. If the refresh token is refused "
@@ -46,16 +59,20 @@ def read_token_response(fields: Fields | None, domains: AllowedApiDomains) -> To
         )
         raise RefreshUncertain(message) from fault
     try:
-        return _complete(_object(fields), refresh_token, domains)
+        return _complete(fields or {}, refresh_token, domains)
     except _Malformed as fault:
         message = f"{_INCOMPLETE}: {fault}. The operator keeps its refresh token, and refreshes again after a pause"
         raise TokenResponseUnusable(message, refresh_token) from fault
 
 
-def _object(fields: Fields | None) -> Fields:
+def _refresh_token(fields: Fields | None, sent: SecretValue) -> SecretValue:
+    """Return the new refresh token, or `sent` if the response issues an access token only (RFC 6749 section 6)."""
     if fields is None:
         raise _Malformed("the body", "is not a JSON object")
-    return fields
+    if not fields.get("refresh_token") and fields.get("access_token"):
+        _secret(fields, "access_token")
+        return sent
+    return _secret(fields, "refresh_token")
 
 
 def _complete(fields: Fields, refresh_token: SecretValue, domains: AllowedApiDomains) -> TokenResponse:
@@ -85,7 +102,7 @@ def _token_type(fields: Fields) -> str:
 
 def _lifetime(fields: Fields) -> timedelta:
     value = fields.get("expires_in")
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         value = float(value)
     elif isinstance(value, bool) or not isinstance(value, int | float):
         raise _Malformed("expires_in", "is missing or not a number of seconds")
@@ -105,6 +122,7 @@ def _text(fields: Fields, key: str) -> str:
     value = fields.get(key)
     if not isinstance(value, str):
         raise _Malformed(key, "is missing or not text")
+    value = value.strip(_AROUND)
     if not _VISIBLE.fullmatch(value):
         raise _Malformed(key, "contains characters that are not allowed in it")
     return value

@@ -1,21 +1,23 @@
-"""A token answer is believed only when it is complete."""
+"""A token response is used only if it is complete, and a refresh token that can be read is never lost."""
 
 import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
-from pipedrive_operator.adapters.pipedrive.token_response import read_token_response
+from pipedrive_operator.adapters.pipedrive.token_response import is_readable, read_token_response
 from pipedrive_operator.core.grant.grant import TokenResponse
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 DOMAINS = AllowedApiDomains(("https://*.pipedrive.com",))
+SENT = SecretValue("12:34:sent")
+NEW = SecretValue("12:34:abcdef")
 COMPLETE: dict[str, Any] = {
     "access_token": "v1u:AQ+/=:BQ==",
     "token_type": "Bearer",
@@ -26,20 +28,30 @@ COMPLETE: dict[str, Any] = {
 }
 OTHERS = [key for key in COMPLETE if key not in {"refresh_token", "scope"}]
 WRONG: list[object] = [None, "", " ", -7.5, True, [], {}, "a\nb", "a\x7fb", "é", "\ud800", float("nan")]
+MALFORMED_TOKENS: list[object] = [-7.5, True, ["x"], {"x": 1}, "a\nb", "a\x7fb", "é", "\ud800"]
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
+fuzzed = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
-def test_a_complete_answer_is_read() -> None:
+def read(fields: object) -> TokenResponse:
+    """Read a response with status 200 that holds a JSON value."""
+    return read_body(json.dumps(fields).encode())
+
+
+def read_body(body: bytes, status: int = 200) -> TokenResponse:
+    """Read a response to a refresh that sent SENT."""
+    return read_token_response(PipedriveResponse(status=status, body=body), SENT, DOMAINS)
+
+
+def test_a_complete_response_is_read() -> None:
     """All six fields."""
-    answer = read_token_response(COMPLETE, DOMAINS)
-
-    assert answer == TokenResponse(
+    assert read(COMPLETE) == TokenResponse(
         access_token=SecretValue("v1u:AQ+/=:BQ=="),
-        refresh_token=SecretValue("12:34:abcdef"),
+        refresh_token=NEW,
         token_type="Bearer",
         expires_in=timedelta(seconds=3599),
         scope=frozenset({"base", "deals:full"}),
@@ -51,21 +63,23 @@ def test_a_complete_answer_is_read() -> None:
     ("expires_in", "lifetime"),
     [
         ("3599", timedelta(seconds=3599)),
+        ("3599\n", timedelta(seconds=3599)),
         (1, timedelta(seconds=1)),
         (3599.0, timedelta(seconds=3599)),
         (10**30, timedelta(days=365)),
+        (float("inf"), timedelta(days=365)),
         ("9" * 400, timedelta(days=365)),
     ],
 )
 def test_a_lifetime_is_a_number_or_digits_and_bounded(expires_in: object, lifetime: timedelta) -> None:
-    """Pipedrive's own client tests have it as text."""
-    assert read_token_response(COMPLETE | {"expires_in": expires_in}, DOMAINS).expires_in == lifetime
+    """The tests of Pipedrive's own client have it as text."""
+    assert read(COMPLETE | {"expires_in": expires_in}).expires_in == lifetime
 
 
 @pytest.mark.parametrize("spelling", ["bearer", "Bearer", "BEARER"])
 def test_the_token_type_has_one_spelling(spelling: str) -> None:
-    """Whatever Pipedrive writes today, the Secret does not change for it."""
-    assert read_token_response(COMPLETE | {"token_type": spelling}, DOMAINS).token_type == "Bearer"
+    """The Secret does not change with Pipedrive's spelling."""
+    assert read(COMPLETE | {"token_type": spelling}).token_type == "Bearer"
 
 
 @pytest.mark.parametrize("changes", [{}, {"scope": None}, {"scope": ""}])
@@ -73,24 +87,45 @@ def test_a_scope_that_is_left_out_is_unchanged(changes: dict[str, Any]) -> None:
     """RFC 6749 section 6: the scope of the grant stays as it was, so that it must not be wiped."""
     fields = {name: value for name, value in COMPLETE.items() if name != "scope"}
 
-    assert read_token_response(fields | changes, DOMAINS).scope is None
+    assert read(fields | changes).scope is None
 
 
-@pytest.mark.parametrize("value", WRONG)
-def test_a_refresh_token_that_is_wrong_makes_the_outcome_uncertain(value: object) -> None:
-    """Never a refusal: the old one may be spent. The complaint names the field."""
+@pytest.mark.parametrize("changes", [{}, {"refresh_token": None}, {"refresh_token": ""}])
+def test_a_refresh_token_that_is_left_out_stays_the_same(changes: dict[str, Any]) -> None:
+    """RFC 6749 section 6: the server may issue none, and the one that was sent stays in use."""
+    fields = {name: value for name, value in COMPLETE.items() if name != "refresh_token"}
+
+    response = read(fields | changes)
+
+    assert response.refresh_token == SENT
+    assert response.access_token
+
+
+def test_a_refresh_token_that_is_left_out_stays_where_another_field_is_wrong() -> None:
+    """The refresh was carried out."""
+    fields = {name: value for name, value in COMPLETE.items() if name not in {"refresh_token", "expires_in"}}
+
+    with pytest.raises(TokenResponseUnusable, match="expires_in") as caught:
+        read(fields)
+
+    assert caught.value.refresh_token == SENT
+
+
+@pytest.mark.parametrize("value", MALFORMED_TOKENS)
+def test_a_malformed_refresh_token_makes_the_outcome_uncertain(value: object) -> None:
+    """It never means a refusal: the one that was sent may be unusable. The message names the field."""
     with pytest.raises(RefreshUncertain, match="refresh_token"):
-        read_token_response(COMPLETE | {"refresh_token": value}, DOMAINS)
+        read(COMPLETE | {"refresh_token": value})
 
 
 @pytest.mark.parametrize("key", OTHERS)
 @pytest.mark.parametrize("value", WRONG)
-def test_where_another_field_is_wrong_the_refresh_token_is_not_lost(key: str, value: object) -> None:
-    """The old one is spent. The complaint names the field."""
+def test_the_refresh_token_is_kept_where_another_field_is_wrong(key: str, value: object) -> None:
+    """The one that was sent is unusable. The message names the field."""
     with pytest.raises(TokenResponseUnusable, match=key) as caught:
-        read_token_response(COMPLETE | {key: value}, DOMAINS)
+        read(COMPLETE | {key: value})
 
-    assert SecretValue("12:34:abcdef") == caught.value.refresh_token
+    assert caught.value.refresh_token == NEW
 
 
 @pytest.mark.parametrize(
@@ -108,60 +143,189 @@ def test_where_another_field_is_wrong_the_refresh_token_is_not_lost(key: str, va
     ],
 )
 def test_a_value_out_of_range_is_refused(changes: dict[str, Any]) -> None:
-    """Each for its own reason."""
+    """Each for a reason of its own."""
     with pytest.raises(TokenResponseUnusable):
-        read_token_response(COMPLETE | changes, DOMAINS)
+        read(COMPLETE | changes)
 
 
-@pytest.mark.parametrize("key", ["refresh_token", *OTHERS])
+@pytest.mark.parametrize("key", OTHERS)
 def test_a_missing_field_is_refused(key: str) -> None:
-    """Also a refresh token: an answer without one is not what Pipedrive documents."""
+    """The message names it."""
     fields = {name: value for name, value in COMPLETE.items() if name != key}
 
-    with pytest.raises(RefreshUncertain if key == "refresh_token" else TokenResponseUnusable, match=key):
-        read_token_response(fields, DOMAINS)
+    with pytest.raises(TokenResponseUnusable, match=key):
+        read(fields)
 
 
-def test_a_complaint_holds_nothing_that_was_received() -> None:
-    """It goes into a status."""
+@pytest.mark.parametrize("fields", [{}, {"success": True}, {"refresh_token": None}, {"data": None}, {"error": "x"}])
+def test_an_object_without_tokens_is_uncertain(fields: object) -> None:
+    """Nothing shows that the refresh was carried out, and nothing that it was not."""
+    with pytest.raises(RefreshUncertain, match="refresh_token is missing"):
+        read(fields)
+
+
+def test_a_message_contains_nothing_that_was_received() -> None:
+    """It becomes part of a status."""
     with pytest.raises(TokenResponseUnusable) as caught:
-        read_token_response(COMPLETE | {"api_domain": "https://12:34:abcdef"}, DOMAINS)
+        read(COMPLETE | {"api_domain": "https://12:34:abcdef"})
 
     assert not any(COMPLETE[key] in caught.value.message for key in ("access_token", "refresh_token"))
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 299])
+def test_every_successful_status_is_read(status: int) -> None:
+    """RFC 6749 asks for 200; some servers send 201."""
+    assert read_body(json.dumps(COMPLETE).encode(), status).refresh_token == NEW
+
+
+PLAIN = json.dumps(COMPLETE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps(COMPLETE | {"refresh_token": "12:34:abcdef\n"}).encode(),
+        json.dumps(COMPLETE | {"refresh_token": "\ufeff 12:34:abcdef\r\n\x00", "access_token": " v1u:AQ\n"}).encode(),
+        PLAIN.replace("12:34:abcdef", "12:34:abcdef\n").encode(),
+        json.dumps({"data": COMPLETE}).encode(),
+        json.dumps({"success": True, "data": {"token": [COMPLETE]}}).encode(),
+        b"\xef\xbb\xbf" + PLAIN.encode(),
+        PLAIN.encode("utf-16"),
+        PLAIN.encode("utf-16-le"),
+        PLAIN.encode("utf-32"),
+        (PLAIN[:-1] + ', "company": "Café"}').encode("latin-1"),
+        b"\r\n\r\n" + PLAIN.encode() + b"\r\n0\r\n\r\n",
+        (PLAIN[:-1] + ', "refresh_token": "12:34:abcdef"}').encode(),
+        (PLAIN[:-1] + ', "extra": NaN}').encode(),
+    ],
+    ids=[
+        "line break",
+        "byte order mark and NUL in a token",
+        "raw line break",
+        "data",
+        "list",
+        "byte order mark",
+        "UTF-16",
+        "UTF-16 without a mark",
+        "UTF-32",
+        "Latin-1",
+        "chunk ends",
+        "duplicate key",
+        "NaN",
+    ],
+)
+def test_an_odd_body_is_read_completely(body: bytes) -> None:
+    """Everything is there."""
+    response = read_body(body)
+
+    assert response.refresh_token == NEW
+    assert response.access_token.reveal().startswith("v1u:AQ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        PLAIN.encode()[:-1],
+        PLAIN.encode()[: PLAIN.index('"scope"')],
+        PLAIN.replace("3599", "9" * 5000).encode(),
+        PLAIN.replace("3599", "[" * 100_000 + "]" * 100_000).encode(),
+        b"<br>Notice: undefined variable" + PLAIN.encode(),
+        b")]}'," + PLAIN.encode(),
+        b'{"refresh_token": "12:34:\\u0061bcdef", "scope": ',
+        json.dumps({"access_token": "a", "data": {"refresh_token": "12:34:abcdef"}}).encode(),
+        b"[" + PLAIN.encode() + b"]",
+    ],
+    ids=["cut", "cut earlier", "endless digits", "deep", "notice", "prefix", "escape", "apart", "in a list"],
+)
+def test_a_refresh_token_is_kept_even_if_nothing_else_can_be_read(body: bytes) -> None:
+    """The one that was sent is unusable."""
+    with pytest.raises(TokenResponseUnusable) as caught:
+        read_body(body)
+
+    assert caught.value.refresh_token == NEW
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        PLAIN.encode()[: PLAIN.index("abcdef") + 3],
+        b'{"refresh_token": "',
+        b'{"refresh_token": "\\u12"',
+        b'{"refresh_token": ""',
+    ],
+)
+def test_a_refresh_token_that_is_cut_off_is_none(body: bytes) -> None:
+    """Half a token is another token."""
+    with pytest.raises(RefreshUncertain):
+        read_body(body)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"\xff\xfe", b"[" * 200_000, b"9" * 5000])
 def test_a_body_that_is_no_object_is_uncertain(body: bytes) -> None:
     """Deep nesting and endless numbers included."""
     with pytest.raises(RefreshUncertain, match="not a JSON object"):
-        read_token_response(PipedriveResponse(status=200, body=body).fields, DOMAINS)
+        read_body(body)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "readable"),
+    [
+        (200, PLAIN.encode(), True),
+        (200, PLAIN.encode()[:-1], True),
+        (200, PLAIN.encode()[:9], False),
+        (200, b"", False),
+        (400, b'{"error": "invalid_grant"}', True),
+        (400, b'{"error": "invalid_grant"', False),
+        (500, PLAIN.encode()[:-1], False),
+    ],
+)
+def test_what_arrived_before_the_connection_broke_counts_if_it_is_definite(
+    status: int, body: bytes, *, readable: bool
+) -> None:
+    """A complete JSON object, or a whole refresh token in a successful response."""
+    assert is_readable(PipedriveResponse(status=status, body=body)) is readable
+
+
+@fuzzed
 @given(st.binary())
 def test_garbage_raises_nothing_else(body: bytes) -> None:
     """Not even an encoding error."""
-    fields = PipedriveResponse(status=200, body=body).fields
-
     with pytest.raises(RefreshUncertain):
-        read_token_response(fields, DOMAINS)
+        read_body(body)
 
 
+@fuzzed
 @given(st.dictionaries(st.sampled_from(sorted(COMPLETE)), VALUES))
 def test_odd_fields_are_read_or_uncertain(changes: dict[str, Any]) -> None:
-    """Whatever is believed is complete."""
-    fields = PipedriveResponse(status=200, body=json.dumps(COMPLETE | changes).encode()).fields
-
+    """Whatever is used is complete."""
     try:
-        answer = read_token_response(fields, DOMAINS)
+        response = read(COMPLETE | changes)
     except (RefreshUncertain, TokenResponseUnusable):
         return
 
-    assert answer.access_token
-    assert answer.refresh_token
-    assert answer.expires_in > timedelta(0)
-    assert DOMAINS.allow(answer.api_domain)
+    assert response.access_token
+    assert response.refresh_token
+    assert response.expires_in > timedelta(0)
+    assert DOMAINS.allow(response.api_domain)
 
 
-def test_an_answer_does_not_print_its_body() -> None:
-    """There are tokens in it."""
-    assert "12:34:abcdef" not in repr(PipedriveResponse(status=200, body=json.dumps(COMPLETE).encode()))
+@fuzzed
+@given(st.integers(0, len(PLAIN)), st.integers(0, len(PLAIN)), st.binary(max_size=20))
+def test_a_damaged_response_is_read_or_one_of_our_errors(start: int, end: int, damage: bytes) -> None:
+    """Some bytes are replaced; a refresh token that is whole and comes before the damage is never lost."""
+    body = PLAIN.encode()[:start] + damage + PLAIN.encode()[max(start, end) :]
+
+    try:
+        token = read_body(body).refresh_token
+    except TokenResponseUnusable as unusable:
+        token = unusable.refresh_token
+    except RefreshUncertain:
+        token = None
+
+    if start > PLAIN.index('"scope"') and b"refresh_token" not in damage:
+        assert token == NEW
+
+
+def test_a_response_does_not_print_its_body() -> None:
+    """It contains tokens."""
+    assert "12:34:abcdef" not in repr(PipedriveResponse(status=200, body=PLAIN.encode()))
