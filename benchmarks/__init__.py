@@ -1,1 +1,1 @@
-"""Measures how fast and how large the operator is, on the machine at hand: `python -m benchmarks --help`."""
+"""Measures the speed and the memory of the operator on this machine: `python -m benchmarks --help`."""

@@ -1,4 +1,4 @@
-"""The command of the benchmarks: `python -m benchmarks --help`."""
+"""The command line of the benchmarks: `python -m benchmarks --help`."""
 
 import json
 import sys
@@ -20,38 +20,52 @@ from testbed.go_build import BuildError
 from testbed.kubectl import KubectlError
 from testbed.processes import ProcessError
 
-TEACHING: Final = """Measure how fast and how large the operator is, on this machine.
+HELP: Final = """Measure the speed and the memory of the operator on this machine.
 
-Starts a Kubernetes API server, OpenBao and a simulated Pipedrive on free ports, runs the operator as a process of its
-own, and measures how long it takes to publish API tokens, how many requests that costs, and how much memory. Beside
-each time stands a floor that is measured in the same round: a bare client that makes the same requests and does
-nothing else. All ends with the command, and nothing is left behind.
+Starts a Kubernetes API server, OpenBao and a simulated Pipedrive on free ports, runs the operator as a separate
+process, and measures how long it takes to publish API tokens, how many requests that needs, and how much memory. Each
+time is compared with a floor that is measured in the same round: a minimal client that sends the same requests and
+does nothing else. Everything ends with the command, and nothing is left behind.
 
-A ratio to the floor can be compared between machines; a time cannot. docs/benchmarks.md says what each figure is.
+Ratios to the floor can be compared between machines; times cannot. docs/benchmarks.md explains each figure.
 
 \b
 Examples:
-  make bench                                      all of it (5 min)
+  make bench                                      everything (5 min)
   python -m benchmarks --credentials 100 --rounds 1    a first look (30 s)
   python -m benchmarks -o json > figures.json     every round, for programs
-  python -m benchmarks --check                    fail where less is reached than expected
+  python -m benchmarks --check                    fail if an expectation is missed
 
 \b
-Exit codes: 0 it was measured, 1 with --check something expected was missed,
-2 it could not be measured, 130 interrupted.
+Exit codes: 0 success, 1 an expectation was missed (with --check),
+2 the measurement failed, 130 interrupted.
 """
 _MISSED, _NOT_MEASURED, _INTERRUPTED = 1, 2, 130
 _VERDICTS: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 
 
-@click.command(help=TEACHING, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--credentials", default=1000, show_default=True, type=click.IntRange(1), help="How many at once.")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="How often; medians are told.")
-@click.option("--singles", default=5, show_default=True, type=click.IntRange(1), help="Lone credentials in a round.")
+@click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--credentials",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Credentials to apply at the same time.",
+)
+@click.option(
+    "--rounds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of rounds; the report has their medians.",
+)
+@click.option(
+    "--singles", default=5, show_default=True, type=click.IntRange(1), help="Single credentials in each round."
+)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--check", is_flag=True, help="Exit with 1 where something that is expected was missed.")
+@click.option("--check", is_flag=True, help="Exit with 1 if an expectation is missed.")
 def main(*, credentials: int, rounds: int, singles: int, output: str, check: bool) -> None:
-    """Run the benchmarks, and end with their exit code."""
+    """Run the benchmarks, and exit with their exit code."""
     plan = Plan(credentials=credentials, rounds=rounds, singles=singles)
     progress = Console(stderr=True, highlight=False)
     try:

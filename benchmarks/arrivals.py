@@ -1,4 +1,4 @@
-"""Notes when Secrets appear in a namespace, by a watch of its own: nothing is polled while something is measured."""
+"""Records when Secrets appear in a namespace, with a watch: polling would disturb the measurement."""
 
 import http.client
 import json
@@ -16,20 +16,20 @@ _TIMEOUT_SECONDS = 30.0
 
 
 class MissingError(Exception):
-    """Not everything appeared in time; the text says what was awaited."""
+    """Some Secrets did not appear in time; the message says how many were expected."""
 
 
 class Arrivals:
-    """A watch of the Secrets of an account's namespace, from `with` on: what was there before does not count."""
+    """A watch of the Secrets in an account's namespace. Secrets that exist when `with` is entered do not count."""
 
     def __init__(self, account: Account) -> None:
-        """Prepare to watch."""
+        """Prepare the watch of an account's namespace."""
         self._account = account
         self._times: queue.SimpleQueue[float] = queue.SimpleQueue()
         self._path = f"/api/v1/namespaces/{account.namespace}/secrets"
 
     def __enter__(self) -> Self:
-        """Begin to watch."""
+        """Start the watch."""
         start = self._list()["metadata"]["resourceVersion"]
         connection = self._connect()
         connection.request("GET", f"{self._path}?watch=true&resourceVersion={start}", headers=self._account.headers)
@@ -40,7 +40,7 @@ class Arrivals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the watch, and with it the thread."""
+        """Stop the watch and its thread."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 

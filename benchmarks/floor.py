@@ -1,8 +1,8 @@
-"""The floor: a bare client that makes the same requests as the operator, and does nothing else.
+"""The floor: a minimal client that sends the same requests as the operator and does nothing else.
 
-For each credential: one Vault read, one call of Pipedrive, and two writes to the API server, the Secret and the
-status. No code of the operator is used, and no library but aiohttp, the fastest way that Python has; nothing is
-watched, judged, counted or remembered.
+For each credential: one read from Vault, one request to Pipedrive, and two writes to the API server (the Secret and the
+status). It uses none of the operator's code and only one library, aiohttp, the fastest HTTP client for Python. It does
+not watch, decide, count or remember anything.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _NOW: Final = "2026-03-04T12:00:00Z"
 
 
 def publish(parts: Parts, account: Account, batch: Batch, *, workers: int) -> float:
-    """Publish a batch of credentials that exist, and return how many seconds it took until the last Secret existed."""
+    """Publish a batch of existing credentials, and return the seconds until the last Secret existed."""
     return asyncio.run(_publish(parts, account, batch, workers))
 
 
@@ -39,7 +39,7 @@ async def _publish(parts: Parts, account: Account, batch: Batch, workers: int) -
 
 
 async def _work(client: "_Client", namespace: str, work: Iterator[tuple[int, str]], uids: dict[str, str]) -> float:
-    """Publish one credential after another, and return when the last Secret was there."""
+    """Publish one credential after another, and return the monotonic time at which the last Secret existed."""
     created_at = 0.0
     for index, name in work:
         token = await client.read(vault_path(index))
@@ -92,7 +92,7 @@ class _Client:
 
 
 def _secret(namespace: str, name: str, *, uid: str, token: str) -> dict[str, Any]:
-    """Return a Secret like the operator's, which the API server has as much work with."""
+    """Return a Secret like the operator's, so that it costs the API server as much work."""
     domain = str(COMPANY["domain"])
     data = {TOKEN_KEY: token, "api_domain": f"https://{domain}.pipedrive.com", "company_domain": domain}
     owner = {"apiVersion": API_VERSION, "kind": KIND, "name": name, "uid": uid, "controller": True}

@@ -1,4 +1,4 @@
-"""Describes the machine that a figure was measured on: without it a figure says nothing."""
+"""Describes the machine of a measurement: without it, a figure means nothing."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What makes one machine faster than another."""
+    """The properties that make one machine faster than another."""
 
     cores: int
     processor: str
@@ -16,10 +16,10 @@ class Machine:
     python: str
     kernel: str
     load: float
-    """The load average of the last minute before the run: what else was going on."""
+    """The load average of the last minute before the run: how busy the machine was."""
 
     def __str__(self) -> str:
-        """Describe it in a line."""
+        """Return a description on one line."""
         return (
             f"{self.cores} cores of {self.processor}, {self.memory_gib:.0f} GiB, Python {self.python}, "
             f"Linux {self.kernel}; load {self.load:.2f} before the run"
@@ -27,7 +27,7 @@ class Machine:
 
 
 def describe() -> Machine:
-    """Describe this machine."""
+    """Return the properties of this machine."""
     return Machine(
         cores=len(os.sched_getaffinity(0)),
         processor=field(Path("/proc/cpuinfo").read_text(), "model name") or platform.machine(),
@@ -39,13 +39,13 @@ def describe() -> Machine:
 
 
 def field(text: str, name: str) -> str | None:
-    """Return the first value of that name in a file of /proc, None without one."""
+    """Return the first value of a name in a file of /proc, or None."""
     pairs = (line.partition(":") for line in text.splitlines())
     return next((value.strip() for key, _, value in pairs if key.strip() == name), None)
 
 
 def kibibytes(text: str, name: str) -> int:
-    """Return an amount of memory from a file of /proc. Raises ValueError without one."""
+    """Return an amount of memory, in KiB, from a file of /proc. Raises ValueError if it is missing."""
     value = field(text, name)
     if value is None:
         message = f"no {name} there"

@@ -1,7 +1,4 @@
-"""Starts what the operator needs, on this machine: an API server, OpenBao and the Pipedrive simulator.
-
-Nothing is measured here.
-"""
+"""Starts the servers that the operator needs: an API server, OpenBao and the Pipedrive simulator."""
 
 import json
 import sys
@@ -23,7 +20,7 @@ CRD: Final = ROOT / "crds" / "pipedrivecredentials.yaml"
 RIGHTS: Final = ROOT / "tests" / "testbed" / "rights.yaml"
 SERVICE_ACCOUNT: Final = "pipedrive-operator"
 REQUESTS_PER_SECOND: Final = 10_000
-"""The default (50) protects Pipedrive: 1,000 first verifications would take 20 s, whatever the operator can do."""
+"""The default (50) protects Pipedrive: 1,000 first verifications would take 20 s, however fast the operator is."""
 WORKERS: Final = 20
 """The operator's default."""
 _START_SECONDS: Final = 30.0
@@ -32,7 +29,7 @@ _POLICY: Final = f'path "secret/data/{VAULT_PREFIX}*" {{ capabilities = ["read"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A ServiceAccount with the operator's rights in a namespace of its own, and a Vault token."""
+    """A ServiceAccount with the operator's permissions in a namespace of its own, and a Vault token."""
 
     namespace: str
     server: str
@@ -43,13 +40,13 @@ class Account:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What authenticates a request to the API server."""
+        """The headers that authenticate a request to the API server."""
         return {"Authorization": f"Bearer {self.token}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Everything that runs."""
+    """All running servers."""
 
     folder: Path
     control_plane: ControlPlane
@@ -57,7 +54,7 @@ class Parts:
     pipedrive_url: str
 
     def account(self, namespace: str) -> Account:
-        """Make a namespace, an account with rights in it, and a Vault token whose audit entries carry that name."""
+        """Create a namespace, an account with permissions in it, and a Vault token with that name in the audit log."""
         kubectl = self.control_plane.kubectl
         kubectl("create", "namespace", namespace)
         kubectl("apply", f"--filename={RIGHTS}", f"--namespace={namespace}")
@@ -72,7 +69,7 @@ class Parts:
         )
 
     def settings(self, account: Account) -> Mapping[str, Any]:
-        """Return the operator's settings for one account's namespace."""
+        """Return the operator's settings for an account's namespace."""
         kubeconfig = self.folder / f"{account.namespace}.kubeconfig"
         write_token_kubeconfig(kubeconfig, cluster=cluster_entry(account.server, account.ca), token=account.token)
         vault_token = self.folder / f"{account.namespace}.vault-token"
@@ -98,9 +95,9 @@ class Parts:
 
 @contextmanager
 def running(folder: Path, *, size: int) -> Iterator[Parts]:
-    """Run everything while the block lasts, with `size` API tokens. Raises ProcessError, BuildError, KubectlError."""
+    """Run all servers within the block, with `size` API tokens. Raises ProcessError, BuildError, KubectlError."""
     with (
-        # No controllers: nothing but the operator and the benchmark writes to the API server.
+        # No controllers: only the operator and the benchmark write to the API server.
         ControlPlane(controllers=(), fsync=True, folder=folder / "cluster") as control_plane,
         OpenBao(folder=_made(folder / "openbao")) as openbao,
         _pipedrive(folder, size) as pipedrive_url,
@@ -110,7 +107,7 @@ def running(folder: Path, *, size: int) -> Iterator[Parts]:
         openbao.put_policy("benchmark", _POLICY)
         for index in range(size):
             openbao.write_secret(vault_path(index), {TOKEN_KEY: api_token(index)})
-        # The first time the API server is asked how its resources look, it takes seconds to say.
+        # The first request for the schemas of its resources takes the API server seconds.
         rehearsal = Batch(namespace="default", name="rehearsal", size=1)
         control_plane.kubectl("apply", "--dry-run=server", "--filename=-", stdin=rehearsal.manifest())
         yield Parts(folder=folder, control_plane=control_plane, openbao=openbao, pipedrive_url=pipedrive_url)

@@ -1,4 +1,4 @@
-"""What the figures come to, and which of them is as expected. Pure values and arithmetic."""
+"""Summarizes the figures and compares them with the expectations. Pure values and arithmetic."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ MOST_MIB: Final = 130.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """What publishing some credentials for the first time asked of the API server and of Vault, by kind."""
+    """The requests to the API server and to Vault for the first publication of some credentials, by kind."""
 
     credentials: int
     writes: Mapping[str, int]
@@ -25,7 +25,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """A process's memory."""
+    """The memory of a process."""
 
     resident_mib: float
     peak_mib: float
@@ -33,18 +33,18 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """The figures of a round; those in seconds are wall time."""
+    """The figures of one round. Seconds are wall time, unless the name says CPU."""
 
     floor_seconds: tuple[float, float]
-    """The bare client's, for credentials that exist: before and after the operator's."""
+    """The minimal client, for existing credentials, before and after the operator."""
     work_seconds: float
-    """The operator's, for credentials that exist."""
+    """The operator, for existing credentials."""
     work_cpu_seconds: float
-    """The operator's processor time for them, which other programs disturb less than wall time."""
+    """The operator's CPU time for them, which other programs disturb less than wall time."""
     lone_apply_seconds: float
-    """kubectl's, while no operator runs."""
+    """kubectl, while no operator runs."""
     apply_seconds: float
-    """kubectl's, while the operator works."""
+    """kubectl, while the operator works."""
     apply_to_last_secret_seconds: float
     singles_seconds: tuple[float, ...]
     requests: Requests
@@ -55,13 +55,13 @@ class Round:
 
     @property
     def floor(self) -> float:
-        """The floor that the operator's times of the round are compared with, in seconds."""
+        """The floor for the operator's times in this round, in seconds."""
         return mean(self.floor_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A figure; `met` is None where nothing is expected of it."""
+    """A figure. `met` is None if there is no expectation."""
 
     what: str
     measured: str
@@ -71,7 +71,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A run of the benchmarks."""
+    """The result of a run."""
 
     machine: Machine
     workers: int
@@ -79,16 +79,16 @@ class Report:
 
     @property
     def lines(self) -> list[Line]:
-        """What it comes to."""
+        """The figures, each with its expectation."""
         return [_one(self.rounds), *_many(self.rounds), *_requests(self.rounds), *_memory(self.rounds)]
 
     @property
     def as_expected(self) -> bool:
-        """Whether nothing that is expected was missed."""
+        """Whether every expectation is met."""
         return all(line.met is not False for line in self.lines)
 
     def document(self) -> dict[str, Any]:
-        """Return everything, also what was measured in each round, as JSON can hold it."""
+        """Return everything, including the measurements of each round, in types that JSON supports."""
         return {
             "machine": asdict(self.machine),
             "workers": self.workers,
@@ -112,32 +112,32 @@ def _many(rounds: Sequence[Round]) -> Iterable[Line]:
     size = rounds[0].requests.credentials
     work = [one.work_seconds / one.floor for one in rounds]
     yield Line(
-        what=f"{size:,} credentials that exist: until the last Secret, beside the floor",
+        what=f"{size:,} existing credentials: until the last Secret, relative to the floor",
         measured=f"{_spread(work)} x",
         expected=f"<= {MOST_TIMES_FLOOR:g} x",
         met=median(work) <= MOST_TIMES_FLOOR,
     )
-    yield Line(what="  the floor: a bare client", measured=_seconds(rounds, lambda one: one.floor))
+    yield Line(what="  the floor: a minimal client", measured=_seconds(rounds, lambda one: one.floor))
     yield Line(what="  the operator", measured=_seconds(rounds, lambda one: one.work_seconds))
     yield Line(
-        what="  the operator's processor time for each",
+        what="  the operator's CPU time for each",
         measured=f"{_spread([1000 * one.work_cpu_seconds / size for one in rounds], 1)} ms",
     )
     whole = [one.apply_to_last_secret_seconds / (one.lone_apply_seconds + one.floor) for one in rounds]
     yield Line(
-        what=f"{size:,} credentials: from kubectl apply to the last Secret, beside kubectl and then the floor",
+        what=f"{size:,} credentials: from kubectl apply to the last Secret, relative to kubectl followed by the floor",
         measured=f"{_spread(whole)} x",
         expected=f"<= {MOST_TIMES_FLOOR:g} x",
         met=median(whole) <= MOST_TIMES_FLOOR,
     )
     yield Line(what="  kubectl alone", measured=_seconds(rounds, lambda one: one.lone_apply_seconds))
-    yield Line(what="  kubectl beside the operator", measured=_seconds(rounds, lambda one: one.apply_seconds))
+    yield Line(what="  kubectl while the operator works", measured=_seconds(rounds, lambda one: one.apply_seconds))
     yield Line(
         what="  from kubectl apply to the last Secret",
         measured=_seconds(rounds, lambda one: one.apply_to_last_secret_seconds),
     )
     bare = [one.apply_to_last_secret_seconds / one.floor for one in rounds]
-    yield Line(what="  the same, beside the floor without kubectl", measured=f"{_spread(bare)} x")
+    yield Line(what="  the same, relative to the floor without kubectl", measured=f"{_spread(bare)} x")
 
 
 def _requests(rounds: Sequence[Round]) -> Iterable[Line]:
@@ -170,13 +170,13 @@ def _vault(requests: Requests) -> Mapping[str, int]:
 def _exactly(
     what: str, expected: int, rounds: Sequence[Requests], kinds: Callable[[Requests], Mapping[str, int]]
 ) -> Line:
-    """Compare counts, where one too many is a miss; a miss is told by kind."""
+    """Compare counts with an exact expectation; the line lists the counts by kind."""
     each = [sum(kinds(one).values()) / one.credentials for one in rounds]
     worst = max(rounds, key=lambda one: abs(sum(kinds(one).values()) - expected * one.credentials))
-    told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds(worst).items()))
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds(worst).items()))
     return Line(
         what=what,
-        measured=f"{_spread(each, 3)} ({told})",
+        measured=f"{_spread(each, 3)} ({counts})",
         expected=f"exactly {expected}",
         met=all(sum(kinds(one).values()) == expected * one.credentials for one in rounds),
     )
@@ -187,6 +187,6 @@ def _seconds(rounds: Sequence[Round], take: Callable[[Round], float]) -> str:
 
 
 def _spread(values: Sequence[float], digits: int = 2) -> str:
-    """Return the median, and the range where there is one."""
+    """Return the median, and the range if the values differ."""
     middle, lowest, highest = (f"{one:.{digits}f}" for one in (median(values), min(values), max(values)))
     return middle if lowest == highest else f"{middle} ({lowest} to {highest})"

@@ -1,4 +1,4 @@
-"""Measures. Each round begins with a namespace and an operator of its own, and has its own floor beside it."""
+"""Takes the measurements. Each round has a namespace, an operator and a floor of its own."""
 
 import os
 import time
@@ -14,43 +14,43 @@ from benchmarks.report import Memory, Requests, Round
 from benchmarks.workload import Batch
 from testbed.operator_process import OperatorProcess
 
-_PATIENCE_SECONDS: Final = 300.0
-_SINGLE_PATIENCE_SECONDS: Final = 30.0
+_TIMEOUT_SECONDS: Final = 300.0
+_SINGLE_TIMEOUT_SECONDS: Final = 30.0
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much is measured."""
+    """How much to measure."""
 
     credentials: int
     rounds: int
     singles: int
 
 
-def measure(parts: Parts, plan: Plan, tell: Tell) -> list[Round]:
-    """Measure all rounds, and tell of each step."""
-    return [_round(parts, plan, number, tell) for number in range(1, plan.rounds + 1)]
+def measure(parts: Parts, plan: Plan, progress: Progress) -> list[Round]:
+    """Measure all rounds, and report the progress of each."""
+    return [_round(parts, plan, number, progress) for number in range(1, plan.rounds + 1)]
 
 
-def _round(parts: Parts, plan: Plan, number: int, tell: Tell) -> Round:
+def _round(parts: Parts, plan: Plan, number: int, progress: Progress) -> Round:
     here = f"round {number} of {plan.rounds}"
-    tell(f"{here}: the floor, a bare client that publishes {plan.credentials} credentials")
+    progress(f"{here}: the floor, a minimal client that publishes {plan.credentials} credentials")
     lone_apply_seconds, floor_before = _floor(parts, plan, f"floor-{number}-before")
     account = parts.account(f"operator-{number}")
     with OperatorProcess(parts.settings(account), folder=parts.folder, name=account.namespace) as operator:
         empty = _memory(operator)
-        tell(f"{here}: {plan.singles} credentials, one after another")
+        progress(f"{here}: {plan.singles} credentials, one after another")
         singles = [_single(parts, account, index) for index in range(plan.singles)]
-        tell(f"{here}: {plan.credentials} credentials that exist when the operator's work begins")
+        progress(f"{here}: {plan.credentials} existing credentials, from the moment when the operator starts to work")
         spent = _cpu_seconds(operator)
         work_seconds, requests = _work(parts, account, operator, plan)
         spent = _cpu_seconds(operator) - spent
         memory = _memory(operator)
-        tell(f"{here}: {plan.credentials} more, from kubectl apply to the last Secret")
+        progress(f"{here}: {plan.credentials} more, from kubectl apply to the last Secret")
         applied_seconds, whole_seconds = _apply_and_work(parts, account, plan)
-    tell(f"{here}: the floor once more, because a machine is not as busy all the time")
+    progress(f"{here}: the floor again, because the load of a machine varies")
     _, floor_after = _floor(parts, plan, f"floor-{number}-after")
     return Round(
         floor_seconds=(floor_before, floor_after),
@@ -67,7 +67,7 @@ def _round(parts: Parts, plan: Plan, number: int, tell: Tell) -> Round:
 
 
 def _floor(parts: Parts, plan: Plan, namespace: str) -> tuple[float, float]:
-    """Return how long kubectl needed while no operator ran, and then the bare client."""
+    """Return the seconds that kubectl needed while no operator ran, and those of the minimal client after it."""
     account = parts.account(namespace)
     batch = Batch(namespace=account.namespace, name="floor", size=plan.credentials)
     started = time.monotonic()
@@ -77,16 +77,16 @@ def _floor(parts: Parts, plan: Plan, namespace: str) -> tuple[float, float]:
 
 
 def _single(parts: Parts, account: Account, index: int) -> float:
-    """Return the seconds from the start of kubectl to one Secret."""
+    """Return the seconds from the start of kubectl to the Secret."""
     with Arrivals(account) as arrivals:
         started = time.monotonic()
         _apply(parts, Batch(namespace=account.namespace, name=f"single-{index}", size=1))
-        (arrived,) = arrivals.wait(1, timeout=_SINGLE_PATIENCE_SECONDS)
+        (arrived,) = arrivals.wait(1, timeout=_SINGLE_TIMEOUT_SECONDS)
     return arrived - started
 
 
 def _work(parts: Parts, account: Account, operator: OperatorProcess, plan: Plan) -> tuple[float, Requests]:
-    """Return how long the operator needed for credentials that were applied while it was frozen, and its requests."""
+    """Return the operator's seconds for credentials that were applied while it was frozen, and its requests."""
     traffic.settled_writes(parts)
     operator.freeze()
     _apply(parts, Batch(namespace=account.namespace, name="work", size=plan.credentials))
@@ -94,20 +94,20 @@ def _work(parts: Parts, account: Account, operator: OperatorProcess, plan: Plan)
     with Arrivals(account) as arrivals:
         started = time.monotonic()
         operator.thaw()
-        arrived = arrivals.wait(plan.credentials, timeout=_PATIENCE_SECONDS)
-    # What the operator writes late counts too, and what it needs for that is part of its memory.
+        arrived = arrivals.wait(plan.credentials, timeout=_TIMEOUT_SECONDS)
+    # Late writes count too, and so does the memory for them.
     writes = traffic.settled_writes(parts) - writes
     vault = traffic.vault_requests(parts, account) - vault
     return max(arrived) - started, Requests(credentials=plan.credentials, writes=dict(writes), vault=dict(vault))
 
 
 def _apply_and_work(parts: Parts, account: Account, plan: Plan) -> tuple[float, float]:
-    """Return the seconds that kubectl took beside the operator, and those from its start to the last Secret."""
+    """Return the seconds of kubectl while the operator works, and those from its start to the last Secret."""
     with Arrivals(account) as arrivals:
         started = time.monotonic()
         _apply(parts, Batch(namespace=account.namespace, name="whole", size=plan.credentials))
         applied = time.monotonic() - started
-        arrived = arrivals.wait(plan.credentials, timeout=_PATIENCE_SECONDS)
+        arrived = arrivals.wait(plan.credentials, timeout=_TIMEOUT_SECONDS)
     return applied, max(arrived) - started
 
 
@@ -123,6 +123,6 @@ def _memory(operator: OperatorProcess) -> Memory:
 
 
 def _cpu_seconds(operator: OperatorProcess) -> float:
-    """Return the processor time of all threads until now; see proc(5)."""
+    """Return the CPU seconds that all threads have used so far; see proc(5)."""
     fields = Path(f"/proc/{operator.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

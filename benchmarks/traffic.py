@@ -1,4 +1,4 @@
-"""Counts what reached the API server and Vault, as they tell themselves: the operator's own count is not believed."""
+"""Counts the requests that reached the API server and Vault, by their own records and not by the operator's."""
 
 import re
 import time
@@ -16,11 +16,11 @@ _QUIET_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 0.5
 
 Writes = Counter[str]
-"""Requests by what they do, such as `POST secrets`."""
+"""Requests by kind, such as `POST secrets`."""
 
 
 def read_writes(metrics: str) -> Writes:
-    """Return the writes among the API server's metrics, but those that renew its own leases."""
+    """Return the writes in the API server's metrics, except renewals of its own leases."""
     found: Writes = Counter()
     for line in metrics.splitlines():
         if not line.startswith(_REQUESTS):
@@ -33,17 +33,17 @@ def read_writes(metrics: str) -> Writes:
 
 
 def writes(parts: Parts) -> Writes:
-    """Return the writes to the API server until now."""
+    """Return the writes to the API server so far."""
     return read_writes(parts.control_plane.kubectl("get", "--raw=/metrics"))
 
 
 def settled_writes(parts: Parts) -> Writes:
-    """Wait until nothing is written any more, and return the writes until then: what comes late counts too."""
+    """Wait until no more writes arrive, and return all writes, including late ones."""
     return _settled(lambda: writes(parts))
 
 
 def vault_requests(parts: Parts, account: Account) -> Counter[str]:
-    """Return the requests of an account to Vault until now: `read` for a credential's document, else the path."""
+    """Return an account's requests to Vault so far: `read` for a credential's document, otherwise the path."""
     mine = (entry for entry in parts.openbao.requests() if entry.display_name == f"token-{account.namespace}")
     return Counter(
         "read" if entry.operation == "read" and entry.path.startswith(f"secret/data/{VAULT_PREFIX}") else entry.path

@@ -1,6 +1,6 @@
-"""What is measured with: API-token credentials, and what Vault and Pipedrive hold for them. Pure values.
+"""The workload: credentials with API tokens, and the content of Vault and Pipedrive for them. Pure values.
 
-Credential number i of every batch names document i in Vault, so that one seed serves all rounds.
+Credential i of every batch names document i in Vault, so that Vault is filled once for all rounds.
 """
 
 import json
@@ -17,7 +17,7 @@ KIND: Final = "PipedriveCredential"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some credentials of one namespace, to be applied at once."""
+    """Credentials in one namespace that are applied together."""
 
     namespace: str
     name: str
@@ -25,22 +25,22 @@ class Batch:
 
     @property
     def names(self) -> list[str]:
-        """The names of the credentials, which are also those of their Secrets."""
+        """The names of the credentials and of their Secrets."""
         return [f"{self.name}-{index}" for index in range(self.size)]
 
     def manifest(self) -> str:
-        """Return what is given to kubectl."""
+        """Return the manifests for kubectl."""
         items = [_credential(self.namespace, name, index) for index, name in enumerate(self.names)]
         return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
 def api_token(index: int) -> str:
-    """Return the API token of a user, as long as Pipedrive's are."""
+    """Return the API token of a user, in the length of Pipedrive's."""
     return f"{index:040x}"
 
 
 def vault_path(index: int) -> str:
-    """Return where Vault holds that token."""
+    """Return the path of that token in Vault."""
     return f"{VAULT_PREFIX}{index}"
 
 

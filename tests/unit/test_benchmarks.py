@@ -1,4 +1,4 @@
-"""What the benchmarks make of their figures: medians, ratios to the floor, and verdicts that hide no miss."""
+"""The report of the benchmarks: medians, ratios to the floor, and verdicts that hide no missed expectation."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ GOOD = Round(
 )
 WRITES = "API-server writes"
 READS = "Vault reads"
-BESIDE_FLOOR = "1,000 credentials that exist"
+BESIDE_FLOOR = "1,000 existing credentials"
 METRICS = """
 # HELP apiserver_request_total Counter of apiserver requests
 apiserver_request_total{code="201",dry_run="",resource="secrets",scope="resource",subresource="",verb="POST"} 5
@@ -46,19 +46,19 @@ def report(*rounds: Round) -> Report:
     return Report(machine=MACHINE, workers=20, rounds=rounds)
 
 
-def line(told: Report, what: str) -> Line:
-    """Find a line by how it begins."""
-    return next(line for line in told.lines if line.what.startswith(what))
+def line(found: Report, what: str) -> Line:
+    """Return the line that begins with a text."""
+    return next(line for line in found.lines if line.what.startswith(what))
 
 
 def test_a_good_run_is_as_expected() -> None:
-    """Every expectation has its line."""
-    told = report(GOOD)
+    """Every expectation has a line."""
+    found = report(GOOD)
 
-    assert told.as_expected
-    assert [one.what.split(":")[0] for one in told.lines if one.met] == [
+    assert found.as_expected
+    assert [one.what.split(":")[0] for one in found.lines if one.met] == [
         "1 credential",
-        "1,000 credentials that exist",
+        "1,000 existing credentials",
         "1,000 credentials",
         "API-server writes for each first publication",
         "Vault reads for each first publication",
@@ -67,12 +67,12 @@ def test_a_good_run_is_as_expected() -> None:
 
 
 def test_the_median_of_all_single_credentials_counts() -> None:
-    """One that was slow is shown, and decides nothing."""
+    """A slow one shows in the range and does not decide."""
     assert line(report(GOOD), "1 credential:").measured == "0.30 (0.20 to 0.90) s"
 
 
 def test_each_round_is_compared_with_its_own_floor() -> None:
-    """The mean of those before and after it; a machine that is busy for a while slows all three."""
+    """With the mean of the floors before and after: a busy machine slows all three."""
     busy = replace(GOOD, floor_seconds=(8.0, 8.0), work_seconds=12.0)
 
     assert line(report(GOOD, busy), BESIDE_FLOOR).measured == "1.50 x"
@@ -90,25 +90,25 @@ def test_each_round_is_compared_with_its_own_floor() -> None:
         ("resident memory", replace(GOOD, memory=Memory(resident_mib=130, peak_mib=131))),
     ],
 )
-def test_what_is_missed_is_told(what: str, worse: Round) -> None:
-    """And nothing else is called missed."""
-    told = report(worse)
+def test_a_missed_expectation_is_reported(what: str, worse: Round) -> None:
+    """And no other line is."""
+    found = report(worse)
 
-    assert not told.as_expected
-    assert [one.what for one in told.lines if one.met is False] == [line(told, what).what]
+    assert not found.as_expected
+    assert [one.what for one in found.lines if one.met is False] == [line(found, what).what]
 
 
 def test_one_round_with_one_write_too_many_is_a_miss() -> None:
-    """Counts have no median."""
+    """Counts are compared in every round, without a median."""
     writes = {"POST secrets": 1000, "PATCH pipedrivecredentials/status": 1001}
-    told = report(GOOD, GOOD, replace(GOOD, requests=replace(GOOD.requests, writes=writes)))
+    found = report(GOOD, GOOD, replace(GOOD, requests=replace(GOOD.requests, writes=writes)))
 
-    assert line(told, WRITES).met is False
-    assert line(told, WRITES).measured.endswith("(1001 PATCH pipedrivecredentials/status, 1000 POST secrets)")
+    assert line(found, WRITES).met is False
+    assert line(found, WRITES).measured.endswith("(1001 PATCH pipedrivecredentials/status, 1000 POST secrets)")
 
 
 def test_the_document_is_json_with_every_round() -> None:
-    """For programs."""
+    """Programs can read it."""
     document = json.loads(json.dumps(report(GOOD, GOOD).document()))
 
     assert len(document["rounds"]) == 2
@@ -117,7 +117,7 @@ def test_the_document_is_json_with_every_round() -> None:
 
 
 def test_writes_are_read_from_the_api_servers_metrics() -> None:
-    """Refused ones too; not what is only read, and not the API server's own leases."""
+    """Including rejected ones; without reads, and without the API server's own leases."""
     assert read_writes(METRICS) == {"POST secrets": 6, "PATCH things/status": 2}
 
 
