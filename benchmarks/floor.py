@@ -112,7 +112,7 @@ def _status(name: str, user: Any) -> dict[str, Any]:
             "type": kind,
             "status": "True",
             "reason": reason,
-            "message": f"Told of {name} by the benchmark's bare client.",
+            "message": f"Published {name} with the minimal client of the benchmarks.",
             "observedGeneration": 1,
             "lastTransitionTime": _NOW,
         }

@@ -17,19 +17,13 @@ GLOSSARY: Final = ROOT / "docs" / "glossary.md"
 PROSE: Final = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs", "charts", "crds")
 """Files and folders whose text is checked."""
 NOT_YET: Final = (
-    "README.md",
-    "docs/api.md",
     "docs/chaos.md",
-    "docs/metrics.md",
-    "docs/reasons.md",
     "docs/refresh-protocol.md",
     "docs/vault.md",
-    "crds/pipedrivecredentials.yaml",
-    "charts/pipedrive-operator/files",
     "operator/pipedrive_operator/wiring.py",
 )
 """Places that are being rewritten."""
-BUDGETS: Final = {"operator": 115, "benchmarks": 16, "tests": 381}
+BUDGETS: Final = {"operator": 90, "benchmarks": 0, "tests": 370}
 """How many lines of Python with such a phrase are left in each folder. Lower a number when you have rewritten some."""
 _ROW: Final = re.compile(r"^\| \*\*(.+?)\*\* \| (.+) \| (.*?) ?\|$", re.MULTILINE)
 _CODE: Final = re.compile(r"^```.*?^```|`[^`]*`", re.MULTILINE | re.DOTALL)
