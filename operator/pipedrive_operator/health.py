@@ -1,6 +1,7 @@
-"""The HTTP endpoints for the kubelet and Prometheus. What is healthy is decided elsewhere; here it is only told.
+"""The HTTP endpoints for the kubelet and Prometheus. Whether the operator is healthy is decided elsewhere.
 
-`/livez`: would a restart help? `/readyz`: can it work? Both in the words of Kubernetes' own endpoints. `/metrics`.
+`/livez` fails if only a restart can help, `/readyz` if the operator cannot work. Both respond in the format of
+Kubernetes' own endpoints (https://kubernetes.io/docs/reference/using-api/health-checks/). `/metrics` is for Prometheus.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,26 +16,26 @@ from pipedrive_operator import metrics
 from pipedrive_operator.config.settings import HttpSettings
 
 Checks = Callable[[], Mapping[str, str | None]]
-"""Each thing that was checked, with what is wrong with it or None."""
+"""Returns the names of the checks, each with its problem or None."""
 
-_SHUTDOWN: Final = 1.0
-"""In seconds: nobody asks for anything that takes longer."""
+_SHUTDOWN_TIMEOUT: Final = 1.0
+"""Seconds that open requests may take at the end; none of them takes longer."""
 
 
 class HealthServer:
-    """Serves the endpoints while the block lasts."""
+    """Serves the endpoints inside its `async with` block."""
 
     def __init__(self, settings: HttpSettings, *, live: Checks, ready: Checks) -> None:
-        """Take the address and what to ask."""
+        """Prepare the endpoints; `live` and `ready` are called for each request."""
         self._settings = settings
         app = web.Application()
-        app.router.add_get("/livez", _teller("livez", live))
-        app.router.add_get("/readyz", _teller("readyz", ready))
-        app.router.add_get("/metrics", _exposed)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+        app.router.add_get("/livez", _handler("livez", live))
+        app.router.add_get("/readyz", _handler("readyz", ready))
+        app.router.add_get("/metrics", _serve_metrics)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
 
     async def __aenter__(self) -> Self:
-        """Listen."""
+        """Start to listen."""
         await self._runner.setup()
         await web.TCPSite(self._runner, self._settings.address, self._settings.port).start()
         return self
@@ -45,24 +46,24 @@ class HealthServer:
 
     @property
     def port(self) -> int:
-        """The port that is listened on; with `port: 0` a free one."""
+        """The port that the server listens on; a free one if the settings say 0."""
         return int(self._runner.addresses[0][1])
 
 
-def _teller(name: str, ask: Checks) -> Handler:
-    async def tell(_: web.Request) -> web.Response:
-        checks = ask()
+def _handler(name: str, run_checks: Checks) -> Handler:
+    async def handle(_: web.Request) -> web.Response:
+        checks = run_checks()
         failed = any(problem is not None for problem in checks.values())
         lines = [*(_line(*check) for check in checks.items()), f"{name} check {'failed' if failed else 'passed'}"]
         status = HTTPStatus.SERVICE_UNAVAILABLE if failed else HTTPStatus.OK
         return web.Response(text="\n".join(lines) + "\n", status=status)
 
-    return tell
+    return handle
 
 
-def _line(what: str, problem: str | None) -> str:
-    return f"[+]{what} ok" if problem is None else f"[-]{what} failed: {problem}"
+def _line(check: str, problem: str | None) -> str:
+    return f"[+]{check} ok" if problem is None else f"[-]{check} failed: {problem}"
 
 
-async def _exposed(_: web.Request) -> web.Response:
+async def _serve_metrics(_: web.Request) -> web.Response:
     return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,6 +1,6 @@
-"""The log: structured lines, through the standard library's handler because kopf, hvac and aiohttp log there.
+"""The log: structured lines, written by a handler of the standard library because kopf, hvac and aiohttp log there.
 
-A secret value has a type that does not print; the masking here is the last defence, for what a library might say.
+A secret value has a type that does not print. The masking here is the last defence, against what a library might log.
 """
 
 import logging
@@ -25,17 +25,17 @@ _SECRETS: Final = re.compile(
     r"|(?<=client_secret=)[^\s&]+|(?<=refresh_token=)[^\s&]+|(?<=access_token=)[^\s&]+|(?<=api_token=)[^\s&]+"
 )
 _QUIET: Final = ("kopf", "httpx", "httpcore", "hvac", "aiohttp", "asyncio", "kubernetes", "urllib3")
-"""Libraries that log whole objects or each request below WARNING."""
+"""Libraries that log whole objects or every request at levels below WARNING."""
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger. Its messages are constant; what varies is a key-value."""
+    """Return a logger. Use constant messages, and pass what varies as keyword arguments."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
 
 
 def configure(settings: LogSettings) -> None:
-    """Send everything that anybody logs to standard output, one line each."""
+    """Write everything that the operator and its libraries log to standard output, one line per message."""
     shared: list[Processor] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
@@ -62,7 +62,7 @@ def configure(settings: LogSettings) -> None:
 
 
 def mask_secrets(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask whatever looks like a token, wherever it stands in a line."""
+    """Mask everything in a log line that looks like a token, in nested values too."""
     return {key: _masked(value) for key, value in line.items()}
 
 
@@ -80,8 +80,8 @@ def _masked(value: object) -> object:
             return _SECRETS.sub(MASK, str(value))
 
 
-def _renderer(wanted: LogFormat) -> Processor:
-    match wanted:
+def _renderer(log_format: LogFormat) -> Processor:
+    match log_format:
         case LogFormat.JSON:
             return structlog.processors.JSONRenderer(sort_keys=True)
         case LogFormat.CONSOLE:

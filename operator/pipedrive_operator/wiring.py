@@ -1,12 +1,13 @@
-"""Builds the operator from its settings, runs it, and takes it apart again. The one place that knows every part.
+"""Builds the operator from its settings, runs it, and shuts it down. The only module that knows every part.
 
-No decision is made here, but for what must be finished before the process may end: what a refresh has won is stored.
+Nothing is decided here except how long the process waits at its end for refreshed grants to be stored.
 """
 
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -40,139 +41,138 @@ from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.resource.names import Key
-from pipedrive_operator.crd import crd
+from pipedrive_operator.crd import resource_schema
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.health import HealthServer
 from pipedrive_operator.log import get_logger
-from pipedrive_operator.ports import Clock, Escrow, Process
+from pipedrive_operator.ports import Leadership, Pipedrive, Vault
 from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Reconciler
 
-STORE_WITHIN: Final = timedelta(seconds=45)
-"""How long the end of the process waits for Vault to take what a refresh has won; Kubernetes kills after a minute."""
+STORE_TIMEOUT: Final = timedelta(seconds=45)
+"""How long the process waits at its end for Vault to store refreshed grants; the kubelet kills it after a minute."""
 
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """What the other parts are built on."""
+
+    settings: Settings
+    api: Api
+    clock: SystemClock
+    process: SystemProcess
+
+    @property
+    def namespace(self) -> str:
+        """The operator's own namespace."""
+        return operator_namespace(self.settings.kubernetes)
 
 
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT.
 
     Raises:
-        ApiServerUnavailable: there is no usable configuration for the API server.
+        ApiServerUnavailable: no usable configuration for the API server was found.
     """
-    stopped = _stop_signal()
+    stop_requested = _handle_signals()
     async with AsyncExitStack() as stack:
-        clock, process, queue = SystemClock(), SystemProcess(), WorkQueue(SystemClock())
         api = await stack.enter_async_context(await Api.connect(settings.kubernetes))
-        rules = rules_of(settings)
-        election = _election(settings, api, clock, process)
-        cache = Cache(lambda credential: resolve(credential, rules))
-        vault = await stack.enter_async_context(_vault(settings, api, clock))
-        ports = Ports(
-            cache=cache,
-            vault=vault,
-            pipedrive=await stack.enter_async_context(PipedriveApi(settings.pipedrive, clock)),
-            secrets=KubernetesSecrets(api),
-            workloads=KubernetesWorkloads(api),
-            credentials=KubernetesCredentials(api, clock, instance=process.holder),
-            leadership=election,
-            clock=clock,
-        )
-        escrow = KubernetesEscrow(api, operator_namespace(settings.kubernetes), clock)
-        protocol = _protocol(settings, ports, escrow, process)
-        keeper = GrantKeeper(protocol=protocol, clock=clock, on_change=_grant_changed(queue))
-        stack.push_async_callback(_store_what_was_won, keeper, election)
+        base = _Base(settings=settings, api=api, clock=SystemClock(), process=SystemProcess())
+        vault = await stack.enter_async_context(_vault(base))
+        pipedrive = await stack.enter_async_context(PipedriveApi(settings.pipedrive, base.clock))
+        cache, election = _cache(settings), _election(base)
+        ports = _ports(base, cache, vault, pipedrive, election)
+
+        queue = WorkQueue(base.clock)
+        escrow = KubernetesEscrow(api, base.namespace, base.clock)
+        keeper = _keeper(base, ports, escrow, queue)
+        stack.push_async_callback(_finish_refreshes, keeper, election)
         reconciler = Reconciler(ports=ports, keeper=keeper, timings=_timings(settings))
-        vault.on_return = _vault_returned(reconciler, queue)
-        controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
-        supervisor = _supervisor(settings, api, controller, cache, clock)
-        await stack.enter_async_context(
-            HealthServer(settings.http, live=supervisor.liveness, ready=supervisor.readiness)
-        )
+        vault.on_return = _on_vault_return(reconciler, queue)
+
+        controller = Controller(reconciler=reconciler, queue=queue, clock=base.clock)
+        leader_work = _leader_work(base, controller, escrow, keeper, cache)
+        supervisor = _supervisor(base, controller, cache)
+        watch = _watch(base, supervisor)
+        await stack.enter_async_context(_health_server(settings, supervisor))
         metrics.show_queue(lambda: queue.depth, lambda: queue.oldest_age)
-        leader_work = _leader_work(settings, controller, escrow, keeper=keeper, cache=cache, clock=clock)
-        work = supervisor.run(_watch(settings, supervisor, clock), lambda: election.run(leader_work.run))
-        await _until(stopped, work)
+        metrics.show_watch(watch.age)
+        await _run_until(stop_requested, supervisor.run(watch, lambda: election.run(leader_work.run)))
 
 
-def _vault(settings: Settings, api: Api, clock: Clock) -> VaultConnections:
-    """Let Vault's logins take what they need of the cluster; the two adapters do not know each other."""
-    return VaultConnections(
-        settings.vault, clock, KubernetesLoginMaterial(api, operator_namespace(settings.kubernetes))
+def _vault(base: _Base) -> VaultConnections:
+    """Build the Vault adapter with access to the cluster's Secrets and ServiceAccounts, which logins may need."""
+    return VaultConnections(base.settings.vault, base.clock, KubernetesLoginMaterial(base.api, base.namespace))
+
+
+def _cache(settings: Settings) -> Cache:
+    rules = rules_of(settings)
+    return Cache(lambda credential: resolve(credential, rules))
+
+
+def _election(base: _Base) -> Election:
+    settings = base.settings.leader_election
+    if not settings.enabled:
+        return SingleReplica()
+    return LeaderElection(
+        leases=KubernetesLeases(base.api, Key(namespace=base.namespace, name=settings.lease_name)),
+        clock=base.clock,
+        holder=base.process.holder,
+        times=lease_times(settings.lease_duration),
     )
 
 
-def _election(settings: Settings, api: Api, clock: Clock, process: SystemProcess) -> Election:
-    wanted = settings.leader_election
-    if not wanted.enabled:
-        return SingleReplica()
-    leases = KubernetesLeases(api, Key(namespace=operator_namespace(settings.kubernetes), name=wanted.lease_name))
-    return LeaderElection(leases=leases, clock=clock, holder=process.holder, times=lease_times(wanted.lease_duration))
+def _ports(base: _Base, cache: Cache, vault: Vault, pipedrive: Pipedrive, leadership: Leadership) -> Ports:
+    return Ports(
+        cache=cache,
+        vault=vault,
+        pipedrive=pipedrive,
+        secrets=KubernetesSecrets(base.api),
+        workloads=KubernetesWorkloads(base.api),
+        credentials=KubernetesCredentials(base.api, base.clock, instance=base.process.holder),
+        leadership=leadership,
+        clock=base.clock,
+    )
 
 
-def _protocol(settings: Settings, ports: Ports, escrow: Escrow, process: Process) -> RefreshProtocol:
-    return RefreshProtocol(
+def _keeper(base: _Base, ports: Ports, escrow: KubernetesEscrow, queue: WorkQueue) -> GrantKeeper:
+    protocol = RefreshProtocol(
         vault=ports.vault,
         pipedrive=ports.pipedrive,
         escrow=escrow,
         leadership=ports.leadership,
-        clock=ports.clock,
-        process=process,
-        call_timeout=settings.pipedrive.timeout,
+        clock=base.clock,
+        process=base.process,
+        call_timeout=base.settings.pipedrive.timeout,
     )
+    return GrantKeeper(protocol=protocol, clock=base.clock, on_change=_on_refresh_change(queue))
 
 
-def _leader_work(
-    settings: Settings,
-    controller: Controller,
-    escrow: KubernetesEscrow,
-    *,
-    keeper: GrantKeeper,
-    cache: Cache,
-    clock: Clock,
-) -> LeaderWork:
-    return LeaderWork(
-        controller=controller,
-        escrow=escrow,
-        on_escrow=keeper.forget_all,
-        cache=cache,
-        clock=clock,
-        workers=settings.controller.workers,
-        escrow_interval=settings.controller.resync_interval,
-    )
+def _on_refresh_change(queue: WorkQueue) -> Callable[[frozenset[Key], refresh_state.RefreshState], None]:
+    """Return what to do when a refresh changes state: count its outcome, and reconcile the credentials that wait."""
 
-
-def _supervisor(settings: Settings, api: Api, controller: Controller, cache: Cache, clock: Clock) -> Supervisor:
-    return Supervisor(
-        controller=controller,
-        cache=cache,
-        lister=Lister(api, settings.kubernetes.namespaces),
-        clock=clock,
-        check_schema=lambda: _schema_problem(api),
-        resync_interval=settings.controller.resync_interval,
-    )
-
-
-def _grant_changed(queue: WorkQueue) -> Callable[[frozenset[Key], refresh_state.RefreshState], None]:
-    """Wake everybody who waits for a grant, and count how its refresh goes."""
-
-    def wake(keys: frozenset[Key], flight: refresh_state.RefreshState) -> None:
-        if not isinstance(flight, refresh_state.Refreshing):
-            metrics.count_refresh(type(flight).__name__.lower())
+    def reconcile(keys: frozenset[Key], state: refresh_state.RefreshState) -> None:
+        if not isinstance(state, refresh_state.Refreshing):
+            metrics.count_refresh(type(state).__name__.lower())
         for key in keys:
             queue.add(key)
 
-    return wake
+    return reconcile
 
 
-def _vault_returned(reconciler: Reconciler, queue: WorkQueue) -> Callable[[str], None]:
-    """Wake everybody who waits for a Vault, so that nobody need ask while it is away; the workers bound the rush."""
+def _on_vault_return(reconciler: Reconciler, queue: WorkQueue) -> Callable[[str], None]:
+    """Return what to do when a Vault is available again: reconcile the credentials that wait for it.
 
-    def wake(connection: str) -> None:
+    None of them has to poll while Vault is away, and the number of workers limits the load when it is back.
+    """
+
+    def reconcile(connection: str) -> None:
         for key in reconciler.vault_returned(connection):
             queue.add(key)
 
-    return wake
+    return reconcile
 
 
 def _timings(settings: Settings) -> Timings:
@@ -184,39 +184,66 @@ def _timings(settings: Settings) -> Timings:
     )
 
 
-def _watch(settings: Settings, supervisor: Supervisor, clock: SystemClock) -> Watch:
-    async def connect(middleware: aiohttp.ClientMiddlewareType) -> tuple[str, aiohttp.ClientSession]:
-        return await open_session(settings.kubernetes, middleware)
-
-    watch = Watch(
-        connect,
-        supervisor.handle_event,
-        clock,
-        on_interruption=supervisor.request_schema_check,
-        namespaces=settings.kubernetes.namespaces,
+def _leader_work(
+    base: _Base, controller: Controller, escrow: KubernetesEscrow, keeper: GrantKeeper, cache: Cache
+) -> LeaderWork:
+    return LeaderWork(
+        controller=controller,
+        escrow=escrow,
+        on_escrow=keeper.forget_all,
+        cache=cache,
+        clock=base.clock,
+        workers=base.settings.controller.workers,
+        escrow_interval=base.settings.controller.resync_interval,
     )
-    metrics.show_watch(watch.age)
-    return watch
 
 
-async def _schema_problem(api: Api) -> str | None:
-    """Say what is wrong with the served CRD; one that may not be read is taken for current, and told by `check`."""
-    expected = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    served = await read_schema(api, expected)
+def _supervisor(base: _Base, controller: Controller, cache: Cache) -> Supervisor:
+    return Supervisor(
+        controller=controller,
+        cache=cache,
+        lister=Lister(base.api, base.settings.kubernetes.namespaces),
+        clock=base.clock,
+        check_schema=lambda: _find_schema_problem(base.api),
+        resync_interval=base.settings.controller.resync_interval,
+    )
+
+
+async def _find_schema_problem(api: Api) -> str | None:
+    """Return what is wrong with the served CRD. If RBAC hides it, assume that it is current; `check` reports that."""
+    served = await read_schema(api, resource_schema())
     return None if served.state in {SchemaState.CURRENT, SchemaState.UNREADABLE} else served.message
 
 
-def _stop_signal() -> asyncio.Event:
-    stopped = asyncio.Event()
+def _watch(base: _Base, supervisor: Supervisor) -> Watch:
+    async def connect(middleware: aiohttp.ClientMiddlewareType) -> tuple[str, aiohttp.ClientSession]:
+        return await open_session(base.settings.kubernetes, middleware)
+
+    return Watch(
+        connect,
+        supervisor.handle_event,
+        base.clock,
+        on_interruption=supervisor.request_schema_check,
+        namespaces=base.settings.kubernetes.namespaces,
+    )
+
+
+def _health_server(settings: Settings, supervisor: Supervisor) -> HealthServer:
+    return HealthServer(settings.http, live=supervisor.liveness, ready=supervisor.readiness)
+
+
+def _handle_signals() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop_requested = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    return stopped
+        asyncio.get_running_loop().add_signal_handler(number, stop_requested.set)
+    return stop_requested
 
 
-async def _until(stopped: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Work until told to stop; what ends by itself has failed, and its error is raised."""
+async def _run_until(stop_requested: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Work until a stop is requested. Work that ends by itself has failed, and its error is raised."""
     working = asyncio.create_task(work, name="supervisor")
-    stopping = asyncio.create_task(stopped.wait(), name="stop signal")
+    stopping = asyncio.create_task(stop_requested.wait(), name="stop signal")
     try:
         await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
         _log.info("stopping")
@@ -227,11 +254,14 @@ async def _until(stopped: asyncio.Event, work: Coroutine[Any, Any, None]) -> Non
             await working
 
 
-async def _store_what_was_won(keeper: GrantKeeper, election: Election) -> None:
-    """Hold the end, and the Lease, for a refresh that is under way: its answer exists nowhere else. Then release."""
+async def _finish_refreshes(keeper: GrantKeeper, election: Election) -> None:
+    """Start no more refreshes, and keep the Lease until those in progress are stored; then release it.
+
+    The response to a refresh that was sent exists only in this process.
+    """
     keeper.begin_no_more()
     try:
-        async with asyncio.timeout(STORE_WITHIN.total_seconds()):
+        async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
             await election.renew_until(keeper.drain())
     except TimeoutError:
-        _log.error("the process ends with a refresh that Vault has not taken", seconds=STORE_WITHIN.total_seconds())
+        _log.error("the process ends before Vault has stored a refreshed grant", seconds=STORE_TIMEOUT.total_seconds())

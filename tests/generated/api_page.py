@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from generated.markdown import GENERATED, table
-from pipedrive_operator.crd import crd
+from pipedrive_operator.crd import custom_resource_definition
 
 Schema = Mapping[str, Any]
 
@@ -14,7 +14,7 @@ PATH = Path(__file__).parents[2] / "docs" / "api.md"
 
 def text() -> str:
     """Return the content of the page."""
-    definition = crd()["spec"]
+    definition = custom_resource_definition()["spec"]
     version = definition["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]
     names = definition["names"]

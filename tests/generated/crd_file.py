@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from pipedrive_operator.crd import crd
+from pipedrive_operator.crd import custom_resource_definition
 
 PATH = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
 
@@ -16,4 +16,4 @@ _HEADER = """\
 
 def text() -> str:
     """Return the content of the file."""
-    return _HEADER + yaml.safe_dump(crd(), sort_keys=False, width=110, allow_unicode=True)
+    return _HEADER + yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=110, allow_unicode=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from pipedrive_operator.crd import crd
+from pipedrive_operator.crd import custom_resource_definition
 from pipedrive_operator.metrics import DEFINITIONS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -136,7 +136,7 @@ def test_metrics_use_the_words_of_the_glossary() -> None:
 
 def test_fields_of_the_resource_use_the_words_of_the_glossary() -> None:
     """The CRD is the interface that cannot be renamed later."""
-    schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     found = list(fields(schema))
 
     assert "renewBefore" in found

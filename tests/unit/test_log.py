@@ -1,4 +1,4 @@
-"""The log: one line each, for whoever logs, and never a token."""
+"""The log: one line per message, from the operator and from libraries, and never a token."""
 
 import json
 import logging
@@ -21,20 +21,20 @@ TOKENS = [
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> object:
-    """Leave logging as it was."""
+def _restore_logging() -> object:
+    """Restore the configuration of logging."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
     logging.root.handlers[:], logging.root.level = handlers, level
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    """Return what was logged."""
+    """Return the logged lines."""
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_our_lines_and_those_of_libraries_look_alike(capsys: pytest.CaptureFixture[str]) -> None:
-    """A constant message, and key-values."""
+def test_lines_of_the_operator_and_of_libraries_have_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
+    """A constant message, and keys with values."""
     log.configure(LogSettings())
     log.get_logger("ours").info("reconciled", credential="crm/acme", count=3)
     logging.getLogger("theirs").warning("it is %s", "late")
@@ -46,8 +46,8 @@ def test_our_lines_and_those_of_libraries_look_alike(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("library", ["kopf", "kopf.objects", "httpx", "aiohttp.access", "hvac"])
-def test_libraries_are_quiet_even_at_debug(capsys: pytest.CaptureFixture[str], library: str) -> None:
-    """Some log whole objects, Secrets included."""
+def test_libraries_log_warnings_only_even_at_debug(capsys: pytest.CaptureFixture[str], library: str) -> None:
+    """Some log whole objects, including Secrets."""
     log.configure(LogSettings(level=LogLevel.DEBUG))
     logging.getLogger(library).info("a whole object")
 
@@ -55,7 +55,7 @@ def test_libraries_are_quiet_even_at_debug(capsys: pytest.CaptureFixture[str], l
 
 
 @pytest.mark.parametrize("token", TOKENS)
-def test_what_looks_like_a_token_is_masked_wherever_it_stands(capsys: pytest.CaptureFixture[str], token: str) -> None:
+def test_anything_that_looks_like_a_token_is_masked(capsys: pytest.CaptureFixture[str], token: str) -> None:
     """In messages, values, nested values and tracebacks."""
     log.configure(LogSettings())
     logger = log.get_logger("ours")
@@ -67,8 +67,8 @@ def test_what_looks_like_a_token_is_masked_wherever_it_stands(capsys: pytest.Cap
     assert token not in capsys.readouterr().out
 
 
-def test_a_secret_value_hides_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without looking like a token."""
+def test_a_secret_value_is_never_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Even if it does not look like a token."""
     log.configure(LogSettings())
     log.get_logger("ours").info("got", value=SecretValue("hush"))
 
@@ -77,12 +77,12 @@ def test_a_secret_value_hides_itself(capsys: pytest.CaptureFixture[str]) -> None
     assert "(hidden)" == line["value"]
 
 
-def test_people_get_a_console(capsys: pytest.CaptureFixture[str]) -> None:
-    """Not JSON, and no colours where nobody sees them."""
+def test_the_console_format_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not JSON, and has colours only in a terminal."""
     log.configure(LogSettings(format=LogFormat.CONSOLE))
     log.get_logger("ours").info("reconciled", credential="crm/acme")
 
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
 
-    assert "reconciled" in told
-    assert "\x1b" not in told or sys.stdout.isatty()
+    assert "reconciled" in output
+    assert "\x1b" not in output or sys.stdout.isatty()

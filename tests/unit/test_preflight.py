@@ -1,4 +1,4 @@
-"""What `check` finds out about the cluster, from an API server that answers as told."""
+"""What `check` finds, with a fake API server."""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,27 +13,31 @@ from aiohttp.test_utils import TestServer
 from fakes.api_server import FakeApiServer
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.core.grant.document import TenantIdentity
-from pipedrive_operator.preflight import Finding, examine, samples
+from pipedrive_operator.preflight import check_everything
+from pipedrive_operator.preflight.finding import Finding
+from pipedrive_operator.preflight.vault import locations_to_check
 from support.builders import GRANT_LOCATION, GRANT_SOURCE
 
 
 @dataclass
 class Cluster:
-    """An API server that reviews rights and lists Secrets."""
+    """An API server that reviews permissions and lists the Secrets of the escrow."""
 
     server: FakeApiServer
     denied: set[tuple[str, str]] = field(default_factory=set)
-    """Verbs and resources."""
+    """Verbs and resources that are denied."""
     escrow: list[str] = field(default_factory=list)
     lists_secrets: bool = True
     reviewed: list[dict[str, Any]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer."""
+        """Respond to a request."""
         if request.path.endswith("/selfsubjectaccessreviews"):
             return self._review(json.loads(await request.read()))
         if request.path == "/api/v1/namespaces/operators/secrets" and self.lists_secrets:
-            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [*map(_kept, self.escrow)]})
+            return web.json_response(
+                {"metadata": {"resourceVersion": "1"}, "items": [*map(_escrow_secret, self.escrow)]}
+            )
         return web.json_response({"kind": "Status", "code": 403, "message": "forbidden: a rule is missing"}, status=403)
 
     def _review(self, review: dict[str, Any]) -> web.Response:
@@ -43,16 +47,16 @@ class Cluster:
         return web.json_response(review | {"status": {"allowed": is_allowed}}, status=201)
 
     async def findings(self, **changes: Any) -> dict[str, Finding]:
-        """Check, and return the findings by their steps."""
+        """Check everything, and return the findings by step."""
         kubeconfig = self.server.settings().kubeconfig
         values = {
             "kubernetes": {"kubeconfig": kubeconfig, "namespaces": ["crm"], "operator_namespace": "operators"},
             "pipedrive": {"api_url": "http://127.0.0.1:1"},
         }
-        return {finding.step: finding for finding in await examine(Settings.model_validate(values | changes))}
+        return {finding.step: finding for finding in await check_everything(Settings.model_validate(values | changes))}
 
 
-def _kept(name: str) -> dict[str, Any]:
+def _escrow_secret(name: str) -> dict[str, Any]:
     return {
         "metadata": {
             "name": name,
@@ -65,7 +69,7 @@ def _kept(name: str) -> dict[str, Any]:
 
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
-    """Run the API server."""
+    """Start the API server."""
     made = Cluster(FakeApiServer(tmp_path))
     made.server.answer = made.answer
     app = web.Application()
@@ -75,19 +79,19 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         yield made
 
 
-async def test_all_rights_are_there(cluster: Cluster) -> None:
+async def test_all_permissions_are_granted(cluster: Cluster) -> None:
     """In the watched namespaces, and in the operator's own."""
-    found = (await cluster.findings())["rights"]
+    found = (await cluster.findings())["permissions"]
 
-    assert (found.ok, found.detail) == (True, "all that is needed")
+    assert (found.ok, found.detail) == (True, "all granted")
     assert {attributes["namespace"] for attributes in cluster.reviewed} == {"crm", "operators"}
 
 
-async def test_missing_rights_on_the_lease_are_told(cluster: Cluster) -> None:
-    """With the Lease's name and namespace."""
+async def test_missing_permissions_on_the_lease_are_reported(cluster: Cluster) -> None:
+    """With the name and namespace of the Lease."""
     cluster.denied = {("patch", "leases"), ("create", "leases")}
 
-    found = (await cluster.findings())["rights"]
+    found = (await cluster.findings())["permissions"]
 
     assert not found.ok
     assert found.detail == (
@@ -97,53 +101,53 @@ async def test_missing_rights_on_the_lease_are_told(cluster: Cluster) -> None:
     assert found.remedy
 
 
-async def test_without_leader_election_no_lease_is_needed(cluster: Cluster) -> None:
-    """The escrow is needed all the same."""
+async def test_without_leader_election_no_permission_on_the_lease_is_required(cluster: Cluster) -> None:
+    """The permissions for the escrow still are."""
     cluster.denied = {("patch", "leases")}
 
-    found = (await cluster.findings(leader_election={"enabled": False}))["rights"]
+    found = (await cluster.findings(leader_election={"enabled": False}))["permissions"]
 
     assert found.ok
     resources = {attributes["resource"] for attributes in cluster.reviewed if attributes["namespace"] == "operators"}
     assert resources == {"secrets"}
 
 
-async def test_a_right_that_is_needed_twice_is_told_once(cluster: Cluster) -> None:
-    """The operator may watch its own namespace."""
+async def test_a_permission_that_is_required_twice_is_reported_once(cluster: Cluster) -> None:
+    """The operator may watch its own namespace, where the escrow is."""
     cluster.denied = {("delete", "secrets")}
     kubernetes = {"kubeconfig": cluster.server.settings().kubeconfig, "namespaces": ["operators"]}
 
-    found = (await cluster.findings(kubernetes=kubernetes | {"operator_namespace": "operators"}))["rights"]
+    found = (await cluster.findings(kubernetes=kubernetes | {"operator_namespace": "operators"}))["permissions"]
 
     assert found.detail == "missing: delete secrets in namespace operators"
 
 
-async def test_rights_on_workloads_are_needed_only_where_they_may_be_restarted(cluster: Cluster) -> None:
-    """To patch them is power, which is not asked for without need."""
+async def test_permissions_on_workloads_are_required_only_for_restarts(cluster: Cluster) -> None:
+    """Permission to patch workloads is powerful, so it is not required without need."""
     cluster.denied = {("patch", "deployments")}
 
-    assert (await cluster.findings())["rights"].ok
-    found = (await cluster.findings(rollout={"enabled": True}))["rights"]
+    assert (await cluster.findings())["permissions"].ok
+    found = (await cluster.findings(rollout={"enabled": True}))["permissions"]
 
     assert found.detail == "missing: patch deployments.apps in namespace crm"
 
 
-async def test_an_empty_escrow_is_well(cluster: Cluster) -> None:
-    """Nothing waits."""
+async def test_an_empty_escrow_passes(cluster: Cluster) -> None:
+    """Vault has stored everything."""
     found = (await cluster.findings())["escrow"]
 
-    assert (found.ok, found.detail) == (True, "no refreshed grant waits for Vault")
+    assert (found.ok, found.detail) == (True, "empty: Vault has stored every refreshed grant")
 
 
 @pytest.mark.parametrize(
     ("kept", "detail"),
     [
-        (["a"], "1 refreshed grant waits for Vault: default: secret/a"),
-        (["b", "a"], "2 refreshed grants wait for Vault: default: secret/a; default: secret/b"),
+        (["a"], "1 refreshed grant is not stored in Vault yet: default: secret/a"),
+        (["b", "a"], "2 refreshed grants are not stored in Vault yet: default: secret/a; default: secret/b"),
     ],
 )
-async def test_what_waits_in_escrow_is_counted_and_named(cluster: Cluster, kept: list[str], detail: str) -> None:
-    """All is not well before Vault has it."""
+async def test_grants_in_escrow_are_counted_and_named(cluster: Cluster, kept: list[str], detail: str) -> None:
+    """The check fails until Vault has stored them."""
     cluster.escrow = kept
 
     found = (await cluster.findings())["escrow"]
@@ -152,8 +156,8 @@ async def test_what_waits_in_escrow_is_counted_and_named(cluster: Cluster, kept:
     assert "Vault" in found.remedy
 
 
-async def test_an_escrow_that_may_not_be_listed_is_told(cluster: Cluster) -> None:
-    """The other questions are answered all the same."""
+async def test_a_denied_list_of_the_escrow_is_reported(cluster: Cluster) -> None:
+    """The other checks run all the same."""
     cluster.lists_secrets = False
     cluster.denied = {("list", "secrets")}
 
@@ -161,7 +165,7 @@ async def test_an_escrow_that_may_not_be_listed_is_told(cluster: Cluster) -> Non
 
     assert not found["escrow"].ok
     assert "forbidden" in found["escrow"].detail
-    assert "list secrets in namespace operators" in found["rights"].detail
+    assert "list secrets in namespace operators" in found["permissions"].detail
     assert found["API server"].ok
 
 
@@ -170,18 +174,20 @@ def _settings(**kubernetes: Any) -> Settings:
     return Settings.model_validate({"vault": {"connections": {"default": connection}}, "kubernetes": kubernetes})
 
 
-def test_rights_in_vault_are_asked_for_below_the_prefix_of_each_watched_namespace() -> None:
-    """Before anybody has applied a credential."""
-    found = samples("default", _settings(namespaces=["crm", "billing"]), [])
+def test_access_is_checked_below_each_prefix_for_each_watched_namespace() -> None:
+    """Even before a credential exists."""
+    found = locations_to_check("default", _settings(namespaces=["crm", "billing"]), [])
 
     assert ["secret/pipedrive/crm/example", "secret/pipedrive/billing/example"] == [str(one) for one in found]
 
 
-def test_where_all_namespaces_are_watched_they_are_asked_for_the_grants_that_there_are() -> None:
-    """A namespace that nobody uses may have no policy; a tenant's grant is the tenant's."""
+def test_access_is_checked_at_existing_grants_if_all_namespaces_are_watched() -> None:
+    """A namespace without credentials needs no policy. A tenant's grant is read by the tenant, not by the operator."""
     tenant = TenantIdentity(namespace="crm", service_account="crm", role="crm")
     theirs = replace(GRANT_SOURCE, identity=tenant, location=replace(GRANT_LOCATION, path="crm/theirs"))
     elsewhere = replace(GRANT_SOURCE, location=replace(GRANT_LOCATION, connection="another"))
 
-    assert [GRANT_LOCATION] == samples("default", _settings(), [GRANT_SOURCE, GRANT_SOURCE, theirs, elsewhere])
-    assert [] == samples("default", _settings(), [])
+    assert [GRANT_LOCATION] == locations_to_check(
+        "default", _settings(), [GRANT_SOURCE, GRANT_SOURCE, theirs, elsewhere]
+    )
+    assert [] == locations_to_check("default", _settings(), [])

@@ -1,4 +1,4 @@
-"""The commands, one module each. What a command needs is loaded when it runs, so that `--help` is quick."""
+"""The commands, one module each. A command imports what it needs when it runs, so that `--help` is fast."""
 
 import click
 
@@ -11,14 +11,14 @@ from pipedrive_operator.commands.version import version
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Keep a Pipedrive credential that Pipedrive accepts in a Kubernetes Secret.
+    """Keep a Kubernetes Secret filled with a credential that Pipedrive accepts.
 
     \b
     First steps:
       pipedrive-operator crd | kubectl apply --server-side -f -
       pipedrive-operator check --config settings.yaml
       pipedrive-operator run --config settings.yaml
-    """  # noqa: D301  the backspace is click\'s mark for lines to keep
+    """  # noqa: D301  click keeps the lines after a backspace as they are
 
 
 for command in (run, check, print_crd, token_endpoint, version):

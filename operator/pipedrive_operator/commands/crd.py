@@ -1,4 +1,4 @@
-"""`crd`: the CustomResourceDefinition, for kubectl."""
+"""`crd`: prints the CustomResourceDefinition for kubectl."""
 
 import json
 
@@ -8,17 +8,17 @@ import yaml
 
 @click.command("crd")
 @click.option(
-    "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="The format."
+    "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="Output format."
 )
 def print_crd(output: str) -> None:
-    """Print the CustomResourceDefinition that this version needs.
+    """Print the CustomResourceDefinition of this version.
 
     \b
-    Install or upgrade it:
+    To install or upgrade it:
       pipedrive-operator crd | kubectl apply --server-side -f -
-    """  # noqa: D301  the backspace is click\'s mark for lines to keep
-    from pipedrive_operator.crd import crd  # noqa: PLC0415  heavy, and not needed for --help
+    """  # noqa: D301  click keeps the lines after a backspace as they are
+    from pipedrive_operator.crd import custom_resource_definition  # noqa: PLC0415  slow to import, not needed for --help
 
-    definition = crd()
+    definition = custom_resource_definition()
     text = json.dumps(definition, indent=2) + "\n" if output == "json" else yaml.safe_dump(definition, sort_keys=False)
     click.echo(text, nl=False)

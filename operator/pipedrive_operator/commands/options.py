@@ -1,4 +1,4 @@
-"""The options that commands share."""
+"""Options that several commands share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +13,16 @@ from pipedrive_operator.config.settings import Settings
 config_option: Final[Callable[[Callable[..., None]], Callable[..., None]]] = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The settings, a YAML file. Environment variables PIPEDRIVE_OPERATOR_SECTION__FIELD win over it.",
+    help="YAML file with the settings. Environment variables PIPEDRIVE_OPERATOR_SECTION__FIELD take precedence.",
 )
 
 
 def settings_or_exit(config: Path | None) -> Settings:
-    """Read the settings, or end with exit code 2 and what is wrong with them."""
+    """Load the settings. If they cannot be used, print why and exit with code 2."""
     try:
         return load_settings(config)
     except SettingsError as error:
-        click.echo(f"The settings cannot be used:\n{error}\nAll settings: docs/configuration.md", err=True)
+        click.echo(
+            f"The settings cannot be used:\n{error}\nAll settings are described in docs/configuration.md.", err=True
+        )
         raise SystemExit(2) from None

@@ -1,4 +1,4 @@
-"""`run`: the operator itself."""
+"""`run`: runs the operator."""
 
 import asyncio
 import gc
@@ -12,20 +12,20 @@ from pipedrive_operator.commands.options import config_option, settings_or_exit
 @click.command()
 @config_option
 def run(config: Path | None) -> None:
-    """Run the operator until it is told to stop.
+    """Run the operator until it receives SIGTERM or SIGINT.
 
-    It needs the CRD, waits for whatever is missing, and says so in its log and at /readyz. SIGTERM and SIGINT end it in
-    order: what a refresh has won is stored first.
+    While something that it needs is missing, such as the CRD, it waits and reports this in its log and at /readyz. At
+    the end it stores refreshed grants in Vault before it exits.
 
     \b
     Exit codes: 0 stopped, 1 failed, 2 unusable settings.
-    """  # noqa: D301  the backspace is click\'s mark for lines to keep
+    """  # noqa: D301  click keeps the lines after a backspace as they are
     settings = settings_or_exit(config)
-    from pipedrive_operator import log, wiring  # noqa: PLC0415  heavy, and not needed for --help
-    from pipedrive_operator.core.values.errors import ApiServerUnavailable  # noqa: PLC0415  heavy, and not needed for --help
+    from pipedrive_operator import log, wiring  # noqa: PLC0415  slow to import, not needed for --help
+    from pipedrive_operator.core.values.errors import ApiServerUnavailable  # noqa: PLC0415  slow to import, not needed for --help
 
     log.configure(settings.log)
-    # What was imported stays: looking for garbage among it, and as often as by default, is a tenth of the work.
+    # Imported modules are never garbage. Not searching them, and searching less often, saves a tenth of the CPU time.
     gc.freeze()
     gc.set_threshold(10_000)
     try:

@@ -1,4 +1,4 @@
-"""`token-endpoint`: listed beside the other commands. `__main__` runs it without loading them."""
+"""`token-endpoint`: listed here with the other commands; `__main__` runs it without importing them."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`version`: which one this is."""
+"""`version`: prints the version."""
 
 import json
 import platform
@@ -10,10 +10,10 @@ from pipedrive_operator import __version__
 
 @click.command()
 @click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="The format."
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format."
 )
 def version(output: str) -> None:
-    """Print the version of the operator and of its Python."""
+    """Print the versions of the operator and of Python."""
     python = platform.python_version()
     if output == "json":
         click.echo(json.dumps({"version": __version__, "python": python}))

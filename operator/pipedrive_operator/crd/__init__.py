@@ -1,5 +1,5 @@
-"""The CustomResourceDefinition of PipedriveCredential, made from the typed models. Nothing is applied here."""
+"""The CustomResourceDefinition of PipedriveCredential, generated from the types. Nothing is sent to a cluster here."""
 
-from pipedrive_operator.crd.definition import crd
+from pipedrive_operator.crd.definition import custom_resource_definition, resource_schema
 
-__all__ = ["crd"]
+__all__ = ["custom_resource_definition", "resource_schema"]

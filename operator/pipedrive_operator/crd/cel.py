@@ -1,6 +1,6 @@
-"""The rules in CEL that no type can state, each with the sentence that people read when it refuses.
+"""The validation rules in CEL that types cannot express, each with the message that people see when it fails.
 
-A rule stands under the path of the field that it sees as `self`. Bounds and patterns belong to the types.
+A rule is listed under the path of the field that it sees as `self`. Bounds and patterns belong to the types.
 https://kubernetes.io/docs/reference/using-api/cel/
 """
 
@@ -24,7 +24,8 @@ _SHORTEST: Final = format_duration(SHORTEST_RENEW_BEFORE)
 class Rule:
     """One entry of `x-kubernetes-validations`.
 
-    The message is fixed: the cost of an expression that names a key is unbounded, since no schema bounds keys.
+    The message is constant: a `messageExpression` that quotes a key has an unbounded cost, because schemas cannot bound
+    the length of keys.
     """
 
     rule: str
@@ -33,7 +34,7 @@ class Rule:
     reason: str | None = None
 
     def manifest(self) -> dict[str, Any]:
-        """Write it as the CRD takes it."""
+        """Return the entry for the CRD."""
         entries = {
             "rule": self.rule,
             "message": self.message,
@@ -44,47 +45,47 @@ class Rule:
 
 
 def matches(pattern: str, of: str = "self") -> str:
-    """Write the expression that a string has to match a pattern."""
+    """Return the expression that requires a string to match a pattern."""
     return f"{of}.matches(r'{pattern}')"
 
 
 def keys_match(pattern: str, *, at_most: int) -> str:
-    """Write the expression that each key of a map has to match a pattern, and be no longer than that."""
+    """Return the expression that requires each key of a map to match a pattern, and bounds its length."""
     return f"self.all(key, size(key) <= {at_most} && {matches(pattern, of='key')})"
 
 
 def _target_type_is_fixed() -> Rule:
-    """Build the rule that the Secret's type changes with its name only, whether name and type are given or not.
+    """Return the rule that the type of the Secret can only change together with its name, given or by default.
 
-    Written without optionals (`.?`), whose cost is estimated as unbounded.
+    It uses no optionals (`.?`), because the API server estimates their cost as unbounded.
     """
     name, old_name = (_target_field(root, "name", f"{root}.metadata.name") for root in ("self", "oldSelf"))
     type_, old_type = (_target_field(root, "type", "'Opaque'") for root in ("self", "oldSelf"))
     return Rule(
         rule=f"{name} != {old_name} || {type_} == {old_type}",
-        message="the type cannot change while the Secret keeps its name, since Kubernetes fixes the type of a Secret: "
+        message="the type cannot change while the Secret keeps its name, because the type of a Secret is immutable: "
         "change spec.target.name too",
         field_path=".spec.target.type",
         reason="FieldValueForbidden",
     )
 
 
-def _target_field(root: str, field: str, otherwise: str) -> str:
+def _target_field(root: str, field: str, default: str) -> str:
     target = f"{root}.spec.target"
-    return f"(has({target}) && has({target}.{field}) ? {target}.{field} : {otherwise})"
+    return f"(has({target}) && has({target}.{field}) ? {target}.{field} : {default})"
 
 
 def template_pattern(fields: Collection[str]) -> str:
-    """Write the pattern of a template: text without `$(`, escapes `$$(` and references, in any order.
+    """Return the pattern of a template: any sequence of text without `$(`, escapes `$$(` and references.
 
-    An unclosed `$(` is a mistake too.
+    It does not match an unclosed `$(`.
     """
     known = "|".join(_references(fields))
     return rf"^([^$]|[$]+[^$(]|[$]{{2,}}[(]|[$][(]({known})[)])*[$]*$"
 
 
 def _references(fields: Collection[str]) -> Iterator[str]:
-    """Yield patterns that together match every reference: the fields with the filters of all, then the others."""
+    """Yield patterns that together match every reference: fields with common filters, then filters of some fields."""
     general = "|".join(name for name, one in FILTERS.items() if one.only_for is None)
     yield f"({'|'.join(fields)})([|]({general}))?"
     for name, one in FILTERS.items():
@@ -92,24 +93,24 @@ def _references(fields: Collection[str]) -> Iterator[str]:
 
 
 def _known_fields_only(kind: str, fields: Collection[str]) -> Rule:
-    """Build the rule that the templates of a kind of credential name its fields only."""
+    """Return the rule that the templates of a kind of credential refer only to its fields."""
     template = template_pattern(fields)
     data = "self.target.data"
     return Rule(
         rule=f"!has(self.{kind}) || !has(self.target) || !has({data}) || "
         f"{data}.all(key, {matches(template, of=f'{data}[key]')})",
-        message=f"a $( in a template must be closed and name a field that {kind} knows: {summary(fields)}; "
-        "write $$( for $( itself",
+        message=f"each $( in a template must be closed and name a field of {kind}: {summary(fields)}; "
+        "write $$( for a literal $(",
         field_path=".target.data",
     )
 
 
-def _no_reserved_keys(what: str) -> Rule:
-    """Build the rule that keeps credentials off the labels or annotations by which Kubernetes and we are steered."""
+def _no_reserved_keys(kind: str) -> Rule:
+    """Return the rule that forbids labels or annotations that control Kubernetes or the operator."""
     reserved = matches(f"^{_KUBERNETES}|^([^/]*[.])?{GROUP.replace('.', '[.]')}/", of="key")
     return Rule(
         rule=f"self.all(key, key.startsWith('app.kubernetes.io/') || !{reserved})",
-        message=f"{what} under kubernetes.io, k8s.io (but app.kubernetes.io) and {GROUP} are reserved; remove them",
+        message=f"{kind} under kubernetes.io, k8s.io and {GROUP} are reserved, except app.kubernetes.io: remove them",
         reason="FieldValueForbidden",
     )
 
@@ -119,7 +120,8 @@ RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
         ROOT: (
             Rule(
                 rule="size(self.metadata.name) <= 63",
-                message="metadata.name must have at most 63 characters: it becomes the value of a label",
+                message="metadata.name must have at most 63 characters, because it becomes the value of a label: "
+                "choose a shorter name",
             ),
             _target_type_is_fixed(),
         ),
@@ -134,8 +136,8 @@ RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
         "spec.oauth2.client": (
             Rule(
                 rule="has(self.app) != has(self.path)",
-                message="exactly one of app and path must be set: app names a client of the operator's configuration, "
-                "path is a document in Vault",
+                message="exactly one of app and path must be set: app for a client in the operator's settings, "
+                "path for a document in Vault",
             ),
             Rule(
                 rule="has(self.path) || !has(self.idKey) && !has(self.secretKey)",
@@ -151,15 +153,15 @@ RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
         "spec.account": (
             Rule(
                 rule="has(self.companyDomain) || has(self.companyId) || has(self.userId)",
-                message="at least one of companyDomain, companyId and userId must be set; "
-                "without a guard, remove account",
+                message="at least one of companyDomain, companyId and userId must be set: to accept any account, "
+                "remove account",
             ),
         ),
         "spec.target.type": (
             Rule(
                 rule=f"!{matches(f'^{_KUBERNETES}')}",
-                message="must not be a type of Kubernetes itself, which fills such Secrets or wants other keys in "
-                "them: leave it out for Opaque, or take a name of your own such as example.com/pipedrive",
+                message="must not be a type of Kubernetes itself, because Kubernetes fills or validates such Secrets: "
+                "leave it out for Opaque, or choose a name of your own such as example.com/pipedrive",
                 reason="FieldValueForbidden",
             ),
         ),

@@ -1,6 +1,6 @@
-"""The CustomResourceDefinition around the schema: names, columns, subresource, and what no model says.
+"""The CustomResourceDefinition around the schema: names, columns, the status subresource, and conditions.
 
-No field of the resource is described here; `core.credential` does that.
+The fields of the resource are described by their types in `core.resource`, not here.
 """
 
 from typing import Any, Final
@@ -9,7 +9,7 @@ from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS, OAUTH2_
 from pipedrive_operator.core.resource.credential import SPEC, STATUS
 from pipedrive_operator.core.resource.names import CATEGORY, GROUP, KIND, PLURAL, SHORT_NAME, VERSION
 from pipedrive_operator.crd.cel import ROOT, RULES
-from pipedrive_operator.crd.schema import Schema, structural
+from pipedrive_operator.crd.structural import JsonSchema, structural
 
 _DESCRIPTION: Final = (
     "A PipedriveCredential keeps a Kubernetes Secret of its namespace filled with a credential that Pipedrive accepts: "
@@ -18,13 +18,18 @@ _DESCRIPTION: Final = (
 _FIELDS: Final = f"{', '.join(OAUTH2_FIELDS)} with oauth2, and {', '.join(API_TOKEN_FIELDS)} with apiToken"
 _COLUMNS: Final = (
     ("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the Secret can be used.", 0),
-    ("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why; docs/reasons.md explains each.", 0),
-    ("Company", ".status.account.companyDomain", "The company whose token it is.", 0),
-    # A date column shows how long ago a time was, and one that lies ahead as invalid.
+    (
+        "Reason",
+        '.status.conditions[?(@.type=="Ready")].reason',
+        "Machine-readable cause; docs/reasons.md explains each.",
+        0,
+    ),
+    ("Company", ".status.account.companyDomain", "Company that the token belongs to.", 0),
+    # A column of type date shows the age of a time, and a time in the future as invalid.
     ("Expires", ".status.expiresAt", "When the published access token expires.", 0),
-    ("Secret", ".status.secretName", "The Secret that is published.", 1),
+    ("Secret", ".status.secretName", "Name of the published Secret.", 1),
 )
-_CONDITION: Final[Schema] = {
+_CONDITION: Final[JsonSchema] = {
     "description": "One condition as Kubernetes defines it.",
     "type": "object",
     "required": ["lastTransitionTime", "message", "observedGeneration", "reason", "status", "type"],
@@ -41,19 +46,19 @@ _CONDITION: Final[Schema] = {
             "enum": ["True", "False", "Unknown"],
         },
         "reason": {
-            "description": "Why, in one word for programs; docs/reasons.md explains each.",
+            "description": "Machine-readable cause; docs/reasons.md explains each.",
             "type": "string",
             "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
             "minLength": 1,
             "maxLength": 1024,
         },
         "message": {
-            "description": "Why, in a sentence for people: what happened, and what to do next.",
+            "description": "What happened and what to do next, for people.",
             "type": "string",
             "maxLength": 32768,
         },
         "observedGeneration": {
-            "description": "The metadata.generation that this condition speaks of.",
+            "description": "The metadata.generation that this condition is about.",
             "type": "integer",
             "minimum": 0,
         },
@@ -65,11 +70,11 @@ _CONDITION: Final[Schema] = {
         },
     },
 }
-"""The bounds of `metav1.Condition`. A list of the reasons here would refuse the status of a newer operator."""
+"""With the bounds of `metav1.Condition`. An enumeration of reasons would reject the status of a newer operator."""
 
 
-def crd() -> dict[str, Any]:
-    """Build the CustomResourceDefinition."""
+def custom_resource_definition() -> dict[str, Any]:
+    """Return the CustomResourceDefinition, newly built, as a manifest."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -95,7 +100,7 @@ def _version() -> dict[str, Any]:
         "name": VERSION,
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": _schema()},
+        "schema": {"openAPIV3Schema": resource_schema()},
         "subresources": {"status": {}},
         "additionalPrinterColumns": [_column(*column) for column in _COLUMNS]
         + [{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}],
@@ -107,7 +112,8 @@ def _column(name: str, path: str, description: str, priority: int) -> dict[str, 
     return column | ({"priority": priority} if priority else {})
 
 
-def _schema() -> dict[str, Any]:
+def resource_schema() -> dict[str, Any]:
+    """Return the structural schema of the resource, newly built."""
     spec = structural(SPEC.json_schema(by_alias=True), path="spec", rules=RULES)
     templates = spec["properties"]["target"]["properties"]["data"]
     templates["description"] = templates["description"].replace("{fields}", _FIELDS)
@@ -118,7 +124,7 @@ def _schema() -> dict[str, Any]:
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["type"],
     }
-    # The only default: with one in the spec, GitOps tools would see drift. It keeps a new object from looking finished.
+    # The only default; GitOps tools would see one in the spec as drift. Without it, a new object would look finished.
     status["default"] = {"observedGeneration": -1}
     return {
         "description": _DESCRIPTION,

@@ -1,4 +1,4 @@
-"""The commands, as a person meets them."""
+"""The commands, run as a person runs them."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from pipedrive_operator import __version__
 from pipedrive_operator.commands import main
-from pipedrive_operator.crd import crd
-from pipedrive_operator.preflight import Finding, told
+from pipedrive_operator.crd import custom_resource_definition
+from pipedrive_operator.preflight.finding import Finding
 
 
 def run(*arguments: str) -> Result:
@@ -19,8 +19,8 @@ def run(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize("command", [(), ("run",), ("check",), ("crd",), ("version",)])
-def test_help_teaches(command: tuple[str, ...]) -> None:
-    """Every command has it."""
+def test_every_command_has_help(command: tuple[str, ...]) -> None:
+    """More than a line of it."""
     result = run(*command, "--help")
 
     assert 0 == result.exit_code
@@ -28,21 +28,21 @@ def test_help_teaches(command: tuple[str, ...]) -> None:
     assert len(result.output.splitlines()) > 5
 
 
-def test_the_version_is_told_to_people_and_machines() -> None:
-    """The same one."""
+def test_the_version_is_printed_for_people_and_programs() -> None:
+    """As text and as JSON."""
     assert __version__ in run("version").output
     assert __version__ == json.loads(run("version", "-o", "json").output)["version"]
 
 
 def test_the_crd_is_printed_for_kubectl() -> None:
     """As YAML, or as JSON."""
-    assert crd() == yaml.safe_load(run("crd").output)
-    assert crd() == json.loads(run("crd", "-o", "json").output)
+    assert custom_resource_definition() == yaml.safe_load(run("crd").output)
+    assert custom_resource_definition() == json.loads(run("crd", "-o", "json").output)
 
 
 @pytest.mark.parametrize("command", ["run", "check"])
-def test_unusable_settings_end_with_their_own_code(tmp_path: Path, command: str) -> None:
-    """And with what is wrong, and where to read on."""
+def test_unusable_settings_have_their_own_exit_code(tmp_path: Path, command: str) -> None:
+    """The output says what is wrong and where the settings are documented."""
     path = tmp_path / "settings.yaml"
     path.write_text("controller: {worker: 3}")
 
@@ -57,18 +57,18 @@ def test_unusable_settings_end_with_their_own_code(tmp_path: Path, command: str)
     ("finding", "unicode", "line"),
     [
         (Finding(step="CRD", ok=True, detail="current", remedy="x"), True, "✓ CRD: current"),
-        (Finding(step="CRD", ok=False, detail="absent", remedy="apply it"), True, "✗ CRD: absent\n  → apply it"),
-        (Finding(step="CRD", ok=False, detail="absent", remedy="apply it"), False, "FAIL CRD: absent\n  -> apply it"),
-        (Finding(step="CRD", ok=False, detail="absent"), True, "✗ CRD: absent"),
+        (Finding(step="CRD", ok=False, detail="missing", remedy="apply it"), True, "✗ CRD: missing\n  → apply it"),
+        (Finding(step="CRD", ok=False, detail="missing", remedy="apply it"), False, "FAIL CRD: missing\n  -> apply it"),
+        (Finding(step="CRD", ok=False, detail="missing"), True, "✗ CRD: missing"),
     ],
 )
-def test_a_finding_is_a_line_and_what_to_do(finding: Finding, line: str, *, unicode: bool) -> None:
-    """What is well needs no remedy."""
-    assert line == told(finding, unicode=unicode)
+def test_a_failed_finding_shows_its_remedy(finding: Finding, line: str, *, unicode: bool) -> None:
+    """On a line of its own."""
+    assert line == finding.as_text(unicode=unicode)
 
 
-def test_check_asks_everything_and_fails_if_anything_is_missing(tmp_path: Path) -> None:
-    """Nothing can be reached here, and all of it is told."""
+def test_check_runs_every_check_and_fails_if_one_does(tmp_path: Path) -> None:
+    """Nothing can be reached here, and every failure is reported."""
     path = tmp_path / "settings.yaml"
     path.write_text(
         "kubernetes: {kubeconfig: /none}\npipedrive: {apiUrl: 'http://127.0.0.1:1', timeout: 2s}\n"
@@ -85,8 +85,8 @@ def test_check_asks_everything_and_fails_if_anything_is_missing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["check"], ["crd"]])
-def test_help_keeps_its_lines(command: list[str]) -> None:
-    """What stands on lines of its own stays there, and the mark that asks for it is not shown."""
+def test_help_keeps_its_line_breaks(command: list[str]) -> None:
+    """And does not show the control character that keeps them."""
     shown = CliRunner().invoke(main, [*command, "--help"]).output
 
     assert "\\b" not in shown

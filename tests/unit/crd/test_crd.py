@@ -1,4 +1,4 @@
-"""The CRD: a structural schema of every field, with bounds, words for people, and no default but the status."""
+"""The CRD: a structural schema of every field, with bounds, messages for people, and a single default."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,9 +18,9 @@ from pipedrive_operator.core.resource.spec import Spec
 from pipedrive_operator.core.resource.status import Status
 from pipedrive_operator.core.values.conditions import Condition
 from pipedrive_operator.core.values.errors import InvalidSpec
-from pipedrive_operator.crd import crd
+from pipedrive_operator.crd import custom_resource_definition
 from pipedrive_operator.crd.cel import ROOT, RULES, Rule, template_pattern
-from pipedrive_operator.crd.schema import structural
+from pipedrive_operator.crd.structural import structural
 from support import credential_examples
 from support.credential_examples import Example
 
@@ -31,12 +31,12 @@ TEMPLATE_PARTS = ("$", "(", ")", "$$(", "$(", "$(other)", "api_token", "|json)",
 
 def root() -> Schema:
     """Return the schema of the resource."""
-    schema: Schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema: Schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return schema
 
 
 def walk(schema: Schema, path: str = ROOT) -> Iterator[tuple[str, Schema]]:
-    """Yield every schema with its path, as the rules write it."""
+    """Yield every schema with its path, written as in the rules."""
     yield path, schema
     for name, field in schema.get("properties", {}).items():
         yield from walk(field, f"{path}.{name}" if path else name)
@@ -47,7 +47,7 @@ def walk(schema: Schema, path: str = ROOT) -> Iterator[tuple[str, Schema]]:
 
 
 def read(example: Example) -> AnyCredential:
-    """Read an example as the operator reads what an older CRD let through."""
+    """Read an example as the operator does; an older CRD may have accepted it."""
     served = {"namespace": "crm", "uid": "1", "resourceVersion": "1", "creationTimestamp": "2026-03-01T00:00:00Z"}
     return read_credential({**example.manifest, "metadata": {**served, **example.manifest["metadata"]}})
 
@@ -70,8 +70,8 @@ def test_every_field_is_described_in_one_line() -> None:
     assert [path for path, description in described.items() if "\n" in str(description)] == []
 
 
-def test_everything_that_can_grow_is_bounded() -> None:
-    """Without bounds the API server refuses the rules, and an object may fill etcd."""
+def test_every_string_list_and_map_is_bounded() -> None:
+    """Without bounds the API server rejects the rules, and an object could fill etcd."""
     bounds = {"string": ("maxLength", "enum"), "array": ("maxItems",)}
 
     for path, schema in walk(root()):
@@ -82,41 +82,41 @@ def test_everything_that_can_grow_is_bounded() -> None:
 
 
 def test_integers_have_64_bits() -> None:
-    """Ids of Pipedrive outgrow 32."""
+    """Ids in Pipedrive exceed 32 bits."""
     integers = [schema for _, schema in walk(root()) if schema["type"] == "integer"]
 
     assert {schema["format"] for schema in integers} == {"int64"}
 
 
 def test_the_only_default_is_the_status_of_a_new_object() -> None:
-    """A default in the spec would look like drift to GitOps tools."""
+    """GitOps tools would see a default in the spec as drift."""
     defaults = {path: schema["default"] for path, schema in walk(root()) if "default" in schema}
 
     assert defaults == {"status": {"observedGeneration": -1}}
 
 
-def test_every_rule_stands_under_a_field() -> None:
-    """A rule under a path that does not exist would never be applied."""
+def test_every_rule_belongs_to_an_existing_field() -> None:
+    """A rule under another path would never be applied."""
     assert RULES.keys() <= {path for path, _ in walk(root())}
 
 
 def test_every_rule_has_an_example() -> None:
-    """A rule that nobody has seen refuse anything may refuse nothing."""
-    told = {rule["message"] for _, schema in walk(root()) for rule in schema.get("x-kubernetes-validations", ())}
+    """Without an example that it rejects, a rule may accept everything."""
+    messages = {rule["message"] for _, schema in walk(root()) for rule in schema.get("x-kubernetes-validations", ())}
 
-    assert told <= credential_examples.messages()
+    assert messages <= credential_examples.messages()
 
 
-def test_the_words_about_templates_name_every_field() -> None:
-    """The list stands in a docstring too."""
+def test_the_description_of_templates_names_every_field() -> None:
+    """It is a docstring, so the list is written there a second time."""
     description = root()["properties"]["spec"]["properties"]["target"]["properties"]["data"]["description"]
 
     assert {*OAUTH2_FIELDS, *API_TOKEN_FIELDS} <= set(description.replace(",", " ").split())
 
 
 @given(st.lists(st.sampled_from(TEMPLATE_PARTS)).map("".join))
-def test_the_operator_renders_every_template_that_the_api_server_takes(template: str) -> None:
-    """And refuses with the API server every closed reference to something unknown."""
+def test_the_operator_accepts_every_template_that_the_api_server_accepts(template: str) -> None:
+    """And rejects, like the API server, every closed reference to an unknown field."""
     taken = re.fullmatch(template_pattern(API_TOKEN_FIELDS), template) is not None
 
     try:
@@ -127,33 +127,33 @@ def test_the_operator_renders_every_template_that_the_api_server_takes(template:
         assert taken or "$(" in template.replace("$$(", "")
 
 
-def test_each_call_builds_a_crd_of_its_own() -> None:
-    """Whoever changes the answer changes nobody else's."""
-    changed = crd()
+def test_each_call_builds_a_new_crd() -> None:
+    """A caller may change the result without affecting another caller."""
+    changed = custom_resource_definition()
     changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"].clear()
 
     assert root()["properties"]["status"]["properties"]
 
 
 @pytest.mark.parametrize("example", credential_examples.creations(accepted=True), ids=Example.label)
-def test_the_operator_reads_what_the_api_server_takes(example: Example) -> None:
-    """One regular expression serves both."""
+def test_the_operator_reads_what_the_api_server_accepts(example: Example) -> None:
+    """Both use the same regular expressions."""
     assert isinstance(read(example), Credential)
 
 
 @pytest.mark.parametrize(
     "example", [e for e in credential_examples.creations(accepted=False) if e.read_by_operator], ids=Example.label
 )
-def test_the_operator_refuses_what_the_api_server_refuses(example: Example) -> None:
-    """An older CRD may have let it through."""
+def test_the_operator_rejects_what_the_api_server_rejects(example: Example) -> None:
+    """An older CRD may have accepted it."""
     credential = read(example)
 
     assert isinstance(credential, UnreadableCredential)
     assert credential.problem.startswith("spec")
 
 
-def test_times_and_durations_are_read_as_such() -> None:
-    """The schema calls both strings."""
+def test_times_and_durations_are_parsed() -> None:
+    """In the schema, both are strings."""
     oauth2 = credential_examples.valid("oauth2")
     oauth2["spec"] = {"oauth2": {**oauth2["spec"]["oauth2"], "renewBefore": "1h30m10s"}}
     example = Example(
@@ -173,7 +173,7 @@ def test_times_and_durations_are_read_as_such() -> None:
     assert credential.status.expires_at == datetime.fromisoformat("2026-03-04T12:00:00Z")
 
 
-def test_a_reference_is_inlined_and_keeps_the_words_of_its_field() -> None:
+def test_a_reference_is_inlined_and_keeps_the_description_of_its_field() -> None:
     """A structural schema has no references."""
     document = {
         "$defs": {"Inner": {"type": "object", "title": "Inner", "description": "Any.", "properties": {}}},
@@ -199,7 +199,7 @@ def test_a_constant_is_an_enumeration_of_one() -> None:
 
 
 def test_rules_are_added_under_their_path() -> None:
-    """After those that a pattern brings."""
+    """After the rule that a pattern becomes."""
     document = {"type": "object", "properties": {"a": {"type": "boolean"}}}
 
     schema = structural(document, path="spec", rules={"spec.a": [Rule(rule="self", message="must be true")]})
@@ -207,9 +207,9 @@ def test_rules_are_added_under_their_path() -> None:
     assert schema["properties"]["a"]["x-kubernetes-validations"] == [{"rule": "self", "message": "must be true"}]
 
 
-def test_a_keyword_that_would_be_lost_is_an_error() -> None:
-    """A bound that silently vanished would be missed by nobody."""
+def test_an_unknown_keyword_is_an_error() -> None:
+    """Otherwise a bound could be lost without anyone noticing."""
     document = {"type": "object", "properties": {"a": {"type": "integer", "multipleOf": 2}}}
 
-    with pytest.raises(ValueError, match=r"spec\.a: no structural schema is known for multipleOf"):
+    with pytest.raises(ValueError, match=r"spec\.a: cannot be converted to a structural schema: multipleOf"):
         structural(document, path="spec", rules={})

@@ -1,4 +1,4 @@
-"""From pydantic's JSON schema to a structural schema of Kubernetes. It knows no field of the resource.
+"""Converts pydantic's JSON schema to a structural schema of Kubernetes. It knows no field of the resource.
 
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
 """
@@ -9,8 +9,8 @@ from typing import Any, Final
 from pipedrive_operator.core.resource.shapes import SENTENCE
 from pipedrive_operator.crd.cel import Rule, keys_match, matches
 
-Schema = Mapping[str, Any]
-Rules = Mapping[str, Sequence[Rule]]
+JsonSchema = Mapping[str, Any]
+RulesByPath = Mapping[str, Sequence[Rule]]
 
 _KEPT: Final = (
     "description",
@@ -33,17 +33,17 @@ _TRANSLATED: Final = ("const", "items", "properties", "patternProperties", "prop
 _DROPPED: Final = ("$defs", "default", "title")
 
 
-def structural(document: Schema, *, path: str, rules: Rules) -> dict[str, Any]:
-    """Convert a JSON schema, adding to each field the rules that are listed under its path.
+def structural(document: JsonSchema, *, path: str, rules: RulesByPath) -> dict[str, Any]:
+    """Convert a JSON schema, and add to each field the rules that are listed under its path.
 
     Raises:
-        ValueError: the schema says something that would be lost.
+        ValueError: the schema has a keyword that the conversion would lose.
     """
     return _convert(_inlined(document, document.get("$defs", {})), path, rules)
 
 
-def _inlined(node: Any, definitions: Schema) -> Any:  # noqa: ANN401  any JSON
-    """Replace references by what they name, and "this or null" by this: null is for what is absent."""
+def _inlined(node: Any, definitions: JsonSchema) -> Any:  # noqa: ANN401  any JSON
+    """Replace references by their targets, and "this or null" by this: an absent field is left out, not null."""
     if isinstance(node, list):
         return [_inlined(item, definitions) for item in node]
     if not isinstance(node, Mapping):
@@ -57,18 +57,18 @@ def _inlined(node: Any, definitions: Schema) -> Any:  # noqa: ANN401  any JSON
     return {key: _inlined(value, definitions) for key, value in rest.items()}
 
 
-def _convert(schema: Schema, path: str, rules: Rules) -> dict[str, Any]:
+def _convert(schema: JsonSchema, path: str, rules: RulesByPath) -> dict[str, Any]:
     _refuse_unknown(schema, path)
-    said = {**schema, **dict(_said_otherwise(schema))}
+    translated = {**schema, **dict(_translate(schema))}
     validations = [rule.manifest() for rule in (*_shape_rules(schema), *rules.get(path, ()))]
     return {
-        **{keyword: said[keyword] for keyword in _KEPT if said.get(keyword) is not None},
+        **{keyword: translated[keyword] for keyword in _KEPT if translated.get(keyword) is not None},
         **_convert_inner(schema, path, rules),
         **({"x-kubernetes-validations": validations} if validations else {}),
     }
 
 
-def _said_otherwise(schema: Schema) -> Iterator[tuple[str, Any]]:
+def _translate(schema: JsonSchema) -> Iterator[tuple[str, Any]]:
     if "description" in schema:
         yield "description", " ".join(schema["description"].split())
     if "const" in schema:
@@ -79,7 +79,7 @@ def _said_otherwise(schema: Schema) -> Iterator[tuple[str, Any]]:
         yield "pattern", None
 
 
-def _convert_inner(schema: Schema, path: str, rules: Rules) -> dict[str, Any]:
+def _convert_inner(schema: JsonSchema, path: str, rules: RulesByPath) -> dict[str, Any]:
     inner: dict[str, Any] = {}
     if "items" in schema:
         inner["items"] = _convert(schema["items"], f"{path}[]", rules)
@@ -92,8 +92,8 @@ def _convert_inner(schema: Schema, path: str, rules: Rules) -> dict[str, Any]:
     return inner
 
 
-def _shape_rules(schema: Schema) -> list[Rule]:
-    """Turn a pattern with a sentence into a rule: the message about a pattern is the pattern.
+def _shape_rules(schema: JsonSchema) -> list[Rule]:
+    """Turn a pattern that has a sentence into a rule, because the API server's message about a pattern is the pattern.
 
     A structural schema has no patterns for keys at all.
     """
@@ -107,8 +107,8 @@ def _shape_rules(schema: Schema) -> list[Rule]:
     return []
 
 
-def _refuse_unknown(schema: Schema, path: str) -> None:
+def _refuse_unknown(schema: JsonSchema, path: str) -> None:
     unknown = schema.keys() - {*_KEPT, *_TRANSLATED, *_DROPPED}
     if unknown:
-        message = f"{path}: no structural schema is known for {', '.join(sorted(unknown))}"
+        message = f"{path}: cannot be converted to a structural schema: {', '.join(sorted(unknown))}"
         raise ValueError(message)

@@ -1,0 +1,24 @@
+"""Checks whether the operator can work with the API server, each Vault and Pipedrive. Nothing is changed.
+
+Every check runs, whatever the others find, so that a person sees all problems at once.
+"""
+
+import asyncio
+
+from pipedrive_operator.adapters.clock import SystemClock
+from pipedrive_operator.adapters.pipedrive import PipedriveApi
+from pipedrive_operator.config.settings import Settings
+from pipedrive_operator.preflight.cluster import check_cluster
+from pipedrive_operator.preflight.finding import Finding, find
+from pipedrive_operator.preflight.vault import check_vaults
+
+
+async def check_everything(settings: Settings) -> list[Finding]:
+    """Check the three outside systems concurrently, and return all findings."""
+    groups = await asyncio.gather(check_cluster(settings), check_vaults(settings), _check_pipedrive(settings))
+    return [finding for group in groups for finding in group]
+
+
+async def _check_pipedrive(settings: Settings) -> list[Finding]:
+    async with PipedriveApi(settings.pipedrive, SystemClock()) as pipedrive:
+        return [await find("Pipedrive", pipedrive.reach, f"{settings.pipedrive.api_url} reached")]

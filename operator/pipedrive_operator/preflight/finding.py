@@ -1,0 +1,37 @@
+"""The result of one check, for people and for programs."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+
+from pipedrive_operator.core.values.errors import Trouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The result of one check."""
+
+    step: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    """What to do next, where `detail` does not say so itself."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the finding for JSON."""
+        return asdict(self)
+
+    def as_text(self, *, unicode: bool) -> str:
+        """Return the finding as a line and, below it, the remedy."""
+        passed, failed, arrow = ("✓", "✗", "→") if unicode else ("ok  ", "FAIL", "->")
+        line = f"{passed if self.ok else failed} {self.step}: {self.detail}"
+        return line if self.ok or not self.remedy else f"{line}\n  {arrow} {self.remedy}"
+
+
+async def find(step: str, check: Callable[[], Awaitable[object]], success: str) -> Finding:
+    """Run a check that raises a trouble if it fails, whose message is split into what is wrong and what to do."""
+    try:
+        await check()
+    except Trouble as trouble:
+        detail, _, remedy = trouble.message.partition(": ")
+        return Finding(step=step, ok=False, detail=detail, remedy=remedy)
+    return Finding(step=step, ok=True, detail=success)
