@@ -62,6 +62,27 @@ async def test_a_deleted_document_has_a_version_and_no_values(
     assert await vault.write(location, {"token": "new"}, OPERATOR, cas=document.version) == 2
 
 
+@pytest.mark.parametrize("configured", ["secret/metadata/{path}", "secret/config"])
+async def test_a_version_that_vault_will_delete_later_is_alive(
+    vault: VaultConnections, openbao: OpenBao, location: VaultLocation, configured: str
+) -> None:
+    """With `delete_version_after` on a document or a mount, every new version has a deletion time in the future."""
+    setting = configured.format(path=location.path)
+    openbao.request("POST", setting, json={"delete_version_after": "2160h"})
+    try:
+        openbao.write_secret(location.path, {"token": "t"})
+    finally:
+        openbao.request("POST", setting, json={"delete_version_after": "0s"})
+
+    document = await vault.read(location, OPERATOR)
+
+    metadata = openbao.secret_metadata(location.path)
+    assert metadata is not None
+    assert metadata["versions"]["1"]["deletion_time"]
+    assert document is not None
+    assert document.secret("token").reveal() == "t"
+
+
 async def test_a_document_is_written_against_the_version_that_was_read(
     vault: VaultConnections, openbao: OpenBao, location: VaultLocation
 ) -> None:

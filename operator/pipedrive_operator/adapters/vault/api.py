@@ -177,11 +177,14 @@ def _document(location: VaultLocation, metadata: Json, values: object) -> Docume
         version=version,
         created_at=created_at,
         values=values if isinstance(values, Mapping) else {},
-        loss=_loss(metadata),
+        loss=None if isinstance(values, Mapping) else _loss(metadata),
     )
 
 
-def _loss(metadata: Json) -> Loss | None:
-    if metadata.get("destroyed"):
-        return Loss.DESTROYED
-    return Loss.DELETED if metadata.get("deletion_time") else None
+def _loss(metadata: Json) -> Loss:
+    """Return why a version has no values.
+
+    Its deletion time does not say whether it was deleted: with `delete_version_after` it lies in the future, and then
+    Vault returns the values (https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2#delete_version_after).
+    """
+    return Loss.DESTROYED if metadata.get("destroyed") else Loss.DELETED

@@ -14,7 +14,7 @@ from pydantic import HttpUrl
 from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault.api import VaultApi
 from pipedrive_operator.config.vault import TenantAuthSettings, VaultAuthSettings, VaultConnectionSettings
-from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultLocation
+from pipedrive_operator.core.grant.document import OPERATOR, Loss, TenantIdentity, VaultLocation
 from pipedrive_operator.core.values.errors import VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
@@ -95,6 +95,38 @@ async def test_a_creation_time_may_have_any_number_of_fractional_digits(
     assert document is not None
     assert document.created_at.isoformat().startswith(f"2026-03-04T12:00:00{fraction[:7]}")
     assert document.created_at.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "deletion_time", "destroyed", "loss"),
+    [
+        ({"a": "b"}, "", False, None),
+        ({"a": "b"}, "2027-02-26T20:03:22.749738467Z", False, None),
+        ({"a": "b"}, "2020-02-26T20:03:22.749738467Z", False, None),
+        ({}, "2027-02-26T20:03:22.749738467Z", False, None),
+        (None, "2020-02-26T20:03:22.749738467Z", False, Loss.DELETED),
+        (None, "2027-02-26T20:03:22.749738467Z", False, Loss.DELETED),
+        (None, "", False, Loss.DELETED),
+        (None, "", True, Loss.DESTROYED),
+    ],
+)
+async def test_a_version_is_alive_as_long_as_vault_returns_its_values(
+    server: VaultApi,
+    answers: dict[str, dict[str, Any]],
+    *,
+    values: object,
+    deletion_time: str,
+    destroyed: bool,
+    loss: Loss | None,
+) -> None:
+    """Vault's clock decides when a version is deleted; `delete_version_after` gives every version a deletion time."""
+    metadata = {"version": 1, "created_time": CREATED, "deletion_time": deletion_time, "destroyed": destroyed}
+    answers["/v1/secret/data/pipedrive/crm/acme"] = {"data": {"data": values, "metadata": metadata}}
+
+    document = await server.read(ACME, OPERATOR)
+
+    assert document is not None
+    assert document.loss is loss
 
 
 @pytest.mark.parametrize("text", ["s.token\ns.another", "\ufeffs.token", "s.tökén", "s token"])
