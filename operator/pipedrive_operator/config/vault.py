@@ -194,6 +194,12 @@ class VaultConnectionSettings(Section):
         Field(description="Namespaces whose credentials may use the connection; `*` matches any characters."),
     ] = ("*",)
 
+    @field_validator("namespace", mode="before")
+    @classmethod
+    def _has_no_slash_at_the_end(cls, namespace: object) -> object:
+        """Accept a namespace as `vault namespace list` prints it: admin/."""
+        return namespace.removesuffix("/") if isinstance(namespace, str) else namespace
+
     @field_validator("address")
     @classmethod
     def _require_plain_address(cls, address: HttpUrl) -> HttpUrl:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeGuard
 
 from pipedrive_operator.adapters.vault import errors, requests
 from pipedrive_operator.adapters.vault.auth.methods import operator_login, tenant_login
@@ -88,7 +88,7 @@ class VaultApi:
         session = await self._session(identity)
         response = await session.send(requests.write_document(location.mount, location.path, values=values, cas=cas))
         version = response.data.get("version")
-        if response.status != HTTPStatus.OK or not isinstance(version, int):
+        if response.status != HTTPStatus.OK or not _is_version(version):
             raise errors.refused(response, location, errors.WRITE, identity)
         return version
 
@@ -117,10 +117,11 @@ class VaultApi:
         """Check that the operator may read and write a path. Raises VaultDenied, VaultUnavailable."""
         path = f"{location.mount}/data/{location.path}"
         response = await self._operator.send(requests.read_capabilities([path]))
-        granted = set(response.data.get(path) or response.data.get("capabilities") or ())
-        needed = (*errors.READ, *errors.WRITE)
-        if "root" not in granted and not granted.issuperset(needed):
-            raise errors.capabilities_missing(location, tuple(one for one in needed if one not in granted))
+        granted = response.data.get(path) or response.data.get("capabilities")
+        granted = granted if isinstance(granted, list) else []
+        missing = tuple(one for one in (*errors.READ, *errors.WRITE) if one not in granted)
+        if "root" not in granted and missing:
+            raise errors.capabilities_missing(location, missing)
 
     async def _session(self, identity: VaultIdentity) -> Session:
         """Return the session of an identity, and close tenants' sessions that have not been used for long.
@@ -162,16 +163,23 @@ class VaultApi:
 
 
 def _is_version_two(mount: Json) -> bool:
-    return bool((mount.get("options") or {}).get("version") == "2")
+    options = mount.get("options")
+    return isinstance(options, Mapping) and options.get("version") == "2"
+
+
+def _is_version(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _document(location: VaultLocation, metadata: Json, values: object) -> Document:
     """Read a version; one that was deleted or destroyed has no values. Raises VaultUnavailable."""
+    version, created_time = metadata.get("version"), metadata.get("created_time")
     try:
-        created_at = datetime.fromisoformat(metadata["created_time"])
-        version = int(metadata["version"])
-    except (KeyError, TypeError, ValueError) as error:
+        created_at = datetime.fromisoformat(created_time if isinstance(created_time, str) else "")
+    except ValueError as error:
         raise errors.unreadable(location) from error
+    if not _is_version(version) or created_at.tzinfo is None:
+        raise errors.unreadable(location)
     return Document(
         location=location,
         version=version,

@@ -26,6 +26,10 @@ WRITE: Final = ("create", "update")
 """The capabilities that a request needs."""
 
 _SEALED: Final = "Vault ({name}) is sealed: unseal it with `vault operator unseal`"
+_NO_NAMESPACE: Final = (
+    "Vault ({name}) does not have the configured namespace: correct vault.connections.{name}.namespace, and compare it "
+    "with `vault namespace list`"
+)
 _NOT_VERSION_TWO: Final = (
     "Vault ({name}) has no KV version 2 secrets engine at {mount}/: name another mount, or create the engine with "
     "`vault secrets enable -path={mount} kv-v2`, or convert it with `vault kv enable-versioning {mount}/`"
@@ -61,6 +65,10 @@ def _is_page_of_proxy(response: Response) -> bool:
 
 def _is_not_json(response: Response) -> bool:
     return response.body is None and response.status != HTTPStatus.NO_CONTENT
+
+
+def _is_without_namespace(response: Response) -> bool:
+    return "namespace not found" in response.errors
 
 
 _UNUSABLE: Final = (
@@ -104,16 +112,42 @@ _UNUSABLE: Final = (
     ),
 )
 
+_LOGIN_REFUSALS: Final = (
+    _Row(_is_without_namespace, _NO_NAMESPACE, SourceMissing),
+    _Row(
+        lambda response: bool(response.auth.get("mfa_requirement")),
+        "Vault ({name}) requires multi-factor authentication for the login {login}: exempt the role from it",
+        VaultDenied,
+    ),
+    _Row(
+        lambda response: response.is_wrapped,
+        "Vault ({name}) returns a wrapping token in place of a token for the login {login}, as it does for a control "
+        "group that requires an approval: exempt the role from the control group",
+        VaultDenied,
+    ),
+    _Row(lambda _: True, 'Vault ({name}) refuses the login {login} ("{errors}"): {advice}', VaultDenied),
+)
+_TOKEN_REFUSALS: Final = (
+    _Row(_is_without_namespace, _NO_NAMESPACE, SourceMissing),
+    _Row(
+        lambda _: True,
+        'Vault ({name}) refuses the token of {where} ("{errors}"): replace it by a token that has not expired and has '
+        "the policy `default`",
+        VaultDenied,
+    ),
+)
 _REFUSALS: Final = (
     _Row(
         _status(403),
         "Vault ({name}) denies {identity} access to {location}: allow it by policy with {stanza}",
         VaultDenied,
     ),
+    _Row(_is_without_namespace, _NO_NAMESPACE, SourceMissing),
     _Row(
-        lambda response: "namespace not found" in response.errors,
-        "Vault ({name}) does not have the configured namespace: correct {setting}.namespace",
-        SourceMissing,
+        lambda response: response.is_wrapped,
+        "Vault ({name}) returns a wrapping token in place of {location}, as it does for a control group that requires "
+        "an approval: exempt {identity} from the control group on this path",
+        VaultDenied,
     ),
     _Row(
         lambda response: response.status in {404, 405} or response.status < HTTPStatus.BAD_REQUEST,
@@ -162,6 +196,18 @@ def refused(
         errors=response.errors,
     )
     return row.error(message)
+
+
+def login_refused(response: Response, name: str, login: str, advice: str) -> Trouble:
+    """Explain why Vault refused a login; `login` describes it, and `advice` fits the auth method."""
+    row = next(row for row in _LOGIN_REFUSALS if row.matches(response))
+    return row.error(row.message.format(name=name, login=login, errors=response.errors, advice=advice))
+
+
+def token_refused(response: Response, name: str, where: str) -> Trouble:
+    """Explain why Vault refused a token that a person or an agent wrote to a file or a Secret."""
+    row = next(row for row in _TOKEN_REFUSALS if row.matches(response))
+    return row.error(row.message.format(name=name, where=where, errors=response.errors))
 
 
 def sealed(name: str) -> VaultUnavailable:

@@ -52,9 +52,15 @@ class Response:
         return _object(self.body, "auth")
 
     @property
+    def is_wrapped(self) -> bool:
+        """Whether Vault returned a wrapping token in place of its response."""
+        return bool(_object(self.body, "wrap_info"))
+
+    @property
     def errors(self) -> str:
         """Vault's own explanation, on one line."""
-        errors = (self.body or {}).get("errors") or ()
+        errors = (self.body or {}).get("errors")
+        errors = errors if isinstance(errors, list) else []
         return " ".join(", ".join(map(str, errors)).split())[:LONGEST_QUOTE]
 
 

@@ -87,6 +87,11 @@ def test_a_denial_shows_the_policy_that_would_allow_the_request() -> None:
         (response(400, "something else"), VaultDenied, '400 "something else"'),
         (response(404, "no handler for route"), SourceMissing, "no KV version 2 secrets engine at secret/"),
         (response(405, "unsupported operation"), SourceMissing, "no KV version 2 secrets engine at secret/"),
+        (
+            Response(status=200, body={"data": None, "wrap_info": {"token": "s.abc"}}),
+            VaultDenied,
+            "returns a wrapping token in place of secret/pipedrive/crm/acme",
+        ),
         (Response(status=204), SourceMissing, "no KV version 2 secrets engine at secret/"),
         (response(404, "namespace not found"), SourceMissing, "correct vault.connections.default.namespace"),
     ],

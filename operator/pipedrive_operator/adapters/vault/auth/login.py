@@ -1,11 +1,16 @@
 """What a login to Vault returns, and the protocol that every auth method implements."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
-from pipedrive_operator.adapters.vault.exchange import Response
+from pipedrive_operator.adapters.vault.exchange import Json, Response
 from pipedrive_operator.core.values.secret_value import SecretValue
+
+LONGEST_TTL: Final = timedelta(days=3650)
+"""Longer lifetimes are shortened to this, so that no arithmetic with them can overflow."""
+_TOKEN: Final = re.compile("[!-~]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +21,9 @@ class IssuedToken:
     ttl: timedelta | None
     """None for a token that does not expire."""
     renewable: bool
+    policies: frozenset[str] = frozenset()
+    uses: int = 0
+    """How many requests the token is limited to; 0 for a token without a limit."""
     ours: bool = True
     """Whether Vault issued it to this process, which then revokes it. A token that a person provides is not ours."""
 
@@ -28,6 +36,7 @@ class Login(Protocol):
 
         Raises:
             VaultDenied: Vault refused, or what the login needs is missing.
+            SourceMissing: Vault does not have the configured namespace.
             VaultUnavailable: no usable response.
         """
 
@@ -35,10 +44,33 @@ class Login(Protocol):
 def issued_token(response: Response) -> IssuedToken | None:
     """Return the token that a login or a renewal issued; None if the response has none."""
     value = response.auth.get("client_token")
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not is_token(value):
         return None
+    return read_token(SecretValue(value), response.auth, ttl=seconds(response.auth.get("lease_duration")) or None)
+
+
+def read_token(value: SecretValue, report: Json, *, ttl: timedelta | None, ours: bool = True) -> IssuedToken:
+    """Combine a token with what Vault reports about it, at a login or a lookup. Unexpected values are ignored."""
+    policies, uses = report.get("policies"), report.get("num_uses")
     return IssuedToken(
-        value=SecretValue(value),
-        ttl=timedelta(seconds=int(response.auth.get("lease_duration") or 0)) or None,
-        renewable=bool(response.auth.get("renewable")),
+        value=value,
+        ttl=ttl,
+        renewable=bool(report.get("renewable")),
+        policies=frozenset(one for one in policies if isinstance(one, str))
+        if isinstance(policies, list)
+        else frozenset(),
+        uses=uses if isinstance(uses, int) and uses > 0 else 0,
+        ours=ours,
     )
+
+
+def is_token(text: str) -> bool:
+    """Return whether a text fits in an HTTP header; several lines or a byte order mark do not."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def seconds(value: object) -> timedelta:
+    """Return a duration of Vault's, at most `LONGEST_TTL`; zero if it is not a positive number."""
+    if not isinstance(value, int | float) or not value > 0:
+        return timedelta(0)
+    return timedelta(seconds=min(value, LONGEST_TTL.total_seconds()))

@@ -5,18 +5,25 @@ https://developer.hashicorp.com/vault/docs/auth describes the methods. To add on
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import assert_never
+from typing import Final, assert_never
 
-from pipedrive_operator.adapters.vault import requests
+from pipedrive_operator.adapters.vault import errors, requests
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken, Login, issued_token
 from pipedrive_operator.adapters.vault.auth.token import TokenLogin
 from pipedrive_operator.adapters.vault.exchange import Request, Send
 from pipedrive_operator.adapters.vault.material import Material
 from pipedrive_operator.config.vault import TenantAuthMethod, TenantAuthSettings, VaultAuthMethod, VaultAuthSettings
 from pipedrive_operator.core.grant.document import TenantIdentity
-from pipedrive_operator.core.values.errors import VaultDenied
+from pipedrive_operator.core.values.errors import Trouble, VaultDenied
+from pipedrive_operator.core.values.secret_value import SecretValue
+
+_UNWRAP: Final = (
+    "its secret_id looks like a wrapping token, so unwrap it with `vault unwrap -field=secret_id` and write the result "
+    "in its place"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +32,8 @@ class Attempt:
 
     request: Request
     description: str
-    role_path: str
-    """Where `vault read` shows which logins the role accepts."""
+    advice: str
+    """What to do if Vault refuses the login."""
 
 
 class IssuingLogin:
@@ -42,9 +49,13 @@ class IssuingLogin:
         response = await self._send(attempt.request)
         issued = issued_token(response)
         if issued is None:
+            raise errors.login_refused(response, self._name, attempt.description, attempt.advice)
+        if issued.uses:
+            with suppress(Trouble):
+                await self._send(requests.revoke_token(issued.value))
             message = (
-                f'Vault ({self._name}) refuses the login {attempt.description} ("{response.errors}"): '
-                f"check with `vault read {attempt.role_path}` which logins the role accepts"
+                f"Vault ({self._name}) limits the token of the login {attempt.description} to {issued.uses} requests, "
+                "but the operator sends many with the same token: set token_num_uses=0 on the role"
             )
             raise VaultDenied(message)
         return issued
@@ -81,7 +92,7 @@ async def _kubernetes(auth: VaultAuthSettings, material: Material) -> Attempt:
     return Attempt(
         request=requests.log_in_with_kubernetes(mount, role, jwt),
         description=f"by kubernetes at auth/{mount} with role {role}",
-        role_path=f"auth/{mount}/role/{role}",
+        advice=_read_role(f"auth/{mount}/role/{role}"),
     )
 
 
@@ -92,7 +103,7 @@ async def _jwt(auth: VaultAuthSettings, material: Material) -> Attempt:
     return Attempt(
         request=requests.log_in_with_jwt(mount, role, jwt),
         description=f"by jwt at auth/{mount} with role {role}",
-        role_path=f"auth/{mount}/role/{role}",
+        advice=_read_role(f"auth/{mount}/role/{role}"),
     )
 
 
@@ -103,7 +114,7 @@ async def _approle(auth: VaultAuthSettings, material: Material) -> Attempt:
     return Attempt(
         request=requests.log_in_with_approle(mount, role_id, secret_id),
         description=f"by approle at auth/{mount} with role_id {role_id}",
-        role_path=f"auth/{mount}/role/NAME/role-id",
+        advice=_UNWRAP if _is_wrapped(secret_id) else _read_role(f"auth/{mount}/role/NAME/role-id"),
     )
 
 
@@ -113,7 +124,7 @@ async def _certificate(auth: VaultAuthSettings) -> Attempt:
     return Attempt(
         request=requests.log_in_with_certificate(mount, role),
         description=f"by cert at auth/{mount} with role {role}",
-        role_path=f"auth/{mount}/certs/{role}",
+        advice=_read_role(f"auth/{mount}/certs/{role}"),
     )
 
 
@@ -134,5 +145,14 @@ async def _tenant(auth: TenantAuthSettings, material: Material, identity: Tenant
         description=(
             f"of ServiceAccount {account} by {auth.method} at auth/{mount} with role {role}, audience {audience}"
         ),
-        role_path=f"auth/{mount}/role/{role}",
+        advice=_read_role(f"auth/{mount}/role/{role}"),
     )
+
+
+def _read_role(path: str) -> str:
+    return f"check with `vault read {path}` which logins the role accepts"
+
+
+def _is_wrapped(secret_id: SecretValue) -> bool:
+    """Return whether a secret_id looks like the token that wraps it, or like Vault's whole response."""
+    return secret_id.reveal().startswith(("hvs.", "hvb.", "s.", "b.", "{"))

@@ -16,7 +16,7 @@ from pipedrive_operator.adapters.vault import requests
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken, Login, issued_token
 from pipedrive_operator.adapters.vault.exchange import Request, Response, Send
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
-from pipedrive_operator.core.values.errors import Trouble, VaultDenied
+from pipedrive_operator.core.values.errors import SourceMissing, Trouble, VaultDenied
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Clock
 
@@ -64,7 +64,8 @@ class Session:
         """Send a request with the session's token; if Vault refuses it, once more with a new token.
 
         Raises:
-            VaultDenied, VaultUnavailable: the login fails, or failed a moment ago; or there is no usable response.
+            VaultDenied, SourceMissing: Vault refuses the login, or refused it a moment ago.
+            VaultUnavailable: no usable response.
         """
         token = await self.token()
         response = await self._send(replace(request, token=token))
@@ -118,8 +119,8 @@ class Session:
         try:
             issued = await self._renew() or await self._log_in()
             self._login_breaker.succeeded(admission)
-        except VaultDenied as denied:
-            raise self._login_breaker.failed(admission, denied, self._now()) from denied
+        except (VaultDenied, SourceMissing) as refused:
+            raise self._login_breaker.failed(admission, refused, self._now()) from refused
         finally:
             self._login_breaker.abandoned(admission)
         self._issued, self._obtained_at = issued, asked_at
@@ -159,13 +160,12 @@ class Session:
         if self._now() >= self._obtained_at + former.ttl.total_seconds():
             return None
         renewed = issued_token(await self._send(requests.renew_token(former.value)))
-        if renewed is None:
+        if renewed is None or renewed.ttl is None:  # a renewal of zero seconds gained nothing
             return None
-        renewed = replace(renewed, ours=former.ours)
-        if renewed.ttl is None or self._first_ttl is None:
-            return renewed
         # Near its maximum lifetime a token is extended by less and less, and would be renewed ever more often.
-        return renewed if renewed.ttl > self._first_ttl / 2 else None
+        if self._first_ttl is not None and renewed.ttl <= self._first_ttl / 2:
+            return None
+        return replace(renewed, ours=former.ours)
 
 
 def _time_in_use(ttl: timedelta) -> timedelta:

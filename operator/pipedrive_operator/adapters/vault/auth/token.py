@@ -1,18 +1,14 @@
 """The login with a token that a person or an agent provides: the operator uses it, and follows when it is replaced."""
 
-import re
-from datetime import timedelta
-from typing import Final
+from dataclasses import replace
 
-from pipedrive_operator.adapters.vault import requests
-from pipedrive_operator.adapters.vault.auth.login import IssuedToken
+from pipedrive_operator.adapters.vault import errors, requests
+from pipedrive_operator.adapters.vault.auth.login import IssuedToken, is_token, issued_token, read_token, seconds
 from pipedrive_operator.adapters.vault.exchange import Send
 from pipedrive_operator.adapters.vault.material import Material
 from pipedrive_operator.config.vault import VaultAuthSettings
 from pipedrive_operator.core.values.errors import VaultDenied
-
-_TOKEN: Final = re.compile("[!-~]+")
-"""What fits in an HTTP header: several lines or a byte order mark cannot be sent."""
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 
 class TokenLogin:
@@ -27,22 +23,33 @@ class TokenLogin:
         file, reference = self._auth.token_file, self._auth.token_secret_ref
         token = await self._material.value("auth.token", file, reference)
         where = str(file) if reference is None else f"key {reference.key} of Secret {reference.name}"
-        if not _TOKEN.fullmatch(token.reveal()):
+        if not is_token(token.reveal()):
             message = (
                 f"{where} does not contain a valid token for Vault ({self._name}): write the token there, on one line "
                 "and with nothing else"
             )
             raise VaultDenied(message)
-        response = await self._send(requests.look_up_token(token))
-        if "ttl" not in response.data:
+        issued = await self._look_up(token, where)
+        if issued.uses:
             message = (
-                f'Vault ({self._name}) refuses the token of {where} ("{response.errors}"): replace it by a token that '
-                "has not expired and has the policy `default`"
+                f"Vault ({self._name}) limits the token of {where} to {issued.uses} more requests, but the operator "
+                "sends many with the same token: create a token without -use-limit"
             )
             raise VaultDenied(message)
-        return IssuedToken(
-            value=token,
-            ttl=timedelta(seconds=int(response.data["ttl"])) if response.data.get("expire_time") else None,
-            renewable=bool(response.data.get("renewable")),
-            ours=False,
-        )
+        return issued
+
+    async def _look_up(self, token: SecretValue, where: str) -> IssuedToken:
+        response = await self._send(requests.look_up_token(token))
+        report = response.data
+        if "ttl" not in report:
+            raise errors.token_refused(response, self._name, where)
+        ttl = seconds(report["ttl"]) if report.get("expire_time") else None
+        issued = read_token(token, report, ttl=ttl, ours=False)
+        if ttl or ttl is None or not issued.renewable:
+            return issued
+        # A server that lags may still see an old lease; the renewal reaches the active server, which knows better.
+        response = await self._send(requests.renew_token(token))
+        renewed = issued_token(response)
+        if renewed is None:
+            raise errors.token_refused(response, self._name, where)
+        return replace(issued, ttl=renewed.ttl)

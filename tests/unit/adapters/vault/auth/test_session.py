@@ -11,7 +11,7 @@ from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken
 from pipedrive_operator.adapters.vault.auth.session import KEPT_UNUSED, REPLACEMENT_INTERVAL, Session
 from pipedrive_operator.adapters.vault.exchange import Request, Response
-from pipedrive_operator.core.values.errors import VaultDenied, VaultUnavailable
+from pipedrive_operator.core.values.errors import SourceMissing, VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 TTL = timedelta(hours=1)
@@ -31,7 +31,7 @@ class FakeVault:
     ttl: timedelta | None = TTL
     renewable: bool = True
     renewal: Response = field(default_factory=lambda: renewed(TTL))
-    breaks: VaultDenied | VaultUnavailable | None = None
+    breaks: VaultDenied | SourceMissing | VaultUnavailable | None = None
     logins: int = 0
     renewals: int = 0
     ours: bool = True
@@ -113,7 +113,11 @@ async def test_a_token_that_is_not_renewable_is_replaced_by_a_login(
     assert vault.renewals == 0
 
 
-@pytest.mark.parametrize("renewal", [REFUSED, renewed(TTL / 2)], ids=["refused", "near its maximum"])
+@pytest.mark.parametrize(
+    "renewal",
+    [REFUSED, renewed(TTL / 2), renewed(timedelta(0))],
+    ids=["refused", "near its maximum", "of zero seconds"],
+)
 async def test_a_renewal_that_gains_little_is_followed_by_a_login(
     session: Session, vault: FakeVault, clock: TurnedClock, renewal: Response
 ) -> None:
@@ -146,13 +150,16 @@ async def test_a_token_without_expiry_is_used_forever(session: Session, vault: F
     assert await tokens(session, 10) == {"token-1"}
 
 
-async def test_a_refused_login_fails_all_waiting_callers_at_once(session: Session, vault: FakeVault) -> None:
+@pytest.mark.parametrize("error", [VaultDenied("no role"), SourceMissing("no namespace")])
+async def test_a_refused_login_fails_all_waiting_callers_at_once(
+    session: Session, vault: FakeVault, error: VaultDenied | SourceMissing
+) -> None:
     """A thousand credentials with a wrong role cause one login."""
-    vault.breaks = VaultDenied("no role")
+    vault.breaks = error
 
     outcomes = await asyncio.gather(*(session.token() for _ in range(1000)), return_exceptions=True)
 
-    assert {type(outcome) for outcome in outcomes} == {VaultDenied}
+    assert {type(outcome) for outcome in outcomes} == {type(error)}
     assert vault.logins == 1
 
 
