@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Final, TypeGuard
 
@@ -55,9 +56,9 @@ class VaultApi:
         self._clock = clock
         self._material = Material(name, cluster)
         self._transport = Transport(name, settings, vault_tls(name, settings, self._material), clock)
-        self._send = RequestLimiter(name, self._transport.send, clock, on_return).send
-        login = operator_login(name, settings.auth, self._send, self._material)
-        self._operator = Session(login, self._send, clock)
+        self._limiter = RequestLimiter(name, self._transport.send, clock, on_return)
+        send = partial(self._limiter.send, caller=str(OPERATOR))
+        self._operator = Session(operator_login(name, settings.auth, send, self._material), send, clock)
         self._tenants: dict[TenantIdentity, Session] = {}
         self._version_two: set[str] = set()
 
@@ -94,7 +95,7 @@ class VaultApi:
 
     async def require_unsealed(self) -> None:
         """Check that the server is initialised and unsealed. Raises VaultUnavailable."""
-        status = (await self._send(requests.read_seal_status())).body or {}
+        status = (await self._limiter.send(requests.read_seal_status())).body or {}
         if not status.get("initialized", True):
             raise errors.uninitialised(self._name)
         if status.get("sealed", True):
@@ -140,8 +141,9 @@ class VaultApi:
         if (session := self._tenants.get(identity)) is not None:
             return session
         idle = [self._tenants.pop(one) for one, session in list(self._tenants.items()) if session.is_idle]
-        login = tenant_login(self._name, self._settings.tenant_auth, self._send, self._material, identity)
-        session = self._tenants[identity] = Session(login, self._send, self._clock)
+        send = partial(self._limiter.send, caller=str(identity))
+        login = tenant_login(self._name, self._settings.tenant_auth, send, self._material, identity)
+        session = self._tenants[identity] = Session(login, send, self._clock)
         for former in idle:
             await former.aclose()
         return session

@@ -6,6 +6,7 @@ to do next. It may quote Vault's explanation, and never a request.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from http import HTTPStatus
 from typing import Final
 
@@ -36,6 +37,23 @@ _NOT_VERSION_TWO: Final = (
 )
 
 
+class Scope(Enum):
+    """What a failure concerns, and so what has to wait."""
+
+    SERVER = "server"
+    PATH = "path"
+    UNCLEAR = "unclear"
+    """Perhaps this path alone: Vault fails on a document that is too large with the status of a general failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request without a usable response."""
+
+    scope: Scope
+    error: VaultUnavailable
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """A kind of response, and the message for it."""
@@ -43,6 +61,7 @@ class _Row:
     matches: Callable[[Response], bool]
     message: str
     error: type[Trouble] = VaultUnavailable
+    scope: Scope = Scope.SERVER
 
 
 def _status(*statuses: int, quoting: str = "") -> Callable[[Response], bool]:
@@ -94,21 +113,30 @@ _UNUSABLE: Final = (
         "Vault ({name}) redirects to {redirect} ({status}): set {setting}.address to the server that responds itself",
     ),
     _Row(
-        _status(429),
-        "Vault ({name}) limits the rate of requests (429): raise its rate limit quota, see "
-        "`vault list sys/quotas/rate-limit`",
+        _status(429, quoting="lease count quota"),
+        'Vault ({name}) has reached a lease count quota (429, "{errors}"): raise it, see '
+        "`vault list sys/quotas/lease-count`, or revoke leases that are not needed",
+        scope=Scope.PATH,
     ),
-    _Row(_is_page_of_proxy, "Vault ({name}) responds with status {status} and without JSON: {page}"),
-    _Row(_is_failure, 'Vault ({name}) fails with status {status} ("{errors}"): check its log'),
+    _Row(
+        _status(429),
+        'Vault ({name}) limits the rate of these requests (429, "{errors}"): raise the quota, see '
+        "`vault list sys/quotas/rate-limit`",
+        scope=Scope.PATH,
+    ),
+    _Row(_is_page_of_proxy, "Vault ({name}) responds with status {status} and without JSON: {page}", scope=Scope.UNCLEAR),
+    _Row(_is_failure, 'Vault ({name}) fails with status {status} ("{errors}"): check its log', scope=Scope.UNCLEAR),
     # For a moment after an engine was enabled or was converted to version 2.
     _Row(
         _status(400, quoting="Upgrading from non-versioned to versioned"),
         "Vault ({name}) is preparing a secrets engine: wait a moment",
+        scope=Scope.PATH,
     ),
     _Row(
         _is_not_json,
         "Vault ({name}) responds with status {status} and without JSON: check whether its address starts with "
         "https://, and whether a proxy responds in its place",
+        scope=Scope.UNCLEAR,
     ),
 )
 
@@ -162,7 +190,7 @@ _REFUSALS: Final = (
 )
 
 
-def unusable(response: Response, name: str) -> VaultUnavailable | None:
+def failure(response: Response, name: str) -> Failure | None:
     """Explain a response that a working Vault does not give; None if it is one that a working Vault gives."""
     row = next((row for row in _UNUSABLE if row.matches(response)), None)
     if row is None:
@@ -175,7 +203,7 @@ def unusable(response: Response, name: str) -> VaultUnavailable | None:
         redirect=response.redirect or "nowhere",
         page=describe_page(response.status),
     )
-    return VaultUnavailable(message, retry_after=response.retry_after)
+    return Failure(row.scope, VaultUnavailable(message, retry_after=response.retry_after))
 
 
 def refused(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 LONGEST_QUOTE: Final = 200
@@ -62,6 +63,10 @@ class Response:
         errors = (self.body or {}).get("errors")
         errors = errors if isinstance(errors, list) else []
         return " ".join(", ".join(map(str, errors)).split())[:LONGEST_QUOTE]
+
+
+class ResponseTimeout(VaultUnavailable):
+    """The server accepted a connection and did not respond in time, perhaps to this request alone."""
 
 
 Send = Callable[[Request], Awaitable[Response]]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipedrive_operator.adapters.vault.errors import READ, WRITE, refused, unusable
+from pipedrive_operator.adapters.vault.errors import READ, WRITE, Scope, failure, refused
 from pipedrive_operator.adapters.vault.exchange import LONGEST_QUOTE, Response
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, SourceMissing, VaultDenied
@@ -25,7 +25,8 @@ def response(status: int, *errors: str, **changes: Any) -> Response:
         (response(500, "internal error"), 'fails with status 500 ("internal error")'),
         (response(502), "fails with status 502"),
         (response(412), "fails with status 412"),
-        (response(429), "raise its rate limit quota"),
+        (response(429, "rate limit quota exceeded"), '(429, "rate limit quota exceeded"): raise the quota'),
+        (response(429, "lease count quota exceeded"), "has reached a lease count quota (429, "),
         (response(400, "Upgrading from non-versioned to versioned data."), "is preparing a secrets engine"),
         (Response(status=200), "responds with status 200 and without JSON"),
         (Response(status=403), "responds with status 403 and without JSON"),
@@ -42,30 +43,54 @@ def response(status: int, *errors: str, **changes: Any) -> Response:
 )
 def test_an_unusable_response_is_vaults_failure_and_says_what_to_do(given: Response, message: str) -> None:
     """The message is about Vault, not about the credential."""
-    trouble = unusable(given, "default")
+    found = failure(given, "default")
 
-    assert trouble is not None
-    assert trouble.message.startswith("Vault (default) ")
-    assert message in trouble.message
+    assert found is not None
+    assert found.error.message.startswith("Vault (default) ")
+    assert message in found.error.message
+
+
+@pytest.mark.parametrize(
+    ("given", "scope"),
+    [
+        (response(503, "Vault is sealed"), Scope.SERVER),
+        (Response(status=307, redirect="http://b:8200"), Scope.SERVER),
+        (response(473), Scope.SERVER),
+        (response(500, "active cluster node not found"), Scope.SERVER),
+        (response(429, "rate limit quota exceeded"), Scope.PATH),
+        (response(429, "lease count quota exceeded"), Scope.PATH),
+        (Response(status=429), Scope.PATH),
+        (response(400, "Upgrading from non-versioned to versioned data."), Scope.PATH),
+        (response(500, "put failed due to value being too large"), Scope.UNCLEAR),
+        (response(412), Scope.UNCLEAR),
+        (Response(status=403), Scope.UNCLEAR),
+    ],
+)
+def test_a_failure_concerns_the_server_or_one_path(given: Response, scope: Scope) -> None:
+    """Only a failure that concerns the server may stop requests to other paths."""
+    found = failure(given, "default")
+
+    assert found is not None
+    assert found.scope is scope
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 405])
 def test_a_response_of_a_working_vault_is_usable(status: int) -> None:
     """A refusal is one, too."""
-    assert unusable(response(status), "default") is None
+    assert failure(response(status), "default") is None
 
 
 def test_an_empty_success_is_usable() -> None:
     """Status 204 has no body."""
-    assert unusable(Response(status=204), "default") is None
+    assert failure(Response(status=204), "default") is None
 
 
 def test_the_requested_pause_is_passed_on() -> None:
     """Vault sends Retry-After with a rate limit."""
-    trouble = unusable(response(429, retry_after=timedelta(seconds=3)), "default")
+    found = failure(response(429, retry_after=timedelta(seconds=3)), "default")
 
-    assert trouble is not None
-    assert trouble.retry_after == timedelta(seconds=3)
+    assert found is not None
+    assert found.error.retry_after == timedelta(seconds=3)
 
 
 def test_a_denial_shows_the_policy_that_would_allow_the_request() -> None:

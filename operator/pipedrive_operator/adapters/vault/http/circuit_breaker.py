@@ -4,6 +4,8 @@ A state machine as in https://martinfowler.com/bliki/CircuitBreaker.html. Pure: 
 seconds.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -48,6 +50,15 @@ class CircuitBreaker:
         self._probing = True
         self._admission += 1
         return self._admission
+
+    @contextmanager
+    def attempt(self, now: float) -> Iterator[int]:
+        """Admit a try for the length of a `with` block, which need not report a result. Raises as `admit` does."""
+        admission = self.admit(now)
+        try:
+            yield admission
+        finally:
+            self.abandoned(admission)
 
     def succeeded(self, admission: int) -> bool:
         """Close the circuit if that try was the newest. Return whether the circuit was open."""

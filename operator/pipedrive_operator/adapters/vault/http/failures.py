@@ -9,6 +9,7 @@ from typing import Final
 import aiohttp
 
 from pipedrive_operator.adapters.http.causes import cause_chain
+from pipedrive_operator.adapters.vault.exchange import ResponseTimeout
 from pipedrive_operator.core.values.errors import VaultUnavailable
 
 _CLIENT_CERTIFICATE: Final = "{setting}.clientCertificateFile and clientKeyFile, or clientCertificateSecretRef"
@@ -55,7 +56,8 @@ _KINDS: Final = (
 def no_response(error: Exception, name: str, address: str) -> VaultUnavailable:
     """Explain a request without a response."""
     reason = _certificate_fault(error) or _rejection(error) or _kind(error)
-    return VaultUnavailable(f"Vault ({name}) at {address} {reason.format(setting=f'vault.connections.{name}')}")
+    kind = ResponseTimeout if isinstance(error, TimeoutError) else VaultUnavailable
+    return kind(f"Vault ({name}) at {address} {reason.format(setting=f'vault.connections.{name}')}")
 
 
 def _certificate_fault(error: BaseException) -> str | None:

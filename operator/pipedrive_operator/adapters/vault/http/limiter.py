@@ -1,6 +1,8 @@
-"""Limits the requests to one Vault server: few at a time, and none while the server is known to be down.
+"""Limits the requests to one Vault server: few at a time, none while the server is known to be down.
 
-Every request is counted in the metrics here. What a response means is decided in errors.py.
+A failure that concerns one path makes only that path of that caller wait. The circuit breaker of the server opens when
+the failure concerns the server, or when several paths fail and none succeeds. Every request is counted in the metrics
+here. What a response means is decided in errors.py.
 """
 
 import asyncio
@@ -8,14 +10,21 @@ from collections.abc import Callable
 from typing import Final
 
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.vault.errors import unusable
-from pipedrive_operator.adapters.vault.exchange import Request, Response, Send
+from pipedrive_operator.adapters.vault.errors import Failure, Scope, failure
+from pipedrive_operator.adapters.vault.exchange import Request, Response, ResponseTimeout, Send
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
 from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.ports import Clock
 
 MOST_REQUESTS: Final = 32
 """How many requests are open at once: a restart with ten thousand credentials must not overload Vault."""
+SUSPECT_PATHS: Final = 3
+"""How many paths must fail, while none succeeds, until the server is considered to be at fault."""
+MOST_PAUSED_PATHS: Final = 10_000
+"""How many paths are remembered as failing; beyond that, the oldest are forgotten and tried again."""
+
+Subject = tuple[str, str]
+"""A caller and a path."""
 
 
 class RequestLimiter:
@@ -28,28 +37,62 @@ class RequestLimiter:
         self._send = send
         self._clock = clock
         self._slots = asyncio.Semaphore(MOST_REQUESTS)
-        self._breaker = CircuitBreaker(f"vault {name}")
+        self._server = CircuitBreaker(f"vault {name}")
+        self._paths: dict[Subject, CircuitBreaker] = {}
+        self._suspects: set[Subject] = set()
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, *, caller: str = "") -> Response:
         """Send a request, and return the response of a working Vault, which may be a refusal.
+
+        `caller` names the Vault identity: a quota that one identity exceeds must not delay another.
 
         Raises:
             VaultUnavailable: no usable response now, or none a moment ago; it carries the time until the next try.
         """
+        subject = (caller, request.path)
         async with self._slots:
             # Only now: requests that waited for a slot must notice an outage that began meanwhile.
-            admission = self._breaker.admit(self._clock.monotonic())
-            try:
-                with metrics.request("vault", request.operation) as counted:
-                    response = await self._send(request)
-                    counted.code = str(response.status)
-                if (trouble := unusable(response, self._name)) is not None:
-                    raise trouble
-                if self._breaker.succeeded(admission):
-                    self._on_return()
-            except VaultUnavailable as trouble:
-                raise self._breaker.failed(admission, trouble, self._clock.monotonic()) from trouble
-            finally:
-                self._breaker.abandoned(admission)
-                metrics.show_vault(self._name, is_up=self._breaker.is_closed)
-            return response
+            path, now = self._paths.get(subject) or CircuitBreaker(" ".join(subject)), self._clock.monotonic()
+            with path.attempt(now) as path_admission, self._server.attempt(now) as server_admission:
+                outcome = await self._outcome(request)
+                if isinstance(outcome, Response):
+                    self._paths.pop(subject, None)
+                    self._succeeded(server_admission)
+                    return outcome
+                if self._concerns_server(outcome, subject):
+                    self._show(works=False)
+                    raise self._server.failed(server_admission, outcome.error, self._clock.monotonic())
+                self._remember(subject, path)
+                if outcome.scope is Scope.PATH:
+                    self._succeeded(server_admission)
+                raise path.failed(path_admission, outcome.error, self._clock.monotonic())
+
+    async def _outcome(self, request: Request) -> Response | Failure:
+        try:
+            with metrics.request("vault", request.operation) as counted:
+                response = await self._send(request)
+                counted.code = str(response.status)
+        except VaultUnavailable as error:
+            return Failure(Scope.UNCLEAR if isinstance(error, ResponseTimeout) else Scope.SERVER, error)
+        return failure(response, self._name) or response
+
+    def _concerns_server(self, outcome: Failure, subject: Subject) -> bool:
+        if outcome.scope is Scope.UNCLEAR:
+            self._suspects.add(subject)
+            self._show(works=False)
+            return len(self._suspects) >= SUSPECT_PATHS or not self._server.is_closed
+        return outcome.scope is Scope.SERVER
+
+    def _succeeded(self, admission: int) -> None:
+        self._suspects.clear()
+        if self._server.succeeded(admission):
+            self._on_return()
+        self._show(works=self._server.is_closed)
+
+    def _remember(self, subject: Subject, path: CircuitBreaker) -> None:
+        self._paths[subject] = path
+        if len(self._paths) > MOST_PAUSED_PATHS:
+            del self._paths[next(iter(self._paths))]
+
+    def _show(self, *, works: bool) -> None:
+        metrics.show_vault(self._name, is_up=works)

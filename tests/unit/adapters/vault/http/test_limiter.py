@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from fakes.clock import TurnedClock
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.vault.exchange import Request, Response
-from pipedrive_operator.adapters.vault.http.limiter import MOST_REQUESTS, RequestLimiter
+from pipedrive_operator.adapters.vault.exchange import Request, Response, ResponseTimeout
+from pipedrive_operator.adapters.vault.http.limiter import MOST_REQUESTS, SUSPECT_PATHS, RequestLimiter
 from pipedrive_operator.core.values.errors import VaultUnavailable
 
 READ = Request(operation="read", method="GET", path="/v1/secret/data/a")
 OK = Response(status=200, body={})
 SEALED = Response(status=503, body={"errors": ["Vault is sealed"]})
+QUOTA = Response(status=429, body={"errors": ["rate limit quota exceeded"]})
+FAILURE = Response(status=500, body={"errors": ["internal error"]})
 
 
 class Server:
@@ -22,7 +25,8 @@ class Server:
 
     def __init__(self) -> None:
         """Respond at once."""
-        self.response = OK
+        self.response: Response | VaultUnavailable = OK
+        self.by_path: dict[str, Response | VaultUnavailable] = {}
         self.requests = 0
         self.in_progress = 0
         self.most = 0
@@ -31,7 +35,6 @@ class Server:
 
     async def send(self, request: Request) -> Response:
         """Receive a request."""
-        assert request == READ
         self.requests += 1
         self.in_progress += 1
         self.most = max(self.most, self.in_progress)
@@ -39,7 +42,10 @@ class Server:
             await self.open.wait()
         finally:
             self.in_progress -= 1
-        return self.response
+        response = self.by_path.get(request.path, self.response)
+        if isinstance(response, VaultUnavailable):
+            raise response
+        return response
 
 
 @pytest.fixture
@@ -172,3 +178,118 @@ async def test_the_metrics_show_whether_the_server_works(
     clock.turn(timedelta(seconds=30))
     await outcomes(limiter, 1)
     assert "1.0" == shown()
+
+
+def read(name: str) -> Request:
+    """Return the request of a document."""
+    return replace(READ, path=f"/v1/secret/data/{name}")
+
+
+TIMEOUT = ResponseTimeout("no response in time")
+
+
+@pytest.mark.parametrize("response", [QUOTA, FAILURE, TIMEOUT], ids=["quota", "failure", "timeout"])
+async def test_a_failure_of_one_path_delays_no_other(
+    limiter: RequestLimiter, server: Server, clock: TurnedClock, response: Response | VaultUnavailable
+) -> None:
+    """The path itself waits for a pause, and then one request tries it."""
+    server.by_path[read("bad").path] = response
+    with pytest.raises(VaultUnavailable) as caught:
+        await limiter.send(read("bad"))
+    assert caught.value.retry_after
+
+    assert await limiter.send(read("good")) == OK
+    with pytest.raises(VaultUnavailable):
+        await limiter.send(read("bad"))
+    assert server.requests == 2
+
+    server.by_path.clear()
+    clock.turn(timedelta(seconds=1))
+    assert await limiter.send(read("bad")) == OK
+
+
+async def test_a_quota_that_one_caller_exceeds_delays_no_other(limiter: RequestLimiter, server: Server) -> None:
+    """All tenants log in at the same path, and a quota may be limited to one role."""
+    server.response = QUOTA
+    with pytest.raises(VaultUnavailable):
+        await limiter.send(READ, caller="red")
+    server.response = OK
+
+    assert await limiter.send(READ, caller="blue") == OK
+    with pytest.raises(VaultUnavailable):
+        await limiter.send(READ, caller="red")
+
+
+async def test_quotas_of_many_paths_do_not_stop_the_server(limiter: RequestLimiter, server: Server) -> None:
+    """A server that enforces quotas works."""
+    server.response = QUOTA
+    for number in range(10):
+        with pytest.raises(VaultUnavailable):
+            await limiter.send(read(str(number)))
+
+    server.response = OK
+
+    assert await limiter.send(read("another")) == OK
+
+
+@pytest.mark.parametrize("response", [FAILURE, TIMEOUT], ids=["failure", "timeout"])
+async def test_a_failure_of_several_paths_concerns_the_server(
+    limiter: RequestLimiter, server: Server, clock: TurnedClock, response: Response | VaultUnavailable
+) -> None:
+    """Then no further path is tried but one probe after a pause, which ends the outage for all."""
+    server.response = response
+    for number in range(SUSPECT_PATHS + 7):
+        with pytest.raises(VaultUnavailable):
+            await limiter.send(read(str(number)))
+    assert server.requests == SUSPECT_PATHS
+
+    server.response = OK
+    clock.turn(timedelta(seconds=1))
+
+    assert await limiter.send(read("another")) == OK
+    assert await limiter.send(read("yet another")) == OK
+
+
+async def test_failing_paths_among_successful_ones_do_not_stop_the_server(
+    limiter: RequestLimiter, server: Server
+) -> None:
+    """A tenant with many bad documents stops nobody else, as long as other documents can be read."""
+    server.response = FAILURE
+    server.by_path[READ.path] = OK
+
+    for number in range(10):
+        with pytest.raises(VaultUnavailable):
+            await limiter.send(read(str(number)))
+        assert await limiter.send(READ) == OK
+
+
+async def test_a_quota_is_a_response_of_a_recovered_server(
+    limiter: RequestLimiter, server: Server, clock: TurnedClock
+) -> None:
+    """A probe that hits a quota ends the outage for the other paths."""
+    server.response = SEALED
+    await outcomes(limiter, 1)
+    server.response = OK
+    server.by_path[read("busy").path] = QUOTA
+    clock.turn(timedelta(seconds=1))
+
+    with pytest.raises(VaultUnavailable):
+        await limiter.send(read("busy"))
+
+    assert await limiter.send(READ) == OK
+
+
+async def test_the_memory_of_failing_paths_is_bounded(
+    limiter: RequestLimiter, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest is forgotten, and tried again."""
+    monkeypatch.setattr("pipedrive_operator.adapters.vault.http.limiter.MOST_PAUSED_PATHS", 2)
+    server.response = QUOTA
+    for name in ("1", "2", "3"):
+        with pytest.raises(VaultUnavailable):
+            await limiter.send(read(name))
+    server.response = OK
+
+    assert await limiter.send(read("1")) == OK
+    with pytest.raises(VaultUnavailable):
+        await limiter.send(read("3"))
