@@ -20,6 +20,8 @@ from pipedrive_operator.core.values.errors import Trouble
 
 Open = Callable[[ssl.SSLContext], httpx.AsyncBaseTransport]
 
+LARGEST_HEADER: Final = 65536
+"""The largest header of a response, in bytes. aiohttp's default of 8190 is less than what some proxies send."""
 _AIOHTTP_CONNECTIONS: Final = 100
 """What aiohttp allows by default."""
 
@@ -32,7 +34,13 @@ def reusing_transport(
     def session() -> aiohttp.ClientSession:
         """Open what is beneath, in the running loop and without cookies: one tenant's are not another's."""
         connector = aiohttp.TCPConnector(ssl=context, limit=most_connections)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            max_line_size=LARGEST_HEADER,
+            max_field_size=LARGEST_HEADER,
+        )
 
     return AiohttpTransport(verify=context, trust_env=False, proxy=proxy, client=session)
 

@@ -44,10 +44,20 @@ _ALERTS: Final = {
 }
 """By OpenSSL's words for the TLS alert with which the server rejects the client's certificate."""
 
+_INVALID_HTTP: Final = (
+    "sends a response that is not valid HTTP or whose headers are too large: check whether a proxy responds in its "
+    "place, and which headers it adds"
+)
+_CUT_OFF: Final = (
+    "closes the connection before its response is complete: check its log, and the log of any proxy in between"
+)
 _KINDS: Final = (
     (TimeoutError, "does not respond in time: check whether it is overloaded or a firewall drops the traffic"),
     (ssl.SSLError, "does not speak a TLS that the operator understands: check whether its address is an http:// one"),
     (aiohttp.ClientConnectorDNSError, "has a host name that cannot be resolved: correct {setting}.address"),
+    (aiohttp.ClientResponseError, _INVALID_HTTP),
+    (aiohttp.ServerDisconnectedError, _CUT_OFF),
+    (aiohttp.ClientPayloadError, _CUT_OFF),
     (Exception, "cannot be reached: check whether it is running, and check {setting}.address"),
 )
 """By the kind of exception; the first match decides."""

@@ -159,6 +159,29 @@ async def test_a_web_page_is_not_a_response_of_vault(start: Start, connect: Conn
     assert (await connect((await start(page)).make_url("/")).send(READ)).body is None
 
 
+@pytest.mark.parametrize("size", [9_000, 60_000])
+async def test_a_response_with_large_headers_is_read(start: Start, connect: Connect, size: int) -> None:
+    """A proxy in front of Vault may add cookies or policies that are larger than the client's default limit."""
+
+    async def cookie(_: web.Request) -> web.Response:
+        return web.json_response({"data": {"a": "b"}}, headers={"Set-Cookie": f"a={'x' * size}"})
+
+    response = await connect((await start(cookie)).make_url("/")).send(READ)
+
+    assert response.data == {"a": "b"}
+
+
+async def test_headers_that_are_too_large_are_named_as_the_cause(start: Start, connect: Connect) -> None:
+    """The server was reached, and the advice is about its headers."""
+
+    async def cookie(_: web.Request) -> web.Response:
+        return web.json_response({}, headers={"Set-Cookie": f"a={'x' * 100_000}"})
+
+    message = (await failure(connect((await start(cookie)).make_url("/")))).message
+
+    assert "sends a response that is not valid HTTP or whose headers are too large: check whether a proxy" in message
+
+
 async def test_a_server_that_trickles_is_timed_out(start: Start, connect: Connect) -> None:
     """The timeout applies to the whole response."""
 
@@ -193,7 +216,9 @@ async def test_a_broken_connection_is_no_response(start: Start, connect: Connect
         request.transport.close()
         return web.Response()
 
-    assert "cannot be reached: " in (await failure(connect((await start(slam)).make_url("/")))).message
+    message = (await failure(connect((await start(slam)).make_url("/")))).message
+
+    assert "closes the connection before its response is complete: check its log" in message
 
 
 async def test_a_host_name_that_cannot_be_resolved_is_reported(connect: Connect) -> None:
