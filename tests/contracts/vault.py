@@ -17,6 +17,7 @@ from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.ports import Vault
+from support.vault import ImpatientClock
 from testbed.openbao import OpenBao
 
 ALLOWED = ("create", "read", "update")
@@ -144,7 +145,7 @@ async def real_vault(openbao: OpenBao, location: VaultLocation, folder: Path) ->
     assert port is not None
     token_file = folder / "token"
     token_file.write_text(openbao.create_token([policy]))
-    clock = TurnedClock()
+    clock = ImpatientClock()
     async with Wire(port) as wire:
         connection = VaultConnectionSettings.model_validate(
             {

@@ -1,6 +1,7 @@
 """What tests of the Vault adapter do again and again with a real server."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,17 @@ from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
 from pipedrive_operator.core.values.errors import Trouble, VaultUnavailable
 from testbed.openbao import OpenBao
+
+
+class ImpatientClock(TurnedClock):
+    """A clock that a test turns, except that a sleep of less than a second passes at once."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Pass, or wait until the clock is turned far enough."""
+        if seconds < 1:
+            self.turn(timedelta(seconds=seconds))
+        else:
+            await super().sleep(seconds)
 
 
 def requests_to(openbao: OpenBao, path: str) -> int:

@@ -10,6 +10,7 @@ from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import VaultLocation
+from support.vault import ImpatientClock
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 
@@ -19,7 +20,7 @@ Connect = Callable[..., VaultConnections]
 @pytest.fixture
 def clock() -> TurnedClock:
     """Return the clock by which tokens and pauses end."""
-    return TurnedClock()
+    return ImpatientClock()
 
 
 @pytest.fixture

@@ -124,7 +124,9 @@ _UNUSABLE: Final = (
         "`vault list sys/quotas/rate-limit`",
         scope=Scope.PATH,
     ),
-    _Row(_is_page_of_proxy, "Vault ({name}) responds with status {status} and without JSON: {page}", scope=Scope.UNCLEAR),
+    _Row(
+        _is_page_of_proxy, "Vault ({name}) responds with status {status} and without JSON: {page}", scope=Scope.UNCLEAR
+    ),
     _Row(_is_failure, 'Vault ({name}) fails with status {status} ("{errors}"): check its log', scope=Scope.UNCLEAR),
     # For a moment after an engine was enabled or was converted to version 2.
     _Row(
@@ -206,11 +208,16 @@ def failure(response: Response, name: str) -> Failure | None:
     return Failure(row.scope, VaultUnavailable(message, retry_after=response.retry_after))
 
 
+def is_conflict(response: Response) -> bool:
+    """Return whether a write named another version than the newest."""
+    return response.status == HTTPStatus.BAD_REQUEST and "check-and-set parameter did not match" in response.errors
+
+
 def refused(
     response: Response, location: VaultLocation, capabilities: tuple[str, ...], identity: VaultIdentity = OPERATOR
 ) -> OperatorError:
     """Explain why Vault refused a request for a document, which needs these capabilities."""
-    if response.status == HTTPStatus.BAD_REQUEST and "check-and-set parameter did not match" in response.errors:
+    if is_conflict(response):
         return CheckAndSetConflict(str(location))
     row = next(row for row in _REFUSALS if row.matches(response))
     message = row.message.format(

@@ -14,6 +14,7 @@ from typing import Final
 
 from pipedrive_operator.adapters.vault import requests
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken, Login, issued_token
+from pipedrive_operator.adapters.vault.errors import is_conflict
 from pipedrive_operator.adapters.vault.exchange import Request, Response, Send
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
 from pipedrive_operator.core.values.errors import SourceMissing, Trouble, VaultDenied
@@ -28,6 +29,11 @@ REPLACEMENT_INTERVAL: Final = timedelta(minutes=1)
 """How often at most a refused request leads to a new login: most refusals are paths that the policy does not allow."""
 KEPT_UNUSED: Final = timedelta(hours=1)
 """How long an unused token is kept alive: long enough for credentials that poll, and no longer."""
+
+SETTLING_TIME: Final = timedelta(seconds=2)
+"""How long after a login a server may lag behind the one that issued the token."""
+SETTLING_PAUSES: Final = (timedelta(milliseconds=100), timedelta(milliseconds=300), timedelta(milliseconds=600))
+"""The pauses before a request that was refused in that time is sent again."""
 
 
 class Session:
@@ -44,6 +50,7 @@ class Session:
         self._first_ttl: timedelta | None = None
         self._obtained_at = 0.0
         self._replaceable_at = 0.0
+        self._settled_at = 0.0
         self._used_at = clock.monotonic()
         self._renewals: asyncio.Task[None] | None = None
 
@@ -68,11 +75,11 @@ class Session:
             VaultUnavailable: no usable response.
         """
         token = await self.token()
-        response = await self._send(replace(request, token=token))
+        response = await self._send_after_login(replace(request, token=token))
         if response.status != HTTPStatus.FORBIDDEN:
             return response
         other = await self.replacement(token)
-        return response if other is None else await self._send(replace(request, token=other))
+        return response if other is None else await self._send_after_login(replace(request, token=other))
 
     async def token(self) -> SecretValue:
         """Return a valid token, after a login or a renewal if necessary. Raises as `send` does."""
@@ -88,14 +95,50 @@ class Session:
         Raises as `send` does.
         """
         async with self._lock:
-            if self._issued is not None and self._issued.value == refused:
+            issued = self._issued
+            if issued is not None and issued.value == refused:
                 if self._now() < self._replaceable_at:
                     return None
                 self._replaceable_at = self._now() + REPLACEMENT_INTERVAL.total_seconds()
-                replaced, self._issued = self._issued, None
-                await self._revoke(replaced)
+                return await self._replace(issued)
             current = self._current() or await self._obtain()
             return None if current == refused else current
+
+    async def _send_after_login(self, request: Request) -> Response:
+        """Send a request. Shortly after a login, repeat a refusal: a server that lags may not know the token yet."""
+        for pause in SETTLING_PAUSES:
+            response = await self._send(request)
+            if self._now() >= self._settled_at or not _may_be_unknown(response):
+                return response
+            await self._clock.sleep(pause.total_seconds())
+        return await self._send(request)
+
+    async def _replace(self, refused: IssuedToken) -> SecretValue | None:
+        """Replace a refused token; None if the path is to blame, and the session keeps the token.
+
+        The new login comes first: a path that the policy denies must not cost the other paths their token. A token
+        that is still valid is replaced if the role has other policies now, or if another token was provided.
+        """
+        is_valid, asked_at = await self._is_valid(refused), self._now()
+        try:
+            issued = await self._log_in()
+        except Trouble:
+            if is_valid:
+                return None
+            self._issued = None
+            raise
+        if issued.value == refused.value:
+            return None
+        if is_valid and issued.ours and issued.policies == refused.policies:
+            await self._revoke(issued)
+            return None
+        self._begin(issued, asked_at)
+        await self._revoke(refused)
+        return issued.value
+
+    async def _is_valid(self, issued: IssuedToken) -> bool:
+        """Return whether Vault still knows a token; false also if the token lacks the policy `default`."""
+        return (await self._send(requests.look_up_token(issued.value))).status == HTTPStatus.OK
 
     def _now(self) -> float:
         return self._clock.monotonic()
@@ -110,23 +153,34 @@ class Session:
         return issued.value
 
     async def _obtain(self) -> SecretValue:
-        """Renew the token or log in.
-
-        A refused login is remembered for a pause: everyone who waits for the lock would otherwise repeat it.
-        """
-        admission = self._login_breaker.admit(self._now())
+        """Renew the token or log in."""
         asked_at = self._now()
-        try:
-            issued = await self._renew() or await self._log_in()
+        renewed = await self._renew()
+        if renewed is not None:
+            self._issued, self._obtained_at = renewed, asked_at
+            return renewed.value
+        self._issued = None
+        issued = await self._log_in()
+        self._begin(issued, asked_at)
+        return issued.value
+
+    async def _log_in(self) -> IssuedToken:
+        """Log in. A refusal is remembered for a pause: everyone who waits for the lock would otherwise repeat it."""
+        with self._login_breaker.attempt(self._now()) as admission:
+            try:
+                issued = await self._login.log_in()
+            except (VaultDenied, SourceMissing) as refused:
+                raise self._login_breaker.failed(admission, refused, self._now()) from refused
             self._login_breaker.succeeded(admission)
-        except (VaultDenied, SourceMissing) as refused:
-            raise self._login_breaker.failed(admission, refused, self._now()) from refused
-        finally:
-            self._login_breaker.abandoned(admission)
-        self._issued, self._obtained_at = issued, asked_at
+            return issued
+
+    def _begin(self, issued: IssuedToken, asked_at: float) -> None:
+        """Use the token of a new login, and keep it alive. Its lifetime counts from the request."""
+        self._issued, self._first_ttl, self._obtained_at = issued, issued.ttl, asked_at
+        if issued.ours:
+            self._settled_at = self._now() + SETTLING_TIME.total_seconds()
         if self._renewals is None or self._renewals.done():
             self._renewals = asyncio.create_task(self._keep_alive(), name="renewal of a Vault token")
-        return issued.value
 
     async def _keep_alive(self) -> None:
         """Renew the token whenever it is due; a failure is left to the next caller who needs the token."""
@@ -146,12 +200,6 @@ class Session:
             with suppress(Trouble):
                 await self._send(requests.revoke_token(issued.value))
 
-    async def _log_in(self) -> IssuedToken:
-        self._issued = None
-        issued = await self._login.log_in()
-        self._first_ttl = issued.ttl
-        return issued
-
     async def _renew(self) -> IssuedToken | None:
         """Extend the token's lifetime; None if a new token is needed."""
         former = self._issued
@@ -170,3 +218,8 @@ class Session:
 
 def _time_in_use(ttl: timedelta) -> timedelta:
     return max(ttl * RENEW_AFTER, SHORTEST_USE)
+
+
+def _may_be_unknown(response: Response) -> bool:
+    """Return whether a server that does not know a new token yet may give this response."""
+    return response.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN} and not is_conflict(response)

@@ -9,12 +9,16 @@ import pytest
 
 from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken
-from pipedrive_operator.adapters.vault.auth.session import KEPT_UNUSED, REPLACEMENT_INTERVAL, Session
+from pipedrive_operator.adapters.vault.auth.session import KEPT_UNUSED, REPLACEMENT_INTERVAL, SETTLING_TIME, Session
 from pipedrive_operator.adapters.vault.exchange import Request, Response
 from pipedrive_operator.core.values.errors import SourceMissing, VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
+from support.vault import ImpatientClock
 
 TTL = timedelta(hours=1)
+READ = Request(operation="read", method="GET", path="/v1/secret/data/a")
+OK = Response(status=200, body={})
+DENIED = Response(status=403, body={"errors": ["permission denied"]})
 REFUSED = Response(status=400, body={"errors": ["lease is not renewable"]})
 
 
@@ -35,6 +39,13 @@ class FakeVault:
     logins: int = 0
     renewals: int = 0
     ours: bool = True
+    policies: frozenset[str] = frozenset({"default"})
+    is_valid: bool = False
+    """Whether a lookup still finds the session's token."""
+    reads: list[Response] = field(default_factory=list)
+    """The responses to the next reads; then all succeed."""
+    tokens: list[str] = field(default_factory=list)
+    """The tokens of the reads."""
     revoked: list[str] = field(default_factory=list)
 
     async def log_in(self) -> IssuedToken:
@@ -44,7 +55,11 @@ class FakeVault:
         if self.breaks is not None:
             raise self.breaks
         return IssuedToken(
-            value=SecretValue(f"token-{self.logins}"), ttl=self.ttl, renewable=self.renewable, ours=self.ours
+            value=SecretValue(f"token-{self.logins}"),
+            ttl=self.ttl,
+            renewable=self.renewable,
+            policies=self.policies,
+            ours=self.ours,
         )
 
     async def send(self, request: Request) -> Response:
@@ -52,6 +67,11 @@ class FakeVault:
         if request.path == "/v1/auth/token/revoke-self":
             self.revoked.append(request.token.reveal() if request.token else "none")
             return Response(status=204)
+        if request.path == "/v1/auth/token/lookup-self":
+            return Response(status=200 if self.is_valid else 403, body={})
+        if request.path == READ.path:
+            self.tokens.append(request.token.reveal() if request.token else "none")
+            return self.reads.pop(0) if self.reads else OK
         assert request.path == "/v1/auth/token/renew-self"
         self.renewals += 1
         await asyncio.sleep(0)
@@ -294,3 +314,91 @@ async def test_a_login_in_progress_at_the_end_leaves_no_token(session: Session, 
 
     assert revealed([await asking]) == {"token-1"}
     assert vault.revoked == ["token-1"]
+
+
+@pytest.fixture
+async def settled(session: Session, clock: TurnedClock) -> Session:
+    """Return a session whose login every server knows by now."""
+    await session.token()
+    clock.turn(SETTLING_TIME)
+    return session
+
+
+async def test_a_path_that_the_policy_denies_costs_no_token(settled: Session, vault: FakeVault) -> None:
+    """The token is still valid, so that the path is to blame; the login that checked for new policies ends."""
+    vault.is_valid, vault.reads = True, [DENIED]
+
+    assert await settled.send(READ) == DENIED
+    assert vault.revoked == ["token-2"]
+    assert await tokens(settled, 1) == {"token-1"}
+
+
+async def test_new_policies_of_the_role_are_used(settled: Session, vault: FakeVault) -> None:
+    """A valid token keeps the policies of its login; the new token is in use before the old one is revoked."""
+    vault.is_valid, vault.reads, vault.policies = True, [DENIED], frozenset({"default", "crm"})
+
+    assert await settled.send(READ) == OK
+    assert (vault.tokens, vault.revoked) == (["token-1", "token-2"], ["token-1"])
+
+
+async def test_a_denied_path_keeps_the_valid_token_while_no_login_is_possible(
+    settled: Session, vault: FakeVault
+) -> None:
+    """The auth method may be down; other paths are still read."""
+    vault.is_valid, vault.reads, vault.breaks = True, [DENIED], VaultDenied("no role")
+
+    assert await settled.send(READ) == DENIED
+    assert await settled.send(READ) == OK
+    assert vault.revoked == []
+
+
+async def test_an_invalid_token_without_a_login_is_the_failure_of_the_login(settled: Session, vault: FakeVault) -> None:
+    """The message names the login, and not the policy of the path."""
+    vault.reads, vault.breaks = [DENIED], VaultDenied("no role")
+
+    with pytest.raises(VaultDenied, match="no role"):
+        await settled.send(READ)
+
+
+async def test_a_provided_token_that_was_replaced_is_used(settled: Session, vault: FakeVault) -> None:
+    """An agent wrote another token with the same policies."""
+    vault.is_valid, vault.reads, vault.ours = True, [DENIED], False
+
+    assert await settled.send(READ) == OK
+    assert vault.tokens == ["token-1", "token-2"]
+
+
+@pytest.mark.parametrize("refusal", [DENIED, REFUSED], ids=["403", "400"])
+async def test_a_refusal_just_after_a_login_is_repeated(vault: FakeVault, refusal: Response) -> None:
+    """A server that lags behind does not know the token yet."""
+    vault.reads = [refusal, refusal, refusal]
+    session = Session(vault, vault.send, ImpatientClock())
+
+    assert await session.send(READ) == OK
+    assert set(vault.tokens) == {"token-1"}
+
+
+async def test_a_refusal_that_stays_is_returned(vault: FakeVault) -> None:
+    """After a second it is what it says."""
+    vault.reads = [REFUSED] * 10
+    session = Session(vault, vault.send, ImpatientClock())
+
+    assert await session.send(READ) == REFUSED
+    assert len(vault.tokens) == 4
+
+
+async def test_a_conflict_just_after_a_login_is_not_repeated(vault: FakeVault) -> None:
+    """A server that lags does not report one, and the caller has to read the document again."""
+    conflict = Response(status=400, body={"errors": ["check-and-set parameter did not match the current version"]})
+    vault.reads = [conflict]
+    session = Session(vault, vault.send, ImpatientClock())
+
+    assert await session.send(READ) == conflict
+
+
+async def test_a_refusal_long_after_a_login_is_not_repeated(settled: Session, vault: FakeVault) -> None:
+    """Every server knows the token by then."""
+    vault.reads = [REFUSED]
+
+    assert await settled.send(READ) == REFUSED
+    assert len(vault.tokens) == 1
