@@ -75,7 +75,7 @@ def message_about(content: bytes, folder: Path) -> str:
             b"vault: {connections: {x: {address: 'http://x', mounts: []}}}",
             "x.mounts: must be a list with at least one entry",
         ),
-        (b"vault: {connections: {x: {address: 'http://x', namespace: admin/}}}", "x.namespace: must be a path such as"),
+        (b"vault: {connections: {x: {address: 'http://x', namespace: /admin}}}", "x.namespace: must be a path such as"),
         (
             b"vault: {connections: {x: {address: 'http://x', pathPrefixes: [a]}}}",
             "x.pathPrefixes[0]: must be a path that",

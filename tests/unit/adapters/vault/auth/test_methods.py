@@ -22,7 +22,7 @@ Prepare = Callable[..., Login]
 
 
 @dataclass
-class FakeVault:
+class FakeVaultServer:
     """Responds by path, and records the paths."""
 
     responses: dict[str, Response] = field(default_factory=dict)
@@ -35,13 +35,13 @@ class FakeVault:
 
 
 @pytest.fixture
-def vault() -> FakeVault:
+def vault() -> FakeVaultServer:
     """Return a Vault that revokes every token."""
-    return FakeVault({"token/revoke-self": Response(status=204)})
+    return FakeVaultServer({"token/revoke-self": Response(status=204)})
 
 
 @pytest.fixture
-def prepare(vault: FakeVault, tmp_path: Path) -> Prepare:
+def prepare(vault: FakeVaultServer, tmp_path: Path) -> Prepare:
     """Return a function that prepares a login with a value in a file."""
 
     def prepared(method: str = "approle", value: str = "1c3e") -> Login:
@@ -65,7 +65,7 @@ async def trouble_of(login: Login) -> Trouble:
     return caught.value
 
 
-async def test_a_token_with_few_uses_is_refused_and_revoked(vault: FakeVault, prepare: Prepare) -> None:
+async def test_a_token_with_few_uses_is_refused_and_revoked(vault: FakeVaultServer, prepare: Prepare) -> None:
     """It would soon be refused like a token without a policy; the setting on the role is the cause."""
     vault.responses["approle/login"] = ok(auth=TOKEN | {"num_uses": 3})
 
@@ -79,7 +79,7 @@ async def test_a_token_with_few_uses_is_refused_and_revoked(vault: FakeVault, pr
     assert vault.paths[-1] == "token/revoke-self"
 
 
-async def test_a_provided_token_with_few_uses_is_refused(vault: FakeVault, prepare: Prepare) -> None:
+async def test_a_provided_token_with_few_uses_is_refused(vault: FakeVaultServer, prepare: Prepare) -> None:
     """It belongs to a person, and is not revoked."""
     vault.responses["token/lookup-self"] = ok(data={"ttl": 60, "num_uses": 2})
 
@@ -87,7 +87,7 @@ async def test_a_provided_token_with_few_uses_is_refused(vault: FakeVault, prepa
     assert vault.paths == ["token/lookup-self"]
 
 
-async def test_a_lapsed_renewable_token_is_renewed_at_once(vault: FakeVault, prepare: Prepare) -> None:
+async def test_a_lapsed_renewable_token_is_renewed_at_once(vault: FakeVaultServer, prepare: Prepare) -> None:
     """A standby may look up an old lease; a renewal reaches the active server."""
     vault.responses["token/lookup-self"] = ok(data=LAPSED)
     vault.responses["token/renew-self"] = ok(auth=TOKEN | {"lease_duration": 20})
@@ -97,7 +97,7 @@ async def test_a_lapsed_renewable_token_is_renewed_at_once(vault: FakeVault, pre
     assert (issued.value.reveal(), issued.ttl, issued.ours) == ("s.mine", timedelta(seconds=20), False)
 
 
-async def test_a_lapsed_token_that_cannot_be_renewed_is_refused(vault: FakeVault, prepare: Prepare) -> None:
+async def test_a_lapsed_token_that_cannot_be_renewed_is_refused(vault: FakeVaultServer, prepare: Prepare) -> None:
     """The renewal says that the token has really expired."""
     vault.responses["token/lookup-self"] = ok(data=LAPSED)
     vault.responses["token/renew-self"] = Response(status=403, body={"errors": ["bad token"]})
@@ -105,7 +105,7 @@ async def test_a_lapsed_token_that_cannot_be_renewed_is_refused(vault: FakeVault
     assert '("bad token"): replace it by a token that has not expired' in (await trouble_of(prepare("token"))).message
 
 
-async def test_a_token_without_expiry_is_not_renewed(vault: FakeVault, prepare: Prepare) -> None:
+async def test_a_token_without_expiry_is_not_renewed(vault: FakeVaultServer, prepare: Prepare) -> None:
     """A root token has no lifetime, and Vault reports that as zero, too."""
     vault.responses["token/lookup-self"] = ok(data={"ttl": 0, "expire_time": None, "renewable": True})
 
@@ -113,7 +113,7 @@ async def test_a_token_without_expiry_is_not_renewed(vault: FakeVault, prepare: 
 
 
 @pytest.mark.parametrize("method", ["approle", "token"])
-async def test_a_missing_namespace_is_named_as_the_cause(vault: FakeVault, prepare: Prepare, method: str) -> None:
+async def test_a_missing_namespace_is_named_as_the_cause(vault: FakeVaultServer, prepare: Prepare, method: str) -> None:
     """The credentials of the login are not to blame."""
     missing = Response(status=404, body={"errors": ["namespace not found"]})
     vault.responses |= {"approle/login": missing, "token/lookup-self": missing}
@@ -125,7 +125,9 @@ async def test_a_missing_namespace_is_named_as_the_cause(vault: FakeVault, prepa
 
 
 @pytest.mark.parametrize("secret_id", ["hvs.CAES", "s.abc", "b.abc", '{"wrap_info": {"token": "s.abc"}}'])
-async def test_a_wrapped_secret_id_is_named_as_the_cause(vault: FakeVault, prepare: Prepare, secret_id: str) -> None:
+async def test_a_wrapped_secret_id_is_named_as_the_cause(
+    vault: FakeVaultServer, prepare: Prepare, secret_id: str
+) -> None:
     """The message does not quote it."""
     vault.responses["approle/login"] = Response(status=400, body={"errors": ["invalid role or secret ID"]})
 
@@ -146,7 +148,7 @@ async def test_a_wrapped_secret_id_is_named_as_the_cause(vault: FakeVault, prepa
     ],
 )
 async def test_a_success_without_a_usable_token_is_a_refusal(
-    vault: FakeVault, prepare: Prepare, body: dict[str, Any], cause: str
+    vault: FakeVaultServer, prepare: Prepare, body: dict[str, Any], cause: str
 ) -> None:
     """The message names the feature of Vault that withholds the token."""
     vault.responses["approle/login"] = Response(status=200, body=body)
@@ -155,14 +157,14 @@ async def test_a_success_without_a_usable_token_is_a_refusal(
 
 
 @pytest.mark.parametrize("duration", [None, 0, -1, "60", float("nan"), [], {}])
-async def test_an_unusable_lifetime_counts_as_none(vault: FakeVault, prepare: Prepare, duration: object) -> None:
+async def test_an_unusable_lifetime_counts_as_none(vault: FakeVaultServer, prepare: Prepare, duration: object) -> None:
     """The token is used until Vault refuses it."""
     vault.responses["approle/login"] = ok(auth=TOKEN | {"lease_duration": duration})
 
     assert (await prepare().log_in()).ttl is None
 
 
-async def test_an_extreme_lifetime_overflows_nothing(vault: FakeVault, prepare: Prepare) -> None:
+async def test_an_extreme_lifetime_overflows_nothing(vault: FakeVaultServer, prepare: Prepare) -> None:
     """A lifetime of more than ten years is shortened."""
     vault.responses["approle/login"] = ok(auth=TOKEN | {"lease_duration": 10**400})
 
