@@ -1,4 +1,4 @@
-"""Vault: the model, and OpenBao behind the adapter."""
+"""The two implementations of `ports.Vault` under contract: the fake, and the adapter with a real OpenBao."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,41 +24,41 @@ ALLOWED = ("create", "read", "update")
 
 
 class VaultPart(Protocol):
-    """A Vault that can be arranged."""
+    """A Vault whose state a test controls."""
 
     @property
     def port(self) -> Vault:
-        """What is under contract."""
+        """The port under contract."""
 
     @property
     def location(self) -> VaultLocation:
-        """Where nothing was ever written."""
+        """The location of a document that was never written."""
 
     def now(self) -> datetime:
-        """Return the time there."""
+        """Return the time of the server."""
 
     def put(self, **values: str) -> None:
-        """Write a version, as a person does."""
+        """Write a version, as a person would."""
 
     def delete(self) -> None:
-        """Delete the newest version, as a person does."""
+        """Delete the newest version, as a person would."""
 
     def deny(self, *capabilities: str) -> None:
-        """Take away one or more of `ALLOWED`."""
+        """Remove capabilities of `ALLOWED` from the policy."""
 
     def seal(self) -> None:
-        """Seal it."""
+        """Seal the server."""
 
     def lose(self, loss: Loss) -> None:
-        """Lose what is sent from now on."""
+        """Lose requests or responses from now on."""
 
     def heal(self) -> None:
-        """Let everything be well, for a while now."""
+        """End every disturbance, and let the adapter's pauses pass."""
 
 
 @dataclass
 class FakedVault:
-    """The fake."""
+    """The fake of unit tests and simulation."""
 
     location: VaultLocation
     port: FakeVault = field(default_factory=lambda: FakeVault(TurnedClock()))
@@ -68,34 +68,34 @@ class FakedVault:
         return self.port.clock.now()
 
     def put(self, **values: str) -> None:
-        """Write."""
+        """Write a version."""
         self.port.put(self.location, **values)
 
     def delete(self) -> None:
-        """Delete."""
+        """Delete the newest version."""
         self.port.delete(self.location)
 
     def deny(self, *capabilities: str) -> None:
-        """Deny."""
+        """Deny capabilities."""
         self.port.deny(self.location, OPERATOR, *capabilities)
 
     def seal(self) -> None:
-        """Be away: to the port that is the same."""
+        """Become unavailable, which is the same for the port."""
         self.port.network.is_away = True
 
     def lose(self, loss: Loss) -> None:
-        """Lose."""
+        """Lose requests or responses."""
         lose(self.port.network, loss)
 
     def heal(self) -> None:
-        """Heal."""
+        """End every disturbance."""
         self.port.denied.clear()
         self.port.network = Network()
 
 
 @dataclass
 class RealVault:
-    """OpenBao, at the end of a wire, to a token with a policy of its own."""
+    """OpenBao behind a lossy relay, used with a token that has a policy of its own."""
 
     port: VaultConnections
     location: VaultLocation
@@ -105,7 +105,7 @@ class RealVault:
     policy: str
 
     def now(self) -> datetime:
-        """Return the machine's time, which is OpenBao's."""
+        """Return the machine's time, which OpenBao uses, too."""
         return SystemClock().now()
 
     def put(self, **values: str) -> None:
@@ -117,20 +117,20 @@ class RealVault:
         self.openbao.request("DELETE", f"secret/data/{self.location.path}")
 
     def deny(self, *capabilities: str) -> None:
-        """Narrow the policy."""
+        """Write a policy without these capabilities."""
         left = ", ".join(f'"{capability}"' for capability in ALLOWED if capability not in capabilities)
         self.openbao.put_policy(self.policy, f'path "secret/data/{self.policy}/*" {{ capabilities = [{left}] }}')
 
     def seal(self) -> None:
-        """Seal."""
+        """Seal the server."""
         self.openbao.seal()
 
     def lose(self, loss: Loss) -> None:
-        """Lose."""
+        """Lose requests or responses."""
         self.wire.loses = loss
 
     def heal(self) -> None:
-        """Unseal, allow, carry; and let the adapter's longest pause pass."""
+        """Unseal, restore policy and relay, and let the adapter's longest pause pass."""
         self.openbao.unseal()
         self.deny()
         self.wire.loses = Loss.NOTHING
@@ -139,7 +139,7 @@ class RealVault:
 
 @asynccontextmanager
 async def real_vault(openbao: OpenBao, location: VaultLocation, folder: Path) -> AsyncIterator[RealVault]:
-    """Open the adapter to OpenBao; the first folder of the location's path is nobody else's."""
+    """Open the adapter to OpenBao. The first folder of the location's path belongs to this test."""
     policy = location.path.partition("/")[0]
     port = urlsplit(openbao.address).port
     assert port is not None

@@ -1,4 +1,4 @@
-"""A wire between a client and a server of this machine that loses requests or answers. It reads nothing of either."""
+"""A relay between a client and a server on this machine that loses requests or responses, without reading them."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,12 +9,12 @@ from fakes.network import Network
 
 
 class Loss(Enum):
-    """What does not get through."""
+    """What the relay loses."""
 
     NOTHING = "nothing"
     REQUESTS = "requests"
     ANSWERS = "answers"
-    """The server has done its work by then; a TLS handshake is lost too, so a connection has to be open before."""
+    """The server has processed the request by then. A TLS handshake is lost, too: open the connection before."""
 
 
 def lose(network: Network, loss: Loss) -> None:
@@ -24,10 +24,10 @@ def lose(network: Network, loss: Loss) -> None:
 
 
 class Wire:
-    """Relays connections to a port, from a port of its own."""
+    """Relays connections from its own port to another port."""
 
     def __init__(self, port: int) -> None:
-        """Lead to that port of 127.0.0.1."""
+        """Relay to that port of 127.0.0.1."""
         self._far_port = port
         self._open: set[asyncio.Task[None]] = set()
         self.loses = Loss.NOTHING
@@ -40,18 +40,18 @@ class Wire:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close what is open."""
+        """Close all connections."""
         await self.hang_up()
 
     async def hang_up(self) -> None:
-        """Close what is open, and refuse connections."""
+        """Close all connections, and refuse new ones."""
         self._server.close()
         for relay in list(self._open):
             relay.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
 
     async def listen_again(self) -> None:
-        """Accept connections, at the same port."""
+        """Accept connections again, at the same port."""
         if not self._server.is_serving():
             self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
 

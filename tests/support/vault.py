@@ -1,4 +1,4 @@
-"""What tests of the Vault adapter do again and again with a real server."""
+"""Helpers for tests of the Vault adapter with a real server."""
 
 import asyncio
 from datetime import timedelta
@@ -26,12 +26,12 @@ class ImpatientClock(TurnedClock):
 
 
 def requests_to(openbao: OpenBao, path: str) -> int:
-    """Count the requests that Vault has seen for a path."""
+    """Return how many requests for a path Vault has logged."""
     return sum(request.path == path for request in openbao.requests())
 
 
 def rewrite(path: Path, text: str | None) -> str:
-    """Write another text to a file, or remove it; return the one before."""
+    """Replace the text of a file, or remove the file; return the former text."""
     before = path.read_text() if path.exists() else ""
     if text is None:
         path.unlink()
@@ -41,14 +41,14 @@ def rewrite(path: Path, text: str | None) -> str:
 
 
 async def trouble_of(vault: VaultConnections, location: VaultLocation) -> Trouble:
-    """Return what a read ends with."""
+    """Return the error of a read."""
     with pytest.raises(Trouble) as caught:
         await vault.read(location, OPERATOR)
     return caught.value
 
 
 async def when_it_serves(vault: VaultConnections, location: VaultLocation) -> Document | None:
-    """Read as soon as the engine has been upgraded, which it says it has not for a moment."""
+    """Read until the engine has finished its upgrade, which takes a moment."""
     async with asyncio.timeout(30):
         while True:
             try:
@@ -59,7 +59,7 @@ async def when_it_serves(vault: VaultConnections, location: VaultLocation) -> Do
 
 
 async def when_it_is_back(vault: VaultConnections, location: VaultLocation, clock: TurnedClock) -> Document | None:
-    """Read until Vault serves again; the clock is turned by the longest pause between the tries."""
+    """Read until Vault has recovered; the clock is turned by the longest pause between the tries."""
     async with asyncio.timeout(30):
         while True:
             clock.turn(LONGEST_PROBE_PAUSE)

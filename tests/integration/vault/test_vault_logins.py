@@ -1,4 +1,4 @@
-"""Logins to a real OpenBao: how many there are, how long they last, and what a refused one tells."""
+"""Logins to a real OpenBao: how many there are, how long they last, and the message of a refused one."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from testbed.openbao import OpenBao
 Connect = Callable[..., VaultConnections]
 
 
-async def test_a_thousand_reads_are_one_login(
+async def test_a_thousand_reads_cause_one_login(
     operator: VaultConnections, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str
 ) -> None:
-    """With the operator's own ServiceAccount, which Vault has the API server review."""
+    """The operator logs in with its ServiceAccount, which Vault has the API server review."""
     openbao.write_secret(location.path, {"token": "t"})
 
     documents = await asyncio.gather(*(operator.read(location, OPERATOR) for _ in range(1000)))
@@ -31,10 +31,10 @@ async def test_a_thousand_reads_are_one_login(
     assert requests_to(openbao, f"secret/data/{location.path}") == 1001
 
 
-async def test_a_token_that_dies_is_replaced_by_one_login(
+async def test_a_revoked_token_is_replaced_by_one_login(
     operator: VaultConnections, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str
 ) -> None:
-    """Nobody who reads meanwhile notices."""
+    """Concurrent reads do not fail."""
     openbao.write_secret(location.path, {"token": "t"})
     await operator.read(location, OPERATOR)
     openbao.request("PUT", f"sys/leases/revoke-prefix/auth/{kubernetes_auth}/login")
@@ -45,10 +45,10 @@ async def test_a_token_that_dies_is_replaced_by_one_login(
     assert requests_to(openbao, f"auth/{kubernetes_auth}/login") == 2
 
 
-async def test_a_path_without_rights_is_not_a_login_for_every_request(
+async def test_denied_reads_of_one_path_cause_one_login(
     operator: VaultConnections, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str
 ) -> None:
-    """After the first one, it is the policy's word."""
+    """The first denial leads to a login, the others are attributed to the policy."""
     denied = replace(location, path=f"elsewhere/{location.path}")
 
     outcomes = await asyncio.gather(*(operator.read(denied, OPERATOR) for _ in range(100)), return_exceptions=True)
@@ -60,7 +60,7 @@ async def test_a_path_without_rights_is_not_a_login_for_every_request(
 async def test_a_token_is_renewed_while_it_is_used(
     operator: VaultConnections, openbao: OpenBao, location: VaultLocation, kubernetes_auth: str, clock: TurnedClock
 ) -> None:
-    """At two thirds of its lifetime, which is 32 days unless the role says otherwise."""
+    """It is renewed at two thirds of its lifetime, which is 32 days unless the role sets it."""
     await operator.read(location, OPERATOR)
     renewals = requests_to(openbao, "auth/token/renew-self")
     clock.turn(timedelta(days=32) * 2 / 3)
@@ -74,8 +74,8 @@ async def test_a_token_is_renewed_while_it_is_used(
 async def test_a_rotated_service_account_token_is_used_at_the_next_login(
     operator: VaultConnections, jwt_file: Path, location: VaultLocation, clock: TurnedClock
 ) -> None:
-    """Its file is read each time."""
-    good = rewrite(jwt_file, "this is no token")
+    """The file is read at each login."""
+    good = rewrite(jwt_file, "not a token")
     assert isinstance(await trouble_of(operator, location), VaultDenied)
 
     rewrite(jwt_file, good)
@@ -87,7 +87,7 @@ async def test_a_rotated_service_account_token_is_used_at_the_next_login(
 async def test_a_refused_login_names_method_mount_and_role(
     connect: Connect, kubernetes_auth: str, jwt_file: Path, location: VaultLocation
 ) -> None:
-    """And what Vault said."""
+    """The message quotes Vault, too."""
     stranger = {"role": "stranger", "service_account_token_file": jwt_file}
     vault = connect(method="kubernetes", mount=kubernetes_auth, **stranger)
 
@@ -100,16 +100,16 @@ async def test_a_refused_login_names_method_mount_and_role(
         await vault.connections["default"].log_in()
 
 
-async def test_an_auth_method_that_is_not_enabled_is_a_refused_login(
+async def test_a_login_at_a_mount_that_is_not_enabled_is_refused(
     connect: Connect, jwt_file: Path, location: VaultLocation
 ) -> None:
-    """Its mount is misspelt."""
+    """The mount is misspelt."""
     vault = connect(method="kubernetes", mount="kubernetse", role="operator", service_account_token_file=jwt_file)
 
     assert isinstance(await trouble_of(vault, location), VaultDenied)
 
 
-async def test_a_token_that_was_replaced_in_its_file_is_used_when_the_old_one_dies(
+async def test_a_token_that_was_replaced_in_its_file_is_used_when_the_old_one_is_revoked(
     vault: VaultConnections, openbao: OpenBao, location: VaultLocation, token_file: Path, vault_prefix: str
 ) -> None:
     """An agent keeps the file up to date."""
@@ -124,10 +124,10 @@ async def test_a_token_that_was_replaced_in_its_file_is_used_when_the_old_one_di
 
 
 @pytest.mark.parametrize("content", [None, "", "s.of-nobody"])
-async def test_a_token_file_that_is_of_no_use_is_told(
+async def test_an_unusable_token_file_is_reported_without_its_content(
     vault: VaultConnections, location: VaultLocation, token_file: Path, content: str | None
 ) -> None:
-    """Absent, empty or refused; what was in it is not told."""
+    """It is missing, empty, or contains a token that Vault refuses."""
     rewrite(token_file, content)
 
     trouble = await trouble_of(vault, location)
@@ -144,7 +144,7 @@ async def test_the_token_of_the_environment_is_not_used(
     token_file: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nor the one in the home folder, nor the address."""
+    """Neither the token in the home folder nor VAULT_ADDR is used."""
     rewrite(token_file, "s.of-nobody")
     rewrite(token_file.parent / ".vault-token", openbao.root_token)
     for name, value in {

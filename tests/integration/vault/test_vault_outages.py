@@ -1,4 +1,4 @@
-"""A real OpenBao that is sealed or killed, and comes back."""
+"""A real OpenBao that is sealed or killed, and recovers."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +14,10 @@ from support.vault import trouble_of
 from testbed.openbao import OpenBao
 
 
-async def test_a_sealed_vault_is_told_and_its_return_is_seen_within_ten_seconds(
+async def test_a_sealed_vault_is_reported_and_its_recovery_noticed_within_ten_seconds(
     vault: VaultConnections, openbao: OpenBao, location: VaultLocation, clock: TurnedClock
 ) -> None:
-    """However often it was tried meanwhile."""
+    """The number of failed tries does not matter."""
     openbao.write_secret(location.path, {"token": "old"})
     openbao.seal()
     try:
@@ -36,8 +36,8 @@ async def test_a_sealed_vault_is_told_and_its_return_is_seen_within_ten_seconds(
     assert await vault.read(location, OPERATOR) is not None
 
 
-async def test_a_sealed_vault_is_told_to_who_asks_for_that(vault: VaultConnections, openbao: OpenBao) -> None:
-    """Without a login."""
+async def test_check_reports_a_sealed_vault(vault: VaultConnections, openbao: OpenBao) -> None:
+    """It needs no login for that."""
     server = vault.connections["default"]
     openbao.seal()
     try:
@@ -49,10 +49,10 @@ async def test_a_sealed_vault_is_told_to_who_asks_for_that(vault: VaultConnectio
     await server.require_unsealed()
 
 
-async def test_a_vault_that_was_killed_is_used_again_when_it_is_back(
+async def test_a_vault_that_was_killed_is_used_again_after_its_restart(
     tmp_path: Path, clock: TurnedClock, location: VaultLocation
 ) -> None:
-    """On the same connection, with the same token."""
+    """The connection and the token stay the same."""
     with OpenBao(durable=True) as durable:
         durable.write_secret(location.path, {"token": "kept"})
         token_file = tmp_path / "token"

@@ -1,4 +1,4 @@
-"""docs/vault.md: every command on it is run, in its order, and the settings that it shows are checked."""
+"""docs/vault.md: every command on the page is run, in its order, and its settings pass `check`."""
 
 import json
 import os
@@ -26,8 +26,8 @@ HOME = "pipedrive-operator"
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Where a person who reads the page sits."""
+class Reader:
+    """A reader who follows the page: a folder, an environment, a cluster and a Vault."""
 
     folder: Path
     environment: dict[str, str]
@@ -41,7 +41,7 @@ class Desk:
         assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
 
     def check(self, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """Run `check` as the operator, and return what it found of Vault."""
+        """Run `check` as the operator, and return its findings about Vault."""
         config = self.folder / "settings.yaml"
         connection = settings["vault"]["connections"]["default"]
         token = self.folder / "operator-token"
@@ -64,33 +64,33 @@ def blocks(language: str, page: str = PAGE) -> list[str]:
     return [text for found, text in BLOCK.findall(page) if found == language]
 
 
-def settings_by(way: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings for one team with another way in, and the `auth` in them."""
+def settings_with(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings for one team with another auth method, and their `auth` section."""
     settings: dict[str, Any] = yaml.safe_load(blocks("yaml")[0])
     connection = settings["vault"]["connections"]["default"]
-    connection.update(yaml.safe_load(blocks("yaml", part(way))[0]))
+    connection.update(yaml.safe_load(blocks("yaml", part(method))[0]))
     return settings, connection["auth"]
 
 
-def part(way: str) -> str:
-    """Return the page from where it comes to a way in."""
-    _, found, rest = PAGE.partition(f"\n**{way}**")
+def part(method: str) -> str:
+    """Return the page from the paragraph of an auth method on."""
+    _, found, rest = PAGE.partition(f"\n**{method}**")
     assert found
     return rest
 
 
 def failures(found: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Return what is wrong, by what was asked; where nothing is, the rights below the prefix were asked for too."""
+    """Return the failures by step; if there are none, make sure that the capabilities below the prefix were checked."""
     wrong = {step: finding["detail"] for step, finding in found.items() if not finding["ok"]}
     assert wrong or "Vault default policy for kv/pipedrive/crm/example" in found
     return wrong
 
 
 @pytest.fixture(scope="module")
-def desk(control_plane: ControlPlane, crd: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """Give a desk with the programs `vault` and `kubectl`, and a Vault of its own; run all commands of the page."""
+def reader(control_plane: ControlPlane, crd: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Provide the programs `vault` and `kubectl` and an empty Vault, and run all commands of the page."""
     assert crd is None
-    folder = tmp_path_factory.mktemp("desk")
+    folder = tmp_path_factory.mktemp("reader")
     programs = {"vault": Path(sys.executable).parent / "bao", "kubectl": control_plane.kubectl_as(folder).program}
     (folder / "bin").mkdir()
     for name, program in programs.items():
@@ -109,7 +109,7 @@ def desk(control_plane: ControlPlane, crd: None, tmp_path_factory: pytest.TempPa
             "VAULT_ADDR": openbao.address,
             "VAULT_TOKEN": openbao.root_token,
         }
-        made = Desk(folder, environment, control_plane, openbao)
+        made = Reader(folder, environment, control_plane, openbao)
         for commands in blocks("sh"):
             made.run(commands)
         grant(made)
@@ -119,44 +119,44 @@ def desk(control_plane: ControlPlane, crd: None, tmp_path_factory: pytest.TempPa
     control_plane.kubectl("delete", "clusterrolebinding", "vault-token-review", "vault-public-keys")
 
 
-def grant(desk: Desk) -> None:
-    """Let the operator do in both namespaces what it always needs."""
+def grant(reader: Reader) -> None:
+    """Grant the operator in both namespaces the rights that it always needs."""
     for namespace in (HOME, "crm"):
-        desk.control_plane.kubectl("apply", f"--filename={RIGHTS}", f"--namespace={namespace}")
+        reader.control_plane.kubectl("apply", f"--filename={RIGHTS}", f"--namespace={namespace}")
     binding = ("rolebinding", "from-home", f"--role={HOME}", f"--serviceaccount={HOME}:{HOME}")
-    desk.control_plane.kubectl("create", *binding, "--namespace=crm")
+    reader.control_plane.kubectl("create", *binding, "--namespace=crm")
 
 
-def test_the_settings_for_one_team_lack_nothing(desk: Desk) -> None:
-    """The login, the mount, and the rights below the prefix."""
-    assert {} == failures(desk.check(yaml.safe_load(blocks("yaml")[0])))
+def test_the_settings_for_one_team_pass(reader: Reader) -> None:
+    """`check` covers the login, the mount and the capabilities below the prefix."""
+    assert {} == failures(reader.check(yaml.safe_load(blocks("yaml")[0])))
 
 
 @pytest.mark.parametrize("method", ["kubernetes", "jwt"])
-def test_the_settings_for_tenants_lack_nothing(desk: Desk, method: str) -> None:
-    """The team's credential names an identity, which is logged in."""
+def test_the_settings_for_tenants_pass(reader: Reader, method: str) -> None:
+    """`check` logs in as the identity that the team's credential names."""
     settings, credential = (yaml.safe_load(text) for text in blocks("yaml")[1:3])
-    desk.control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(credential))
+    reader.control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(credential))
     settings["vault"]["connections"]["default"]["tenantAuth"]["method"] = method
 
-    found = desk.check(settings)
+    found = reader.check(settings)
 
     assert {} == failures(found)
     assert "Vault default login of ServiceAccount crm/pipedrive with role crm" in found
 
 
-def test_the_approle_lacks_nothing(desk: Desk) -> None:
-    """With the role_id that the page has one read, and the Secret that it has one write."""
-    settings, auth = settings_by("AppRole")
-    role_id = desk.openbao.request("GET", "auth/approle/role/pipedrive-operator/role-id")["data"]["role_id"]
+def test_the_settings_for_approle_pass(reader: Reader) -> None:
+    """The reader inserts the role_id that a command of the page prints."""
+    settings, auth = settings_with("AppRole")
+    role_id = reader.openbao.request("GET", "auth/approle/role/pipedrive-operator/role-id")["data"]["role_id"]
     auth["roleId"] = role_id
 
-    assert {} == failures(desk.check(settings))
+    assert {} == failures(reader.check(settings))
 
 
-def test_the_jwt_lacks_nothing(desk: Desk) -> None:
-    """It is where the volume of the page puts it, with the audience that it names."""
-    settings, auth = settings_by("JWT")
+def test_the_settings_for_jwt_pass(reader: Reader) -> None:
+    """The volume of the page mounts the token at the path in the settings, with the audience that Vault expects."""
+    settings, auth = settings_with("JWT")
     values = yaml.safe_load(blocks("yaml", part("JWT"))[1])
     volume, mount = values["extraVolumes"][0], values["extraVolumeMounts"][0]
     token = volume["projected"]["sources"][0]["serviceAccountToken"]
@@ -164,26 +164,26 @@ def test_the_jwt_lacks_nothing(desk: Desk) -> None:
     spec = {"serviceAccountName": HOME, "containers": [container], "volumes": [volume]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": spec}
     where = ("--dry-run=server", f"--namespace={HOME}", "--filename=-")
-    assert "created" in desk.control_plane.kubectl("create", *where, stdin=json.dumps(pod))
+    assert "created" in reader.control_plane.kubectl("create", *where, stdin=json.dumps(pod))
     assert auth["jwtFile"] == f"{mount['mountPath']}/{token['path']}"
 
-    jwt = desk.folder / "jwt"
-    jwt.write_text(desk.control_plane.service_account_token(HOME, HOME, audience=token["audience"]))
+    jwt = reader.folder / "jwt"
+    jwt.write_text(reader.control_plane.service_account_token(HOME, HOME, audience=token["audience"]))
     auth["jwtFile"] = str(jwt)
 
-    assert {} == failures(desk.check(settings))
+    assert {} == failures(reader.check(settings))
 
 
-@pytest.mark.parametrize("way", ["TLS certificate", "Token"])
-def test_what_is_kept_in_secrets_lacks_nothing(desk: Desk, way: str) -> None:
-    """The settings are used as they are on the page."""
-    settings, _ = settings_by(way)
+@pytest.mark.parametrize("method", ["TLS certificate", "Token"])
+def test_the_settings_with_secrets_pass(reader: Reader, method: str) -> None:
+    """The settings are used unchanged."""
+    settings, _ = settings_with(method)
 
-    assert {} == failures(desk.check(settings))
+    assert {} == failures(reader.check(settings))
 
 
 @pytest.mark.parametrize(
-    ("strike", "step", "remedy"),
+    ("remove", "step", "remedy"),
     [
         ("vault policy delete pipedrive-operator", "Vault default mount kv", "allow paths below it"),
         (
@@ -193,11 +193,11 @@ def test_what_is_kept_in_secrets_lacks_nothing(desk: Desk, way: str) -> None:
         ),
     ],
 )
-def test_what_is_missing_is_explained(desk: Desk, strike: str, step: str, remedy: str) -> None:
-    """By `check`, with what to do."""
-    desk.run(strike)
+def test_check_explains_what_is_missing(reader: Reader, remove: str, step: str, remedy: str) -> None:
+    """The finding says what to do."""
+    reader.run(remove)
 
-    finding = desk.check(yaml.safe_load(blocks("yaml")[0]))[step]
+    finding = reader.check(yaml.safe_load(blocks("yaml")[0]))[step]
 
     assert not finding["ok"]
     assert remedy in finding["remedy"]

@@ -1,4 +1,4 @@
-"""A real OpenBao of two servers on Raft, and the operator at the one that is a standby, or becomes one."""
+"""A real OpenBao of two servers on Raft, where the operator's server is a standby or becomes one."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -24,21 +24,21 @@ Connect = Callable[[OpenBao], VaultConnections]
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two servers with one document; the standby hands requests on by `way`."""
+    """Two servers with one document; the standby forwards requests through `link`."""
 
     leader: OpenBao
     standby: OpenBao
-    way: Link
+    link: Link
 
     @property
-    def carried(self) -> int:
-        """How often the operator's token came to the leader, whoever brought it."""
+    def forwarded(self) -> int:
+        """How many requests with the operator's token reached the leader, directly or forwarded."""
         return sum(request.display_name == "token-operator" for request in self.leader.requests())
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    """Run them."""
+    """Run both servers."""
     with ExitStack() as stack:
         links = stack.enter_context(Links())
         leader = stack.enter_context(OpenBao(durable=True, links=links))
@@ -46,12 +46,12 @@ def pair() -> Iterator[Pair]:
         assert leader.cluster_link is not None
         leader.put_policy("operator", 'path "secret/data/acme" { capabilities = ["read", "create", "update"] }')
         leader.write_secret("acme", {"token": "t"})
-        yield Pair(leader=leader, standby=standby, way=leader.cluster_link)
+        yield Pair(leader=leader, standby=standby, link=leader.cluster_link)
 
 
 @pytest.fixture
 async def connect(pair: Pair, clock: TurnedClock, tmp_path: Path) -> AsyncIterator[Connect]:
-    """Open the adapter to one of them."""
+    """Return a function that opens the adapter to one of the servers."""
     token_file = tmp_path / "token"
     token_file.write_text(pair.leader.create_token(["default", "operator"], display_name="operator"))
     async with AsyncExitStack() as stack:
@@ -66,17 +66,17 @@ async def connect(pair: Pair, clock: TurnedClock, tmp_path: Path) -> AsyncIterat
         yield connected
 
 
-async def test_a_standby_that_cannot_hand_requests_on_is_told_and_the_token_goes_nowhere_else(
+async def test_a_standby_that_cannot_forward_is_reported_and_the_token_sent_to_no_other_server(
     pair: Pair, connect: Connect, clock: TurnedClock
 ) -> None:
-    """Neither with a read nor with a write or a login; and once the way is open again, the same connection serves."""
+    """This holds for a read, a write and a login; the same connection works once the link is restored."""
     vault = connect(pair.standby)
-    version = await vault.write(ACME, {"token": "by way of the standby"}, OPERATOR, cas=1)
+    version = await vault.write(ACME, {"token": "through the standby"}, OPERATOR, cas=1)
     before = await vault.read(ACME, OPERATOR)
-    carried = pair.carried
-    assert carried
+    forwarded = pair.forwarded
+    assert forwarded
 
-    pair.way.cut()
+    pair.link.cut()
     read, login = await trouble_of(vault, ACME), await trouble_of(connect(pair.standby), ACME)
     clock.turn(LONGEST_PROBE_PAUSE)
     with pytest.raises(VaultUnavailable) as write:
@@ -89,16 +89,16 @@ async def test_a_standby_that_cannot_hand_requests_on_is_told_and_the_token_goes
             "where the operator sends no token: check that this server is running and that the standby reaches its "
             "cluster port, or set vault.connections.default.address to the active server"
         )
-    assert carried == pair.carried
-    pair.way.mend()
+    assert forwarded == pair.forwarded
+    pair.link.mend()
     assert before == await when_it_is_back(vault, ACME, clock)
-    assert carried < pair.carried
+    assert forwarded < pair.forwarded
 
 
-async def test_a_standby_whose_leader_died_names_it_and_serves_when_it_is_back(
+async def test_a_standby_names_its_dead_leader_and_works_when_the_leader_is_back(
     pair: Pair, connect: Connect, clock: TurnedClock
 ) -> None:
-    """It goes on to redirect to the dead one."""
+    """The standby still redirects to the dead leader."""
     vault = connect(pair.standby)
     before = await vault.read(ACME, OPERATOR)
 
@@ -113,10 +113,10 @@ async def test_a_standby_whose_leader_died_names_it_and_serves_when_it_is_back(
     assert before == await when_it_is_back(vault, ACME, clock)
 
 
-async def test_a_server_that_steps_down_knows_no_active_one_and_serves_when_it_leads_again(
+async def test_a_leader_that_stepped_down_works_when_it_leads_again(
     pair: Pair, connect: Connect, clock: TurnedClock
 ) -> None:
-    """For ten seconds nobody leads, as while a cluster has no quorum."""
+    """For ten seconds there is no leader, as in a cluster without a quorum."""
     vault = connect(pair.leader)
     before = await vault.read(ACME, OPERATOR)
 

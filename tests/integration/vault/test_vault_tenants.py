@@ -1,4 +1,4 @@
-"""Tenants' ServiceAccounts before a real API server and a real OpenBao: each is who it is, and never another."""
+"""Tenants log in with a real API server and a real OpenBao: no tenant ever acts as another."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,8 +26,8 @@ OPERATIONS = 4000
 
 
 @dataclass(frozen=True)
-class Street:
-    """A namespace where two tenants live, each with a ServiceAccount, a role, a policy and a document."""
+class Tenants:
+    """Two tenants in one namespace, each with a ServiceAccount, a role, a policy and a document."""
 
     control_plane: ControlPlane
     openbao: OpenBao
@@ -36,19 +36,19 @@ class Street:
     method: str
 
     def identity(self, tenant: str, *, role: str | None = None) -> TenantIdentity:
-        """Name a tenant."""
+        """Return the identity of a tenant."""
         return TenantIdentity(namespace=self.namespace, service_account=tenant, role=role or self.role(tenant))
 
     def role(self, tenant: str) -> str:
-        """Name a role and its policy."""
+        """Return the name of a tenant's role and policy."""
         return f"{self.mount}-{tenant}"
 
     def location(self, tenant: str) -> VaultLocation:
-        """Name a document."""
+        """Return the location of a tenant's document."""
         return VaultLocation(connection="default", mount="secret", path=f"{self.mount}/{tenant}")
 
-    def settle(self, tenant: str) -> None:
-        """Let a tenant in, to its own document alone."""
+    def add(self, tenant: str) -> None:
+        """Add a tenant that may access its own document only."""
         self.control_plane.kubectl("create", "serviceaccount", tenant, f"--namespace={self.namespace}")
         path = self.location(tenant).path
         capabilities = '["read", "create", "update"]'
@@ -66,52 +66,52 @@ class Street:
 
 @pytest.fixture
 def method() -> str:
-    """Say how tenants log in."""
+    """Return the auth method of the tenants."""
     return "kubernetes"
 
 
 @pytest.fixture
-def street(control_plane: ControlPlane, openbao: OpenBao, namespace: str, vault_prefix: str, method: str) -> Street:
-    """Let two tenants move in, and the operator have tokens of them."""
-    made = Street(control_plane, openbao, namespace, f"{method}-{vault_prefix}", method)
+def tenants(control_plane: ControlPlane, openbao: OpenBao, namespace: str, vault_prefix: str, method: str) -> Tenants:
+    """Add two tenants, and allow the operator to request their tokens."""
+    made = Tenants(control_plane, openbao, namespace, f"{method}-{vault_prefix}", method)
     enable = openbao.enable_jwt_auth if method == "jwt" else openbao.enable_kubernetes_auth
     enable(control_plane, path=made.mount)
     for tenant in TENANTS:
-        made.settle(tenant)
+        made.add(tenant)
     allow_tokens(control_plane, namespace, *TENANTS, user="operator")
     return made
 
 
 @pytest.fixture
-async def vault(street: Street, clock: TurnedClock, token_file: object) -> AsyncIterator[VaultConnections]:
-    """Open the adapter as an operator whom RBAC allows the tenants' tokens and nothing else."""
+async def vault(tenants: Tenants, clock: TurnedClock, token_file: object) -> AsyncIterator[VaultConnections]:
+    """Open the adapter as an operator that may request the tenants' tokens and nothing else."""
     connection = {
-        "address": street.openbao.address,
+        "address": tenants.openbao.address,
         "auth": {"method": "token", "tokenFile": token_file},
-        "tenantAuth": {"enabled": True, "method": street.method, "mount": street.mount},
+        "tenantAuth": {"enabled": True, "method": tenants.method, "mount": tenants.mount},
     }
     settings = VaultSettings.model_validate({"connections": {"default": connection}})
     async with AsyncExitStack() as stack:
-        kubeconfig = street.control_plane.kubeconfig_for("operator")
+        kubeconfig = tenants.control_plane.kubeconfig_for("operator")
         api = await stack.enter_async_context(await Api.connect(KubernetesSettings(kubeconfig=kubeconfig)))
         yield await stack.enter_async_context(
-            VaultConnections(settings, clock, KubernetesLoginMaterial(api, street.namespace))
+            VaultConnections(settings, clock, KubernetesLoginMaterial(api, tenants.namespace))
         )
 
 
 async def test_two_tenants_in_parallel_never_see_each_others_values(
-    vault: VaultConnections, street: Street, clock: TurnedClock
+    vault: VaultConnections, tenants: Tenants, clock: TurnedClock
 ) -> None:
-    """Thousands of reads, of their own and of the other's, half of them while tokens die."""
+    """Each tenant reads both documents thousands of times, while tokens are revoked."""
 
     async def read(number: int) -> tuple[str, str, str]:
         reader, owner = TENANTS[number % 2], TENANTS[number // 2 % 2]
         if number % 500 == 0:
-            path = f"sys/leases/revoke-prefix/auth/{street.mount}/login"
-            await asyncio.to_thread(street.openbao.request, "PUT", path)
+            path = f"sys/leases/revoke-prefix/auth/{tenants.mount}/login"
+            await asyncio.to_thread(tenants.openbao.request, "PUT", path)
             clock.turn(REPLACEMENT_INTERVAL)
         try:
-            found = await vault.read(street.location(owner), street.identity(reader))
+            found = await vault.read(tenants.location(owner), tenants.identity(reader))
         except VaultDenied:
             return reader, owner, "denied"
         return reader, owner, str(found.values["owner"] if found else None)
@@ -129,84 +129,84 @@ async def test_two_tenants_in_parallel_never_see_each_others_values(
     assert len(served) > OPERATIONS // 4
 
 
-async def test_a_thousand_reads_of_one_tenant_are_one_login(vault: VaultConnections, street: Street) -> None:
-    """And one TokenRequest."""
-    reads = (vault.read(street.location("red"), street.identity("red")) for _ in range(1000))
+async def test_a_thousand_reads_of_one_tenant_cause_one_login(vault: VaultConnections, tenants: Tenants) -> None:
+    """All reads share one session."""
+    reads = (vault.read(tenants.location("red"), tenants.identity("red")) for _ in range(1000))
 
     await asyncio.gather(*reads)
 
-    assert requests_to(street.openbao, f"auth/{street.mount}/login") == 1
+    assert requests_to(tenants.openbao, f"auth/{tenants.mount}/login") == 1
 
 
 @pytest.mark.parametrize("method", ["kubernetes", "jwt"])
-async def test_a_role_is_part_of_who_somebody_is(vault: VaultConnections, street: Street, method: str) -> None:
-    """A token of one role serves no other, and another's role does not let in, whoever checks the signature."""
-    found = await vault.read(street.location("red"), street.identity("red"))
+async def test_a_role_is_part_of_an_identity(vault: VaultConnections, tenants: Tenants, method: str) -> None:
+    """A session of one role serves no other, and another tenant's role refuses the login."""
+    found = await vault.read(tenants.location("red"), tenants.identity("red"))
     assert found is not None
     assert {"owner": "red"} == found.values
 
     with pytest.raises(VaultDenied, match=rf"refuses the login of ServiceAccount .*/red by {method}"):
-        await vault.read(street.location("blue"), street.identity("red", role=street.role("blue")))
+        await vault.read(tenants.location("blue"), tenants.identity("red", role=tenants.role("blue")))
 
 
 @pytest.mark.parametrize("elsewhere", ["kube-system", "default"])
-async def test_another_namespaces_account_of_the_same_name_is_another(
-    vault: VaultConnections, street: Street, elsewhere: str
+async def test_a_service_account_of_another_namespace_is_another_identity(
+    vault: VaultConnections, tenants: Tenants, elsewhere: str
 ) -> None:
-    """Its token cannot be had, and the one that is in the cache is not its."""
-    await vault.read(street.location("red"), street.identity("red"))
+    """The operator may not request its token, and does not use the session of the first one."""
+    await vault.read(tenants.location("red"), tenants.identity("red"))
 
     with pytest.raises(VaultDenied, match=f"ServiceAccount {elsewhere}/red"):
-        await vault.read(street.location("red"), replace(street.identity("red"), namespace=elsewhere))
+        await vault.read(tenants.location("red"), replace(tenants.identity("red"), namespace=elsewhere))
 
 
-async def test_an_account_without_a_role_for_the_operator_is_told(vault: VaultConnections, street: Street) -> None:
-    """With the rule that is missing; and one that is not there."""
-    street.settle("green")
+async def test_a_missing_permission_to_request_tokens_is_reported(vault: VaultConnections, tenants: Tenants) -> None:
+    """The message shows the missing rule."""
+    tenants.add("green")
     with pytest.raises(VaultDenied, match=r"allows `create` on `serviceaccounts/token` with resourceNames \[green\]"):
-        await vault.read(street.location("green"), street.identity("green"))
+        await vault.read(tenants.location("green"), tenants.identity("green"))
 
 
-async def test_a_tenants_policy_is_told_with_who_it_is(vault: VaultConnections, street: Street) -> None:
-    """And the stanza that would allow it."""
+async def test_a_denial_names_the_tenant_and_shows_the_policy(vault: VaultConnections, tenants: Tenants) -> None:
+    """The policy would allow the request."""
     with pytest.raises(VaultDenied) as caught:
-        await vault.read(street.location("blue"), street.identity("red"))
+        await vault.read(tenants.location("blue"), tenants.identity("red"))
 
-    assert f"denies ServiceAccount {street.namespace}/red with role {street.role('red')}" in caught.value.message
-    assert f'path "secret/data/{street.location("blue").path}"' in caught.value.message
+    assert f"denies ServiceAccount {tenants.namespace}/red with role {tenants.role('red')}" in caught.value.message
+    assert f'path "secret/data/{tenants.location("blue").path}"' in caught.value.message
 
 
 @pytest.mark.parametrize(("method", "setting"), [("kubernetes", "audience"), ("jwt", "bound_audiences")])
-async def test_tokens_are_for_the_configured_audience_alone(
-    vault: VaultConnections, street: Street, setting: str
+async def test_service_account_tokens_are_valid_for_the_configured_audience_only(
+    vault: VaultConnections, tenants: Tenants, setting: str
 ) -> None:
-    """A role that asks for another audience does not let in."""
-    path = f"auth/{street.mount}/role/{street.role('red')}"
-    role = street.openbao.request("GET", path)["data"] | {setting: "elsewhere"}
-    street.openbao.request("POST", path, json={key: value for key, value in role.items() if value})
+    """A role that requires another audience refuses them."""
+    path = f"auth/{tenants.mount}/role/{tenants.role('red')}"
+    role = tenants.openbao.request("GET", path)["data"] | {setting: "elsewhere"}
+    tenants.openbao.request("POST", path, json={key: value for key, value in role.items() if value})
 
     with pytest.raises(VaultDenied, match="audience vault"):
-        await vault.read(street.location("red"), street.identity("red"))
+        await vault.read(tenants.location("red"), tenants.identity("red"))
 
 
-async def test_tenants_are_logged_out_at_the_end(vault: VaultConnections, street: Street) -> None:
-    """Of both, and not of the token in the file."""
+async def test_the_tokens_of_tenants_are_revoked_at_the_end(vault: VaultConnections, tenants: Tenants) -> None:
+    """The operator's token from the file is not revoked."""
     for tenant in TENANTS:
-        await vault.read(street.location(tenant), street.identity(tenant))
-    await vault.read(street.location("red"), OPERATOR)
-    before = requests_to(street.openbao, "auth/token/revoke-self")
+        await vault.read(tenants.location(tenant), tenants.identity(tenant))
+    await vault.read(tenants.location("red"), OPERATOR)
+    before = requests_to(tenants.openbao, "auth/token/revoke-self")
 
     await vault.connections["default"].aclose()
 
-    assert requests_to(street.openbao, "auth/token/revoke-self") == before + 2
+    assert requests_to(tenants.openbao, "auth/token/revoke-self") == before + 2
 
 
-async def test_without_the_setting_nobody_logs_in_as_a_tenant(street: Street, clock: TurnedClock) -> None:
-    """The adapter refuses it too, whatever decided above it."""
-    settings = VaultSettings.model_validate({"connections": {"default": {"address": street.openbao.address}}})
+async def test_tenants_cannot_log_in_unless_the_setting_allows_it(tenants: Tenants, clock: TurnedClock) -> None:
+    """The adapter refuses it even if the policy above it did not."""
+    settings = VaultSettings.model_validate({"connections": {"default": {"address": tenants.openbao.address}}})
     async with VaultConnections(settings, clock) as vault:
         with pytest.raises(
             VaultDenied,
             match=r"may not log in to Vault \(default\): set vault\.connections\.default\.tenantAuth\.enabled",
         ):
-            await vault.read(street.location("red"), street.identity("red"))
+            await vault.read(tenants.location("red"), tenants.identity("red"))

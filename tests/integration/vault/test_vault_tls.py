@@ -1,4 +1,4 @@
-"""A real OpenBao that speaks TLS: certificates that are not good, and authorities that are replaced."""
+"""A real OpenBao with TLS: certificates that cannot be accepted, and CAs that are replaced."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -27,13 +27,13 @@ Connect = Callable[..., VaultConnections]
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Make the authority of the server."""
+    """Create the CA of the server."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
 def running(authority: Authority) -> Iterator[OpenBao]:
-    """Run it."""
+    """Run the server."""
     with OpenBao(tls=authority.serving("shown", HOSTS)) as running:
         running.write_secret("acme", {"token": "t"})
         yield running
@@ -41,21 +41,21 @@ def running(authority: Authority) -> Iterator[OpenBao]:
 
 @dataclass(frozen=True)
 class Server:
-    """It, and the way to it."""
+    """The server, and the link to it."""
 
     openbao: OpenBao
-    way: Link
+    link: Link
 
     def show(self, pair: KeyPair) -> None:
-        """Have it show another certificate, also to who is connected: the connections break."""
+        """Present another certificate, and break the open connections so that all clients see it."""
         self.openbao.show(pair)
-        self.way.cut()
-        self.way.mend()
+        self.link.cut()
+        self.link.mend()
 
 
 @pytest.fixture
 def server(running: OpenBao, authority: Authority) -> Iterator[Server]:
-    """Give the server to a test; afterwards it shows a good certificate again."""
+    """Provide the server; after the test it presents a valid certificate again."""
     with Links() as links:
         yield Server(running, links.to(running.tls_port))
     running.show(authority.serving("good", HOSTS))
@@ -63,13 +63,13 @@ def server(running: OpenBao, authority: Authority) -> Iterator[Server]:
 
 @pytest.fixture
 async def connect(server: Server, clock: TurnedClock, tmp_path: Path) -> AsyncIterator[Connect]:
-    """Open the adapter, with one connection by that way."""
+    """Return a function that opens the adapter with one connection through the link."""
     (tmp_path / "token").write_text(server.openbao.root_token)
     async with AsyncExitStack() as stack:
 
         def connected(host: str = "127.0.0.1", **settings: object) -> VaultConnections:
             auth = {"method": "token", "tokenFile": tmp_path / "token"}
-            connection = {"address": f"https://{host}:{server.way.port}", "auth": auth, **settings}
+            connection = {"address": f"https://{host}:{server.link.port}", "auth": auth, **settings}
             vault = VaultConnections(VaultSettings.model_validate({"connections": {"default": connection}}), clock)
             stack.push_async_exit(vault)
             return vault
@@ -77,8 +77,8 @@ async def connect(server: Server, clock: TurnedClock, tmp_path: Path) -> AsyncIt
         yield connected
 
 
-async def test_a_certificate_for_another_name_names_two_settings(connect: Connect, authority: Authority) -> None:
-    """Its address is the wrong one, or the name that it is for is not told."""
+async def test_a_certificate_for_another_host_name_names_both_settings(connect: Connect, authority: Authority) -> None:
+    """Either the address is wrong, or serverName is missing."""
     trouble = await trouble_of(connect("localhost", caFile=authority.certificate), ACME)
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
@@ -90,18 +90,18 @@ async def test_a_certificate_for_another_name_names_two_settings(connect: Connec
     assert await named.read(ACME, OPERATOR) is not None
 
 
-async def test_an_authority_that_is_not_known_names_the_setting(connect: Connect) -> None:
-    """The public authorities know no private one."""
+async def test_an_unknown_ca_names_the_setting(connect: Connect) -> None:
+    """Without caFile only public CAs are trusted."""
     trouble = await trouble_of(connect(), ACME)
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
     assert "presents a certificate that is not trusted: set vault.connections.default.caFile" in trouble.message
 
 
-async def test_a_certificate_that_has_expired_is_to_be_renewed_and_then_it_serves(
+async def test_an_expired_server_certificate_is_reported_until_it_is_renewed(
     connect: Connect, authority: Authority, server: Server, clock: TurnedClock
 ) -> None:
-    """It is the server's, so that no setting is named."""
+    """It is the server's fault, so the message names no setting."""
     server.show(authority.serving("expired", HOSTS, lifetime=-timedelta(minutes=1)))
     vault = connect(caFile=authority.certificate)
 
@@ -114,10 +114,10 @@ async def test_a_certificate_that_has_expired_is_to_be_renewed_and_then_it_serve
     assert await vault.read(ACME, OPERATOR) is not None
 
 
-async def test_an_authority_is_replaced_without_a_restart(
+async def test_a_ca_is_replaced_without_a_restart(
     connect: Connect, authority: Authority, server: Server, clock: TurnedClock, tmp_path: Path
 ) -> None:
-    """The new one is trusted at the first look after it was written, and the former one no more."""
+    """The new CA is trusted at the first request after the change, and the former one no longer is."""
     ca_file = tmp_path / "ca.crt"
     ca_file.write_text(authority.certificate.read_text())
     vault = connect(caFile=ca_file)
@@ -137,24 +137,24 @@ async def test_an_authority_is_replaced_without_a_restart(
 
 @pytest.fixture(scope="module")
 def strict(authority: Authority) -> Iterator[OpenBao]:
-    """Run a server that listens to whom the authority knows, and to nobody else."""
+    """Run a server that requires a client certificate of the CA."""
     with OpenBao(tls=authority.serving("strict", HOSTS), clients=authority.certificate) as running:
         running.write_secret("acme", {"token": "t"})
         yield running
 
 
-TOLD = {
+MESSAGES = {
     "none": "requires a client certificate that it trusts: set vault.connections.default.",
     "unknown": "requires a client certificate that it trusts: set vault.connections.default.",
     "expired": "rejects the operator's client certificate, which has expired: renew the certificate in vault.",
 }
 
 
-@pytest.mark.parametrize("shown", TOLD)
-async def test_a_server_that_refuses_our_certificate_is_told_and_then_it_serves(
-    strict: OpenBao, authority: Authority, clock: TurnedClock, tmp_path: Path, shown: str
+@pytest.mark.parametrize("presented", MESSAGES)
+async def test_a_rejected_client_certificate_is_reported_until_it_is_replaced(
+    strict: OpenBao, authority: Authority, clock: TurnedClock, tmp_path: Path, presented: str
 ) -> None:
-    """Also when the good one is written to the same file while the operator runs."""
+    """A valid certificate in the same file is used without a restart."""
     made: dict[str, KeyPair | None] = {
         "none": None,
         "unknown": Authority(tmp_path / "other").client("unknown", user="operator"),
@@ -167,13 +167,13 @@ async def test_a_server_that_refuses_our_certificate_is_told_and_then_it_serves(
         "auth": {"method": "token", "tokenFile": tmp_path / "token"},
         "caFile": authority.certificate,
     }
-    if pair := made[shown]:
+    if pair := made[presented]:
         connection |= {"clientCertificateFile": pair.public, "clientKeyFile": pair.key}
     async with VaultConnections(VaultSettings.model_validate({"connections": {"default": connection}}), clock) as vault:
         trouble = await trouble_of(vault, ACME)
 
         assert Reason.VAULT_UNAVAILABLE is trouble.reason
-        assert TOLD[shown] in trouble.message
+        assert MESSAGES[presented] in trouble.message
         if pair:
             pair.public.write_bytes(good.public.read_bytes())
             pair.key.write_bytes(good.key.read_bytes())

@@ -1,4 +1,4 @@
-"""Every way to log in to a real OpenBao, each with its mount, and with its secrets from files and from Secrets."""
+"""Every auth method with a real OpenBao, at a mount of its own, with secrets from files and from Secrets."""
 
 import asyncio
 import base64
@@ -29,8 +29,8 @@ Open = Callable[..., VaultConnections]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a test plays: a namespace, and a document in Vault that only its own policy allows to read."""
+class Setup:
+    """What a test works with: a namespace, and a document in Vault that only the test's own policy allows to read."""
 
     control_plane: ControlPlane
     openbao: OpenBao
@@ -39,18 +39,18 @@ class Place:
 
     @property
     def prefix(self) -> str:
-        """The name of everything that is enabled for this test alone."""
+        """The name of everything that is created for this test only."""
         return self.location.path.partition("/")[0]
 
     def put_secret(self, name: str, **values: str) -> None:
-        """Write a Secret of the operator's; an underscore in a key stands for a dot."""
+        """Write a Secret to the operator's namespace; an underscore in a key stands for a dot."""
         data = {key.replace("_", "."): base64.b64encode(value.encode()).decode() for key, value in values.items()}
         manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
         arguments = ("apply", f"--namespace={self.namespace}", "--filename=-")
         self.control_plane.kubectl(*arguments, stdin=json.dumps(manifest))
 
     def policies(self, openbao: OpenBao | None = None) -> list[str]:
-        """Write the document and the policy."""
+        """Write the document and the policy; return the policies of a login."""
         server = openbao or self.openbao
         server.write_secret(self.location.path, {"token": "t"})
         server.put_policy(self.prefix, f'path "secret/data/{self.prefix}/*" {{ capabilities = ["read"] }}')
@@ -58,34 +58,34 @@ class Place:
 
 
 @pytest.fixture
-def place(control_plane: ControlPlane, openbao: OpenBao, namespace: str, location: VaultLocation) -> Place:
-    """Give a place to a test."""
-    return Place(control_plane, openbao, namespace, location)
+def setup(control_plane: ControlPlane, openbao: OpenBao, namespace: str, location: VaultLocation) -> Setup:
+    """Return what the test works with."""
+    return Setup(control_plane, openbao, namespace, location)
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Make the authority of servers and clients."""
+    """Create the CA of servers and clients."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
 def tls_openbao(authority: Authority) -> Iterator[OpenBao]:
-    """Run an OpenBao that speaks TLS."""
+    """Run an OpenBao with TLS."""
     with OpenBao(tls=authority.serving("vault", ["vault.example.com", "127.0.0.1"])) as running:
         yield running
 
 
 @pytest.fixture
 async def api(control_plane: ControlPlane) -> AsyncIterator[Api]:
-    """Open the gateway as administrator."""
+    """Connect to the API server as administrator."""
     async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig)) as api:
         yield api
 
 
 @pytest.fixture
 async def connected(api: Api, namespace: str, clock: TurnedClock) -> AsyncIterator[Open]:
-    """Open the adapter with settings as a file has them; its Secrets are in the test's namespace."""
+    """Return a function that opens the adapter with settings as in a file; its Secrets are in the test's namespace."""
     async with AsyncExitStack() as stack:
 
         def opened(**settings: Any) -> VaultConnections:
@@ -101,98 +101,98 @@ async def connected(api: Api, namespace: str, clock: TurnedClock) -> AsyncIterat
 
 async def test_a_token_from_a_secret(
     connected: Open,
-    place: Place,
+    setup: Setup,
 ) -> None:
-    """It is read anew when it was replaced, and never revoked: it is a person's."""
-    token = place.openbao.create_token(place.policies())
+    """It is read again after it was replaced, and never revoked, because a person provided it."""
+    token = setup.openbao.create_token(setup.policies())
     vault = connected(
-        address=place.openbao.address, auth={"method": "token", "tokenSecretRef": {"name": "vault", "key": "token"}}
+        address=setup.openbao.address, auth={"method": "token", "tokenSecretRef": {"name": "vault", "key": "token"}}
     )
     with pytest.raises(VaultDenied, match="key token of Secret vault in the operator's namespace is missing"):
-        await vault.read(place.location, OPERATOR)
-    place.put_secret("vault", token=token)
+        await vault.read(setup.location, OPERATOR)
+    setup.put_secret("vault", token=token)
 
     await vault.connections["default"].aclose()
     vault = connected(
-        address=place.openbao.address, auth={"method": "token", "tokenSecretRef": {"name": "vault", "key": "token"}}
+        address=setup.openbao.address, auth={"method": "token", "tokenSecretRef": {"name": "vault", "key": "token"}}
     )
-    assert await vault.read(place.location, OPERATOR) is not None
+    assert await vault.read(setup.location, OPERATOR) is not None
     await vault.connections["default"].aclose()
-    assert place.openbao.request("GET", "auth/token/lookup-self", token=token)
+    assert setup.openbao.request("GET", "auth/token/lookup-self", token=token)
 
 
 @pytest.mark.parametrize("kept", ["file", "Secret"])
 async def test_approle(
     connected: Open,
-    place: Place,
+    setup: Setup,
     tmp_path: Path,
     kept: str,
 ) -> None:
-    """A role_id in the settings, a secret_id that is not; the token is revoked at the end."""
-    mount = f"approle-{place.prefix}"
-    place.openbao.enable_auth("approle", path=mount)
-    place.openbao.request("POST", f"auth/{mount}/role/operator", json={"token_policies": place.policies()})
-    role_id = place.openbao.request("GET", f"auth/{mount}/role/operator/role-id")["data"]["role_id"]
-    secret_id = place.openbao.request("POST", f"auth/{mount}/role/operator/secret-id")["data"]["secret_id"]
-    place.put_secret("approle", id=secret_id)
+    """The role_id is in the settings, the secret_id is not; the token is revoked at the end."""
+    mount = f"approle-{setup.prefix}"
+    setup.openbao.enable_auth("approle", path=mount)
+    setup.openbao.request("POST", f"auth/{mount}/role/operator", json={"token_policies": setup.policies()})
+    role_id = setup.openbao.request("GET", f"auth/{mount}/role/operator/role-id")["data"]["role_id"]
+    secret_id = setup.openbao.request("POST", f"auth/{mount}/role/operator/secret-id")["data"]["secret_id"]
+    setup.put_secret("approle", id=secret_id)
     (tmp_path / "secret-id").write_text(secret_id)
     source: dict[str, Any] = {"secretIdFile": tmp_path / "secret-id"}
     if kept == "Secret":
         source = {"secretIdSecretRef": {"name": "approle", "key": "id"}}
-    revoked = requests_to(place.openbao, "auth/token/revoke-self")
+    revoked = requests_to(setup.openbao, "auth/token/revoke-self")
 
     vault = connected(
-        address=place.openbao.address, auth={"method": "approle", "mount": mount, "roleId": role_id, **source}
+        address=setup.openbao.address, auth={"method": "approle", "mount": mount, "roleId": role_id, **source}
     )
 
-    assert await vault.read(place.location, OPERATOR) is not None
+    assert await vault.read(setup.location, OPERATOR) is not None
     await vault.connections["default"].aclose()
-    assert requests_to(place.openbao, "auth/token/revoke-self") == revoked + 1
+    assert requests_to(setup.openbao, "auth/token/revoke-self") == revoked + 1
 
 
 @pytest.mark.parametrize("kept", ["file", "Secret"])
 async def test_jwt(
     connected: Open,
-    place: Place,
+    setup: Setup,
     tmp_path: Path,
     kept: str,
 ) -> None:
-    """A token of the API server's, whose signature Vault checks by the cluster's public key; read at each login."""
-    mount = f"jwt-{place.prefix}"
-    place.openbao.enable_jwt_auth(place.control_plane, path=mount)
-    account = f"{place.namespace}/operator"
-    policies = place.policies()
-    place.openbao.put_jwt_role("operator", service_account=account, policies=policies, audience="vault", path=mount)
-    place.control_plane.kubectl("create", "serviceaccount", "operator", f"--namespace={place.namespace}")
+    """Vault verifies a ServiceAccount token by the cluster's public key; the token is read at each login."""
+    mount = f"jwt-{setup.prefix}"
+    setup.openbao.enable_jwt_auth(setup.control_plane, path=mount)
+    account = f"{setup.namespace}/operator"
+    policies = setup.policies()
+    setup.openbao.put_jwt_role("operator", service_account=account, policies=policies, audience="vault", path=mount)
+    setup.control_plane.kubectl("create", "serviceaccount", "operator", f"--namespace={setup.namespace}")
     source = {"jwtSecretRef": {"name": "jwt", "key": "id"}} if kept == "Secret" else {"jwtFile": tmp_path / "jwt"}
     auth = {"method": "jwt", "mount": mount, "role": "operator", **source}
 
     def keep(audience: str) -> None:
-        jwt = place.control_plane.service_account_token(place.namespace, "operator", audience=audience)
-        place.put_secret("jwt", id=jwt) if kept == "Secret" else (tmp_path / "jwt").write_text(jwt)
+        jwt = setup.control_plane.service_account_token(setup.namespace, "operator", audience=audience)
+        setup.put_secret("jwt", id=jwt) if kept == "Secret" else (tmp_path / "jwt").write_text(jwt)
 
     keep("vault")
-    assert await connected(address=place.openbao.address, auth=auth).read(place.location, OPERATOR) is not None
+    assert await connected(address=setup.openbao.address, auth=auth).read(setup.location, OPERATOR) is not None
     keep("elsewhere")
     with pytest.raises(VaultDenied, match=f"by jwt at auth/{mount} with role operator"):
-        await connected(address=place.openbao.address, auth=auth).read(place.location, OPERATOR)
+        await connected(address=setup.openbao.address, auth=auth).read(setup.location, OPERATOR)
 
 
 @pytest.mark.parametrize("kept", ["file", "Secret"])
 async def test_a_tls_certificate(
     connected: Open,
-    place: Place,
+    setup: Setup,
     tls_openbao: OpenBao,
     authority: Authority,
     kept: str,
 ) -> None:
-    """And an authority, from files or from Secrets; the server's certificate is for another name than its address."""
-    mount = f"cert-{place.prefix}"
+    """Certificate and CA come from files or Secrets; the server's certificate is for another name than its address."""
+    mount = f"cert-{setup.prefix}"
     tls_openbao.enable_auth("cert", path=mount)
-    role = {"certificate": authority.certificate.read_text(), "token_policies": place.policies(tls_openbao)}
+    role = {"certificate": authority.certificate.read_text(), "token_policies": setup.policies(tls_openbao)}
     tls_openbao.request("POST", f"auth/{mount}/certs/operator", json=role)
     pair = authority.client("operator", user="operator")
-    place.put_secret("tls", tls_crt=pair.public.read_text(), tls_key=pair.key.read_text(),
+    setup.put_secret("tls", tls_crt=pair.public.read_text(), tls_key=pair.key.read_text(),
         ca=authority.certificate.read_text(),
     )  # fmt: skip
     material: dict[str, Any] = {
@@ -210,12 +210,12 @@ async def test_a_tls_certificate(
         **material,
     )
 
-    assert await vault.read(place.location, OPERATOR) is not None
+    assert await vault.read(setup.location, OPERATOR) is not None
 
 
-async def test_an_environment_full_of_settings_changes_nothing(place: Place, tmp_path: Path) -> None:
-    """In a process that starts with them, as libraries read some when they are loaded."""
-    (tmp_path / "token").write_text(place.openbao.create_token(place.policies()))
+async def test_environment_variables_have_no_effect(setup: Setup, tmp_path: Path) -> None:
+    """They are set when the process starts, as libraries read some when they are imported."""
+    (tmp_path / "token").write_text(setup.openbao.create_token(setup.policies()))
     (tmp_path / ".vault-token").write_text("s.of-somebody-else")
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hush\n")
     nowhere = "http://127.0.0.1:1"
@@ -244,7 +244,7 @@ async def main(address, token_file, path):
         print(sorted(found.values))
 asyncio.run(main(*sys.argv[1:]))
 """
-    command = (sys.executable, "-c", program, place.openbao.address, str(tmp_path / "token"), place.location.path)
+    command = (sys.executable, "-c", program, setup.openbao.address, str(tmp_path / "token"), setup.location.path)
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
 
