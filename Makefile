@@ -1,7 +1,7 @@
 # Everything that a contributor or a curious user runs. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help test n8n e2e demo soak chaos bench generate lock clean
+.PHONY: help test coverage n8n e2e demo soak chaos bench generate lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,6 +15,7 @@ help:
 	@echo "make demo            start real parts, run the operator, and show what it does, until Ctrl-C"
 	@echo "make demo ONCE=1     the same tour, checked step by step; CLUSTER=mine uses the cluster of KUBECONFIG"
 	@echo "make test            set up everything and run all tiers; TIERS=\"lint unit\" runs some"
+	@echo "make coverage        show that the tests of the core alone run at least 95 % of its branches"
 	@echo "make e2e             the whole story on a real node: image, chart, kubelet; Linux and root, 5 minutes"
 	@echo "make soak            play 100,000 seeds of the simulation; SEEDS=2000 FIRST=0 plays others"
 	@echo "make chaos           kill and cut off operators on real parts, for an hour; PARTS=kills KILLS=20 is a first look"
@@ -28,6 +29,10 @@ help:
 
 test: $(READY)
 	@$(RUN) tests/tiers.py $(TIERS)
+
+coverage: $(READY)
+	@$(RUN) -m coverage run --branch -m pytest tests/unit/core -q
+	@$(RUN) -m coverage report --include='operator/pipedrive_operator/core/*' --fail-under=95
 
 e2e: $(READY)
 	@$(RUN) tests/tiers.py node

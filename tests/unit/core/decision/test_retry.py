@@ -4,7 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.core.decision.retry import RetryBounds, record_failure
+from pipedrive_operator.core.decision.retry import RetryBounds, record_failure, retry_pause
+from pipedrive_operator.core.decision.timings import Timings
+from pipedrive_operator.core.publication.rollout import RestartPacing
+from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import (
     PipedriveUnavailable,
     RateLimited,
@@ -47,3 +50,31 @@ def test_a_setback_with_the_same_thing_again_lasts_longer() -> None:
     assert first.stands("x", NOW)
     assert not first.stands("y", NOW)
     assert not first.stands("x", first.retry_at)
+
+
+@pytest.mark.parametrize("reason", Reason, ids=str)
+def test_every_reason_has_a_pause(reason: Reason) -> None:
+    """Whatever fails is left alone for a time, and for no longer than the slow one."""
+
+    class Failed(Trouble):
+        """Fails for the reason."""
+
+    Failed.reason = reason
+
+    wanted = retry_pause(Failed("why"), 3, subject="x", bounds=RetryBounds(now=NOW, slow=HOUR))
+
+    assert timedelta(0) < wanted <= HOUR
+
+
+@pytest.mark.parametrize(
+    ("restart_interval", "expected"),
+    [(None, None), (timedelta(minutes=7), RestartPacing(interval=timedelta(minutes=7), retry=timedelta(minutes=5)))],
+    ids=["not enabled", "enabled"],
+)
+def test_restarts_are_paced_only_if_they_are_enabled(
+    restart_interval: timedelta | None, expected: RestartPacing | None
+) -> None:
+    """What could not be restarted is read again at the poll interval."""
+    timings = Timings(poll_interval=timedelta(minutes=5), verify_interval=HOUR, restart_interval=restart_interval)
+
+    assert expected == timings.restarts

@@ -7,17 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.core.decision.sources import Rules, Source, resolve
+from pipedrive_operator.core.decision.sources import ApiTokenSource, GrantWithClient, Rules, Source, resolve
 from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.values.errors import InvalidSpec
-from support.builders import CLIENT_SOURCE, RULES, resource
+from support.builders import CLIENT_SOURCE, GRANT_SOURCE, RULES, resource
 
 AUTH = {"role": "crm", "serviceAccountRef": {"name": "app"}}
 AUTHS = st.sampled_from([None, AUTH])
 NAMES = st.text("ab-", min_size=1, max_size=3)
 MOUNTS = st.sampled_from(["secret", "secret2", "Secret", "kv", "kv/secret", "sys"])
 ODD_MOUNTS = st.sampled_from(["secret/", "/secret", "../secret", "kv/../secret", "%73ecret", "secret%2f", "*", ""])
+
+
+def oauth2(**changes: Any) -> dict[str, Any]:
+    """Build spec.oauth2 with some fields changed."""
+    return {"client": {"app": "crm-sync"}, "grant": {"path": "pipedrive/crm/acme"}} | changes
 
 
 def rules(**changes: Any) -> Rules:
@@ -94,3 +99,48 @@ def test_a_refusal_names_the_setting_or_what_there_is(changes: dict[str, Any], v
 
     with pytest.raises(InvalidSpec, match=says):
         resolve(credential, rules(**changes))
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        pytest.param({}, "exactly one of oauth2 and apiToken", id="an unreadable spec"),
+        pytest.param({"oauth2": oauth2(client={})}, "exactly one of app and path", id="no client"),
+        pytest.param({"oauth2": oauth2(client={"app": "x"})}, "no app x; it has crm-sync", id="an unknown app"),
+        pytest.param({"oauth2": oauth2(client={"path": "x"})}, "spec.oauth2.client.path: x is outside", id="a client"),
+        pytest.param({"oauth2": oauth2(grant={"path": "x"})}, "spec.oauth2.grant.path: x is outside", id="a grant"),
+        pytest.param({"apiToken": {"path": "x"}}, "spec.apiToken.path: x is outside", id="an API token"),
+        pytest.param(
+            {"apiToken": {"path": "pipedrive/crm/x"}, "target": {"data": {"k": "$(access_token)"}}},
+            "spec.target.data.k.: .*access_token",
+            id="a field of the other kind",
+        ),
+    ],
+)
+def test_a_refusal_names_the_field(spec: dict[str, Any], says: str) -> None:
+    """And what would be allowed."""
+    with pytest.raises(InvalidSpec, match=says):
+        resolve(read_credential(resource(spec)), RULES)
+
+
+def test_a_client_in_vault_is_read_as_the_grant_is() -> None:
+    """By the tenant, with keys that have defaults."""
+    client = {"path": "pipedrive/crm/client", "idKey": "id"}
+    body = resource({"oauth2": oauth2(client=client), "vault": {"auth": AUTH}})
+
+    source = resolve(read_credential(body), RULES)
+
+    assert isinstance(source, GrantWithClient)
+    assert source.identity == source.client.identity
+    assert ("id", "client_secret") == (source.client.id_key, source.client.secret_key)
+
+
+def test_a_client_is_compared_whoever_reads_it() -> None:
+    """By its place, since two tenants may share a grant."""
+    tenant = TenantIdentity(namespace="crm", service_account="app", role="crm")
+    another = replace(CLIENT_SOURCE, id_key="another")
+    token = ApiTokenSource(location=CLIENT_SOURCE.location, identity=OPERATOR, key="x")
+
+    assert GRANT_SOURCE.has_client_of(replace(GRANT_SOURCE, client=replace(CLIENT_SOURCE, identity=tenant)))
+    assert not GRANT_SOURCE.has_client_of(replace(GRANT_SOURCE, client=another))
+    assert not GRANT_SOURCE.has_client_of(token)
