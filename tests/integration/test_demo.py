@@ -1,4 +1,4 @@
-"""The demo on the real parts: its tour passes, and it leaves nothing behind, not in another's cluster either."""
+"""The demo on real parts: its tour succeeds, and it leaves nothing behind, not even in the user's own cluster."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def names(control_plane: ControlPlane, kind: str) -> set[str]:
 
 
 def test_the_tour_shows_what_it_should_and_leaves_nothing_behind(temporary: Path) -> None:
-    """Each step is told, the exit code is 0 and no file stays."""
+    """Each step is reported, the exit code is 0 and no file stays."""
     ended = demo(temporary)
 
     assert ended.returncode == 0, ended.stdout
@@ -77,7 +77,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path) -> None:
 def test_a_cluster_of_ones_own_gets_back_what_it_was(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The namespace goes, and the CRD if the demo brought it."""
+    """The demo deletes its namespace, and the CRD if it created it."""
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
     before = [names(control_plane, kind) for kind in ("namespaces", "customresourcedefinitions")]
 
@@ -89,20 +89,20 @@ def test_a_cluster_of_ones_own_gets_back_what_it_was(
 
 
 def test_a_namespace_that_was_there_is_refused_and_stays(control_plane: ControlPlane, temporary: Path) -> None:
-    """It may hold anything."""
+    """It may contain anything."""
     control_plane.kubectl("create", "namespace", NAMESPACE)
     try:
         ended = demo(temporary, "--cluster", "mine", KUBECONFIG=str(control_plane.kubeconfig))
 
         assert ended.returncode == 2
-        assert f"has a namespace {NAMESPACE} already" in ended.stdout
+        assert f"already has a namespace {NAMESPACE}" in ended.stdout
         assert f"namespace/{NAMESPACE}" in names(control_plane, "namespaces")
     finally:
         control_plane.kubectl("delete", "namespace", NAMESPACE)
 
 
 def test_a_cluster_of_ones_own_has_to_be_named(temporary: Path) -> None:
-    """No cluster is taken by accident."""
+    """The demo never uses a cluster by accident."""
     ended = demo(temporary, "--cluster", "mine")
 
     assert ended.returncode == 2

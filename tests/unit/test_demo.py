@@ -1,4 +1,4 @@
-"""The demo's tour names the step that fails, and its checks do not take one thing for another."""
+"""The demo's tour names a step that fails, and its checks do not accept a wrong result."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +8,14 @@ from itertools import count
 import pytest
 
 from testbed.demo.sight import Credential, Secret, Sight
-from testbed.demo.steps import API_TOKEN, OAUTH2, is_recovered, is_repaired, is_told_as_rejected, was_refreshed_in_time
+from testbed.demo.steps import (
+    API_TOKEN,
+    OAUTH2,
+    is_recovered,
+    is_repaired,
+    is_reported_as_rejected,
+    was_refreshed_in_time,
+)
 from testbed.demo.tour import Eyes, Guide, NotSeenError, Step, StepError, run
 from testbed.kubectl import KubectlError
 
@@ -26,19 +33,19 @@ BEFORE = Sight(
 )
 
 
-class Told:
-    """Keeps what was told."""
+class Recorder:
+    """Records the progress."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start without lines."""
         self.lines: list[str] = []
 
     def begun(self, name: str, sees: str) -> None:
-        """Keep it."""
+        """Record a line."""
         self.lines.append(f"{name}: {sees}")
 
     def done(self, name: str, seen: str, seconds: float) -> None:
-        """Keep it."""
+        """Record a line."""
         self.lines.append(f"{name}: {seen}, {seconds:.0f}")
 
 
@@ -53,9 +60,9 @@ def step(name: str, *, do: Callable[[list[str]], object], seen_at: int = 0) -> S
     )
 
 
-def tour(*steps: Step[list[str], int]) -> Told:
-    """Run steps where every look is a second later than the one before."""
-    told, seconds = Told(), count()
+def tour(*steps: Step[list[str], int]) -> Recorder:
+    """Run steps with a clock that advances by one second at each look."""
+    recorder, seconds = Recorder(), count()
     now = next(seconds)
 
     def look() -> int:
@@ -63,8 +70,8 @@ def tour(*steps: Step[list[str], int]) -> Told:
         now = next(seconds)
         return now
 
-    run(steps, [], guide=Guide(told, lambda: now), eyes=Eyes(look=look, pause=lambda: None))
-    return told
+    run(steps, [], guide=Guide(recorder, lambda: now), eyes=Eyes(look=look, pause=lambda: None))
+    return recorder
 
 
 def refuse(_: list[str]) -> None:
@@ -72,27 +79,27 @@ def refuse(_: list[str]) -> None:
     raise KubectlError("forbidden")
 
 
-def test_every_step_is_told_with_what_was_seen() -> None:
-    """First what to expect, then what came."""
-    told = tour(step("one", do=list), step("two", do=list, seen_at=6))
+def test_every_step_is_reported_with_its_result() -> None:
+    """First what to expect, then what happened."""
+    recorder = tour(step("one", do=list), step("two", do=list, seen_at=6))
 
-    assert ["one: something", "one: saw 2, 2", "two: something", "two: saw 6, 4"] == told.lines
+    assert ["one: something", "one: saw 2, 2", "two: something", "two: saw 6, 4"] == recorder.lines
 
 
 def test_a_step_that_shows_nothing_in_time_is_named() -> None:
-    """It is not waited for without end."""
+    """The tour does not wait forever."""
     with pytest.raises(StepError, match=r"^two: not seen within 5 s: something$"):
         tour(step("one", do=list), step("two", do=list, seen_at=1000))
 
 
 def test_a_step_that_cannot_be_done_is_named_with_the_cause() -> None:
-    """What kubectl said is kept."""
+    """The message of kubectl is kept."""
     with pytest.raises(StepError, match=r"^one: forbidden$"):
         tour(step("one", do=refuse))
 
 
 def test_nothing_is_done_after_a_failed_step() -> None:
-    """A later step would build on what did not happen."""
+    """A later step would rely on the failed one."""
     done: list[str] = []
 
     with pytest.raises(StepError):
@@ -123,41 +130,41 @@ def with_api_token(digest: str, *, version: str = "3", reason: str = "Published"
 
 
 def test_a_refresh_is_another_token_with_a_later_expiry() -> None:
-    """Both are told, by digest."""
-    told = was_refreshed_in_time(BEFORE, refreshed(at=40))
+    """Both are reported, by digest."""
+    result = was_refreshed_in_time(BEFORE, refreshed(at=40))
 
-    assert told == "token bbbb, good until 12:01:00Z, became cccc, good until 12:01:40Z, 20 s early"
+    assert result == "token bbbb, valid until 12:01:00Z, was replaced 20 s early by cccc, valid until 12:01:40Z"
 
 
 @pytest.mark.parametrize("now", [BEFORE, refreshed(at=40, digest="bbbb"), refreshed(at=40, good_for=60)])
-def test_half_a_refresh_is_waited_on(now: Sight) -> None:
+def test_half_a_refresh_is_not_accepted(now: Sight) -> None:
     """The Secret and the status are written one after the other."""
     assert was_refreshed_in_time(BEFORE, now) is None
 
 
 def test_a_refresh_after_the_expiry_is_too_late() -> None:
-    """The workload had a dead token meanwhile."""
+    """The workload had an expired token in the meantime."""
     with pytest.raises(NotSeenError, match="expired at 12:01:00Z"):
         was_refreshed_in_time(BEFORE, refreshed(at=61))
 
 
 def test_a_secret_is_repaired_when_it_was_written_and_holds_what_it_held() -> None:
-    """A Secret that nobody has touched proves nothing, and an edited one is not repaired."""
+    """A Secret that was not written since proves nothing, and an edited one is not repaired."""
     assert is_repaired(BEFORE, with_api_token("aaaa", version="3")) is not None
     assert is_repaired(BEFORE, BEFORE) is None
     assert is_repaired(BEFORE, with_api_token("edited")) is None
 
 
-def test_a_revoked_token_is_told_and_stays_in_its_secret() -> None:
-    """The last good value is taken from nobody."""
-    assert is_told_as_rejected(BEFORE, with_api_token("aaaa", reason="TokenRejected")) is not None
-    assert is_told_as_rejected(BEFORE, with_api_token("aaaa", reason="VaultDenied")) is None
+def test_a_revoked_token_is_reported_and_stays_in_its_secret() -> None:
+    """The last accepted value stays published."""
+    assert is_reported_as_rejected(BEFORE, with_api_token("aaaa", reason="TokenRejected")) is not None
+    assert is_reported_as_rejected(BEFORE, with_api_token("aaaa", reason="VaultDenied")) is None
     with pytest.raises(NotSeenError, match="does not keep"):
-        is_told_as_rejected(BEFORE, with_api_token("eeee", reason="TokenRejected"))
+        is_reported_as_rejected(BEFORE, with_api_token("eeee", reason="TokenRejected"))
 
 
 def test_a_recovery_is_another_token_that_is_accepted() -> None:
-    """Either alone is not enough."""
+    """One of the two is not enough."""
     assert is_recovered(BEFORE, with_api_token("dddd")) is not None
     assert is_recovered(BEFORE, with_api_token("aaaa")) is None
     assert is_recovered(BEFORE, with_api_token("dddd", reason="TokenRejected")) is None

@@ -1,4 +1,4 @@
-"""The command of the demo: `python -m testbed.demo --help`. It ends in order, however it ends."""
+"""The command line of the demo: `python -m testbed.demo --help`. It cleans up, however it ends."""
 
 import shlex
 import shutil
@@ -24,34 +24,34 @@ from testbed.demo.tour import Eyes, Guide, StepError, run
 from testbed.kubectl import KubectlError
 from testbed.processes import ProcessError
 
-TEACHING = f"""Show on real parts what the operator does.
+HELP = f"""Show what the operator does, on real parts.
 
 Starts a Kubernetes API server, OpenBao and a simulated Pipedrive on free ports of this machine, runs the operator as a
-process of its own, and shows what it does with two credentials: both Secrets appear, an access token is refreshed
-before it expires, an edited Secret is repaired, a revoked token turns into a condition, a new one ends that. Then it
-goes on until Ctrl-C, which leaves nothing behind.
+separate process, and shows how it handles two credentials: both Secrets appear, an access token is refreshed before it
+expires, an edited Secret is repaired, a revoked token is reported in a condition, and a new token ends that. The
+operator then keeps running until Ctrl-C, which leaves nothing behind.
 
-The first time it builds what is missing (etcd, kube-apiserver, kube-controller-manager, kubectl) with Go, which takes
+The first run builds what is missing (etcd, kube-apiserver, kube-controller-manager, kubectl) with Go, which takes a few
 minutes.
 
 \b
 Examples:
-  make demo                                      the tour; then look around yourself
-  make demo ONCE=1                               the tour alone, as a check (1.5 min)
+  make demo                                      the tour, then try things yourself
+  make demo ONCE=1                               only the tour, as a check (1.5 min)
   export KUBECONFIG=~/.kube/config
   make demo CLUSTER=mine                         in your own cluster
 
 \b
-In your own cluster it makes the namespace {NAMESPACE}, and the CRD if there is
-none, and takes both away at the end; it touches nothing else. The operator runs
-on this machine, as a ServiceAccount of that namespace.
+In your own cluster, it creates the namespace {NAMESPACE}, and the CRD if it is
+missing, and deletes both at the end; it changes nothing else. The operator runs
+on this machine, with a ServiceAccount of that namespace.
 
 \b
-Exit codes: 0 all was seen, 1 a step failed and is named, 2 it did not start,
-130 interrupted before the end of the tour.
+Exit codes: 0 every step succeeded, 1 a step failed (its name is printed),
+2 the demo could not start, 130 interrupted before the end of the tour.
 """
 _PAUSE_SECONDS = 0.3
-_GOING_ON_PAUSE_SECONDS = 1.0
+_WATCH_PAUSE_SECONDS = 1.0
 _ASK_FOR_REFRESH = 'pipedrive-operator.io/request=refresh pipedrive-operator.io/requested-at="$(date)"'
 _LOG_LINES = 15
 _FAILED, _REFUSED, _INTERRUPTED = 1, 2, 130
@@ -60,11 +60,13 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OpenCluster = Callable[[Path], AbstractContextManager[Cluster]]
 
 
-@click.command(help=TEACHING, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--once", is_flag=True, help="End after the tour: 0 if every step showed what it should, else 1.")
-@click.option("--cluster", "whose", type=click.Choice(["mine"]), help="Use the cluster of KUBECONFIG; build none.")
+@click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--once", is_flag=True, help="Exit after the tour, with 0 if every step succeeded, otherwise 1.")
+@click.option(
+    "--cluster", "whose", type=click.Choice(["mine"]), help="Use the cluster of KUBECONFIG instead of starting one."
+)
 def main(*, once: bool, whose: str | None) -> None:
-    """Run the demo, and end with its exit code."""
+    """Run the demo, and exit with its exit code."""
     for number in _INTERRUPTS:
         signal.signal(number, _interrupt)
     screen = Screen(Console(highlight=False))
@@ -82,21 +84,21 @@ def main(*, once: bool, whose: str | None) -> None:
 
 
 def play(screen: Screen, *, once: bool, open_cluster: OpenCluster) -> int:
-    """Set the stage, go on the tour, and keep showing unless it is to be `once`; return the exit code.
+    """Set the stage, run the tour, and keep showing changes unless `once` is set; return the exit code.
 
-    Raises RefusalError, and LeftoverError when not everything could be taken away again.
+    Raises RefusalError, and LeftoverError if something could not be deleted at the end.
     """
     with tempfile.TemporaryDirectory(prefix="pipedrive-demo-") as folder, ExitStack() as stack:
         try:
             _perform(stack, screen, open_cluster(Path(folder)), folder=Path(folder), once=once)
         except (StepError, ProcessError) as failure:
-            _tell_failure(screen, str(failure), Path(folder))
+            _report_failure(screen, str(failure), Path(folder))
             return _FAILED
         finally:
-            # From here on a second Ctrl-C would leave something behind.
+            # From here on, a second Ctrl-C would leave something behind.
             for number in _INTERRUPTS:
                 signal.signal(number, signal.SIG_IGN)
-            screen.rest("Ending everything that was started ...")
+            screen.rest("Stopping everything ...")
     screen.say("Nothing is left behind.")
     return 0
 
@@ -105,10 +107,10 @@ def _perform(
     stack: ExitStack, screen: Screen, opened: AbstractContextManager[Cluster], *, folder: Path, once: bool
 ) -> None:
     guide = Guide(screen, time.monotonic)
-    with guide.step("cluster", "an API server answers") as tell:
+    with guide.step("cluster", "an API server answers") as report:
         cluster = stack.enter_context(opened)
-        tell(f"the API server is at {cluster.server}")
-    # Not before: a build that the first step may need shows its progress on the terminal itself.
+        report(f"the API server is at {cluster.server}")
+    # Not earlier: the first step may build programs, which show their progress on the terminal themselves.
     stack.enter_context(screen.kept_up())
     stage = set_up(stack, guide, folder, cluster)
 
@@ -116,24 +118,24 @@ def _perform(
         return screen.shown(stage.look())
 
     run(STEPS, stage, guide=guide, eyes=Eyes(look=look, pause=lambda: time.sleep(_PAUSE_SECONDS)))
-    screen.say(f"All {len(STEPS)} steps of the tour showed what they should.", "bold green")
+    screen.say(f"All {len(STEPS)} steps of the tour succeeded.", "bold green")
     if not once:
-        _tell_how_to_look(screen, stage, folder)
+        _suggest_commands(screen, stage, folder)
         with suppress(KeyboardInterrupt):
-            _go_on(screen, stage)
+            _keep_showing(screen, stage)
 
 
-def _go_on(screen: Screen, stage: Stage) -> NoReturn:
+def _keep_showing(screen: Screen, stage: Stage) -> NoReturn:
     while True:
         try:
-            screen.tell_changes(stage.look())
-            screen.rest("The operator goes on, until Ctrl-C.")
+            screen.print_changes(stage.look())
+            screen.rest("The operator keeps running until Ctrl-C.")
         except KubectlError as error:
-            screen.rest(f"kubectl sees nothing at the moment: {error}")
-        time.sleep(_GOING_ON_PAUSE_SECONDS)
+            screen.rest(f"kubectl fails at the moment: {error}")
+        time.sleep(_WATCH_PAUSE_SECONDS)
 
 
-def _tell_how_to_look(screen: Screen, stage: Stage, folder: Path) -> None:
+def _suggest_commands(screen: Screen, stage: Stage, folder: Path) -> None:
     here = f"-n {NAMESPACE}"
     screen.say()
     screen.say("Try it yourself, in another terminal:", "bold")
@@ -147,16 +149,16 @@ def _tell_how_to_look(screen: Screen, stage: Stage, folder: Path) -> None:
         f"kubectl annotate pdc {OAUTH2} {here} --overwrite {_ASK_FOR_REFRESH}",
         f"kubectl get events {here}",
         f"tail -f {folder / OPERATOR_LOG}",
-        f"curl {stage.pipedrive.url}/_simulator/     # what Pipedrive can be made to do",
+        f"curl {stage.pipedrive.url}/_simulator/     # faults that the simulator can inject",
     ):
         screen.say(f"  {command}")
     screen.say()
 
 
-def _tell_failure(screen: Screen, failure: str, folder: Path) -> None:
-    """Say what failed, and keep the logs, which is all that stays of the folder."""
+def _report_failure(screen: Screen, failure: str, folder: Path) -> None:
+    """Print what failed, and keep the logs when the folder is deleted."""
     screen.failed(failure)
-    screen.tell_sight()
+    screen.print_sight()
     log = folder / OPERATOR_LOG
     if log.exists():
         screen.say("The operator's log ends with:")

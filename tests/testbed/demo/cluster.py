@@ -1,6 +1,6 @@
-"""The cluster that the demo runs on: one that it builds, or the caller's own.
+"""The cluster for the demo: one that it builds, or the user's own.
 
-In a cluster of the caller's it adds one namespace, and the CRD where there was none, takes both away again, and touches
+In the user's cluster it creates one namespace, and the CRD if it is missing, deletes both at the end, and changes
 nothing else.
 """
 
@@ -25,16 +25,16 @@ _WAIT = "--timeout=50s"
 
 
 class RefusalError(Exception):
-    """The demo does not start; the text is a sentence that says why and what to do."""
+    """The demo cannot start; the message says why and what to do."""
 
 
 class LeftoverError(Exception):
-    """Something could not be taken away again; the text says what, and how to do it by hand."""
+    """Something could not be deleted at the end; the message says what, and how to delete it by hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A cluster and an administrator's way to it; `shown` is the value of KUBECONFIG for people."""
+    """A cluster with administrator access; `shown` is the value of KUBECONFIG for the user."""
 
     kubectl: Kubectl
     shown: str
@@ -54,22 +54,22 @@ class Cluster:
 
 @contextmanager
 def built(folder: Path) -> Iterator[Cluster]:
-    """Run a cluster while the block lasts. Raises ProcessError and BuildError."""
+    """Run a cluster within the block. Raises ProcessError and BuildError."""
     with ControlPlane(folder=folder / "cluster") as control_plane:
-        # Under a name that a person can type.
+        # Under a path that is easy to type.
         kubeconfig = Path(shutil.copy(control_plane.kubeconfig, folder / "kubeconfig"))
         yield Cluster(kubectl=control_plane.kubectl_as(kubeconfig), shown=str(kubeconfig), borrowed=False)
 
 
 @contextmanager
 def mine(folder: Path) -> Iterator[Cluster]:
-    """Use the current context of KUBECONFIG, and go on with it if that changes. Raises RefusalError and BuildError."""
+    """Use the current context of KUBECONFIG, even if that changes later. Raises RefusalError and BuildError."""
     shown = os.environ.get("KUBECONFIG")
     if not shown:
         message = "KUBECONFIG is not set: name the cluster to use, as in: export KUBECONFIG=~/.kube/config"
         raise RefusalError(message)
     program = _find_kubectl()
-    # A copy of our own: kubectl keeps its cache beside the file, and nothing is to be left beside the caller's.
+    # A copy: kubectl writes its cache next to the file, and nothing must be left next to the user's.
     copy = folder / "kubeconfig"
     copy.touch(mode=0o600)
     try:
@@ -84,7 +84,7 @@ def mine(folder: Path) -> Iterator[Cluster]:
 
 
 def _find_kubectl() -> Path:
-    """Return the caller's kubectl, which suits their cluster, or else the testbed's. Raises BuildError."""
+    """Return the user's kubectl, which fits their cluster, or else the testbed's. Raises BuildError."""
     found = shutil.which("kubectl")
     return Path(found) if found else binaries.ensure("kubectl")["kubectl"]
 
@@ -93,17 +93,17 @@ def _refuse_if_taken(cluster: Cluster) -> None:
     """Raise RefusalError if the demo's namespace exists."""
     if _exists(cluster.kubectl, "namespace", NAMESPACE):
         message = (
-            f"the cluster has a namespace {NAMESPACE} already, and the demo touches nothing that it did not make. "
-            f"If it is left from an earlier demo: kubectl delete namespace {NAMESPACE}"
+            f"the cluster already has a namespace {NAMESPACE}, and the demo changes nothing that it did not create. "
+            f"If an earlier demo left it behind, run: kubectl delete namespace {NAMESPACE}"
         )
         raise RefusalError(message)
 
 
 @contextmanager
 def definition(cluster: Cluster) -> Iterator[str]:
-    """Have the CRD in the cluster while the block lasts, and say whether it was there. Raises KubectlError."""
+    """Provide the CRD within the block, and yield whether it existed. Raises KubectlError."""
     if _exists(cluster.kubectl, "customresourcedefinition", CRD_NAME):
-        yield "the CRD was there before, and is left as it is"
+        yield "the CRD exists and is left as it is"
         return
     try:
         cluster.kubectl("apply", "--server-side", f"--filename={CRD}")
@@ -116,8 +116,8 @@ def definition(cluster: Cluster) -> Iterator[str]:
 
 @contextmanager
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """Have the demo's namespace while the block lasts. Raises KubectlError."""
-    # By its label, so that a namespace which somebody else made meanwhile stays whatever happens here.
+    """Provide the demo's namespace within the block. Raises KubectlError."""
+    # Deleted by its label, so that a namespace that somebody else has created in the meantime stays.
     mark = secrets.token_hex(8)
     labels = {_LABEL: mark}
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
@@ -130,16 +130,16 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 def _remove_definition(kubectl: Kubectl) -> None:
-    """Take the CRD away, unless somebody has come to use it: their credentials would go with it."""
+    """Delete the CRD, unless someone uses it by now: that would delete their credentials."""
     try:
         used = kubectl("get", CRD_NAME, "--all-namespaces", "--output=name").split()
     except KubectlError as error:
         if "doesn't have a resource type" not in str(error):
-            message = f"the CRD {CRD_NAME} is left behind, because it is not known who uses it: {error}"
+            message = f"the CRD {CRD_NAME} is left behind, because checking whether it is used failed: {error}"
             raise LeftoverError(message) from error
         used = []
     if used:
-        message = f"the CRD {CRD_NAME} is left behind, because there are other credentials now: {', '.join(used)}"
+        message = f"the CRD {CRD_NAME} is left behind, because other credentials exist: {', '.join(used)}"
         raise LeftoverError(message)
     _remove(kubectl, "customresourcedefinition", CRD_NAME, by_hand=f"customresourcedefinition {CRD_NAME}")
 
@@ -148,7 +148,7 @@ def _remove(kubectl: Kubectl, *what: str, by_hand: str) -> None:
     try:
         kubectl("delete", *what, "--ignore-not-found", _WAIT)
     except KubectlError as error:
-        message = f"left behind: {error}\nTake it away with: kubectl delete {by_hand}"
+        message = f"left behind: {error}\nDelete it with: kubectl delete {by_hand}"
         raise LeftoverError(message) from error
 
 

@@ -1,7 +1,4 @@
-"""Shows the demo to a person: a line for each step, and below them on a terminal a table that is kept up to date.
-
-Elsewhere, such as in a file, it prints plain lines. Nothing is decided here.
-"""
+"""Shows the demo: a line for each step and, on a terminal, a live table below them. Elsewhere, only plain lines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +19,7 @@ _COLOURS = {"True": "green", "False": "red"}
 
 
 class Screen:
-    """Tells of steps and shows sights."""
+    """Prints steps and shows sights."""
 
     def __init__(self, console: Console) -> None:
         """Write to a console."""
@@ -31,13 +28,13 @@ class Screen:
         self._good, self._bad = ("✓", "✗") if unicode else ("ok", "FAIL")
         self._spinner = Spinner("dots" if unicode else "line")
         self._sight: Sight | None = None
-        self._told: dict[str, Credential] = {}
+        self._printed: dict[str, Credential] = {}
         self._resting = ""
         self._live = Live(get_renderable=self._below, console=console, refresh_per_second=8, transient=True)
 
     @contextmanager
     def kept_up(self) -> Iterator[None]:
-        """Keep what moves below the lines, where the console is a terminal."""
+        """Show the live table below the lines, if the console is a terminal."""
         if not self._console.is_interactive:
             yield
             return
@@ -45,47 +42,47 @@ class Screen:
             yield
 
     def say(self, text: str = "", style: str = "") -> None:
-        """Print one line, which is never broken, so that it can be copied."""
+        """Print one line without wrapping it, so that it can be copied."""
         self._console.print(Text(text, style), soft_wrap=True)
 
     def begun(self, name: str, sees: str) -> None:
-        """Tell what is about to be seen."""
+        """Show what is about to happen."""
         self._spinner.update(text=Text(f"{name}: {sees}"))
         if not self._live.is_started:
             self.say(f"... {name}: {sees}")
 
     def done(self, name: str, seen: str, seconds: float) -> None:
-        """Tell what was seen."""
+        """Print what happened."""
         line = Text.assemble((f"{self._good} {name}", "bold green"), f": {seen} ", (f"({seconds:.1f} s)", "dim"))
         self._console.print(line, soft_wrap=not self._live.is_started)
 
     def failed(self, text: str) -> None:
-        """Tell what failed."""
+        """Print what failed."""
         self.say(f"{self._bad} {text}", "bold red")
 
     def shown(self, sight: Sight) -> Sight:
-        """Show a sight on a terminal, and return it."""
+        """Show a sight in the live table, and return it."""
         self._sight = sight
         return sight
 
     def rest(self, text: str) -> None:
-        """Say what goes on while no step is under way."""
+        """Show what happens between the steps."""
         if not self._live.is_started and text != self._resting:
             self.say(text)
         self._resting = text
         self._spinner.update(text=Text(text))
 
-    def tell_changes(self, sight: Sight) -> None:
-        """Show a sight: by the table, or by a line for each credential that changed since it was told last."""
+    def print_changes(self, sight: Sight) -> None:
+        """Show a sight in the table, or else print a line for each credential that changed since its last line."""
         self.shown(sight)
         for credential in [] if self._live.is_started else sight.credentials.values():
-            told = replace(credential, message="")
-            if self._told.get(credential.name) != told:
-                self._told[credential.name] = told
+            current = replace(credential, message="")
+            if self._printed.get(credential.name) != current:
+                self._printed[credential.name] = current
                 self.say(_line(credential, sight))
 
-    def tell_sight(self) -> None:
-        """Print what was seen last."""
+    def print_sight(self) -> None:
+        """Print the last sight."""
         if self._sight is not None:
             for credential in self._sight.credentials.values():
                 self.say(_line(credential, self._sight))

@@ -1,6 +1,6 @@
-"""What can be seen of the demo's namespace at one moment, read from what kubectl prints.
+"""The state of the demo's namespace at one moment, parsed from the output of kubectl.
 
-Token values do not get past this module: a digest tells one from another.
+Token values do not leave this module: a digest stands for each.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _DIGEST_LENGTH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Credential:
-    """A PipedriveCredential, as its status and its Events tell."""
+    """A PipedriveCredential with its status and its last Event."""
 
     name: str
     ready: str
@@ -26,12 +26,12 @@ class Credential:
     company: str
     expires_at: datetime | None
     last_event: tuple[str, datetime] | None
-    """The newest of its Events and refreshes."""
+    """The most recent of its Events and refreshes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
-    """A published Secret; `version` changes with every write."""
+    """A published Secret; every write changes `version`."""
 
     version: str
     digest: str

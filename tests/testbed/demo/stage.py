@@ -1,7 +1,6 @@
-"""Sets the stage: a cluster, OpenBao with its seed, the Pipedrive simulator, and the operator as its own process.
+"""Sets the stage: a cluster, OpenBao with its seed, the Pipedrive simulator, and the operator as a separate process.
 
-Everything runs until the caller's stack is closed, and everything it writes is in one folder. What is then shown on the
-stage is in `steps`.
+Everything runs until the caller's stack is closed, and writes only to one folder. `steps` has the steps of the tour.
 """
 
 import json
@@ -49,17 +48,17 @@ class Pipedrive:
     url: str
 
     def api_token(self) -> str:
-        """Return the user's present API token."""
+        """Return the user's current API token."""
         return str(self.control.view("state")["users"][0]["api_token"])
 
     def regenerate_api_token(self) -> None:
-        """Let the user make a new API token, with which the old one dies."""
+        """Regenerate the user's API token, which revokes the old one."""
         self.control.command("regenerate-api-token", **_USER)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Everything that runs."""
+    """Everything that is running."""
 
     cluster: Cluster
     openbao: OpenBao
@@ -71,30 +70,32 @@ class Stage:
         return self.cluster.kubectl(*arguments, _HERE)
 
     def look(self) -> Sight:
-        """Return what is to be seen now. Raises KubectlError, and ProcessError when the operator has ended."""
+        """Return the current state. Raises KubectlError, and ProcessError if the operator has exited."""
         if self.operator.has_ended():
-            message = "the operator has ended"
+            message = "the operator has exited"
             raise ProcessError(message)
         document = self.kubectl("get", "pipedrivecredentials,secrets,events", "--output=json")
         return read_sight(document, at=datetime.now(UTC))
 
 
 def set_up(stack: ExitStack, guide: Guide, folder: Path, cluster: Cluster) -> Stage:
-    """Start everything beside the cluster, until the stack is closed. Raises StepError."""
-    with guide.step("CRD", "kubectl applies the CRD, and makes a namespace") as tell:
-        tell(stack.enter_context(definition(cluster)))
-        tell(stack.enter_context(namespace(cluster)))
-    with guide.step("Pipedrive", "a simulator of Pipedrive answers") as tell:
+    """Start everything except the cluster, until the stack is closed. Raises StepError."""
+    with guide.step("CRD", "kubectl applies the CRD and creates a namespace") as report:
+        report(stack.enter_context(definition(cluster)))
+        report(stack.enter_context(namespace(cluster)))
+    with guide.step("Pipedrive", "a simulator of Pipedrive answers") as report:
         pipedrive = _start_pipedrive(stack, folder)
-        tell(f"simulated at {pipedrive.url}; an access token lives 60 s, a refresh token is good for one refresh")
-    with guide.step("Vault", "OpenBao answers, and holds what a person would put there") as tell:
+        report(f"simulated at {pipedrive.url}; access tokens expire after 60 s, and a refresh token works once")
+    with guide.step("Vault", "OpenBao answers, with the secrets that a person would write") as report:
         openbao = stack.enter_context(OpenBao(folder=_made(folder / "openbao")))
         _seed(openbao, pipedrive)
-        tell(f"OpenBao at {openbao.address} holds an API token, a refresh token and the app's client secret")
-    with guide.step("operator", "the operator starts as a process of its own") as tell:
+        report(f"OpenBao at {openbao.address} holds an API token, a refresh token and the app's client secret")
+    with guide.step("operator", "the operator starts as a separate process") as report:
         settings = _settings(folder, cluster, openbao=openbao, pipedrive=pipedrive)
         operator = stack.enter_context(OperatorProcess(settings, folder=folder))
-        tell(f"process {operator.pid} is ready, with a ServiceAccount that may do what it needs in {NAMESPACE}")
+        report(
+            f"process {operator.pid} is ready, with a ServiceAccount that has the necessary permissions in {NAMESPACE}"
+        )
     return Stage(cluster=cluster, openbao=openbao, pipedrive=pipedrive, operator=operator)
 
 
@@ -148,7 +149,7 @@ def _settings(folder: Path, cluster: Cluster, *, openbao: OpenBao, pipedrive: Pi
 
 
 def _operators_kubeconfig(folder: Path, cluster: Cluster) -> Path:
-    """Write a kubeconfig of a ServiceAccount that may do what the operator needs, in the demo's namespace alone."""
+    """Write a kubeconfig for a ServiceAccount with the operator's permissions in the demo's namespace only."""
     cluster.kubectl("apply", f"--filename={_RIGHTS}", _HERE)
     token = cluster.kubectl("create", "token", "pipedrive-operator", _HERE, "--duration=24h").strip()
     kubeconfig = folder / "operator.kubeconfig"

@@ -1,6 +1,6 @@
-"""The tour's steps: what is done on the stage, and how to tell that the operator answered it.
+"""The steps of the tour: an action on the stage, and a check that the operator reacted to it.
 
-A check compares two sights and knows nothing of how they were come by.
+A check compares two sights, and does not know where they come from.
 """
 
 from pathlib import Path
@@ -22,15 +22,15 @@ def apply_credentials(stage: Stage) -> None:
 
 
 def both_are_published(_: Sight, now: Sight) -> str | None:
-    """Wait for both Secrets, and for both credentials to say so."""
+    """Wait until both Secrets exist and both credentials are ready."""
     if not all(_is_ready(now, name) for name in (API_TOKEN, OAUTH2)):
         return None
-    told = (f"Secret {name} holds token {secret.digest}" for name, secret in sorted(now.secrets.items()))
-    return f"{'; '.join(told)} (digests, never a token)"
+    held = (f"Secret {name} holds token {secret.digest}" for name, secret in sorted(now.secrets.items()))
+    return f"{'; '.join(held)} (a digest, never the token)"
 
 
 def nothing(_: Stage) -> None:
-    """Do nothing: time brings it about."""
+    """Do nothing: the step only needs time."""
 
 
 def was_refreshed_in_time(before: Sight, now: Sight) -> str | None:
@@ -38,40 +38,41 @@ def was_refreshed_in_time(before: Sight, now: Sight) -> str | None:
     old, new = before.credentials[OAUTH2].expires_at, now.credentials[OAUTH2].expires_at
     was, became = before.secrets[OAUTH2].digest, now.secrets[OAUTH2].digest
     if old is None or new is None:
-        message = f"credential {OAUTH2} does not say when its token expires"
+        message = f"credential {OAUTH2} does not report when its token expires"
         raise NotSeenError(message)
     if now.at >= old:
-        message = f"token {was} expired at {old:{_TIME}} and was not replaced before"
+        message = f"token {was} expired at {old:{_TIME}} before it was replaced"
         raise NotSeenError(message)
     if new <= old or was == became:
         return None
     spare = (old - now.at).total_seconds()
-    return f"token {was}, good until {old:{_TIME}}, became {became}, good until {new:{_TIME}}, {spare:.0f} s early"
+    replaced = f"was replaced {spare:.0f} s early by {became}"
+    return f"token {was}, valid until {old:{_TIME}}, {replaced}, valid until {new:{_TIME}}"
 
 
 def edit_secret(stage: Stage) -> None:
-    """Do what nobody should: write another token into the Secret."""
+    """Do what nobody should do: write another token into the Secret."""
     stage.kubectl("patch", "secret", API_TOKEN, f"--patch={_EDIT}")
 
 
 def is_repaired(before: Sight, now: Sight) -> str | None:
-    """Wait for the token to be what it was, in a Secret that has been written since."""
+    """Wait until the Secret has been written again and holds its previous token."""
     was, found = before.secrets[API_TOKEN], now.secrets.get(API_TOKEN)
     if found is None or found.digest != was.digest or found.version == was.version:
         return None
-    return f"Secret {API_TOKEN} was overwritten, and holds token {was.digest} again"
+    return f"Secret {API_TOKEN} was repaired, and holds token {was.digest} again"
 
 
 def revoke_token(stage: Stage) -> None:
-    """Let the user make a new API token at Pipedrive, and tell nobody."""
+    """Regenerate the user's API token at Pipedrive without changing Vault."""
     stage.pipedrive.regenerate_api_token()
 
 
-def is_told_as_rejected(before: Sight, now: Sight) -> str | None:
-    """Wait for the condition. Raises NotSeenError if the Secret does not keep the last good value."""
+def is_reported_as_rejected(before: Sight, now: Sight) -> str | None:
+    """Wait for the condition. Raises NotSeenError if the Secret does not keep the last accepted value."""
     found, secret = now.credentials[API_TOKEN], now.secrets.get(API_TOKEN)
     if secret is None or secret.digest != before.secrets[API_TOKEN].digest:
-        message = f"Secret {API_TOKEN} does not keep its value, although there is no better one"
+        message = f"Secret {API_TOKEN} does not keep its value, although no newer one was accepted"
         raise NotSeenError(message)
     if (found.ready, found.reason) != ("False", "TokenRejected"):
         return None
@@ -79,16 +80,16 @@ def is_told_as_rejected(before: Sight, now: Sight) -> str | None:
 
 
 def write_new_token(stage: Stage) -> None:
-    """Do what the condition asks for: put the user's new token into Vault."""
+    """Do what the condition asks for: write the user's new token to Vault."""
     stage.openbao.write_secret(TOKEN_PATH, {"api_token": stage.pipedrive.api_token()})
 
 
 def is_recovered(before: Sight, now: Sight) -> str | None:
-    """Wait for another token in the Secret, and for Ready."""
+    """Wait until the Secret holds another token and the credential is ready."""
     was, found = before.secrets[API_TOKEN], now.secrets.get(API_TOKEN)
     if found is None or found.digest == was.digest or not _is_ready(now, API_TOKEN):
         return None
-    return f"Ready=True, and Secret {API_TOKEN} holds token {found.digest} in place of {was.digest}"
+    return f"Ready=True, and Secret {API_TOKEN} holds token {found.digest} instead of {was.digest}"
 
 
 def _is_ready(sight: Sight, name: str) -> bool:
@@ -98,35 +99,35 @@ def _is_ready(sight: Sight, name: str) -> bool:
 STEPS: tuple[Step[Stage, Sight], ...] = (
     Step(
         name="publish",
-        sees="two credentials are applied, and both Secrets appear",
+        sees="two credentials are applied, and their Secrets appear",
         do=apply_credentials,
         check=both_are_published,
         within=20,
     ),
     Step(
         name="refresh",
-        sees="the access token, which lives a minute, is replaced before it expires (about 40 s)",
+        sees="the access token, which is valid for a minute, is replaced before it expires (about 40 s)",
         do=nothing,
         check=was_refreshed_in_time,
         within=75,
     ),
     Step(
         name="repair",
-        sees=f"Secret {API_TOKEN} is edited by hand, and put right",
+        sees=f"Secret {API_TOKEN} is edited by hand and repaired",
         do=edit_secret,
         check=is_repaired,
         within=10,
     ),
     Step(
         name="revoke",
-        sees="the API token is revoked at Pipedrive; the next check finds out (every 15 s here, 1 h by default)",
+        sees="the API token is revoked at Pipedrive; the next verification notices (every 15 s here, 1 h by default)",
         do=revoke_token,
-        check=is_told_as_rejected,
+        check=is_reported_as_rejected,
         within=40,
     ),
     Step(
         name="recover",
-        sees="the new API token is written to Vault, and found there (within 5 s here, 5 min by default)",
+        sees="the new API token is written to Vault; the next poll finds it (every 5 s here, 5 min by default)",
         do=write_new_token,
         check=is_recovered,
         within=30,

@@ -1,7 +1,6 @@
-"""Runs a tour: one step after another, each with what is done, what is then to be seen, and by when.
+"""Runs a tour: one step after another, each with an action, an expected result and a deadline.
 
-It is told how to look, how to pause and what time it is, and names the step that fails. What the steps are, and how
-they are shown, is decided elsewhere.
+Looking, pausing and the clock are passed in. A failure names its step. `steps` has the steps, and `screen` shows them.
 """
 
 import http.client
@@ -22,14 +21,14 @@ SightT = TypeVar("SightT")
 
 
 class NotSeenError(Exception):
-    """What a step was to show did not come, or something else did; the text says what."""
+    """The expected result of a step did not come, or a different one did; the message says what."""
 
 
 class StepError(Exception):
-    """A step failed; the text begins with its name."""
+    """A step failed; the message begins with its name."""
 
     def __init__(self, name: str, why: str) -> None:
-        """Keep the name apart."""
+        """Keep the name as an attribute too."""
         super().__init__(f"{name}: {why}")
         self.name = name
 
@@ -45,12 +44,12 @@ TROUBLES = (
     http.client.HTTPException,
     subprocess.SubprocessError,
 )
-"""What real parts fail with; anything else is a mistake in the demo."""
+"""The errors of real parts; any other error is a defect of the demo."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Generic[StageT, SightT]):
-    """One step; `check` compares the sights before and after, and returns what was seen, or None while it is not."""
+    """One step. `check` compares the sights before and after; it returns what happened, or None if it has not yet."""
 
     name: str
     sees: str
@@ -60,49 +59,49 @@ class Step(Generic[StageT, SightT]):
     """Seconds."""
 
 
-class Telling(Protocol):
-    """Whoever tells a person how far the tour is."""
+class Progress(Protocol):
+    """Shows the progress of the tour."""
 
     def begun(self, name: str, sees: str) -> None:
-        """Tell what is about to be seen."""
+        """Show what is about to happen."""
 
     def done(self, name: str, seen: str, seconds: float) -> None:
-        """Tell what was seen."""
+        """Show what happened."""
 
 
 @dataclass(frozen=True)
 class Guide:
-    """Tells of steps and takes their time, in seconds of `clock`."""
+    """Reports and times steps, in seconds of `clock`."""
 
-    telling: Telling
+    progress: Progress
     clock: Callable[[], float]
 
     @contextmanager
     def step(self, name: str, sees: str) -> Iterator[Callable[[str], None]]:
-        """Tell of the step that the block is; the block says what was seen. Raises StepError."""
+        """Report the block as a step; the block passes what happened to the function that it gets. Raises StepError."""
         started = self.clock()
         seen: list[str] = []
-        self.telling.begun(name, sees)
+        self.progress.begun(name, sees)
         try:
             yield seen.append
         except TROUBLES as trouble:
             raise StepError(name, str(trouble)) from trouble
-        self.telling.done(name, "; ".join(seen), self.clock() - started)
+        self.progress.done(name, "; ".join(seen), self.clock() - started)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Eyes(Generic[SightT]):
-    """How to see: `look` says what is to be seen now, `pause` passes a moment between two looks."""
+    """How to observe: `look` returns the current sight, and `pause` waits between two looks."""
 
     look: Callable[[], SightT]
     pause: Callable[[], object]
 
 
 def run(steps: Sequence[Step[StageT, SightT]], stage: StageT, *, guide: Guide, eyes: Eyes[SightT]) -> None:
-    """Do every step and wait for what it shows. Raises StepError at the first that does not show it."""
+    """Run every step and wait for its result. Raises StepError at the first step that fails."""
     for step in steps:
-        with guide.step(step.name, step.sees) as tell:
-            tell(_seen(step, stage, clock=guide.clock, eyes=eyes))
+        with guide.step(step.name, step.sees) as report:
+            report(_seen(step, stage, clock=guide.clock, eyes=eyes))
 
 
 def _seen(step: Step[StageT, SightT], stage: StageT, *, clock: Callable[[], float], eyes: Eyes[SightT]) -> str:
