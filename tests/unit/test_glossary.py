@@ -20,10 +20,9 @@ NOT_YET: Final = (
     "docs/chaos.md",
     "docs/refresh-protocol.md",
     "docs/vault.md",
-    "operator/pipedrive_operator/wiring.py",
 )
 """Places that are being rewritten."""
-BUDGETS: Final = {"operator": 90, "benchmarks": 0, "tests": 370}
+BUDGETS: Final = {"operator": 70, "benchmarks": 0, "tests": 289}
 """How many lines of Python with such a phrase are left in each folder. Lower a number when you have rewritten some."""
 _ROW: Final = re.compile(r"^\| \*\*(.+?)\*\* \| (.+) \| (.*?) ?\|$", re.MULTILINE)
 _CODE: Final = re.compile(r"^```.*?^```|`[^`]*`", re.MULTILINE | re.DOTALL)
