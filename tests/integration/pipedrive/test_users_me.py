@@ -142,3 +142,14 @@ async def test_pipedrive_is_not_reached_when_something_else_answers(acme: Acme) 
 
     with pytest.raises(PipedriveUnavailable):
         await acme.api.reach()
+
+
+async def test_a_401_with_a_page_does_not_reject_the_token() -> None:
+    """A proxy in between refuses so; Pipedrive's own refusals are JSON."""
+    page = http_answer("401 Unauthorized", "<!doctype html><title>401 Authorization Required</title>")
+
+    async with canned(page) as (address, _), adapter(f"http://{address}") as api:
+        trouble = await trouble_of(api.identify_api_token(SecretValue("token")))
+
+    assert type(trouble) is PipedriveUnavailable
+    assert "a page (HTTP 401)" in trouble.message

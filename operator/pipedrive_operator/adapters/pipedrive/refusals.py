@@ -121,6 +121,15 @@ TOKEN_ENDPOINT: Final = (
 
 VERIFICATION_ENDPOINT: Final = (
     _BLOCKED,
+    Rule(
+        status=(HTTPStatus.UNAUTHORIZED,),
+        is_json=False,
+        means=PipedriveUnavailable,
+        message=(
+            "Something between the operator and Pipedrive refused the request with a page ({}); Pipedrive's own "
+            "refusals are JSON. Check the proxies in between; the operator asks again after a pause"
+        ),
+    ),
     # Every token has the scope that users/me needs, so a 403 in JSON is about the user and not about a scope.
     Rule(
         status=(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),

@@ -40,7 +40,8 @@ def test_an_account_is_read() -> None:
     ("status", "content", "trouble"),
     [
         (401, ERROR, TokenRejected),
-        (401, PAGE, TokenRejected),
+        (401, PAGE, PipedriveUnavailable),
+        (401, b"", PipedriveUnavailable),
         (403, ERROR, TokenRejected),
         (403, PAGE, RateLimited),
         (402, ERROR, AccountNotOpen),
