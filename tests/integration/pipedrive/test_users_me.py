@@ -153,3 +153,13 @@ async def test_a_401_with_a_page_does_not_reject_the_token() -> None:
 
     assert type(trouble) is PipedriveUnavailable
     assert "a page (HTTP 401)" in trouble.message
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "407 Proxy Authentication Required", "200 OK"])
+async def test_a_page_shows_that_pipedrive_is_not_reached(status: str) -> None:
+    """Whatever its status: the page is not Pipedrive's."""
+    async with canned(http_answer(status, "<!doctype html>")) as (address, _), adapter(f"http://{address}") as api:
+        trouble = await trouble_of(api.reach())
+
+    assert type(trouble) is PipedriveUnavailable
+    assert "check pipedrive.apiUrl, and the proxies in between" in trouble.message

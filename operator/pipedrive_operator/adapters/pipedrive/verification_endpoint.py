@@ -12,7 +12,6 @@ from pipedrive_operator import metrics
 from pipedrive_operator.adapters.http.causes import BROKEN
 from pipedrive_operator.adapters.pipedrive.connection import CONCURRENCY, HEADERS, Connections
 from pipedrive_operator.adapters.pipedrive.quoted_error import quote_error
-from pipedrive_operator.adapters.pipedrive.refusals import VERIFICATION_ENDPOINT, refusal
 from pipedrive_operator.adapters.pipedrive.request_limiter import RequestLimiter
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.adapters.pipedrive.verification_response import read_account
@@ -51,10 +50,14 @@ class VerificationEndpoint:
         return read_account(response, quote_error(response, token))
 
     async def probe(self, url: str) -> None:
-        """Ask without a token, and expect a refusal. Raises PipedriveUnavailable."""
+        """Ask without a token, and expect Pipedrive's own refusal. Raises PipedriveUnavailable."""
         response = await self._ask(url, {})
-        if response.status != HTTPStatus.UNAUTHORIZED:
-            raise refusal(VERIFICATION_ENDPOINT[-1:], response, quote_error(response))
+        if response.status != HTTPStatus.UNAUTHORIZED or response.fields is None:
+            message = (
+                f"Something other than Pipedrive's API responds at {url} ({quote_error(response)}): check "
+                "pipedrive.apiUrl, and the proxies in between"
+            )
+            raise PipedriveUnavailable(message)
 
     async def aclose(self) -> None:
         """Close the connections."""
