@@ -163,3 +163,15 @@ async def test_a_page_shows_that_pipedrive_is_not_reached(status: str) -> None:
 
     assert type(trouble) is PipedriveUnavailable
     assert "check pipedrive.apiUrl, and the proxies in between" in trouble.message
+
+
+@pytest.mark.parametrize("headers", [f"Set-Cookie: a={'b' * 60_000}", "\r\n".join(f"X-{n}: {n}" for n in range(300))])
+async def test_large_headers_are_read(acme: Acme, headers: str) -> None:
+    """Proxies and their policies add some; aiohttp's own limit is 8,190 bytes."""
+    body = json.dumps({"data": {"id": acme.account.user_id, "company_id": 1, "company_domain": "acme"}})
+    answer = http_answer("200 OK", body).replace(b"\r\n", f"\r\n{headers}\r\n".encode(), 1)
+
+    async with canned(answer) as (address, _), adapter(f"http://{address}") as api:
+        account = await api.identify_api_token(SecretValue("token"))
+
+    assert account.user_id == acme.account.user_id

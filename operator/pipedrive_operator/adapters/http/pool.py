@@ -22,6 +22,8 @@ Open = Callable[[ssl.SSLContext], httpx.AsyncBaseTransport]
 
 LARGEST_HEADER: Final = 65536
 """The largest header of a response, in bytes. aiohttp's default of 8190 is less than what some proxies send."""
+MOST_HEADERS: Final = 1000
+"""How many headers a response may have; aiohttp's default is 128."""
 _AIOHTTP_CONNECTIONS: Final = 100
 """What aiohttp allows by default."""
 
@@ -40,6 +42,7 @@ def reusing_transport(
             trust_env=False,
             max_line_size=LARGEST_HEADER,
             max_field_size=LARGEST_HEADER,
+            max_headers=MOST_HEADERS,
         )
 
     return AiohttpTransport(verify=context, trust_env=False, proxy=proxy, client=session)
