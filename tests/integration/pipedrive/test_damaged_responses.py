@@ -126,3 +126,25 @@ async def test_a_refusal_whose_length_is_wrong_is_a_refusal() -> None:
         trouble = await trouble_of(api.refresh(CLIENT, SecretValue("1:2:sent")))
 
     assert type(trouble) is ConsentRequired
+
+
+async def test_an_error_with_status_200_is_quoted_and_believed() -> None:
+    """Some servers send errors so; trying again for ever would hide the reason."""
+    answer = sized(b'{"error": "invalid_grant", "message": "refresh_token is invalid"}')
+
+    async with canned(answer) as (address, _), adapter(f"http://{address}") as api:
+        trouble = await trouble_of(api.refresh(CLIENT, SecretValue("1:2:sent")))
+
+    assert type(trouble) is ConsentRequired
+    assert "(HTTP 200, invalid_grant: refresh_token is invalid)" in trouble.message
+
+
+async def test_an_unknown_error_with_status_200_is_quoted() -> None:
+    """It proves nothing about the token."""
+    answer = sized(b'{"success": false, "message": "maintenance"}')
+
+    async with canned(answer) as (address, _), adapter(f"http://{address}") as api:
+        trouble = await trouble_of(api.refresh(CLIENT, SecretValue("1:2:sent")))
+
+    assert type(trouble) is RefreshUncertain
+    assert "(HTTP 200, maintenance)" in trouble.message

@@ -226,7 +226,7 @@ TROUBLES = (
     Trouble(
         name="api-domain-foreign",
         reason="PipedriveUnavailable",
-        says=("api_domain does not match pipedrive.allowedApiDomains", "keeps its refresh token"),
+        says=("api_domain is", "does not match pipedrive.allowedApiDomains", "keeps its refresh token"),
         kind=Kind.OAUTH2,
         strike=_move_api,
         mend=_move_api_back,

@@ -1,9 +1,12 @@
 """Decides which addresses a token may be sent to. An `api_domain` comes from outside: a response, or Vault."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
+SETTING: Final = "pipedrive.allowedApiDomains"
+_IMPLIED_PORTS: Final[Mapping[str, str]] = MappingProxyType({"https": ":443", "http": ":80"})
 _ANY: Final = "[a-z0-9-]+"
 """What `*` stands for: one label of a host name, or a port. Never a dot, a slash, a colon or an @."""
 
@@ -20,3 +23,13 @@ class AllowedApiDomains:
     def allow(self, api_domain: str) -> bool:
         """Return whether an address as a whole matches one of the patterns."""
         return any(expression.fullmatch(api_domain) for expression in self._expressions)
+
+    def allowed(self, api_domain: str) -> str | None:
+        """Return an address that matches, without a slash at its end and the port that its scheme implies, or None."""
+        return next((each for each in (api_domain, _shortest(api_domain)) if self.allow(each)), None)
+
+
+def _shortest(address: str) -> str:
+    address = address.removesuffix("/")
+    port = _IMPLIED_PORTS.get(address.partition("://")[0].lower())
+    return address if port is None else address.removesuffix(port)

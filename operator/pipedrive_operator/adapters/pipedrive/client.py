@@ -2,7 +2,7 @@
 
 from typing import Final, Self
 
-from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
+from pipedrive_operator.adapters.pipedrive.api_domain import SETTING, AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.connection import Connections
 from pipedrive_operator.adapters.pipedrive.token_endpoint import Fence, TokenEndpoint
 from pipedrive_operator.adapters.pipedrive.verification_endpoint import VerificationEndpoint
@@ -68,10 +68,13 @@ class PipedriveApi:
         await self.aclose()
 
     def _allowed(self, api_domain: str) -> str:
-        if not self._domains.allow(api_domain):
+        allowed = self._domains.allowed(api_domain)
+        if allowed is None:
             # Rejected rather than unavailable: the refresh that follows brings an api_domain from Pipedrive itself.
-            raise TokenRejected(
-                "The access token was not sent: its api_domain does not match pipedrive.allowedApiDomains. The "
-                "operator refreshes the token, which brings a current api_domain"
+            # It is not quoted: it comes from Vault, where a person may have put anything.
+            message = (
+                f"The access token was not sent: its api_domain in Vault does not match {SETTING}. The operator "
+                "refreshes the token, which brings a current api_domain"
             )
-        return api_domain
+            raise TokenRejected(message)
+        return allowed

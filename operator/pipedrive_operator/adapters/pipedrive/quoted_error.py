@@ -20,12 +20,12 @@ def quote_error(response: PipedriveResponse, *sent: SecretValue) -> str:
     texts = [text for key in _QUOTED_FIELDS if isinstance(text := fields.get(key), str) and text]
     if not texts:
         return f"HTTP {response.status}"
-    return f"HTTP {response.status}, {quote(': '.join(texts), *sent)}"
+    return f"HTTP {response.status}, {_shorten(_TOKEN_LIKE.sub(HIDDEN, _hide(_printable(': '.join(texts)), sent)))}"
 
 
-def quote(text: str, *sent: SecretValue) -> str:
-    """Return a text from outside as one short line, without any of the secrets that were sent."""
-    return _shorten(_hide(_printable(text), sent))
+def quote_value(value: str, *secrets: SecretValue) -> str:
+    """Return a value from outside, such as an address, as one short line and without the secrets."""
+    return f'"{_shorten(_hide(_printable(value), secrets))}"'
 
 
 def _printable(text: str) -> str:
@@ -36,7 +36,7 @@ def _hide(text: str, secrets: tuple[SecretValue, ...]) -> str:
     for secret in filter(None, secrets):
         for spelling in (secret.reveal(), percent_encode(secret.reveal(), safe="")):
             text = text.replace(spelling, HIDDEN)
-    return _TOKEN_LIKE.sub(HIDDEN, text)
+    return text
 
 
 def _shorten(text: str) -> str:

@@ -23,6 +23,8 @@ from pipedrive_operator.core.values.errors import (
 )
 
 _CLIENT_ERROR: Final = range(400, 500)
+_DEFINITE: Final = frozenset({*range(200, 300), *_CLIENT_ERROR})
+"""Statuses with which an error code counts. RFC 6749 asks for 400 or 401; some servers send errors with 200."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +67,17 @@ _BLOCKED: Final = Rule(
         "requests. Reduce other use of the API from this address; the operator tries again after a pause"
     ),
 )
+_PROXY_CREDENTIALS: Final = Rule(
+    status=(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,),
+    means=PipedriveUnavailable,
+    message=(
+        "A proxy between the operator and Pipedrive requires credentials ({}), and did not forward the request. "
+        "Correct those in pipedrive.proxy, or exempt the operator; the operator tries again after a pause"
+    ),
+)
 
 TOKEN_ENDPOINT: Final = (
+    _PROXY_CREDENTIALS,
     Rule(
         status=(HTTPStatus.TOO_MANY_REQUESTS,),
         means=RateLimited,
@@ -75,7 +86,7 @@ TOKEN_ENDPOINT: Final = (
     _ACCOUNT_NOT_OPEN,
     _BLOCKED,
     Rule(
-        status=_CLIENT_ERROR,
+        status=_DEFINITE,
         code="invalid_grant",
         means=ConsentRequired,
         message=(
@@ -84,7 +95,7 @@ TOKEN_ENDPOINT: Final = (
         ),
     ),
     Rule(
-        status=_CLIENT_ERROR,
+        status=_DEFINITE,
         code="invalid_client",
         means=ClientRejected,
         message=(
@@ -93,7 +104,7 @@ TOKEN_ENDPOINT: Final = (
         ),
     ),
     Rule(
-        status=_CLIENT_ERROR,
+        status=_DEFINITE,
         code="unauthorized_client",
         means=ClientRejected,
         message=(
@@ -120,7 +131,17 @@ TOKEN_ENDPOINT: Final = (
 )
 
 VERIFICATION_ENDPOINT: Final = (
+    _PROXY_CREDENTIALS,
     _BLOCKED,
+    Rule(
+        status=(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT),
+        is_json=False,
+        means=PipedriveUnavailable,
+        message=(
+            "A page responds in place of Pipedrive's API ({}), as proxies send it if they cannot reach a server. Check "
+            "the proxies in between and Pipedrive's status page; the operator asks again after a pause"
+        ),
+    ),
     Rule(
         status=(HTTPStatus.UNAUTHORIZED,),
         is_json=False,

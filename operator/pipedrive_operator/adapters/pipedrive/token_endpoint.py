@@ -20,7 +20,7 @@ from pipedrive_operator.adapters.pipedrive.oauth2 import refresh_request
 from pipedrive_operator.adapters.pipedrive.quoted_error import quote_error
 from pipedrive_operator.adapters.pipedrive.refusals import TOKEN_ENDPOINT, refusal
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
-from pipedrive_operator.adapters.pipedrive.token_response import SUCCESSFUL, is_readable, read_token_response
+from pipedrive_operator.adapters.pipedrive.token_response import is_readable, is_token_response, read_token_response
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
@@ -73,7 +73,7 @@ class TokenEndpoint:
         _check(client)
         departure = Departure(fence)
         response = await self._send(self._request(client, refresh_token, departure), departure)
-        if response.status in SUCCESSFUL:
+        if is_token_response(response):
             return read_token_response(response, refresh_token, self._domains)
         raise refusal(TOKEN_ENDPOINT, response, quote_error(response, refresh_token, client.client_secret))
 

@@ -1,14 +1,15 @@
 """Checks a token response (RFC 6749 section 5.1) completely before any of it is used. Pure.
 
-An error names the field that is wrong and never quotes it. It never means a refusal: the refresh token that was sent
-may already be unusable.
+An error names the field that is wrong, and quotes none but the `api_domain`. It never means a refusal: the refresh
+token that was sent may already be unusable.
 """
 
 import re
 from datetime import timedelta
 from typing import Final
 
-from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
+from pipedrive_operator.adapters.pipedrive.api_domain import SETTING, AllowedApiDomains
+from pipedrive_operator.adapters.pipedrive.quoted_error import quote_value
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.adapters.pipedrive.token_body import Fields, find_token_fields
 from pipedrive_operator.core.grant.grant import TokenResponse, split_scope
@@ -40,6 +41,15 @@ def is_readable(response: PipedriveResponse) -> bool:
     return response.fields is not None or (
         response.status in SUCCESSFUL and fields is not None and bool(fields.get("refresh_token"))
     )
+
+
+def is_token_response(response: PipedriveResponse) -> bool:
+    """Return whether a response should hold tokens: it is successful, and not an error that a server sends with 200."""
+    if response.status not in SUCCESSFUL:
+        return False
+    fields = find_token_fields(response.body) or {}
+    has_tokens = bool(fields.get("refresh_token") or fields.get("access_token"))
+    return has_tokens or not (fields.get("error") or fields.get("message"))
 
 
 def read_token_response(response: PipedriveResponse, sent: SecretValue, domains: AllowedApiDomains) -> TokenResponse:
@@ -113,9 +123,11 @@ def _lifetime(fields: Fields) -> timedelta:
 
 def _api_domain(fields: Fields, domains: AllowedApiDomains) -> str:
     value = _text(fields, "api_domain")
-    if not domains.allow(value):
-        raise _Malformed("api_domain", "does not match pipedrive.allowedApiDomains")
-    return value
+    allowed = domains.allowed(value)
+    if allowed is None:
+        tokens = (SecretValue(str(fields.get(key) or "")) for key in ("access_token", "refresh_token"))
+        raise _Malformed("api_domain", f"is {quote_value(value, *tokens)}, which does not match {SETTING}")
+    return allowed
 
 
 def _text(fields: Fields, key: str) -> str:

@@ -1,11 +1,14 @@
 """Where a token may be sent."""
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 
+fuzzed = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 PIPEDRIVE = AllowedApiDomains(("https://*.pipedrive.com",))
 LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1)
 
@@ -51,6 +54,47 @@ def test_a_company_of_pipedrives_is_allowed(label: str) -> None:
 def test_anything_else_is_not(address: str) -> None:
     """Scheme, host, port and path are pinned, and nothing looks alike."""
     assert not PIPEDRIVE.allow(address)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["https://acme.pipedrive.com/", "https://acme.pipedrive.com:443", "https://acme.pipedrive.com:443/"],
+)
+def test_the_same_address_may_be_spelt_in_several_ways(spelling: str) -> None:
+    """What is published, and what a path is appended to, is the shortest spelling."""
+    assert PIPEDRIVE.allowed(spelling) == "https://acme.pipedrive.com"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://acme.pipedrive.com//",
+        "https://acme.pipedrive.com:80",
+        "https://acme.pipedrive.com:4430",
+        "https://acme.pipedrive.com/:443",
+        "https://evil.example/",
+        "/",
+        ":443",
+    ],
+)
+def test_another_address_is_none_in_any_spelling(address: str) -> None:
+    """Only one slash and the port that the scheme implies are removed."""
+    assert PIPEDRIVE.allowed(address) is None
+
+
+def test_a_port_that_a_pattern_asks_for_stays() -> None:
+    """The simulator's may be 80."""
+    assert AllowedApiDomains(("http://127.0.0.1:*",)).allowed("http://127.0.0.1:80/") is None
+    assert AllowedApiDomains(("http://127.0.0.1:*",)).allowed("http://127.0.0.1:80") == "http://127.0.0.1:80"
+
+
+@fuzzed
+@given(st.text() | st.from_regex(r"https?://[\w.:@/#?-]{0,30}(\.pipedrive\.com)?[:/0-9]{0,6}", fullmatch=True))
+def test_whatever_is_allowed_is_a_company_of_pipedrives(address: str) -> None:
+    """Garbage raises nothing and leads nowhere else."""
+    allowed = PIPEDRIVE.allowed(address)
+
+    assert allowed is None or re.fullmatch(r"https://[A-Za-z0-9-]+\.pipedrive\.com", allowed, re.ASCII | re.IGNORECASE)
 
 
 def test_names_are_compared_as_dns_does() -> None:

@@ -54,7 +54,13 @@ def body(**fields: object) -> bytes:
         (500, body(error="invalid_grant"), RefreshUncertain),
         (503, PAGE, RefreshUncertain),
         (302, b"", RefreshUncertain),
-        (201, body(error="invalid_grant"), RefreshUncertain),
+        (200, body(error="invalid_grant"), ConsentRequired),
+        (201, body(error="invalid_grant"), ConsentRequired),
+        (200, body(error="invalid_client"), ClientRejected),
+        (200, body(error="server_error"), RefreshUncertain),
+        (302, body(error="invalid_grant"), RefreshUncertain),
+        (407, PAGE, PipedriveUnavailable),
+        (407, body(error="invalid_grant"), PipedriveUnavailable),
     ],
 )
 def test_a_refusal_is_decided_by_its_error(status: int, content: bytes, trouble: type[Trouble]) -> None:

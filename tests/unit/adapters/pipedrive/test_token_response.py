@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
-from pipedrive_operator.adapters.pipedrive.token_response import is_readable, read_token_response
+from pipedrive_operator.adapters.pipedrive.token_response import is_readable, is_token_response, read_token_response
 from pipedrive_operator.core.grant.grant import TokenResponse
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -164,8 +164,20 @@ def test_an_object_without_tokens_is_uncertain(fields: object) -> None:
         read(fields)
 
 
-def test_a_message_contains_nothing_that_was_received() -> None:
-    """It becomes part of a status."""
+def test_a_refused_api_domain_is_quoted() -> None:
+    """The message says which one came; it becomes part of a status."""
+    with pytest.raises(TokenResponseUnusable, match=r'api_domain is "https://evil\.example/ x", which does not match'):
+        read(COMPLETE | {"api_domain": "https://evil.example/ x"})
+
+
+@pytest.mark.parametrize("spelling", ["https://acme.pipedrive.com/", "https://acme.pipedrive.com:443"])
+def test_the_api_domain_has_one_spelling(spelling: str) -> None:
+    """Paths are appended to it."""
+    assert read(COMPLETE | {"api_domain": spelling}).api_domain == "https://acme.pipedrive.com"
+
+
+def test_a_message_contains_no_token() -> None:
+    """Not even if it is the api_domain."""
     with pytest.raises(TokenResponseUnusable) as caught:
         read(COMPLETE | {"api_domain": "https://12:34:abcdef"})
 
@@ -265,6 +277,25 @@ def test_a_body_that_is_no_object_is_uncertain(body: bytes) -> None:
     """Deep nesting and endless numbers included."""
     with pytest.raises(RefreshUncertain, match="not a JSON object"):
         read_body(body)
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "expected"),
+    [
+        (200, COMPLETE, True),
+        (200, {"error": "invalid_grant"}, False),
+        (200, {"success": False, "message": "no"}, False),
+        (200, {"success": True}, True),
+        (201, COMPLETE | {"error": "none"}, True),
+        (400, {"error": "invalid_grant"}, False),
+        (500, COMPLETE, False),
+    ],
+)
+def test_an_error_with_a_successful_status_is_no_token_response(
+    status: int, fields: dict[str, Any], *, expected: bool
+) -> None:
+    """Tokens count, whatever else is there."""
+    assert is_token_response(PipedriveResponse(status=status, body=json.dumps(fields).encode())) is expected
 
 
 @pytest.mark.parametrize(

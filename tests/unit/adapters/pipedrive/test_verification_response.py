@@ -56,6 +56,7 @@ def test_an_account_is_read() -> None:
         (404, ERROR, PipedriveUnavailable),
         (500, ERROR, PipedriveUnavailable),
         (503, PAGE, PipedriveUnavailable),
+        (407, PAGE, PipedriveUnavailable),
     ],
 )
 def test_an_answer_without_an_account_is_a_trouble(status: int, content: bytes, trouble: type[Trouble]) -> None:
@@ -65,6 +66,16 @@ def test_an_answer_without_an_account_is_a_trouble(status: int, content: bytes, 
 
     assert type(caught.value) is trouble
     assert "HTTP 999" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(407, "A proxy between the operator and Pipedrive requires credentials"), (502, "proxies send it if they cannot")],
+)
+def test_the_page_of_a_proxy_is_not_blamed_on_pipedrive(status: int, words: str) -> None:
+    """And the message says what to check."""
+    with pytest.raises(PipedriveUnavailable, match=words):
+        read_account(PipedriveResponse(status=status, body=PAGE), f"HTTP {status}")
 
 
 @pytest.mark.parametrize(("status", "content"), [(429, ERROR), (403, PAGE), (503, PAGE)])
