@@ -261,7 +261,7 @@ class Cell:
             "pipedrive": {
                 "apiUrl": links[Way.PIPEDRIVE].url,
                 "oauthUrl": links[Way.PIPEDRIVE].url,
-                "allowedApiDomains": ["http://127.0.0.1:*"],
+                "allowedApiDomains": ["http://127.0.0.1:*", "https://*.pipedrive.com"],
                 "timeout": f"{PIPEDRIVE_SECONDS}s",
                 "apps": {CLIENT_ID: {"path": APP_PATH, "allowedNamespaces": ["*"]}},
             },

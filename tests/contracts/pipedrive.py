@@ -237,5 +237,10 @@ async def simulated_pipedrive() -> AsyncIterator[SimulatedPipedrive]:
 
 def _settings(url: str) -> PipedriveSettings:
     return PipedriveSettings.model_validate(
-        {"api_url": url, "oauth_url": url, "allowed_api_domains": ("http://127.0.0.1:*",), "timeout": CALL_TIMEOUT}
+        {
+            "api_url": url,
+            "oauth_url": url,
+            "allowed_api_domains": ("http://127.0.0.1:*", "https://*.pipedrive.com"),
+            "timeout": CALL_TIMEOUT,
+        }
     )

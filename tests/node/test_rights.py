@@ -184,7 +184,7 @@ def _settings(tenant: Tenant, folder: Path) -> Json:
         "pipedrive": {
             "apiUrl": tenant.pipedrive.url,
             "oauthUrl": tenant.pipedrive.url,
-            "allowedApiDomains": [f"{tenant.pipedrive.url.rpartition(':')[0]}:*"],
+            "allowedApiDomains": [f"{tenant.pipedrive.url.rpartition(':')[0]}:*", "https://*.pipedrive.com"],
             "timeout": "5s",
             "apps": {"crm-sync": {"path": APP_PATH, "allowedNamespaces": ["*"]}},
         },

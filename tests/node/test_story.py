@@ -64,7 +64,7 @@ def values(
         "pipedrive": {
             "apiUrl": pipedrive.url,
             "oauthUrl": pipedrive.url,
-            "allowedApiDomains": [f"http://{network.ADDRESS}:*"],
+            "allowedApiDomains": [f"http://{network.ADDRESS}:*", "https://*.pipedrive.com"],
             "apps": {"crm-sync": {"path": APP_PATH, "allowedNamespaces": ["crm"]}},
         },
         "leaderElection": {"leaseDuration": f"{LEASE_SECONDS}s"},

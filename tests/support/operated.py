@@ -18,7 +18,7 @@ def settings_for(openbao: OpenBao, pipedrive_url: str, *, kubeconfig: Path, toke
         "pipedrive": {
             "apiUrl": pipedrive_url,
             "oauthUrl": pipedrive_url,
-            "allowedApiDomains": ["http://127.0.0.1:*"],
+            "allowedApiDomains": ["http://127.0.0.1:*", "https://*.pipedrive.com"],
             "timeout": "5s",
             "apps": {"crm-sync": {"path": APP_PATH, "allowedNamespaces": ["*"]}},
         },

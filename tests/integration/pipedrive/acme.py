@@ -26,7 +26,12 @@ CLIENT = ClientCredentials(client_id="id", client_secret=SecretValue("secret"))
 
 def settings(url: str, **changes: object) -> PipedriveSettings:
     """Build settings for a Pipedrive on this machine."""
-    local = {"api_url": url, "oauth_url": url, "allowed_api_domains": ("http://127.0.0.1:*",), "timeout": TIMEOUT}
+    local = {
+        "api_url": url,
+        "oauth_url": url,
+        "allowed_api_domains": ("http://127.0.0.1:*", "https://*.pipedrive.com"),
+        "timeout": TIMEOUT,
+    }
     return PipedriveSettings.model_validate(local | changes)
 
 

@@ -175,3 +175,14 @@ async def test_large_headers_are_read(acme: Acme, headers: str) -> None:
         account = await api.identify_api_token(SecretValue("token"))
 
     assert account.user_id == acme.account.user_id
+
+
+async def test_an_api_token_of_a_company_whose_address_is_not_allowed_is_not_accepted(acme: Acme) -> None:
+    """The api_domain that would be published follows from the company's domain."""
+    only_local = ("http://127.0.0.1:*", "https://other.pipedrive.com")
+
+    async with adapter(acme.simulator.url, allowed_api_domains=only_local) as api:
+        trouble = await trouble_of(api.identify_api_token(SecretValue(acme.user.api_token)))
+
+    assert type(trouble) is PipedriveUnavailable
+    assert "https://acme.pipedrive.com, which does not match pipedrive.allowedApiDomains" in trouble.message

@@ -184,7 +184,7 @@ def _pipedrive_settings(stage: Stage) -> Json:
     return {
         "apiUrl": stage.pipedrive_url,
         "oauthUrl": stage.pipedrive_url,
-        "allowedApiDomains": ["http://127.0.0.1:*"],
+        "allowedApiDomains": ["http://127.0.0.1:*", "https://*.pipedrive.com"],
         "timeout": "5s",
         "apps": {"crm-sync": app},
     }

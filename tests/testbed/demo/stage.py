@@ -140,7 +140,7 @@ def _settings(folder: Path, cluster: Cluster, *, openbao: OpenBao, pipedrive: Pi
         "pipedrive": {
             "apiUrl": pipedrive.url,
             "oauthUrl": pipedrive.url,
-            "allowedApiDomains": ["http://127.0.0.1:*"],
+            "allowedApiDomains": ["http://127.0.0.1:*", "https://*.pipedrive.com"],
             "apps": {"crm-sync": {"path": _APP_PATH, "allowedNamespaces": [NAMESPACE]}},
         },
         "controller": {"pollInterval": "5s", "verifyInterval": "15s"},

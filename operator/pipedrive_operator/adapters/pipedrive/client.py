@@ -10,7 +10,7 @@ from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
-from pipedrive_operator.core.values.errors import TokenRejected
+from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Clock
 
@@ -34,7 +34,16 @@ class PipedriveApi:
 
     async def identify_api_token(self, value: SecretValue) -> Account:
         """Return the account of an API token. Raises as `ports.Pipedrive` says."""
-        return await self._verification.verify(self._api_url + _USERS_ME, "x-api-token", value)
+        account = await self._verification.verify(self._api_url + _USERS_ME, "x-api-token", value)
+        # Pipedrive names no api_domain with an API token; the one that is published follows from the company's domain.
+        api_domain = f"https://{account.company_domain}.pipedrive.com"
+        if self._domains.allowed(api_domain) is None:
+            message = (
+                f"The token belongs to the company at {api_domain}, which does not match {SETTING}; it is not "
+                "published. Extend the setting, or write the token of another company to Vault"
+            )
+            raise PipedriveUnavailable(message)
+        return account
 
     async def identify_access_token(self, token: Token) -> Account:
         """Return the account of an access token, which is sent to an allowed `api_domain` only.

@@ -1,14 +1,19 @@
 """Reads the account out of a response to `GET /users/me`. Pure; refusals are in `refusals`."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
+from pipedrive_operator.adapters.pipedrive.quoted_error import quote_value
 from pipedrive_operator.adapters.pipedrive.refusals import VERIFICATION_ENDPOINT, refusal
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import PipedriveUnavailable
 
 _LONGEST_DOMAIN: Final = 253
+_DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
+"""One label of a host name (RFC 1123 section 2.1). Addresses are built from a company's domain."""
 
 
 def read_account(response: PipedriveResponse, quoted: str) -> Account:
@@ -22,6 +27,13 @@ def read_account(response: PipedriveResponse, quoted: str) -> Account:
     account = _account(user) if isinstance(user, Mapping) else None
     if account is None:
         raise refusal(VERIFICATION_ENDPOINT, response, quoted)
+    if not _DNS_LABEL.fullmatch(account.company_domain):
+        message = (
+            f"Pipedrive names a company domain that is no DNS label: {quote_value(account.company_domain)}. Nothing is "
+            "published with it. Check pipedrive.apiUrl, and the proxies in between; the operator asks again after a "
+            "pause"
+        )
+        raise PipedriveUnavailable(message, retry_after=response.retry_after)
     return account
 
 
@@ -29,6 +41,6 @@ def _account(user: Mapping[str, object]) -> Account | None:
     company_id, user_id, domain = user.get("company_id"), user.get("id"), user.get("company_domain")
     if type(company_id) is not int or type(user_id) is not int:  # a bool is an int, and not an id
         return None
-    if not isinstance(domain, str) or not domain.isprintable() or not 0 < len(domain) <= _LONGEST_DOMAIN:
+    if not isinstance(domain, str) or not domain or len(domain) > _LONGEST_DOMAIN:
         return None
     return Account(company_id=company_id, user_id=user_id, company_domain=domain)

@@ -89,6 +89,21 @@ def test_the_pause_that_is_asked_for_is_passed_on(status: int, content: bytes) -
     assert caught.value.retry_after == timedelta(seconds=7)
 
 
+@pytest.mark.parametrize(
+    "domain", ["evil.example/#", "a.b", "-a", "a-", "a_b", "a b", "x" * 64, "é", "a@b", "a:1", "a\n", "\N{KELVIN SIGN}"]
+)
+def test_a_company_domain_that_is_no_dns_label_is_refused(domain: str) -> None:
+    """An address is built from it, and published."""
+    with pytest.raises(PipedriveUnavailable, match="company domain that is no DNS label"):
+        read_account(answer(USER | {"company_domain": domain}), "")
+
+
+@pytest.mark.parametrize("domain", ["a", "acme", "Acme-2", "x" * 63])
+def test_a_company_domain_is_a_dns_label(domain: str) -> None:
+    """As Pipedrive makes them."""
+    assert read_account(answer(USER | {"company_domain": domain}), "").company_domain == domain
+
+
 @pytest.mark.parametrize("key", ["id", "company_id", "company_domain"])
 @pytest.mark.parametrize("value", [None, True, 1.5, "", "a\nb", [], "x" * 254])
 def test_a_user_without_a_plain_identity_is_unusable(key: str, value: object) -> None:
