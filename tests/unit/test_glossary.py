@@ -16,14 +16,12 @@ ROOT: Final = Path(__file__).parents[2]
 GLOSSARY: Final = ROOT / "docs" / "glossary.md"
 PROSE: Final = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs", "charts", "crds")
 """Files and folders whose text is checked."""
-NOT_YET: Final = (
-    "docs/chaos.md",
-    "docs/refresh-protocol.md",
-    "docs/vault.md",
-)
-"""Places that are being rewritten."""
 BUDGETS: Final = {"operator": 70, "benchmarks": 0, "tests": 289}
 """How many lines of Python with such a phrase are left in each folder. Lower a number when you have rewritten some."""
+RIDDLES: Final = frozenset({"anothers", "landed", "story", "tell", "tells", "told", "whoever"})
+"""Words that no name of the operator contains: each has a standard term."""
+NOT_YET: Final = ":!operator/pipedrive_operator/grants"
+"""Names that are being rewritten."""
 _ROW: Final = re.compile(r"^\| \*\*(.+?)\*\* \| (.+) \| (.*?) ?\|$", re.MULTILINE)
 _CODE: Final = re.compile(r"^```.*?^```|`[^`]*`", re.MULTILINE | re.DOTALL)
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -113,17 +111,28 @@ def test_the_glossary_does_not_refuse_its_own_terms() -> None:
     assert set() == refused() & {word for term, _ in rows() for word in words(term)}
 
 
-def test_identifiers_of_the_operator_use_the_words_of_the_glossary() -> None:
-    """In classes, functions, arguments, variables, fields and module names."""
-    wrong = [
+def names_in_code(*places: str) -> list[str]:
+    """Return every name in the Python modules of some places, after the path of its module."""
+    found = {
         f"{path.relative_to(ROOT)}: {name}"
-        for path in tracked("operator", *(f":!{place}" for place in NOT_YET))
+        for path in tracked(*places)
         if path.suffix == ".py"
         for name in (path.stem, *identifiers(ast.parse(path.read_text())))
-        if words(name) & refused()
-    ]
+    }
+    return sorted(found)
 
-    assert [] == sorted(set(wrong))
+
+def test_identifiers_of_the_operator_use_the_words_of_the_glossary() -> None:
+    """In classes, functions, arguments, variables, fields and module names."""
+    found = names_in_code("operator")
+
+    assert len(found) > 1000
+    assert [] == [name for name in found if words(name.split(": ")[1]) & refused()]
+
+
+def test_identifiers_of_the_operator_are_standard_terms() -> None:
+    """In the same places."""
+    assert [] == [name for name in names_in_code("operator", NOT_YET) if words(name.split(": ")[1]) & RIDDLES]
 
 
 def test_metrics_use_the_words_of_the_glossary() -> None:
@@ -184,7 +193,7 @@ def places(pattern: re.Pattern[str]) -> list[str]:
     """Return where a pattern is found in the prose, outside the glossary."""
     return [
         f"{path.relative_to(ROOT)}:{number}: {found.group()}"
-        for path in tracked(*PROSE, *(f":!{place}" for place in (GLOSSARY.relative_to(ROOT), *NOT_YET)))
+        for path in tracked(*PROSE, f":!{GLOSSARY.relative_to(ROOT)}")
         for number, line in lines_of_prose(path)
         if (found := pattern.search(line))
     ]
