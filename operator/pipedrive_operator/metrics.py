@@ -111,7 +111,10 @@ _DURATIONS: Final = _histogram(
 )
 
 _PASSES: Final = _counter(
-    "passes_total", "Passes by the reason that they ended with; defect means a defect in the operator.", "reason"
+    "passes_total",
+    "Passes by the reason that they ended with. Without one: postponed (the API server or the Lease is unavailable) "
+    "or defect (a defect in the operator).",
+    "reason",
 )
 _DEPTH: Final = _gauge("queue_depth", "Credentials that are due and wait for a worker.")
 _OLDEST: Final = _gauge("queue_oldest_age_seconds", "For how long the longest waiting credential has been due.")
@@ -122,7 +125,8 @@ _OUTCOMES: Final = ("fresh", "refused", "unavailable", "unstored")
 _BUILD.labels(version=__version__).set(1)
 for _outcome in _OUTCOMES:  # `increase` misses the first count of a counter that did not exist before
     _REFRESHES.labels(outcome=_outcome)
-_PASSES.labels(reason="defect")
+for _reason in ("defect", "postponed"):
+    _PASSES.labels(reason=_reason)
 
 
 @dataclass(slots=True)

@@ -55,6 +55,7 @@ class Controller:
             outcome = await self._reconciler.reconcile(key)
         except (ApiServerUnavailable, FenceClosed) as error:
             self._back_off(key)
+            metrics.count_pass("postponed")
             _log.warning("pass postponed", credential=str(key), error=str(error))
         except Exception:  # noqa: BLE001  a defect in the pass of one credential must not stop the work on all others
             self._back_off(key)
