@@ -28,10 +28,9 @@ class Finding:
 
 
 async def find(step: str, check: Callable[[], Awaitable[object]], success: str) -> Finding:
-    """Run a check that raises a trouble if it fails, whose message is split into what is wrong and what to do."""
+    """Run a check that raises a trouble if it fails. Its whole message is the detail."""
     try:
         await check()
     except Trouble as trouble:
-        detail, _, remedy = trouble.message.partition(": ")
-        return Finding(step=step, ok=False, detail=detail, remedy=remedy)
+        return Finding(step=step, ok=False, detail=trouble.message)
     return Finding(step=step, ok=True, detail=success)

@@ -200,4 +200,4 @@ def test_check_explains_what_is_missing(reader: Reader, remove: str, step: str, 
     finding = reader.check(yaml.safe_load(blocks("yaml")[0]))[step]
 
     assert not finding["ok"]
-    assert remedy in finding["remedy"]
+    assert remedy in finding["detail"]

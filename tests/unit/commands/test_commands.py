@@ -9,8 +9,9 @@ from click.testing import CliRunner, Result
 
 from pipedrive_operator import __version__
 from pipedrive_operator.commands import main
+from pipedrive_operator.core.values.errors import VaultDenied
 from pipedrive_operator.crd import custom_resource_definition
-from pipedrive_operator.preflight.finding import Finding
+from pipedrive_operator.preflight.finding import Finding, find
 
 
 def run(*arguments: str) -> Result:
@@ -81,7 +82,34 @@ def test_check_runs_every_check_and_fails_if_one_does(tmp_path: Path) -> None:
     findings = json.loads(result.stdout)
     assert {"API server", "Vault default", "Vault default login", "Pipedrive"} == {one["step"] for one in findings}
     assert not any(one["ok"] for one in findings)
-    assert all(one["remedy"] for one in findings)
+
+
+@pytest.mark.parametrize("content", [None, "not a certificate"])
+def test_check_names_the_setting_of_an_unusable_ca_file(tmp_path: Path, content: str | None) -> None:
+    """Whether the file is missing or contains no certificate."""
+    ca_file = tmp_path / "ca.pem"
+    if content is not None:
+        ca_file.write_text(content)
+    path = tmp_path / "settings.yaml"
+    path.write_text(f"kubernetes: {{kubeconfig: /none}}\npipedrive: {{caFile: {ca_file}}}\n")
+
+    result = run("check", "--config", str(path), "-o", "json")
+
+    (finding,) = (one for one in json.loads(result.stdout) if one["step"] == "Pipedrive")
+    assert 1 == result.exit_code
+    assert f"{ca_file}: correct pipedrive.caFile" in finding["detail"]
+
+
+async def test_a_finding_quotes_a_message_whole() -> None:
+    """A message may quote an error that contains a colon itself."""
+    message = 'Vault refuses the login ("1 error occurred: permission denied"): correct the role'
+
+    async def fail() -> None:
+        raise VaultDenied(message)
+
+    finding = await find("Vault login", fail, "logged in")
+
+    assert Finding(step="Vault login", ok=False, detail=message) == finding
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["check"], ["crd"]])
