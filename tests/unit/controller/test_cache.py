@@ -1,4 +1,4 @@
-"""The cache: what it remembers, and which credentials a change concerns."""
+"""The cache: what it keeps, and which credentials a change affects."""
 
 from dataclasses import replace
 from typing import Any
@@ -65,15 +65,15 @@ def cache() -> Cache:
 class TestCredentials:
     """What is seen of credentials."""
 
-    def test_a_new_one_is_looked_at(self, cache: Cache) -> None:
-        """It is remembered as well."""
+    def test_a_new_one_needs_a_pass(self, cache: Cache) -> None:
+        """It is kept as well."""
         assert cache.see_credential(None, credential("acme", 1)) == {key("acme")}
 
         assert cache.credential(key("acme")) == read_credential(credential("acme", 1))
         assert set(cache.keys) == {key("acme")}
 
-    def test_a_new_status_is_remembered_but_nothing_to_look_at(self, cache: Cache) -> None:
-        """Otherwise, each of our own reports would cause a pass."""
+    def test_a_new_status_is_kept_and_needs_no_pass(self, cache: Cache) -> None:
+        """Otherwise each report would cause another pass."""
         cache.see_credential("ADDED", credential("acme", 1))
 
         assert cache.see_credential("MODIFIED", credential("acme", 2, status={"secretName": "x"})) == NOTHING
@@ -91,14 +91,14 @@ class TestCredentials:
             {"uid": "another"},
         ],
     )
-    def test_any_other_change_is_looked_at(self, cache: Cache, change: dict[str, Any]) -> None:
+    def test_any_other_change_needs_a_pass(self, cache: Cache, change: dict[str, Any]) -> None:
         """A spec, an annotation, a deletion, a new object under the old name."""
         cache.see_credential("ADDED", credential("acme", 1))
 
         assert cache.see_credential("MODIFIED", credential("acme", 2, **change)) == {key("acme")}
 
     def test_an_older_one_changes_nothing(self, cache: Cache) -> None:
-        """A list that was made before the watch's last event is no news; versions are compared as numbers."""
+        """A list from before the last event of the watch is ignored; versions are compared as numbers."""
         cache.see_credential("MODIFIED", credential("acme", 10, generation=2))
 
         assert cache.see_credential(None, credential("acme", 9)) == NOTHING
@@ -107,8 +107,8 @@ class TestCredentials:
         assert known is not None
         assert known.generation == 2
 
-    def test_an_edit_inside_our_own_answer_is_looked_at_when_the_watch_tells_it(self, cache: Cache) -> None:
-        """Somebody edits while we patch the status: the answer is newer than the event, which counts."""
+    def test_an_edit_in_the_answer_to_our_write_needs_a_pass_once_the_watch_delivers_it(self, cache: Cache) -> None:
+        """Someone edits while we patch the status: the answer is newer than the event, which still counts."""
         cache.see_credential("ADDED", credential("acme", 1))
         cache.keep_credential(read_credential(credential("acme", 3, generation=2)))
 
@@ -119,8 +119,8 @@ class TestCredentials:
         assert known is not None
         assert known.resource_version == "3"
 
-    def test_a_deleted_one_is_forgotten_and_looked_at(self, cache: Cache) -> None:
-        """A second event of its deletion is no news."""
+    def test_a_deleted_one_is_forgotten_and_needs_a_pass(self, cache: Cache) -> None:
+        """A second event of its deletion changes nothing."""
         cache.see_credential("ADDED", credential("acme", 1))
 
         assert cache.see_credential("DELETED", credential("acme", 2)) == {key("acme")}
@@ -129,7 +129,7 @@ class TestCredentials:
         assert cache.credential(key("acme")) is None
         assert cache.sharing_grant(location("grants/acme")) == []
 
-    def test_a_deleted_one_does_not_come_back_by_an_older_list_or_answer(self, cache: Cache) -> None:
+    def test_a_deleted_one_is_not_restored_by_an_older_list_or_answer(self, cache: Cache) -> None:
         """Only a newer object under its name does."""
         cache.see_credential("ADDED", credential("acme", 1))
         cache.see_credential("DELETED", credential("acme", 5))
@@ -141,7 +141,7 @@ class TestCredentials:
         assert cache.see_credential("ADDED", credential("acme", 6, uid="another")) == {key("acme")}
 
     def test_a_late_event_of_a_deletion_spares_its_successor(self, cache: Cache) -> None:
-        """A list may show the new object before the watch tells that the old one is gone."""
+        """A list may show the new object before the watch delivers the deletion of the old one."""
         cache.see_credential(None, credential("acme", 6, uid="another"))
 
         assert cache.see_credential("DELETED", credential("acme", 5)) == NOTHING
@@ -186,7 +186,7 @@ class TestCredentials:
         assert {key("acme")} == cache.see_credential("MODIFIED", credential("acme", 2, generation=2))
         assert isinstance(cache.credential(key("acme")), Credential)
 
-    def test_who_shares_a_grant_is_told_the_oldest_first(self, cache: Cache) -> None:
+    def test_credentials_that_share_a_grant_are_sorted_by_age(self, cache: Cache) -> None:
         """By time of creation, then by uid."""
         for name, created in (("c", "02"), ("b", "01"), ("a", "02")):
             body = credential(name, 1, grant="shared", creationTimestamp=f"2026-03-{created}T00:00:00Z")
@@ -196,8 +196,8 @@ class TestCredentials:
 
         assert [one.credential.key.name for one in sharing] == ["b", "a", "c"]
 
-    def test_who_shares_a_grant_or_a_target_is_looked_at_too(self, cache: Cache) -> None:
-        """One that comes, moves or goes may make or settle a conflict."""
+    def test_credentials_that_share_a_grant_or_a_target_need_a_pass_too(self, cache: Cache) -> None:
+        """A credential that is created, changed or deleted may cause or end a conflict."""
         cache.see_credential(None, credential("one", 1, grant="shared"))
         cache.see_credential(None, credential("two", 2, target="wanted"))
 
@@ -218,8 +218,8 @@ class TestSecrets:
         """Let there be a credential."""
         cache.see_credential(None, credential("acme", 1))
 
-    def test_a_changed_one_concerns_the_credential_on_its_label(self, cache: Cache) -> None:
-        """It is remembered, under its own name and for its credential."""
+    def test_a_changed_one_affects_the_credential_on_its_label(self, cache: Cache) -> None:
+        """It is kept under its own name and for its credential."""
         assert cache.see_secret("ADDED", secret("pipedrive", 2)) == {key("acme")}
         assert cache.see_secret("MODIFIED", secret("pipedrive", 3)) == {key("acme")}
 
@@ -229,8 +229,8 @@ class TestSecrets:
         assert owner is not None
         assert cache.secrets_of(owner) == [target]
 
-    def test_what_we_wrote_ourselves_concerns_nobody(self, cache: Cache) -> None:
-        """Its event tells nothing new, nor does an older one."""
+    def test_our_own_write_affects_no_credential(self, cache: Cache) -> None:
+        """Neither its event nor an older one contains news."""
         cache.keep_secret(read_target(secret("pipedrive", 3)))
 
         assert cache.see_secret("MODIFIED", secret("pipedrive", 3)) == NOTHING
@@ -248,7 +248,7 @@ class TestSecrets:
         cache.keep_secret(read_target(secret("pipedrive", 5)))
         assert cache.secret(key("pipedrive")) is None
 
-    def test_a_deleted_one_concerns_its_credential(self, cache: Cache) -> None:
+    def test_a_deleted_one_affects_its_credential(self, cache: Cache) -> None:
         """Its deletion by ourselves does too, once."""
         cache.see_secret("ADDED", secret("pipedrive", 2))
 
@@ -259,15 +259,15 @@ class TestSecrets:
         assert owner is not None
         assert cache.secrets_of(owner) == []
 
-    def test_a_relabelled_one_concerns_both(self, cache: Cache) -> None:
-        """Who had it on its label, and who has."""
+    def test_a_relabelled_one_affects_both(self, cache: Cache) -> None:
+        """The credential of the old label, and that of the new one."""
         cache.see_credential(None, credential("other", 1))
         cache.see_secret("ADDED", secret("pipedrive", 2))
 
         assert cache.see_secret("MODIFIED", secret("pipedrive", 3, of="other")) == {key("acme"), key("other")}
 
-    def test_its_owner_and_who_wants_its_name_are_concerned(self, cache: Cache) -> None:
-        """A label may be wrong, and a name may come free."""
+    def test_its_owner_and_the_credentials_that_want_its_name_are_affected(self, cache: Cache) -> None:
+        """A label may be wrong, and a name may become free."""
         cache.see_credential(None, credential("waiting", 1, target="pipedrive"))
         owner = [{"kind": KIND, "name": "acme", "uid": "uid-of-acme", "controller": True}]
 
@@ -279,8 +279,8 @@ class TestSecrets:
 class TestPruning:
     """What a complete list lacks."""
 
-    def test_is_forgotten_and_looked_at(self, cache: Cache) -> None:
-        """A deletion that the watch has missed is found."""
+    def test_a_missing_object_is_forgotten_and_needs_a_pass(self, cache: Cache) -> None:
+        """A deletion that the watch has missed is noticed."""
         cache.see_credential(None, credential("gone", 1, target="pipedrive"))
         cache.see_secret(None, secret("pipedrive", 2, of="gone"))
 
@@ -290,21 +290,21 @@ class TestPruning:
         assert cache.secret(key("pipedrive")) is None
         assert cache.credential(key("gone")) is None
 
-    def test_is_kept_where_it_is_newer_than_the_list(self, cache: Cache) -> None:
-        """The watch has told of it since."""
+    def test_an_object_newer_than_the_list_is_kept(self, cache: Cache) -> None:
+        """The watch has delivered it since."""
         cache.see_credential("ADDED", credential("new", 10))
 
         assert cache.prune_credentials(set(), 9) == NOTHING
         assert cache.credential(key("new")) is not None
 
-    def test_spares_what_is_listed(self, cache: Cache) -> None:
+    def test_a_listed_object_is_kept(self, cache: Cache) -> None:
         """However old it is."""
         cache.see_credential(None, credential("old", 1))
 
         assert cache.prune_credentials({key("old")}, 9) == NOTHING
         assert cache.credential(key("old")) is not None
 
-    def test_tells_that_the_cache_is_complete(self, cache: Cache) -> None:
+    def test_a_complete_list_syncs_the_cache(self, cache: Cache) -> None:
         """Once both kinds were listed."""
         assert not cache.synced
         cache.prune_secrets(set(), 1)

@@ -67,7 +67,7 @@ async def test_repairs_that_are_undone_at_once_become_rarer(world: World) -> Non
 
 
 async def test_the_credential_says_who_undoes_what(world: World) -> None:
-    """With the name that the API server keeps for whoever set the field."""
+    """With the field manager that the API server records."""
     await fight(world, timedelta(minutes=10))
 
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)

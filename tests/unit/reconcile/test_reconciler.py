@@ -1,4 +1,4 @@
-"""The reconciler with its ports faked: which writes a situation leads to, in which order, and what is then told."""
+"""The reconciler with fake ports: the writes for each situation, their order, and what is reported."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -37,7 +37,7 @@ def api_token_spec(**changes: Any) -> dict[str, Any]:
 
 
 async def test_a_first_publication_takes_two_writes_one_read_and_one_call(world: World) -> None:
-    """Secret, then status; nothing is asked or written twice."""
+    """First the Secret, then the status; no call and no write is repeated."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
     await world.settle()
@@ -64,7 +64,7 @@ async def test_a_pass_with_nothing_to_do_touches_nothing(world: World) -> None:
 
 
 async def test_a_restart_reads_vault_once_and_writes_nothing(world: World) -> None:
-    """What the Secret holds and the status calls accepted needs no new question."""
+    """A token that the Secret holds and the status calls accepted needs no new verification."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
     world.start()
@@ -90,8 +90,8 @@ async def test_a_restart_while_vault_is_sealed_changes_nothing_but_authorized(wo
     assert ("Unknown", "VaultUnavailable") == world.condition(ConditionType.AUTHORIZED)
 
 
-async def test_a_secret_edited_during_a_restart_with_vault_sealed_is_told(world: World) -> None:
-    """Its digest no longer fits, and nothing is known to repair it with."""
+async def test_a_secret_edited_during_a_restart_with_vault_sealed_is_reported(world: World) -> None:
+    """Its digest does not match, and there is no value to repair it with."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
     body = world.cluster.secrets[Key(namespace="crm", name="acme")]
@@ -117,8 +117,8 @@ async def test_a_new_value_in_vault_replaces_the_old_one_once_accepted(world: Wo
     assert SECOND == world.value("api_token")
 
 
-async def test_a_refused_new_value_does_not_replace_the_last_good_one(world: World) -> None:
-    """It is told, with an Event, and the old value stays and stays ready."""
+async def test_a_rejected_new_value_does_not_replace_the_accepted_one(world: World) -> None:
+    """It is reported with an Event, and the old value stays published and ready."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
     world.vault.put(TOKEN_LOCATION, api_token=SECOND)
@@ -136,7 +136,7 @@ async def test_a_refused_new_value_does_not_replace_the_last_good_one(world: Wor
 
 
 async def test_a_revoked_api_token_is_found_at_the_next_verification(world: World) -> None:
-    """The published value itself is refused: the Secret stays, and is no longer called ready."""
+    """The published value itself is rejected: the Secret stays and is no longer ready."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
     world.pipedrive.accounts.clear()
@@ -173,7 +173,7 @@ async def test_one_spurious_401_changes_neither_ready_nor_stalled(world: World) 
 
 
 async def test_a_deleted_secret_comes_back_while_vault_is_sealed(world: World) -> None:
-    """Repair needs no call to anybody but the API server."""
+    """A repair calls only the API server."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
     world.vault.breaks = VaultUnavailable("Vault is sealed")
@@ -186,7 +186,7 @@ async def test_a_deleted_secret_comes_back_while_vault_is_sealed(world: World) -
 
 
 async def test_another_company_is_not_published(world: World) -> None:
-    """The token is good, and not for this credential."""
+    """The token is valid, but belongs to another account."""
     world.pipedrive.accounts[FIRST] = replace(ACCOUNT, company_domain="other")
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
@@ -197,7 +197,7 @@ async def test_another_company_is_not_published(world: World) -> None:
 
 
 async def test_a_renamed_company_is_a_message_and_no_outage(world: World) -> None:
-    """The company that was accepted under the guard's domain goes by another one now."""
+    """The company that was accepted under the guard's domain now has another one."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
     world.pipedrive.accounts[FIRST] = replace(ACCOUNT, company_domain="acme-inc")
@@ -212,8 +212,8 @@ async def test_a_renamed_company_is_a_message_and_no_outage(world: World) -> Non
     assert "acme-inc" == world.value("company_domain")
 
 
-async def test_a_mended_guard_publishes_without_asking_again(world: World) -> None:
-    """Pipedrive's answer still stands; only the question has changed."""
+async def test_a_corrected_guard_publishes_without_another_verification(world: World) -> None:
+    """Pipedrive's last answer still applies; only the guard has changed."""
     world.pipedrive.accounts[FIRST] = replace(ACCOUNT, company_domain="other")
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -226,7 +226,7 @@ async def test_a_mended_guard_publishes_without_asking_again(world: World) -> No
 
 
 async def test_a_foreign_secret_is_left_alone_and_adopted_when_offered(world: World) -> None:
-    """A Secret that the watch does not show is found by the failed creation."""
+    """A Secret that the watch does not show is found when its creation fails."""
     key = Key(namespace="crm", name="acme")
     metadata = {"namespace": "crm", "name": "acme"}
     world.cluster.put_secret({"metadata": metadata, "data": {"x": "eA=="}}, is_watched=False)
@@ -244,8 +244,8 @@ async def test_a_foreign_secret_is_left_alone_and_adopted_when_offered(world: Wo
     assert "eA==" == world.cluster.secrets[key]["data"]["x"]
 
 
-async def test_a_new_target_name_appears_before_the_old_one_goes(world: World) -> None:
-    """At no time is there no Secret."""
+async def test_a_secret_under_a_new_name_is_created_before_the_old_one_is_deleted(world: World) -> None:
+    """A Secret exists at any time."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
     world.cluster.writes.clear()
@@ -257,7 +257,7 @@ async def test_a_new_target_name_appears_before_the_old_one_goes(world: World) -
 
 
 async def test_a_forbidden_write_is_quoted(world: World) -> None:
-    """The person reads what the API server said."""
+    """People read the words of the API server."""
     world.cluster.breaks = SecretWriteDenied("exceeded quota: secrets")
     world.cluster.apply(resource(API_TOKEN_SPEC))
     with pytest.raises(SecretWriteDenied):  # the fake breaks the status write too
@@ -271,8 +271,8 @@ async def test_a_forbidden_write_is_quoted(world: World) -> None:
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
 
 
-async def test_a_namespace_on_its_way_out_is_left_alone(world: World) -> None:
-    """Its Secret cannot be made, and nothing is told of that."""
+async def test_a_terminating_namespace_is_left_alone(world: World) -> None:
+    """Its Secret cannot be created, and nothing is reported."""
     world.cluster.breaks = NamespaceBeingDeleted("crm")
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
@@ -283,8 +283,8 @@ async def test_a_namespace_on_its_way_out_is_left_alone(world: World) -> None:
     assert ["create secret acme"] == world.cluster.writes
 
 
-async def test_an_api_server_away_ends_the_pass(world: World) -> None:
-    """Whoever scheduled the pass tries again."""
+async def test_an_unavailable_api_server_ends_the_pass(world: World) -> None:
+    """The controller repeats it."""
     world.cluster.breaks = ApiServerUnavailable("connection refused")
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
@@ -292,7 +292,7 @@ async def test_an_api_server_away_ends_the_pass(world: World) -> None:
         await world.reconciler.reconcile(KEY)
 
 
-async def test_a_suspended_credential_calls_nobody(world: World) -> None:
+async def test_a_suspended_credential_makes_no_calls(world: World) -> None:
     """Not even Vault."""
     world.cluster.apply(resource(API_TOKEN_SPEC | {"suspend": True}))
 
@@ -303,12 +303,12 @@ async def test_a_suspended_credential_calls_nobody(world: World) -> None:
 
 
 async def test_a_deleted_credential_is_forgotten(world: World) -> None:
-    """There is nothing to schedule any more."""
+    """No other pass is scheduled."""
     assert await world.reconciler.reconcile(KEY) is None
 
 
 async def test_a_process_that_no_longer_leads_writes_nothing(world: World) -> None:
-    """It was stopped for longer than its Lease, and whoever leads since may have published something newer."""
+    """It was stopped for longer than its Lease, and the new leader may have published something newer."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     world.leadership.seconds = 0
 

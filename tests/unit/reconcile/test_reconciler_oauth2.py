@@ -1,4 +1,4 @@
-"""The reconciler with its ports faked, for OAuth2 grants: refresh, publication, and sharing."""
+"""The reconciler with fake ports, for OAuth2 grants: refresh, publication and sharing."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -21,7 +21,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def test_a_seeded_grant_is_refreshed_verified_and_published(world: World) -> None:
-    """The grant is stored in Vault with its foreign keys kept before the Secret is written."""
+    """The grant is stored in Vault, with the keys of others, before the Secret is written."""
     world.cluster.apply(resource(OAUTH2_SPEC))
 
     await world.settle()
@@ -38,7 +38,7 @@ async def test_a_seeded_grant_is_refreshed_verified_and_published(world: World) 
     assert world.value("refresh_token") is None
 
 
-async def test_a_renewal_costs_two_writes_and_no_question(world: World) -> None:
+async def test_a_refresh_costs_two_writes_and_no_verification(world: World) -> None:
     """The successor of an accepted token belongs to the same account."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     outcome = await world.settle()
@@ -69,7 +69,7 @@ async def test_an_access_token_revoked_early_is_refreshed_once(world: World) -> 
 
 
 async def test_a_requested_refresh_is_done_once(world: World) -> None:
-    """The annotation is handled, and noted in the status."""
+    """The status records that the annotation was handled."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
     asked = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
@@ -82,8 +82,8 @@ async def test_a_requested_refresh_is_done_once(world: World) -> None:
     assert "now" == read_credential(world.cluster.credentials[KEY]).status.last_handled_request
 
 
-async def test_an_outage_is_told_once_however_often_it_is_tried_again(world: World) -> None:
-    """A refresh under way takes nothing back of what the last one told."""
+async def test_an_outage_is_reported_once_despite_many_retries(world: World) -> None:
+    """A refresh in progress does not withdraw the report of the last one."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     world.pipedrive.breaks = PipedriveUnavailable("HTTP 503")
     await world.settle()
@@ -97,8 +97,8 @@ async def test_an_outage_is_told_once_however_often_it_is_tried_again(world: Wor
     assert written == world.cluster.writes
 
 
-async def test_a_dead_grant_is_looked_at_slowly_and_told_once(world: World) -> None:
-    """Each hour Pipedrive is asked again, and nobody hears of it while the answer is the same."""
+async def test_a_refused_grant_is_tried_slowly_and_reported_once(world: World) -> None:
+    """Pipedrive is asked every hour, and nothing is reported while its answer is the same."""
     world.pipedrive.alive.clear()
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
@@ -112,8 +112,8 @@ async def test_a_dead_grant_is_looked_at_slowly_and_told_once(world: World) -> N
     assert (written, 4) == (world.cluster.writes, len(world.pipedrive.sent))
 
 
-async def test_who_asks_for_a_refresh_need_not_wait_for_the_slow_recheck(world: World) -> None:
-    """The app was mended at Pipedrive, and a person knows it."""
+async def test_a_requested_refresh_does_not_wait_for_the_slow_retry(world: World) -> None:
+    """The app was corrected at Pipedrive, and a person knows it."""
     world.pipedrive.breaks = ClientRejected("invalid_client")
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
@@ -127,7 +127,7 @@ async def test_who_asks_for_a_refresh_need_not_wait_for_the_slow_recheck(world: 
 
 
 async def test_two_credentials_share_a_grant_and_one_refresh(world: World) -> None:
-    """Both Secrets get the token that was refreshed once."""
+    """Both Secrets get the result of one refresh."""
     other = Key(namespace="crm", name="other")
     world.cluster.apply(resource(OAUTH2_SPEC))
     world.cluster.apply(resource(OAUTH2_SPEC, name="other"))
@@ -140,7 +140,7 @@ async def test_two_credentials_share_a_grant_and_one_refresh(world: World) -> No
 
 
 async def test_a_second_client_on_a_grant_is_refused(world: World) -> None:
-    """The older credential decides whose grant it is."""
+    """The older credential decides which client the grant has."""
     world.cluster.apply(resource(OAUTH2_SPEC, name="older", creationTimestamp="2026-02-01T00:00:00Z"))
     another = {"client": {"path": "pipedrive/crm/client"}, "grant": {"path": GRANT_LOCATION.path}}
     world.cluster.apply(resource(OAUTH2_SPEC | {"oauth2": another}))
@@ -150,8 +150,8 @@ async def test_a_second_client_on_a_grant_is_refused(world: World) -> None:
     assert ("False", "InvalidSpec") == world.condition(ConditionType.READY)
 
 
-async def test_a_grant_that_vault_does_not_take_is_announced_once(world: World) -> None:
-    """With an Event of its own, and another one when Vault has it; the old value stays published meanwhile."""
+async def test_a_grant_that_vault_does_not_store_is_announced_once(world: World) -> None:
+    """By an Event, and by another one when Vault has stored it; the old value stays published until then."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
     world.clock.turn(timedelta(minutes=59))
@@ -160,12 +160,12 @@ async def test_a_grant_that_vault_does_not_take_is_announced_once(world: World) 
     for _ in range(3):
         await world.reconciler.reconcile(KEY)
         await world.clock.somebody_sleeps.wait()
-    told, ready = [event.reason for event in world.cluster.events], world.condition(ConditionType.READY)
+    reasons, ready = [event.reason for event in world.cluster.events], world.condition(ConditionType.READY)
     world.vault.breaks_after = None
     world.clock.turn(timedelta(seconds=10))
     await world.settle()
 
-    assert (["GrantEscrowed"], ("True", "Published")) == (told, ready)
+    assert (["GrantEscrowed"], ("True", "Published")) == (reasons, ready)
     assert ["GrantEscrowed", "Accepted"] == [event.reason for event in world.cluster.events]
     assert "access-2" == world.value("access_token")
 

@@ -1,4 +1,4 @@
-"""The reconciler and workloads, with the ports faked: when they are restarted, and how often."""
+"""The reconciler with fake ports: when workloads are restarted, and how often."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -42,8 +42,8 @@ async def world() -> AsyncIterator[World]:
         yield made
 
 
-async def test_a_first_publication_asks_nothing_of_workloads(world: World) -> None:
-    """They are neither read nor restarted, and it costs no more writes than without them."""
+async def test_a_first_publication_does_not_read_workloads(world: World) -> None:
+    """They are not restarted either, and cause no additional write."""
     await published(world)
 
     assert ([], []) == (world.workloads.reads, world.workloads.restarts)
@@ -66,7 +66,7 @@ async def test_a_new_value_restarts_each_workload_once(world: World) -> None:
 
 
 async def test_a_restart_of_the_operator_reads_no_workload(world: World) -> None:
-    """The status knows what they have."""
+    """The status records what they have seen."""
     await published(world)
     put_token(world, "b")
     await world.settle()
@@ -98,7 +98,7 @@ async def test_two_changes_within_a_second_are_two_revisions(world: World) -> No
 
 
 async def test_a_refresh_restarts_nothing(world: World) -> None:
-    """Who reads a token that lives an hour from its environment has said `onRefresh`."""
+    """A workload that needs every token asks for `onRefresh`."""
     world.cluster.apply(resource(OAUTH2_SPEC | rollout()))
     await world.settle()
     world.clock.turn(HOUR)
@@ -124,7 +124,7 @@ async def test_a_refresh_restarts_where_it_is_wanted(world: World) -> None:
 async def test_a_new_consent_counts_as_a_refresh_unless_another_user_gave_it(
     world: World, user_id: int, expected: list[WorkloadReference]
 ) -> None:
-    """Though of all that is published, the token alone tells of it."""
+    """Of all published values, only the token shows it."""
     world.cluster.apply(resource(OAUTH2_SPEC | rollout(WEB)))
     await world.settle()
     answer = {"scope": "base,deals:full", "api_domain": "https://acme.pipedrive.com", "expires_in": 3600}
@@ -138,7 +138,7 @@ async def test_a_new_consent_counts_as_a_refresh_unless_another_user_gave_it(
 
 
 async def test_a_repaired_secret_restarts_nothing(world: World) -> None:
-    """What should be published is as it was."""
+    """The desired values have not changed."""
     await published(world)
     body = world.cluster.secrets[KEY]
     world.cluster.put_secret(body | {"data": {"api_token": "eA=="}})
@@ -170,7 +170,7 @@ async def test_changes_in_quick_succession_are_one_restart_more(world: World) ->
 
 
 async def test_a_change_taken_back_within_the_interval_restarts_nothing(world: World) -> None:
-    """The workload has what is published again."""
+    """The workload has already seen the value that is published again."""
     world.timings = replace(TIMINGS, restart_interval=HOUR)
     world.start()
     await published(world, **rollout(WEB))
@@ -184,7 +184,7 @@ async def test_a_change_taken_back_within_the_interval_restarts_nothing(world: W
     assert [WEB] == world.workloads.restarts
 
 
-async def test_a_workload_that_does_not_allow_it_is_told_and_restarted_once_it_does(world: World) -> None:
+async def test_a_workload_that_forbids_restarts_is_reported_and_restarted_once_it_allows_them(world: World) -> None:
     """The credential stays ready, one Event is recorded, and the other workload is not kept waiting."""
     world.workloads.put(WEB, allows="")
     await published(world)
@@ -205,7 +205,7 @@ async def test_a_workload_that_does_not_allow_it_is_told_and_restarted_once_it_d
     assert "restarted" not in ready_message(world)
 
 
-async def test_what_was_denied_is_told_once_though_the_status_moves_on(world: World) -> None:
+async def test_a_denied_restart_is_reported_once_although_the_status_changes(world: World) -> None:
     """As it does with every refresh."""
     world.workloads.put(WEB, allows="")
     world.cluster.apply(resource(OAUTH2_SPEC | rollout(WEB)))
@@ -220,7 +220,7 @@ async def test_what_was_denied_is_told_once_though_the_status_moves_on(world: Wo
     assert ["RolloutDenied"] == [event.reason for event in world.cluster.events]
 
 
-async def test_what_was_denied_is_not_told_again_after_a_restart_of_the_operator(world: World) -> None:
+async def test_a_denied_restart_is_not_reported_again_after_a_restart_of_the_operator(world: World) -> None:
     """The message is the same, so neither the status nor an Event is written."""
     world.workloads.put(WEB, allows="")
     await published(world)
@@ -241,7 +241,7 @@ async def test_what_was_denied_is_not_told_again_after_a_restart_of_the_operator
         (ApiServerUnavailable("the API server responded 500: webhook"), "the API server responded 500: webhook"),
     ],
 )
-async def test_a_refusal_is_told_and_keeps_nothing_else_waiting(
+async def test_a_failed_restart_is_reported_and_blocks_nothing_else(
     world: World, trouble: WorkloadDenied | ApiServerUnavailable, said: str
 ) -> None:
     """The value is published, verified and reported all the same."""
@@ -261,7 +261,7 @@ async def test_a_refusal_is_told_and_keeps_nothing_else_waiting(
 
 
 async def test_a_lost_acknowledgement_leads_to_one_restart(world: World) -> None:
-    """The workload itself says that it was restarted."""
+    """The workload's annotation proves the restart."""
     await published(world, **rollout(WEB))
     world.workloads.breaks = ApiServerUnavailable("the answer was lost")
     world.workloads.loses_acknowledgements = True
@@ -275,7 +275,7 @@ async def test_a_lost_acknowledgement_leads_to_one_restart(world: World) -> None
     assert "restarted" not in ready_message(world)
 
 
-async def test_a_workload_that_changes_meanwhile_is_read_again(world: World) -> None:
+async def test_a_workload_that_was_changed_in_between_is_read_again(world: World) -> None:
     """A controller writes to it often."""
     changes = iter([WEB, WEB])
     world.workloads.before_patch = lambda: world.workloads.touch(WEB) if next(changes, None) else None
@@ -286,8 +286,8 @@ async def test_a_workload_that_changes_meanwhile_is_read_again(world: World) -> 
     assert (3, [WEB]) == (len(world.workloads.reads), world.workloads.restarts)
 
 
-async def test_a_workload_that_is_absent_is_told_by_an_event(world: World) -> None:
-    """It is not waited for: once made, it begins with what is published then."""
+async def test_a_missing_workload_is_reported_by_an_event(world: World) -> None:
+    """Nothing waits for it: once created, it starts with what is published then."""
     del world.workloads.objects[WEB]
     await published(world)
     put_token(world, "b")
@@ -301,8 +301,8 @@ async def test_a_workload_that_is_absent_is_told_by_an_event(world: World) -> No
     assert "it does not exist" in world.cluster.events[0].message
 
 
-async def test_settings_that_allow_no_rollout_are_told(world: World) -> None:
-    """No workload is looked at, and nothing is made up for when they allow it later."""
+async def test_settings_that_disable_restarts_are_reported(world: World) -> None:
+    """No workload is read, and enabling restarts later does not catch up on any."""
     await published(world)
     world.timings = TIMINGS
     revive(world)

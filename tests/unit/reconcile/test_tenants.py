@@ -1,4 +1,4 @@
-"""Two tenants with identities of their own before one operator: what one may read is not for the other."""
+"""Two tenants with their own Vault identities: what one of them can read is not for the other."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -22,7 +22,7 @@ def identity(key: Key) -> TenantIdentity:
 
 
 def named(key: Key, *, client_key: str = "client_id", **metadata: Any) -> dict[str, Any]:
-    """Build a credential that names the grant under its own identity; its role is everybody's."""
+    """Build a credential that names the grant under its own identity; all tenants use one role."""
     client = {"path": CLIENT_SOURCE.location.path, "idKey": client_key}
     spec = {
         "oauth2": {"client": client, "grant": {"path": GRANT_LOCATION.path}},
@@ -49,25 +49,25 @@ def deny(world: World, key: Key) -> None:
     world.vault.deny(GRANT_LOCATION, identity(key))
 
 
-async def test_who_may_not_read_a_grant_gets_nothing_of_a_flight(world: World) -> None:
-    """Neither while it is under way nor when it has landed, nor a word about it."""
+async def test_a_tenant_that_cannot_read_a_grant_learns_nothing_of_its_refresh(world: World) -> None:
+    """Neither while it is in progress nor when it has ended."""
     deny(world, OTHER)
     world.cluster.apply(named(OWNER))
     world.cluster.apply(named(OTHER))
     await world.reconciler.reconcile(OWNER)
 
     await world.reconciler.reconcile(OTHER)
-    in_flight = reason(world, OTHER)
+    during_refresh = reason(world, OTHER)
     await world.settle(OWNER)
     await world.settle(OTHER)
 
     assert "access-1" == world.value("access_token")
-    assert ("VaultDenied", "VaultDenied") == (in_flight, reason(world, OTHER))
+    assert ("VaultDenied", "VaultDenied") == (during_refresh, reason(world, OTHER))
     assert {OWNER} == {key for key in world.cluster.secrets if key.name == "acme"}
 
 
-async def test_who_may_read_it_too_reads_it_under_its_own_identity(world: World) -> None:
-    """One refresh serves both, and each has been shown the grant by Vault."""
+async def test_a_second_tenant_reads_the_grant_under_its_own_identity(world: World) -> None:
+    """One refresh serves both, and Vault has let each of them read the grant."""
     world.cluster.apply(named(OWNER))
     world.cluster.apply(named(OTHER))
     await world.reconciler.reconcile(OWNER)
@@ -82,8 +82,8 @@ async def test_who_may_read_it_too_reads_it_under_its_own_identity(world: World)
     assert OTHER in world.cluster.secrets
 
 
-async def test_a_right_that_was_taken_away_ends_with_the_next_flight(world: World) -> None:
-    """What was published stays until it expires; nothing newer comes."""
+async def test_a_revoked_permission_takes_effect_with_the_next_refresh(world: World) -> None:
+    """The published value stays until it expires; no newer one follows."""
     world.cluster.apply(named(OWNER))
     world.cluster.apply(named(OTHER))
     await world.settle(OWNER)
@@ -100,8 +100,8 @@ async def test_a_right_that_was_taken_away_ends_with_the_next_flight(world: Worl
     assert "VaultDenied" == reason(world, OTHER)
 
 
-async def test_who_may_only_read_holds_nobody_up(world: World) -> None:
-    """A refresh that its identity may not write fails for it alone, before a token is spent."""
+async def test_a_tenant_with_read_access_only_blocks_nobody(world: World) -> None:
+    """A refresh that its identity cannot store fails only for this tenant, before a token is spent."""
     world.vault.deny(GRANT_LOCATION, identity(OTHER), "create", "update")
     world.cluster.apply(named(OTHER))
     await world.settle(OTHER)
@@ -113,8 +113,8 @@ async def test_who_may_only_read_holds_nobody_up(world: World) -> None:
     assert "access-1" == world.value("access_token")
 
 
-async def test_who_may_not_read_a_grant_does_not_decide_its_client(world: World) -> None:
-    """Though their credential is the older one; and they are not told who has the grant."""
+async def test_a_tenant_that_cannot_read_a_grant_does_not_decide_its_client(world: World) -> None:
+    """Although its credential is the older one; and it does not learn who uses the grant."""
     deny(world, OTHER)
     world.cluster.apply(named(OTHER, client_key="another", creationTimestamp="2020-01-01T00:00:00Z"))
     await world.settle(OTHER)
@@ -127,8 +127,8 @@ async def test_who_may_not_read_a_grant_does_not_decide_its_client(world: World)
     assert "VaultDenied" == reason(world, OTHER)
 
 
-async def test_an_identity_is_not_the_operators(world: World) -> None:
-    """A path outside the prefixes is for Vault's policy to judge then, and for the tenant's identity alone."""
+async def test_a_tenants_identity_replaces_the_operators(world: World) -> None:
+    """Vault's policy decides about a path outside the prefixes, and only the tenant's identity reads it."""
     world.cluster.apply(named(OTHER))
 
     await world.settle(OTHER)

@@ -131,7 +131,7 @@ class TestOutdatedReads:
         assert api_token("b" * 40) == after_reading(memory, deleted, LATER).token
 
     def test_a_document_that_begins_anew_is_news(self) -> None:
-        """Whoever deletes its metadata and writes it again starts at version 1."""
+        """A document whose metadata were deleted starts at version 1 again."""
         memory = after_reading(TOKEN_MEMORY, replace(document(TOKEN_LOCATION, api_token="a" * 40), version=7), NOW)
 
         anew = replace(document(TOKEN_LOCATION, api_token="b" * 40), created_at=LATER)

@@ -1,4 +1,4 @@
-"""The policy, one decision at a time: an observation that leaves nothing to do, one thing changed, what follows."""
+"""The policy: each test changes one thing in an observation with nothing to do, and checks the decision."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -38,20 +38,20 @@ SOON = NOW + timedelta(seconds=30)
 
 
 def decision(seen: Observation) -> Decision:
-    """Decide, where something is to be decided."""
+    """Return the decision, which must exist."""
     found = decide(seen)
     assert found is not None
     return found
 
 
 def failure(trouble: object, subject: str) -> Failure:
-    """Build a failure that stands for half a minute."""
+    """Build a failure whose pause lasts for half a minute."""
     return Failure(trouble=trouble, subject=subject, retry_at=SOON)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seen", [api_token_up_to_date(), oauth2_up_to_date()], ids=["API token", "OAuth2"])
 def test_nothing_to_do_waits(seen: Observation) -> None:
-    """An observation with everything in place leads to a wait that something ends."""
+    """If everything is in place, the policy waits until the next thing is due."""
     found = decision(seen)
 
     assert (Action.WAIT, Reason.PUBLISHED) == (found.action, found.reason)
@@ -72,7 +72,7 @@ def test_a_namespace_being_deleted_is_left_alone() -> None:
 
 
 def test_a_suspended_credential_is_not_repaired() -> None:
-    """Suspension stops Secret writes and outside calls alike, until the resource changes."""
+    """Suspension stops writes of the Secret and outside calls until the resource changes."""
     seen = api_token_up_to_date()
     spec = replace(seen.credential.spec, suspend=True)
 
@@ -81,8 +81,8 @@ def test_a_suspended_credential_is_not_repaired() -> None:
     assert (Action.WAIT, Reason.SUSPENDED, None) == (found.action, found.reason, found.until)
 
 
-def test_a_wrong_spec_waits_for_a_change() -> None:
-    """Only a person can mend the spec, so no time ends the wait."""
+def test_an_invalid_spec_waits_for_a_change() -> None:
+    """Only a person can correct the spec, so no time ends the wait."""
     found = decision(changed(api_token_up_to_date(), problem=InvalidSpec("spec.vault.mount: no such mount")))
 
     assert (Action.WAIT, Reason.INVALID_SPEC, None) == (found.action, found.reason, found.until)
@@ -90,12 +90,12 @@ def test_a_wrong_spec_waits_for_a_change() -> None:
 
 @pytest.mark.parametrize("seen", [api_token_up_to_date(), oauth2_up_to_date()], ids=["API token", "OAuth2"])
 def test_a_missing_secret_is_published(seen: Observation) -> None:
-    """A deleted Secret comes back from what is known."""
+    """A deleted Secret is created again from memory."""
     assert decision(changed(seen, target=None)).action is Action.PUBLISH
 
 
-def test_a_missing_secret_is_published_while_vault_is_away() -> None:
-    """Repair needs nothing but memory."""
+def test_a_missing_secret_is_published_while_vault_is_unavailable() -> None:
+    """A repair needs only what is in memory."""
     sealed = failure(VaultUnavailable("Vault is sealed"), "source")
 
     found = decision(changed(api_token_up_to_date(), source_failure=sealed, target=None))
@@ -113,7 +113,7 @@ def test_an_edited_secret_is_published_again() -> None:
 
 
 def test_a_foreign_key_is_no_drift() -> None:
-    """Keys, labels and annotations of others stay."""
+    """Keys, labels and annotations of others are left unchanged."""
     seen = api_token_up_to_date()
     assert seen.target is not None
     shared = replace(
@@ -127,14 +127,14 @@ def test_a_foreign_key_is_no_drift() -> None:
 
 
 def test_an_expired_value_is_not_published() -> None:
-    """The Secret is never knowingly wrong: an expired token is refreshed, not repaired."""
+    """An expired token is refreshed instead of published again."""
     seen = oauth2_up_to_date()
 
     assert decision(changed(seen, target=None, now=NOW + timedelta(hours=1))).action is Action.REFRESH
 
 
-def test_a_refused_value_is_not_published() -> None:
-    """What Pipedrive has refused does not come back into the Secret."""
+def test_a_rejected_value_is_not_published() -> None:
+    """A token that Pipedrive has rejected is not written to the Secret again."""
     seen = api_token_up_to_date()
     refusal = TokenRejected("Pipedrive refused the token")
     refused = changed(
@@ -151,7 +151,7 @@ def test_a_refused_value_is_not_published() -> None:
 
 
 def test_an_unknown_value_is_verified_before_it_is_published() -> None:
-    """A new value in Vault is asked about at once."""
+    """A new value in Vault is verified at once."""
     new = api_token("b" * 40)
 
     found = decision(changed(api_token_up_to_date(), token=new))
@@ -159,8 +159,8 @@ def test_an_unknown_value_is_verified_before_it_is_published() -> None:
     assert (Action.VERIFY, new) == (found.action, found.token)
 
 
-def test_a_refused_new_value_leaves_the_last_good_one_in_place() -> None:
-    """The old value is still repaired while the new one is refused."""
+def test_a_rejected_new_value_leaves_the_accepted_one_published() -> None:
+    """The old value is still repaired while the new one is rejected."""
     new, seen = api_token("b" * 40), api_token_up_to_date()
     refusal = TokenRejected("Pipedrive refused the token")
     refused = changed(
@@ -175,7 +175,7 @@ def test_a_refused_new_value_leaves_the_last_good_one_in_place() -> None:
 
 
 def test_a_value_is_verified_again_after_the_interval() -> None:
-    """Acceptance does not last for ever."""
+    """Acceptance ends with the interval."""
     seen = api_token_up_to_date()
 
     assert (
@@ -188,8 +188,8 @@ def test_a_requested_check_verifies_at_once() -> None:
     assert decision(changed(api_token_up_to_date(), requested=Requested.CHECK)).action is Action.VERIFY
 
 
-def test_a_requested_check_does_not_pass_a_setback() -> None:
-    """Asking does not override Pipedrive's Retry-After."""
+def test_a_requested_check_waits_out_a_pause() -> None:
+    """A request does not override Pipedrive's Retry-After."""
     seen = changed(
         api_token_up_to_date(),
         requested=Requested.CHECK,
@@ -201,8 +201,8 @@ def test_a_requested_check_does_not_pass_a_setback() -> None:
     assert (Action.WAIT, Reason.PIPEDRIVE_UNAVAILABLE, SOON) == (found.action, found.reason, found.until)
 
 
-def test_vault_away_waits_for_its_retry() -> None:
-    """The Secret stays; the wait ends when Vault is worth another try."""
+def test_an_unavailable_vault_waits_for_its_retry() -> None:
+    """The Secret stays; the wait ends when Vault may be read again."""
     found = decision(changed(api_token_up_to_date(), source_failure=failure(VaultUnavailable("sealed"), "source")))
 
     assert (Action.WAIT, Reason.VAULT_UNAVAILABLE, SOON) == (found.action, found.reason, found.until)
@@ -218,7 +218,7 @@ def test_the_renewal_time_refreshes() -> None:
 
 
 def test_a_wait_ends_at_the_renewal_time() -> None:
-    """Nothing needs to wake the credential for its renewal."""
+    """The credential wakes for its refresh without an event."""
     seen = changed(oauth2_up_to_date(renewBefore="58m"), now=NOW + timedelta(minutes=1))
     assert seen.renewal is not None
 
@@ -232,8 +232,8 @@ def test_a_seeded_refresh_token_is_refreshed() -> None:
     assert decision(changed(oauth2_up_to_date(), grant=grant(token=None), token=None)).action is Action.REFRESH
 
 
-def test_an_absent_grant_waits_for_a_person() -> None:
-    """No grant yet is no failure."""
+def test_a_missing_grant_waits_for_a_person() -> None:
+    """A grant that does not exist yet is no failure."""
     found = decision(
         changed(oauth2_up_to_date(), grant=None, token=None, accepted=None, verification=None, target=None)
     )
@@ -241,15 +241,15 @@ def test_an_absent_grant_waits_for_a_person() -> None:
     assert (Action.WAIT, Reason.GRANT_MISSING) == (found.action, found.reason)
 
 
-def test_a_refresh_under_way_is_no_news_while_the_secret_is_good() -> None:
-    """Neither conditions nor Events flap each hour."""
+def test_a_refresh_in_progress_is_no_news_while_the_secret_is_ready() -> None:
+    """Conditions and Events do not flap every hour."""
     found = decision(changed(oauth2_up_to_date(), refresh=refresh_state.Refreshing()))
 
     assert (Action.WAIT, Reason.PUBLISHED) == (found.action, found.reason)
 
 
-def test_a_refresh_under_way_is_pending_before_the_first_value() -> None:
-    """There is nothing published that could be called accepted."""
+def test_a_refresh_in_progress_is_pending_before_the_first_value() -> None:
+    """Nothing is published yet."""
     seen = changed(
         oauth2_up_to_date(),
         accepted=None,
@@ -262,8 +262,8 @@ def test_a_refresh_under_way_is_pending_before_the_first_value() -> None:
     assert decision(seen).reason is Reason.PENDING
 
 
-def test_an_unstored_refresh_is_told_and_not_repeated() -> None:
-    """The keeper goes on storing; asking again would spend a second token."""
+def test_an_unstored_refresh_is_reported_and_not_repeated() -> None:
+    """The keeper goes on storing; another refresh would spend a second token."""
     unstored = refresh_state.Unstored(trouble=GrantUnstored("Vault is sealed"))
     seen = changed(oauth2_up_to_date(), now=NOW + timedelta(minutes=59), refresh=unstored)
 
@@ -272,8 +272,8 @@ def test_an_unstored_refresh_is_told_and_not_repeated() -> None:
     assert (Action.WAIT, Reason.GRANT_ESCROWED) == (found.action, found.reason)
 
 
-def test_an_unstored_refresh_is_told_also_while_vault_cannot_be_read() -> None:
-    """Vault being away is why, and what is at stake is more."""
+def test_an_unstored_refresh_is_reported_even_while_vault_cannot_be_read() -> None:
+    """The grant at risk matters more than its cause, an unavailable Vault."""
     unstored = refresh_state.Unstored(trouble=GrantUnstored("Vault is sealed"))
     away = failure(VaultUnavailable("Vault is sealed"), "")
     seen = changed(oauth2_up_to_date(), source_failure=away, refresh=unstored)
@@ -282,7 +282,7 @@ def test_an_unstored_refresh_is_told_also_while_vault_cannot_be_read() -> None:
 
 
 def test_a_refused_refresh_waits_for_another_refresh_token() -> None:
-    """The same token is left alone, and another one in Vault is tried at once."""
+    """The same refresh token is not sent again, and another one in Vault is tried at once."""
     seen = changed(oauth2_up_to_date(), now=NOW + timedelta(hours=1))
     assert seen.memory.grant is not None
     later = seen.now + timedelta(hours=1)
@@ -294,8 +294,8 @@ def test_a_refused_refresh_waits_for_another_refresh_token() -> None:
     assert decision(changed(seen, refresh=refused, grant=grant("12:34:second"))).action is Action.REFRESH
 
 
-def test_an_unavailable_refresh_is_tried_again_when_it_is_worth_it() -> None:
-    """A passing trouble with Pipedrive ends by itself."""
+def test_an_unavailable_refresh_is_tried_again_after_its_pause() -> None:
+    """A transient failure of Pipedrive ends by itself."""
     seen = changed(oauth2_up_to_date(), now=NOW + timedelta(minutes=59))
     unavailable = refresh_state.Unavailable(
         trouble=PipedriveUnavailable("503"), retry_at=seen.now + timedelta(seconds=10)
@@ -306,8 +306,8 @@ def test_an_unavailable_refresh_is_tried_again_when_it_is_worth_it() -> None:
 
 
 @pytest.mark.parametrize(("rejections", "action"), [(1, Action.REFRESH), (2, Action.WAIT)])
-def test_a_token_refused_before_expiry_is_refreshed_once(rejections: int, action: Action) -> None:
-    """One refresh cures a revoked access token; a second refusal is for a person."""
+def test_a_token_rejected_before_expiry_is_refreshed_once(rejections: int, action: Action) -> None:
+    """One refresh replaces a revoked access token; after a second rejection a person must act."""
     refusal = TokenRejected("Pipedrive refused the token")
     seen = changed(
         oauth2_up_to_date(),
@@ -321,7 +321,7 @@ def test_a_token_refused_before_expiry_is_refreshed_once(rejections: int, action
 
 
 def test_another_company_is_not_published() -> None:
-    """The guard decides, even about a value that Pipedrive accepts."""
+    """The guard applies even to a value that Pipedrive accepts."""
     seen = api_token_up_to_date()
     other = replace(ACCOUNT, company_id=99, company_domain="other")
     new = api_token("b" * 40)
@@ -333,7 +333,7 @@ def test_another_company_is_not_published() -> None:
 
 
 def test_a_changed_guard_stops_repair() -> None:
-    """A value of the wrong company is not put back."""
+    """A value of the wrong company is not published again."""
     seen = api_token_up_to_date()
     spec = replace(seen.credential.spec, account=AccountGuard(company_id=99))
 
@@ -343,7 +343,7 @@ def test_a_changed_guard_stops_repair() -> None:
 
 
 def test_a_foreign_secret_is_left_alone() -> None:
-    """Somebody else's Secret is named, not touched, and looked at each minute."""
+    """A Secret of someone else is named, left unchanged, and checked every minute."""
     seen = api_token_up_to_date()
     assert seen.target is not None
     foreign = replace(seen.target, labels={}, annotations={}, owner_references=(), data={"x": "eA=="})
@@ -355,7 +355,7 @@ def test_a_foreign_secret_is_left_alone() -> None:
 
 
 def test_a_secret_annotated_for_adoption_is_taken_over() -> None:
-    """Its owner has handed it over."""
+    """Its owner offered it by annotation."""
     seen = api_token_up_to_date()
     assert seen.target is not None
     offered = replace(
@@ -369,8 +369,8 @@ def test_a_secret_annotated_for_adoption_is_taken_over() -> None:
     assert decision(changed(seen, target=offered)).action is Action.PUBLISH
 
 
-def test_a_forbidden_write_is_not_repeated_until_it_is_worth_it() -> None:
-    """The same Secret is not written again at once; another one is."""
+def test_a_failed_write_is_repeated_after_its_pause() -> None:
+    """The same Secret waits; a different one is written at once."""
     seen = changed(api_token_up_to_date(), target=None)
     assert seen.desired is not None
     denied = failure(SecretWriteDenied("exceeded quota"), seen.desired.digest)
@@ -380,8 +380,8 @@ def test_a_forbidden_write_is_not_repeated_until_it_is_worth_it() -> None:
     assert decision(changed(seen, publish_failure=replace(denied, subject="another"))).action is Action.PUBLISH
 
 
-def test_a_missing_scope_is_told_after_publishing() -> None:
-    """The value is published all the same."""
+def test_a_missing_scope_is_reported_after_publishing() -> None:
+    """The value is published nevertheless."""
     seen = oauth2_up_to_date(requiredScopes=["base", "contacts:full"])
 
     assert decision(changed(seen, target=None)).action is Action.PUBLISH
@@ -389,8 +389,8 @@ def test_a_missing_scope_is_told_after_publishing() -> None:
     assert "contacts:full" in decision(seen).message
 
 
-def test_a_secret_under_a_former_name_is_cleared_after_the_new_one_is_there() -> None:
-    """Publishing is due while a orphan is left."""
+def test_a_secret_under_a_former_name_is_removed_after_the_new_one_exists() -> None:
+    """Publishing is due as long as an orphan exists."""
     seen = api_token_up_to_date()
     assert seen.memory.accepted is not None
     orphan = published(seen.credential, seen.memory.accepted, name="former")

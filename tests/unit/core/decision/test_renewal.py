@@ -35,7 +35,7 @@ def test_a_token_is_renewed_ahead_of_its_expiry(
 
 @given(st.integers(1, 7200), st.integers(1, 7200), st.text())
 def test_a_renewal_time_is_whole_seconds_within_the_lifetime(lifetime: int, lead: int, spread_by: str) -> None:
-    """The status holds no more, and a time that it cannot hold would never come."""
+    """The status stores no fractions, and a time that it cannot represent would never be reached."""
     token = access_token(lifetime=timedelta(seconds=lifetime))
 
     found = renewal(token, timedelta(seconds=lead), spread_by=spread_by)

@@ -31,15 +31,15 @@ HOUR = timedelta(hours=1)
         (SecretWriteDenied("quota"), 0.5, 1),
     ],
 )
-def test_a_first_setback_lasts_as_its_reason_says(trouble: Trouble, least: float, most: float) -> None:
+def test_a_first_pause_follows_from_the_reason(trouble: Trouble, least: float, most: float) -> None:
     """Retry-After is honoured, and capped."""
     failure = record_failure(trouble, None, subject="x", bounds=RetryBounds(now=NOW, slow=HOUR))
 
     assert least <= (failure.retry_at - NOW).total_seconds() <= most
 
 
-def test_a_setback_with_the_same_thing_again_lasts_longer() -> None:
-    """And with another thing it starts anew."""
+def test_the_pause_grows_if_the_same_operation_fails_again() -> None:
+    """It starts from the beginning for another subject."""
     bounds = RetryBounds(now=NOW, slow=HOUR)
     first = record_failure(PipedriveUnavailable("503"), None, subject="x", bounds=bounds)
     second = record_failure(PipedriveUnavailable("503"), first, subject="x", bounds=bounds)
@@ -54,7 +54,7 @@ def test_a_setback_with_the_same_thing_again_lasts_longer() -> None:
 
 @pytest.mark.parametrize("reason", Reason, ids=str)
 def test_every_reason_has_a_pause(reason: Reason) -> None:
-    """Whatever fails is left alone for a time, and for no longer than the slow one."""
+    """It is positive and never longer than the slow one."""
 
     class Failed(Trouble):
         """Fails for the reason."""

@@ -1,4 +1,4 @@
-"""From what a credential names to a place in Vault and who reads there, or a refusal before anybody is asked."""
+"""What a credential names is resolved to a location and a Vault identity, or refused before any call."""
 
 from dataclasses import replace
 from typing import Any
@@ -45,7 +45,7 @@ def found(changed: Rules, *, namespace: str = "crm", client: str | None = None, 
 
 @given(namespace=NAMES, patterns=st.lists(NAMES | NAMES.map("{}*".format), max_size=3), auth=AUTHS)
 def test_a_connection_is_for_its_namespaces_alone(namespace: str, patterns: list[str], auth: object) -> None:
-    """Whoever reads there."""
+    """Under any Vault identity."""
     allowed = any(namespace == one or (one[-1] == "*" and namespace.startswith(one[:-1])) for one in patterns)
 
     source = found(rules(allowed_namespaces=patterns), namespace=namespace, auth=auth)
@@ -55,7 +55,7 @@ def test_a_connection_is_for_its_namespaces_alone(namespace: str, patterns: list
 
 @given(namespace=NAMES, allowed=st.lists(NAMES, max_size=3))
 def test_an_app_is_for_its_namespaces_alone(namespace: str, allowed: list[str]) -> None:
-    """Though the operator reads its client from where no credential may look."""
+    """The operator reads the client from a path that no credential may use."""
     app = replace(RULES.apps["crm-sync"], allowed_namespaces=allowed)
 
     source = found(replace(RULES, apps={"crm-sync": app}), namespace=namespace, client="crm-sync")
@@ -65,7 +65,7 @@ def test_an_app_is_for_its_namespaces_alone(namespace: str, allowed: list[str]) 
 
 @given(mounts=st.lists(MOUNTS, min_size=1, max_size=3), mount=MOUNTS | ODD_MOUNTS | st.none(), auth=AUTHS)
 def test_a_mount_is_one_that_the_connection_lists(mounts: list[str], mount: str | None, auth: object) -> None:
-    """To the letter, whoever reads there; without a name it is the first."""
+    """The names must be equal, under any Vault identity; the default is the first mount."""
     source = found(rules(mounts=mounts), mount=mount, auth=auth)
 
     wanted = mounts[0] if mount is None else mount
@@ -74,7 +74,7 @@ def test_a_mount_is_one_that_the_connection_lists(mounts: list[str], mount: str 
 
 @given(namespace=NAMES)
 def test_a_tenant_is_of_the_credentials_own_namespace(namespace: str) -> None:
-    """And the operator reads for whoever names nobody; an app's client is always for the operator to read."""
+    """Without spec.vault.auth the operator reads; the client of an app is always read by the operator."""
     tenant = TenantIdentity(namespace=namespace, service_account="app", role="crm")
     changed = replace(RULES, apps={"crm-sync": replace(RULES.apps["crm-sync"], allowed_namespaces=["*"])})
 
@@ -93,8 +93,8 @@ def test_a_tenant_is_of_the_credentials_own_namespace(namespace: str) -> None:
         ({}, {"connection": "other"}, "no connection other; it has default"),
     ],
 )
-def test_a_refusal_names_the_setting_or_what_there_is(changes: dict[str, Any], vault: object, says: str) -> None:
-    """So that it can be mended by whoever reads it."""
+def test_a_refusal_names_the_setting_or_the_choices(changes: dict[str, Any], vault: object, says: str) -> None:
+    """So that the reader can correct it."""
     credential = read_credential(resource({"apiToken": {"path": "pipedrive/crm/acme"}, "vault": vault}))
 
     with pytest.raises(InvalidSpec, match=says):
@@ -135,8 +135,8 @@ def test_a_client_in_vault_is_read_as_the_grant_is() -> None:
     assert ("id", "client_secret") == (source.client.id_key, source.client.secret_key)
 
 
-def test_a_client_is_compared_whoever_reads_it() -> None:
-    """By its place, since two tenants may share a grant."""
+def test_a_client_is_compared_by_its_location() -> None:
+    """Two tenants may share a grant and read its client under different identities."""
     tenant = TenantIdentity(namespace="crm", service_account="app", role="crm")
     another = replace(CLIENT_SOURCE, id_key="another")
     token = ApiTokenSource(location=CLIENT_SOURCE.location, identity=OPERATOR, key="x")

@@ -1,4 +1,4 @@
-"""Restart on change, decided: which workloads are behind, what is done about each, and what the status notes."""
+"""Restart on change: which workloads are behind, what is done about each, and what the status records."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -74,7 +74,7 @@ def workload(*, allows: str | None = "acme", **template: str) -> Workload:
 
 
 def standing(result: Result, revision: str = NEW, *, retry: timedelta | None = None) -> RestartState:
-    """Build what came of a look at `web`."""
+    """Build the state of `web`."""
     return RestartState(
         reference=WEB, revision=revision, result=result, retry_at=None if retry is None else NOW + retry
     )
@@ -103,7 +103,7 @@ def standing(result: Result, revision: str = NEW, *, retry: timedelta | None = N
         "a change with onRefresh",
     ],
 )
-def test_who_is_to_be_restarted(
+def test_a_workload_that_is_behind_is_due(
     noted: str | None, is_published: str, *, on_refresh: bool, expected: tuple[WorkloadReference, ...]
 ) -> None:
     """Never at the first sync, and for a refresh only where that is wanted."""
@@ -124,8 +124,8 @@ def test_who_is_to_be_restarted(
     ],
     ids=["restarted", "found current", "absent", "denied just now", "denied a while ago", "restarted for another"],
 )
-def test_who_was_looked_at_is_left_alone(before: RestartState, expected: tuple[WorkloadReference, ...]) -> None:
-    """For good once that is concluded, else until it is time again; a newer revision is looked at at once."""
+def test_a_handled_workload_is_not_due(before: RestartState, expected: tuple[WorkloadReference, ...]) -> None:
+    """Never again once it is concluded, otherwise not before its retry; a newer revision is due at once."""
     assert expected == due(credential({"web": OLD}), NEW, (before,), NOW)
 
 
@@ -155,7 +155,7 @@ def test_who_was_looked_at_is_left_alone(before: RestartState, expected: tuple[W
         "restarted already, and no longer allowed",
         "restarted already, and refreshed since",
         "not allowed",
-        "allowed to nobody by name",
+        "allowed for no credential",
         "allowed to another",
         "restarted just now",
         "restarted long enough ago",
@@ -169,8 +169,8 @@ def test_what_is_done_about_a_workload(found: Workload, expected: Result) -> Non
     assert expected is judge(found, credential({"web": OLD}), NEW, now=NOW, pacing=PACE).result
 
 
-def test_who_waits_says_until_when_and_what_to_do() -> None:
-    """A person reads it beside Ready."""
+def test_a_workload_that_waits_says_until_when_and_what_to_do() -> None:
+    """People read it in the message of Ready."""
     denied = judge(workload(allows=None), credential({"web": OLD}), NEW, now=NOW, pacing=PACE)
     recent = workload(**{ANNOTATION_RESTARTED_AT: format_time(NOW - timedelta(minutes=4))})
     deferred = judge(recent, credential({"web": OLD}), NEW, now=NOW, pacing=PACE)
@@ -184,7 +184,7 @@ def test_who_waits_says_until_when_and_what_to_do() -> None:
 
 
 def test_a_restart_is_a_change_of_the_pod_template_alone() -> None:
-    """As it was read, and nothing else of the workload."""
+    """It names the version that was read, and changes nothing else."""
     expected = {
         "metadata": {"resourceVersion": "7"},
         "spec": {
@@ -222,7 +222,7 @@ def test_a_restart_is_a_change_of_the_pod_template_alone() -> None:
         "an outage",
     ],
 )
-def test_what_the_status_notes(
+def test_what_the_status_records(
     has: dict[str, str], is_published: str | None, restart_states: tuple[RestartState, ...], expected: dict[str, str]
 ) -> None:
     """A workload's note moves on once nothing is left to do for it."""
@@ -240,10 +240,10 @@ def test_what_the_status_notes(
     ],
     ids=["nothing noted", "one noted", "no revision on the Secret", "the same revision", "all noted"],
 )
-def test_what_is_noted_before_a_secret_is_overwritten(
+def test_what_is_recorded_before_a_secret_is_overwritten(
     has: dict[str, str], held: str | None, expected: dict[str, str] | None
 ) -> None:
-    """Only what no status tells."""
+    """Only what no status has recorded."""
     found = first_records(credential(has), held, NEW)
 
     assert expected == (None if found is None else {one.name: one.revision for one in found})
@@ -264,16 +264,16 @@ ACCEPTED = Accepted(token=access_token(), account=ACCOUNT, verified_at=NOW)
     ],
     ids=["a refresh", "other scopes", "another address", "another user", "a renamed company", "a verification"],
 )
-def test_a_revision_has_a_part_that_a_refresh_leaves_as_it_is(changed: Accepted, expected: tuple[bool, bool]) -> None:
-    """And a part that everything changes."""
+def test_a_revision_has_a_part_that_a_refresh_leaves_unchanged(changed: Accepted, expected: tuple[bool, bool]) -> None:
+    """And a part that every change affects."""
     one = revision(credential(spec=OAUTH2_SPEC), ACCEPTED).split("-")
     other = revision(credential(spec=OAUTH2_SPEC), changed).split("-")
 
     assert expected == (one[0] == other[0], one[1] == other[1])
 
 
-def test_a_revision_follows_the_template_and_tells_nothing() -> None:
-    """It is the same at any time, and no credential's is another's."""
+def test_a_revision_depends_on_the_template_and_reveals_nothing() -> None:
+    """It does not depend on the time, and differs between credentials."""
     accepted = Accepted(token=api_token(), account=ACCOUNT, verified_at=NOW)
     templated = API_TOKEN_SPEC | {"target": {"data": {".env": "A=$(api_token)"}}}
     plain = revision(credential(), accepted)
@@ -284,8 +284,8 @@ def test_a_revision_follows_the_template_and_tells_nothing() -> None:
     assert api_token().value.reveal() not in plain
 
 
-def test_the_secret_carries_its_revision_while_there_is_a_rollout() -> None:
-    """It goes with `spec.rollout`, so that a later one does not begin with a stale one."""
+def test_the_secret_has_its_revision_as_long_as_it_has_a_rollout() -> None:
+    """It is removed with `spec.rollout`, so that a later rollout does not start with an outdated one."""
     accepted = Accepted(token=api_token(), account=ACCOUNT, verified_at=NOW)
     held = published(credential(), accepted)
     without = readable(resource(API_TOKEN_SPEC))
@@ -309,10 +309,10 @@ ANOTHERS = replace(published(credential(), ACCEPTED), owner_references=({"uid": 
         ({"accepted_was_rejected": True}, Action.WAIT),
         ({"namespace_is_terminating": True}, None),
     ],
-    ids=["published", "not enabled", "not published", "another's", "refused", "a namespace on its way out"],
+    ids=["published", "not enabled", "not published", "of another", "refused", "a terminating namespace"],
 )
-def test_the_policy_restarts_after_the_secret_is_there(changes: dict[str, Any], expected: Action | None) -> None:
-    """And neither waits for Vault nor keeps it waiting."""
+def test_the_policy_restarts_after_the_secret_is_published(changes: dict[str, Any], expected: Action | None) -> None:
+    """Restarts do not wait for Vault."""
     behind = credential({"web": "zero-x"}, spec=OAUTH2_SPEC)
     seen = replace(
         up_to_date(behind, access_token(), grant()), timings=replace(TIMINGS, restart_interval=PACE.interval)
@@ -338,8 +338,8 @@ def test_a_wait_ends_when_a_workload_may_be_restarted() -> None:
     assert (Action.WAIT, NOW + timedelta(seconds=9)) == (decision.action, decision.until)
 
 
-def test_a_workload_has_one_note() -> None:
-    """A target that is no longer named loses it."""
+def test_a_workload_has_one_record() -> None:
+    """A workload that is no longer a target loses it."""
     only_web = credential({"web": OLD})
     assert only_web.spec.rollout is not None
     spec = replace(only_web.spec, rollout=replace(only_web.spec.rollout, targets=(JOBS,)))

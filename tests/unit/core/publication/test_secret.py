@@ -1,4 +1,4 @@
-"""The desired Secret, its difference from the one in the cluster, and the patch that mends it."""
+"""The desired Secret, how the one in the cluster differs, and the patch that repairs it."""
 
 from base64 import b64decode
 from dataclasses import replace
@@ -41,7 +41,7 @@ def with_target(target: Target) -> Any:
     return replace(CREDENTIAL, spec=replace(CREDENTIAL.spec, target=target))
 
 
-def mended(target: TargetSecret, credential: Any) -> TargetSecret:
+def repaired(target: TargetSecret, credential: Any) -> TargetSecret:
     """Apply the patch as the API server would."""
     body = {
         "metadata": {
@@ -82,7 +82,7 @@ def test_the_default_keys_of_an_access_token_hold_no_refresh_token() -> None:
 
 
 def test_a_published_secret_does_not_differ() -> None:
-    """What was made from the wish fulfils it, and a patch of it would change nothing."""
+    """A Secret built from the desired one needs no patch."""
     target = published(CREDENTIAL, ACCEPTED)
     desired = desired_secret(CREDENTIAL, ACCEPTED)
 
@@ -90,20 +90,20 @@ def test_a_published_secret_does_not_differ() -> None:
     assert {"metadata": {"resourceVersion": "200"}} == patch(target, desired)
 
 
-def test_a_patch_mends_all_that_is_ours_and_nothing_else() -> None:
-    """Applied once, nothing is left to mend."""
+def test_a_patch_repairs_our_part_and_nothing_else() -> None:
+    """After one patch, nothing differs."""
     credential = with_target(FULL)
-    good = published(credential, ACCEPTED)
+    clean = published(credential, ACCEPTED)
     theirs = {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "other"}
     drifted = replace(
-        good,
+        clean,
         data={".env": "eA==", "foreign": "eA=="},
         labels={"team": "other", "foreign": "x"},
-        annotations={**good.annotations, "note": "y", "foreign": "x"},
+        annotations={**clean.annotations, "note": "y", "foreign": "x"},
         owner_references=(theirs,),
     )
 
-    result = mended(drifted, credential)
+    result = repaired(drifted, credential)
 
     assert not differs(result, desired_secret(credential, ACCEPTED))
     assert "eA==" == result.data["foreign"]
@@ -112,13 +112,13 @@ def test_a_patch_mends_all_that_is_ours_and_nothing_else() -> None:
     assert ["foreign"] == foreign_keys(result, desired_secret(credential, ACCEPTED))
 
 
-def test_what_is_no_longer_wanted_goes() -> None:
+def test_what_is_no_longer_desired_is_removed() -> None:
     """Our former keys, labels and annotations, and only ours."""
     credential = with_target(FULL)
     before = published(credential, ACCEPTED)
     shared = replace(before, data={**before.data, "foreign": "eA=="})
 
-    result = mended(shared, with_target(Target(data={"plain": "p"})))
+    result = repaired(shared, with_target(Target(data={"plain": "p"})))
 
     assert {"plain", "foreign"} == set(result.data)
     assert "team" not in result.labels
@@ -130,12 +130,12 @@ def test_a_retained_secret_has_no_owner() -> None:
     retained = with_target(Target(deletion_policy=DeletionPolicy.RETAIN))
 
     assert "ownerReferences" not in manifest(desired_secret(retained, ACCEPTED))["metadata"]
-    assert () == mended(published(CREDENTIAL, ACCEPTED), retained).owner_references
-    assert CREDENTIAL.uid == mended(published(retained, ACCEPTED), CREDENTIAL).controller_uid
+    assert () == repaired(published(CREDENTIAL, ACCEPTED), retained).owner_references
+    assert CREDENTIAL.uid == repaired(published(retained, ACCEPTED), CREDENTIAL).controller_uid
 
 
 def test_a_released_secret_keeps_its_other_owners() -> None:
-    """Only our reference goes."""
+    """Only our reference is removed."""
     theirs = {"uid": "other"}
     target = published(CREDENTIAL, ACCEPTED)
     shared = replace(target, owner_references=(*target.owner_references, theirs))
@@ -143,8 +143,8 @@ def test_a_released_secret_keeps_its_other_owners() -> None:
     assert [theirs] == release(shared, CREDENTIAL)["metadata"]["ownerReferences"]
 
 
-def test_a_hand_edit_shows_without_knowing_the_value() -> None:
-    """The digest on the Secret tells, also for a key that was taken away."""
+def test_an_edit_shows_without_knowing_the_value() -> None:
+    """The digest in the annotation reveals it, even for a removed key."""
     target = published(CREDENTIAL, ACCEPTED)
     edited = replace(target, data={**target.data, "api_token": "eA=="})
     shortened = replace(target, data={"api_token": target.data["api_token"]})
@@ -155,11 +155,11 @@ def test_a_hand_edit_shows_without_knowing_the_value() -> None:
     ]
 
 
-def test_a_spoilt_list_of_what_is_ours_is_written_anew() -> None:
-    """Whatever somebody put there."""
+def test_an_unreadable_list_of_our_keys_is_replaced() -> None:
+    """Whatever its content is."""
     target = published(CREDENTIAL, ACCEPTED)
     key = "pipedrive-operator.io/managed"
     for spoilt in ("", "[]", "{", '{"data": 5}', '{"data": [5]}', "null"):
-        result = mended(replace(target, annotations={**target.annotations, key: spoilt}), CREDENTIAL)
+        result = repaired(replace(target, annotations={**target.annotations, key: spoilt}), CREDENTIAL)
 
         assert not differs(result, desired_secret(CREDENTIAL, ACCEPTED))

@@ -1,4 +1,4 @@
-"""A Secret as it is served: whose it is, and who else has set parts of it."""
+"""A Secret as the API server serves it: whose it is, and who else has set parts of it."""
 
 from dataclasses import replace
 from typing import Any
@@ -47,7 +47,7 @@ def test_a_secret_belongs_to_its_controller_or_by_its_label(target: TargetSecret
 def test_a_foreign_secret_is_adopted_if_it_is_offered(
     annotations: dict[str, str], owners: tuple[Any, ...], *, expected: bool
 ) -> None:
-    """By whoever may write its annotations."""
+    """Anyone who can write its annotations can offer it."""
     target = replace(OURS, annotations=annotations, owner_references=owners)
 
     assert expected is may_be_adopted(target, CREDENTIAL)

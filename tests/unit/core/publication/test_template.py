@@ -28,7 +28,7 @@ VALUES = {"api_token": 'a"b\\c', "api_domain": "https://acme.pipedrive.com", "co
     ],
 )
 def test_a_template_is_filled_in(template: str, rendered: str) -> None:
-    """Kubernetes' own syntax, and nobody else's."""
+    """With the syntax of Kubernetes, and no other."""
     check_template(".env", template, API_TOKEN_FIELDS)
 
     assert rendered == render(template, VALUES)
@@ -53,7 +53,7 @@ def test_an_unknown_reference_is_refused_by_its_name(template: str) -> None:
     ],
 )
 def test_a_similar_reference_is_suggested(reference: str, suggested: str) -> None:
-    """A slip of the finger is mended without the documentation."""
+    """A typing error can be corrected without the documentation."""
     with pytest.raises(InvalidSpec) as refused:
         check_template(".env", reference, OAUTH2_FIELDS)
 

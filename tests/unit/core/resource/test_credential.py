@@ -67,7 +67,7 @@ def test_a_wrong_spec_is_named(spec: dict[str, Any], problem: str) -> None:
     ],
 )
 def test_a_request_is_handled_once(annotations: dict[str, str], handled: str | None, expected: str | None) -> None:
-    """Its value tells one from another."""
+    """Its value distinguishes requests."""
     status = {"lastHandledRequest": handled} if handled else {}
 
     assert expected == readable(resource(API_TOKEN_SPEC, annotations=annotations) | {"status": status}).request

@@ -28,7 +28,7 @@ def test_pauses_grow_to_a_limit() -> None:
 
 
 def test_a_pause_leaves_three_quarters_of_the_lifetime() -> None:
-    """An outage's end is found before the token expires."""
+    """The end of an outage is noticed before the token expires."""
     assert MINUTE == cap_to_lifetime(5 * MINUTE, NOW + 4 * MINUTE, NOW)
     assert 5 * MINUTE == cap_to_lifetime(5 * MINUTE, NOW + HOUR, NOW)
     assert 5 * MINUTE == cap_to_lifetime(5 * MINUTE, NOW - HOUR, NOW)
