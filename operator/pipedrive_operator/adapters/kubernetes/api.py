@@ -4,7 +4,8 @@ Nothing here knows what a resource means, and no request is retried.
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -17,8 +18,8 @@ from kubernetes.aio.config import ConfigException
 
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.endpoints import Endpoint
-from pipedrive_operator.adapters.kubernetes.quotation import hide_field_values, shorten
-from pipedrive_operator.adapters.kubernetes.refusal import Refusal
+from pipedrive_operator.adapters.kubernetes.quotation import quote
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal, response_error
 from pipedrive_operator.adapters.kubernetes.session import AUTHENTICATION, open_client
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
@@ -28,10 +29,6 @@ Body = dict[str, Any]
 PAGE_SIZE: Final = 500
 _MERGE_PATCH: Final = "application/merge-patch+json"
 """Always set: the client library defaults to a strategic merge patch."""
-_NOT_PROCESSED: Final = frozenset(
-    {HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS},
-)
-"""Status codes of responses that say nothing about the request itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +51,8 @@ class _Request:
 class Api:
     """Sends requests to the API server.
 
-    Every method raises `Refusal` if the API server refuses the request, and `ApiServerUnavailable` (the base class of
-    `Refusal`) if there is no usable response.
+    Every method raises `Refusal` if the API server refuses the request, `ProcessingFailure` if it fails to process it,
+    and `ApiServerUnavailable` (the base class of both) if there is no usable response.
     """
 
     def __init__(self, client: ApiClient, *, timeout: timedelta) -> None:
@@ -100,8 +97,11 @@ class Api:
         query = {"limit": str(PAGE_SIZE), "labelSelector": labels}
         while True:
             page = await self._send("list", _Request("GET", endpoint, query))
-            yield Page(page["items"], int(page["metadata"]["resourceVersion"]))
-            if not (token := page["metadata"].get("continue")):
+            with readable("list"):
+                found = Page(list(page["items"] or ()), int(page["metadata"]["resourceVersion"]))
+                token = page["metadata"].get("continue")
+            yield found
+            if not token:
                 return
             query["continue"] = token
 
@@ -124,7 +124,7 @@ class Api:
             try:
                 code, text = await self._exchange(request)
             except (aiohttp.ClientError, OSError, ConfigException) as error:
-                message = f"the API server did not respond: {shorten(str(error) or type(error).__name__)}"
+                message = f"the API server did not respond: {quote(str(error) or type(error).__name__)}"
                 raise ApiServerUnavailable(message) from error
             request_metrics.code = str(code)
             return _read(code, text)
@@ -142,20 +142,26 @@ class Api:
         return response.status, await response.read()
 
 
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Turn an object that is not as the API describes it into ApiServerUnavailable.
+
+    The API server validates what it stores, so such an object comes from a broken proxy.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        message = f"the API server returned a {what} that cannot be read: {type(error).__name__}: {error}"
+        raise ApiServerUnavailable(message) from error
+
+
 def _read(code: int, text: bytes) -> Body:
     """Return the object in a response, or raise the error that the response stands for."""
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"the API server responded {code} with a body that is not JSON"
         raise ApiServerUnavailable(message) from error
     if code < HTTPStatus.MULTIPLE_CHOICES and isinstance(body, dict):
         return body
-    if not isinstance(body, dict) or code in _NOT_PROCESSED or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        message = f"the API server responded {code}: {_quoted(body)}"
-        raise ApiServerUnavailable(message)
-    raise Refusal({**body, "code": code})
-
-
-def _quoted(body: object) -> str:
-    return shorten(hide_field_values(str(body.get("message")))) if isinstance(body, dict) else "no reason given"
+    raise response_error(code, body)

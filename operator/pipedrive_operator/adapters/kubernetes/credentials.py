@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS, EVENTS
-from pipedrive_operator.adapters.kubernetes.refusal import Refusal
+from pipedrive_operator.adapters.kubernetes.refusal import ErrorResponse
 from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import GROUP, KIND, VERSION, Key
+from pipedrive_operator.core.values.errors import ReportDenied
 from pipedrive_operator.ports import Clock, Event
 
 CONTROLLER: Final = f"{GROUP}/operator"
@@ -34,10 +35,11 @@ class KubernetesCredentials:
         """Merge-patch the status and return the patched credential, or None if it does not exist."""
         try:
             body = await self._api.merge_patch(CREDENTIALS.at(key, subresource="status"), {"status": status})
-        except Refusal as refusal:
-            if refusal.is_not_found:
+        except ErrorResponse as response:
+            if response.is_not_found:
                 return None
-            raise
+            message = f"the status was not written: {response}"
+            raise ReportDenied(message) from response
         return read_credential(body)
 
     async def record_event(self, credential: AnyCredential, event: Event) -> None:
@@ -48,9 +50,10 @@ class KubernetesCredentials:
         manifest = _manifest(credential, event, at=self._clock.now(), instance=self._instance)
         try:
             await self._api.create(EVENTS.collection(credential.key.namespace), manifest)
-        except Refusal as refusal:
-            if not refusal.namespace_is_terminating:
-                raise
+        except ErrorResponse as response:
+            if not response.namespace_is_terminating:
+                message = f"the Event {event.reason} was not recorded: {response}"
+                raise ReportDenied(message) from response
         self._recorded[fingerprint] = self._clock.monotonic()
 
     def _was_recorded(self, fingerprint: tuple[str, str, str]) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.api import Api, readable
 from pipedrive_operator.adapters.kubernetes.endpoints import LEASES
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.resource.names import Key
@@ -26,7 +26,8 @@ class KubernetesLeases:
     async def read(self) -> Lease | None:
         """Return the Lease, or None if it does not exist."""
         body = await self._api.get(LEASES.at(self._key))
-        return None if body is None else _read(body)
+        with readable("Lease"):
+            return None if body is None else _read(body)
 
     async def write(self, lease: Lease) -> None:
         """Create the Lease, or replace the one that was read."""

@@ -8,9 +8,9 @@ import base64
 import binascii
 from datetime import timedelta
 
-from pipedrive_operator.adapters.kubernetes.api import Api, Body
+from pipedrive_operator.adapters.kubernetes.api import Api, Body, readable
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS, SERVICE_ACCOUNTS
-from pipedrive_operator.adapters.kubernetes.quotation import shorten
+from pipedrive_operator.adapters.kubernetes.quotation import quote
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.grant.document import TenantIdentity
 from pipedrive_operator.core.resource.names import Key
@@ -35,7 +35,7 @@ class KubernetesLoginMaterial:
             found = await self._api.get(SECRETS.at(Key(namespace=self._namespace, name=name)))
         except Refusal as refusal:
             message = (
-                f"The operator is not allowed to read Secret {self._namespace}/{name} ({shorten(refusal.message)}): "
+                f"The operator is not allowed to read Secret {self._namespace}/{name} ({quote(refusal.message)}): "
                 "allow its Role to get Secrets in its own namespace"
             )
             raise VaultDenied(message) from refusal
@@ -50,13 +50,18 @@ class KubernetesLoginMaterial:
         spec = {"audiences": [audience], "expirationSeconds": int(TOKEN_LIFETIME.total_seconds())}
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         try:
-            response = await self._api.create(SERVICE_ACCOUNTS.at(account, subresource="token"), request)
+            answer = await self._api.create(SERVICE_ACCOUNTS.at(account, subresource="token"), request)
         except Refusal as refusal:
             raise _denied(account, refusal) from refusal
         except ApiServerUnavailable as error:
             message = f"No token for ServiceAccount {account} could be requested ({error}): check the API server"
             raise VaultUnavailable(message) from error
-        return SecretValue(str(response["status"]["token"]))
+        try:
+            with readable("TokenRequest"):
+                return SecretValue(str(answer["status"]["token"]))
+        except ApiServerUnavailable as error:
+            message = f"No token for ServiceAccount {account} could be read ({error}): check the API server"
+            raise VaultUnavailable(message) from error
 
 
 def _decode(body: Body | None, key: str) -> SecretValue | None:
@@ -75,7 +80,7 @@ def _denied(account: Key, refusal: Refusal) -> VaultDenied:
             f"spec.vault.auth.serviceAccountRef: ServiceAccount {account} does not exist: create it, or name another"
         )
     return VaultDenied(
-        f"The operator is not allowed to request a token for ServiceAccount {account} ({shorten(refusal.message)}): "
+        f"The operator is not allowed to request a token for ServiceAccount {account} ({quote(refusal.message)}): "
         f"bind it to a Role in namespace {account.namespace} that allows `create` on `serviceaccounts/token` with "
         f"resourceNames [{account.name}]"
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.api import Api, readable
 from pipedrive_operator.adapters.kubernetes.endpoints import ACCESS_REVIEWS, EVENTS, LEASES, WORKLOADS
 from pipedrive_operator.core.resource.names import GROUP, PLURAL, Key
 
@@ -95,4 +95,5 @@ async def _is_allowed(api: Api, permission: Permission) -> bool:
         "spec": {"resourceAttributes": attributes},
     }
     reviewed = await api.create(ACCESS_REVIEWS.collection(), review)
-    return bool(reviewed["status"]["allowed"])
+    with readable("SelfSubjectAccessReview"):
+        return bool(reviewed["status"]["allowed"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from pipedrive_operator.core.values.secret_value import HIDDEN
-from pipedrive_operator.core.values.text import shorten as shorten_text
+from pipedrive_operator.core.values.text import shorten, without_control_characters
 
 LONGEST_QUOTATION: Final = 500
 """In characters. An admission webhook may return pages, and a condition's message is limited to 32 KiB."""
@@ -24,9 +24,9 @@ Data = Mapping[str, str | None]
 """The data of a Secret, or of a merge patch for one."""
 
 
-def shorten(message: str) -> str:
-    """Cut a message to `LONGEST_QUOTATION` characters."""
-    return shorten_text(message, LONGEST_QUOTATION)
+def quote(message: str) -> str:
+    """Bring a message to one line of at most `LONGEST_QUOTATION` characters."""
+    return shorten(without_control_characters(message), LONGEST_QUOTATION)
 
 
 def hide_secret_values(message: str, *known: Data) -> str:

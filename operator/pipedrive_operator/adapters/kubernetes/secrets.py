@@ -8,7 +8,7 @@ from typing import Any
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
-from pipedrive_operator.adapters.kubernetes.refusal import Refusal, creation_error, denial
+from pipedrive_operator.adapters.kubernetes.refusal import ErrorResponse, creation_error, denial
 from pipedrive_operator.core.publication.target import TargetSecret, read_target
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import SecretChanged
@@ -30,19 +30,19 @@ class KubernetesSecrets:
         """Create a Secret."""
         try:
             body = await self._api.create(SECRETS.collection(manifest["metadata"]["namespace"]), manifest)
-        except Refusal as refusal:
-            raise creation_error(refusal, manifest.get("data") or {}) from None
+        except ErrorResponse as response:
+            raise creation_error(response, manifest.get("data") or {}) from None
         return read_target(body)
 
     async def patch(self, key: Key, patch: Mapping[str, Any]) -> TargetSecret:
         """Apply a merge patch that names the resourceVersion for which it was made."""
         try:
             body = await self._api.merge_patch(SECRETS.at(key), patch)
-        except Refusal as refusal:
-            if refusal.is_not_found or refusal.is_conflict:
-                raise SecretChanged(refusal.message) from None
+        except ErrorResponse as response:
+            if response.is_not_found or response.is_conflict:
+                raise SecretChanged(response.message) from None
             stored = await self.read(key)  # a policy may quote stored values
-            raise denial(refusal, patch.get("data") or {}, stored.data if stored else {}) from None
+            raise denial(response, patch.get("data") or {}, stored.data if stored else {}) from None
         return read_target(body)
 
     async def delete(self, target: TargetSecret) -> None:
@@ -50,6 +50,6 @@ class KubernetesSecrets:
         preconditions = {"uid": target.uid, "resourceVersion": target.resource_version}
         try:
             await self._api.delete(SECRETS.at(target.key), preconditions=preconditions)
-        except Refusal as refusal:
-            if not (refusal.is_not_found or refusal.is_conflict):
-                raise denial(refusal, target.data) from None
+        except ErrorResponse as response:
+            if not (response.is_not_found or response.is_conflict):
+                raise denial(response, target.data) from None

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipedrive_operator.adapters.kubernetes.api import Api, Body
+from pipedrive_operator.adapters.kubernetes.api import Api, Body, readable
 from pipedrive_operator.adapters.kubernetes.endpoints import WORKLOADS, Endpoint
-from pipedrive_operator.adapters.kubernetes.quotation import shorten
+from pipedrive_operator.adapters.kubernetes.quotation import quote
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.publication.rollout import Workload
+from pipedrive_operator.core.resource.metadata import read_metadata, read_strings
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.workload import WorkloadReference
 from pipedrive_operator.core.values.errors import WorkloadChanged, WorkloadDenied
@@ -43,16 +44,17 @@ def _endpoint(namespace: str, reference: WorkloadReference) -> Endpoint:
 
 
 def _denial(refusal: Refusal) -> WorkloadDenied:
-    return WorkloadDenied(f"the API server denied the request: {shorten(refusal.message)}")
+    return WorkloadDenied(f"the API server denied the request: {quote(refusal.message)}")
 
 
 def _read(body: Body, reference: WorkloadReference) -> Workload:
-    metadata = body["metadata"]
-    template = body["spec"]["template"].get("metadata") or {}
+    metadata = read_metadata(body)
+    with readable("workload"):
+        template = body["spec"]["template"].get("metadata") or {}
     return Workload(
         reference=reference,
-        namespace=metadata["namespace"],
-        resource_version=metadata["resourceVersion"],
-        annotations=metadata.get("annotations") or {},
-        template_annotations=template.get("annotations") or {},
+        namespace=metadata.namespace,
+        resource_version=metadata.resource_version,
+        annotations=metadata.annotations,
+        template_annotations=read_strings(template, "annotations"),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.metadata import read_metadata, read_strings
 from pipedrive_operator.core.resource.names import ANNOTATION_ADOPT, ANNOTATION_DIGEST, LABEL_CREDENTIAL, Key
 
 _OUR_MARK: Final = f"metadata.annotations.{ANNOTATION_DIGEST}"
@@ -34,19 +35,19 @@ class TargetSecret:
 
 
 def read_target(body: Mapping[str, Any]) -> TargetSecret:
-    """Read a Secret as the API server serves it."""
-    metadata = body["metadata"]
+    """Read a Secret as the API server serves it. Raises ApiServerUnavailable if it cannot be read."""
+    metadata = read_metadata(body)
     return TargetSecret(
-        key=Key(namespace=metadata["namespace"], name=metadata["name"]),
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        type=body.get("type", "Opaque"),
-        labels=metadata.get("labels") or {},
-        annotations=metadata.get("annotations") or {},
-        owner_references=tuple(metadata.get("ownerReferences") or ()),
-        being_deleted="deletionTimestamp" in metadata,
-        data=body.get("data") or {},
-        managers=_other_managers(metadata.get("managedFields") or ()),
+        key=metadata.key,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        type=str(body.get("type", "Opaque")),
+        labels=metadata.labels,
+        annotations=metadata.annotations,
+        owner_references=metadata.owner_references,
+        being_deleted=metadata.being_deleted,
+        data=read_strings(body, "data"),
+        managers=_other_managers(metadata.managed_fields),
     )
 
 
@@ -69,19 +70,23 @@ def _other_managers(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
     The operator's own fields are left out, which is nearly all of them: a cache of Secrets stays small.
     """
-    managed = {path: str(entry.get("manager")) for entry in entries for path in _paths(entry.get("fieldsV1") or {})}
+    managed = {path: str(entry.get("manager")) for entry in entries for path in _paths(entry.get("fieldsV1"))}
     ours = managed.get(_OUR_MARK)
     return {path: manager for path, manager in managed.items() if manager != ours}
 
 
-def _paths(fields: Mapping[str, Any]) -> Iterator[str]:
-    metadata = fields.get("f:metadata") or {}
+def _paths(fields: object) -> Iterator[str]:
+    metadata = _mapping(_mapping(fields).get("f:metadata"))
     parts = {
         "metadata.labels": metadata.get("f:labels"),
         "metadata.annotations": metadata.get("f:annotations"),
-        "data": fields.get("f:data"),
+        "data": _mapping(fields).get("f:data"),
     }
     for part, keys in parts.items():
-        for key in keys or ():
+        for key in _mapping(keys):
             if key != ".":
                 yield f"{part}.{key.removeprefix('f:')}"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipedrive_operator.core.resource.metadata import read_metadata
 from pipedrive_operator.core.resource.names import ANNOTATION_REQUESTED_AT, LONGEST_REQUEST, Key
 from pipedrive_operator.core.resource.spec import ApiToken, OAuth2, Spec
 from pipedrive_operator.core.resource.status import Status
-from pipedrive_operator.core.values.errors import InvalidSpec
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, InvalidSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +66,19 @@ STATUS: Final = TypeAdapter(Status)
 
 
 def read_credential(body: Mapping[str, Any]) -> AnyCredential:
-    """Read a resource as the API server serves it."""
-    metadata = body["metadata"]
+    """Read a resource as the API server serves it. Raises ApiServerUnavailable if its metadata cannot be read."""
+    metadata = read_metadata(body)
+    if metadata.creation_timestamp is None:
+        message = f"the API server returned credential {metadata.key} without a creationTimestamp"
+        raise ApiServerUnavailable(message)
     common: dict[str, Any] = {
-        "key": Key(namespace=metadata["namespace"], name=metadata["name"]),
-        "uid": metadata["uid"],
-        "generation": metadata.get("generation", 0),
-        "resource_version": metadata["resourceVersion"],
-        "created_at": datetime.fromisoformat(metadata["creationTimestamp"]),
-        "being_deleted": "deletionTimestamp" in metadata,
-        "annotations": metadata.get("annotations") or {},
+        "key": metadata.key,
+        "uid": metadata.uid,
+        "generation": metadata.generation,
+        "resource_version": metadata.resource_version,
+        "created_at": metadata.creation_timestamp,
+        "being_deleted": metadata.being_deleted,
+        "annotations": metadata.annotations,
         "status": _read_status(body.get("status") or {}),
     }
     try:

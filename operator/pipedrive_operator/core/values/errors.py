@@ -26,6 +26,7 @@
     ├── WorkloadDenied                Kubernetes: reading or restarting the workload is forbidden
     ├── LeaseChanged                  Kubernetes: the Lease changed since it was read
     └── ApiServerUnavailable          Kubernetes: no usable answer; try again
+        └── ReportDenied              Kubernetes: the status or an Event was denied
 
 The message of a Trouble is written for people: what happened, why, and what to do next. It never contains a secret
 value.
@@ -183,3 +184,7 @@ class LeaseChanged(OperatorError):
 
 class ApiServerUnavailable(OperatorError):
     """The API server gave no usable answer."""
+
+
+class ReportDenied(ApiServerUnavailable):
+    """The API server denied or failed to write a status or an Event."""

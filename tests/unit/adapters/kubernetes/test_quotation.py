@@ -8,7 +8,7 @@ from pipedrive_operator.adapters.kubernetes.quotation import (
     LONGEST_QUOTATION,
     hide_field_values,
     hide_secret_values,
-    shorten,
+    quote,
 )
 
 TOKEN = "v1u:AQIBAHj-this/is+the~token"
@@ -72,9 +72,10 @@ def test_a_field_value_that_validation_quotes_is_hidden(message: str, quoted: st
     assert hide_field_values(message) == quoted
 
 
-def test_a_long_message_is_cut() -> None:
+def test_a_long_message_is_cut_and_brought_to_one_line() -> None:
     """An admission webhook may return a page."""
-    message = shorten("word " * 1000)
+    message = quote("word\n" * 1000)
 
     assert LONGEST_QUOTATION == len(message)
+    assert message.startswith("word word ")
     assert message.endswith("…")

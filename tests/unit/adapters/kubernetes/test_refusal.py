@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from pipedrive_operator.adapters.kubernetes.quotation import LONGEST_QUOTATION
-from pipedrive_operator.adapters.kubernetes.refusal import Refusal, creation_error, denial
+from pipedrive_operator.adapters.kubernetes.refusal import (
+    RETRY_AFTER,
+    ErrorResponse,
+    ProcessingFailure,
+    Refusal,
+    creation_error,
+    denial,
+    response_error,
+)
 from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     NamespaceBeingDeleted,
@@ -16,6 +24,7 @@ from pipedrive_operator.core.values.errors import (
 
 TOKEN = "v1u:AQIBAHj-this/is+the~token"
 TERMINATING: dict[str, Any] = {"details": {"causes": [{"reason": "NamespaceTerminating"}]}}
+DENIED_BY_WEBHOOK = 'admission webhook "policy.example.com" denied the request: no'
 
 
 def encoded(text: str) -> str:
@@ -23,52 +32,119 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def refusal(code: int, reason: str = "", message: str = "no", **status: Any) -> Refusal:
-    """Build a refusal."""
-    return Refusal({"code": code, "reason": reason, "message": message} | status)
+def status(code: int, reason: str = "", message: str = "no", **fields: Any) -> dict[str, Any]:
+    """Build a Status as the API server does."""
+    return {"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message} | fields
+
+
+def response(code: int, reason: str = "", message: str = "no", **fields: Any) -> ErrorResponse:
+    """Build the error of a Status."""
+    error = response_error(code, status(code, reason, message, **fields))
+    assert isinstance(error, ErrorResponse)
+    return error
 
 
 @pytest.mark.parametrize(
-    ("refused", "error"),
+    ("responded", "error"),
     [
-        (refusal(409, "AlreadyExists"), SecretExists),
-        (refusal(409, "Conflict"), ApiServerUnavailable),
-        (refusal(404, "NotFound", details={"kind": "namespaces"}), NamespaceBeingDeleted),
-        (refusal(403, "Forbidden", **TERMINATING), NamespaceBeingDeleted),
-        (refusal(403, "Forbidden"), SecretWriteDenied),
-        (refusal(400, "BadRequest"), SecretWriteDenied),
-        (refusal(413, "RequestEntityTooLarge"), SecretWriteDenied),
-        (refusal(422, "Invalid"), SecretWriteDenied),
+        (response(409, "AlreadyExists"), SecretExists),
+        (response(409, "Conflict"), ApiServerUnavailable),
+        (response(404, "NotFound", details={"kind": "namespaces"}), NamespaceBeingDeleted),
+        (response(403, "Forbidden", **TERMINATING), NamespaceBeingDeleted),
+        (response(403, "Forbidden"), SecretWriteDenied),
+        (response(400, "BadRequest"), SecretWriteDenied),
+        (response(413, "RequestEntityTooLarge"), SecretWriteDenied),
+        (response(422, "Invalid"), SecretWriteDenied),
+        (response(500, "InternalError"), SecretWriteDenied),
     ],
 )
-def test_a_refused_creation_becomes_an_error(refused: Refusal, error: type[Exception]) -> None:
+def test_a_refused_creation_becomes_an_error(responded: ErrorResponse, error: type[Exception]) -> None:
     """Its code, reason and details decide which."""
-    assert type(creation_error(refused, {})) is error
+    assert type(creation_error(responded, {})) is error
 
 
-def test_a_refusal_is_an_unusable_response() -> None:
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (401, status(401, "Unauthorized")),
+        (408, status(408)),
+        (429, status(429, "TooManyRequests", details={"retryAfterSeconds": 1})),
+        (500, status(500, "ServerTimeout", details={"retryAfterSeconds": 1})),
+        (503, status(503, "ServiceUnavailable")),
+        (504, status(504, "Timeout")),
+        (500, {"error": "a proxy's own JSON"}),
+        (502, {"message": "a proxy's own JSON"}),
+        (403, ["odd"]),
+        (500, "odd"),
+        (500, None),
+    ],
+)
+def test_a_response_that_says_nothing_about_the_request_is_unusable(code: int, body: object) -> None:
+    """The request may be repeated unchanged, or a proxy responded in place of the API server."""
+    error = response_error(code, body)
+
+    assert type(error) is ApiServerUnavailable
+    assert str(code) in str(error)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Internal error occurred: failed calling webhook "policy.example.com": connect: connection refused',
+        "etcdserver: request is too large",
+        "Internal error occurred: illegal base64 data at input byte 0",
+    ],
+)
+def test_a_request_that_could_not_be_processed_is_quoted_and_retried_soon(message: str) -> None:
+    """A person may have to mend what the API server reports; or it mends itself."""
+    failure = response(500, "InternalError", message)
+    error = denial(failure)
+
+    assert isinstance(failure, ProcessingFailure)
+    assert error.message == f"The API server failed to write the Secret; fix what it reports: {message}"
+    assert error.retry_after == RETRY_AFTER
+
+
+@pytest.mark.parametrize("code", [200, 401, 403, 404, 408, 409, 418, 429, 500, 503, 504])
+def test_a_webhook_chooses_its_code_reason_and_details_freely(code: int) -> None:
+    """So none of them means anything: it is a refusal, and nothing else."""
+    details = {"kind": "namespaces", "causes": [{"reason": "NamespaceTerminating"}]}
+    refusal = response(code, "AlreadyExists", DENIED_BY_WEBHOOK, details=details)
+
+    assert isinstance(refusal, Refusal)
+    assert not refusal.is_not_found
+    assert not refusal.is_conflict
+    assert not refusal.is_forbidden
+    assert not refusal.namespace_is_terminating
+    assert type(creation_error(refusal, {})) is SecretWriteDenied
+    assert denial(refusal).retry_after is None
+
+
+def test_an_error_response_is_an_unusable_response() -> None:
     """A caller without a more precise meaning for it need not know it."""
-    assert isinstance(refusal(418), ApiServerUnavailable)
-    assert str(Refusal({})) == "the API server refused the request: no reason given"
+    assert isinstance(response(418), ApiServerUnavailable)
+    assert str(response_error(418, {"kind": "Status"})) == "the API server responded 418: no reason given"
 
 
 def test_no_value_of_the_sent_or_the_stored_secret_is_quoted() -> None:
     """A policy may quote either."""
-    error = denial(refusal(422, message=f"was {TOKEN}"), {"new": encoded("x" * 20)}, {"old": encoded(TOKEN)})
+    error = denial(response(422, message=f"was {TOKEN}"), {"new": encoded("x" * 20)}, {"old": encoded(TOKEN)})
 
     assert error.message == "The API server denied the write of the Secret; fix what it reports: was (hidden)"
 
 
-def test_no_field_value_that_validation_quotes_is_repeated() -> None:
+@pytest.mark.parametrize("code", [422, 500, 503])
+def test_no_field_value_that_validation_quotes_is_repeated(code: int) -> None:
     """Not even in the error of a caller that does not know which data was sent."""
-    refused = refusal(422, message='data[a]: Invalid value: "the-token": must be short')
+    error = response_error(code, status(code, message='data[a]: Invalid value: "the-token": must be short'))
 
-    assert str(refused) == "the API server refused the request: data[a]: Invalid value: (hidden): must be short"
+    assert str(error) == f"the API server responded {code}: data[a]: Invalid value: (hidden): must be short"
 
 
-def test_a_long_refusal_is_cut() -> None:
+def test_a_long_refusal_of_many_lines_is_cut_to_one_line() -> None:
     """An admission webhook may return a page."""
-    error = denial(refusal(403, message="word " * 1000))
+    error = denial(response(403, message="word\n" * 1000))
 
     assert len(error.message) < LONGEST_QUOTATION + 80
+    assert error.message.isprintable()
     assert error.message.endswith("…")

@@ -1,0 +1,208 @@
+"""What a write becomes if a real API server calls an admission webhook that denies it, breaks or is down."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pytest
+from aiohttp import web
+
+from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
+from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
+from pipedrive_operator.adapters.kubernetes.quotation import LONGEST_QUOTATION
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal
+from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
+from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.resource.credential import AnyCredential
+from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION, Key
+from pipedrive_operator.core.values.errors import ReportDenied, SecretWriteDenied
+from pipedrive_operator.core.values.lease import Lease
+from support.admission_webhook import NAME, NOTHING_LISTENS, AdmissionWebhook, serving
+from support.kubernetes_objects import encoded, manifest
+from testbed.control_plane import ControlPlane
+
+DEADLINE = 20
+CALL_FAILED = f'failed calling webhook "{NAME}"'
+DENIED = f'admission webhook "{NAME}" denied the request'
+
+
+ErrorT = TypeVar("ErrorT", bound=Exception)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An Event to record."""
+
+    message: str
+    reason: str = "ConsentRequired"
+    warning: bool = True
+
+
+@pytest.fixture
+async def webhook(control_plane: ControlPlane, namespace: str) -> AsyncIterator[AdmissionWebhook]:
+    """Serve a webhook that nothing calls yet."""
+    async with serving(control_plane, namespace) as served:
+        yield served
+
+
+async def until_raises(kind: type[ErrorT], write: Callable[[], Awaitable[object]]) -> ErrorT:
+    """Write again and again until it fails: the API server needs a moment to notice a new webhook."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            try:
+                await write()
+            except kind as error:
+                return error
+
+
+async def until_denied(write: Callable[[], Awaitable[object]]) -> SecretWriteDenied:
+    """Write until the write of a Secret is denied."""
+    return await until_raises(SecretWriteDenied, write)
+
+
+async def until_report_denied(write: Callable[[], Awaitable[object]]) -> ReportDenied:
+    """Write until the report on a credential is denied."""
+    return await until_raises(ReportDenied, write)
+
+
+def creations(secrets: KubernetesSecrets, namespace: str) -> Callable[[], Awaitable[TargetSecret]]:
+    """Return a function that creates another Secret each time."""
+    numbers = itertools.count()
+    return lambda: secrets.create(manifest(namespace, f"secret-{next(numbers)}"))
+
+
+async def test_a_webhook_that_is_down_denies_the_write(
+    secrets: KubernetesSecrets, namespace: str, webhook: AdmissionWebhook
+) -> None:
+    """The API server says which webhook, and why; the write is retried soon, as the webhook may come back."""
+    webhook.url = NOTHING_LISTENS
+    await webhook.register()
+
+    denied = await until_denied(creations(secrets, namespace))
+
+    assert CALL_FAILED in denied.message
+    assert "connection refused" in denied.message
+    assert denied.retry_after is not None
+
+
+@pytest.mark.parametrize(
+    ("broken", "cause"),
+    [
+        (web.Response(status=500, text="boom"), "boom"),
+        (web.Response(status=503, text="later"), "unable to handle the request"),
+        (web.Response(status=200, text="<html>"), "parse error"),
+        (None, "context deadline exceeded"),
+    ],
+)
+async def test_a_webhook_that_breaks_denies_the_write(
+    secrets: KubernetesSecrets, namespace: str, webhook: AdmissionWebhook, broken: web.Response | None, cause: str
+) -> None:
+    """It returns an error, or something that is no review, or nothing in time."""
+    webhook.broken, webhook.hangs = broken, broken is None
+    await webhook.register()
+
+    denied = await until_denied(creations(secrets, namespace))
+
+    assert CALL_FAILED in denied.message
+    assert cause in denied.message
+
+
+@pytest.mark.parametrize("code", [200, 302, 400, 401, 403, 404, 408, 409, 413, 418, 422, 429, 500, 503, 504])
+async def test_the_code_that_a_webhook_denies_with_means_nothing(
+    secrets: KubernetesSecrets, namespace: str, webhook: AdmissionWebhook, code: int
+) -> None:
+    """For a creation, a patch and a deletion: the webhook chooses the code, the reason and the details freely."""
+    created = await secrets.create(manifest(namespace))
+    details = {"kind": "namespaces", "causes": [{"reason": "NamespaceTerminating"}]}
+    webhook.deny(code=code, message="no, because", reason="AlreadyExists", details=details)
+    await webhook.register(operations=("CREATE", "UPDATE", "DELETE"))
+    change = {"metadata": {"resourceVersion": created.resource_version}, "data": {"by": encoded("us")}}
+
+    writes = creations(secrets, namespace), lambda: secrets.patch(created.key, change), lambda: secrets.delete(created)
+    for write in writes:
+        assert f"{DENIED}: no, because" in (await until_denied(write)).message
+
+
+async def test_a_long_denial_of_many_lines_is_cut_to_one_line(
+    secrets: KubernetesSecrets, namespace: str, webhook: AdmissionWebhook
+) -> None:
+    """It has to fit into a condition and a line of a log."""
+    webhook.deny(message="first\nsecond\tthird\x1b[0m " + "word " * 3000)
+    await webhook.register()
+
+    denied = await until_denied(creations(secrets, namespace))
+
+    assert f"{DENIED}: first second third" in denied.message
+    assert denied.message.isprintable()
+    assert len(denied.message) < LONGEST_QUOTATION + 100
+
+
+@pytest.mark.parametrize(
+    ("operation", "cause"),
+    [
+        ({"op": "add", "path": "/data/token", "value": "@@"}, "illegal base64"),
+        ({"op": "replace", "path": "/nothing/here", "value": "x"}, "missing path"),
+        ({"op": "add", "path": "/data/not a key", "value": "eA=="}, "a valid config key"),
+    ],
+)
+async def test_a_webhook_that_mutates_the_secret_wrongly_denies_the_write(
+    secrets: KubernetesSecrets,
+    namespace: str,
+    webhook: AdmissionWebhook,
+    operation: dict[str, Any],
+    cause: str,
+) -> None:
+    """The API server's words are all that is known: they name no webhook."""
+    webhook.mutate(operation)
+    await webhook.register(mutating=True)
+
+    assert cause in (await until_denied(creations(secrets, namespace))).message
+
+
+async def test_a_denied_status_is_reported_as_such(
+    credentials: KubernetesCredentials, credential: AnyCredential, webhook: AdmissionWebhook
+) -> None:
+    """Neither an outage of the API server nor a defect: a person has to change the policy."""
+    webhook.deny(code=503, message="statuses are frozen")
+    await webhook.register(f"{PLURAL}/status", group=GROUP, version=VERSION)
+    versions = itertools.count(1)
+
+    denied = await until_report_denied(
+        lambda: credentials.patch_status(credential.key, {"observedGeneration": next(versions)})
+    )
+
+    assert f"{DENIED}: statuses are frozen" in str(denied)
+
+
+async def test_an_event_that_cannot_be_reviewed_is_reported_as_denied(
+    credentials: KubernetesCredentials, credential: AnyCredential, webhook: AdmissionWebhook
+) -> None:
+    """The webhook is down. Nothing is lost: what the Event says is in the status as well."""
+    webhook.url = NOTHING_LISTENS
+    await webhook.register("events", group="events.k8s.io")
+    numbers = itertools.count()
+
+    denied = await until_report_denied(
+        lambda: credentials.record_event(credential, Recorded(message=f"attempt {next(numbers)}"))
+    )
+
+    assert CALL_FAILED in str(denied)
+
+
+async def test_a_lease_that_a_webhook_denies_was_not_taken_by_another_replica(
+    api: Api, namespace: str, webhook: AdmissionWebhook
+) -> None:
+    """Not even if the webhook denies it with 409."""
+    webhook.deny(code=409, message="no leases here", reason="AlreadyExists")
+    await webhook.register("leases", group="coordination.k8s.io")
+    names = (Key(namespace=namespace, name=f"leader-{number}") for number in itertools.count())
+    lease = Lease(holder="operator-0", duration=timedelta(seconds=30))
+
+    async def write() -> None:
+        await KubernetesLeases(api, next(names)).write(lease)
+
+    assert f"{DENIED}: no leases here" in str(await until_raises(Refusal, write))
