@@ -59,6 +59,8 @@ class FakeCluster:
     """Raised by every write."""
     breaks_secrets: Exception | None = None
     """Raised by every write of a Secret."""
+    breaks_statuses: Exception | None = None
+    """Raised by every write of a status."""
     admission: Callable[[dict[str, Any]], dict[str, Any]] = lambda body: body
     """What mutating admission makes of a Secret before it is stored."""
     _recorded: dict[tuple[str, ...], float] = field(default_factory=dict)
@@ -178,6 +180,7 @@ class FakeCluster:
         """Count an attempt to write, which may fail."""
         self.writes.append(what)
         error = self.breaks or (self.breaks_secrets if "secret" in what else None)
+        error = error or (self.breaks_statuses if "status" in what else None)
         if error is not None:
             raise error
 

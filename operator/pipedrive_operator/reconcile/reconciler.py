@@ -7,6 +7,7 @@ no clock, framework or client library is used.
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -31,6 +32,7 @@ from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     FenceClosed,
     NamespaceBeingDeleted,
+    ReportDenied,
     SecretChanged,
     SecretExists,
     SecretWriteDenied,
@@ -218,9 +220,12 @@ class Reconciler:
         records = first_records(seen.credential, current, desired.revision)
         if records is not None:
             status = write_status(Status(rollout=records))
-            written = await self._ports.credentials.patch_status(seen.credential.key, {"rollout": status["rollout"]})
-            if written is not None:
-                self._ports.cache.keep_credential(written)
+            with suppress(ReportDenied):  # a policy against statuses must not keep the Secret from being published
+                written = await self._ports.credentials.patch_status(
+                    seen.credential.key, {"rollout": status["rollout"]}
+                )
+                if written is not None:
+                    self._ports.cache.keep_credential(written)
 
     async def _restart(self, seen: Observation, published: str, pacing: RestartPacing) -> None:
         for reference in seen.workloads_due:
@@ -277,12 +282,13 @@ class Reconciler:
         """Write a status that has changed, and record the Events about it."""
         if status == credential.status:
             return
-        written = await self._ports.credentials.patch_status(credential.key, write_status(status))
-        if written is None:
-            return
-        self._ports.cache.keep_credential(written)
-        for event in events:
-            await self._ports.credentials.record_event(credential, event)
+        with suppress(ReportDenied):  # the adapter logs it, and the next pass tries again
+            written = await self._ports.credentials.patch_status(credential.key, write_status(status))
+            if written is None:
+                return
+            self._ports.cache.keep_credential(written)
+            for event in events:
+                await self._ports.credentials.record_event(credential, event)
 
     def _note_request_handled(self, seen: Observation) -> None:
         if seen.requested is not None:

@@ -7,7 +7,7 @@ import pytest
 
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.values.conditions import ConditionType
-from pipedrive_operator.core.values.errors import ApiServerUnavailable, SecretWriteDenied
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, ReportDenied, SecretWriteDenied
 from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, resource
 from support.faked_operator import FIRST, World, seeded_world
 
@@ -80,3 +80,18 @@ async def test_a_message_of_any_length_fits_the_status(world: World) -> None:
     status = read_credential(world.cluster.credentials[KEY]).status
     assert all(len(condition.message.encode()) <= 32_768 for condition in status.conditions)
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
+
+
+async def test_a_denied_status_keeps_nothing_from_being_published(world: World) -> None:
+    """The pass ends as it would have, so that metrics are right; the next one tries to write the status again."""
+    world.cluster.breaks_statuses = ReportDenied("statuses are frozen")
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+
+    outcome = await world.reconciler.reconcile(KEY)
+
+    assert FIRST == world.value("api_token")
+    assert outcome is not None
+    assert ("Published", True) == (outcome.reason, outcome.ready)
+    world.cluster.breaks_statuses = None
+    await world.settle()
+    assert ("True", "Published") == world.condition(ConditionType.READY)

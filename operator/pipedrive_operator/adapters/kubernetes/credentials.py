@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import structlog
+
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS, EVENTS
 from pipedrive_operator.adapters.kubernetes.refusal import ErrorResponse
@@ -19,6 +21,9 @@ LONGEST_NOTE: Final = 1024
 """In bytes, the limit of events.k8s.io/v1."""
 QUIET: Final = timedelta(minutes=10)
 """How long an identical Event about the same credential is not recorded again."""
+
+
+_log: Final = structlog.stdlib.get_logger(__name__)
 
 
 class KubernetesCredentials:
@@ -38,8 +43,7 @@ class KubernetesCredentials:
         except ErrorResponse as response:
             if response.is_not_found:
                 return None
-            message = f"the status was not written: {response}"
-            raise ReportDenied(message) from response
+            raise _denied(key, "the status was not written", response) from response
         return read_credential(body)
 
     async def record_event(self, credential: AnyCredential, event: Event) -> None:
@@ -52,14 +56,19 @@ class KubernetesCredentials:
             await self._api.create(EVENTS.collection(credential.key.namespace), manifest)
         except ErrorResponse as response:
             if not response.namespace_is_terminating:
-                message = f"the Event {event.reason} was not recorded: {response}"
-                raise ReportDenied(message) from response
+                raise _denied(credential.key, f"the Event {event.reason} was not recorded", response) from response
         self._recorded[fingerprint] = self._clock.monotonic()
 
     def _was_recorded(self, fingerprint: tuple[str, str, str]) -> bool:
         now = self._clock.monotonic()
         self._recorded = {known: at for known, at in self._recorded.items() if now - at < QUIET.total_seconds()}
         return fingerprint in self._recorded
+
+
+def _denied(key: Key, happened: str, response: ErrorResponse) -> ReportDenied:
+    """Log that a credential could not be reported on, since its status cannot say it; requests are counted by code."""
+    _log.warning("The API server denied a report on a credential", credential=str(key), error=f"{happened}: {response}")
+    return ReportDenied(f"{happened}: {response}")
 
 
 def _manifest(credential: AnyCredential, event: Event, *, at: datetime, instance: str) -> dict[str, Any]:

@@ -8,11 +8,12 @@ import base64
 import binascii
 from datetime import timedelta
 
-from pipedrive_operator.adapters.kubernetes.api import Api, Body, readable
+from pipedrive_operator.adapters.kubernetes.api import Api, readable
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS, SERVICE_ACCOUNTS
 from pipedrive_operator.adapters.kubernetes.quotation import quote
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.grant.document import TenantIdentity
+from pipedrive_operator.core.resource.metadata import read_strings
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -33,6 +34,7 @@ class KubernetesLoginMaterial:
         """Return a value from a Secret in the operator's namespace; see `ports.LoginMaterial`."""
         try:
             found = await self._api.get(SECRETS.at(Key(namespace=self._namespace, name=name)))
+            return None if found is None else _decode(read_strings(found, "data").get(key))
         except Refusal as refusal:
             message = (
                 f"The operator is not allowed to read Secret {self._namespace}/{name} ({quote(refusal.message)}): "
@@ -42,7 +44,6 @@ class KubernetesLoginMaterial:
         except ApiServerUnavailable as error:
             message = f"Secret {self._namespace}/{name} cannot be read ({error}): check the API server"
             raise VaultUnavailable(message) from error
-        return _decode(found, key)
 
     async def service_account_token(self, identity: TenantIdentity, audience: str) -> SecretValue:
         """Return a new token of a ServiceAccount; see `ports.LoginMaterial`."""
@@ -64,13 +65,12 @@ class KubernetesLoginMaterial:
             raise VaultUnavailable(message) from error
 
 
-def _decode(body: Body | None, key: str) -> SecretValue | None:
-    encoded = ((body or {}).get("data") or {}).get(key)
+def _decode(encoded: str | None) -> SecretValue | None:
     if not encoded:
         return None
     try:
         return SecretValue(base64.b64decode(encoded, validate=True).decode())
-    except (binascii.Error, UnicodeDecodeError):
+    except (binascii.Error, ValueError):
         return None
 
 
@@ -79,6 +79,8 @@ def _denied(account: Key, refusal: Refusal) -> VaultDenied:
         return VaultDenied(
             f"spec.vault.auth.serviceAccountRef: ServiceAccount {account} does not exist: create it, or name another"
         )
+    if not refusal.is_forbidden:
+        return VaultDenied(f"The API server denied a token for ServiceAccount {account}: {quote(refusal.message)}")
     return VaultDenied(
         f"The operator is not allowed to request a token for ServiceAccount {account} ({quote(refusal.message)}): "
         f"bind it to a Role in namespace {account.namespace} that allows `create` on `serviceaccounts/token` with "

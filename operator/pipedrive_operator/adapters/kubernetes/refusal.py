@@ -5,7 +5,6 @@ Status codes and reasons: https://github.com/kubernetes/apimachinery/blob/master
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,8 +17,6 @@ from pipedrive_operator.core.values.errors import (
     SecretWriteDenied,
 )
 
-RETRY_AFTER: Final = timedelta(seconds=5)
-"""The shortest pause before a write is retried that the API server failed to process."""
 _RETRYABLE_CODES: Final = frozenset(
     {
         HTTPStatus.UNAUTHORIZED,
@@ -111,15 +108,10 @@ def creation_error(response: ErrorResponse, data: Data) -> OperatorError:
 
 
 def denial(response: ErrorResponse, *known: Data) -> SecretWriteDenied:
-    """Return the error that quotes a response. No value of `known`, which is sent and stored data, appears in it.
-
-    A write that the API server failed to process is retried sooner than one that it denied.
-    """
+    """Return the error that quotes a response. No value of `known`, which is sent and stored data, appears in it."""
     quoted = quote(hide_secret_values(response.message, *known))
-    if isinstance(response, ProcessingFailure):
-        message = f"The API server failed to write the Secret; fix what it reports: {quoted}"
-        return SecretWriteDenied(message, retry_after=RETRY_AFTER)
-    return SecretWriteDenied(f"The API server denied the write of the Secret; fix what it reports: {quoted}")
+    happened = "failed to write" if isinstance(response, ProcessingFailure) else "denied the write of"
+    return SecretWriteDenied(f"The API server {happened} the Secret; fix what it reports: {quoted}")
 
 
 def _is_denied_by_webhook(message: str) -> bool:

@@ -201,7 +201,7 @@ def _managed(target: TargetSecret) -> dict[str, list[str]]:
     """Read the annotation that lists what is ours; anything that is not such a list counts as empty."""
     try:
         noted = json.loads(target.annotations.get(ANNOTATION_MANAGED, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         noted = {}
     lists = noted if isinstance(noted, dict) else {}
     return {part: _strings(lists.get(part)) for part in ("data", "labels", "annotations")}

@@ -4,10 +4,11 @@ import base64
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.kubernetes.quotation import LONGEST_QUOTATION
 from pipedrive_operator.adapters.kubernetes.refusal import (
-    RETRY_AFTER,
     ErrorResponse,
     ProcessingFailure,
     Refusal,
@@ -18,12 +19,23 @@ from pipedrive_operator.adapters.kubernetes.refusal import (
 from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     NamespaceBeingDeleted,
+    OperatorError,
     SecretExists,
     SecretWriteDenied,
 )
 
 TOKEN = "v1u:AQIBAHj-this/is+the~token"
 TERMINATING: dict[str, Any] = {"details": {"causes": [{"reason": "NamespaceTerminating"}]}}
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=6,
+)
+"""Any JSON."""
+ODD_DETAILS = st.fixed_dictionaries({}, optional={"kind": ODD, "causes": ODD | st.lists(ODD)})
+ODD_STATUS = st.fixed_dictionaries(
+    {}, optional={"kind": ODD | st.just("Status"), "message": ODD, "reason": ODD, "code": ODD, "details": ODD_DETAILS}
+)
 DENIED_BY_WEBHOOK = 'admission webhook "policy.example.com" denied the request: no'
 
 
@@ -95,14 +107,13 @@ def test_a_response_that_says_nothing_about_the_request_is_unusable(code: int, b
         "Internal error occurred: illegal base64 data at input byte 0",
     ],
 )
-def test_a_request_that_could_not_be_processed_is_quoted_and_retried_soon(message: str) -> None:
+def test_a_request_that_could_not_be_processed_is_quoted(message: str) -> None:
     """A person may have to mend what the API server reports; or it mends itself."""
     failure = response(500, "InternalError", message)
     error = denial(failure)
 
     assert isinstance(failure, ProcessingFailure)
     assert error.message == f"The API server failed to write the Secret; fix what it reports: {message}"
-    assert error.retry_after == RETRY_AFTER
 
 
 @pytest.mark.parametrize("code", [200, 401, 403, 404, 408, 409, 418, 429, 500, 503, 504])
@@ -117,7 +128,6 @@ def test_a_webhook_chooses_its_code_reason_and_details_freely(code: int) -> None
     assert not refusal.is_forbidden
     assert not refusal.namespace_is_terminating
     assert type(creation_error(refusal, {})) is SecretWriteDenied
-    assert denial(refusal).retry_after is None
 
 
 def test_an_error_response_is_an_unusable_response() -> None:
@@ -148,3 +158,13 @@ def test_a_long_refusal_of_many_lines_is_cut_to_one_line() -> None:
     assert len(error.message) < LONGEST_QUOTATION + 80
     assert error.message.isprintable()
     assert error.message.endswith("…")
+
+
+@given(st.integers(300, 599), ODD | ODD_STATUS)
+def test_any_error_response_has_a_meaning(code: int, body: object) -> None:
+    """No field of a Status is trusted to be what the API describes."""
+    error = response_error(code, body)
+
+    assert len(str(error)) < LONGEST_QUOTATION + 80
+    if isinstance(error, ErrorResponse):
+        assert isinstance(creation_error(error, {}), OperatorError)
