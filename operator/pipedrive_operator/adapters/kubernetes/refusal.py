@@ -1,4 +1,4 @@
-"""What an error response of the API server means: the only place that turns its Status into an error of ours.
+"""What an error response of the API server means: the only place that turns its Status into an OperatorError.
 
 Status codes and reasons: https://github.com/kubernetes/apimachinery/blob/master/pkg/apis/meta/v1/types.go.
 """

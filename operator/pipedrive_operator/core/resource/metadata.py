@@ -1,7 +1,7 @@
 """The metadata of an object in Kubernetes, and maps of strings, read strictly.
 
-The API server validates metadata, so an object that cannot be read comes from a broken proxy or a fault of ours. It is
-an unusable response, which is retried, and not a defect in the middle of a pass.
+The API server validates metadata, so an object that cannot be read comes from a broken proxy or a mistake in this
+code. It is an unusable response, which is retried, and not a defect in the middle of a pass.
 """
 
 from collections.abc import Mapping

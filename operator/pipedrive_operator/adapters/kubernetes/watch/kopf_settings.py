@@ -12,7 +12,7 @@ REQUEST_SECONDS: Final = 10.0
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """Saves kopf a deep copy of each object: no handler of ours uses diffs."""
+    """Saves kopf a deep copy of each object: our handlers do not use diffs."""
 
     def build(self, **_: object) -> kopf.BodyEssence:
         return kopf.BodyEssence()
