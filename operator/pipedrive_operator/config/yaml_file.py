@@ -23,7 +23,7 @@ _ADVICE: Final = {
 
 
 class _NameError(yaml.MarkedYAMLError):
-    """A name in a mapping cannot be used. The problem is a sentence of ours, not of the library's."""
+    """A name in a mapping cannot be used. The message is the operator's, not the library's."""
 
 
 class _StrictLoader(yaml.SafeLoader):

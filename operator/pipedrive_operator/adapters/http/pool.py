@@ -34,7 +34,7 @@ def reusing_transport(
     """Return a transport that reuses connections, over aiohttp: a fifth of the CPU time of httpx's own."""
 
     def session() -> aiohttp.ClientSession:
-        """Open what is beneath, in the running loop and without cookies: one tenant's are not another's."""
+        """Open what is beneath, in the running loop and without cookies: those of a tenant must not reach another."""
         connector = aiohttp.TCPConnector(ssl=context, limit=most_connections)
         return aiohttp.ClientSession(
             connector=connector,

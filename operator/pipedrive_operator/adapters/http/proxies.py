@@ -1,4 +1,4 @@
-"""Tells failures of an HTTP proxy apart from failures of the service behind it, so that the right one is blamed."""
+"""Distinguishes failures of an HTTP proxy from those of the service behind it, so that messages name the right one."""
 
 import socket
 from base64 import b64encode

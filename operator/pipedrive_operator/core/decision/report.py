@@ -178,7 +178,7 @@ def _published_message(seen: Observation) -> str:
         parts.append(renamed)
     parts.extend((*_not_enabled(seen), *(state.message for state in _unfinished_restarts(seen))))
     if seen.target is not None and seen.desired is not None and (foreign := foreign_keys(seen.target, seen.desired)):
-        parts.append(f"Keys of others are left unchanged: {', '.join(foreign)}")
+        parts.append(f"Foreign keys are left unchanged: {', '.join(foreign)}")
     return ". ".join(parts)
 
 

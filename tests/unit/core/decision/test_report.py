@@ -205,7 +205,7 @@ class TestReadyMessage:
         assert seen.target is not None
         shared = replace(seen.target, data={**seen.target.data, "theirs": "eA=="})
 
-        assert "Keys of others are left unchanged: theirs" in self.message(replace(seen, target=shared))
+        assert "Foreign keys are left unchanged: theirs" in self.message(replace(seen, target=shared))
 
     def test_a_rollout_without_the_setting_is_named(self) -> None:
         """In an Event too, once."""
