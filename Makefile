@@ -41,6 +41,7 @@ demo: $(READY)
 	@$(RUN) -m testbed.demo $(if $(ONCE),--once) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 soak: $(READY)
+	@$(RUN) -m pytest tests/unit -m reader --hypothesis-profile=soak --numprocesses=auto --quiet
 	@$(RUN) -m simulation --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0)
 
 chaos: $(READY)

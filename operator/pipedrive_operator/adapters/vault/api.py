@@ -32,6 +32,8 @@ from pipedrive_operator.core.grant.document import (
 from pipedrive_operator.core.values.errors import VaultDenied
 from pipedrive_operator.ports import Clock, LoginMaterial
 
+LARGEST_VERSION: Final = 2**63 - 1
+"""The largest version of a document: Vault counts in 64 bits, and Python refuses to print much longer numbers."""
 LOGOUT_TIMEOUT: Final = timedelta(seconds=5)
 """How long the end of the process waits until the tokens are revoked."""
 
@@ -170,7 +172,7 @@ def _is_version_two(mount: Json) -> bool:
 
 
 def _is_version(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_VERSION
 
 
 def _document(location: VaultLocation, metadata: Json, values: object) -> Document:

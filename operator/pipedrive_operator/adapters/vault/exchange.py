@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.core.values.text import without_control_characters
 
 LONGEST_QUOTE: Final = 200
 """The longest quotation from a response, in characters."""
@@ -61,8 +62,8 @@ class Response:
     def errors(self) -> str:
         """Vault's own explanation, on one line."""
         errors = (self.body or {}).get("errors")
-        errors = errors if isinstance(errors, list) else []
-        return " ".join(", ".join(map(str, errors)).split())[:LONGEST_QUOTE]
+        texts = [one for one in errors if isinstance(one, str)] if isinstance(errors, list) else []
+        return " ".join(without_control_characters(", ".join(texts)).split())[:LONGEST_QUOTE]
 
 
 class ResponseTimeout(VaultUnavailable):

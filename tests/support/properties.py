@@ -1,0 +1,104 @@
+"""Property tests of readers: whatever a tenant, a vendor or another tool writes raises nothing but our own errors.
+
+    @reads_anything
+    @given(values=DOCUMENT_VALUES)
+    def test_...(values: dict[str, object]) -> None: ...
+
+`make test` plays 1,000 inputs for each such test, and `make soak` 100,000 (the Hypothesis profile `soak`).
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+EXAMPLES = 1_000
+
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+
+def reads_anything(test: Test) -> Test:
+    """Mark a property test of a reader, which `make soak` runs with more inputs."""
+    profile = settings.get_profile(settings.get_current_profile_name())
+    bounds = settings(
+        max_examples=max(EXAMPLES, profile.max_examples),
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    marked: Test = pytest.mark.reader(bounds(test))
+    return marked
+
+
+def nested(depth: int) -> object:
+    """Build a list in a list in a list, and so on."""
+    value: object = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+HUGE = st.sampled_from(
+    [
+        2**63 - 1,
+        2**64,
+        10**400,
+        10**5000,
+        -1,
+        float("inf"),
+        float("nan"),
+        1e308,
+        1795900000000,
+        "9" * 5000,
+        "9223372036854775807",
+        "1795900000000",
+        "1e400",
+        "-1",
+        "²",
+        "x" * 100_000,
+        ",".join(f"scope-{number}:full" for number in range(5000)),
+        "a\x00b",
+        "a\nb",
+        "\ud800",
+        "\u202eabc",
+        nested(2000),
+    ]
+)
+"""Values that broke a reader somewhere."""
+
+TIMES = st.one_of(
+    st.datetimes().map(datetime.isoformat),
+    st.datetimes(timezones=st.timezones() | st.just(UTC)).map(datetime.isoformat),
+    st.sampled_from(
+        [
+            "0001-01-01T00:00:00+05:00",
+            "0001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59-05:00",
+            "9999-12-31T23:59:59Z",
+            "2026-03-04t13:00:00z",
+            "2026-03-04T13:00:60Z",
+            "2026-03-04T13:00:00.123456789Z",
+            "2026-03-04",
+            "1772629200.5",
+            1772629200,
+            1772629200.5,
+        ]
+    ),
+)
+"""Times in every form, as text or seconds since the epoch."""
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(),
+    st.text(alphabet=st.characters()),
+    HUGE,
+    TIMES,
+    st.lists(st.integers(), max_size=3),
+    st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=3),
+)
+"""Any value of a JSON document, with a preference for those that are hard to read."""
