@@ -122,8 +122,10 @@ def test_a_new_api_token_arrives_with_a_restart(n8n: N8n, company: Company, side
     assert (200, True) == (status, f"Deal of {company.tenant.domain}" in answer), answer
 
 
-def test_n8n_can_also_connect_by_itself(n8n: N8n, company: Company, surroundings: dict[str, str]) -> None:
-    """Without the overwrites n8n runs the authorization code grant, with an empty `scope=`, and owns its own grant."""
+def test_n8n_connects_by_itself_and_is_moved_to_the_operator(
+    n8n: N8n, company: Company, surroundings: dict[str, str]
+) -> None:
+    """Without overwrites n8n runs the authorization code grant, with an empty `scope=`; its grant can be moved."""
     pipedrive = company.tenant.pipedrive
     pipedrive.set_switches(empty_scope_refused=False)
     callback = f"{n8n.url}/rest/oauth2-credential/callback"
@@ -142,6 +144,20 @@ def test_n8n_can_also_connect_by_itself(n8n: N8n, company: Company, surroundings
     assert "scope=" in address
     assert 200 == arrived, page
     assert (200, True) == (status, f"Deal of {company.tenant.domain}" in answer), answer
+
+    n8n.stop()
+    exported = n8n.command("export:credentials", "--decrypted", f"--id={credential}")
+    found = json.loads(exported[exported.index("[") :])[0]["data"]
+    company.tenant.store("moved", refresh_token=found["oauthTokenData"]["refresh_token"], **snake_case(client))
+    place = {"path": company.tenant.path("moved")}
+    company.tenant.apply("moved", {"oauth2": {"client": place, "grant": place}})
+
+    assert company.tenant.wait_until_published("moved")["company_domain"] == company.tenant.domain
+
+
+def snake_case(client: dict[str, str]) -> dict[str, str]:
+    """Write n8n's names of a client as Vault holds them."""
+    return {"client_id": client["clientId"], "client_secret": client["clientSecret"]}
 
 
 def accept(address: str, company: Company) -> str:
