@@ -1,5 +1,5 @@
-"""Operators as real processes, killed, stopped and cut off: whether a refresh token is ever lost or spent twice.
+"""Kills, stops and cuts off operators that run as real processes, and checks that no refresh token is lost or reused.
 
-Nothing of the operator is imported here. What it did is told by others: the simulator's ledger, and the audit logs of
-OpenBao and of the API server. `judgement` and `counts` draw the conclusions, and are pure.
+No code of the operator is imported here. The evidence comes from the other parts: the simulator's ledger, and the
+audit logs of OpenBao and the API server. `judgement` and `counts` draw the conclusions from it, and are pure.
 """

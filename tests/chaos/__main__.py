@@ -1,4 +1,4 @@
-"""The command of the chaos: `python -m chaos --help`."""
+"""The command line of the chaos tests: `python -m chaos --help`."""
 
 import json
 import sys
@@ -20,15 +20,16 @@ from testbed.go_build import BuildError
 from testbed.kubectl import KubectlError
 from testbed.processes import ProcessError
 
-TEACHING: Final = """Kill, stop and cut off operators on real parts: is a refresh token ever lost, or spent twice?
+TEACHING: Final = """Kill, stop and cut off operators on real parts, and check that no refresh token is lost
+or spent twice.
 
 Starts a Kubernetes API server on etcd, an OpenBao with durable storage and a simulated Pipedrive whose refresh tokens
-are good for one use, and runs operators as processes of their own. All of it listens on loopback, ends with the
-command, and leaves nothing behind.
+work once, and runs operators as separate processes. Everything listens on loopback, stops with the command, and leaves
+nothing behind.
 
 \b
 Parts:
-  scenarios   each trouble by itself: sealed, killed, stopped, cut off, hand-over, shared grants (4 min)
+  scenarios   one fault at a time: sealed, killed, stopped, cut off, hand-over, shared grants (4 min)
   kills       SIGKILL at random moments, in eight kinds of weather (200 kills: 20 min)
   fleet       100 grants with one-minute tokens, with Vault sealed once and Pipedrive down once (32 min)
 
@@ -40,7 +41,7 @@ Examples:
   python -m chaos --parts fleet --minutes 3 -o json
 
 \b
-Exit codes: 0 every promise was kept, 1 one was broken, 2 it could not be played to the end, 130 interrupted.
+Exit codes: 0 every promise was kept, 1 one was broken, 2 the run could not be completed, 130 interrupted.
 """
 PARTS: Final = ("scenarios", "kills", "fleet")
 _BROKEN, _NOT_PLAYED, _INTERRUPTED = 1, 2, 130
@@ -49,14 +50,18 @@ _VERDICTS: Final = {True: "[green]kept[/]", False: "[red]BROKEN[/]", None: ""}
 
 
 @click.command(help=TEACHING, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--parts", default=" ".join(PARTS), show_default=True, help="Which parts, with blanks between them.")
-@click.option("--kills", "count", default=200, show_default=True, type=click.IntRange(1), help="How many kills.")
-@click.option("--grants", default=100, show_default=True, type=click.IntRange(1), help="The size of the fleet.")
-@click.option("--minutes", default=30.0, show_default=True, type=click.FloatRange(2), help="How long the fleet runs.")
-@click.option("--seed", default=None, type=int, help="Draws the moments; a new one unless named.")
+@click.option("--parts", default=" ".join(PARTS), show_default=True, help="The parts to run, separated by spaces.")
+@click.option("--kills", "count", default=200, show_default=True, type=click.IntRange(1), help="The number of kills.")
+@click.option(
+    "--grants", default=100, show_default=True, type=click.IntRange(1), help="The number of grants in the fleet."
+)
+@click.option(
+    "--minutes", default=30.0, show_default=True, type=click.FloatRange(2), help="How long the fleet runs, in minutes."
+)
+@click.option("--seed", default=None, type=int, help="Chooses the random moments. Default: a new one.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def main(*, parts: str, count: int, grants: int, minutes: float, seed: int | None, output: str) -> None:
-    """Play the chaos, and end with its exit code."""
+    """Run the chaos tests, and exit with the matching code."""
     wanted = parts.replace(",", " ").split()
     if unknown := sorted(set(wanted) - set(PARTS)) or ["none"] * (not wanted):
         message = f"No such part: {', '.join(unknown)}. The parts are {', '.join(PARTS)}."
@@ -68,7 +73,7 @@ def main(*, parts: str, count: int, grants: int, minutes: float, seed: int | Non
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except (kills.ChaosError, ProcessError, KubectlError, BuildError, ApiError) as failure:
-        console.print(f"It could not be played to the end (seed {plan.seed}): {failure}", markup=False)
+        console.print(f"The run could not be completed (seed {plan.seed}): {failure}", markup=False)
         sys.exit(_NOT_PLAYED)
     if output == "json":
         click.echo(json.dumps(report.document(), indent=2))
@@ -80,21 +85,21 @@ def main(*, parts: str, count: int, grants: int, minutes: float, seed: int | Non
 def _play(parts: Sequence[str], plan: kills.Plan, size: fleet.Plan, console: Console) -> Report:
     began = time.monotonic()
 
-    def tell(text: str) -> None:
+    def say(text: str) -> None:
         console.print(f"{time.monotonic() - began:6.0f} s  {text}", markup=False)
 
     with tempfile.TemporaryDirectory(prefix="pipedrive-chaos-") as name:
         folders = {part: _made(Path(name) / part) for part in PARTS}
-        tell(f"{', '.join(parts)}; seed {plan.seed}")
+        say(f"{', '.join(parts)}; seed {plan.seed}")
         return Report(
-            scenarios=scenarios.run(folders["scenarios"], tell) if "scenarios" in parts else (),
-            kills=kills.run(folders["kills"], plan, tell) if "kills" in parts else None,
-            fleet=fleet.run(folders["fleet"], size, tell) if "fleet" in parts else None,
+            scenarios=scenarios.run(folders["scenarios"], say) if "scenarios" in parts else (),
+            kills=kills.run(folders["kills"], plan, say) if "kills" in parts else None,
+            fleet=fleet.run(folders["fleet"], size, say) if "fleet" in parts else None,
         )
 
 
 def _show(report: Report, console: Console) -> None:
-    table = Table("What", "Measured", "Demanded", "", box=SIMPLE_HEAD)
+    table = Table("What", "Measured", "Expected", "", box=SIMPLE_HEAD)
     for line in report.lines:
         table.add_row(line.what, line.measured, line.expected, _VERDICTS[line.met])
     console.print(table)

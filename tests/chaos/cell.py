@@ -1,7 +1,7 @@
-"""One deployment of the operator: its replicas as processes, their ways out, and the credentials that they keep.
+"""One deployment of the operator: its replicas as processes, their network links, and their credentials.
 
-A replica has a user of its own at the API server and a token of its own in Vault, so that the audit logs tell what
-each of them did; and links of its own, so that each can be cut off alone.
+Each replica has its own API server user and its own Vault token, so that the audit logs show what it did, and its own
+links, so that it can be cut off alone.
 """
 
 import base64
@@ -16,8 +16,8 @@ from typing import Any, Final, Self
 
 import yaml
 
+from chaos.environment import APP_PATH, CLIENT_ID, CLIENT_SECRET, Environment, Json
 from chaos.evidence import Death
-from chaos.stage import APP_PATH, CLIENT_ID, CLIENT_SECRET, Json, Stage
 from testbed.control_plane import ControlPlane
 from testbed.link import Link
 from testbed.operator_process import OperatorProcess
@@ -26,7 +26,7 @@ PIPEDRIVE_SECONDS: Final = 2
 VAULT_SECONDS: Final = 3
 KUBERNETES_SECONDS: Final = 5
 LEASE_SECONDS: Final = 15
-"""The shortest that the settings take."""
+"""The shortest duration that the settings accept."""
 SHARED: Final = "pipedrive/shared/"
 _API: Final = "/apis/pipedrive-operator.io/v1alpha1"
 _RIGHTS: Final = Path(__file__).parents[1] / "testbed" / "rights.yaml"
@@ -34,7 +34,7 @@ _SELECTOR: Final = "labelSelector=pipedrive-operator.io%2Fcredential"
 
 
 class Way(StrEnum):
-    """Where a replica goes."""
+    """What a link leads to."""
 
     VAULT = "vault"
     CLUSTER = "cluster"
@@ -43,7 +43,7 @@ class Way(StrEnum):
 
 @dataclass(kw_only=True)
 class Replica:
-    """One process of the operator, which dies and is started again."""
+    """One operator process, which can be killed and restarted."""
 
     name: str
     links: Mapping[Way, Link]
@@ -51,20 +51,20 @@ class Replica:
     deaths: list[Death] = field(default_factory=list)
 
     def kill(self) -> None:
-        """End it as a crash would, and remember when."""
+        """Kill the process as a crash would, and record when."""
         at = time.time()
         self.process.kill()
         self.deaths.append(Death(replica=self.name, at=at, gone_at=time.time()))
 
     def leads(self) -> bool:
-        """Tell whether it says that it acts."""
+        """Return whether the replica reports that it leads."""
         answer = self.process.get("/metrics")
         return answer is not None and "\npipedrive_operator_leader 1.0" in answer.text
 
 
 @dataclass(kw_only=True)
 class Grant:
-    """A grant in Vault, and who has consented to it."""
+    """A grant in Vault, and the user who consented to it."""
 
     path: str
     company_id: int
@@ -74,7 +74,7 @@ class Grant:
     credentials: list[tuple[str, str]] = field(default_factory=list)
     """Namespace and name of each credential that uses it."""
     consents: list[str] = field(default_factory=list)
-    """The simulator's ids, the newest last."""
+    """The simulator's ids of the consents, newest last."""
     consented_at: float = 0.0
 
 
@@ -87,21 +87,21 @@ class Sight:
 
     @property
     def ready(self) -> bool:
-        """Whether it says that the Secret can be used."""
+        """Whether the credential is Ready."""
         return bool(self.conditions.get("Ready", {}).get("status") == "True")
 
     @property
     def authorized(self) -> str:
-        """What it says of the grant."""
+        """The reason of the Authorized condition."""
         return str(self.conditions.get("Authorized", {}).get("reason", ""))
 
 
 class Cell:
-    """A deployment between `with` and its end; its replicas are started by whoever uses it."""
+    """A deployment, as a context manager. The caller starts its replicas."""
 
     def __init__(
         self,
-        stage: Stage,
+        environment: Environment,
         name: str,
         *,
         replicas: int = 2,
@@ -109,34 +109,34 @@ class Cell:
         namespaces: Sequence[str] = (),
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Describe it; one replica goes without an election. `settings` are laid over those of `_settings`."""
+        """Describe the deployment. A single replica runs without leader election; `settings` override `_settings`."""
         self.name = name
-        self._stage = stage
-        self.cluster = cluster or stage.cluster
+        self._environment = environment
+        self.cluster = cluster or environment.cluster
         self.namespaces = (name, *namespaces)
         self._count = replicas
         self._own = settings or {}
         self._stack = ExitStack()
         self.replicas: list[Replica] = []
         self.grants: dict[str, Grant] = {}
-        self._company = next(stage.companies)
+        self._company = next(environment.companies)
 
     def __enter__(self) -> Self:
-        """Make its namespaces, rights and company. Raises KubectlError."""
+        """Create the namespaces, rights and company. Raises KubectlError."""
         self._api = self.cluster.client()
-        self._folder = self._stage.folder / self.name
+        self._folder = self._environment.folder / self.name
         self._folder.mkdir()
         names = [f"{self.name}-{number}" for number in range(self._count)]
         self.cluster.kubectl("apply", "--filename=-", stdin=json.dumps(self._objects(names)))
-        self._stage.openbao.put_policy(self.name, self._policy())
-        self._stage.pipedrive.command("add-company", company_id=self._company, domain=f"{self.name}-company")
+        self._environment.openbao.put_policy(self.name, self._policy())
+        self._environment.pipedrive.command("add-company", company_id=self._company, domain=f"{self.name}-company")
         with ExitStack() as stack:
             self.replicas = [self._replica(name, stack) for name in names]
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill what still runs."""
+        """Kill the processes that still run."""
         self._stack.close()
 
     def start(self) -> None:
@@ -147,32 +147,32 @@ class Cell:
             replica.process.wait_ready()
 
     def stop(self) -> None:
-        """Let all replicas end in order: what was won is stored."""
+        """Shut all replicas down gracefully: they store what they still hold."""
         for replica in self.replicas:
             replica.process.stop()
 
     def leader(self) -> Replica | None:
-        """Return the replica that says it acts."""
+        """Return the replica that reports that it leads."""
         return next((replica for replica in self.replicas if replica.leads()), None)
 
     def add_grant(self, name: str, *, shared: bool = False) -> Grant:
-        """Let somebody consent, and put the grant into Vault."""
+        """Consent as a new user, and store the grant in Vault."""
         path = f"{SHARED}{self.name}-{name}" if shared else f"pipedrive/{self.name}/{name}"
         user_id = 1000 * self._company + len(self.grants)
-        self._stage.pipedrive.command("add-user", company_id=self._company, user_id=user_id)
+        self._environment.pipedrive.command("add-user", company_id=self._company, user_id=user_id)
         grant = self.grants[name] = Grant(path=path, company_id=self._company, user_id=user_id)
         self.consent(grant)
         return grant
 
     def consent(self, grant: Grant) -> None:
-        """Let somebody consent to a grant, anew perhaps, and write its refresh token into Vault over what is there."""
-        made = self._stage.pipedrive.install(CLIENT_ID, grant.company_id, grant.user_id)
+        """Consent to a grant, possibly again, and overwrite its document in Vault with the new refresh token."""
+        made = self._environment.pipedrive.install(CLIENT_ID, grant.company_id, grant.user_id)
         grant.consents.append(made["grant_id"])
-        self._stage.openbao.write_secret(grant.path, {"refresh_token": made["answer"]["refresh_token"]})
+        self._environment.openbao.write_secret(grant.path, {"refresh_token": made["answer"]["refresh_token"]})
         grant.consented_at = time.time()
 
     def apply(self, uses: Mapping[tuple[str, str], Grant], **oauth2: Any) -> None:
-        """Apply credentials by their namespaces and names, each for a grant. Raises KubectlError."""
+        """Apply credentials, each for a grant, by namespace and name. Raises KubectlError."""
         for key, grant in uses.items():
             grant.credentials.append(key)
         items = [_credential(key, grant, oauth2) for key, grant in uses.items()]
@@ -180,9 +180,9 @@ class Cell:
         self.cluster.kubectl("apply", "--server-side", "--filename=-", stdin=manifest)
 
     def own_client(self, grant: Grant) -> str:
-        """Put the app's client beside a grant, so that the log tells for which grant it is read; return its path."""
+        """Store the app's client next to a grant, so that its reads show in the audit log; return its path."""
         path = f"{grant.path}-client"
-        self._stage.openbao.write_secret(path, {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
+        self._environment.openbao.write_secret(path, {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
         grant.client = {"path": path, "idKey": "client_id", "secretKey": "client_secret"}
         return path
 
@@ -202,7 +202,7 @@ class Cell:
         }
 
     def escrow(self) -> list[Json]:
-        """Return the Secrets that are in escrow. Raises ApiError."""
+        """Return the escrow Secrets. Raises ApiError."""
         selector = "labelSelector=pipedrive-operator.io%2Fescrow"
         found: list[Json] = self._api.get(f"/api/v1/namespaces/{self.name}/secrets?{selector}")["items"]
         return found
@@ -214,7 +214,7 @@ class Cell:
         return spec
 
     def request_refresh(self, name: str, *, at: float) -> None:
-        """Ask for a refresh by annotation, as a person does. Raises ApiError."""
+        """Request a refresh by annotation. Raises ApiError."""
         annotations = {
             "pipedrive-operator.io/requested-at": f"{at:.3f}",
             "pipedrive-operator.io/request": "refresh",
@@ -223,7 +223,7 @@ class Cell:
         self._api.merge_patch(path, {"metadata": {"annotations": annotations}})
 
     def mend(self) -> None:
-        """Mend every link."""
+        """Restore every link."""
         for replica in self.replicas:
             for link in replica.links.values():
                 link.delay(0)
@@ -231,9 +231,9 @@ class Cell:
 
     def _replica(self, name: str, stack: ExitStack) -> Replica:
         links = {
-            Way.VAULT: self._stage.links.to(self._stage.openbao.port),
-            Way.CLUSTER: self._stage.links.to(self.cluster.port),
-            Way.PIPEDRIVE: self._stage.links.to(self._stage.pipedrive_port),
+            Way.VAULT: self._environment.links.to(self._environment.openbao.port),
+            Way.CLUSTER: self._environment.links.to(self.cluster.port),
+            Way.PIPEDRIVE: self._environment.links.to(self._environment.pipedrive_port),
         }
         process = OperatorProcess(self._settings(name, links), folder=self._folder, name=name)
         stack.callback(process.kill)
@@ -242,7 +242,7 @@ class Cell:
     def _settings(self, name: str, links: Mapping[Way, Link]) -> Json:
         token = self._folder / f"{name}.vault-token"
         token.touch(mode=0o600)
-        token.write_text(self._stage.openbao.create_token([self.name], period="24h", display_name=name))
+        token.write_text(self._environment.openbao.create_token([self.name], period="24h", display_name=name))
         kubeconfig = self.cluster.kubeconfig_for(name, server=f"https://127.0.0.1:{links[Way.CLUSTER].port}")
         vault = {
             "address": links[Way.VAULT].url,

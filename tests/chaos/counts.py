@@ -1,6 +1,6 @@
-"""What a fleet's refreshes cost, and for how long its Secrets held what had expired. Pure.
+"""Counts what the refreshes of a fleet cost, and for how long its Secrets held expired tokens. Pure.
 
-A cycle of a grant runs from one result that Vault acknowledged to the next, so that every request falls into one.
+A cycle of a grant lasts from one result that Vault acknowledged to the next, so that every request belongs to one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from chaos.evidence import Evidence, Kind, Trouble
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cycle:
-    """What was asked between one stored refresh of a grant and the next."""
+    """The requests between one stored refresh of a grant and the next."""
 
     path: str
     began: float
@@ -24,17 +24,17 @@ class Cycle:
     secret_writes: int
     status_writes: int
     calm: bool
-    """Whether nothing was out of order meanwhile."""
+    """Whether there was no fault during the cycle."""
 
     @property
     def seconds(self) -> float:
-        """How long it was."""
+        """The length of the cycle, in seconds."""
         return self.ended - self.began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """What a Secret held from a moment on, as a watch saw it."""
+    """A value of a Secret, as a watch saw it."""
 
     seen_at: float
     expires_at: float
@@ -42,7 +42,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a grant is used: its paths in Vault, and its one credential."""
+    """The paths of a grant in Vault, and its only credential."""
 
     path: str
     client_path: str
@@ -50,12 +50,12 @@ class Place:
 
 
 def cycles(evidence: Evidence, places: Iterable[Place], troubles: Sequence[Trouble], *, slack: float) -> list[Cycle]:
-    """Return all cycles; one that comes within `slack` seconds of a trouble is not calm."""
+    """Return all cycles; one within `slack` seconds of a fault is not calm."""
     return [cycle for place in places for cycle in _cycles(evidence, place, troubles, slack)]
 
 
 def expired_seconds(values: Sequence[Value], *, end: float) -> float:
-    """Return for how long a Secret held a value that had expired, until `end`."""
+    """Return for how many seconds a Secret held an expired value, until `end`."""
     ends = [value.seen_at for value in values[1:]] + [end] * bool(values)
     return sum(
         max(0.0, until - max(value.expires_at, value.seen_at)) for value, until in zip(values, ends, strict=True)
@@ -63,7 +63,7 @@ def expired_seconds(values: Sequence[Value], *, end: float) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest of the values that a share of them does not exceed."""
+    """Return the smallest value that at least this share of the values does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 

@@ -1,9 +1,9 @@
-"""What others tell of the operators, in the words of the judgement: pure values, and how they are read from the logs.
+"""The evidence about the operators as pure values, and how it is read from the logs of the other parts.
 
-All times are seconds since the epoch, of this machine's one clock. A refresh is `taken` when the simulator has read the
-request, and `answered` when it has given the whole answer to the kernel; a write is `at` when OpenBao or the API server
-has logged its answer, which is just before it is sent. So a window from `answered` to `at` is too long by the way of
-the request that comes before it, and too short by the way of the acknowledgement.
+All times are seconds since the epoch, by the clock of this machine. A refresh is `taken` when the simulator has read
+the request, and `answered` when it has passed the whole answer to the kernel. A write is `at` the time when OpenBao or
+the API server logged its answer, just before sending it. A window from `answered` to `at` therefore includes the
+transit of the write request, and excludes the transit of its acknowledgement.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _V = TypeVar("_V")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Death:
-    """A replica was killed: it lived until `at` surely, and after `gone_at` surely not."""
+    """A replica was killed: it still ran at `at`, and no longer at `gone_at`."""
 
     replica: str
     at: float
@@ -37,16 +37,16 @@ class Death:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """Something was out of order: `what` is vault, cluster or pipedrive, or stopped for the replica itself."""
+    """A fault: `what` is vault, cluster or pipedrive if that was unreachable, or stopped if the replica was frozen."""
 
     what: str
     began: float
     ended: float
     replica: str | None = None
-    """Whose; None for everybody's."""
+    """The replica that was affected; None for all."""
 
     def meets(self, began: float, ended: float, replica: str | None) -> bool:
-        """Tell whether it overlaps a time of that replica."""
+        """Return whether the fault affected the replica during that time."""
         return self.began <= ended and began <= self.ended and self.replica in {None, replica}
 
 
@@ -55,12 +55,12 @@ class Refresh:
     """A refresh token that reached Pipedrive."""
 
     path: str
-    """Of the grant, in Vault."""
+    """The path of the grant in Vault."""
     consent: str
-    """The simulator's id of the consent that it comes from."""
+    """The simulator's id of the consent behind the grant."""
     token: str
     issued: str | None
-    """Its successor; both are digests."""
+    """The digest of the refresh token that was issued in exchange; `token` is a digest too."""
     accepted: bool
     taken: float
     answered: float | None
@@ -68,14 +68,14 @@ class Refresh:
 
 
 class Kind(StrEnum):
-    """What a write to a grant was."""
+    """The kind of a write to a grant."""
 
     CONSENT = "consent"
     INTENT = "intent"
     STORED = "stored"
-    """Another refresh token than before."""
+    """A new refresh token."""
     MARK = "mark"
-    """An intent given back, or word of what went unanswered."""
+    """An intent was removed, or an unanswered refresh was recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ class Publication:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that is known of a run; each tuple in the order of time."""
+    """The evidence of a run; each tuple is in chronological order."""
 
     refreshes: tuple[Refresh, ...] = ()
     writes: tuple[Write, ...] = ()
@@ -144,17 +144,17 @@ class Evidence:
 
     @cached_property
     def publications_of(self) -> Mapping[tuple[str, str], list[Publication]]:
-        """What was written under each namespace and name: target Secrets, statuses, and escrow."""
+        """The writes of target Secrets, statuses and escrows, by namespace and name."""
         return _grouped(self.publications, lambda one: (one.namespace, one.name))
 
     @cached_property
     def escrowed(self) -> Mapping[str, list[Publication]]:
-        """The escrow that was written under each name."""
+        """The writes of escrows, by name."""
         return _grouped((one for one in self.publications if one.name.startswith(ESCROW)), lambda one: one.name)
 
 
 def read_refreshes(calls: Iterable[Call], paths: Mapping[str, str]) -> tuple[Refresh, ...]:
-    """Return the refreshes in the simulator's ledger; `paths` says where the grant of each consent is in Vault."""
+    """Return the refreshes in the simulator's ledger; `paths` maps each consent to the path of its grant in Vault."""
     return tuple(
         Refresh(
             path=paths[consent],
@@ -190,7 +190,7 @@ def read_reads(answers: Iterable[KvAnswer]) -> tuple[Read, ...]:
 
 
 def read_publications(requests: Mapping[str, Iterable[ApiRequest]]) -> tuple[Publication, ...]:
-    """Return the acknowledged writes of Secrets and statuses, by the users that made them, in order."""
+    """Return the acknowledged writes of Secrets and statuses, by user, in chronological order."""
     found = [
         Publication(by=user, resource=one.resource, namespace=one.namespace, name=one.name, at=one.at)
         for user, asked in requests.items()
@@ -201,7 +201,7 @@ def read_publications(requests: Mapping[str, Iterable[ApiRequest]]) -> tuple[Pub
 
 
 def escrow_name(path: str) -> str:
-    """Return the name of the Secret that holds a grant in escrow: the audit log names it, and nothing else of it."""
+    """Return the name of the escrow Secret of a grant; the audit log contains no more than the name."""
     digest = hashlib.sha256(json.dumps(["default", "secret", path]).encode()).hexdigest()
     return f"{ESCROW}{digest[:24]}"
 

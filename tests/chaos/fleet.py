@@ -1,6 +1,6 @@
-"""A fleet of grants with one-minute access tokens, with Vault sealed once and Pipedrive down once: what it costs.
+"""Runs a fleet of grants with one-minute access tokens, seals Vault once, stops Pipedrive once, and counts the cost.
 
-And the window of the promise is measured: from Pipedrive's answer to the first acknowledged copy.
+It also measures the window in which a grant can be lost: from Pipedrive's answer to the first acknowledged copy.
 """
 
 import threading
@@ -17,20 +17,20 @@ from typing import Final
 from chaos import counts, judgement
 from chaos.cell import Cell, Way, decoded
 from chaos.counts import Cycle, Place, Value
+from chaos.environment import Environment, Json, set_up
 from chaos.evidence import Evidence, Trouble
 from chaos.judgement import Window
-from chaos.kills import ChaosError, Tell, gather
-from chaos.stage import Json, Stage, set_up
+from chaos.kills import ChaosError, Say, gather
 
 EXPIRES_IN: Final = 60
 SEALED_SECONDS: Final = 20.0
 DOWN_SECONDS: Final = 15.0
 SHORTEST_CYCLE: Final = 25.0
-"""In seconds: `renewBefore` is clamped to half of a minute, and spread by a tenth of it."""
+"""In seconds: `renewBefore` is clamped to half a minute, and spread by up to a tenth of it."""
 _BATCHES: Final = 10
 _BATCH_SECONDS: Final = 3.0
 _AFTERMATH: Final = 35.0
-"""In seconds: until what was put off by a trouble has found its new time."""
+"""In seconds: until the refreshes that a fault delayed are evenly spread again."""
 _READY_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.5
 
@@ -45,40 +45,40 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What a run came to."""
+    """The figures of a run."""
 
     grants: int
     seconds: float
     refreshes: int
     expired_seconds: float
     shortest_left: float
-    """In seconds: how much of its life the oldest value had left when it was replaced."""
+    """In seconds: the shortest remaining lifetime of a value when it was replaced."""
     accepted_twice: Sequence[str]
     sent_again: int
     calm: Mapping[str, int]
-    """The highest counts of a cycle in which nothing was out of order."""
+    """The highest counts of a cycle without a fault."""
     troubled: Mapping[str, int]
     """The highest counts of the other cycles."""
     cycles: int
     calm_cycles: int
     shortest_calm_cycle: float
     odd_cycles: int
-    """Those that had not exactly one successful refresh and one Secret write."""
+    """Cycles without exactly one successful refresh and one Secret write."""
     lost: int
-    """Refreshes of which no copy was ever acknowledged."""
+    """Refreshes without an acknowledged copy."""
     windows: Sequence[Window]
 
 
 @dataclass
 class _Seen:
-    """What the Secrets held, by a watch."""
+    """The values of the Secrets, as a watch saw them."""
 
     values: dict[str, list[Value]] = field(default_factory=lambda: defaultdict(list))
     tokens: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def see(self, at: float, _: str, secret: Json) -> None:
-        """Take an event of the watch."""
+        """Record an event of the watch."""
         name, data = secret["metadata"]["name"], decoded(secret)
         if "access_token" not in data:
             return
@@ -89,25 +89,25 @@ class _Seen:
                 self.values[name].append(Value(seen_at=at, expires_at=expires_at))
 
 
-def run(folder: Path, plan: Plan, tell: Tell) -> Figures:
-    """Let a fleet be refreshed, and count. Raises ChaosError, ProcessError, BuildError and KubectlError."""
-    settings = {"controller": {"pollInterval": "12h"}}  # what the polls read is not a refresh's
-    with set_up(folder, expires_in=EXPIRES_IN) as stage, Cell(stage, "fleet", settings=settings) as cell:
+def run(folder: Path, plan: Plan, say: Say) -> Figures:
+    """Run a fleet, and count. Raises ChaosError, ProcessError, BuildError and KubectlError."""
+    settings = {"controller": {"pollInterval": "12h"}}  # so that polls do not count as reads of a refresh
+    with set_up(folder, expires_in=EXPIRES_IN) as environment, Cell(environment, "fleet", settings=settings) as cell:
         seen = _Seen()
         path = f"/api/v1/namespaces/{cell.name}/secrets"
         with cell.cluster.client().watch(path, seen.see):
             places = _populate(cell, plan)
             _wait_until_ready(cell, plan)
-            tell(f"{plan.grants} credentials are ready")
+            say(f"{plan.grants} credentials are ready")
             began = time.time()
-            troubles = _hinder(stage, cell, minutes=plan.minutes, tell=tell)
+            troubles = _hinder(environment, cell, minutes=plan.minutes, say=say)
             ended = time.time()
             cell.stop()
-        return _figures(gather(stage, [cell]), seen, places, troubles, times=(began, ended))
+        return _figures(gather(environment, [cell]), seen, places, troubles, times=(began, ended))
 
 
 def _populate(cell: Cell, plan: Plan) -> list[Place]:
-    """Start the replicas, and let the grants come in batches, so that they are not all due at the same time."""
+    """Start the replicas, and add the grants in batches, so that they are not all due at the same time."""
     cell.start()
     places: list[Place] = []
     for batch in range(_BATCHES):
@@ -134,25 +134,25 @@ def _wait_until_ready(cell: Cell, plan: Plan) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _hinder(stage: Stage, cell: Cell, *, minutes: float, tell: Tell) -> list[Trouble]:
-    """Let time pass, and put Vault and Pipedrive out of order once each, at a third and at two thirds of it."""
+def _hinder(environment: Environment, cell: Cell, *, minutes: float, say: Say) -> list[Trouble]:
+    """Seal Vault after a third of the time, and stop Pipedrive after two thirds."""
     began = time.monotonic()
     troubles: list[Trouble] = []
-    _pass(began + 20 * minutes, tell)
-    tell(f"Vault is sealed for {SEALED_SECONDS:.0f} s")
+    _pass(began + 20 * minutes, say)
+    say(f"Vault is sealed for {SEALED_SECONDS:.0f} s")
     with _noted(troubles, Way.VAULT):
-        stage.openbao.seal()
+        environment.openbao.seal()
         time.sleep(SEALED_SECONDS)
-        stage.openbao.unseal()
-    _pass(began + 40 * minutes, tell)
-    tell(f"Pipedrive is down for {DOWN_SECONDS:.0f} s")
+        environment.openbao.unseal()
+    _pass(began + 40 * minutes, say)
+    say(f"Pipedrive is down for {DOWN_SECONDS:.0f} s")
     with _noted(troubles, Way.PIPEDRIVE):
         for replica in cell.replicas:
             replica.links[Way.PIPEDRIVE].refuse()
         time.sleep(DOWN_SECONDS)
         for replica in cell.replicas:
             replica.links[Way.PIPEDRIVE].mend()
-    _pass(began + 60 * minutes, tell)
+    _pass(began + 60 * minutes, say)
     return troubles
 
 
@@ -163,12 +163,12 @@ def _noted(troubles: list[Trouble], what: str) -> Iterator[None]:
     troubles.append(Trouble(what=what, began=began, ended=time.time()))
 
 
-def _pass(until: float, tell: Callable[[str], None]) -> None:
-    """Let time pass, and say each minute how much is left of this part."""
+def _pass(until: float, say: Callable[[str], None]) -> None:
+    """Wait, and report each minute how much time is left until the next event."""
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(60.0, left))
         if left > 60:
-            tell(f"{(left - 60) / 60:.0f} min until the next event")
+            say(f"{(left - 60) / 60:.0f} min until the next event")
 
 
 def _figures(

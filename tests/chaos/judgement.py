@@ -1,8 +1,8 @@
-"""Whether the promise was kept: what was accepted twice, what was lost and why, and where the deaths fell. Pure.
+"""Judges the evidence: what was accepted twice, what was lost and why, and what each kill interrupted. Pure.
 
-A refresh token that Pipedrive accepted twice is a breach, always. A grant is lost if a refresh succeeded whose
-successor was neither in Vault, nor in escrow, nor used later. That is excused only inside the window of the promise:
-the process that sent it died, or its answer was lost, before the first acknowledged copy.
+A refresh token that Pipedrive accepted twice always breaks the promise. A grant is lost if a refresh succeeded and the
+new token was neither stored in Vault or escrow nor used later. That is excused only inside the window that the promise
+names: the sending process died, or its answer was lost, before the first copy was acknowledged.
 """
 
 import re
@@ -17,14 +17,14 @@ from typing import Final
 from chaos.evidence import Death, Evidence, Kind, Refresh, Trouble, escrow_name
 
 WITHIN: Final = 1.0
-"""In seconds: how long after the answer a death is taken for one inside the window, where Vault answered."""
+"""In seconds after the answer: a later death is outside the window if Vault was available."""
 _SLACK: Final = 3.0
 _UNANSWERED: Final = re.compile(r"started at (\S+) by \S+?, went unanswered")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What the status of a credential said when its grant needed a person."""
+class Complaint:
+    """A status that asked a person to consent again."""
 
     path: str
     consent: str
@@ -40,22 +40,22 @@ class Loss:
     sender: str
     excused: bool
     why: str
-    told: str
-    """What the status said."""
+    message: str
+    """What the status reported."""
     truthful: bool
-    """Whether that names the refresh that went unanswered."""
+    """Whether the message names the unanswered refresh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long a request may hang before it is given up, in seconds."""
+    """The time-outs of requests, in seconds."""
 
     vault: float
     pipedrive: float
 
 
 class Moment(StrEnum):
-    """Where a death fell, the most dangerous first."""
+    """What a kill interrupted, most dangerous first."""
 
     ANSWERED = "answered, and not stored"
     SENT = "sent, and not answered"
@@ -66,7 +66,7 @@ class Moment(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """How long the answer of a refresh existed nowhere but in one process, in seconds."""
+    """How long the result of a refresh existed only in one process, in seconds."""
 
     since_taken: float
     since_answered: float
@@ -95,7 +95,7 @@ def sent_at_once(refreshes: Iterable[Refresh]) -> list[tuple[Refresh, Refresh]]:
 def sent_again(evidence: Evidence) -> list[Refresh]:
     """Return the refreshes whose token had been accepted before, with the result in Vault or in escrow by then.
 
-    Where every refresh token is good for one use, this is how an operator that spends one twice would be seen.
+    Refresh tokens work once here, so this is how reuse by an operator shows.
     """
     spent = {one.token: one for one in reversed(evidence.refreshes) if one.accepted}
     return [
@@ -109,7 +109,7 @@ def sent_again(evidence: Evidence) -> list[Refresh]:
 
 
 def sender(refresh: Refresh, evidence: Evidence) -> str | None:
-    """Return who sent a refresh: whoever wrote the newest intent before it."""
+    """Return the replica that sent a refresh: the one that wrote the newest intent before it."""
     writes = evidence.writes_to.get(refresh.path, ())
     return next((one.by for one in reversed(writes) if one.kind is Kind.INTENT and one.at <= refresh.taken), None)
 
@@ -124,7 +124,7 @@ def first_copy(refresh: Refresh, evidence: Evidence) -> float | None:
 
 
 def windows(evidence: Evidence) -> list[Window]:
-    """Return the window of every refresh whose answer was kept."""
+    """Return the window of every refresh whose result was stored."""
     return [
         Window(since_taken=copy - one.taken, since_answered=copy - one.answered, at=one.taken)
         for one in evidence.refreshes
@@ -132,12 +132,12 @@ def windows(evidence: Evidence) -> list[Window]:
     ]
 
 
-def lost(refreshes: Iterable[Refresh], held: Mapping[str, str], told: Iterable[Told]) -> list[Refresh]:
-    """Return the refreshes whose result is gone; `held` is the refresh token that Vault holds at last, by path.
+def lost(refreshes: Iterable[Refresh], held: Mapping[str, str], complaints: Iterable[Complaint]) -> list[Refresh]:
+    """Return the refreshes whose result is lost; `held` is the final refresh token in Vault, by path.
 
-    Where a person was asked to consent anew, what came before counts as gone, whatever Vault held then.
+    If a person was asked to consent again, the grant before that consent counts as lost.
     """
-    given_up = {one.consent for one in told}
+    given_up = {one.consent for one in complaints}
     newest: dict[str, Refresh] = {}
     for one in sorted(refreshes, key=lambda each: each.taken):
         if one.accepted:
@@ -147,10 +147,10 @@ def lost(refreshes: Iterable[Refresh], held: Mapping[str, str], told: Iterable[T
     ]
 
 
-def declared_dead_for_nothing(refreshes: Iterable[Refresh], told: Iterable[Told]) -> list[Told]:
-    """Return the consents that a person was asked to renew though no refresh of theirs ever succeeded."""
+def wrongly_declared_dead(refreshes: Iterable[Refresh], complaints: Iterable[Complaint]) -> list[Complaint]:
+    """Return the complaints about consents of which no refresh ever succeeded, so that nothing can have been lost."""
     used = {one.consent for one in refreshes if one.accepted}
-    return [one for one in told if one.consent not in used]
+    return [one for one in complaints if one.consent not in used]
 
 
 def judge(
@@ -159,31 +159,31 @@ def judge(
     *,
     deaths: Sequence[Death],
     troubles: Sequence[Trouble],
-    told: Iterable[Told],
+    complaints: Iterable[Complaint],
     limits: Limits,
 ) -> Loss:
-    """Say whether a loss is excused, and why."""
-    by = sender(refresh, evidence) or "nobody that is known"
-    said = next((one.message for one in told if one.consent == refresh.consent), "")
+    """Decide whether a loss is excused, and why."""
+    by = sender(refresh, evidence) or "an unknown sender"
+    said = next((one.message for one in complaints if one.consent == refresh.consent), "")
     excuse = _excuse(refresh, by, evidence, deaths=deaths, troubles=troubles, limits=limits)
     return Loss(
         refresh=refresh,
         sender=by,
         excused=excuse is not None,
         why=excuse or _accusation(refresh, evidence),
-        told=said,
-        truthful=tells_truth(said, refresh),
+        message=said,
+        truthful=names_the_cause(said, refresh),
     )
 
 
-def tells_truth(message: str, refresh: Refresh) -> bool:
-    """Tell whether a message names a refresh that went unanswered, and no earlier one than this."""
+def names_the_cause(message: str, refresh: Refresh) -> bool:
+    """Return whether a message names an unanswered refresh that is not older than this one."""
     found = _UNANSWERED.search(message)
     return found is not None and datetime.fromisoformat(found[1]).timestamp() >= refresh.taken - _SLACK
 
 
 def moment(death: Death, evidence: Evidence, targets: Mapping[str, tuple[str, str]]) -> Moment:
-    """Say where a death fell: the most dangerous place of all grants; `targets` are their Secrets."""
+    """Return what a kill interrupted: the most dangerous moment over all grants; `targets` are their Secrets."""
     order = list(Moment)
     found = [_moment(death, path, target, evidence) for path, target in targets.items()]
     return min(found, key=order.index, default=Moment.IDLE)
@@ -196,8 +196,8 @@ def _moment(death: Death, path: str, target: tuple[str, str], evidence: Evidence
     last = written[-1]
     if last.kind is Kind.STORED:
         published = evidence.publications_of.get(target, ())
-        told = any(one.is_secret and last.at <= one.at <= death.at for one in published)
-        return Moment.IDLE if told or death.at - last.at > WITHIN else Moment.STORED
+        was_published = any(one.is_secret and last.at <= one.at <= death.at for one in published)
+        return Moment.IDLE if was_published or death.at - last.at > WITHIN else Moment.STORED
     sent = [one for one in evidence.refreshes_of.get(path, ()) if last.at <= one.taken <= death.at]
     if not sent:
         return Moment.INTENT
@@ -221,16 +221,16 @@ def _excuse(
     for death in deaths:
         if death.replica == by and refresh.taken <= death.gone_at and death.at <= answered + _within(near, limits):
             return f"its process was killed {1000 * (death.at - answered):.0f} ms after the answer"
-    for what, why in (("pipedrive", "the way to Pipedrive was cut"), ("stopped", "its process was stopped")):
+    for what, why in (("pipedrive", "the link to Pipedrive was cut"), ("stopped", "its process was stopped")):
         if any(one.what == what for one in near):
             return f"its answer was lost: {why}"
     if not refresh.delivered and answered - refresh.taken >= limits.pipedrive:
-        return "its answer was lost: it took longer than is waited for"
+        return "its answer was lost: it took longer than the time-out"
     return None
 
 
 def _within(troubles: Sequence[Trouble], limits: Limits) -> float:
-    """Return how long the window may last: where neither place can be reached there is no bound."""
+    """Return how long the window may last: without limit if neither Vault nor the cluster can be reached."""
     away = {one.what for one in troubles}
     if {"vault", "cluster"} <= away or "stopped" in away:
         return float("inf")
@@ -240,7 +240,5 @@ def _within(troubles: Sequence[Trouble], limits: Limits) -> float:
 def _accusation(refresh: Refresh, evidence: Evidence) -> str:
     copy = first_copy(refresh, evidence)
     if copy is not None:
-        return f"it was lost though a copy was acknowledged {copy - refresh.taken:.3f} s after the request"
-    return "nothing excuses it: no death inside the window, and the answer was " + (
-        "delivered" if refresh.delivered else "lost"
-    )
+        return f"it was lost although a copy was acknowledged {copy - refresh.taken:.3f} s after the request"
+    return "no excuse: no death inside the window, and the answer was " + ("delivered" if refresh.delivered else "lost")

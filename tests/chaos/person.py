@@ -1,4 +1,4 @@
-"""Who consents again where a status asks for it, noting what it said; and who asks for refreshes all the time."""
+"""Plays a person who consents again when a status asks for it, and one who requests refreshes all the time."""
 
 import random
 import threading
@@ -8,27 +8,27 @@ from contextlib import suppress
 from typing import Final, Self
 
 from chaos.cell import Cell, Grant, Sight
-from chaos.judgement import Told
+from chaos.judgement import Complaint
 from testbed.api_client import ApiError
 from testbed.openbao_api import OpenBaoError
 
 _LOOK_SECONDS: Final = 0.7
 _ASK_SECONDS: Final = 0.1
 _STALE_SECONDS: Final = 60.0
-"""A status that says word for word the same for so long after a consent is a new complaint."""
+"""A status with the same message this long after a consent counts as a new complaint."""
 
 
 class Person:
-    """Looks between `with` and its end, in a thread."""
+    """Consents again when necessary, in a thread, for the duration of the block."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        """Look after the grants of these cells."""
+        """Take the deployments to look after."""
         self._cells = cells
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="person", daemon=True)
-        self.told: list[Told] = []
+        self.complaints: list[Complaint] = []
         self.uncertain: set[str] = set()
-        """The paths of grants for which a status has said `RefreshUncertain`."""
+        """The paths of grants whose status reported `RefreshUncertain`."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -59,20 +59,20 @@ class Person:
         if sight.authorized != "ConsentRequired":
             return
         message = str(sight.conditions["Authorized"]["message"])
-        before = next((one.message for one in reversed(self.told) if one.path == grant.path), None)
+        before = next((one.message for one in reversed(self.complaints) if one.path == grant.path), None)
         if message == before and time.time() - grant.consented_at < _STALE_SECONDS:
             return
         consent = grant.consents[-1]
-        with suppress(OSError, OpenBaoError):  # Vault is away: at the next look
+        with suppress(OSError, OpenBaoError):  # Vault is unavailable: try again next time
             cell.consent(grant)
-            self.told.append(Told(path=grant.path, consent=consent, message=message, at=time.time()))
+            self.complaints.append(Complaint(path=grant.path, consent=consent, message=message, at=time.time()))
 
 
 class Impatience:
-    """Asks for refreshes between `with` and its end, in a thread: else a random moment would hardly ever meet one."""
+    """Requests refreshes in a thread for the duration of the block, so that random moments are likely to hit one."""
 
     def __init__(self, cells: Sequence[Cell], chance: random.Random) -> None:
-        """Ask for the credentials of these cells."""
+        """Take the deployments whose credentials to refresh."""
         self._cells = cells
         self._chance = chance
         self._ended = threading.Event()

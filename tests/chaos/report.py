@@ -1,4 +1,4 @@
-"""What a run came to, for people and for programs. Pure."""
+"""The result of a run, for people and for programs. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,13 +14,13 @@ from chaos.kills import Verdict
 HAND_OVER_SECONDS: Final = 2.0
 LONGEST_TAKEOVER: Final = LEASE_SECONDS + HAND_OVER_SECONDS
 EXPECTED_WINDOW: Final = 15.0
-"""In milliseconds, at the 99th percentile; not asserted, because a busy machine decides about it."""
+"""In milliseconds, at the 99th percentile. Not asserted, because it depends on how busy the machine is."""
 _P99: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A figure; `met` is None where nothing is demanded of it."""
+    """A figure; `met` is None if there is no expectation."""
 
     what: str
     measured: str
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A scenario that was played; `failure` says what was not as it should be."""
+    """A scenario that was run; `failure` is the failed expectation, or empty."""
 
     name: str
     seconds: float
@@ -39,7 +39,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A run; what was not asked for is None."""
+    """The results of a run; a part that was not requested is None."""
 
     kills: Verdict | None = None
     fleet: Figures | None = None
@@ -47,7 +47,7 @@ class Report:
 
     @property
     def lines(self) -> list[Line]:
-        """What it comes to."""
+        """The figures, as a table."""
         found = [_scenario(one) for one in self.scenarios]
         if self.kills is not None:
             found += _kills(self.kills)
@@ -57,11 +57,11 @@ class Report:
 
     @property
     def kept(self) -> bool:
-        """Whether everything that is demanded was met."""
+        """Whether every expectation was met."""
         return all(line.met is not False for line in self.lines)
 
     def document(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it; of the windows only the summary."""
+        """Return everything as a JSON document, with a summary of the windows."""
         parts: dict[str, Any] = {"kept": self.kept, "lines": [asdict(line) for line in self.lines]}
         if self.kills is not None:
             parts["kills"] = {**asdict(self.kills), "windows": summary(self.kills.windows)}
@@ -72,7 +72,7 @@ class Report:
 
 
 def summary(windows: Sequence[Window]) -> dict[str, float]:
-    """Sum windows up, in milliseconds."""
+    """Summarise windows, in milliseconds."""
     if not windows:
         return {"count": 0}
     answered = [1000 * one.since_answered for one in windows]
@@ -100,24 +100,24 @@ def _kills(verdict: Verdict) -> Iterable[Line]:
         measured=f"{sum(verdict.deaths.values())} in {verdict.seconds / 60:.0f} min, seed {verdict.seed}",
     )
     yield from (Line(what=f"  {moment}", measured=str(count)) for moment, count in verdict.deaths.items())
-    yield Line(what="troubles", measured=", ".join(f"{count} {what}" for what, count in verdict.troubles.items()))
+    yield Line(what="faults", measured=", ".join(f"{count} {what}" for what, count in verdict.troubles.items()))
     yield Line(what="refreshes that Pipedrive accepted", measured=f"{verdict.refreshes:,}")
     yield _none("refresh tokens accepted twice", len(verdict.accepted_twice))
-    yield _none("refresh tokens sent again though their successor was kept", verdict.sent_again)
-    yield _none("refresh tokens in flight twice at once", verdict.sent_at_once)
+    yield _none("refresh tokens sent again although their successor was stored", verdict.sent_again)
+    yield _none("refresh tokens in flight twice at the same time", verdict.sent_at_once)
     yield _none("grants lost, outside the window", len(lost))
-    yield _none("grants declared dead that were not", len(verdict.dead_for_nothing))
+    yield _none("grants wrongly declared dead", len(verdict.wrongly_declared_dead))
     yield Line(what="grants lost inside the window", measured=str(len(excused)))
     truthful = sum(one.truthful for one in excused)
     yield Line(
-        what="  whose status then told the truth",
+        what="  whose status named the cause",
         measured=str(truthful),
         expected=f"all {len(excused)}",
         met=truthful == len(excused),
     )
     if verdict.takeovers:
         yield Line(
-            what="take-over after a kill, where nothing hinders the election",
+            what="take-over after a kill, without a fault that affects the election",
             measured=f"median {median(verdict.takeovers):.1f} s, max {max(verdict.takeovers):.1f} s "
             f"of {len(verdict.takeovers)}",
             expected=f"<= {LONGEST_TAKEOVER:.0f} s",
@@ -131,18 +131,18 @@ def _fleet(figures: Figures) -> Iterable[Line]:
         measured=f"{figures.grants} for {figures.seconds / 60:.0f} min, {figures.refreshes:,} refreshes",
     )
     yield Line(
-        what="expired-seconds over all Secrets",
+        what="seconds with an expired token, over all Secrets",
         measured=f"{figures.expired_seconds:.3f}",
         expected="0",
         met=figures.expired_seconds == 0,
     )
-    yield Line(what="  the closest: life left at the replacement", measured=f"{figures.shortest_left:.1f} s")
+    yield Line(what="  the shortest remaining lifetime at a replacement", measured=f"{figures.shortest_left:.1f} s")
     yield _none("refresh tokens accepted twice", len(figures.accepted_twice))
-    yield _none("refresh tokens sent again though their successor was kept", figures.sent_again)
-    yield _none("refreshes of which no copy was acknowledged", figures.lost)
-    yield _none(f"of {figures.cycles:,} renewals those without exactly one refresh", figures.odd_cycles)
+    yield _none("refresh tokens sent again although their successor was stored", figures.sent_again)
+    yield _none("refreshes without an acknowledged copy", figures.lost)
+    yield _none(f"renewals without exactly one refresh, of {figures.cycles:,}", figures.odd_cycles)
     yield Line(
-        what="  the shortest calm one",
+        what="  the shortest calm cycle",
         measured=f"{figures.shortest_calm_cycle:.1f} s",
         expected=f">= {SHORTEST_CYCLE:.0f} s",
         met=figures.shortest_calm_cycle >= SHORTEST_CYCLE,
@@ -154,8 +154,8 @@ def _fleet(figures: Figures) -> Iterable[Line]:
         ("status writes", "status_writes", 1),
     ):
         yield Line(
-            what=f"{what} for a refresh, at most (of {figures.calm_cycles:,} calm ones)",
-            measured=f"{figures.calm[key]} (in trouble {figures.troubled[key]})",
+            what=f"{what} per refresh, at most (of {figures.calm_cycles:,} calm ones)",
+            measured=f"{figures.calm[key]} (with faults {figures.troubled[key]})",
             expected=f"<= {most}",
             met=figures.calm[key] <= most,
         )
@@ -165,12 +165,12 @@ def _fleet(figures: Figures) -> Iterable[Line]:
 def _windows(windows: Sequence[Window]) -> Iterable[Line]:
     if not windows:
         return
-    told = summary(windows)
+    figures = summary(windows)
     for start in ("answered", "taken"):
-        middle, p99, longest = (told[f"since_{start}_{name}"] for name in ("median", "p99", "max"))
+        middle, p99, longest = (figures[f"since_{start}_{name}"] for name in ("median", "p99", "max"))
         yield Line(
-            what=f"window of the promise, from the request {start} to the first copy",
-            measured=f"median {middle:.1f} ms, p99 {p99:.1f} ms, max {longest:.1f} ms of {told['count']:,}",
+            what=f"window in which a grant can be lost, from request {start} to first copy",
+            measured=f"median {middle:.1f} ms, p99 {p99:.1f} ms, max {longest:.1f} ms of {figures['count']:,}",
             expected=f"p99 about {EXPECTED_WINDOW:.0f} ms" if start == "answered" else "",
         )
 

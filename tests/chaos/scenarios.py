@@ -1,6 +1,6 @@
-"""Each trouble by itself, as a story whose end can be seen. A failed expectation is an AssertionError.
+"""Scenarios with one fault each and a clear expectation, whose failure is an AssertionError.
 
-The stories that fit are tests too, in tests/integration/chaos; `make chaos` plays all of them.
+The short ones also run as tests, in tests/integration/chaos; `make chaos` runs all of them.
 """
 
 import time
@@ -12,76 +12,76 @@ from typing import Final, Self
 
 from chaos import judgement
 from chaos.cell import Cell, Grant, Replica
-from chaos.kills import EXPIRES_IN, ChaosError, Tell, gather, settle
+from chaos.environment import Environment, define, set_up
+from chaos.kills import EXPIRES_IN, ChaosError, Say, gather, settle
 from chaos.report import HAND_OVER_SECONDS, LONGEST_TAKEOVER, Scenario
-from chaos.stage import Stage, define, set_up
 from support.tenant import eventually
 from testbed.api_client import ApiError
 from testbed.control_plane import ControlPlane
 from testbed.pipedrive.tokens import digest_of
 
 SLOW_SECONDS: Final = 1.5
-"""How long an answer is held back, so that something can happen meanwhile."""
+"""How long an answer is delayed, so that a fault can happen before it arrives."""
 CUT_SECONDS: Final = 4.0
 _PATIENCE: Final = 40.0
 _ONE_REFRESH_EACH: Final = EXPIRES_IN / 2 - 2.5
-"""In seconds: a token is renewed at half of its life, a tenth of that early, and both ends are whole seconds."""
+"""In seconds: a token is refreshed at half of its lifetime, up to a tenth early, in whole seconds."""
 
-Story = Callable[[Stage], None]
+Story = Callable[[Environment], None]
 
 
-def sealed_in_the_middle_of_a_refresh(stage: Stage) -> None:
-    """Sealed before it can store, killed while it waits: the escrow is there, and the next process completes it."""
-    with _lone(stage, "sealed") as cell:
+def sealed_in_the_middle_of_a_refresh(environment: Environment) -> None:
+    """Seal Vault before the result is stored, and kill the operator: the next process stores the escrow."""
+    with _lone(environment, "sealed") as cell:
         grant, replica = cell.grants["acme"], cell.replicas[0]
-        won = _refresh_slowly(stage, cell, meanwhile=stage.openbao.seal)
+        issued = _refresh_slowly(environment, cell, meanwhile=environment.openbao.seal)
         eventually(cell.escrow, within=_PATIENCE)
         replica.kill()
         replica.process.start()
-        stage.openbao.unseal()
-        _wait_until_held(stage, cell, grant, won)
+        environment.openbao.unseal()
+        _wait_until_held(environment, cell, grant, issued)
         eventually(lambda: not cell.escrow(), within=_PATIENCE)
-        _nothing_was_lost(stage, cell)
+        _nothing_was_lost(environment, cell)
 
 
-def openbao_killed_in_the_middle_of_a_refresh(stage: Stage) -> None:
-    """Killed before the operator can store, and brought back: it is stored, and no escrow is left."""
-    with _lone(stage, "killed-vault") as cell:
-        won = _refresh_slowly(stage, cell, meanwhile=stage.openbao.kill)
+def openbao_killed_in_the_middle_of_a_refresh(environment: Environment) -> None:
+    """Kill OpenBao before the result is stored, and restart it: the result is stored, and no escrow remains."""
+    with _lone(environment, "killed-vault") as cell:
+        issued = _refresh_slowly(environment, cell, meanwhile=environment.openbao.kill)
         eventually(cell.escrow, within=_PATIENCE)
-        stage.openbao.start()
-        stage.openbao.unseal()
-        _wait_until_held(stage, cell, cell.grants["acme"], won)
+        environment.openbao.start()
+        environment.openbao.unseal()
+        _wait_until_held(environment, cell, cell.grants["acme"], issued)
         eventually(lambda: not cell.escrow(), within=_PATIENCE)
-        _nothing_was_lost(stage, cell)
+        _nothing_was_lost(environment, cell)
 
 
-def the_api_server_restarted(stage: Stage) -> None:
-    """Killed in the middle of a refresh: what was won is in Vault, and is published as soon as that is possible."""
-    with _lone(stage, "restarted") as cell:
-        won = _refresh_slowly(stage, cell, meanwhile=stage.cluster.stop_apiserver)
-        eventually(lambda: _held(stage, cell.grants["acme"]) == won, within=_PATIENCE)
-        stage.cluster.start_apiserver()
-        settle(stage, [cell])
-        _nothing_was_lost(stage, cell)
+def the_api_server_restarted(environment: Environment) -> None:
+    """Kill the API server during a refresh: the result reaches Vault, and is published once that is possible."""
+    with _lone(environment, "restarted") as cell:
+        issued = _refresh_slowly(environment, cell, meanwhile=environment.cluster.stop_apiserver)
+        eventually(lambda: _held(environment, cell.grants["acme"]) == issued, within=_PATIENCE)
+        environment.cluster.start_apiserver()
+        settle(environment, [cell])
+        _nothing_was_lost(environment, cell)
 
 
-def links_cut(stage: Stage) -> None:
-    """Each way out of an operator is cut, and then blocked, for some seconds; it recovers by itself."""
-    with _lone(stage, "cut") as cell:
+def links_cut(environment: Environment) -> None:
+    """Cut and then block each link of an operator for some seconds; the operator recovers by itself."""
+    with _lone(environment, "cut") as cell:
         for way, link in cell.replicas[0].links.items():
             for cut in (link.cut, link.hang):
                 cut()
                 time.sleep(CUT_SECONDS)
                 link.mend()
-                _settled(stage, cell, f"after {way} was away")
-        _nothing_was_lost(stage, cell, but_for_lost_answers=True)
+                _settled(environment, cell, f"after {way} was unreachable")
+        _nothing_was_lost(environment, cell, except_lost_answers=True)
 
 
-def leadership(stage: Stage) -> None:
-    """Handed over cleanly, after a kill, and from a leader that stops past its Lease and then goes on."""
+def leadership(environment: Environment) -> None:
+    """Move the leadership by a shutdown, by a kill, and by freezing the leader for longer than its Lease."""
     with ExitStack() as stack:
-        killed, stopped = (stack.enter_context(_pair(stage, name)) for name in ("killed", "stopped"))
+        killed, stopped = (stack.enter_context(_pair(environment, name)) for name in ("killed", "stopped"))
         for cell in (killed, stopped):
             _hands_over_cleanly(cell)
         victim, sleeper = (eventually(cell.leader) for cell in (killed, stopped))
@@ -93,39 +93,39 @@ def leadership(stage: Stage) -> None:
         sleeper.process.thaw()
         awake_at = time.time()
         for cell in (killed, stopped):
-            settle(stage, [cell])
+            settle(environment, [cell])
         assert successor.leads()
         assert not sleeper.leads()
-        did = [one for one in gather(stage, [stopped]).writes if one.by == sleeper.name and one.at > awake_at]
-        assert [] == did, "a former leader wrote to Vault after its Lease had gone to another"
+        did = [one for one in gather(environment, [stopped]).writes if one.by == sleeper.name and one.at > awake_at]
+        assert [] == did, "a former leader wrote to Vault after another replica had acquired the Lease"
         for cell in (killed, stopped):
-            _nothing_was_lost(stage, cell)
+            _nothing_was_lost(environment, cell)
 
 
-def one_grant_in_two_clusters(stage: Stage) -> None:
-    """Two operators with an API server each share a grant in one Vault: one refresh a renewal, and the same Secrets."""
+def one_grant_in_two_clusters(environment: Environment) -> None:
+    """Share a grant in one Vault between two clusters: one refresh per renewal, and equal Secrets."""
     with ExitStack() as stack:
         other = stack.enter_context(ControlPlane(controllers=()))
         define(other)
         here, there = (
-            stack.enter_context(Cell(stage, name, replicas=1, cluster=cluster))
-            for name, cluster in (("here", stage.cluster), ("there", other))
+            stack.enter_context(Cell(environment, name, replicas=1, cluster=cluster))
+            for name, cluster in (("here", environment.cluster), ("there", other))
         )
         shared = here.grants["acme"] = there.grants["acme"] = here.add_grant("acme", shared=True)
         for cell in (here, there):
             cell.apply({(cell.name, "acme"): shared}, renewBefore="1h")
             cell.start()
-        _converges_with_one_refresh_a_renewal(stage, shared, [(here, here.name), (there, there.name)])
+        _converges_with_one_refresh_a_renewal(environment, shared, [(here, here.name), (there, there.name)])
 
 
-def one_grant_in_two_namespaces(stage: Stage) -> None:
-    """Three credentials in two namespaces share a grant: one refresh a renewal, and the same Secrets."""
-    with Cell(stage, "near", replicas=1, namespaces=["far"]) as cell:
+def one_grant_in_two_namespaces(environment: Environment) -> None:
+    """Share a grant between three credentials in two namespaces: one refresh per renewal, and equal Secrets."""
+    with Cell(environment, "near", replicas=1, namespaces=["far"]) as cell:
         shared = cell.add_grant("acme", shared=True)
         keys = [("near", "acme"), ("near", "acme-too"), ("far", "acme")]
         cell.apply(dict.fromkeys(keys, shared), renewBefore="1h")
         cell.start()
-        _converges_with_one_refresh_a_renewal(stage, shared, [(cell, "near"), (cell, "far")])
+        _converges_with_one_refresh_a_renewal(environment, shared, [(cell, "near"), (cell, "far")])
 
 
 STORIES: Final[Sequence[Story]] = (
@@ -139,31 +139,31 @@ STORIES: Final[Sequence[Story]] = (
 )
 
 
-def run(folder: Path, tell: Tell) -> Sequence[Scenario]:
-    """Play all, one after another. Raises ProcessError, BuildError and KubectlError where one cannot be played."""
+def run(folder: Path, say: Say) -> Sequence[Scenario]:
+    """Run all scenarios in order. Raises ProcessError, BuildError and KubectlError if one cannot be run."""
     played = []
-    with set_up(folder, expires_in=EXPIRES_IN) as stage:
+    with set_up(folder, expires_in=EXPIRES_IN) as environment:
         for story in STORIES:
             name, began, failure = story.__name__.replace("_", " "), time.monotonic(), ""
             try:
-                story(stage)
+                story(environment)
             except (AssertionError, ChaosError, ApiError) as error:
-                failure = str(error) or "not as expected"
+                failure = str(error) or "an expectation failed"
             played.append(Scenario(name=name, seconds=time.monotonic() - began, failure=failure))
-            tell(f"{name}: {failure or 'as it should be'}")
+            say(f"{name}: {failure or 'passed'}")
     return played
 
 
-def _lone(stage: Stage, name: str) -> Cell:
-    return _Story(stage, name, replicas=1)
+def _lone(environment: Environment, name: str) -> Cell:
+    return _Story(environment, name, replicas=1)
 
 
-def _pair(stage: Stage, name: str) -> Cell:
-    return _Story(stage, name, replicas=2)
+def _pair(environment: Environment, name: str) -> Cell:
+    return _Story(environment, name, replicas=2)
 
 
 class _Story(Cell):
-    """A cell with one grant, which is ready from the beginning of the block."""
+    """A deployment with one grant whose credential is ready when the block begins."""
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -177,54 +177,54 @@ class _Story(Cell):
         return self
 
 
-def _refresh_slowly(stage: Stage, cell: Cell, *, meanwhile: Callable[[], None]) -> str:
-    """Do something between Pipedrive's taking of a refresh and its answer; return the digest of what was won."""
+def _refresh_slowly(environment: Environment, cell: Cell, *, meanwhile: Callable[[], None]) -> str:
+    """Do something after Pipedrive accepts a refresh and before it answers; return the digest of the issued token."""
     grant = cell.grants["acme"]
-    before = len(_accepted(stage, grant))
-    stage.pipedrive.add_fault("slow", endpoint="token", effect="after", delay=SLOW_SECONDS, times=1)
-    won = eventually(lambda: _accepted(stage, grant)[before:], within=_PATIENCE)[0]
+    before = len(_accepted(environment, grant))
+    environment.pipedrive.add_fault("slow", endpoint="token", effect="after", delay=SLOW_SECONDS, times=1)
+    issued = eventually(lambda: _accepted(environment, grant)[before:], within=_PATIENCE)[0]
     meanwhile()
-    return won
+    return issued
 
 
-def _accepted(stage: Stage, grant: Grant) -> list[str]:
-    calls = stage.pipedrive.ledger().refreshes(grant.consents[-1])
+def _accepted(environment: Environment, grant: Grant) -> list[str]:
+    calls = environment.pipedrive.ledger().refreshes(grant.consents[-1])
     return [call.issued for call in calls if call.issued is not None]
 
 
-def _held(stage: Stage, grant: Grant) -> str:
-    return digest_of((stage.openbao.read_secret(grant.path) or {})["refresh_token"])
+def _held(environment: Environment, grant: Grant) -> str:
+    return digest_of((environment.openbao.read_secret(grant.path) or {})["refresh_token"])
 
 
-def _wait_until_held(stage: Stage, cell: Cell, grant: Grant, won: str) -> None:
-    """Wait until what was won has reached Vault and was used: it was not lost."""
-    eventually(lambda: won in {_held(stage, grant), *_spent(stage, grant)}, within=_PATIENCE)
-    _settled(stage, cell, "after the refresh was stored")
+def _wait_until_held(environment: Environment, cell: Cell, grant: Grant, issued: str) -> None:
+    """Wait until the issued token is in Vault or was used, which shows that it was not lost."""
+    eventually(lambda: issued in {_held(environment, grant), *_spent(environment, grant)}, within=_PATIENCE)
+    _settled(environment, cell, "after the refresh was stored")
 
 
-def _spent(stage: Stage, grant: Grant) -> list[str]:
-    calls = stage.pipedrive.ledger().refreshes(grant.consents[-1])
+def _spent(environment: Environment, grant: Grant) -> list[str]:
+    calls = environment.pipedrive.ledger().refreshes(grant.consents[-1])
     return [call.subject.digest or "" for call in calls if call.issued is not None]
 
 
-def _settled(stage: Stage, cell: Cell, when: str) -> None:
+def _settled(environment: Environment, cell: Cell, when: str) -> None:
     try:
-        settle(stage, [cell], within=_PATIENCE)
+        settle(environment, [cell], within=_PATIENCE)
     except ChaosError as error:
         message = f"{when}: {error}"
         raise AssertionError(message) from error
 
 
-def _nothing_was_lost(stage: Stage, cell: Cell, *, but_for_lost_answers: bool = False) -> None:
-    """End the operators in order, and look at the whole story."""
+def _nothing_was_lost(environment: Environment, cell: Cell, *, except_lost_answers: bool = False) -> None:
+    """Shut the operators down gracefully, and judge the whole run."""
     cell.stop()
-    evidence = gather(stage, [cell])
+    evidence = gather(environment, [cell])
     refreshes = evidence.refreshes
-    held = {grant.path: _held(stage, grant) for grant in cell.grants.values()}
+    held = {grant.path: _held(environment, grant) for grant in cell.grants.values()}
     assert [] == judgement.accepted_twice(refreshes)
     assert [] == judgement.sent_again(evidence)
     assert [] == judgement.sent_at_once(refreshes)
-    lost = [one for one in judgement.lost(refreshes, held, []) if one.delivered or not but_for_lost_answers]
+    lost = [one for one in judgement.lost(refreshes, held, []) if one.delivered or not except_lost_answers]
     assert [] == lost
 
 
@@ -245,16 +245,18 @@ def _wait_for_other_leader(cell: Cell, former: Replica, *, within: float) -> Rep
     return eventually(look, within=within)
 
 
-def _converges_with_one_refresh_a_renewal(stage: Stage, grant: Grant, places: Sequence[tuple[Cell, str]]) -> None:
+def _converges_with_one_refresh_a_renewal(
+    environment: Environment, grant: Grant, places: Sequence[tuple[Cell, str]]
+) -> None:
     def same() -> bool:
         sights = [sight for cell, namespace in places for sight in cell.look(namespace).values()]
         tokens = {sight.secret.get("access_token") for sight in sights}
-        held = (stage.openbao.read_secret(grant.path) or {}).get("access_token")
+        held = (environment.openbao.read_secret(grant.path) or {}).get("access_token")
         return all(sight.ready for sight in sights) and tokens == {held} and None not in tokens
 
     for _ in range(3):
-        before = len(_accepted(stage, grant))
-        eventually(lambda before=before: len(_accepted(stage, grant)) > before and same(), within=_PATIENCE)  # type: ignore[misc]
-    taken = [call.started_at for call in stage.pipedrive.ledger().refreshes(grant.consents[-1])]
+        before = len(_accepted(environment, grant))
+        eventually(lambda before=before: len(_accepted(environment, grant)) > before and same(), within=_PATIENCE)  # type: ignore[misc]
+    taken = [call.started_at for call in environment.pipedrive.ledger().refreshes(grant.consents[-1])]
     gaps = [later - earlier for earlier, later in pairwise(taken)]
-    assert min(gaps) >= _ONE_REFRESH_EACH, f"more than one refresh a renewal: {gaps}"
+    assert min(gaps) >= _ONE_REFRESH_EACH, f"more than one refresh per renewal: {gaps}"

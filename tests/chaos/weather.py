@@ -1,4 +1,4 @@
-"""What is put out of order while operators are killed, one kind after another; every trouble is noted."""
+"""The faults that are injected while operators are killed, one kind after another. Every fault is recorded."""
 
 import random
 import time
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chaos.cell import LEASE_SECONDS, Cell, Replica, Way
+from chaos.environment import Environment
 from chaos.evidence import Trouble
-from chaos.stage import Stage
 from testbed.processes import ProcessError
 
 _SLOW_ANSWER: Final = 0.15
@@ -19,16 +19,16 @@ STOPPED: Final = "stopped"
 
 @dataclass(kw_only=True)
 class Weather:
-    """The troubles of a run."""
+    """Injects and records the faults of a run."""
 
-    stage: Stage
+    environment: Environment
     cells: Sequence[Cell]
     chance: random.Random
     troubles: list[Trouble] = field(default_factory=list)
 
     @contextmanager
     def trouble(self, what: str, replica: Replica | None = None) -> Iterator[None]:
-        """Note that something is out of order while the block lasts."""
+        """Record a fault for the duration of the block."""
         began = time.time()
         try:
             yield
@@ -41,14 +41,14 @@ class Weather:
         time.sleep(1)
 
     def slow_pipedrive(self) -> None:
-        """Let Pipedrive take its time, before it does what is asked or after."""
+        """Delay Pipedrive's token endpoint, before or after it processes a request."""
         effect = self.chance.choice(["before", "after"])
-        self.stage.pipedrive.add_fault("slow", endpoint="token", effect=effect, delay=_SLOW_ANSWER)
+        self.environment.pipedrive.add_fault("slow", endpoint="token", effect=effect, delay=_SLOW_ANSWER)
         time.sleep(self.chance.uniform(2, 4))
-        self.stage.pipedrive.clear_faults()
+        self.environment.pipedrive.clear_faults()
 
     def slow_vault(self) -> None:
-        """Hold up everything between the operators and Vault."""
+        """Delay all traffic between the operators and Vault."""
         links = [replica.links[Way.VAULT] for cell in self.cells for replica in cell.replicas]
         for link in links:
             link.delay(_SLOW_VAULT)
@@ -59,28 +59,28 @@ class Weather:
     def seal_vault(self) -> None:
         """Seal OpenBao for some seconds."""
         with self.trouble(Way.VAULT):
-            self.stage.openbao.seal()
+            self.environment.openbao.seal()
             time.sleep(self.chance.uniform(1, 4))
-            self.stage.openbao.unseal()
+            self.environment.openbao.unseal()
         time.sleep(self.chance.uniform(3, 7))
 
     def kill_vault(self) -> None:
-        """Kill OpenBao, and bring it back."""
+        """Kill OpenBao, and restart it."""
         with self.trouble(Way.VAULT):
-            self.stage.openbao.kill()
+            self.environment.openbao.kill()
             time.sleep(self.chance.uniform(0, 3))
-            self.stage.openbao.start()
-            self.stage.openbao.unseal()
+            self.environment.openbao.start()
+            self.environment.openbao.unseal()
         time.sleep(self.chance.uniform(3, 7))
 
     def restart_cluster(self) -> None:
-        """Kill the API server, and bring it back."""
+        """Kill the API server, and restart it."""
         with self.trouble(Way.CLUSTER):
-            self.stage.cluster.restart_apiserver()
+            self.environment.cluster.restart_apiserver()
         time.sleep(self.chance.uniform(4, 8))
 
     def cut_links(self) -> None:
-        """Cut, or block, one way of one replica."""
+        """Cut or block one link of one replica."""
         cell = self.chance.choice(self.cells)
         replica = cell.leader() or self.chance.choice(cell.replicas)
         way = self.chance.choice(list(Way))
@@ -92,7 +92,7 @@ class Weather:
         time.sleep(self.chance.uniform(0, 2))
 
     def freeze_replicas(self) -> None:
-        """Stop the clockwork of a replica: of a leader past its Lease, of a lone one past its time-out."""
+        """Freeze a replica: a leader for longer than its Lease, a single replica for longer than a time-out."""
         cell = self.chance.choice(self.cells)
         replica = cell.leader() or self.chance.choice(cell.replicas)
         seconds = LEASE_SECONDS + 3 if len(cell.replicas) > 1 else self.chance.uniform(1, 8)
@@ -115,4 +115,4 @@ KINDS: Final[dict[str, Kind]] = {
     "replicas are stopped": Weather.freeze_replicas,
 }
 QUIET_CLUSTER: Final = frozenset({"calm", "Pipedrive answers slowly", "Vault answers slowly"})
-"""Where nothing hinders an election."""
+"""The kinds that do not affect leader election."""

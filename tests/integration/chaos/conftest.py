@@ -1,15 +1,15 @@
-"""A stage of its own: what is sealed, killed and cut here is nobody else's."""
+"""The parts that the chaos tests seal, kill and cut off; no other test uses them."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from chaos.environment import Environment, set_up
 from chaos.kills import EXPIRES_IN
-from chaos.stage import Stage, set_up
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Run the parts; their logs stay in pytest's temporary folder."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    """Run the parts; their logs are in pytest's temporary folder."""
     with set_up(tmp_path_factory.mktemp("chaos"), expires_in=EXPIRES_IN) as running:
         yield running

@@ -1,24 +1,24 @@
-"""Real operators, killed and cut off: the part of `make chaos` that fits. docs/chaos.md says which part that is."""
+"""The short part of `make chaos`: real operators, killed and cut off."""
 
 import random
 
 import pytest
 
 from chaos import kills, scenarios
-from chaos.stage import Stage
+from chaos.environment import Environment
 
 KILLS = 10
 KINDS = ("Pipedrive answers slowly",)
 
 
-def test_operators_killed_at_random_moments_lose_nothing_but_what_was_in_the_window(stage: Stage) -> None:
-    """Ten times; whatever was lost is excused by a death, and its status told the truth."""
+def test_operators_killed_at_random_moments_lose_grants_only_inside_the_window(environment: Environment) -> None:
+    """Kill ten times; every loss is excused by a kill inside the window, and the status names the cause."""
     seed = random.randrange(1_000_000)  # noqa: S311  no secret
     print(f"seed {seed}")  # noqa: T201  shown if it fails
     plan = kills.Plan(kills=KILLS, seed=seed, pairs=0, lone=2, grants=4, kinds=KINDS, longest_life=2.0)
 
-    with kills.running_cells(stage, plan) as cells:
-        verdict = kills.play(stage, cells, plan, tell=print)
+    with kills.running_cells(environment, plan) as cells:
+        verdict = kills.play(environment, cells, plan, say=print)
 
     assert [] == verdict.breaches
     assert KILLS == sum(verdict.deaths.values())
@@ -32,6 +32,6 @@ def test_operators_killed_at_random_moments_lose_nothing_but_what_was_in_the_win
     ],
     ids=lambda story: story.__name__,
 )
-def test_a_story_ends_well(stage: Stage, story: scenarios.Story) -> None:
-    """Its docstring says what it is about."""
-    story(stage)
+def test_a_scenario_meets_its_expectations(environment: Environment, story: scenarios.Story) -> None:
+    """The docstring of each scenario says what is expected."""
+    story(environment)

@@ -1,4 +1,4 @@
-"""What is counted of a fleet."""
+"""Counting the requests of a fleet, and the seconds with expired tokens."""
 
 import pytest
 
@@ -19,8 +19,8 @@ def written(at: float, resource: str = "secrets") -> Publication:
     return Publication(by="fleet-0", resource=resource, namespace="fleet", name="acme", at=at)
 
 
-def test_a_cycle_holds_what_was_asked_from_one_stored_refresh_to_the_next() -> None:
-    """The store that ends it is in it, the one that begins it is not."""
+def test_a_cycle_contains_the_requests_between_two_stored_refreshes() -> None:
+    """The write that ends the cycle belongs to it; the one that begins it does not."""
     evidence = Evidence(
         refreshes=tuple(
             Refresh(
@@ -62,13 +62,13 @@ def test_a_cycle_holds_what_was_asked_from_one_stored_refresh_to_the_next() -> N
 def test_a_secret_counts_the_seconds_after_expiry_until_its_replacement(
     values: list[tuple[float, float]], end: float, expected: float
 ) -> None:
-    """What is still there at the end counts until then."""
+    """A value that is never replaced counts until the end of the run."""
     held = [Value(seen_at=seen_at, expires_at=expires_at) for seen_at, expires_at in values]
     assert expected == counts.expired_seconds(held, end=end)
 
 
-def test_a_percentile_is_a_value_that_was_measured() -> None:
-    """Of a hundred values the 99th."""
+def test_a_percentile_is_one_of_the_values() -> None:
+    """The 99th percentile of a hundred values is the 99th smallest."""
     values = [float(value) for value in range(100, 0, -1)]
     assert (99.0, 100.0, 7.0) == (
         counts.percentile(values, 0.99),

@@ -1,4 +1,4 @@
-"""How the logs are read."""
+"""Reading the evidence from the logs."""
 
 from chaos.evidence import Kind, read_publications, read_writes
 from testbed.api_audit_log import ApiRequest
@@ -10,8 +10,8 @@ def answer(at: float, *, by: str = "pair-0", ok: bool = True, **values: str) -> 
     return KvAnswer(at=at, operation="update", path="grant", display_name=by, ok=ok, values=values)
 
 
-def test_the_kinds_of_writes_are_told_apart_by_what_they_hold() -> None:
-    """A write that was refused is none, and only a new refresh token is a result."""
+def test_the_content_of_a_write_shows_its_kind() -> None:
+    """A refused write does not count, and only a new refresh token is a result."""
     answers = [
         answer(1, by="root", refresh_token="a"),
         answer(2, refresh_token="a", refresh_id="1"),
@@ -26,8 +26,8 @@ def test_the_kinds_of_writes_are_told_apart_by_what_they_hold() -> None:
     assert [Kind.CONSENT, Kind.INTENT, Kind.MARK, Kind.INTENT, Kind.STORED] == kinds
 
 
-def test_only_what_the_api_server_took_is_a_publication() -> None:
-    """In the order of time, over all users."""
+def test_only_an_accepted_write_is_a_publication() -> None:
+    """Publications are in chronological order over all users."""
 
     def asked(at: float, verb: str, status: int, resource: str = "secrets") -> ApiRequest:
         return ApiRequest(verb=verb, resource=resource, namespace="acme", name="grant", uri="", status=status, at=at)

@@ -1,6 +1,6 @@
-"""Sets the stage: a real API server on etcd, an OpenBao that keeps what it has, and the Pipedrive simulator.
+"""Starts what the operators need: a real API server on etcd, an OpenBao with durable storage, and the simulator.
 
-The operators, and their ways to these parts, are in `cell`. Nothing is judged here.
+The operators and their network links to these parts are in `cell`. Nothing is judged here.
 """
 
 import itertools
@@ -31,7 +31,7 @@ _MOST_VERSIONS: Final = 100_000
 
 
 @dataclass(kw_only=True)
-class Stage:
+class Environment:
     """Everything that the operators of a run share."""
 
     folder: Path
@@ -43,29 +43,29 @@ class Stage:
 
     @property
     def pipedrive_port(self) -> int:
-        """Where the simulator listens."""
+        """The port of the simulator."""
         return int(self.pipedrive.url.rpartition(":")[2])
 
 
 @contextmanager
-def set_up(folder: Path, *, expires_in: int, cluster: ControlPlane | None = None) -> Iterator[Stage]:
-    """Run everything while the block lasts; access tokens live `expires_in` seconds, refresh tokens for one use.
+def set_up(folder: Path, *, expires_in: int, cluster: ControlPlane | None = None) -> Iterator[Environment]:
+    """Run everything for the duration of the block. Access tokens live `expires_in` seconds; refresh tokens work once.
 
     Raises:
-        ProcessError, BuildError, KubectlError: something does not start.
+        ProcessError, BuildError, KubectlError: a part does not start.
     """
     with ExitStack() as stack:
         if cluster is None:
-            # No controllers: nobody but the operators writes to the API server.
+            # Without controllers only the operators write to the API server.
             cluster = stack.enter_context(ControlPlane(controllers=(), folder=folder / "cluster"))
         openbao = stack.enter_context(OpenBao(durable=True, folder=_made(folder / "openbao")))
         pipedrive = stack.enter_context(_pipedrive(folder, expires_in))
         links = stack.enter_context(Links())
         define(cluster)
-        # Every version stays, so that nothing that Vault ever held is forgotten.
+        # Keep every version, so that the evidence covers everything that Vault ever held.
         openbao.request("POST", "secret/config", json={"max_versions": _MOST_VERSIONS})
         openbao.write_secret(APP_PATH, {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
-        yield Stage(folder=folder, cluster=cluster, openbao=openbao, pipedrive=pipedrive, links=links)
+        yield Environment(folder=folder, cluster=cluster, openbao=openbao, pipedrive=pipedrive, links=links)
 
 
 def define(cluster: ControlPlane) -> None:
