@@ -259,7 +259,7 @@ async def _finish_refreshes(keeper: GrantKeeper, election: Election) -> None:
 
     The response to a refresh that was sent exists only in this process.
     """
-    keeper.begin_no_more()
+    keeper.stop_sending()
     try:
         async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
             await election.renew_until(keeper.drain())

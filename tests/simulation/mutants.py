@@ -1,10 +1,11 @@
-"""Operators with one rule switched off, each of which the simulation must notice.
+"""Operators without one rule each, which the simulation must detect.
 
-A mutant overrides one step; production code has no switch. The docstring of each says which rule is gone.
+A mutant overrides one step; production code has no switch for it. The docstring of each names the missing rule.
 """
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.sources import GrantWithClient
@@ -12,6 +13,7 @@ from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, TokenResponse
 from pipedrive_operator.core.grant.intent import Intent, Unanswered
+from pipedrive_operator.core.grant.succession import Settlement
 from pipedrive_operator.core.publication.secret import DesiredSecret
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import (
@@ -22,221 +24,233 @@ from pipedrive_operator.core.values.errors import (
     Trouble,
 )
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder, RefreshProtocol
-from pipedrive_operator.grants.protocol import LOOK_AGAIN, Tell
-from pipedrive_operator.grants.values import Held, ReadGrant, Settlement
+from pipedrive_operator.grants.documents import GrantDocuments
+from pipedrive_operator.grants.protocol import INTENT_POLL, Report
+from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
 from pipedrive_operator.reconcile.reconciler import Reconciler
 from simulation.operators import Build
 
 
 class RefreshesWhatIsFresh(RefreshProtocol):
-    """Step 2: a grant that somebody else has refreshed is refreshed again."""
+    """Step 2: a grant that another holder has refreshed is refreshed again."""
 
     def is_fresh(self, grant: Grant, order: RefreshOrder) -> bool:
-        """Take nothing for fresh."""
+        """Treat no grant as fresh."""
         return False
 
 
 class NeverSettlesEscrow(RefreshProtocol):
-    """Step 2: what an earlier process won is left in escrow."""
+    """Step 2: a grant that an earlier process left in escrow stays there."""
 
-    def in_escrow(self, location: VaultLocation) -> bool:
-        """Look away."""
+    def has_escrow(self, location: VaultLocation) -> bool:
+        """Ignore the escrow."""
         return False
 
 
 class SettlesAnyEscrow(RefreshProtocol):
-    """Step 2: an escrow is written over whatever Vault holds."""
+    """Step 2: an escrow overwrites anything that Vault holds."""
 
     async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> Settlement:
-        """Take it for the successor."""
-        if not self.in_escrow(read.location):
-            return Settlement.SETTLED
-        client = await self.read_client(source)
-        won = await self._escrow.open(read.location, client.client_secret)
-        if won is None:
-            return Settlement.SETTLED
+        """Treat it as the successor."""
+        if not self.has_escrow(read.location):
+            return Settlement.DROP
+        client = await self._documents.read_client(source)
+        escrowed = await self._escrow.open(read.location, client.client_secret)
+        if escrowed is None:
+            return Settlement.DROP
         with suppress(CheckAndSetConflict):
-            await self._write(won, read)
+            await self._documents.write(escrowed, read)
             await self._escrow.drop(read.location)
-        return Settlement.STORED
+        return Settlement.STORE
 
 
 class DropsEscrowFirst(RefreshProtocol):
-    """Step 2: an escrow is let go of before Vault has it."""
+    """Step 2: an escrow is dropped before Vault has stored it."""
 
     async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> Settlement:
         """Drop it, then write it."""
-        if not self.in_escrow(read.location):
-            return Settlement.SETTLED
-        client = await self.read_client(source)
-        won = await self._escrow.open(read.location, client.client_secret)
-        if won is None:
-            return Settlement.SETTLED
+        if not self.has_escrow(read.location):
+            return Settlement.DROP
+        client = await self._documents.read_client(source)
+        escrowed = await self._escrow.open(read.location, client.client_secret)
+        if escrowed is None:
+            return Settlement.DROP
         await self._escrow.drop(read.location)
-        if won.refreshed_from == read.grant.lineage:
+        if escrowed.refreshed_from == read.grant.lineage:
             with suppress(CheckAndSetConflict):
-                await self._write(won, read)
-        return Settlement.STORED
+                await self._documents.write(escrowed, read)
+        return Settlement.STORE
 
 
 class DropsWhatIsUnclear(RefreshProtocol):
-    """Step 2: an escrow that does not succeed what Vault holds is dropped, though Vault may be a restored backup."""
+    """Step 2: an escrow of unclear descent is dropped, although Vault may have been restored from a backup."""
 
     async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> Settlement:
-        """Believe Vault."""
+        """Trust Vault."""
         settlement = await super().settle_escrow(read, source)
         if settlement is not Settlement.UNCLEAR:
             return settlement
         await self._escrow.drop(read.location)
-        return Settlement.SETTLED
+        return Settlement.DROP
 
 
 class WaitsForNobody(RefreshProtocol):
-    """Step 3: another holder's intent is taken over at once."""
+    """Step 3: the intent of another holder is taken over at once."""
 
     async def wait_for_holder(self, read: ReadGrant) -> bool:
-        """Go on."""
+        """Continue at once."""
         return True
 
 
 class WaitsForEver(RefreshProtocol):
-    """Step 3: a dead holder's intent is never taken over."""
+    """Step 3: the intent of a dead holder is never taken over."""
 
     async def wait_for_holder(self, read: ReadGrant) -> bool:
-        """Wait while an intent of another's stands there."""
+        """Wait while there is an intent of another holder."""
         if read.grant.intent is None or read.grant.intent.holder == self._process.holder:
             return True
-        await self._clock.sleep(LOOK_AGAIN.total_seconds())
+        await self._clock.sleep(INTENT_POLL.total_seconds())
         return False
 
 
 class WritesNoIntent(RefreshProtocol):
-    """Step 4: a token is sent before Vault has shown that it can be written."""
+    """Step 4: a token is sent before a write has proved that Vault is writable."""
 
-    async def hold(self, read: ReadGrant) -> Held | None:
-        """Claim to hold it."""
+    async def write_intent(self, read: ReadGrant) -> ClaimedGrant | None:
+        """Pretend to have written an intent."""
         intent = Intent(
             refresh_id=self._process.new(),
             holder=self._process.holder,
             started_at=self._clock.now(),
             timeout=2 * self._call_timeout,
         )
-        return Held(read=read, intent=intent, until=self._clock.monotonic() + 60)
+        return ClaimedGrant(read=read, intent=intent, until=self._clock.monotonic() + 60)
+
+
+class _IgnoresVersions(GrantDocuments):
+    async def write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
+        newest, _ = await self.find(read.location, read.identity)
+        version = newest.version if newest is not None else 0
+        return await super().write_over(replace(document, version=version) if document else None, grant, read)
 
 
 class ChecksNoVersion(RefreshProtocol):
-    """Steps 4 and 7: writes go over whatever is there."""
+    """Steps 4 and 7: writes ignore the version that was read."""
 
-    async def _write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
-        newest = await self._vault.read(read.location, read.identity)
+    def __init__(self, **ports: Any) -> None:
+        """Write without check-and-set."""
+        super().__init__(**ports)
+        self._documents = _IgnoresVersions(ports["vault"])
+
+
+class KeepsTheOldGrantAfterAConflict(RefreshProtocol):
+    """Step 4: after a conflict only the version is read again, and the old grant is used."""
+
+    async def write_intent(self, read: ReadGrant) -> ClaimedGrant | None:
+        """Write again without reading the grant."""
+        claimed = await super().write_intent(read)
+        if claimed is not None:
+            return claimed
+        newest, _ = await self._documents.find(read.location, read.identity)
         version = newest.version if newest is not None else 0
-        return await super()._write_over(replace(document, version=version) if document else None, grant, read)
-
-
-class GoesOnWithWhatItRead(RefreshProtocol):
-    """Step 4: after a conflict only the version is read again, and the grant is taken as it was."""
-
-    async def hold(self, read: ReadGrant) -> Held | None:
-        """Insist."""
-        held = await super().hold(read)
-        if held is not None:
-            return held
-        newest = await self._vault.read(read.location, read.identity)
-        version = newest.version if newest is not None else 0
-        return await super().hold(replace(read, document=replace(read.document, version=version)))
+        return await super().write_intent(replace(read, document=replace(read.document, version=version)))
 
 
 class HasNoFence(RefreshProtocol):
-    """Step 5: a process that was stopped after its intent sends nevertheless."""
+    """Step 5: a process that was frozen after its intent sends nevertheless."""
 
-    def fence(self, held: Held) -> None:
-        """Let everything pass."""
+    def fence(self, claimed: ClaimedGrant) -> None:
+        """Allow every call."""
 
 
 class SendsAgain(RefreshProtocol):
-    """Step 5: what was sent, and not answered, is sent again."""
+    """Step 5: an unanswered request is sent again."""
 
-    async def call(self, held: Held, client: ClientCredentials) -> TokenResponse:
+    async def call(self, claimed: ClaimedGrant, client: ClientCredentials) -> TokenResponse:
         """Retry, as a library might."""
         try:
-            return await super().call(held, client)
+            return await super().call(claimed, client)
         except RefreshUncertain:
-            return await super().call(held, client)
+            return await super().call(claimed, client)
 
 
-class TakesAWrongClientForADeadGrant(RefreshProtocol):
+class ConfusesAWrongClientWithADeadGrant(RefreshProtocol):
     """Answers: `invalid_client` asks for a consent."""
 
-    async def call(self, held: Held, client: ClientCredentials) -> TokenResponse:
-        """Confuse the two."""
+    async def call(self, claimed: ClaimedGrant, client: ClientCredentials) -> TokenResponse:
+        """Report the wrong error."""
         try:
-            return await super().call(held, client)
+            return await super().call(claimed, client)
         except ClientRejected as error:
             raise ConsentRequired(error.message) from error
 
 
-class ReadsNothingAgain(RefreshProtocol):
-    """Answers: after `invalid_grant` nobody looks whether the grant has been replaced meanwhile."""
+class TrustsARefusalOfAnOldToken(RefreshProtocol):
+    """Answers: after `invalid_grant` the grant is not read again, although it may have been replaced."""
 
-    async def _was_replaced(self, held: Held) -> bool:
+    async def _was_replaced(self, claimed: ClaimedGrant) -> bool:
         return False
 
 
-class GivesUpBeforeTheEscrow(RefreshProtocol):
-    """Answers: after `invalid_grant` nobody looks whether a newer refresh token is in escrow."""
+class IgnoresEscrowAfterARefusal(RefreshProtocol):
+    """Answers: after `invalid_grant` a newer refresh token in escrow is ignored."""
 
-    async def yields_to_escrow(self, held: Held, client: ClientCredentials) -> bool:
-        """Look away."""
+    async def replace_by_escrow(self, claimed: ClaimedGrant, client: ClientCredentials) -> bool:
+        """Ignore the escrow."""
         return False
 
 
-class ForgetsWhatWentUnanswered(RefreshProtocol):
-    """Answers: a refresh whose outcome is unknown leaves no mark, and nobody is told why a grant is dead."""
+class ForgetsUnansweredRefreshes(RefreshProtocol):
+    """Answers: a refresh of unknown outcome is not recorded, so that the status cannot explain a dead grant."""
 
-    def _left_behind(self, grant: Grant) -> Unanswered | None:
+    def _unanswered_before(self, grant: Grant) -> Unanswered | None:
         return None
 
-    async def _mark(self, held: Held, *, unanswered: Unanswered | None) -> None:
-        await super()._mark(held, unanswered=None)
+    async def _remove_intent(self, claimed: ClaimedGrant, *, unanswered: Unanswered | None) -> None:
+        await super()._remove_intent(claimed, unanswered=None)
 
 
 class PublishesBeforeItStores(RefreshProtocol):
-    """Step 7: what was won is told before Vault has it."""
+    """Step 7: the result is reported before Vault has stored it."""
 
-    async def store(self, won: Grant, held: Held, client: ClientCredentials, tell: Tell) -> Grant | None:
-        """Tell, then store."""
-        tell(refresh_state.Fresh(grant=won))
-        return await super().store(won, held, client, tell)
+    async def store(
+        self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
+    ) -> Grant | None:
+        """Report, then store."""
+        report(refresh_state.Fresh(grant=grant))
+        return await super().store(grant, claimed, client, report)
 
 
 class StoresOnce(RefreshProtocol):
-    """Step 7: storing is given up after the first failure."""
+    """Step 7: storing is abandoned after the first failure."""
 
-    async def _keep_meanwhile(
-        self, won: Grant, held: Held, client: ClientCredentials, trouble: Trouble, tell: Tell
+    async def _keep_in_escrow(
+        self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, trouble: Trouble, report: Report
     ) -> None:
         raise trouble
 
 
 class KeepsNoEscrow(RefreshProtocol):
-    """Step 7: while Vault does not take what was won, it is in memory alone."""
+    """Step 7: while Vault cannot store the result, the result is only in memory."""
 
-    async def _keep_meanwhile(
-        self, won: Grant, held: Held, client: ClientCredentials, trouble: Trouble, tell: Tell
+    async def _keep_in_escrow(
+        self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, trouble: Trouble, report: Report
     ) -> None:
-        tell(refresh_state.Unstored(trouble=trouble))
+        report(refresh_state.Unstored(trouble=trouble))
 
 
-class GivesWayForGood(RefreshProtocol):
-    """Step 7: what was won is let go of wherever Vault holds something else, though that may be a restored backup."""
+class AlwaysDropsItsOwnResult(RefreshProtocol):
+    """Step 7: the result is dropped if Vault holds another grant, although that may come from a restored backup."""
 
-    async def _give_way(self, stored: Grant, won: Grant, held: Held, client: ClientCredentials) -> Grant | None:
-        await self._escrow.drop(held.location)
+    async def _yield_to(
+        self, stored: Grant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials
+    ) -> Grant | None:
+        await self._escrow.drop(claimed.location)
         return stored
 
 
 class DecidesByClock(RefreshProtocol):
-    """Step 7: of two grants the one that was obtained later stays, whatever led to it."""
+    """Step 7: of two grants the one with the later time stays, regardless of descent."""
 
     def supersedes(self, stored: Grant, ours: Grant, *, spent: Grant) -> bool:
         """Compare times."""
@@ -245,22 +259,22 @@ class DecidesByClock(RefreshProtocol):
         return ours.token.obtained_at is None or stored.token.obtained_at > ours.token.obtained_at
 
 
-class FliesTwice(GrantKeeper):
-    """Step 1: whoever asks starts a flight of their own."""
+class RefreshesTwiceAtOnce(GrantKeeper):
+    """Step 1: each order starts a refresh of its own."""
 
     def refresh(self, order: RefreshOrder) -> None:
-        """Start another one."""
+        """Start another refresh."""
         self._tasks.pop(order.source.location, None)
         super().refresh(order)
 
     def state(self, source: GrantWithClient, *, watcher: Key | None = None) -> refresh_state.RefreshState:
-        """Tell nobody of those under way."""
-        flight = super().state(source, watcher=watcher)
-        return refresh_state.IDLE if isinstance(flight, refresh_state.Refreshing) else flight
+        """Hide a refresh in progress."""
+        state = super().state(source, watcher=watcher)
+        return refresh_state.IDLE if isinstance(state, refresh_state.Refreshing) else state
 
 
 class RefreshesOnDrift(Reconciler):
-    """Outside the protocol: a Secret that somebody edited costs a refresh."""
+    """Outside the protocol: drift of the Secret triggers a refresh."""
 
     async def _publish(self, desired: DesiredSecret, seen: Observation) -> None:
         self._refresh(seen)
@@ -268,7 +282,7 @@ class RefreshesOnDrift(Reconciler):
 
 
 class WritesWithoutTheLease(Reconciler):
-    """Outside the protocol: a former leader that wakes up writes what it knew."""
+    """Outside the protocol: a former leader that wakes up writes what it last knew."""
 
     def _require_leadership(self) -> None:
         pass
@@ -276,7 +290,7 @@ class WritesWithoutTheLease(Reconciler):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A mutant, and how to build an operator of it."""
+    """A mutant, and how to build an operator with it."""
 
     build: Build
     rule: str

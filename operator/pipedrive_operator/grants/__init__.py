@@ -1,6 +1,6 @@
-"""The keeper of refresh tokens: section by section what docs/refresh-protocol.md promises, and nothing else.
+"""The keeper of refresh tokens. It implements docs/refresh-protocol.md, step by step, and nothing else.
 
-`keeper.py` runs one flight for each grant and tells who waits; `protocol.py` is the flight itself.
+`keeper.py` runs one refresh per grant and wakes the credentials that wait for it; `protocol.py` is the refresh itself.
 """
 
 from pipedrive_operator.grants.keeper import GrantKeeper

@@ -1,4 +1,4 @@
-"""Which client may spend a grant: the one that it was given to, unless Pipedrive has rejected it as it still is.
+"""Decides which client may spend a grant: the one it was issued to, unless Pipedrive rejected it and it is unchanged.
 
 Nothing is read or sent here.
 """
@@ -14,29 +14,30 @@ from pipedrive_operator.grants.values import ReadGrant, RefreshOrder
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rejection:
     client: str
-    """Its digest."""
+    """The digest of the client."""
     trouble: ClientRejected
     until: float
-    """On our monotonic clock: when it is tried again, though it is still the same."""
+    """On our monotonic clock: when an unchanged client is tried again."""
 
 
 class Clients:
-    """What is known of the clients of this process's grants."""
+    """The clients that Pipedrive has rejected in this process."""
 
     def __init__(self) -> None:
-        """Start with none rejected."""
+        """Start without rejections."""
         self._rejections: dict[VaultLocation, _Rejection] = {}
 
     def reject(self, location: VaultLocation, client: ClientCredentials, trouble: ClientRejected, until: float) -> None:
-        """Note that Pipedrive has rejected a client."""
+        """Record that Pipedrive has rejected a client."""
         self._rejections[location] = _Rejection(client=client.digest(), trouble=trouble, until=until)
 
     def require_usable(self, client: ClientCredentials, read: ReadGrant, order: RefreshOrder, now: float) -> None:
-        """Refuse a client that the grant was not given to, or that Pipedrive has rejected, before anything is written.
+        """Refuse a client that the grant was not issued to, or that Pipedrive has rejected, before anything is written.
 
         Raises:
-            InvalidSpec: the grant is another client's.
-            ClientRejected: Vault still holds what was rejected, nobody asks, and a slow recheck is not due.
+            InvalidSpec: the grant was issued to another client.
+            ClientRejected: Vault still holds the rejected client, no person requested the refresh, and a recheck is
+                not due.
         """
         known, rejection = read.grant.client_id, self._rejections.get(read.location)
         if known not in {None, client.client_id}:

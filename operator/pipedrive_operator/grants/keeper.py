@@ -1,8 +1,9 @@
-"""The keeper of refresh tokens: one state at a time for each grant, in a task of its own outside the workers.
+"""The keeper of refresh tokens: runs one refresh at a time per grant, each in its own task outside the workers.
 
-Whoever asks joins the state, is told its state at once, and is woken when that changes. The state is shared, never
-the right: how it ended is for the identity under which it read and wrote; whoever has another one is woken, and reads
-the grant under that in a state of its own before it uses it. What a state does is `protocol.py`.
+A credential that orders a refresh joins the one in progress, gets its state at once, and is woken when the state
+changes. Credentials share a refresh but not the right to its result: that belongs to the Vault identity that read and
+wrote the grant. A credential with another identity is woken too, and then reads the grant with its own identity, in
+a refresh of its own. The steps of a refresh are in `protocol.py`.
 """
 
 import asyncio
@@ -29,15 +30,15 @@ from pipedrive_operator.grants.protocol import RefreshProtocol
 from pipedrive_operator.grants.values import RefreshOrder
 from pipedrive_operator.ports import Clock
 
-_MENDED_IN_VAULT: Final = {Reason.SOURCE_MISSING, Reason.VAULT_DENIED, Reason.CLIENT_REJECTED}
-"""What a person mends in Vault, where we look at every poll; Pipedrive is not asked until something has changed."""
+_FIXED_IN_VAULT: Final = {Reason.SOURCE_MISSING, Reason.VAULT_DENIED, Reason.CLIENT_REJECTED}
+"""What a person fixes in Vault, which is read at every poll. Pipedrive is not called until something has changed."""
 
 _CRASH_PAUSE: Final = timedelta(minutes=5)
-"""How long a grant is left alone after a defect of ours: it may strike after the request was sent."""
+"""The pause after an unexpected error, since the request may have been sent before it."""
 
 
 class GrantKeeper:
-    """Refreshes grants for whoever asks."""
+    """Refreshes grants for credentials."""
 
     def __init__(
         self,
@@ -46,142 +47,144 @@ class GrantKeeper:
         clock: Clock,
         on_change: Callable[[frozenset[Key], refresh_state.RefreshState], None],
     ) -> None:
-        """Take the protocol; `on_change` is told who waits for a grant, and its new state."""
+        """Take the protocol; `on_change` receives the credentials that wait for a grant, and its new state."""
         self._protocol = protocol
         self._clock = clock
         self._on_change = on_change
-        self._states: dict[_Right, refresh_state.RefreshState] = {}
-        self._failures: dict[_Right, int] = {}
+        self._states: dict[_Access, refresh_state.RefreshState] = {}
+        self._failures: dict[_Access, int] = {}
         self._waiting: dict[VaultLocation, set[Key]] = {}
         self._tasks: dict[VaultLocation, asyncio.Task[None]] = {}
-        self._askers: dict[_Right, frozenset[Key]] = {}
-        """Who was told of a refresh that failed for want of Vault."""
-        self._under_way: dict[VaultLocation, VaultIdentity] = {}
-        """Under whose identity each task reads and writes."""
+        self._waiting_for_vault: dict[_Access, frozenset[Key]] = {}
+        """The credentials whose refresh failed because Vault was unavailable."""
+        self._in_progress: dict[VaultLocation, VaultIdentity] = {}
+        """The identity with which each task reads and writes."""
 
     def state(self, source: GrantWithClient, *, watcher: Key | None = None) -> refresh_state.RefreshState:
-        """Return the state of a grant's refresh, at once; a watcher of one under way is told how it ends.
+        """Return the current state of a grant's refresh; a watcher is woken when a refresh in progress ends.
 
-        Of one under way with another identity no more is told than that: the watcher must have read the grant itself.
+        Of a refresh with another identity only that it is in progress is returned.
         """
         location = source.location
         if location in self._tasks:
             if watcher is not None:
                 self._waiting.setdefault(location, set()).add(watcher)
-            if self._under_way[location] != source.identity:
+            if self._in_progress[location] != source.identity:
                 return refresh_state.Refreshing()
-        return self._states.get(_right(source), refresh_state.IDLE)
+        return self._states.get(_access(source), refresh_state.IDLE)
 
-    def is_anothers(self, source: GrantWithClient) -> bool:
-        """Tell whether a refresh is under way with another identity."""
-        return self._under_way.get(source.location, source.identity) != source.identity
+    def is_refreshed_by_another(self, source: GrantWithClient) -> bool:
+        """Return whether a refresh with another identity is in progress."""
+        return self._in_progress.get(source.location, source.identity) != source.identity
 
-    def in_escrow(self, source: GrantWithClient) -> bool:
-        """Tell whether an earlier process has left something in escrow that was not looked at yet."""
-        return self._protocol.in_escrow(source.location) and not isinstance(self.state(source), refresh_state.Fresh)
+    def has_escrow(self, source: GrantWithClient) -> bool:
+        """Return whether an earlier process left a grant in escrow that no refresh of ours has handled yet."""
+        return self._protocol.has_escrow(source.location) and not isinstance(self.state(source), refresh_state.Fresh)
 
     def refresh(self, order: RefreshOrder) -> None:
-        """Start a refresh, or join the one that is under way."""
+        """Start a refresh, or join the one in progress."""
         location = order.source.location
         self._waiting.setdefault(location, set()).add(order.requester)
         if location in self._tasks:
             return
         last = self.state(order.source)
         failed = last if isinstance(last, refresh_state.Refused | refresh_state.Unavailable) else None
-        self._states[_right(order.source)] = refresh_state.Refreshing(last=failed)
-        self._under_way[location] = order.source.identity
-        task = asyncio.create_task(self._fly(order), name=f"refresh of {location}")
+        self._states[_access(order.source)] = refresh_state.Refreshing(last=failed)
+        self._in_progress[location] = order.source.identity
+        task = asyncio.create_task(self._run(order), name=f"refresh of {location}")
         self._tasks[location] = task
-        task.add_done_callback(lambda done: self._landed(order, done))
+        task.add_done_callback(lambda done: self._clean_up(order, done))
 
     def forget(self, source: GrantWithClient) -> None:
-        """Forget how the last refresh ended, because what it depended on has changed."""
-        self._forget(_right(source))
+        """Forget how the last refresh ended, because its preconditions have changed."""
+        self._forget(_access(source))
 
     def forget_all(self) -> None:
         """Forget how all refreshes ended: another process may have led since."""
-        for right in list(self._states):
-            self._forget(right)
+        for access in list(self._states):
+            self._forget(access)
 
     def vault_returned(self, connection: str) -> frozenset[Key]:
-        """Forget what failed for want of a Vault that serves again, and return whoever had asked."""
-        lost = [
-            right for right, state in self._states.items() if _wants_vault(state) and right[0].connection == connection
+        """Forget the refreshes that failed because this Vault was unavailable, and return their credentials."""
+        failed = [
+            access
+            for access, state in self._states.items()
+            if _needs_vault(state) and access[0].connection == connection
         ]
-        for right in lost:
-            self._forget(right)
-        return frozenset(key for right in lost for key in self._askers.pop(right, frozenset()))
+        for access in failed:
+            self._forget(access)
+        return frozenset(key for access in failed for key in self._waiting_for_vault.pop(access, frozenset()))
 
-    def _forget(self, right: "_Right") -> None:
-        if self._under_way.get(right[0]) != right[1]:
-            self._states.pop(right, None)
-            self._failures.pop(right, None)
+    def _forget(self, access: "_Access") -> None:
+        if self._in_progress.get(access[0]) != access[1]:
+            self._states.pop(access, None)
+            self._failures.pop(access, None)
 
-    def begin_no_more(self) -> None:
-        """Put off what has not been sent yet, as the process ends: an answer might come too late to be stored."""
-        self._protocol.begin_no_more()
+    def stop_sending(self) -> None:
+        """Send nothing more, because the process is shutting down: a result might arrive too late to be stored."""
+        self._protocol.stop_sending()
 
     async def drain(self) -> None:
-        """Wait until nothing is under way any more: what was won is stored."""
+        """Wait until no refresh is in progress, so that every result is stored."""
         while self._tasks:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _fly(self, order: RefreshOrder) -> None:
+    async def _run(self, order: RefreshOrder) -> None:
         try:
-            grant = await self._protocol.run(order, partial(self._tell, order))
+            grant = await self._protocol.run(order, partial(self._report, order))
         except Trouble as trouble:
-            self._settle(order, self._failure(trouble, order))
+            self._end(order, self._failed(trouble, order))
         except (FenceClosed, ApiServerUnavailable) as error:
-            self._settle(order, self._failure(PipedriveUnavailable(f"The refresh was put off: {error}"), order))
+            self._end(order, self._failed(PipedriveUnavailable(f"The refresh was postponed: {error}"), order))
         else:
-            self._failures.pop(_right(order.source), None)
-            self._settle(order, refresh_state.Fresh(grant=grant))
+            self._failures.pop(_access(order.source), None)
+            self._end(order, refresh_state.Fresh(grant=grant))
 
-    def _failure(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:
-        right, now = _right(order.source), self._clock.now()
-        failures = self._failures[right] = self._failures.get(right, 0) + 1
-        slow = order.poll if trouble.reason in _MENDED_IN_VAULT else order.slow
+    def _failed(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:
+        access, now = _access(order.source), self._clock.now()
+        failures = self._failures[access] = self._failures.get(access, 0) + 1
+        slow = order.poll if trouble.reason in _FIXED_IN_VAULT else order.slow
         bounds = RetryBounds(now=now, slow=slow, expires_at=order.expires_at)
         retry_at = now + retry_pause(trouble, failures, subject=str(order.source.location), bounds=bounds)
         if EFFECTS[trouble.reason].authorized is ConditionStatus.FALSE:
             return refresh_state.Refused(trouble=trouble, lineage=order.lineage, retry_at=retry_at)
         return refresh_state.Unavailable(trouble=trouble, retry_at=retry_at)
 
-    def _landed(self, order: RefreshOrder, task: asyncio.Task[None]) -> None:
-        """Clear the flight; one that ended by a defect is reported and left alone for a while."""
+    def _clean_up(self, order: RefreshOrder, task: asyncio.Task[None]) -> None:
+        """Remove a task that has ended; after an unexpected error, report it and pause the grant."""
         location = order.source.location
         if self._tasks.get(location) is task:
             del self._tasks[location]
-            del self._under_way[location]
+            del self._in_progress[location]
         if not task.cancelled() and (error := task.exception()) is not None:
-            context = {"message": f"the refresh of {location} stopped unexpectedly", "exception": error, "task": task}
+            context = {"message": f"the refresh of {location} failed unexpectedly", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
-            trouble = RefreshUncertain("The refresh stopped unexpectedly: the operator's log says where")
+            trouble = RefreshUncertain("The refresh failed unexpectedly: see the operator's log")
             retry_at = self._clock.now() + _CRASH_PAUSE
-            self._settle(order, refresh_state.Unavailable(trouble=trouble, retry_at=retry_at))
+            self._end(order, refresh_state.Unavailable(trouble=trouble, retry_at=retry_at))
 
-    def _settle(self, order: RefreshOrder, state: refresh_state.RefreshState) -> None:
-        """End a flight; whoever is told may ask for the next one at once, before this task has ended."""
+    def _end(self, order: RefreshOrder, state: refresh_state.RefreshState) -> None:
+        """End a refresh. A credential that is woken may order the next one at once, before this task has ended."""
         location = order.source.location
         self._tasks.pop(location, None)
-        self._under_way.pop(location, None)
-        self._tell(order, state)
-        askers = frozenset(self._waiting.pop(location, ()))
-        if _wants_vault(state):
-            self._askers[_right(order.source)] = askers
+        self._in_progress.pop(location, None)
+        self._report(order, state)
+        requesters = frozenset(self._waiting.pop(location, ()))
+        if _needs_vault(state):
+            self._waiting_for_vault[_access(order.source)] = requesters
 
-    def _tell(self, order: RefreshOrder, state: refresh_state.RefreshState) -> None:
-        self._states[_right(order.source)] = state
+    def _report(self, order: RefreshOrder, state: refresh_state.RefreshState) -> None:
+        self._states[_access(order.source)] = state
         self._on_change(frozenset(self._waiting.get(order.source.location, ())), state)
 
 
-def _wants_vault(state: refresh_state.RefreshState) -> bool:
+def _needs_vault(state: refresh_state.RefreshState) -> bool:
     return isinstance(state, refresh_state.Unavailable) and isinstance(state.trouble, VaultUnavailable)
 
 
-_Right = tuple[VaultLocation, VaultIdentity]
-"""A grant, and whose right to it."""
+_Access = tuple[VaultLocation, VaultIdentity]
+"""A grant, and the identity that may use it."""
 
 
-def _right(source: GrantWithClient) -> _Right:
+def _access(source: GrantWithClient) -> _Access:
     return source.location, source.identity

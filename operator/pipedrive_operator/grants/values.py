@@ -1,8 +1,7 @@
-"""What is asked of the keeper. Values only."""
+"""The values that the keeper and the protocol exchange."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, auto
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
@@ -14,22 +13,22 @@ from pipedrive_operator.core.values.errors import TokenResponseUnusable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshOrder:
-    """Who asks for which grant to be refreshed."""
+    """A credential's order to refresh a grant."""
 
     source: GrantWithClient
     requester: Key
     lineage: str
-    """The digest of the refresh token that the requester knows of."""
+    """The digest of the refresh token that the requester has read."""
     replaces: str | None
-    """The digest of the access token that no longer serves; any other that is alive in Vault will do."""
+    """The digest of the access token to replace; any other unexpired one in Vault makes the refresh unnecessary."""
     slow: timedelta
-    """The pause after an answer that only a person can change."""
+    """The pause after an error that a person must fix."""
     poll: timedelta
-    """The pause where that person acts in Vault."""
+    """The pause after an error that a person fixes in Vault."""
     is_requested: bool = False
-    """Whether a person asked for it: what was refused before is then tried all the same."""
+    """Whether a person requested the refresh: then an earlier refusal does not stop it."""
     expires_at: datetime | None = None
-    """When the published access token expires: no other pause is longer than a quarter of what is left."""
+    """When the published access token expires: other pauses last at most a quarter of the remaining time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,47 +37,36 @@ class ReadGrant:
 
     location: VaultLocation
     identity: VaultIdentity
-    """Who has read it, and is to write it."""
+    """The Vault identity that read the grant and will write it."""
     document: Document
     grant: Grant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A grant under an intent of ours, which Vault has acknowledged."""
+class ClaimedGrant:
+    """A grant with an intent of this process that Vault has acknowledged."""
 
     read: ReadGrant
-    """As it stands in Vault now: with our intent, at our version."""
+    """The grant as it is in Vault now: with our intent, at our version."""
     intent: Intent
     until: float
-    """On our monotonic clock: when another holder may begin to take us for dead."""
+    """On our monotonic clock: when another holder may start to consider us dead."""
 
     @property
     def location(self) -> VaultLocation:
-        """Where the grant is."""
+        """The location of the grant."""
         return self.read.location
 
     @property
     def identity(self) -> VaultIdentity:
-        """Who writes it."""
+        """The Vault identity that writes the grant."""
         return self.read.identity
 
 
-class Settlement(Enum):
-    """What became of an escrow."""
-
-    SETTLED = auto()
-    """Nothing is kept, or nothing is lost without it."""
-    STORED = auto()
-    """Vault was changed, and is to be read again."""
-    UNCLEAR = auto()
-    """Which of the two is alive, Pipedrive must tell."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Won:
-    """What a refresh has brought."""
+class Refreshed:
+    """The result of a refresh."""
 
     grant: Grant
     trouble: TokenResponseUnusable | None = None
-    """Why its access token cannot be used; the refresh token is worth storing all the same."""
+    """Why the access token cannot be used; the refresh token must be stored nevertheless."""

@@ -69,7 +69,7 @@ class Observer:
             memory=memory,
             problem=problem,
             refresh=refresh,
-            in_escrow=isinstance(source, GrantWithClient) and self._keeper.in_escrow(source),
+            in_escrow=isinstance(source, GrantWithClient) and self._keeper.has_escrow(source),
             target=target,
             orphans=self._orphans(credential),
             requested=requested,
@@ -115,7 +115,7 @@ class Observer:
         """
         if not isinstance(source, GrantWithClient):
             return refresh_state.IDLE
-        if self._keeper.is_anothers(source) and not self._sharing.can_read(credential, source):
+        if self._keeper.is_refreshed_by_another(source) and not self._sharing.can_read(credential, source):
             return refresh_state.IDLE
         return self._keeper.state(source, watcher=credential.key)
 

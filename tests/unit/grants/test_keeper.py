@@ -302,7 +302,7 @@ async def test_a_defect_is_reported_and_not_repeated_at_once(around: Surrounding
 
     flight = await around.refresh()
 
-    assert ["the refresh of secret/pipedrive/crm/acme stopped unexpectedly"] == reported
+    assert ["the refresh of secret/pipedrive/crm/acme failed unexpectedly"] == reported
     assert isinstance(flight, refresh_state.Unavailable)
     assert flight.retry_at - around.clock.now() >= timedelta(minutes=1)
 
@@ -314,7 +314,7 @@ async def test_a_process_that_ends_sends_nothing_more(around: Surroundings) -> N
     around.keeper.refresh(ORDER)
     await until_it_sleeps(around.clock)
 
-    around.keeper.begin_no_more()
+    around.keeper.stop_sending()
     around.clock.turn(timedelta(minutes=1))
     await around.keeper.drain()
 
@@ -324,7 +324,7 @@ async def test_a_process_that_ends_sends_nothing_more(around: Surroundings) -> N
 
 async def test_a_process_that_ends_stops_at_the_fence(around: Surroundings) -> None:
     """A refresh whose intent is written, and which has not left yet, gives the intent back."""
-    around.pipedrive.before_fence = around.keeper.begin_no_more
+    around.pipedrive.before_fence = around.keeper.stop_sending
     await around.refresh()
 
     assert [] == around.pipedrive.sent

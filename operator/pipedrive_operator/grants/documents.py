@@ -1,0 +1,73 @@
+"""Reads and writes the documents of grants and of their clients in Vault.
+
+A write names the version that was read (check-and-set) and keeps the keys of others. Nothing is decided here.
+"""
+
+from dataclasses import replace
+
+from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, read_grant, write_grant
+from pipedrive_operator.core.values.errors import SourceMissing
+from pipedrive_operator.grants.values import ReadGrant
+from pipedrive_operator.ports import Vault
+
+
+class GrantDocuments:
+    """Grants as documents in Vault."""
+
+    def __init__(self, vault: Vault) -> None:
+        """Take the port."""
+        self._vault = vault
+
+    async def find(self, location: VaultLocation, identity: VaultIdentity) -> tuple[Document | None, Grant | None]:
+        """Return the document and its grant; None for what is absent. Raises as `Vault.read` does."""
+        document = await self._vault.read(location, identity)
+        return document, read_grant(document)
+
+    async def read(self, location: VaultLocation, identity: VaultIdentity) -> ReadGrant:
+        """Return the grant and its version.
+
+        Raises:
+            SourceMissing: there is no document, its version was deleted, or it has no refresh token.
+        """
+        document, grant = await self.find(location, identity)
+        if document is not None:
+            document.require_values()
+        if document is None or grant is None:
+            message = f"Vault holds no refresh_token at {location}: consent, or write one there"
+            raise SourceMissing(message)
+        return ReadGrant(location=location, identity=identity, document=document, grant=grant)
+
+    async def read_client(self, source: ClientSource) -> ClientCredentials:
+        """Return the client's id and secret.
+
+        Raises:
+            SourceMissing: there is no document, or it lacks one of the two.
+        """
+        document = await self._vault.read(source.location, source.identity)
+        if document is None:
+            message = (
+                f"Vault has no client at {source.location}: write its {source.id_key} and {source.secret_key} there"
+            )
+            raise SourceMissing(message)
+        return ClientCredentials(
+            client_id=document.secret(source.id_key).reveal(), client_secret=document.secret(source.secret_key)
+        )
+
+    async def write(self, grant: Grant, over: ReadGrant) -> Document:
+        """Write a grant over the version that was read, and return the document as it is then.
+
+        Raises:
+            CheckAndSetConflict: the document has changed since it was read.
+        """
+        version = await self.write_over(over.document, grant, over)
+        return replace(over.document, version=version, values=write_grant(grant, over.document.values))
+
+    async def write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
+        """Write a grant over a document, or where there is none any more, and return the new version.
+
+        Raises:
+            CheckAndSetConflict: the document has changed since it was read.
+        """
+        foreign, version = (document.values, document.version) if document is not None else ({}, 0)
+        return await self._vault.write(read.location, write_grant(grant, foreign), read.identity, cas=version)
