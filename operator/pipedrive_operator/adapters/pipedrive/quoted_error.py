@@ -6,6 +6,7 @@ from urllib.parse import quote as percent_encode
 
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.core.values.secret_value import HIDDEN, SecretValue
+from pipedrive_operator.core.values.text import shorten, without_control_characters
 
 LONGEST: Final = 200
 """In characters."""
@@ -20,16 +21,13 @@ def quote_error(response: PipedriveResponse, *sent: SecretValue) -> str:
     texts = [text for key in _QUOTED_FIELDS if isinstance(text := fields.get(key), str) and text]
     if not texts:
         return f"HTTP {response.status}"
-    return f"HTTP {response.status}, {_shorten(_TOKEN_LIKE.sub(HIDDEN, _hide(_printable(': '.join(texts)), sent)))}"
+    text = _hide(without_control_characters(": ".join(texts)), sent)
+    return f"HTTP {response.status}, {shorten(_TOKEN_LIKE.sub(HIDDEN, text), LONGEST)}"
 
 
 def quote_value(value: str, *secrets: SecretValue) -> str:
     """Return a value from outside, such as an address, as one short line and without the secrets."""
-    return f'"{_shorten(_hide(_printable(value), secrets))}"'
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
+    return f'"{shorten(_hide(without_control_characters(value), secrets), LONGEST)}"'
 
 
 def _hide(text: str, secrets: tuple[SecretValue, ...]) -> str:
@@ -37,7 +35,3 @@ def _hide(text: str, secrets: tuple[SecretValue, ...]) -> str:
         for spelling in (secret.reveal(), percent_encode(secret.reveal(), safe="")):
             text = text.replace(spelling, HIDDEN)
     return text
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

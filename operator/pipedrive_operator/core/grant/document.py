@@ -8,6 +8,7 @@ from typing import Final
 
 from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.core.values.text import has_control_characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -104,7 +105,7 @@ class Document:
                 f"write it with `vault kv patch -mount={self.location.mount} {self.location.path} {key}=...`"
             )
             raise SourceMissing(message)
-        if not value.strip().isprintable():
+        if has_control_characters(value.strip()):
             message = f"The value under key {key} of {self.location} in Vault holds control characters: write it again"
             raise SourceMissing(message)
         return SecretValue(value)
