@@ -1,0 +1,148 @@
+"""A resync: what a list adds to the cache and removes from it, and which credentials are reconciled."""
+
+from typing import Any
+
+import pytest
+
+from fakes.cluster import FakeCluster, Page
+from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.controller.resync import resync
+from pipedrive_operator.core.decision.sources import resolve
+from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
+from pipedrive_operator.core.values.errors import ApiServerUnavailable
+from support.builders import API_TOKEN_SPEC, KEY, RULES, resource
+
+OTHER = Key(namespace="crm", name="other")
+
+
+def secret(name: str = "acme", *, of: str = "acme") -> dict[str, Any]:
+    """Build a Secret of a credential."""
+    return {"metadata": {"namespace": "crm", "name": name, "labels": {LABEL_CREDENTIAL: of}}, "data": {}}
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    """Return a cluster with two credentials and the Secret of one."""
+    made = FakeCluster()
+    made.apply(resource(API_TOKEN_SPEC))
+    made.apply(resource(API_TOKEN_SPEC, name="other"))
+    made.put_secret(secret())
+    return made
+
+
+@pytest.fixture
+def cache() -> Cache:
+    """Return an empty cache."""
+    return Cache(lambda credential: resolve(credential, RULES))
+
+
+async def test_the_first_resync_fills_the_cache(cluster: FakeCluster, cache: Cache) -> None:
+    """Every credential is reconciled once."""
+    assert {KEY, OTHER} == await resync(cluster, cache)
+
+    assert cache.credential(KEY) is not None
+    assert cache.secret(KEY) is not None
+
+
+async def test_a_resync_without_news_reconciles_nothing(cluster: FakeCluster, cache: Cache) -> None:
+    """Thousands of credentials would otherwise be reconciled at each interval."""
+    await resync(cluster, cache)
+
+    assert frozenset() == await resync(cluster, cache)
+
+
+async def test_a_missed_change_is_found(cluster: FakeCluster, cache: Cache) -> None:
+    """The credential of the Secret is reconciled."""
+    await resync(cluster, cache)
+    cluster.put_secret(secret() | {"data": {"api_token": "c3BvaWx0"}})
+
+    assert {KEY} == await resync(cluster, cache)
+
+
+async def test_a_missed_deletion_of_a_secret_is_found(cluster: FakeCluster, cache: Cache) -> None:
+    """The watch never reports it."""
+    await resync(cluster, cache)
+    cluster.delete_secret(KEY)
+
+    assert {KEY} == await resync(cluster, cache)
+    assert cache.secret(KEY) is None
+
+
+async def test_a_missed_deletion_of_a_credential_is_found(cluster: FakeCluster, cache: Cache) -> None:
+    """One last pass removes what was remembered about it."""
+    await resync(cluster, cache)
+    del cluster.credentials[OTHER]
+    cluster.next()
+
+    assert {OTHER} == await resync(cluster, cache)
+    assert cache.credential(OTHER) is None
+
+
+async def test_secrets_are_listed_before_credentials(cluster: FakeCluster, cache: Cache) -> None:
+    """A credential that is known before its Secret would be published again."""
+    order: list[str] = []
+
+    class Recording(FakeCluster):
+        def list_secrets(self) -> Any:
+            order.append("secrets")
+            return cluster.list_secrets()
+
+        def list_credentials(self) -> Any:
+            order.append("credentials")
+            return cluster.list_credentials()
+
+    await resync(Recording(), cache)
+
+    assert ["secrets", "credentials"] == order
+
+
+async def test_a_failed_list_removes_nothing(cluster: FakeCluster, cache: Cache) -> None:
+    """An error is not an empty list."""
+    await resync(cluster, cache)
+    cluster.network.is_away = True
+
+    with pytest.raises(ApiServerUnavailable):
+        await resync(cluster, cache)
+
+    assert cache.secret(KEY) is not None
+
+
+class TwoPages(FakeCluster):
+    """Lists one credential a page, the later page at a later resourceVersion."""
+
+    pages: list[Page]
+
+    async def list_credentials(self) -> Any:
+        """List."""
+        for page in self.pages:
+            yield page
+
+
+def page_of(cluster: FakeCluster, *keys: Key, version: int) -> Page:
+    """Build a page of a list."""
+    return Page([cluster.credentials[key] for key in keys], version)
+
+
+@pytest.fixture
+def paged(cluster: FakeCluster) -> TwoPages:
+    """Return a cluster that lists in two pages."""
+    made = TwoPages()
+    made.pages = [page_of(cluster, KEY, version=2000), page_of(cluster, OTHER, version=3000)]
+    return made
+
+
+async def test_all_pages_are_one_list(paged: TwoPages, cache: Cache) -> None:
+    """A credential of the second page is not missing from the first."""
+    assert {KEY, OTHER} == await resync(paged, cache)
+    assert frozenset() == await resync(paged, cache)
+
+
+async def test_what_was_created_after_the_first_page_is_kept(paged: TwoPages, cache: Cache) -> None:
+    """Namespaces are listed in turn: of the two versions only the earlier is safe to remove at."""
+    created = resource(API_TOKEN_SPEC, name="created")
+    created["metadata"]["resourceVersion"] = "2500"
+    cache.see_credential("ADDED", created)
+
+    await resync(paged, cache)
+
+    assert cache.credential(Key(namespace="crm", name="created")) is not None
