@@ -8,9 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from testbed.progress import say
 
@@ -33,6 +35,24 @@ NAMESPACES: Final = (
     *("sh", "-c", '"$@"; exit $?', "sh"),
 )
 """What to put before a command that is to be alone with its node."""
+
+
+LONGEST_LOCK_WAIT: Final = 600
+"""In seconds: how long another program may hold a lock of the package manager."""
+LOCK_POLL: Final = 5
+"""In seconds."""
+
+Done = subprocess.CompletedProcess[str]
+
+
+class Clock(Protocol):
+    """What is needed of the module `time`."""
+
+    def monotonic(self) -> float:
+        """Return the seconds."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait."""
 
 
 class MachineError(Exception):
@@ -60,12 +80,34 @@ def install_packages() -> None:
     if not wanted:
         return
     say(f"testbed: apt-get installs {', '.join(wanted)}, which a node and the building of an image need")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (("update", "-qq"), ("install", "-qq", "--yes", "--no-install-recommends", *wanted)):
-        done = subprocess.run(("apt-get", *arguments), env=environment, capture_output=True, text=True, check=False)
+        done = unlocked(partial(_apt_get, *arguments), time)
         if done.returncode != 0:
             message = f"apt-get {arguments[0]} failed: {(done.stderr or done.stdout).strip()}"
             raise MachineError(message)
+
+
+def unlocked(run: Callable[[], Done], clock: Clock) -> Done:
+    """Run apt-get, and repeat it while another program, such as unattended upgrades, holds one of its locks.
+
+    The option DPkg::Lock::Timeout covers the locks of dpkg; that of the package lists has no time-out in apt-get.
+    """
+    deadline = clock.monotonic() + LONGEST_LOCK_WAIT
+    while is_locked(done := run()) and clock.monotonic() < deadline:
+        say("testbed: another program holds a lock of the package manager; waiting until it has finished")
+        clock.sleep(LOCK_POLL)
+    return done
+
+
+def is_locked(done: Done) -> bool:
+    """Return whether apt-get failed because of a lock that another program holds."""
+    return done.returncode != 0 and "Could not get lock" in done.stderr
+
+
+def _apt_get(*arguments: str) -> Done:
+    command = ("apt-get", f"--option=DPkg::Lock::Timeout={LONGEST_LOCK_WAIT}", *arguments)
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def missing_packages() -> list[str]:
