@@ -27,7 +27,7 @@ from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.ports import Credentials, Escrow, Leases, Secrets
-from support.kubernetes_objects import manifest, resource
+from support.manifests import credential, published_secret
 from testbed.control_plane import ControlPlane
 
 SPEC: dict[str, Any] = {"apiToken": {"path": "pipedrive/crm/acme"}}
@@ -130,7 +130,7 @@ class FakedCluster:
 
     async def put_credential(self, name: str) -> AnyCredential:
         """Create as the world does."""
-        body = resource(self.namespace, name, SPEC)
+        body = credential(name, SPEC, namespace=self.namespace)
         served = {"creationTimestamp": "2026-03-01T00:00:00Z", "generation": 1}
         self.cluster.apply(body | {"metadata": body["metadata"] | served, "status": {"observedGeneration": -1}})
         return read_credential(self.cluster.credentials[self._key(name)])
@@ -138,7 +138,7 @@ class FakedCluster:
     async def put_secret(self, name: str, **changes: Any) -> None:
         """Create or replace."""
         current = self.cluster.secrets.get(self._key(name), {})
-        self.cluster.put_secret(merged(current, manifest(self.namespace, name, **changes)))
+        self.cluster.put_secret(merged(current, published_secret(self.namespace, name, **changes)))
 
     async def delete_secret(self, name: str) -> None:
         """Delete."""
@@ -203,12 +203,12 @@ class RealCluster:
 
     async def put_credential(self, name: str) -> AnyCredential:
         """Create."""
-        body = resource(self.namespace, name, SPEC)
+        body = credential(name, SPEC, namespace=self.namespace)
         return read_credential(await self.administrator.create(CREDENTIALS.collection(self.namespace), body))
 
     async def put_secret(self, name: str, **changes: Any) -> None:
         """Create or replace."""
-        body = manifest(self.namespace, name, **changes)
+        body = published_secret(self.namespace, name, **changes)
         if await self.administrator.get(SECRETS.at(self._key(name))) is None:
             await self.administrator.create(SECRETS.collection(self.namespace), body)
         else:

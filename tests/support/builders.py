@@ -17,9 +17,12 @@ from pipedrive_operator.core.resource.credential import Credential, read_credent
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.secret_value import SecretValue
+from support import manifests
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 KEY = Key(namespace="crm", name="acme")
+ABSENT = Key(namespace="default", name="absent")
+"""What no test creates."""
 ACCOUNT = Account(company_id=12, company_domain="acme", user_id=34)
 TIMINGS = Timings(poll_interval=timedelta(minutes=5), verify_interval=timedelta(hours=1))
 GRANT_LOCATION = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme")
@@ -51,7 +54,7 @@ OAUTH2_SPEC: dict[str, Any] = {
 
 def resource(spec: dict[str, Any], *, name: str = KEY.name, **changes: Any) -> dict[str, Any]:
     """Build a resource as the API server serves it; `changes` go into its metadata."""
-    metadata = {
+    metadata: dict[str, Any] = {
         "namespace": KEY.namespace,
         "name": name,
         "uid": f"uid-of-{name}",
@@ -59,7 +62,7 @@ def resource(spec: dict[str, Any], *, name: str = KEY.name, **changes: Any) -> d
         "generation": 1,
         "creationTimestamp": "2026-03-01T00:00:00Z",
     }
-    return {"metadata": metadata | changes, "spec": spec, "status": {"observedGeneration": -1}}
+    return manifests.credential(spec=spec, **{**metadata, **changes}) | {"status": {"observedGeneration": -1}}
 
 
 def readable(body: dict[str, Any]) -> Credential:

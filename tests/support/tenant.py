@@ -3,7 +3,6 @@
 Verbs to arrange things and conditions to wait for; what is right is for the tests to say.
 """
 
-import base64
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from functools import cached_property
 from itertools import count
 from typing import Any, TypeVar
 
+from support.manifests import credential, decoded
 from testbed.api_client import ApiClient
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
@@ -178,21 +178,6 @@ class Tenant:
     def calls(self) -> list[Call]:
         """Return what Pipedrive was asked about this company."""
         return [call for call in self.pipedrive.ledger().calls if call.subject.company_id == self.company_id]
-
-
-def credential(name: str, spec: Json, **metadata: Any) -> Json:
-    """Return a credential's manifest."""
-    return {
-        "apiVersion": "pipedrive-operator.io/v1alpha1",
-        "kind": "PipedriveCredential",
-        "metadata": {"name": name, **metadata},
-        "spec": spec,
-    }
-
-
-def decoded(secret: Json) -> dict[str, str]:
-    """Return a Secret's data as text."""
-    return {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
 
 
 def now() -> str:

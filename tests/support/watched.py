@@ -13,6 +13,7 @@ from pipedrive_operator.adapters.kubernetes.crd_version import NAME
 from pipedrive_operator.adapters.kubernetes.session import open_session
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
+from support import manifests
 from testbed.control_plane import ControlPlane
 
 DEADLINE = 30.0
@@ -89,18 +90,12 @@ class Cluster:
 
 def credential(name: str, path: str = "pipedrive/crm/acme") -> dict[str, Any]:
     """Build a credential."""
-    spec = {"apiToken": {"path": path}}
-    return {
-        "apiVersion": "pipedrive-operator.io/v1alpha1",
-        "kind": "PipedriveCredential",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
+    return manifests.credential(name, {"apiToken": {"path": path}})
 
 
 def secret(name: str, **labels: str) -> dict[str, Any]:
     """Build a Secret."""
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": labels}}
+    return manifests.secret(name, metadata={"name": name, "labels": labels})
 
 
 def ours(name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from contracts.wire import Loss
 from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, SecretChanged, SecretExists
-from support.kubernetes_objects import encoded, manifest
+from support.manifests import encoded, published_secret
 
 NAME = "pipedrive"
 NEW = {"access_token": encoded("new"), "note": None}
@@ -48,7 +48,7 @@ def key_of(cluster: ClusterPart, name: str = NAME) -> Key:
 async def created(cluster: ClusterPart, **data: str) -> TargetSecret:
     """Create the Secret through the port."""
     values = {"access_token": encoded("old"), "note": encoded("mine")} | data
-    return await cluster.secrets.create(manifest(cluster.namespace, NAME, data=values))
+    return await cluster.secrets.create(published_secret(cluster.namespace, NAME, data=values))
 
 
 def patch_for(target: TargetSecret) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class TestSecrets:
         """A read, a creation, a patch; and a conflict that nobody hears of."""
         target = await created(cluster)
         await expect_unavailable(cluster, loss, cluster.secrets.read(target.key))
-        await expect_unavailable(cluster, loss, cluster.secrets.create(manifest(cluster.namespace, "other")))
+        await expect_unavailable(cluster, loss, cluster.secrets.create(published_secret(cluster.namespace, "other")))
         await expect_unavailable(cluster, loss, created(cluster))
         stale = patch_for(replace(target, resource_version="1"))
         await expect_unavailable(cluster, loss, cluster.secrets.patch(target.key, stale))

@@ -13,8 +13,8 @@ from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
+from support import manifests
 from support.builders import NOW
-from support.kubernetes_objects import resource
 from testbed.control_plane import ControlPlane
 
 
@@ -62,7 +62,7 @@ async def credential(api: Api, namespace: str) -> AnyCredential:
     """Create a credential."""
     spec = {"apiToken": {"path": "pipedrive/crm/acme"}}
     return read_credential(
-        await api.create(CREDENTIALS.collection(namespace), resource(namespace, "acme", spec)),
+        await api.create(CREDENTIALS.collection(namespace), manifests.credential("acme", spec, namespace=namespace)),
     )
 
 

@@ -22,7 +22,7 @@ from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION, Key
 from pipedrive_operator.core.values.errors import ReportDenied, SecretWriteDenied
 from pipedrive_operator.core.values.lease import Lease
 from support.admission_webhook import NAME, NOTHING_LISTENS, AdmissionWebhook, serving
-from support.kubernetes_objects import encoded, manifest
+from support.manifests import encoded, published_secret
 from testbed.control_plane import ControlPlane
 
 DEADLINE = 20
@@ -72,7 +72,7 @@ async def until_report_denied(write: Callable[[], Awaitable[object]]) -> ReportD
 def creations(secrets: KubernetesSecrets, namespace: str) -> Callable[[], Awaitable[TargetSecret]]:
     """Return a function that creates another Secret each time."""
     numbers = itertools.count()
-    return lambda: secrets.create(manifest(namespace, f"secret-{next(numbers)}"))
+    return lambda: secrets.create(published_secret(namespace, f"secret-{next(numbers)}"))
 
 
 async def test_a_webhook_that_is_down_denies_the_write(
@@ -115,7 +115,7 @@ async def test_the_code_that_a_webhook_denies_with_means_nothing(
     secrets: KubernetesSecrets, namespace: str, webhook: AdmissionWebhook, code: int
 ) -> None:
     """For a creation, a patch and a deletion: the webhook chooses the code, the reason and the details freely."""
-    created = await secrets.create(manifest(namespace))
+    created = await secrets.create(published_secret(namespace))
     details = {"kind": "namespaces", "causes": [{"reason": "NamespaceTerminating"}]}
     webhook.deny(code=code, message="no, because", reason="AlreadyExists", details=details)
     await webhook.register(operations=("CREATE", "UPDATE", "DELETE"))

@@ -13,7 +13,7 @@ from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
 from pipedrive_operator.adapters.kubernetes.session import open_session
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
-from support.kubernetes_objects import ABSENT
+from support.builders import ABSENT
 from testbed.control_plane import ControlPlane
 
 

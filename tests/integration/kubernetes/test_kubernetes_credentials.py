@@ -11,7 +11,7 @@ from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.credentials import QUIET, KubernetesCredentials
 from pipedrive_operator.core.resource.credential import AnyCredential
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
-from support.kubernetes_objects import ABSENT
+from support.builders import ABSENT
 from testbed.control_plane import ControlPlane
 
 

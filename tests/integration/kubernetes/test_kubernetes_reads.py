@@ -10,7 +10,7 @@ from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.permissions import missing, required
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.core.resource.credential import AnyCredential
-from support.kubernetes_objects import manifest
+from support.manifests import published_secret
 from testbed.control_plane import ControlPlane
 
 
@@ -23,8 +23,8 @@ class TestLister:
         """Every page is of the same resourceVersion, and a foreign Secret is on none."""
         monkeypatch.setattr(gateway, "PAGE_SIZE", 2)
         for name in ("a", "b", "c"):
-            await secrets.create(manifest(namespace, name))
-        foreign = manifest(namespace, "foreign")
+            await secrets.create(published_secret(namespace, name))
+        foreign = published_secret(namespace, "foreign")
         del foreign["metadata"]["labels"]
         await secrets.create(foreign)
 

@@ -18,7 +18,8 @@ from pipedrive_operator.core.values.errors import (
     SecretExists,
     SecretWriteDenied,
 )
-from support.kubernetes_objects import ABSENT, TOKEN, encoded, manifest
+from support.builders import ABSENT
+from support.manifests import TOKEN, encoded, published_secret
 from testbed.control_plane import ControlPlane
 
 
@@ -31,7 +32,7 @@ async def created_until_denied(secrets: KubernetesSecrets, namespace: str) -> No
     """Create Secrets until one is refused: a new quota or policy takes the API server a moment to notice."""
     async with asyncio.timeout(20):
         for number in itertools.count():
-            await secrets.create(manifest(namespace, f"secret-{number}"))
+            await secrets.create(published_secret(namespace, f"secret-{number}"))
 
 
 def quoting_policy(namespace: str) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class TestSecrets:
 
     async def test_reads_what_it_created(self, secrets: KubernetesSecrets, namespace: str) -> None:
         """A created Secret is read back as the creation returned it."""
-        created = await secrets.create(manifest(namespace))
+        created = await secrets.create(published_secret(namespace))
 
         assert await secrets.read(created.key) == created
         assert created.data == {"access_token": encoded(TOKEN)}
@@ -69,14 +70,14 @@ class TestSecrets:
 
     async def test_does_not_create_over_another(self, secrets: KubernetesSecrets, namespace: str) -> None:
         """A name that is taken is told apart."""
-        await secrets.create(manifest(namespace))
+        await secrets.create(published_secret(namespace))
 
         with pytest.raises(SecretExists):
-            await secrets.create(manifest(namespace))
+            await secrets.create(published_secret(namespace))
 
     async def test_patches_and_drops_keys(self, secrets: KubernetesSecrets, namespace: str) -> None:
         """A merge patch sets keys and removes those that are null."""
-        created = await secrets.create(manifest(namespace))
+        created = await secrets.create(published_secret(namespace))
 
         patched = await secrets.patch(created.key, change(created, access_token=None, api_token=encoded("x")))
 
@@ -85,7 +86,7 @@ class TestSecrets:
 
     async def test_does_not_patch_a_changed_secret(self, secrets: KubernetesSecrets, namespace: str) -> None:
         """A patch made for an older resourceVersion is refused."""
-        created = await secrets.create(manifest(namespace))
+        created = await secrets.create(published_secret(namespace))
         await secrets.patch(created.key, change(created, by=encoded("somebody")))
 
         with pytest.raises(SecretChanged):
@@ -93,7 +94,7 @@ class TestSecrets:
 
     async def test_tells_a_patched_secret_that_is_gone(self, secrets: KubernetesSecrets, namespace: str) -> None:
         """A patch of a Secret that was deleted is like that of a changed one."""
-        created = await secrets.create(manifest(namespace))
+        created = await secrets.create(published_secret(namespace))
         await secrets.delete(created)
 
         with pytest.raises(SecretChanged):
@@ -114,7 +115,7 @@ class TestSecrets:
     async def test_quotes_rbac(self, stranger: Api, namespace: str) -> None:
         """A missing rule is quoted with its verb and resource."""
         with pytest.raises(SecretWriteDenied, match='cannot create resource "secrets"'):
-            await KubernetesSecrets(stranger).create(manifest(namespace))
+            await KubernetesSecrets(stranger).create(published_secret(namespace))
 
     async def test_says_that_reading_is_not_allowed(self, stranger: Api) -> None:
         """Nothing can be said about a Secret that RBAC hides."""
@@ -123,7 +124,7 @@ class TestSecrets:
 
     async def test_quotes_immutability(self, secrets: KubernetesSecrets, namespace: str) -> None:
         """An immutable Secret is told."""
-        created = await secrets.create(manifest(namespace, immutable=True))
+        created = await secrets.create(published_secret(namespace, immutable=True))
 
         with pytest.raises(SecretWriteDenied, match="immutable"):
             await secrets.patch(created.key, change(created, access_token=encoded("another")))
@@ -155,14 +156,14 @@ class TestSecrets:
     ) -> None:
         """Whatever the API server says of invalid data, it is passed on without them."""
         with pytest.raises(SecretWriteDenied) as denied:
-            await secrets.create(manifest(namespace, **broken))
+            await secrets.create(published_secret(namespace, **broken))
 
         assert TOKEN not in str(denied.value)
         assert encoded(TOKEN) not in str(denied.value)
 
     async def test_never_quotes_the_stored_secret(self, secrets: KubernetesSecrets, namespace: str) -> None:
         """To a merge patch that cannot be decoded, the API server answers with the whole Secret."""
-        created = await secrets.create(manifest(namespace))
+        created = await secrets.create(published_secret(namespace))
 
         with pytest.raises(SecretWriteDenied, match=r"Invalid value: \(hidden\): .*base64") as denied:
             await secrets.patch(created.key, change(created, api_token="not base64"))
@@ -173,16 +174,16 @@ class TestSecrets:
     async def test_tells_a_namespace_that_is_leaving(self, secrets: KubernetesSecrets, leaving_namespace: str) -> None:
         """Nothing is created in a namespace that is being deleted."""
         with pytest.raises(NamespaceBeingDeleted):
-            await secrets.create(manifest(leaving_namespace))
+            await secrets.create(published_secret(leaving_namespace))
 
     async def test_tells_a_namespace_that_is_gone(self, secrets: KubernetesSecrets) -> None:
         """A namespace that is absent is one that was deleted."""
         with pytest.raises(NamespaceBeingDeleted):
-            await secrets.create(manifest("never-there"))
+            await secrets.create(published_secret("never-there"))
 
     async def test_deletes_exactly_what_was_read(self, secrets: KubernetesSecrets, namespace: str) -> None:
         """A Secret that changed since is left alone, and one that is gone is no error."""
-        created = await secrets.create(manifest(namespace))
+        created = await secrets.create(published_secret(namespace))
         changed = await secrets.patch(created.key, change(created, by=encoded("somebody")))
 
         await secrets.delete(created)
@@ -197,7 +198,7 @@ class TestSecrets:
         self, secrets: KubernetesSecrets, stranger: Api, namespace: str
     ) -> None:
         """A missing rule is quoted here too."""
-        created = await secrets.create(manifest(namespace))
+        created = await secrets.create(published_secret(namespace))
 
         with pytest.raises(SecretWriteDenied, match='cannot delete resource "secrets"'):
             await KubernetesSecrets(stranger).delete(created)

@@ -2,7 +2,7 @@
 
 import time
 
-from support.troubles.stage import FAR, NOWHERE, UNKNOWN_ROLE
+from support.troubles.real_parts import FAR, NOWHERE, UNKNOWN_ROLE
 from support.troubles.trouble import Actor, Deed, Kind, Trouble
 
 _INTENT_SECONDS = 10.0

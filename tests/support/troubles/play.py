@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.troubles.stage import Stage
+from support.troubles.real_parts import Stage
 from support.troubles.trouble import Actor, Trouble, enter
 
 _WAIT_SECONDS = 120.0

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from support.troubles.stage import Person, Stage
+from support.manifests import credential
+from support.troubles.real_parts import Person, Stage
 from testbed.openbao import OpenBao
 
 
@@ -57,14 +58,7 @@ class Actor:
 
     def apply(self) -> None:
         """Apply the credential as it is described."""
-        self.stage.apply(
-            {
-                "apiVersion": "pipedrive-operator.io/v1alpha1",
-                "kind": "PipedriveCredential",
-                "metadata": {"name": self.name, "namespace": self.namespace},
-                "spec": self.spec,
-            }
-        )
+        self.stage.apply(credential(self.name, self.spec, namespace=self.namespace))
 
     def change(self, **spec: object) -> None:
         """Change fields at the top of the spec; None takes one away."""

@@ -16,9 +16,9 @@ import click
 from rich.console import Console
 
 from testbed.demo.cluster import NAMESPACE, Cluster, LeftoverError, RefusalError, built, mine
+from testbed.demo.environment import OPERATOR_LOG, Stage, set_up
 from testbed.demo.screen import Screen
 from testbed.demo.sight import Sight
-from testbed.demo.stage import OPERATOR_LOG, Stage, set_up
 from testbed.demo.steps import OAUTH2, STEPS
 from testbed.demo.tour import Eyes, Guide, StepError, run
 from testbed.kubectl import KubectlError

@@ -5,8 +5,8 @@ A check compares two sights, and does not know where they come from.
 
 from pathlib import Path
 
+from testbed.demo.environment import TOKEN_PATH, Stage
 from testbed.demo.sight import Sight
-from testbed.demo.stage import TOKEN_PATH, Stage
 from testbed.demo.tour import NotSeenError, Step
 
 API_TOKEN = "acme-token"

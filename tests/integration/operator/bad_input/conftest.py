@@ -10,7 +10,7 @@ import pytest
 
 from support.troubles import of_pipedrive, of_the_cluster, of_the_spec, of_vault
 from support.troubles.play import Play, play
-from support.troubles.stage import operate, set_up
+from support.troubles.real_parts import operate, set_up
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 from testbed.operator_process import OperatorProcess

@@ -15,7 +15,7 @@ import pytest
 from integration.operator.bad_input.conftest import Perform
 from support.troubles import of_pipedrive, of_the_cluster, of_the_spec, of_vault
 from support.troubles.play import Play
-from support.troubles.stage import Stage
+from support.troubles.real_parts import Stage
 from support.troubles.trouble import Trouble
 
 ALL = (*of_the_spec.TROUBLES, *of_vault.TROUBLES, *of_pipedrive.TROUBLES, *of_the_cluster.TROUBLES)

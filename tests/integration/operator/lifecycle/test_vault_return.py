@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from support.manifests import credential, decoded
 from support.operated import Json
-from support.tenant import Tenant, credential, decoded, eventually
+from support.tenant import Tenant, eventually
 from testbed.link import Link, Links
 from testbed.operator_process import OperatorProcess
 
