@@ -93,7 +93,7 @@ def test_an_outage_loses_nothing_and_its_end_wakes_everybody_in_turn(
 
     assert before == _secrets(tenant)
     assert "VaultUnavailable" in _reasons(tenant)[LATE]
-    assert "does not answer in time" in tenant.conditions(crowd[0])["Authorized"]["message"]
+    assert "does not respond in time" in tenant.conditions(crowd[0])["Authorized"]["message"]
     assert watched.way.accepted - asked <= WORKERS + LOOKS
     watched.way.delay(HELD_UP_SECONDS)
     logins, asked, returned = _logins(tenant), watched.way.accepted, time.time()
