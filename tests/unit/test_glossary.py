@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).parents[2]
 GLOSSARY: Final = ROOT / "docs" / "glossary.md"
 PROSE: Final = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs", "charts", "crds")
 """Files and folders whose text is checked."""
-BUDGETS: Final = {"operator": 66, "benchmarks": 0, "tests": 276}
+BUDGETS: Final = {"operator": 60, "benchmarks": 0, "tests": 247}
 """How many lines of Python with such a phrase are left in each folder. Lower a number when you have rewritten some."""
 RIDDLES: Final = frozenset({"anothers", "landed", "story", "tell", "tells", "told", "whoever"})
 """Words that no name of the operator contains: each has a standard term."""

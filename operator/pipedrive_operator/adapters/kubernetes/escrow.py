@@ -1,8 +1,8 @@
-"""What a refresh has won, kept in a Secret of the operator's namespace while Vault does not take it.
+"""The escrow: refreshed grants that Vault has not stored yet, in Secrets of the operator's namespace.
 
-It is encrypted under a key derived from the OAuth2 client's secret, which only Vault holds: who can read
-Secrets in the operator's namespace, and not Vault, learns nothing. It is bound to its grant and to the refresh
-that won it, so that it opens nowhere else.
+Each is encrypted with a key derived from the OAuth2 client's secret, which only Vault holds: someone who can read
+Secrets in the operator's namespace, but not Vault, learns nothing. It is bound to its grant and to the refresh that
+returned it, so that it cannot be decrypted for any other.
 """
 
 import base64
@@ -42,14 +42,15 @@ class KubernetesEscrow:
         self._namespace = namespace
         self._clock = clock
         self._kept: dict[str, Body] = {}
-        """The Secrets that are there, by name: only the leader writes them, and it has listed them."""
+        """The existing Secrets, by name: only the leader writes them, and it has listed them."""
         self._doubtful: dict[str, str] = {}
-        """The Secrets to look at again, as no answer told what became of them; each with its refresh."""
+        """Names of Secrets to read again, because the outcome of a request is unknown; each with its refresh."""
 
     async def load(self) -> list[str]:
-        """List what is there, and return the grants of what others have left since. Raises ApiServerUnavailable.
+        """List the escrow, and return the grants that other processes have added since. Raises ApiServerUnavailable.
 
-        What the list and we do not agree on is looked at again before it is used: we may have written meanwhile.
+        Secrets that differ between the list and this process are read again before they are used: this process may
+        have written in the meantime.
         """
         collection = SECRETS.collection(self._namespace)
         listed: list[Body] = [body async for page in self._api.pages(collection, labels=LABEL) for body in page.items]
@@ -63,12 +64,12 @@ class KubernetesEscrow:
         return sorted(_annotation(body, _GRANT) or name for name, body in left.items())
 
     def holds(self, location: VaultLocation) -> bool:
-        """Tell whether something is kept for a location, or may be."""
+        """Return whether an escrow exists, or may exist, for a location."""
         name = _name(location)
         return name in self._kept or name in self._doubtful
 
     async def find(self, location: VaultLocation) -> bool:
-        """Look whether something is kept for a location, whoever kept it. Raises ApiServerUnavailable."""
+        """Return whether an escrow exists for a location, whichever process created it. Raises ApiServerUnavailable."""
         name = _name(location)
         found = await self._api.get(self._at(name))
         self._doubtful.pop(name, None)
@@ -79,10 +80,10 @@ class KubernetesEscrow:
         return found is not None
 
     async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> bool:
-        """Keep a grant, unless it is kept already; return whether it surely is."""
+        """Create an escrow for a grant unless it exists, and return whether it certainly exists."""
         name = _name(location)
         try:
-            held = await self._look(name)
+            held = await self._current(name)
             if held is None or _annotation(held, _REFRESH) != refresh_id:
                 self._kept[name] = await self._put(held, self._manifest(location, won, refresh_id, key))
         except ApiServerUnavailable:
@@ -93,14 +94,14 @@ class KubernetesEscrow:
         return True
 
     async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
-        """Return what is kept for a location.
+        """Return the grant in escrow for a location, or None.
 
         Raises:
-            GrantUnstored: it cannot be opened with this key.
+            GrantUnstored: it cannot be decrypted with this key.
         """
         name = _name(location)
         with suppress(ApiServerUnavailable):
-            await self._look(name)
+            await self._current(name)
         body = self._kept.get(name)
         if body is None:
             return None
@@ -110,7 +111,7 @@ class KubernetesEscrow:
             cipher = AESGCM(_derived(key, refresh_id))
             text = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(location, refresh_id))
         except (InvalidTag, KeyError, ValueError) as error:
-            self._doubtful[name] = _annotation(body, _REFRESH)  # to be looked at again, as a person may delete it
+            self._doubtful[name] = _annotation(body, _REFRESH)  # read it again, as a person may delete it
             message = (
                 f"Secret {self._namespace}/{name} holds a refreshed grant for {location} that the client "
                 "secret in Vault does not open: put back the client secret that was used then, or delete the Secret "
@@ -121,10 +122,10 @@ class KubernetesEscrow:
         return read_grant(document)
 
     async def drop(self, location: VaultLocation) -> None:
-        """Delete what is kept for a location; a failure leaves it, and it is dropped when it is next looked at."""
+        """Delete the escrow of a location. If that fails, it stays and is deleted when it is next read."""
         name = _name(location)
         try:
-            held = await self._look(name)
+            held = await self._current(name)
             if held is not None:
                 preconditions = {key: held["metadata"][key] for key in ("uid", "resourceVersion")}
                 await self._api.delete(self._at(name), preconditions=preconditions)
@@ -135,21 +136,21 @@ class KubernetesEscrow:
             metrics.count_escrow_failure()
         metrics.show_escrow(len(self._kept))
 
-    async def _look(self, name: str) -> Body | None:
-        """Return a Secret that we know, looking at it again if it is doubtful. Raises ApiServerUnavailable."""
+    async def _current(self, name: str) -> Body | None:
+        """Return a known Secret, after reading it again if its state is doubtful. Raises ApiServerUnavailable."""
         refresh_id = self._doubtful.get(name)
         if refresh_id is None:
             return self._kept.get(name)
         found = await self._api.get(self._at(name))
         del self._doubtful[name]
         known = self._kept.pop(name, None)
-        # One that is neither was put there by another process, which may have won something newer.
+        # Any other was written by another process, and may hold a newer grant.
         if found is not None and (_annotation(found, _REFRESH) == refresh_id or _version(found) == _version(known)):
             self._kept[name] = found
         return self._kept.get(name)
 
     async def _put(self, held: Body | None, manifest: Body) -> Body:
-        """Create the Secret, or replace what an earlier refresh has left there."""
+        """Create the Secret, or replace the one of an earlier refresh."""
         if held is None:
             return await self._api.create(SECRETS.collection(self._namespace), manifest)
         patch = manifest | {"metadata": manifest["metadata"] | {"resourceVersion": _version(held)}}
@@ -176,13 +177,13 @@ class KubernetesEscrow:
 
 
 def _name(location: VaultLocation) -> str:
-    """Name the Secret by its grant, so that there is one."""
+    """Return the name of the Secret, which follows from the grant: each grant has at most one."""
     digest = hashlib.sha256(json.dumps([location.connection, location.mount, location.path]).encode()).hexdigest()
     return f"pipedrive-operator-escrow-{digest[:24]}"
 
 
 def _annotation(body: Body, key: str) -> str:
-    """Return an annotation; people may have taken it away."""
+    """Return an annotation, or an empty string if someone removed it."""
     return str((body["metadata"].get("annotations") or {}).get(key, ""))
 
 
