@@ -29,11 +29,14 @@ class FakeApiServer:
         self.bodies.append(await request.read())
         return await self.answer(request)
 
-    def settings(self, user: dict[str, Any] | None = None, **changes: Any) -> KubernetesSettings:
+    def settings(
+        self, user: dict[str, Any] | None = None, *, authority: Path | None = None, **changes: Any
+    ) -> KubernetesSettings:
         """Write a kubeconfig for a user, and return settings that name it."""
         kubeconfig = self.folder / "kubeconfig"
+        trust = {} if authority is None else {"certificate-authority": str(authority)}
         config = {
-            "clusters": [{"name": "c", "cluster": {"server": self.address}}],
+            "clusters": [{"name": "c", "cluster": {"server": self.address} | trust}],
             "users": [{"name": "u", "user": user or {"token": "a-token"}}],
             "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
             "current-context": "x",

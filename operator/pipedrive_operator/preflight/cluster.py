@@ -8,7 +8,7 @@ from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.adapters.kubernetes.session import operator_namespace
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.core.resource.names import Key
-from pipedrive_operator.core.values.errors import ApiServerUnavailable
+from pipedrive_operator.core.values.errors import ApiServerNotTrusted, ApiServerUnavailable
 from pipedrive_operator.crd import resource_schema
 from pipedrive_operator.preflight.finding import Finding
 
@@ -23,6 +23,9 @@ async def check_cluster(settings: Settings) -> list[Finding]:
                 await _check_permissions(api, settings),
                 await _check_escrow(api, operator_namespace(settings.kubernetes)),
             ]
+    except ApiServerNotTrusted as error:
+        remedy = "correct the certificate authority in the kubeconfig, or the certificate of the API server"
+        return [Finding(step="API server", ok=False, detail=str(error), remedy=remedy)]
     except ApiServerUnavailable as error:
         remedy = "set kubernetes.kubeconfig or run the operator in the cluster, and check that the API server runs"
         return [Finding(step="API server", ok=False, detail=str(error), remedy=remedy)]

@@ -22,7 +22,7 @@ from pipedrive_operator.adapters.kubernetes.quotation import quote
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal, response_error
 from pipedrive_operator.adapters.kubernetes.session import AUTHENTICATION, open_client
 from pipedrive_operator.config.settings import KubernetesSettings
-from pipedrive_operator.core.values.errors import ApiServerUnavailable
+from pipedrive_operator.core.values.errors import ApiServerNotTrusted, ApiServerUnavailable
 
 Body = dict[str, Any]
 
@@ -123,6 +123,8 @@ class Api:
         with metrics.request("kubernetes", f"{verb}_{request.endpoint.resource}") as request_metrics:
             try:
                 code, text = await self._exchange(request)
+            except aiohttp.ClientConnectorCertificateError as error:
+                raise ApiServerNotTrusted(_certificate_problem(error.certificate_error)) from error
             except (aiohttp.ClientError, OSError, ConfigException) as error:
                 message = f"the API server did not respond: {quote(str(error) or type(error).__name__)}"
                 raise ApiServerUnavailable(message) from error
@@ -153,6 +155,11 @@ def readable(what: str) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         message = f"the API server returned a {what} that cannot be read: {type(error).__name__}: {error}"
         raise ApiServerUnavailable(message) from error
+
+
+def _certificate_problem(error: Exception) -> str:
+    reason = getattr(error, "verify_message", None) or str(error)
+    return f"the certificate of the API server is not accepted: {quote(reason)}"
 
 
 def _read(code: int, text: bytes) -> Body:

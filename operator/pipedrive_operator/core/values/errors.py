@@ -26,6 +26,7 @@
     ├── WorkloadDenied                Kubernetes: reading or restarting the workload is forbidden
     ├── LeaseChanged                  Kubernetes: the Lease changed since it was read
     └── ApiServerUnavailable          Kubernetes: no usable answer; try again
+        ├── ApiServerNotTrusted       Kubernetes: the certificate was not accepted
         └── ReportDenied              Kubernetes: the status or an Event was denied
 
 The message of a Trouble is written for people: what happened, why, and what to do next. It never contains a secret
@@ -184,6 +185,10 @@ class LeaseChanged(OperatorError):
 
 class ApiServerUnavailable(OperatorError):
     """The API server gave no usable answer."""
+
+
+class ApiServerNotTrusted(ApiServerUnavailable):
+    """The certificate of the API server was not accepted; the message says why."""
 
 
 class ReportDenied(ApiServerUnavailable):

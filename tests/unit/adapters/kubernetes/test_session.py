@@ -1,10 +1,21 @@
 """How a kubeconfig is used to reach the API server, and how its token is kept current."""
 
 import json
+import ssl
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from http import HTTPStatus
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from fakes.api_server import FakeApiServer
 from pipedrive_operator.adapters.kubernetes import session as module
@@ -12,7 +23,8 @@ from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
 from pipedrive_operator.adapters.kubernetes.session import open_session, operator_namespace
 from pipedrive_operator.config.settings import KubernetesSettings
-from pipedrive_operator.core.values.errors import ApiServerUnavailable
+from pipedrive_operator.core.values.errors import ApiServerNotTrusted, ApiServerUnavailable
+from support.builders import NOW
 
 
 def exec_plugin(file: Path) -> dict[str, Any]:
@@ -141,3 +153,69 @@ async def test_a_proxy_is_taken_from_the_environment(server: FakeApiServer, monk
 
     assert [request.host for request in server.requests] == ["cluster.example.com"]
     assert (configuration.proxy, direct.proxy) == (proxy, None)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 that has no Authority Key Identifier, and its key; return both files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "api-server")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(days=3650))
+        .not_valid_after(NOW + timedelta(days=3650))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "tls.crt", folder / "tls.key"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return files
+
+
+@pytest.fixture
+async def tls_server(server: FakeApiServer, tmp_path: Path) -> AsyncIterator[Path]:
+    """Let the fake API server speak TLS too, and return its certificate."""
+    certificate, key = self_signed(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    running = TestServer(app, scheme="https")
+    await running.start_server(ssl=context)
+    server.address = f"https://127.0.0.1:{running.port}"
+    yield certificate
+    await running.close()
+
+
+async def test_a_certificate_without_an_authority_key_identifier_is_accepted(
+    server: FakeApiServer, tls_server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by kubectl, and as by Python before 3.13, which made strict verification the default."""
+    default = ssl.create_default_context
+
+    def strict(*arguments: Any, **options: Any) -> ssl.SSLContext:
+        context = default(*arguments, **options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    settings = server.settings(authority=tls_server)
+
+    address, session = await open_session(settings)
+    async with await Api.connect(settings) as api, session:
+        await api.get(SECRETS.collection())
+        async with session.get(f"{address}/version") as response:
+            assert response.status == HTTPStatus.OK
+
+
+async def test_a_certificate_that_is_not_accepted_is_reported_with_the_reason(
+    server: FakeApiServer, tls_server: Path
+) -> None:
+    """The API server runs, so the advice must not be to check that."""
+    assert tls_server.name == "tls.crt"
+
+    async with await Api.connect(server.settings()) as api:
+        with pytest.raises(ApiServerNotTrusted, match="is not accepted: self-signed certificate"):
+            await api.get(SECRETS.collection())
