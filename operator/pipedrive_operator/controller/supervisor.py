@@ -56,16 +56,22 @@ class Supervisor:
 
     def readiness(self) -> Mapping[str, str | None]:
         """Return the checks of /readyz, each with its problem or None."""
-        return {"crd": self._schema_problem, "caches": self._cache_problem}
+        watch = _silence(self._watch, SILENT_PERIODS)
+        return {"crd": self._schema_problem, "caches": self._cache_problem, "watch": watch}
 
     def liveness(self) -> Mapping[str, str | None]:
         """Return the checks of /livez, each with its problem or None. Only a restart would fix such a problem."""
-        return {"event loop": None, "watch": _watch_problem(self._watch) if self._watch is not None else None}
+        return {"event loop": None, "watch": _silence(self._watch, DEAD_PERIODS)}
 
     def handle_event(self, kind: WatchedKind, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Update the cache with an event of the watch, and reconcile the credentials that it affects."""
         see = self._cache.see_credential if kind == "credential" else self._cache.see_secret
-        self._controller.enqueue(see(event_type, body))
+        try:
+            affected = see(event_type, body)
+        except ApiServerUnavailable as error:
+            _log.warning("ignored an event of the watch", kind=kind, error=str(error))
+        else:
+            self._controller.enqueue(affected)
 
     def request_schema_check(self) -> None:
         """Have the CRD checked again: it may have been replaced by an older one."""
@@ -134,6 +140,8 @@ class Supervisor:
         return None
 
 
-def _watch_problem(watch: Watch) -> str | None:
-    age = watch.age()
-    return f"no response from the API server for {age:.0f} s" if age > DEAD_PERIODS * watch.period else None
+def _silence(watch: Watch | None, periods: float) -> str | None:
+    """Return that the watch has had no response for so many of its periods, or None."""
+    if watch is None or (age := watch.age()) <= periods * watch.period:
+        return None
+    return f"no response from the API server for {age:.0f} s"
