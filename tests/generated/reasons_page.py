@@ -23,7 +23,8 @@ with this reason. If nothing has been published yet, Ready is `False` from the s
 
 The operator records an Event when a condition changes its status, with the reason of that condition. Events about a
 restart that was denied have a reason of their own, `RolloutDenied`: they change no condition, and the message of Ready
-says what to do.
+says what to do. `OrphanDeleted` names a Secret that was deleted because the credential controlled it under another name
+than the one that it publishes to.
 
 ```console
 kubectl get pdc                                            # the reason of Ready

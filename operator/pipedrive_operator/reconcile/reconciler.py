@@ -15,7 +15,13 @@ from typing import Final
 from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.policy import decide
-from pipedrive_operator.core.decision.report import announcement, report, report_unreadable, rollout_announcement
+from pipedrive_operator.core.decision.report import (
+    announcement,
+    orphan_announcement,
+    report,
+    report_unreadable,
+    rollout_announcement,
+)
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.token import Token
@@ -254,6 +260,9 @@ class Reconciler:
             else:
                 await self._ports.secrets.delete(orphan)
                 self._forget(orphan)
+                with suppress(ApiServerUnavailable):  # the deletion has succeeded, whether or not it can be announced
+                    event = orphan_announcement(seen.credential, orphan)
+                    await self._ports.credentials.record_event(seen.credential, event)
 
     async def _report(self, seen: Observation, decision: Decision) -> Status:
         memory = self._memories.get(seen.credential.key)

@@ -1,6 +1,7 @@
 """The reconciler with fake ports: the writes for each situation, their order, and what is reported."""
 
 from collections.abc import AsyncIterator
+from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -254,6 +255,23 @@ async def test_a_secret_under_a_new_name_is_created_before_the_old_one_is_delete
     await world.settle()
 
     assert ["create secret later", "delete secret acme", "patch status"] == world.cluster.writes
+
+
+async def test_a_deleted_copy_of_the_secret_is_announced(world: World) -> None:
+    """The person who copied it with its owner reference learns why it was deleted."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    copy = deepcopy(world.cluster.secrets[KEY])
+    copy["metadata"] |= {"name": "copy", "uid": "uid-of-copy"}
+    world.cluster.put_secret(copy)
+
+    await world.reconciler.reconcile(KEY)
+
+    assert [KEY] == list(world.cluster.secrets)
+    (event,) = world.cluster.events
+    assert ("OrphanDeleted", False) == (event.reason, event.warning)
+    assert "Deleted Secret copy" in event.message
+    assert "publishes to acme" in event.message
 
 
 async def test_a_forbidden_write_is_quoted(world: World) -> None:

@@ -9,6 +9,8 @@ from pipedrive_operator.core.decision.timings import CONFLICT_RECHECK
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.token import Token, Verification
 from pipedrive_operator.core.publication.secret import DesiredSecret, differs
+from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.values.conditions import Reason
 
@@ -121,12 +123,7 @@ def secret_belongs_to_another(seen: Observation) -> Decision | None:
     """Leave a foreign Secret alone."""
     if not seen.has_conflict or seen.target is None:
         return None
-    name = seen.target.key.name
-    message = (
-        f"Secret {name} already exists, does not belong to this credential and is left unchanged. Choose another "
-        f"spec.target.name, delete the Secret, or hand it over: kubectl annotate secret {name} "
-        f"-n {seen.target.key.namespace} pipedrive-operator.io/adopt={seen.credential.key.name}"
-    )
+    message = f"Secret {seen.target.key.name} {_why_foreign(seen.target, seen.credential)}"
     return _wait(Reason.SECRET_CONFLICT, message, seen.now + CONFLICT_RECHECK)
 
 
@@ -156,6 +153,21 @@ def scope_is_missing(seen: Observation) -> Decision | None:
 def nothing_to_do(seen: Observation) -> Decision:
     """Wait for the next refresh, verification or read of Vault."""
     return _wait(*_published_or(seen, "Waiting for the first accepted value"))
+
+
+def _why_foreign(target: TargetSecret, credential: Credential) -> str:
+    """Return why a Secret is left alone, and what to do: only one without a controller can be handed over."""
+    if target.controller is not None:
+        owner = f"{target.controller.get('kind', 'object')} {target.controller['name']}"
+        return (
+            f"is controlled by {owner} and is left unchanged. Choose another spec.target.name, or have {owner} write "
+            "its Secret under another name"
+        )
+    return (
+        "already exists, does not belong to this credential and is left unchanged. Choose another spec.target.name, "
+        f"delete the Secret, or hand it over: kubectl annotate secret {target.key.name} -n {target.key.namespace} "
+        f"pipedrive-operator.io/adopt={credential.key.name}"
+    )
 
 
 def _wait(reason: Reason, message: str, until: datetime | None = None) -> Decision:

@@ -15,8 +15,8 @@ from pipedrive_operator.core.publication.rollout import (
     records,
 )
 from pipedrive_operator.core.publication.secret import differs, foreign_keys, untouched_since_published
-from pipedrive_operator.core.publication.target import belongs_to
-from pipedrive_operator.core.resource.credential import Resource, UnreadableCredential
+from pipedrive_operator.core.publication.target import TargetSecret, belongs_to
+from pipedrive_operator.core.resource.credential import Credential, Resource, UnreadableCredential
 from pipedrive_operator.core.resource.status import Account, Status
 from pipedrive_operator.core.resource.workload import WorkloadStatus
 from pipedrive_operator.core.values.conditions import (
@@ -87,6 +87,15 @@ def announcement(before: Status, after: Status) -> Announcement | None:
         if new is not None and _is_news(old, new, favourable):
             return Announcement(warning=new.status is not favourable, reason=new.reason, message=new.message)
     return None
+
+
+def orphan_announcement(credential: Credential, orphan: TargetSecret) -> Announcement:
+    """Return the Event for a deleted Secret: one under a former name, or a copy that kept the owner reference."""
+    message = (
+        f"Deleted Secret {orphan.key.name}: its owner reference named this credential, which publishes to "
+        f"{credential.target_name}. If it was a copy, create it again without metadata.ownerReferences"
+    )
+    return Announcement(warning=False, reason=EventReason.ORPHAN_DELETED, message=message)
 
 
 def rollout_announcement(seen: Observation) -> Announcement | None:

@@ -29,9 +29,14 @@ class TargetSecret:
     """For each label, annotation or data key that another program set last: its path, and the program's name."""
 
     @property
+    def controller(self) -> Mapping[str, Any] | None:
+        """The reference to the owner that controls the Secret; None if nothing does."""
+        return next((owner for owner in self.owner_references if owner.get("controller")), None)
+
+    @property
     def controller_uid(self) -> str | None:
         """The uid of the owner that controls the Secret; None if nothing does."""
-        return next((str(owner["uid"]) for owner in self.owner_references if owner.get("controller")), None)
+        return None if self.controller is None else str(self.controller["uid"])
 
 
 def read_target(body: Mapping[str, Any]) -> TargetSecret:

@@ -68,6 +68,8 @@ class Reason(StrEnum):
 class EventReason(StrEnum):
     """Why an Event was recorded although no condition changed. Never renamed after a release either."""
 
+    ORPHAN_DELETED = "OrphanDeleted"
+    """A Secret that the credential controlled under another name than its target's was deleted."""
     ROLLOUT_DENIED = "RolloutDenied"
     """A workload of spec.rollout was not restarted; the Secret is as desired."""
 
