@@ -155,29 +155,37 @@ async def test_a_proxy_is_taken_from_the_environment(server: FakeApiServer, monk
     assert (configuration.proxy, direct.proxy) == (proxy, None)
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for 127.0.0.1 that has no Authority Key Identifier, and its key; return both files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "api-server")])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+def name_of(common_name: str) -> x509.Name:
+    """Build the name of a certificate."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def issue(folder: Path) -> tuple[Path, Path, Path]:
+    """Write an authority's certificate, one for 127.0.0.1 without an Authority Key Identifier, and the latter's key."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    certificates = [
+        x509.CertificateBuilder(name_of("authority"), name_of(name), key.public_key(), x509.random_serial_number())
         .not_valid_before(NOW - timedelta(days=3650))
         .not_valid_after(NOW + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=name == "authority", path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "tls.crt", folder / "tls.key"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+        .sign(keys[0], hashes.SHA256())
+        for name, key in zip(("authority", "api-server"), keys, strict=True)
+    ]
+    pem = serialization.Encoding.PEM
+    private = keys[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    contents = [certificates[0].public_bytes(pem), certificates[1].public_bytes(pem), private]
+    files = folder / "ca.crt", folder / "tls.crt", folder / "tls.key"
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
     return files
 
 
 @pytest.fixture
 async def tls_server(server: FakeApiServer, tmp_path: Path) -> AsyncIterator[Path]:
-    """Let the fake API server speak TLS too, and return its certificate."""
-    certificate, key = self_signed(tmp_path)
+    """Let the fake API server speak TLS too, and return the certificate of its authority."""
+    authority, certificate, key = issue(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     app = web.Application()
@@ -185,7 +193,7 @@ async def tls_server(server: FakeApiServer, tmp_path: Path) -> AsyncIterator[Pat
     running = TestServer(app, scheme="https")
     await running.start_server(ssl=context)
     server.address = f"https://127.0.0.1:{running.port}"
-    yield certificate
+    yield authority
     await running.close()
 
 
@@ -214,8 +222,8 @@ async def test_a_certificate_that_is_not_accepted_is_reported_with_the_reason(
     server: FakeApiServer, tls_server: Path
 ) -> None:
     """The API server runs, so the advice must not be to check that."""
-    assert tls_server.name == "tls.crt"
+    assert tls_server.name == "ca.crt"
 
     async with await Api.connect(server.settings()) as api:
-        with pytest.raises(ApiServerNotTrusted, match="is not accepted: self-signed certificate"):
+        with pytest.raises(ApiServerNotTrusted, match="is not accepted: unable to get local issuer"):
             await api.get(SECRETS.collection())
