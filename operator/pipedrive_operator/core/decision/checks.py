@@ -158,7 +158,7 @@ def nothing_to_do(seen: Observation) -> Decision:
 def _why_foreign(target: TargetSecret, credential: Credential) -> str:
     """Return why a Secret is left alone, and what to do: only one without a controller can be handed over."""
     if target.controller is not None:
-        owner = f"{target.controller.get('kind', 'object')} {target.controller['name']}"
+        owner = f"{target.controller.get('kind', 'object')} {target.controller.get('name')}"
         return (
             f"is controlled by {owner} and is left unchanged. Choose another spec.target.name, or have {owner} write "
             "its Secret under another name"

@@ -354,20 +354,6 @@ def test_a_foreign_secret_is_left_alone() -> None:
     assert found.until == NOW + timedelta(minutes=1)
 
 
-def test_a_secret_with_another_controller_cannot_be_handed_over() -> None:
-    """The annotation would change nothing, so the message names the controller instead."""
-    seen = api_token_up_to_date()
-    assert seen.target is not None
-    owner = {"apiVersion": "v1", "kind": "ExternalSecret", "name": "crm", "uid": "uid-9", "controller": True}
-    foreign = replace(seen.target, labels={}, annotations={}, owner_references=(owner,))
-
-    found = decision(changed(seen, target=foreign))
-
-    assert (Action.WAIT, Reason.SECRET_CONFLICT) == (found.action, found.reason)
-    assert "is controlled by ExternalSecret crm" in found.message
-    assert "adopt" not in found.message
-
-
 def test_a_secret_annotated_for_adoption_is_taken_over() -> None:
     """Its owner offered it by annotation."""
     seen = api_token_up_to_date()
