@@ -191,7 +191,7 @@ def test_an_unreadable_file_is_reported(monkeypatch: pytest.MonkeyPatch, error: 
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str) -> None:
-    """Rather than the file, where nobody would find the mistake."""
+    """Rather than the file, which does not contain the mistake."""
     monkeypatch.setenv(f"PIPEDRIVE_OPERATOR_{name}", value)
 
     with pytest.raises(SettingsError) as caught:
