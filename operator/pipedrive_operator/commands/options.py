@@ -12,7 +12,7 @@ from pipedrive_operator.config.settings import Settings
 
 config_option: Final[Callable[[Callable[..., None]], Callable[..., None]]] = click.option(
     "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, readable=False),
     help="YAML file with the settings. Environment variables PIPEDRIVE_OPERATOR_SECTION__FIELD take precedence.",
 )
 

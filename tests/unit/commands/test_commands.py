@@ -54,6 +54,15 @@ def test_unusable_settings_have_their_own_exit_code(tmp_path: Path, command: str
     assert "docs/configuration.md" in result.output
 
 
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_directory_in_place_of_the_file_is_reported_with_the_fix(tmp_path: Path, command: str) -> None:
+    """By the operator, whose message says what to do, and not by the parser of the command line."""
+    result = run(command, "--config", str(tmp_path))
+
+    assert 2 == result.exit_code
+    assert f"{tmp_path} is a directory: name the file in it with --config" in result.output
+
+
 @pytest.mark.parametrize(
     ("finding", "unicode", "line"),
     [
