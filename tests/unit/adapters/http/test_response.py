@@ -6,8 +6,6 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.http.response import Received, decompress, json_object
 
@@ -53,10 +51,3 @@ def test_what_arrived_is_a_response_once_its_status_arrived() -> None:
 def test_what_is_no_object_is_none(body: bytes) -> None:
     """Deep nesting and endless digits included."""
     assert json_object(body) is None
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(st.binary(), st.sampled_from([b"", b"\x1f\x8b", b"\x78\x9c"]))
-def test_no_body_raises_anything(body: bytes, start: bytes) -> None:
-    """Whatever a gateway sends."""
-    json_object(decompress(start + body, longest=1000))

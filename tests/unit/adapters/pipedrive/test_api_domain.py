@@ -1,14 +1,11 @@
 """Where a token may be sent."""
 
-import re
-
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 
-fuzzed = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 PIPEDRIVE = AllowedApiDomains(("https://*.pipedrive.com",))
 LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1)
 
@@ -86,15 +83,6 @@ def test_a_port_that_a_pattern_asks_for_stays() -> None:
     """The simulator's may be 80."""
     assert AllowedApiDomains(("http://127.0.0.1:*",)).allowed("http://127.0.0.1:80/") is None
     assert AllowedApiDomains(("http://127.0.0.1:*",)).allowed("http://127.0.0.1:80") == "http://127.0.0.1:80"
-
-
-@fuzzed
-@given(st.text() | st.from_regex(r"https?://[\w.:@/#?-]{0,30}(\.pipedrive\.com)?[:/0-9]{0,6}", fullmatch=True))
-def test_whatever_is_allowed_is_a_company_of_pipedrives(address: str) -> None:
-    """Garbage raises nothing and leads nowhere else."""
-    allowed = PIPEDRIVE.allowed(address)
-
-    assert allowed is None or re.fullmatch(r"https://[A-Za-z0-9-]+\.pipedrive\.com", allowed, re.ASCII | re.IGNORECASE)
 
 
 def test_names_are_compared_as_dns_does() -> None:

@@ -5,8 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
@@ -29,12 +27,6 @@ COMPLETE: dict[str, Any] = {
 OTHERS = [key for key in COMPLETE if key not in {"refresh_token", "scope"}]
 WRONG: list[object] = [None, "", " ", -7.5, True, [], {}, "a\nb", "a\x7fb", "é", "\ud800", float("nan")]
 MALFORMED_TOKENS: list[object] = [-7.5, True, ["x"], {"x": 1}, "a\nb", "a\x7fb", "é", "\ud800"]
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
-fuzzed = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def read(fields: object) -> TokenResponse:
@@ -315,46 +307,6 @@ def test_what_arrived_before_the_connection_broke_counts_if_it_is_definite(
 ) -> None:
     """A complete JSON object, or a whole refresh token in a successful response."""
     assert is_readable(PipedriveResponse(status=status, body=body)) is readable
-
-
-@fuzzed
-@given(st.binary())
-def test_garbage_raises_nothing_else(body: bytes) -> None:
-    """Not even an encoding error."""
-    with pytest.raises(RefreshUncertain):
-        read_body(body)
-
-
-@fuzzed
-@given(st.dictionaries(st.sampled_from(sorted(COMPLETE)), VALUES))
-def test_odd_fields_are_read_or_uncertain(changes: dict[str, Any]) -> None:
-    """Whatever is used is complete."""
-    try:
-        response = read(COMPLETE | changes)
-    except (RefreshUncertain, TokenResponseUnusable):
-        return
-
-    assert response.access_token
-    assert response.refresh_token
-    assert response.expires_in > timedelta(0)
-    assert DOMAINS.allow(response.api_domain)
-
-
-@fuzzed
-@given(st.integers(0, len(PLAIN)), st.integers(0, len(PLAIN)), st.binary(max_size=20))
-def test_a_damaged_response_is_read_or_one_of_our_errors(start: int, end: int, damage: bytes) -> None:
-    """Some bytes are replaced; a refresh token that is whole and comes before the damage is never lost."""
-    body = PLAIN.encode()[:start] + damage + PLAIN.encode()[max(start, end) :]
-
-    try:
-        token = read_body(body).refresh_token
-    except TokenResponseUnusable as unusable:
-        token = unusable.refresh_token
-    except RefreshUncertain:
-        token = None
-
-    if start > PLAIN.index('"scope"') and b"refresh_token" not in damage:
-        assert token == NEW
 
 
 def test_a_response_does_not_print_its_body() -> None:

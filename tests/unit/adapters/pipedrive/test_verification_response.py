@@ -5,8 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.adapters.pipedrive.verification_response import read_account
@@ -110,12 +108,3 @@ def test_a_user_without_a_plain_identity_is_unusable(key: str, value: object) ->
     """An account that is half known must not be compared with a guard."""
     with pytest.raises(PipedriveUnavailable):
         read_account(answer(USER | {key: value}), "")
-
-
-@given(st.integers(100, 599), st.binary())
-def test_garbage_is_a_trouble_and_nothing_else(status: int, content: bytes) -> None:
-    """Whatever a gateway sends."""
-    garbage = PipedriveResponse(status=status, body=content)
-
-    with pytest.raises(Trouble):
-        read_account(garbage, "")
