@@ -1,4 +1,4 @@
-"""The clock. Nothing else in the operator reads the time."""
+"""The operator's only access to the time; every other module receives it as a value."""
 
 import asyncio
 import time
@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Implements `ports.Clock` with the machine's clocks."""
+    """Implements `ports.Clock` with the clocks of the machine."""
 
     def now(self) -> datetime:
         """Return the time as an aware UTC datetime."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds that never go backwards."""
+        """Return seconds of a clock that never goes backwards."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for that many seconds."""
         await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Who this process is, and names that nobody else uses. The one source of chance in the operator."""
+"""The name of this process, and unique names for what it does. The only source of randomness in the operator."""
 
 import socket
 import uuid
@@ -8,12 +8,12 @@ class SystemProcess:
     """Implements `ports.Process`."""
 
     def __init__(self) -> None:
-        """Name this process after its pod, and apart from the pod's earlier processes."""
+        """Name this process after its pod, with a suffix that distinguishes it from the pod's earlier processes."""
         self._holder = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
 
     @property
     def holder(self) -> str:
-        """This process."""
+        """The unique name of this process."""
         return self._holder
 
     def new(self) -> str:

@@ -1,4 +1,4 @@
-"""What `ports.Pipedrive` promises, kept by the fake and by the simulator alike."""
+"""The contract of `ports.Pipedrive`, which the fake and the adapter with the simulator must both keep."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -53,8 +53,8 @@ async def test_a_refresh_brings_an_access_token_of_the_account(part: PipedrivePa
     assert part.sends == 1
 
 
-async def test_a_rotating_refresh_token_dies_by_its_use(part: PipedrivePart) -> None:
-    """Its successor lives, and so does the access token that came with it."""
+async def test_a_rotating_refresh_token_can_be_used_once(part: PipedrivePart) -> None:
+    """Its successor is accepted, and so is the access token that came with it."""
     first = await part.refresh(part.refresh_token)
 
     with pytest.raises(ConsentRequired):
@@ -78,8 +78,8 @@ async def test_a_refresh_token_that_does_not_rotate_is_used_again(part: Pipedriv
     assert first.access_token != second.access_token
 
 
-async def test_a_former_access_token_lives_on_after_a_refresh(part: PipedrivePart) -> None:
-    """Until its time has run out: workloads still use it."""
+async def test_a_former_access_token_stays_accepted_after_a_refresh(part: PipedrivePart) -> None:
+    """Until it expires: workloads still use it."""
     first = await part.refresh(part.refresh_token)
 
     await part.refresh(first.refresh_token)
@@ -88,7 +88,7 @@ async def test_a_former_access_token_lives_on_after_a_refresh(part: PipedrivePar
 
 
 async def test_an_unknown_refresh_token_needs_consent(part: PipedrivePart) -> None:
-    """It is sent all the same."""
+    """It is sent, because the adapter cannot know."""
     with pytest.raises(ConsentRequired):
         await part.refresh(SecretValue("1:2:unknown"))
 
@@ -104,7 +104,7 @@ async def test_a_revoked_grant_needs_consent(part: PipedrivePart) -> None:
 
 
 async def test_a_rejected_client_leaves_the_grant_alive(part: PipedrivePart) -> None:
-    """It is told apart from a dead grant, also where that is dead too."""
+    """The error differs from that of a refused grant, even if the grant would be refused, too."""
     await part.refresh(part.refresh_token)
     part.reject_client()
 
@@ -113,7 +113,7 @@ async def test_a_rejected_client_leaves_the_grant_alive(part: PipedrivePart) -> 
 
 
 @pytest.mark.parametrize(
-    ("trial", "word"),
+    ("trial", "error"),
     [
         (Trial.UNREACHABLE, PipedriveUnavailable),
         (Trial.REQUEST_LOST, RefreshUncertain),
@@ -124,20 +124,20 @@ async def test_a_rejected_client_leaves_the_grant_alive(part: PipedrivePart) -> 
         (Trial.NOT_OPEN, AccountNotOpen),
     ],
 )
-async def test_each_trial_of_a_refresh_has_its_word(part: PipedrivePart, trial: Trial, word: type[Trouble]) -> None:
-    """No token is in it."""
+async def test_each_failure_of_a_refresh_has_its_error(part: PipedrivePart, trial: Trial, error: type[Trouble]) -> None:
+    """The message contains no token."""
     await part.try_with(trial)
 
     with pytest.raises(Trouble) as caught:
         await part.refresh(part.refresh_token)
 
-    assert type(caught.value) is word
+    assert type(caught.value) is error
     assert part.refresh_token.reveal() not in caught.value.message
 
 
 @pytest.mark.parametrize("trial", [Trial.UNREACHABLE, *BEFORE_EFFECT, Trial.TOO_MANY, Trial.NOT_OPEN])
-async def test_what_failed_before_its_effect_has_spent_nothing(part: PipedrivePart, trial: Trial) -> None:
-    """The same refresh token serves when all is well."""
+async def test_a_refresh_that_failed_before_its_effect_spent_no_token(part: PipedrivePart, trial: Trial) -> None:
+    """The same refresh token is accepted afterwards."""
     await part.try_with(trial)
     with pytest.raises(Trouble):
         await part.refresh(part.refresh_token)
@@ -149,8 +149,8 @@ async def test_what_failed_before_its_effect_has_spent_nothing(part: PipedrivePa
 
 
 @pytest.mark.parametrize("trial", AFTER_EFFECT)
-async def test_what_failed_after_its_effect_has_spent_the_token(part: PipedrivePart, trial: Trial) -> None:
-    """What came of it is lost with the answer."""
+async def test_a_refresh_that_failed_after_its_effect_spent_the_token(part: PipedrivePart, trial: Trial) -> None:
+    """The new tokens are lost with the response."""
     await part.try_with(trial)
     with pytest.raises(RefreshUncertain):
         await part.refresh(part.refresh_token)
@@ -161,8 +161,8 @@ async def test_what_failed_after_its_effect_has_spent_the_token(part: PipedriveP
 
 
 @pytest.mark.parametrize("trial", [None, *BEFORE_EFFECT, *AFTER_EFFECT, Trial.TOO_MANY, Trial.NOT_OPEN])
-async def test_the_fence_is_asked_once_and_before_the_request_leaves(part: PipedrivePart, trial: Trial | None) -> None:
-    """Whatever becomes of the request; and it leaves once."""
+async def test_the_fence_is_called_once_and_before_the_request_leaves(part: PipedrivePart, trial: Trial | None) -> None:
+    """No matter how the request ends; and it leaves once."""
     seen: list[int] = []
     if trial is not None:
         await part.try_with(trial)
@@ -176,8 +176,8 @@ async def test_the_fence_is_asked_once_and_before_the_request_leaves(part: Piped
     assert part.sends == 1
 
 
-async def test_the_fence_is_not_asked_where_nothing_can_leave(part: PipedrivePart) -> None:
-    """There is nobody to send to."""
+async def test_the_fence_is_not_called_without_a_connection(part: PipedrivePart) -> None:
+    """Nothing can be sent."""
     seen: list[int] = []
     await part.try_with(Trial.UNREACHABLE)
 
@@ -188,7 +188,7 @@ async def test_the_fence_is_not_asked_where_nothing_can_leave(part: PipedrivePar
 
 
 async def test_a_closed_fence_keeps_the_request_from_leaving(part: PipedrivePart) -> None:
-    """What it raises is raised, and the refresh token serves afterwards."""
+    """Its error is raised, and the refresh token is accepted afterwards."""
     closed = FenceClosed("not now")
 
     def fence() -> None:
@@ -208,7 +208,7 @@ async def test_an_api_token_is_identified(part: PipedrivePart) -> None:
 
 
 async def test_an_unknown_token_of_either_kind_is_rejected(part: PipedrivePart) -> None:
-    """One kind is no other kind."""
+    """A token of one kind is not accepted as the other kind."""
     answer = await part.refresh(part.refresh_token)
 
     with pytest.raises(TokenRejected):
@@ -220,7 +220,7 @@ async def test_an_unknown_token_of_either_kind_is_rejected(part: PipedrivePart) 
 
 
 async def test_a_revoked_access_token_is_rejected(part: PipedrivePart) -> None:
-    """Before its time; its grant lives."""
+    """Before it expires; its grant stays accepted."""
     answer = await part.refresh(part.refresh_token)
     part.revoke(answer.access_token)
 
@@ -231,7 +231,7 @@ async def test_a_revoked_access_token_is_rejected(part: PipedrivePart) -> None:
 
 
 async def test_an_expired_access_token_is_rejected(part: PipedrivePart) -> None:
-    """Its grant lives."""
+    """Its grant stays accepted."""
     answer = await part.refresh(part.refresh_token)
     part.expire(answer.access_token)
 
@@ -242,7 +242,7 @@ async def test_an_expired_access_token_is_rejected(part: PipedrivePart) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trial", "word"),
+    ("trial", "error"),
     [
         (Trial.UNREACHABLE, PipedriveUnavailable),
         (Trial.REQUEST_LOST, PipedriveUnavailable),
@@ -252,10 +252,10 @@ async def test_an_expired_access_token_is_rejected(part: PipedrivePart) -> None:
         (Trial.NOT_OPEN, AccountNotOpen),
     ],
 )
-async def test_each_trial_of_an_identification_has_its_word(
-    part: PipedrivePart, trial: Trial, word: type[Trouble]
+async def test_each_failure_of_a_verification_has_its_error(
+    part: PipedrivePart, trial: Trial, error: type[Trouble]
 ) -> None:
-    """The same for both kinds, and none of them is a verdict on the token."""
+    """It is the same for both kinds of token, and none of them rejects the token."""
     answer = await part.refresh(part.refresh_token)
     await part.try_with(trial)
 
@@ -264,14 +264,14 @@ async def test_each_trial_of_an_identification_has_its_word(
     with pytest.raises(Trouble) as of_access_token:
         await part.port.identify_access_token(token_of(answer))
 
-    assert type(of_api_token.value) is type(of_access_token.value) is word
+    assert type(of_api_token.value) is type(of_access_token.value) is error
     await part.heal()
     assert await part.port.identify_api_token(part.api_token) == part.account
     assert await part.port.identify_access_token(token_of(answer)) == part.account
 
 
-async def test_the_pause_that_a_429_asks_for_is_told(part: PipedrivePart) -> None:
-    """By both endpoints."""
+async def test_the_pause_that_a_429_asks_for_is_passed_on(part: PipedrivePart) -> None:
+    """From both endpoints."""
     await part.try_with(Trial.TOO_MANY)
 
     with pytest.raises(RateLimited) as of_refresh:

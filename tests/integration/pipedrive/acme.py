@@ -62,7 +62,7 @@ class Acme:
 
     @property
     def account(self) -> Account:
-        """Who all its tokens are."""
+        """The account of all its tokens."""
         return Account(company_id=self.user.company_id, company_domain="acme", user_id=self.user.id)
 
     async def refresh(self, refresh_token: SecretValue | None = None) -> TokenResponse:
@@ -70,7 +70,7 @@ class Acme:
         return await self.api.refresh(self.client, refresh_token or self.refresh_token)
 
     async def identify(self) -> Account:
-        """Ask who the user's API token is."""
+        """Verify the user's API token."""
         return await self.api.identify_api_token(SecretValue(self.user.api_token))
 
 
@@ -85,7 +85,7 @@ async def trouble_of(call: Awaitable[object]) -> Trouble:
 async def canned(
     answer: bytes, *, tls: ssl.SSLContext | None = None, stays_open: bool = False
 ) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Give everybody one raw answer; yield host and port, and the heads of the requests that came."""
+    """Send every client the same bytes; yield host and port, and the heads of the requests that arrived."""
     heads: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -11,7 +11,7 @@ from testbed.pipedrive import PipedriveSimulator, Rotation
 
 @pytest.fixture
 async def acme() -> AsyncIterator[Acme]:
-    """Serve a rotating Pipedrive: what was spent shows."""
+    """Serve a Pipedrive that rotates refresh tokens, so that a spent one is refused."""
     async with PipedriveSimulator() as simulator:
         simulator.switches.rotate = Rotation.ALWAYS
         company = simulator.world.add_company(domain="acme")
@@ -24,7 +24,7 @@ async def acme() -> AsyncIterator[Acme]:
 
 @pytest.fixture
 def free_port() -> int:
-    """Return a port where nobody listens."""
+    """Return a port that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

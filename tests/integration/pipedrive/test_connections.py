@@ -1,4 +1,4 @@
-"""What is sent, to whom, and whether it left, when connections fail or must not be used."""
+"""What is sent where, and whether it left, if connections fail or must not be used."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ class Fenced(OperatorError):
 
 
 async def test_nothing_is_sent_when_the_fence_raises(acme: Acme) -> None:
-    """The connection is there, and the request stays here; the fence's own error comes out."""
+    """The connection is open, the request does not leave, and the fence's own error is raised."""
 
     def fence() -> None:
         raise Fenced
@@ -41,8 +41,8 @@ async def test_nothing_is_sent_when_the_fence_raises(acme: Acme) -> None:
     assert acme.simulator.ledger.calls == []
 
 
-async def test_the_fence_is_asked_once_before_the_request_leaves(acme: Acme) -> None:
-    """It sees a world in which nothing has happened."""
+async def test_the_fence_is_called_once_before_the_request_leaves(acme: Acme) -> None:
+    """Nothing has arrived at Pipedrive by then."""
     seen: list[int] = []
 
     await acme.api.refresh(acme.client, acme.refresh_token, fence=lambda: seen.append(len(acme.simulator.ledger.calls)))
@@ -50,8 +50,8 @@ async def test_the_fence_is_asked_once_before_the_request_leaves(acme: Acme) -> 
     assert seen == [0]
 
 
-async def test_a_refresh_that_finds_nobody_was_not_sent(free_port: int) -> None:
-    """Connection refused: the token is untouched."""
+async def test_a_refresh_without_a_connection_was_not_sent(free_port: int) -> None:
+    """The connection was refused, so the token is unspent."""
     async with adapter(f"http://127.0.0.1:{free_port}") as api:
         trouble = await trouble_of(api.refresh(CLIENT, SecretValue("token")))
 
@@ -62,7 +62,7 @@ async def test_a_refresh_that_finds_nobody_was_not_sent(free_port: int) -> None:
 
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_a_certificate_is_trusted_only_by_its_authority(tmp_path: Path, *, trusted: bool) -> None:
-    """By both ways to Pipedrive; nothing is sent to a stranger."""
+    """On both ways to Pipedrive; nothing is sent to a server that is not trusted."""
     authority = Authority(tmp_path)
     pair = authority.serving("pipedrive", ["127.0.0.1"])
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -144,7 +144,7 @@ async def test_a_proxy_whose_name_is_unknown_is_named() -> None:
 
 
 @pytest.mark.parametrize("secret", ["1:2:refresh", "client-secret"])
-async def test_an_answer_that_echoes_a_secret_is_quoted_without_it(secret: str) -> None:
+async def test_a_response_that_repeats_a_secret_is_quoted_without_it(secret: str) -> None:
     """Pipedrive is not known to do so; a proxy may."""
     echo = json.dumps({"error": "invalid_request", "message": f"cannot read {secret} in the form"})
     client = ClientCredentials(client_id="id", client_secret=SecretValue("client-secret"))
@@ -156,7 +156,7 @@ async def test_an_answer_that_echoes_a_secret_is_quoted_without_it(secret: str) 
 
 
 @pytest.mark.parametrize("endpoint", [Endpoint.TOKEN, Endpoint.USERS_ME])
-async def test_an_answer_is_waited_for_as_long_as_the_settings_say(acme: Acme, endpoint: Endpoint) -> None:
+async def test_the_time_out_is_that_of_the_settings(acme: Acme, endpoint: Endpoint) -> None:
     """Half a second here, and not five."""
     acme.simulator.faults.add(Fault(kind=FaultKind.HANG, endpoint=endpoint))
 
@@ -166,8 +166,8 @@ async def test_an_answer_is_waited_for_as_long_as_the_settings_say(acme: Acme, e
     assert "no answer came in time" in trouble.message
 
 
-async def test_the_environment_is_not_asked_for_a_proxy(acme: Acme, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the settings name one."""
+async def test_proxies_of_the_environment_are_not_used(acme: Acme, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the settings name a proxy."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
 
@@ -176,7 +176,7 @@ async def test_the_environment_is_not_asked_for_a_proxy(acme: Acme, monkeypatch:
 
 
 async def test_requests_are_counted_by_status(acme: Acme) -> None:
-    """Also those that broke."""
+    """A request without a response is counted, too."""
     acme.simulator.faults.add(Fault(kind=FaultKind.DROP, endpoint=Endpoint.TOKEN))
 
     with counted("refresh", "none"), pytest.raises(RefreshUncertain):

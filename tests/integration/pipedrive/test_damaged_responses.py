@@ -59,7 +59,7 @@ COMPLETE = {
 
 @pytest.mark.parametrize("name", COMPLETE)
 async def test_a_complete_object_is_a_token_response(name: str) -> None:
-    """However the bytes around it are."""
+    """No matter how the response is framed and encoded."""
     async with canned(COMPLETE[name]) as (address, _), adapter(f"http://{address}") as api:
         answer = await api.refresh(CLIENT, SecretValue("1:2:sent"))
 
@@ -69,7 +69,7 @@ async def test_a_complete_object_is_a_token_response(name: str) -> None:
 
 @pytest.mark.parametrize("answer", [response(BODY), sized(BODY, by=1), response(chunk(BODY), CHUNKED)])
 async def test_a_complete_object_on_a_connection_that_stays_open_is_read_at_the_time_out(answer: bytes) -> None:
-    """Nobody knows that it ended, but that it is complete."""
+    """The client cannot know that the response has ended, but it is complete."""
     async with canned(answer, stays_open=True) as (address, _), adapter(f"http://{address}") as api:
         assert (await api.refresh(CLIENT, SecretValue("1:2:sent"))).refresh_token == NEW
 

@@ -1,4 +1,4 @@
-"""Refreshes against the simulator: every switch and fault, what it is taken for, and what was spent."""
+"""Refreshes against the simulator: which error each switch and fault becomes, and which tokens were spent."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from testbed.pipedrive import Effect, Fault, FaultKind, Outcome, Rotation
 
 
 async def test_a_refresh_brings_a_token_of_the_same_account(acme: Acme) -> None:
-    """Which is asked about at its own api_domain."""
+    """The token is verified at its own api_domain."""
     answer = await acme.refresh()
 
     token = Token(value=answer.access_token, api_domain=answer.api_domain)
@@ -38,8 +38,8 @@ async def test_a_refresh_brings_a_token_of_the_same_account(acme: Acme) -> None:
 
 
 @pytest.mark.parametrize("rotation", list(Rotation))
-async def test_each_refresh_uses_what_the_last_one_brought(acme: Acme, rotation: Rotation) -> None:
-    """Rotating or not, nothing is ever sent again after it was replaced."""
+async def test_each_refresh_uses_the_token_of_the_one_before(acme: Acme, rotation: Rotation) -> None:
+    """With and without rotation, no token is sent again after it was replaced."""
     acme.simulator.switches.rotate = rotation
     refresh_token = acme.refresh_token
 
@@ -63,7 +63,7 @@ async def test_a_spent_refresh_token_needs_consent(acme: Acme) -> None:
 
 @pytest.mark.parametrize("status", [400, 401])
 async def test_a_wrong_client_is_not_a_dead_grant(acme: Acme, status: int) -> None:
-    """Whichever status Pipedrive chooses."""
+    """With either of the statuses that Pipedrive may use."""
     acme.simulator.switches.bad_client_status = 400 if status == 400 else 401
     wrong = ClientCredentials(client_id=acme.app.client_id, client_secret=SecretValue("not-the-secret"))
 
@@ -75,8 +75,8 @@ async def test_a_wrong_client_is_not_a_dead_grant(acme: Acme, status: int) -> No
 
 
 @pytest.mark.parametrize(("client_id", "secret"), [("", "s"), ("i", ""), ("i", "se\ncret"), ("i", "пароль")])
-async def test_a_client_that_cannot_be_one_is_rejected_unsent(acme: Acme, client_id: str, secret: str) -> None:
-    """RFC 6749 appendix A says which characters it has."""
+async def test_a_malformed_client_is_rejected_before_anything_is_sent(acme: Acme, client_id: str, secret: str) -> None:
+    """RFC 6749 appendix A defines its characters."""
     odd = ClientCredentials(client_id=client_id, client_secret=SecretValue(secret))
 
     with pytest.raises(ClientRejected):
@@ -102,10 +102,10 @@ async def test_a_client_that_cannot_be_one_is_rejected_unsent(acme: Acme, client
         (FaultKind.PAYMENT_REQUIRED, AccountNotOpen),
     ],
 )
-async def test_a_broken_refresh_is_sent_once_and_told_truthfully(
+async def test_a_failed_refresh_is_sent_once_and_reported_truthfully(
     acme: Acme, kind: FaultKind, effect: Effect, trouble: type[Trouble]
 ) -> None:
-    """Before or after the effect, the adapter cannot know; the ledger does. No layer resends."""
+    """The adapter cannot know whether it took effect; the ledger does. No layer sends it again."""
     token = acme.refresh_token
     acme.simulator.faults.add(Fault(kind=kind, effect=effect))
 
@@ -134,7 +134,7 @@ async def test_a_lifetime_in_quotes_is_read(acme: Acme) -> None:
     assert (await acme.refresh()).expires_in == timedelta(seconds=3599)
 
 
-async def test_a_foreign_api_domain_is_not_believed(acme: Acme) -> None:
+async def test_a_foreign_api_domain_is_refused(acme: Acme) -> None:
     """A token would be sent there."""
     acme.simulator.switches.api_domain = "https://{company_domain}.evil.example"
 
@@ -142,8 +142,8 @@ async def test_a_foreign_api_domain_is_not_believed(acme: Acme) -> None:
         await acme.refresh()
 
 
-async def test_an_answer_that_came_while_the_process_was_stopped_is_read() -> None:
-    """It wakes up past its time-out, and the answer is the only copy of what was won."""
+async def test_a_response_that_arrived_while_the_process_was_stopped_is_read() -> None:
+    """It wakes up after its time-out, and the response is the only copy of the new tokens."""
     fields = {"access_token": "a", "refresh_token": "r", "token_type": "Bearer", "expires_in": 60, "scope": "base"}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(
@@ -166,5 +166,5 @@ def _answer_soon(listener: socket.socket, body: str) -> None:
 
 
 def _stop_the_process_soon() -> None:
-    """Block everything from shortly after the request until past the time-out."""
+    """Block the process from just after the request until after the time-out."""
     asyncio.get_running_loop().call_later(0.05, time.sleep, 2 * TIMEOUT.total_seconds())

@@ -1,4 +1,4 @@
-"""Who a token is, against the simulator, and what every fault there is taken for."""
+"""Verifications against the simulator, and which error each fault becomes."""
 
 import json
 from datetime import timedelta
@@ -23,8 +23,8 @@ async def test_an_api_token_is_identified(acme: Acme) -> None:
     assert await acme.identify() == acme.account
 
 
-async def test_an_access_token_without_a_domain_is_asked_about_where_api_tokens_are(acme: Acme) -> None:
-    """A person may have seeded it without."""
+async def test_an_access_token_without_a_domain_is_sent_to_the_address_for_api_tokens(acme: Acme) -> None:
+    """A person may have written it to Vault without one."""
     answer = await acme.refresh()
 
     assert await acme.api.identify_access_token(Token(value=answer.access_token)) == acme.account
@@ -47,10 +47,10 @@ async def test_an_access_token_without_a_domain_is_asked_about_where_api_tokens_
         (FaultKind.SCOPE_MISMATCH, TokenRejected),
     ],
 )
-async def test_a_broken_identification_is_no_verdict_but_where_it_is_one(
+async def test_a_failed_verification_rejects_the_token_only_if_pipedrive_did(
     acme: Acme, kind: FaultKind, trouble: type[Trouble]
 ) -> None:
-    """And the token is not in the message."""
+    """The message does not contain the token."""
     acme.simulator.faults.add(Fault(kind=kind, effect=BEFORE))
 
     with pytest.raises(Trouble) as caught:
@@ -63,7 +63,7 @@ async def test_a_broken_identification_is_no_verdict_but_where_it_is_one(
 @pytest.mark.parametrize("kind", [FaultKind.DAILY_LIMIT, FaultKind.BURST_LIMIT])
 @pytest.mark.parametrize("seconds", [None, 3939])
 async def test_the_pause_of_a_429_is_passed_on(acme: Acme, kind: FaultKind, seconds: int | None) -> None:
-    """By both endpoints, where there is one."""
+    """From both endpoints, if the response asks for a pause."""
     acme.simulator.faults.add(Fault(kind=kind, retry_after=seconds))
 
     troubles = [await trouble_of(acme.identify()), await trouble_of(acme.refresh())]
@@ -73,7 +73,7 @@ async def test_the_pause_of_a_429_is_passed_on(acme: Acme, kind: FaultKind, seco
 
 
 async def test_a_regenerated_api_token_is_rejected(acme: Acme) -> None:
-    """The old one is dead at once."""
+    """The old one is rejected at once."""
     old = SecretValue(acme.user.api_token)
     acme.simulator.world.regenerate_api_token(company_id=acme.user.company_id, user_id=acme.user.id)
 
@@ -90,8 +90,8 @@ async def test_a_revoked_access_token_is_rejected(acme: Acme) -> None:
         await acme.api.identify_access_token(Token(value=answer.access_token, api_domain=answer.api_domain))
 
 
-async def test_an_account_that_is_not_open_is_told(acme: Acme) -> None:
-    """402."""
+async def test_an_account_that_is_not_open_is_reported(acme: Acme) -> None:
+    """Pipedrive responds with 402."""
     acme.simulator.world.companies[acme.user.company_id].is_open = False
 
     with pytest.raises(AccountNotOpen):
@@ -107,7 +107,7 @@ async def test_each_kind_of_token_has_its_own_path() -> None:
     assert [head.split(b" HTTP")[0] for head in heads] == [b"GET /v1/users/me", b"GET /api/v1/users/me"]
 
 
-async def test_an_answer_that_echoes_the_token_is_quoted_without_it() -> None:
+async def test_a_response_that_repeats_the_token_is_quoted_without_it() -> None:
     """Pipedrive is not known to do so; a proxy may."""
     echo = json.dumps({"error": "cannot read a1b2c3"})
 
@@ -119,7 +119,7 @@ async def test_an_answer_that_echoes_the_token_is_quoted_without_it() -> None:
 
 @pytest.mark.parametrize("domain", ["https://evil.example", "http://127.0.0.1:1/x", "http://127.0.0.1:80@evil.example"])
 async def test_an_access_token_is_sent_to_no_other_address(acme: Acme, domain: str) -> None:
-    """Vault is written to by others. A refusal leads to a refresh, which brings another domain."""
+    """Others write to Vault, too. A rejection leads to a refresh, which brings another domain."""
     token = Token(value=SecretValue("token"), api_domain=domain)
 
     with pytest.raises(TokenRejected, match="allowedApiDomains"):
@@ -128,15 +128,15 @@ async def test_an_access_token_is_sent_to_no_other_address(acme: Acme, domain: s
     assert acme.simulator.ledger.calls == []
 
 
-async def test_pipedrive_is_reached_when_it_asks_for_a_token(acme: Acme) -> None:
-    """A 401 is all that is wanted."""
+async def test_pipedrive_is_reached_if_it_asks_for_a_token(acme: Acme) -> None:
+    """A 401 in JSON is the expected response."""
     await acme.api.reach()
 
     [call] = acme.simulator.ledger.calls
     assert call.status == 401
 
 
-async def test_pipedrive_is_not_reached_when_something_else_answers(acme: Acme) -> None:
+async def test_pipedrive_is_not_reached_if_something_else_responds(acme: Acme) -> None:
     """Such as a captive portal."""
     acme.simulator.faults.add(Fault(kind=FaultKind.HTML, endpoint=Endpoint.USERS_ME))
 

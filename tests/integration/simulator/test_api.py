@@ -108,7 +108,7 @@ async def test_a_company_that_is_not_open_owes_payment(acme: Acme) -> None:
 
 
 async def test_a_deactivated_user_is_unauthorized_by_both_credentials(acme: Acme) -> None:
-    """What is presumed, as nobody has recorded it."""
+    """This is presumed; there is no recording."""
     token = acme.install()["access_token"]
     acme.user.is_active = False
 

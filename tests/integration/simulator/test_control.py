@@ -25,7 +25,7 @@ SEED = {
 
 
 def test_it_runs_alone_and_is_told_what_to_do_by_another_process(tmp_path: Path) -> None:
-    """From a seed file to the ledger, and it stops when told to."""
+    """From a seed file to the ledger, and it stops on request."""
     seed_file = tmp_path / "seed.json"
     seed_file.write_text(json.dumps(SEED))
     arguments = [sys.executable, "-m", "testbed.pipedrive", "--seed-file", str(seed_file)]
@@ -89,7 +89,7 @@ async def test_commands_give_and_take_grants(acme: Acme) -> None:
 
 
 async def test_the_clock_can_be_turned(acme: Acme) -> None:
-    """Sixty days in a moment."""
+    """Sixty days pass at once."""
     token = acme.install()["refresh_token"]
 
     await command(acme, "advance-clock", seconds=60 * 24 * 3600)

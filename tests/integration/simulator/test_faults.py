@@ -13,7 +13,7 @@ BEFORE, AFTER = Effect.BEFORE, Effect.AFTER
 
 @pytest.fixture(autouse=True)
 def _rotating(acme: Acme) -> None:
-    """Rotate, so that every effect shows."""
+    """Rotate refresh tokens, so that every effect can be seen."""
     acme.simulator.switches.rotate = Rotation.ALWAYS
 
 
@@ -22,7 +22,7 @@ def _rotating(acme: Acme) -> None:
 async def test_a_lost_connection_spends_the_token_only_after_the_effect(
     acme: Acme, kind: FaultKind, effect: Effect, times_spent: int
 ) -> None:
-    """The client cannot tell the two apart; the ledger can."""
+    """The client cannot distinguish the two cases; the ledger can."""
     token = acme.install()["refresh_token"]
     acme.simulator.faults.add(Fault(kind=kind, effect=effect, times=1))
 
@@ -36,7 +36,7 @@ async def test_a_lost_connection_spends_the_token_only_after_the_effect(
 
 
 async def test_half_an_answer_arrives_when_it_is_cut(acme: Acme) -> None:
-    """Status and headers look well."""
+    """Status and headers are those of a success."""
     acme.simulator.faults.add(Fault(kind=FaultKind.CUT, effect=AFTER))
     url = f"{acme.simulator.url}/v1/users/me"
 
@@ -51,7 +51,7 @@ async def test_half_an_answer_arrives_when_it_is_cut(acme: Acme) -> None:
 async def test_a_client_that_gives_up_on_a_hanging_request_has_ended_it(
     acme: Acme, effect: Effect, times_spent: int
 ) -> None:
-    """Clearing the fault then does not bring it back to life."""
+    """Removing the fault afterwards does not continue it."""
     token = acme.install()["refresh_token"]
     acme.simulator.faults.add(Fault(kind=FaultKind.HANG, effect=effect))
 
@@ -77,8 +77,8 @@ async def test_a_hanging_request_goes_on_when_the_fault_is_cleared(acme: Acme) -
 
 
 @pytest.mark.parametrize("effect", [BEFORE, AFTER])
-async def test_a_slow_request_takes_effect_though_its_client_has_left(acme: Acme, effect: Effect) -> None:
-    """The worst case for whoever must not spend a token twice."""
+async def test_a_slow_request_takes_effect_after_its_client_disconnected(acme: Acme, effect: Effect) -> None:
+    """The worst case for a client that must not spend a token twice."""
     token = acme.install()["refresh_token"]
     acme.simulator.faults.add(Fault(kind=FaultKind.SLOW, effect=effect, delay=0.1))
 
@@ -89,7 +89,7 @@ async def test_a_slow_request_takes_effect_though_its_client_has_left(acme: Acme
 
 
 async def test_a_slow_request_is_answered_late(acme: Acme) -> None:
-    """To who waits, it comes."""
+    """A client that waits receives the response."""
     acme.simulator.faults.add(Fault(kind=FaultKind.SLOW, delay=0.02))
     began = asyncio.get_running_loop().time()
 
@@ -100,7 +100,7 @@ async def test_a_slow_request_is_answered_late(acme: Acme) -> None:
 
 
 async def test_hanging_requests_do_not_keep_the_simulator_from_stopping(acme: Acme) -> None:
-    """They are broken off, and leave nothing running."""
+    """They are cancelled, and nothing keeps running."""
     before = asyncio.all_tasks()
     acme.simulator.faults.add(Fault(kind=FaultKind.HANG))
     refresh = asyncio.create_task(acme.refresh("x"))
@@ -161,7 +161,7 @@ async def test_an_error_may_hide_a_spent_token(acme: Acme) -> None:
     assert (answer.status, acme.simulator.ledger.spent(token)) == (500, 1)
 
 
-async def test_a_true_answer_can_be_spoilt(acme: Acme) -> None:
+async def test_a_real_response_can_be_changed(acme: Acme) -> None:
     """Without a refresh token, or with a lifetime in quotes; the request took effect."""
     acme.simulator.switches.rotate = Rotation.NEVER
     token = acme.install()["refresh_token"]
@@ -176,8 +176,8 @@ async def test_a_true_answer_can_be_spoilt(acme: Acme) -> None:
     assert acme.simulator.ledger.spent(token) == 2
 
 
-async def test_spoiling_leaves_a_page_alone(acme: Acme) -> None:
-    """There is no field to take out of it."""
+async def test_a_page_is_not_changed(acme: Acme) -> None:
+    """It has no fields."""
     acme.simulator.faults.add(Fault(kind=FaultKind.NO_REFRESH_TOKEN))
     query = f"client_id={acme.app.client_id}&redirect_uri={acme.app.redirect_uri}"
 
@@ -186,7 +186,7 @@ async def test_spoiling_leaves_a_page_alone(acme: Acme) -> None:
     assert (page.status, "Accept" in page.text) == (200, True)
 
 
-async def test_a_fault_is_bound_to_its_scope(acme: Acme) -> None:
+async def test_a_fault_strikes_in_its_scope_only(acme: Acme) -> None:
     """Endpoint, app, grant, company and token all narrow it."""
     tokens = acme.install()
     refresh_token, access_token = tokens["refresh_token"], tokens["access_token"]
@@ -216,7 +216,7 @@ async def test_a_fault_is_bound_to_its_scope(acme: Acme) -> None:
     assert armed.hits == 1
 
 
-async def test_a_fault_skips_then_strikes_then_is_over(acme: Acme) -> None:
+async def test_a_fault_skips_requests_then_strikes_then_ends(acme: Acme) -> None:
     """Counted in requests of its scope."""
     acme.simulator.faults.add(Fault(kind=FaultKind.STATUS, status=503, skip=1, times=2))
 
@@ -225,7 +225,7 @@ async def test_a_fault_skips_then_strikes_then_is_over(acme: Acme) -> None:
     assert statuses == [401, 503, 503, 401]
 
 
-async def test_one_fault_can_be_lifted(acme: Acme) -> None:
+async def test_one_fault_can_be_removed(acme: Acme) -> None:
     """The others stay."""
     first = acme.simulator.faults.add(Fault(kind=FaultKind.STATUS, status=500))
     acme.simulator.faults.add(Fault(kind=FaultKind.STATUS, status=503))

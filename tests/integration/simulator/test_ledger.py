@@ -8,7 +8,7 @@ from integration.simulator.acme import START, Acme
 from testbed.pipedrive import Effect, Fault, FaultKind, Outcome, Rotation, digest_of
 
 
-async def test_every_call_is_told_by_grant_and_token(acme: Acme) -> None:
+async def test_calls_are_found_by_grant_and_token(acme: Acme) -> None:
     """With the generation of each refresh token, and digests in place of tokens."""
     acme.simulator.switches.rotate = Rotation.ALWAYS
     first = acme.install()
@@ -24,8 +24,8 @@ async def test_every_call_is_told_by_grant_and_token(acme: Acme) -> None:
     assert not any(token in repr(acme.simulator.ledger.calls) for token in tokens)
 
 
-async def test_a_call_tells_when_and_how_it_ended(acme: Acme) -> None:
-    """Time, outcome, status, delivery, and what was given out."""
+async def test_a_call_records_when_and_how_it_ended(acme: Acme) -> None:
+    """Time, outcome, status, delivery, and the token that was issued."""
     acme.simulator.switches.rotate = Rotation.ALWAYS
     token = acme.install()["refresh_token"]
 
@@ -38,7 +38,7 @@ async def test_a_call_tells_when_and_how_it_ended(acme: Acme) -> None:
     assert (call.subject.client_id, call.subject.company_id) == (acme.app.client_id, acme.company.id)
 
 
-async def test_a_refusal_and_a_replay_are_told(acme: Acme) -> None:
+async def test_a_refusal_and_a_replay_are_recorded(acme: Acme) -> None:
     """A token that had a successor is a replay, an unknown one is not."""
     acme.simulator.switches.rotate = Rotation.ALWAYS
     token = acme.install()["refresh_token"]
@@ -52,7 +52,7 @@ async def test_a_refusal_and_a_replay_are_told(acme: Acme) -> None:
     assert acme.simulator.ledger.refreshes("grant-1") == calls[:2]
 
 
-async def test_an_api_call_tells_who_was_asked_with_what(acme: Acme) -> None:
+async def test_an_api_call_records_user_and_credential(acme: Acme) -> None:
     """For API tokens too, which have no grant."""
     await acme.ask("GET", "/v1/users/me", headers={"x-api-token": acme.user.api_token})
 
@@ -62,7 +62,7 @@ async def test_an_api_call_tells_who_was_asked_with_what(acme: Acme) -> None:
     assert call.outcome is Outcome.ACCEPTED
 
 
-async def test_one_send_after_the_other_is_no_overlap(acme: Acme) -> None:
+async def test_two_requests_in_sequence_are_no_overlap(acme: Acme) -> None:
     """The same token, as it may be without rotation."""
     token = acme.install()["refresh_token"]
 
@@ -80,7 +80,7 @@ async def test_one_send_after_the_other_is_no_overlap(acme: Acme) -> None:
 async def test_a_token_sent_again_after_its_exchange_is_double_spent(
     acme: Acme, rotate: Rotation, spent: int, double: int
 ) -> None:
-    """Whether it was accepted again or not; without rotation sending it again is what one does."""
+    """Whether it was accepted again or not. Without rotation, sending it again is normal."""
     acme.simulator.switches.rotate = rotate
     token = acme.install()["refresh_token"]
 
@@ -94,7 +94,7 @@ async def test_a_token_sent_again_after_its_exchange_is_double_spent(
 
 
 async def test_a_token_spent_once_is_not_double_spent(acme: Acme) -> None:
-    """Each successor is used in its turn."""
+    """Each refresh uses the successor of the one before."""
     acme.simulator.switches.rotate = Rotation.ALWAYS
     token = acme.install()["refresh_token"]
 
@@ -105,7 +105,7 @@ async def test_a_token_spent_once_is_not_double_spent(acme: Acme) -> None:
     assert acme.simulator.ledger.overlaps() == []
 
 
-async def test_two_sends_at_a_time_overlap_though_the_clock_stands_still(acme: Acme) -> None:
+async def test_two_requests_at_a_time_overlap_even_if_the_clock_stands_still(acme: Acme) -> None:
     """The order of events decides, not the time."""
     token = acme.install()["refresh_token"]
     acme.simulator.faults.add(Fault(kind=FaultKind.HANG, effect=Effect.AFTER, times=1))
@@ -122,7 +122,7 @@ async def test_two_sends_at_a_time_overlap_though_the_clock_stands_still(acme: A
     assert during == acme.simulator.ledger.overlaps() == [(calls[0], calls[1])]
 
 
-async def test_waiting_for_what_does_not_come_ends(acme: Acme) -> None:
-    """A deadline, not a hang."""
+async def test_waiting_for_a_condition_that_never_holds_ends(acme: Acme) -> None:
+    """With TimeoutError."""
     with pytest.raises(TimeoutError):
         await acme.simulator.ledger.until(lambda ledger: bool(ledger.calls), within=0.01)

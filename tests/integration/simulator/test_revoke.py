@@ -13,7 +13,7 @@ from integration.simulator.acme import Acme, basic
 
 
 async def test_revoking_the_refresh_token_uninstalls_the_app(acme: Acme) -> None:
-    """Every grant of that user for that app dies with it."""
+    """Every grant of that user for that app is revoked with it."""
     first, second = acme.install(), acme.install()
 
     answer = await acme.post("/oauth/revoke", {"token": first["refresh_token"]})
@@ -24,7 +24,7 @@ async def test_revoking_the_refresh_token_uninstalls_the_app(acme: Acme) -> None
 
 
 async def test_revoking_an_access_token_leaves_the_install(acme: Acme) -> None:
-    """Only that token dies; a wrong hint is no hindrance."""
+    """Only that token is revoked, even with a wrong hint."""
     tokens = acme.install()
 
     form = {"token": tokens["access_token"], "token_type_hint": "refresh_token"}
@@ -43,7 +43,7 @@ async def test_a_token_encoded_twice_is_understood(acme: Acme) -> None:
     assert (await acme.me(token)).status == 401
 
 
-async def test_an_unknown_token_and_anothers_are_answered_alike(acme: Acme) -> None:
+async def test_an_unknown_token_and_one_of_another_app_have_the_same_response(acme: Acme) -> None:
     """200, and nothing happens."""
     tokens = acme.install()
     other = acme.simulator.world.add_app(redirect_uri="http://127.0.0.1:9/other")
@@ -88,7 +88,7 @@ async def callbacks(acme: Acme) -> AsyncIterator[list[tuple[str, str, dict[str, 
         yield received
 
 
-async def test_uninstalling_tells_the_app(acme: Acme, callbacks: list[tuple[str, str, dict[str, Any]]]) -> None:
+async def test_uninstalling_notifies_the_app(acme: Acme, callbacks: list[tuple[str, str, dict[str, Any]]]) -> None:
     """DELETE to the callback URL, with the app's own credentials; the reply changes nothing."""
     token = acme.install()["refresh_token"]
     who = {"client_id": acme.app.client_id, "company_id": acme.company.id, "user_id": acme.user.id}
@@ -103,8 +103,8 @@ async def test_uninstalling_tells_the_app(acme: Acme, callbacks: list[tuple[str,
     assert (await acme.refresh(token)).status == 400
 
 
-async def test_an_app_that_cannot_be_told_is_uninstalled_all_the_same(acme: Acme) -> None:
-    """The callback is a hint and no more."""
+async def test_an_app_that_cannot_be_notified_is_uninstalled(acme: Acme) -> None:
+    """The callback is only a notification."""
     token = acme.install()["refresh_token"]
 
     delivery = await acme.simulator.uninstall(
@@ -116,7 +116,7 @@ async def test_an_app_that_cannot_be_told_is_uninstalled_all_the_same(acme: Acme
 
 
 async def test_deleting_an_app_uninstalls_it_for_everyone(acme: Acme) -> None:
-    """Its access tokens die and its credentials are unknown."""
+    """Its access tokens are revoked, and its credentials are unknown."""
     tokens = acme.install()
 
     acme.simulator.grants.delete_app(acme.app.client_id)

@@ -20,7 +20,7 @@ async def test_a_code_buys_tokens_that_look_like_the_vendors(acme: Acme) -> None
     assert answer["api_domain"] == acme.simulator.url
 
 
-async def test_a_code_is_good_once(acme: Acme) -> None:
+async def test_a_code_can_be_used_once(acme: Acme) -> None:
     """The second exchange is refused."""
     code = acme.consent()
     await acme.exchange(code)
@@ -30,8 +30,8 @@ async def test_a_code_is_good_once(acme: Acme) -> None:
     assert_refused(again, "invalid_grant", "Invalid grant: authorization_code is invalid")
 
 
-async def test_a_code_dies_after_five_minutes(acme: Acme) -> None:
-    """Its own text tells expiry from a wrong code."""
+async def test_a_code_expires_after_five_minutes(acme: Acme) -> None:
+    """An expired code has a message of its own."""
     code = acme.consent()
     acme.clock.now += 300
 
@@ -87,7 +87,7 @@ async def test_a_body_in_json_is_refused(acme: Acme) -> None:
     assert_refused(answer, "invalid_request", text)
 
 
-async def test_the_client_may_stand_in_the_body(acme: Acme) -> None:
+async def test_the_client_credentials_may_be_in_the_body(acme: Acme) -> None:
     """The vendor's PHP client sends its credentials there, and to the path with a slash."""
     form = {
         "grant_type": "refresh_token",
@@ -102,7 +102,7 @@ async def test_the_client_may_stand_in_the_body(acme: Acme) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401])
-async def test_a_wrong_secret_is_told_from_a_wrong_grant(acme: Acme, status: int) -> None:
+async def test_a_wrong_secret_has_another_error_than_a_wrong_grant(acme: Acme, status: int) -> None:
     """The status is a switch; the code is invalid_client either way, and the grant lives on."""
     token = acme.install()["refresh_token"]
     acme.simulator.switches.bad_client_status = 400 if status == 400 else 401
@@ -133,7 +133,7 @@ async def test_another_apps_refresh_token_is_invalid(acme: Acme) -> None:
 
 
 async def test_a_refresh_token_unused_for_sixty_days_is_dead(acme: Acme) -> None:
-    """Each use starts the sixty days anew, also where it does not rotate."""
+    """Each use restarts the sixty days, even without rotation."""
     token = acme.install()["refresh_token"]
     day = 24 * 3600
     statuses = []
@@ -155,8 +155,8 @@ async def test_without_rotation_the_same_refresh_token_comes_back(acme: Acme) ->
     assert answers[0]["access_token"] != answers[1]["access_token"]
 
 
-async def test_with_rotation_the_old_refresh_token_dies_at_once(acme: Acme) -> None:
-    """Its successor lives."""
+async def test_with_rotation_the_old_refresh_token_is_refused_at_once(acme: Acme) -> None:
+    """Its successor is accepted."""
     acme.simulator.switches.rotate = Rotation.ALWAYS
     old = acme.install()["refresh_token"]
     new = (await acme.refresh(old)).json["refresh_token"]
@@ -168,7 +168,7 @@ async def test_with_rotation_the_old_refresh_token_dies_at_once(acme: Acme) -> N
     assert (await acme.refresh(new)).status == 200
 
 
-async def test_with_grace_the_old_refresh_token_dies_later(acme: Acme) -> None:
+async def test_with_grace_the_old_refresh_token_is_refused_later(acme: Acme) -> None:
     """It is accepted until the grace is over."""
     acme.simulator.switches.rotate = Rotation.GRACE
     old = acme.install()["refresh_token"]
@@ -195,7 +195,7 @@ async def test_a_replay_can_kill_the_grant(acme: Acme) -> None:
 
 @pytest.mark.parametrize(("survives", "status"), [(True, 200), (False, 401)])
 async def test_earlier_access_tokens_survive_a_refresh_or_not(acme: Acme, *, survives: bool, status: int) -> None:
-    """It is a switch, since nobody has said."""
+    """It is a switch, because the documentation does not say."""
     acme.simulator.switches.old_access_survives = survives
     first = acme.install()
 
@@ -206,7 +206,7 @@ async def test_earlier_access_tokens_survive_a_refresh_or_not(acme: Acme, *, sur
 
 
 async def test_the_lifetime_is_a_switch_and_is_kept(acme: Acme) -> None:
-    """An access token dies to the second."""
+    """An access token expires to the second."""
     acme.simulator.switches.expires_in = 60
     answer = acme.install()
 
@@ -220,7 +220,7 @@ async def test_the_lifetime_is_a_switch_and_is_kept(acme: Acme) -> None:
 
 
 async def test_a_second_consent_can_kill_the_first(acme: Acme) -> None:
-    """By default both live."""
+    """By default both stay valid."""
     first, second = acme.install(), acme.install()
     acme.simulator.switches.second_consent_kills_first = True
 
@@ -231,7 +231,7 @@ async def test_a_second_consent_can_kill_the_first(acme: Acme) -> None:
 
 
 async def test_an_added_scope_kills_access_but_is_not_in_the_old_grant(acme: Acme) -> None:
-    """Old access tokens die, the refresh token keeps the old scopes, a new consent has the new ones."""
+    """Old access tokens are revoked, the refresh token keeps the old scopes, a new consent has the new ones."""
     old = acme.install()
     acme.simulator.grants.change_scopes(acme.app, ("deals:full", "leads:full"))
 
@@ -253,7 +253,7 @@ async def test_an_added_scope_may_leave_access_alone(acme: Acme) -> None:
 
 
 async def test_a_removed_scope_is_gone_at_the_next_refresh(acme: Acme) -> None:
-    """Access tokens live on."""
+    """Access tokens stay valid."""
     old = acme.install()
     acme.simulator.grants.change_scopes(acme.app, ())
 

@@ -1,4 +1,4 @@
-"""Bodies and status codes of every answer, as documented or recorded. What to answer is decided elsewhere."""
+"""Bodies and status codes of all responses, as documented or recorded. Which one is sent is decided elsewhere."""
 
 import uuid
 from http import HTTPStatus
@@ -13,7 +13,7 @@ HINT: Final = "Please check developers.pipedrive.com"
 
 
 class TokenResponse(TypedDict):
-    """The token endpoint's answer to either grant type."""
+    """The response of the token endpoint, the same for both grant types."""
 
     access_token: str
     token_type: str
@@ -24,7 +24,7 @@ class TokenResponse(TypedDict):
 
 
 def refused(refusal: Refusal, *, bad_client_status: int) -> web.Response:
-    """Answer as oauth.pipedrive.com refuses: the code in `error`, the text in `message`."""
+    """Build a refusal of oauth.pipedrive.com: the code is in `error`, the text in `message`."""
     body = {"success": False, "message": refusal.message, "error": refusal.error}
     status = bad_client_status if refusal.error == "invalid_client" else HTTPStatus.BAD_REQUEST
     headers = {"WWW-Authenticate": 'Basic realm="Service"'} if status == HTTPStatus.UNAUTHORIZED else {}
@@ -32,19 +32,19 @@ def refused(refusal: Refusal, *, bad_client_status: int) -> web.Response:
 
 
 def gateway_unauthorized() -> web.Response:
-    """Answer as the gateway does to a missing or unknown credential, before it looks at path or method."""
+    """Build the gateway's response to a missing or unknown credential; it checks that before path and method."""
     headers = {"x-401-by-gw": "true", "x-correlation-id": str(uuid.uuid4())}
     return api_error(HTTPStatus.UNAUTHORIZED, "unauthorized access", headers=headers)
 
 
 def api_error(status: int, error: str, *, headers: dict[str, str] | None = None) -> web.Response:
-    """Answer with the API's error envelope."""
+    """Build an error of the API."""
     body = {"success": False, "error": error, "errorCode": int(status), "error_info": HINT}
     return web.json_response(body, status=status, headers=headers)
 
 
 def users_me(user: User, company: Company) -> web.Response:
-    """Answer `GET /users/me`, with the documented rate-limit headers."""
+    """Build the response to `GET /users/me`, with the documented rate-limit headers."""
     body = {"success": True, "data": {**_person(user), **_account(company)}}
     return web.json_response(body, headers={f"x-ratelimit-{key}": value for key, value in RATE.items()})
 

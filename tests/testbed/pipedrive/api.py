@@ -19,7 +19,7 @@ BEARER = "bearer "
 
 @dataclass(frozen=True)
 class Presented:
-    """A credential as it came in; `kind` is None where there was none, `malformed` for an odd header."""
+    """The credential in a request; `kind` is None if there is none, and `malformed` for an unreadable header."""
 
     kind: str | None
     value: str = ""
@@ -73,7 +73,7 @@ class ApiEndpoints:
         return answers.users_me(user, company)
 
     def _user(self, presented: Presented) -> User | None:
-        """Return whom the credential stands for, if it is good."""
+        """Return the user of an accepted credential."""
         simulation = self._simulation
         if presented.kind == "api_token":
             return simulation.world.user_of_api_token(presented.value)
@@ -83,7 +83,7 @@ class ApiEndpoints:
         return simulation.world.users[token.grant.company_id, token.grant.user_id]
 
     def _unauthorized(self, presented: Presented) -> web.Response:
-        """Answer a token once good as documented, and anything else as the gateway was seen to."""
+        """Respond to a token that was issued once as documented, and to anything else as the gateway was seen to."""
         if presented.value in self._simulation.grants.access_tokens:
             return answers.api_error(HTTPStatus.UNAUTHORIZED, "Invalid token: access_token is invalid")
         return answers.gateway_unauthorized()

@@ -29,7 +29,7 @@ class AuthorizeEndpoint:
         ]
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        """Show who asks for what."""
+        """Show which app asks for which scopes."""
         subject = Subject(endpoint=Endpoint.AUTHORIZE, client_id=request.query.get("client_id"))
         return await self._conductor.perform(request, subject, lambda call: self._show(request, call))
 
@@ -74,7 +74,7 @@ class AuthorizeEndpoint:
         return None
 
     def _app(self, request: web.Request) -> App | web.Response:
-        """Return the app that the address names, or the answer that says what is wrong with it."""
+        """Return the app that the URL names, or an error response."""
         query = request.query
         if query.get("scope") == "" and self._simulation.switches.empty_scope_refused:
             return _bad("Invalid request: scope is empty")

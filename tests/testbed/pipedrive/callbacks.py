@@ -1,4 +1,4 @@
-"""Sends the uninstall callback as documented, and says what came back, which the vendor ignores."""
+"""Sends the uninstall callback as documented, and returns the outcome, which the vendor ignores."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ PATIENCE = aiohttp.ClientTimeout(total=5)
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What became of a callback: the receiver's status, or why it was not reached."""
+    """The outcome of a callback: the receiver's status, or why it was not reached."""
 
     status: int | None = None
     error: str | None = None
@@ -28,7 +28,7 @@ async def send_uninstall(app: App, company_id: int, user_id: int, *, now: float)
         "timestamp": datetime.fromtimestamp(now, tz=UTC).isoformat(timespec="seconds"),
     }
     headers = {"Authorization": aiohttp.encode_basic_auth(app.client_id, app.client_secret)}
-    # The receiver's certificate is the tester's own; this call proves nothing about it.
+    # The receiver's certificate is the tester's own, and this call need not verify it.
     connector = aiohttp.TCPConnector(ssl=False)
     async with aiohttp.ClientSession(headers=headers, timeout=PATIENCE, connector=connector) as session:
         try:

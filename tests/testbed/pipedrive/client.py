@@ -1,4 +1,4 @@
-"""A synchronous client of the control API, with nothing but the standard library under the wire."""
+"""A synchronous client of the control API, based on the standard library alone."""
 
 import json
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ class ControlError(Exception):
 
 
 class ControlClient:
-    """Sets up, breaks and questions a simulator in another process; values are those of JSON."""
+    """Sets up, breaks and inspects a simulator in another process; arguments and results are JSON values."""
 
     def __init__(self, url: str) -> None:
-        """Speak to the simulator at a URL such as `http://127.0.0.1:8765`."""
+        """Use the simulator at a URL such as `http://127.0.0.1:8765`."""
         self.url = url.rstrip("/")
         self._base = f"{self.url}/_simulator/"
-        # A proxy named in the environment has no business on loopback.
+        # Requests to loopback must not go through a proxy that the environment names.
         self._opener = build_opener(ProxyHandler({}))
 
     def command(self, name: str, **arguments: object) -> Any:
-        """Give any command. Raises ControlError if it is refused."""
+        """Send a command. Raises ControlError if the simulator refuses it."""
         body = json.dumps(arguments).encode()
         headers = {"Content-Type": "application/json"}
         return self._send(Request(self._base + name, data=body, headers=headers))
@@ -39,7 +39,7 @@ class ControlClient:
         return self._send(Request(self._base + name))
 
     def seed(self, document: Mapping[str, object]) -> dict[str, list[Any]]:
-        """Build a world from a seed document; returns what was made, by section."""
+        """Build a world from a seed document; returns the created objects by section."""
         return dict(self.command("seed", **document))
 
     def set_switches(self, **switches: object) -> dict[str, Any]:
@@ -47,11 +47,11 @@ class ControlClient:
         return dict(self.command("set-switches", **switches))
 
     def add_fault(self, kind: str, **fields: object) -> int:
-        """Put a fault in force; returns its id."""
+        """Activate a fault; returns its id."""
         return int(self.command("add-fault", kind=kind, **fields)["id"])
 
     def clear_faults(self) -> None:
-        """Lift every fault."""
+        """Remove every fault."""
         self.command("clear-faults")
 
     def install(self, client_id: str, company_id: int, user_id: int) -> dict[str, Any]:

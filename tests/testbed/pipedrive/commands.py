@@ -1,4 +1,4 @@
-"""What another process may tell the simulator: named commands, each a typed function. No HTTP here."""
+"""The commands that other processes send to the simulator: each is a typed function with a name. No HTTP here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -53,7 +53,7 @@ class Commands:
             "seed": self.seed,
         }
         self._commands = {name: validate_call(command) for name, command in checked.items()}
-        # These two check their fields themselves: they are those of a dataclass.
+        # These two take the fields of a dataclass and validate them themselves.
         self._commands |= {"add-fault": self.add_fault, "set-switches": self.set_switches}
 
     def __getitem__(self, name: str) -> Command:
@@ -72,7 +72,7 @@ class Commands:
         api_domain: str | None = None,
         is_open: bool | None = None,
     ) -> Company:
-        """Rename a company, move its API or close its account."""
+        """Change the domain or API address of a company, or close its account."""
         company = self._simulation.world.companies[company_id]
         _assign(company, domain=domain, api_domain=api_domain, is_open=is_open)
         return company
@@ -80,7 +80,7 @@ class Commands:
     def change_user(
         self, *, company_id: int, user_id: int, is_active: bool | None = None, is_admin: bool | None = None
     ) -> User:
-        """Deactivate a user or take rights away."""
+        """Deactivate a user, or change the user's admin right."""
         user = self._simulation.world.users[company_id, user_id]
         _assign(user, is_active=is_active, is_admin=is_admin)
         return user
@@ -102,7 +102,7 @@ class Commands:
         return app
 
     def add_fault(self, **fields: object) -> Json:
-        """Put a fault in force; the fields are those of `Fault`."""
+        """Activate a fault; the fields are those of `Fault`."""
         armed = self._simulation.faults.add(FAULT.validate_python(fields))
         return {"id": armed.id, **asdict(armed.fault)}
 
@@ -131,7 +131,7 @@ def _items(section: Json | Sequence[Json]) -> Sequence[Json]:
 
 
 def _assign(target: object, **fields: object) -> None:
-    """Set the fields that are named; None stands for one that is not."""
+    """Set the given fields; None leaves a field unchanged."""
     for name, value in fields.items():
         if value is not None:
             setattr(target, name, value)

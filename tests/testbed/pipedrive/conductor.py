@@ -1,6 +1,6 @@
-"""Conducts one request from arrival to answer: the ledger, the fault that strikes, effect and delivery.
+"""Processes one request from arrival to response: ledger, fault, effect and delivery.
 
-The effect itself is a plain function and so never half done; it happens also for a client that has left.
+The effect is a plain function, so it is never half done. It happens even if the client has disconnected.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Course = Coroutine[None, None, web.Response | None]
 
 @dataclass
 class Conductor:
-    """What every endpoint's request goes through."""
+    """Processes the requests of all endpoints."""
 
     faults: Faults
     ledger: Ledger
@@ -27,7 +27,7 @@ class Conductor:
     _courses: set[asyncio.Task[web.Response | None]] = field(default_factory=set)
 
     async def perform(self, request: web.Request, subject: Subject, act: Act) -> web.StreamResponse:
-        """Perform `act` and deliver its answer, under the fault that strikes this request, if any does."""
+        """Perform `act` and deliver its response, unless a fault strikes this request."""
         call = self.ledger.open(subject, now=self.now())
         armed = self.faults.take(subject)
         try:
@@ -42,12 +42,12 @@ class Conductor:
         return await self._deliver(request, call, answer)
 
     def stop(self) -> None:
-        """Give up every request that hangs or dawdles."""
+        """Cancel every request that hangs or is slow."""
         for course in self._courses:
             course.cancel()
 
     async def _shielded(self, course: Course) -> web.Response | None:
-        # A client that leaves cancels its handler, but a server that has the request goes on with it.
+        # A client that disconnects cancels its handler, but a real server continues with the request.
         task = asyncio.create_task(course)
         self._courses.add(task)
         task.add_done_callback(self._courses.discard)
@@ -56,7 +56,7 @@ class Conductor:
     async def _course(
         self, request: web.Request, call: Call, armed: ArmedFault | None, act: Act
     ) -> web.Response | None:
-        """Return the answer to deliver, or None to break the connection."""
+        """Return the response to deliver, or None to break the connection."""
         if armed is None:
             return act(call)
         self.ledger.meet(call, armed)
@@ -73,7 +73,7 @@ class Conductor:
         return act(call)
 
     async def _goes_on(self, request: web.Request, armed: ArmedFault) -> bool:
-        """Hold the request up as its fault says; False if the connection is to be broken."""
+        """Delay the request as the fault demands; return False to break the connection."""
         fault = armed.fault
         if fault.kind is FaultKind.SLOW:
             await asyncio.sleep(fault.delay)

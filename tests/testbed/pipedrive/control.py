@@ -1,4 +1,4 @@
-"""The control API under `/_simulator/`, by which other processes set up, break and question the simulator."""
+"""The control API under `/_simulator/`: other processes set up, break and inspect the simulator with it."""
 
 import inspect
 from collections.abc import Callable
@@ -19,7 +19,7 @@ View = Callable[[], object]
 
 
 class Control:
-    """`GET` reads a view, `POST` gives a command with a JSON object of arguments."""
+    """`GET` reads a view; `POST` sends a command with a JSON object of arguments."""
 
     def __init__(self, simulation: Simulation) -> None:
         """Serve one simulation."""
@@ -41,7 +41,7 @@ class Control:
         return [web.get(PREFIX + "{name:.*}", self.view), web.post(PREFIX + "{name:.+}", self.command)]
 
     async def view(self, request: web.Request) -> web.Response:
-        """Answer with a view of the simulation."""
+        """Respond with a view of the simulation."""
         view = self._views.get(request.match_info["name"])
         return _failed(HTTPStatus.NOT_FOUND, "no such view") if view is None else _answer(view())
 

@@ -1,4 +1,4 @@
-"""The answers that faults give, and how they spoil true ones. When a fault strikes is decided elsewhere."""
+"""The responses of faults, and how faults change real responses. When a fault strikes is decided in `faults`."""
 
 import json
 from http import HTTPStatus
@@ -30,7 +30,7 @@ SPOILING: Final = frozenset({FaultKind.NO_REFRESH_TOKEN, FaultKind.TEXT_EXPIRY})
 
 
 def answer_of(fault: Fault) -> web.Response | None:
-    """Return the answer a fault gives in place of the true one; None if it gives none of its own."""
+    """Return the response that a fault sends instead of the real one; None if it has none."""
     if fault.kind in ERRORS:
         status, error = ERRORS[fault.kind]
         return api_error(fault.status or status, error, headers=_retry_after(fault))
@@ -47,7 +47,7 @@ def answer_of(fault: Fault) -> web.Response | None:
 
 
 def spoilt(fault: Fault, answer: web.Response) -> web.Response:
-    """Return the true answer with one field of a token answer taken out or changed; a page stays as it is."""
+    """Return the real response with one field removed or changed; a page is returned unchanged."""
     if answer.content_type != "application/json":
         return answer
     body = json.loads(answer.text or "{}")

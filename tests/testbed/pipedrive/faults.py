@@ -1,4 +1,4 @@
-"""Faults: how a request is broken, which ones it meets and how often. They are played in `conductor`."""
+"""Faults: what goes wrong with a request, which requests are affected and how often. `conductor` carries them out."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 
 class Endpoint(StrEnum):
-    """What a request asks for; `ALL` is for faults only."""
+    """The endpoint of a request; `ALL` is for faults only."""
 
     AUTHORIZE = "authorize"
     TOKEN = "token"
@@ -19,7 +19,7 @@ class Endpoint(StrEnum):
 
 
 class Effect(StrEnum):
-    """Whether a fault strikes before the request has taken effect, or after, when only the answer is lost."""
+    """Whether a fault strikes before the request takes effect, or afterwards, so that only the response is lost."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -29,21 +29,21 @@ class FaultKind(StrEnum):
     """What goes wrong."""
 
     DROP = "drop"
-    """The connection is reset without an answer."""
+    """The connection is reset without a response."""
     CUT = "cut"
-    """Half of the answer's body arrives, then the connection closes."""
+    """Half of the response's body arrives, then the connection closes."""
     HANG = "hang"
-    """No answer until the fault is cleared; then the request goes on if its client still waits."""
+    """No response until the fault is removed; the request then continues if its client still waits."""
     SLOW = "slow"
-    """Goes on after `delay` seconds, also when the client has left by then."""
+    """The request continues after `delay` seconds, even if the client has disconnected."""
     STATUS = "status"
-    """An error answer in JSON; `status` defaults to 500."""
+    """An error in JSON; `status` defaults to 500."""
     DAILY_LIMIT = "daily_limit"
     """429 as recorded for the daily budget."""
     BURST_LIMIT = "burst_limit"
     """429 as documented for the rolling window."""
     CLOUDFLARE = "cloudflare"
-    """403 with an HTML page, as after ignored 429s."""
+    """403 with an HTML page, as Cloudflare sends it if a client ignores 429s."""
     PAYMENT_REQUIRED = "payment_required"
     """402: the company account is not open."""
     SCOPE_MISMATCH = "scope_mismatch"
@@ -51,24 +51,24 @@ class FaultKind(StrEnum):
     HTML = "html"
     """An HTML page instead of JSON; `status` defaults to 200."""
     NO_TOKEN = "no_token"
-    """200 with a JSON object that lacks what was asked for."""
+    """200 with a JSON object that holds neither tokens nor a user."""
     NO_ERROR = "no_error"
     """A JSON error without `error`; `status` defaults to 400."""
     NO_REFRESH_TOKEN = "no_refresh_token"
-    """The true answer without its `refresh_token`; always after the effect."""
+    """The real response without its `refresh_token`; always after the effect."""
     TEXT_EXPIRY = "text_expiry"
-    """The true answer with `expires_in` as a string; always after the effect."""
+    """The real response with `expires_in` as a string; always after the effect."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Who asks for what with which token: what a fault is matched with and the ledger records."""
+    """What a request is about: faults are matched against it, and the ledger records it."""
 
     endpoint: Endpoint
     client_id: str | None = None
     grant_type: str | None = None
     credential: str | None = None
-    """Kind of the token presented: refresh_token, authorization_code, access_token or api_token."""
+    """The kind of token in the request: refresh_token, authorization_code, access_token or api_token."""
     digest: str | None = None
     grant_id: str | None = None
     generation: int | None = None
@@ -78,9 +78,9 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One fault; it meets the next `times` requests in scope after `skip` others, or all of them."""
+    """One fault. It strikes `times` requests in its scope, or all of them, after it has let `skip` others pass."""
 
-    # The control API refuses a misspelt field; read by pydantic, which this module need not know.
+    # For pydantic, so that the control API rejects a misspelt field; this module does not import pydantic.
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     kind: FaultKind
@@ -97,7 +97,7 @@ class Fault:
     retry_after: int | None = None
 
     def concerns(self, subject: Subject) -> bool:
-        """Say whether a request is in scope."""
+        """Return whether a request is in the scope of the fault."""
         scope = (
             (self.endpoint if self.endpoint is not Endpoint.ALL else None, subject.endpoint),
             (self.client_id, subject.client_id),
@@ -110,7 +110,7 @@ class Fault:
 
 @dataclass(kw_only=True)
 class ArmedFault:
-    """A fault in force, with what it has met so far."""
+    """An active fault, with the number of requests that it has seen and struck."""
 
     id: int
     fault: Fault
@@ -119,7 +119,7 @@ class ArmedFault:
     cleared: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     def strikes(self, subject: Subject) -> bool:
-        """Count a request and say whether it is struck."""
+        """Count a request, and return whether the fault strikes it."""
         if not self.fault.concerns(subject) or self.hits == self.fault.times:
             return False
         self.seen += 1
@@ -131,23 +131,23 @@ class ArmedFault:
 
 @dataclass
 class Faults:
-    """All faults in force, oldest first; the first that strikes a request is the only one to do so."""
+    """All active faults, the oldest first. At most one strikes a request: the first that matches."""
 
     _armed: dict[int, ArmedFault] = field(default_factory=dict)
     _ids: "count[int]" = field(default_factory=lambda: count(1), repr=False)
 
     def __iter__(self) -> Iterator[ArmedFault]:
-        """Iterate over the faults in force, also those that have used up their `times`."""
+        """Iterate over the active faults, including those that have used up their `times`."""
         return iter(self._armed.values())
 
     def add(self, fault: Fault) -> ArmedFault:
-        """Put a fault in force."""
+        """Activate a fault."""
         armed = ArmedFault(id=next(self._ids), fault=fault)
         self._armed[armed.id] = armed
         return armed
 
     def clear(self, fault_id: int | None = None) -> None:
-        """Lift one fault or all; requests that hang go on. Raises KeyError for an unknown id."""
+        """Remove one fault or all; requests that hang continue. Raises KeyError for an unknown id."""
         for key in list(self._armed) if fault_id is None else [fault_id]:
             self._armed.pop(key).cleared.set()
 

@@ -1,4 +1,4 @@
-"""The life of codes, grants and tokens. Time and rules come in as values; no HTTP.
+"""The life cycle of codes, grants and tokens. Time and rules are passed in as values; no HTTP here.
 
 A grant is one consent: every token that descends from its authorization code belongs to it.
 """
@@ -15,7 +15,7 @@ from testbed.pipedrive.world import App, World, with_base
 
 @dataclass
 class Grants:
-    """Every code, grant and token of one world under one set of rules."""
+    """All codes, grants and tokens of one world, under one set of rules."""
 
     world: World
     switches: Switches
@@ -40,7 +40,7 @@ class Grants:
         return code
 
     def exchange(self, value: str, app: App, *, now: float, scopes: tuple[str, ...] | None = None) -> TokenPair:
-        """Turn a code, once, into the first tokens of a new grant. Raises RefusedError."""
+        """Exchange a code, once, for the first tokens of a new grant. Raises RefusedError."""
         code = self.codes.get(value)
         if code is None or code.client_id != app.client_id:
             raise RefusedError(Refusal.CODE_INVALID)
@@ -60,7 +60,7 @@ class Grants:
         return self._pair(grant, self._new_refresh_token(grant, now=now), now=now)
 
     def refresh(self, value: str, app: App, *, now: float) -> TokenPair:
-        """Answer a refresh under the rules in force. Raises RefusedError."""
+        """Refresh under the current rules. Raises RefusedError."""
         token = self.refresh_tokens.get(value)
         if token is None or token.grant.client_id != app.client_id:
             raise RefusedError(Refusal.REFRESH_TOKEN_INVALID)
@@ -75,19 +75,19 @@ class Grants:
         return self._pair(token.grant, successor, now=now)
 
     def accepts(self, token: RefreshToken, *, now: float) -> bool:
-        """Say whether this refresh token would be honoured now."""
+        """Return whether this refresh token would be accepted now."""
         if token.grant.is_revoked or now >= token.used_at + self.switches.refresh_idle_lifetime:
             return False
         return token.replaced_at is None or self._in_grace(token, now)
 
     def honours(self, token: AccessToken, *, now: float) -> bool:
-        """Say whether this access token opens the API now."""
+        """Return whether the API accepts this access token now."""
         user = self.world.users.get((token.grant.company_id, token.grant.user_id))
         is_alive = not token.is_revoked and not token.grant.is_revoked and now < token.expires_at
         return is_alive and user is not None and user.is_active
 
     def revoke(self, value: str, app: App) -> Grant | None:
-        """Kill a token of this app: a refresh token takes the whole install with it."""
+        """Revoke a token of this app; revoking a refresh token uninstalls the app for that user."""
         issued = self.refresh_tokens.get(value) or self.access_tokens.get(value)
         if issued is None or issued.grant.client_id != app.client_id:
             return None
@@ -104,17 +104,17 @@ class Grants:
                 self.revoke_grant(grant)
 
     def revoke_grant(self, grant: Grant) -> None:
-        """Kill every token of a grant, for good."""
+        """Revoke every token of a grant permanently."""
         grant.is_revoked = True
         self._live_access.pop(grant.id, None)
 
     def revoke_access(self, grant: Grant) -> None:
-        """Kill the access tokens of a grant; its refresh token lives on."""
+        """Revoke the access tokens of a grant; its refresh token stays valid."""
         for token in self._live_access.pop(grant.id, []):
             token.is_revoked = True
 
     def change_scopes(self, app: App, scopes: tuple[str, ...]) -> None:
-        """Change what an app asks for; grants keep what was consented to, less what was removed."""
+        """Change the scopes of an app; existing grants keep the scopes that were consented to and still exist."""
         added = set(scopes) - set(app.scopes)
         app.scopes = with_base(scopes)
         for grant in self.by_id.values():

@@ -1,11 +1,11 @@
-"""What has been handed out: codes, grants and tokens as plain records. Their life is in `grants`."""
+"""Issued codes, grants and tokens as plain records. `grants` has their life cycle."""
 
 from dataclasses import dataclass
 
 
 @dataclass(kw_only=True)
 class AuthorizationCode:
-    """A consent given but not yet exchanged."""
+    """A consent that has not been exchanged for tokens yet."""
 
     value: str
     client_id: str
@@ -16,7 +16,7 @@ class AuthorizationCode:
 
 @dataclass(kw_only=True)
 class Grant:
-    """One consent of one user for one app; `scopes` are those of the day of the consent."""
+    """One consent of one user for one app; `scopes` are those at the time of the consent."""
 
     id: str
     client_id: str
@@ -29,7 +29,7 @@ class Grant:
 
 @dataclass(kw_only=True)
 class RefreshToken:
-    """A refresh token: the how-manieth of its grant, when last used, when replaced by a successor."""
+    """A refresh token: its number within the grant, when it was last used, and when a successor replaced it."""
 
     value: str
     grant: Grant
@@ -51,7 +51,7 @@ class AccessToken:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenPair:
-    """What an exchange gives out."""
+    """The tokens that one exchange or refresh issues."""
 
     access: AccessToken
     refresh: RefreshToken

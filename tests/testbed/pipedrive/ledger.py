@@ -1,4 +1,4 @@
-"""The ledger: every request with every token, and what a test asks of it. It never holds a token itself."""
+"""The ledger: a record of every request, and the queries that tests make. It holds digests and never a token."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from testbed.pipedrive.tokens import digest_of
 
 
 class Outcome(StrEnum):
-    """What a request did here, whatever its client heard of it."""
+    """What a request did at the simulator, no matter which response its client received."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 @dataclass(kw_only=True)
 class Call:
-    """One request; `opened` and `closed` order all beginnings and ends, also where the clock stands still."""
+    """One request. `opened` and `closed` put all starts and ends in one order, even while the clock stands still."""
 
     number: int
     subject: Subject
@@ -30,32 +30,32 @@ class Call:
     started_at: float
     outcome: Outcome = Outcome.PENDING
     error: str | None = None
-    """The code of a refusal."""
+    """The error code, if the request was refused."""
     replayed: bool = False
-    """The refresh token presented had been replaced by a successor already."""
+    """Whether the refresh token in the request had already been replaced by a successor."""
     issued: str | None = None
-    """Digest of the refresh token given out."""
+    """The digest of the refresh token that was issued."""
     fault: str | None = None
-    """The fault met, as `kind before` or `kind after`."""
+    """The fault that struck, as `kind before` or `kind after`."""
     status: int | None = None
     delivered: bool | None = None
-    """Whether the whole answer was written to a connection that was still open; None while in flight."""
+    """Whether the whole response was written to a connection that was still open; None while in progress."""
     ended_at: float | None = None
     closed: int | None = None
-    """The answer was written, or the connection ended on either side."""
+    """When the response was written, or the connection closed on either side."""
 
     @property
     def rotated(self) -> bool:
-        """Say whether the token presented was replaced by this call."""
+        """Return whether this call replaced the refresh token in the request."""
         return self.issued is not None and self.issued != self.subject.digest
 
     @property
     def is_refresh(self) -> bool:
-        """Say whether a refresh token was sent to the token endpoint."""
+        """Return whether the call sent a refresh token to the token endpoint."""
         return self.subject.endpoint is Endpoint.TOKEN and self.subject.credential == "refresh_token"
 
     def overlaps(self, later: "Call") -> bool:
-        """Say whether a later call began before this one ended."""
+        """Return whether a later call began before this one ended."""
         return self.opened < later.opened and (self.closed is None or later.opened < self.closed)
 
 
@@ -63,7 +63,7 @@ class Call:
 class DoubleSpend:
     """A refresh token that was sent again after it had been accepted and replaced.
 
-    `spent.delivered` tells whether its holder could have known.
+    `spent.delivered` shows whether the client could have known.
     """
 
     digest: str
@@ -75,7 +75,7 @@ class Ledger:
     """Every call in order of arrival."""
 
     def __init__(self, calls: Iterable[Call] = ()) -> None:
-        """Start empty, or from calls read elsewhere."""
+        """Start empty, or with calls that were read from another ledger."""
         self.calls = list(calls)
         self._moment = 0
         self._changed = asyncio.Event()
@@ -97,7 +97,7 @@ class Ledger:
         self._tick()
 
     def close(self, call: Call, *, now: float, status: int | None = None) -> None:
-        """Record the end of a call; a status means that the answer was delivered whole."""
+        """Record the end of a call; a status means that the whole response was delivered."""
         call.closed, call.ended_at = self._tick(), now
         call.status, call.delivered = status, status is not None
 
@@ -106,7 +106,7 @@ class Ledger:
         self.calls.clear()
 
     def refreshes(self, grant_id: str | None = None) -> list[Call]:
-        """Return every refresh that was tried, of one grant or of all."""
+        """Return every attempt to refresh, of one grant or of all."""
         return [call for call in self.calls if call.is_refresh and grant_id in {None, call.subject.grant_id}]
 
     def of_token(self, token: str) -> list[Call]:

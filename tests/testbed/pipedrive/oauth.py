@@ -44,7 +44,7 @@ class OAuthEndpoints:
         return await self._conductor.perform(request, subject, lambda call: self._token(request, form, call))
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
-        """Serve RFC 7009: 200 for a token revoked and for one never heard of."""
+        """Serve RFC 7009: 200 for a revoked token and for an unknown one."""
         form = await _form(request)
         subject = self._subject(Endpoint.REVOKE, request, form)
         return await self._conductor.perform(request, subject, lambda call: self._revoke(request, form, call))
@@ -61,7 +61,7 @@ class OAuthEndpoints:
         try:
             app = self._client(request, form)
             if not form.get("token"):
-                raise RefusedError(Refusal.MISSING_TOKEN)  # noqa: TRY301  one refusal for all that is wrong
+                raise RefusedError(Refusal.MISSING_TOKEN)  # noqa: TRY301  all refusals are handled in one place
         except RefusedError as refused:
             return self._refuse(refused.refusal, call)
         # The vendor's own JavaScript client percent-encodes the token twice.
@@ -147,7 +147,7 @@ def _check_redirect(redirect_uri: str, app: App) -> None:
 
 
 def _presented(endpoint: Endpoint, form: Form) -> tuple[str | None, str]:
-    """Return the kind of the token or code in a form, and its value."""
+    """Return the kind and the value of the token or code in a form."""
     if endpoint is Endpoint.REVOKE:
         # Not "refresh_token": a revocation is no use of one.
         return "revoked_token", form.get("token", "")

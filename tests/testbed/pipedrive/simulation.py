@@ -91,7 +91,7 @@ class Simulation:
         return grant
 
     async def uninstall(self, *, client_id: str, company_id: int, user_id: int) -> Delivery:
-        """Uninstall an app as a user does, and tell the app at its callback URL."""
+        """Uninstall an app as a user does, and notify the app at its callback URL."""
         app = self.world.apps[client_id]
         self.grants.uninstall(client_id, company_id, user_id)
         return await send_uninstall(app, company_id, user_id, now=self.now())

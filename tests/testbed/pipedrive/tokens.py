@@ -32,5 +32,5 @@ def api_token() -> str:
 
 
 def digest_of(token: str) -> str:
-    """Return the first 12 hex characters of the token's SHA-256: enough to tell tokens apart."""
+    """Return the first 12 hex characters of the token's SHA-256: enough to distinguish tokens."""
     return hashlib.sha256(token.encode()).hexdigest()[:DIGEST_LENGTH]

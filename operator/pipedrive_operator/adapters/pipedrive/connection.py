@@ -1,7 +1,7 @@
 """Sends requests to Pipedrive and explains why one failed. What a response means is decided elsewhere.
 
-`users/me` is asked over connections that stay open. A refresh gets a connection of its own: the server may close one
-that is reused just when the refresh token leaves, and then nobody knows whether it arrived.
+Requests to `users/me` reuse open connections. A refresh gets a connection of its own: the server may close a reused one
+just when the refresh token leaves, and whether the token arrived would then be unknown.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""Failures of a proxy are told apart from each other and from those of the service behind it."""
+"""Failures of a proxy are distinguished from each other and from those of the service behind it."""
 
 import itertools
 import socket
@@ -34,7 +34,7 @@ def caused(*chain: BaseException) -> BaseException:
     ],
 )
 def test_a_failure_of_the_proxy_names_it_and_what_to_do(error: BaseException, expected: str) -> None:
-    """And never its password."""
+    """The message never contains the password."""
     described = describe_proxy_failure(error, PROXY, TARGET)
 
     assert described is not None
@@ -44,7 +44,7 @@ def test_a_failure_of_the_proxy_names_it_and_what_to_do(error: BaseException, ex
 
 @pytest.mark.parametrize("error", [httpx.ReadError(""), TimeoutError(), httpx.RemoteProtocolError("")])
 def test_a_failure_behind_the_proxy_is_not_blamed_on_it(error: BaseException) -> None:
-    """The connection stood."""
+    """The connection had been established."""
     assert describe_proxy_failure(error, PROXY, TARGET) is None
 
 

@@ -30,7 +30,7 @@ def test_a_damaged_body_is_uncompressed_up_to_the_damage() -> None:
 
 
 def test_a_body_that_grows_is_cut() -> None:
-    """Memory has an end: a megabyte of zeros has a thousand bytes."""
+    """A few kilobytes can hold many megabytes."""
     assert len(decompress(gzip.compress(b"0" * 10_000_000), longest=4096)) == 4096
 
 

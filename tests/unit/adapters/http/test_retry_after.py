@@ -1,4 +1,4 @@
-"""Retry-After in both of its forms."""
+"""Retry-After as seconds and as a date."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""How a broken connection is described."""
+"""How a failed connection is described."""
 
 import asyncio
 import itertools
@@ -34,6 +34,6 @@ def caused(*chain: BaseException) -> BaseException:
         ),
     ],
 )
-def test_the_root_of_the_matter_is_named(error: BaseException, words: str) -> None:
-    """The aiohttp transport calls a lost connection a time-out; its cause knows better."""
+def test_the_root_cause_is_named(error: BaseException, words: str) -> None:
+    """The aiohttp transport reports a lost connection as a time-out; its cause is right."""
     assert describe(error).startswith(words)

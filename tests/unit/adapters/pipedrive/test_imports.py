@@ -1,4 +1,4 @@
-"""The HTTP library is httpx, and stays it."""
+"""The operator uses one HTTP client library, httpx."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ print("httpx" in sys.modules, sorted(
 
 
 def test_the_operator_loads_no_second_http_client() -> None:
-    """Authlib's integrations have moved to httpx2, which no transport or fence of ours is made for."""
+    """Authlib's integrations use httpx2, which the operator's transports and fence do not support."""
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
 
     assert run.stdout == "True []\n"

@@ -1,4 +1,4 @@
-"""What of an error is shown to people."""
+"""Which parts of an error are shown to people."""
 
 import json
 
@@ -26,15 +26,15 @@ def test_the_code_and_the_words_are_quoted() -> None:
 @pytest.mark.parametrize(
     "answer", [refusal(), refusal(error=1, message=None), PipedriveResponse(status=400, body=b"<p>")]
 )
-def test_without_them_the_status_has_to_do(answer: PipedriveResponse) -> None:
+def test_without_these_fields_only_the_status_is_quoted(answer: PipedriveResponse) -> None:
     """A page is never quoted."""
     assert quote_error(answer) == "HTTP 400"
 
 
 @pytest.mark.parametrize("echo", [SECRET, "s3cret%2Fvalue%2B", f"token {SECRET} is bad", SECRET * 2])
 @pytest.mark.parametrize("field", ["error", "message"])
-def test_what_was_sent_is_hidden(echo: str, field: str) -> None:
-    """As it is, or as a form encodes it."""
+def test_secrets_that_were_sent_are_hidden(echo: str, field: str) -> None:
+    """Plain, and as a form encodes them."""
     quoted = quote_error(refusal(**{field: echo}), SecretValue("other"), SecretValue(SECRET))
 
     assert "s3cret" not in quoted
@@ -42,7 +42,7 @@ def test_what_was_sent_is_hidden(echo: str, field: str) -> None:
 
 
 def test_a_piece_of_a_token_is_hidden() -> None:
-    """An echo may be cut short or re-encoded; no word of an error is that long."""
+    """A repeated token may be cut or encoded differently; no word of an error is that long."""
     token = "v1u:" + "aB3+/=" * 80
 
     quoted = quote_error(refusal(message=f"bad token {token[:40]}"), SecretValue(token))
@@ -50,15 +50,15 @@ def test_a_piece_of_a_token_is_hidden() -> None:
     assert quoted == "HTTP 400, bad token (hidden)"
 
 
-def test_control_characters_are_gone() -> None:
-    """A message is one line, in whatever terminal."""
+def test_control_characters_are_removed() -> None:
+    """A message is one line in every terminal."""
     quoted = quote_error(refusal(message="a\nb\x1b[2Jc\u202ed\ud800e"))
 
     assert quoted == "HTTP 400, a b [2Jc d e"
 
 
 def test_a_long_text_is_cut_after_it_was_cleaned() -> None:
-    """Half a secret at the end is a secret too."""
+    """A secret at the end must not be cut in half before it is hidden."""
     quoted = quote_error(refusal(message="word " * 39 + SECRET), SecretValue(SECRET))
 
     assert len(quoted) <= LONGEST + len("HTTP 400, ")

@@ -1,4 +1,4 @@
-"""What each refusal of the token endpoint means."""
+"""Which error each refusal of the token endpoint becomes."""
 
 import json
 from datetime import timedelta
@@ -63,14 +63,14 @@ def body(**fields: object) -> bytes:
         (407, body(error="invalid_grant"), PipedriveUnavailable),
     ],
 )
-def test_a_refusal_is_decided_by_its_error(status: int, content: bytes, trouble: type[Trouble]) -> None:
-    """A grant is dead, and a client wrong, only where a definite refusal says so by name."""
+def test_a_refusal_is_mapped_by_its_error_code(status: int, content: bytes, trouble: type[Trouble]) -> None:
+    """A grant or a client counts as refused only if a definite refusal names it."""
     assert type(refusal(TOKEN_ENDPOINT, PipedriveResponse(status=status, body=content), "quoted")) is trouble
 
 
 @pytest.mark.parametrize(("status", "content"), [(429, b""), (403, PAGE), (503, PAGE)])
 def test_the_pause_that_is_asked_for_is_passed_on(status: int, content: bytes) -> None:
-    """What becomes of it is the caller's decision."""
+    """The caller decides how to use it."""
     answer = PipedriveResponse(status=status, body=content, retry_after=timedelta(seconds=7))
 
     assert refusal(TOKEN_ENDPOINT, answer, "").retry_after == timedelta(seconds=7)
@@ -78,8 +78,8 @@ def test_the_pause_that_is_asked_for_is_passed_on(status: int, content: bytes) -
 
 @pytest.mark.parametrize("status", [400, 402, 403, 429, 500])
 @pytest.mark.parametrize("error", ["invalid_grant", "invalid_client", "invalid_request"])
-def test_every_message_quotes_the_answer_once(status: int, error: str) -> None:
-    """So that a person can look it up; braces in it are only text."""
+def test_every_message_quotes_the_response_once(status: int, error: str) -> None:
+    """So that a person can look it up. Braces in it are plain text."""
     trouble = refusal(TOKEN_ENDPOINT, PipedriveResponse(status=status, body=body(error=error)), "HTTP {0} {x}")
 
     assert trouble.message.count("HTTP {0} {x}") == 1

@@ -1,4 +1,4 @@
-"""Requests to users/me: what they carry, how fast they follow each other, and what never leaves."""
+"""Requests to users/me: headers, rate, concurrency, and tokens that are never sent."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ TOKEN = SecretValue("a" * 40)
 
 @dataclass
 class Scripted:
-    """A Pipedrive that gives the same answer to every request, once its gate is open."""
+    """A Pipedrive that sends the same response to every request, once its gate is open."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_a_token_goes_into_its_header() -> None:
-    """And nowhere else."""
+    """And into nothing else."""
     pipedrive = Scripted()
 
     await pipedrive.users_me().verify(URL, "Authorization", TOKEN, scheme="Bearer ")
@@ -77,8 +77,8 @@ async def test_a_token_goes_into_its_header() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\r\nx-evil: 1", "é" * 40, "\ud800", "a\x00b"])
-async def test_a_value_that_no_header_can_carry_is_refused_unsent(value: str) -> None:
-    """The library's own error would quote it."""
+async def test_a_value_that_no_header_can_carry_is_rejected_before_it_is_sent(value: str) -> None:
+    """The error of the library would quote it."""
     pipedrive = Scripted()
     asking = pipedrive.users_me()
 
@@ -90,7 +90,7 @@ async def test_a_value_that_no_header_can_carry_is_refused_unsent(value: str) ->
 
 
 async def test_requests_beyond_the_rate_wait_for_the_clock() -> None:
-    """All credentials share it."""
+    """All credentials share the rate."""
     clock, pipedrive = TurnedClock(), Scripted()
     asking = pipedrive.users_me(clock, per_second=2)
     for _ in range(2):
@@ -103,8 +103,8 @@ async def test_requests_beyond_the_rate_wait_for_the_clock() -> None:
     assert await third == 12
 
 
-async def test_only_so_many_are_under_way_at_once() -> None:
-    """A slow Pipedrive is not met with ever more connections."""
+async def test_the_number_of_concurrent_requests_is_bounded() -> None:
+    """A slow Pipedrive does not get more and more connections."""
     pipedrive = Scripted()
     pipedrive.gate.clear()
     asking = pipedrive.users_me()
@@ -120,8 +120,8 @@ async def test_only_so_many_are_under_way_at_once() -> None:
     assert (under_way, len(pipedrive.requests)) == (CONCURRENCY, CONCURRENCY + 5)
 
 
-async def test_an_endless_answer_is_not_read_to_its_end() -> None:
-    """It is of no use, and memory has an end."""
+async def test_an_endless_response_is_not_read_to_its_end() -> None:
+    """It cannot be used, and memory is limited."""
     chunks = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -139,7 +139,7 @@ async def test_an_endless_answer_is_not_read_to_its_end() -> None:
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    """A token goes to no address that an answer names."""
+    """A token is never sent to an address that a response names."""
     pipedrive = Scripted(status=302, headers={"Location": "https://evil.example/"})
     asking = pipedrive.users_me()
 

@@ -1,4 +1,4 @@
-"""What each answer to users/me means."""
+"""Which account or error each response to users/me becomes."""
 
 import json
 from datetime import timedelta
@@ -57,8 +57,8 @@ def test_an_account_is_read() -> None:
         (407, PAGE, PipedriveUnavailable),
     ],
 )
-def test_an_answer_without_an_account_is_a_trouble(status: int, content: bytes, trouble: type[Trouble]) -> None:
-    """Only 401 and a 403 of the API itself speak against the token."""
+def test_a_response_without_an_account_is_an_error(status: int, content: bytes, trouble: type[Trouble]) -> None:
+    """Only a 401 or 403 in JSON rejects the token."""
     with pytest.raises(Trouble) as caught:
         read_account(PipedriveResponse(status=status, body=content), "HTTP 999")
 
@@ -78,7 +78,7 @@ def test_the_page_of_a_proxy_is_not_blamed_on_pipedrive(status: int, words: str)
 
 @pytest.mark.parametrize(("status", "content"), [(429, ERROR), (403, PAGE), (503, PAGE)])
 def test_the_pause_that_is_asked_for_is_passed_on(status: int, content: bytes) -> None:
-    """What becomes of it is the caller's decision."""
+    """The caller decides how to use it."""
     limited = PipedriveResponse(status=status, body=content, retry_after=timedelta(seconds=7))
 
     with pytest.raises(Trouble) as caught:
@@ -104,7 +104,7 @@ def test_a_company_domain_is_a_dns_label(domain: str) -> None:
 
 @pytest.mark.parametrize("key", ["id", "company_id", "company_domain"])
 @pytest.mark.parametrize("value", [None, True, 1.5, "", "a\nb", [], "x" * 254])
-def test_a_user_without_a_plain_identity_is_unusable(key: str, value: object) -> None:
-    """An account that is half known must not be compared with a guard."""
+def test_a_user_with_malformed_ids_or_domain_is_no_account(key: str, value: object) -> None:
+    """An incomplete account must not be compared with spec.account."""
     with pytest.raises(PipedriveUnavailable):
         read_account(answer(USER | {key: value}), "")
