@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from integration.pipedrive.acme import Acme, adapter
+from integration.pipedrive.acme import TIMEOUT, Acme, adapter
 from testbed.pipedrive import PipedriveSimulator, Rotation
 
 
@@ -18,7 +18,7 @@ async def acme() -> AsyncIterator[Acme]:
         user = simulator.world.add_user(company_id=company.id)
         app = simulator.world.add_app(redirect_uri="http://127.0.0.1:9/", scopes=("base", "deals:full"))
         install = simulator.install(client_id=app.client_id, company_id=company.id, user_id=user.id)
-        async with adapter(simulator.url) as api:
+        async with adapter(simulator.url, timeout=TIMEOUT) as api:
             yield Acme(simulator, api, user, app, install.grant_id)
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from integration.pipedrive.acme import CLIENT, adapter, canned, trouble_of
+from integration.pipedrive.acme import CLIENT, TIMEOUT, adapter, canned, trouble_of
 from pipedrive_operator.core.values.errors import ConsentRequired, RefreshUncertain, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
@@ -70,7 +70,10 @@ async def test_a_complete_object_is_a_token_response(name: str) -> None:
 @pytest.mark.parametrize("answer", [response(BODY), sized(BODY, by=1), response(chunk(BODY), CHUNKED)])
 async def test_a_complete_object_on_a_connection_that_stays_open_is_read_at_the_time_out(answer: bytes) -> None:
     """The client cannot know that the response has ended, but it is complete."""
-    async with canned(answer, stays_open=True) as (address, _), adapter(f"http://{address}") as api:
+    async with (
+        canned(answer, stays_open=True) as (address, _),
+        adapter(f"http://{address}", timeout=TIMEOUT) as api,
+    ):
         assert (await api.refresh(CLIENT, SecretValue("1:2:sent"))).refresh_token == NEW
 
 

@@ -150,7 +150,7 @@ async def test_a_response_that_arrived_while_the_process_was_stopped_is_read() -
             target=_answer_soon, args=(listener, json.dumps(fields | {"api_domain": "http://127.0.0.1:1"}))
         )
         server.start()
-        async with adapter(f"http://127.0.0.1:{listener.getsockname()[1]}") as api:
+        async with adapter(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=TIMEOUT) as api:
             answer = await api.refresh(CLIENT, SecretValue("seed"), fence=_stop_the_process_soon)
         server.join()
 
