@@ -1,4 +1,4 @@
-# Everything that a contributor or a curious user runs. `make` alone says what there is.
+# Everything that a contributor or a curious user runs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
 .PHONY: help test coverage n8n e2e demo soak chaos bench generate lock clean
@@ -13,19 +13,19 @@ COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --genera
 
 help:
 	@echo "make demo            start real parts, run the operator, and show what it does, until Ctrl-C"
-	@echo "make demo ONCE=1     the same tour, checked step by step; CLUSTER=mine uses the cluster of KUBECONFIG"
-	@echo "make test            set up everything and run all tiers; TIERS=\"lint unit\" runs some"
+	@echo "make demo ONCE=1     the same tour once, with each step checked; CLUSTER=mine uses the cluster of KUBECONFIG"
+	@echo "make test            set up everything and run all tiers of tests; TIERS=\"lint unit\" runs some"
 	@echo "make coverage        show that the tests of the core alone run at least 95 % of its branches"
-	@echo "make e2e             the whole story on a real node: image, chart, kubelet; Linux and root, 5 minutes"
-	@echo "make soak            play 100,000 seeds of the simulation; SEEDS=2000 FIRST=0 plays others"
-	@echo "make chaos           kill and cut off operators on real parts, for an hour; PARTS=kills KILLS=20 is a first look"
+	@echo "make e2e             test the image, the chart and a kubelet on a real node; needs Linux and root, takes 5 minutes"
+	@echo "make soak            run 100,000 seeds of the simulation; SEEDS=2000 FIRST=0 selects others"
+	@echo "make chaos           kill and disconnect operators on real parts for an hour; PARTS=kills KILLS=20 takes minutes"
 	@echo "make n8n             run a real n8n on what the operator publishes; some 10 minutes to install it from npm, once"
-	@echo "make bench           measure how fast and how large it is, on this machine"
-	@echo "make generate        write what is generated: the CRD and the reference pages"
-	@echo "make lock            resolve the dependencies anew into requirements/"
+	@echo "make bench           measure speed and memory on this machine"
+	@echo "make generate        write the generated files: the CRD and the reference pages"
+	@echo "make lock            resolve the dependencies again, into requirements/"
 	@echo "make clean           remove the virtual environment and caches"
 	@echo
-	@echo "PYTHON=python3.12    with any of them: the Python to set up with, if python3 is older than 3.11"
+	@echo "PYTHON=python3.12    for any target: the Python to use, if python3 is older than 3.11"
 
 test: $(READY)
 	@$(RUN) tests/tiers.py $(TIERS)
@@ -69,7 +69,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11:" \
 		"install a newer Python and name it, as in: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) tests/prerequisites.py
-	@echo "Setting up $(VENV) as requirements/dev.txt says: half a minute, and only when that changes."
+	@echo "Installing requirements/dev.txt into $(VENV): half a minute, and only when that file changes."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .

@@ -1,10 +1,10 @@
 """Runs the tiers of tests, and ends with a table of what ran, passed, failed and was skipped.
 
-One after another, but for one that only computes: it has what the others leave of the processors, while they wait.
+The tiers run one after another, except the simulation: it only computes, and uses the processors while the others wait.
 
-Every tier runs, whatever became of those before it. A tier of tests that ran none has failed. What a tier checks is
-not decided here: each is the command of a tool, or a folder of tests. The tier `node` runs only when it is asked for;
-a machine that cannot run it skips it with the reason, except in CI, where that is a failure.
+Every tier runs, even after one has failed. A tier of tests that ran no test has failed. What a tier checks is not
+decided here: each is the command of a tool, or a folder of tests. The tier `node` runs only on request; a machine that
+cannot run it skips it with the reason, except in CI, where that is a failure.
 
     python tests/tiers.py            all tiers but node
     python tests/tiers.py lint unit  these
@@ -47,9 +47,9 @@ PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
 PROCESSES: Final[Mapping[str, Sequence[str]]] = {
     "integration": ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
 }
-"""Tests on real parts wait more than they work. Each process has real parts of its own, and takes a file at a time."""
+"""Tests on real parts mostly wait. Each process has its own real parts, and takes one file at a time."""
 BESIDE: Final = ("simulation",)
-"""What runs beside the others, with the lowest priority, so that none of their times is its doing."""
+"""What runs next to the others, at the lowest priority, so that it does not slow them down."""
 PREFIXES: Final[Mapping[str, Sequence[str]]] = {
     NODE: machine.NAMESPACES,
     **dict.fromkeys(BESIDE, ("nice", "-n", "19")),
@@ -70,7 +70,7 @@ class Result:
     skipped: tuple[str, ...] = ()
     """The reason of each skipped test."""
     note: str = ""
-    """Why the tier failed, where no test of it did."""
+    """Why the tier failed although none of its tests did."""
 
 
 def main(wanted: Sequence[str]) -> int:
@@ -120,7 +120,7 @@ def run(tier: str, output: IO[str] | None = None) -> Result:
 
 
 def not_run(tier: str, obstacles: Sequence[str], *, in_ci: bool) -> Result:
-    """Say why a tier cannot run here, which is a failure where everything has to run."""
+    """Report why a tier cannot run here; in CI, where everything must run, that is a failure."""
     note = "not run, and CI is where it must" if in_ci else ""
     return Result(tier=tier, ok=not in_ci, seconds=0, skipped=tuple(obstacles), note=note)
 
@@ -146,7 +146,7 @@ def counted(tier: str, junit: str, *, code: int, seconds: float) -> Result:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Lay the results out for people, with the reasons of what failed without a test and of what was skipped."""
+    """Format the results for people, with the reason of each skip and of each failure without a failed test."""
     lines = [f"{'tier':<12} {'result':<7} {'passed':>6} {'failed':>6} {'skipped':>7} {'seconds':>8}"]
     for result in results:
         lines.append(_row(result))
