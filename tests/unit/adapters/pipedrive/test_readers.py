@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.http.response import decompress, json_object
@@ -20,8 +20,7 @@ from pipedrive_operator.adapters.pipedrive.token_response import is_readable, is
 from pipedrive_operator.adapters.pipedrive.verification_response import read_account
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable, Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
-
-reads_anything = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+from support.properties import reads_anything
 
 DOMAINS = AllowedApiDomains(("https://*.pipedrive.com",))
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
