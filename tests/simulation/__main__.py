@@ -1,4 +1,4 @@
-"""Plays seeds from the command line: `python -m simulation --help`."""
+"""Runs seeds from the command line: `python -m simulation --help`."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import click
 from simulation.seeds import play_many
 from simulation.world import BrokenPromiseError, play
 
-TEACHING = """Play the deterministic simulation of operators, Vault, Pipedrive and API servers.
+TEACHING = """Run the deterministic simulation of operators, Vault, Pipedrive and API servers.
 
 \b
 Examples:
@@ -21,7 +21,7 @@ Examples:
 Exit codes: 0 every promise was kept, 1 one was broken; its seed and history are told.
 """
 SHOWN = 3
-"""How many broken seeds are told."""
+"""How many broken seeds are printed."""
 
 
 @click.command(help=TEACHING, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,14 +32,14 @@ SHOWN = 3
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="For people, or for machines."
 )
 def main(*, seed: int | None, seeds: int | None, first: int, output: str) -> None:
-    """Play one seed, or many."""
+    """Run one seed, or many."""
     if (seed is None) == (seeds is None):
         raise click.UsageError("Name one SEED, or say how many with --seeds.")
     sys.exit(_play_one(seed) if seed is not None else _play_many(range(first, first + (seeds or 0)), output))
 
 
 def _play_one(seed: int) -> int:
-    sys.unraisablehook = lambda _: None  # what a crash leaves behind protests when it is collected
+    sys.unraisablehook = lambda _: None  # abandoned coroutines warn when they are collected
     try:
         click.echo("\n".join(play(seed).history.lines))
     except BrokenPromiseError as error:
@@ -49,10 +49,10 @@ def _play_one(seed: int) -> int:
 
 
 def _play_many(seeds: range, output: str) -> int:
-    def tell(done: int) -> None:
+    def report(done: int) -> None:
         click.echo(f"\r{done} of {len(seeds)} seeds", nl=False, err=True)
 
-    figures = play_many(seeds, tell=tell if sys.stderr.isatty() else lambda _: None)
+    figures = play_many(seeds, report=report if sys.stderr.isatty() else lambda _: None)
     if output == "json":
         click.echo(json.dumps(asdict(figures) | {"hours": figures.hours}))
     else:

@@ -1,4 +1,4 @@
-"""What happened, in order, short enough to be read when a seed fails."""
+"""The events of a seed in order, short enough to read when it fails."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -7,25 +7,25 @@ from simulation.loop import CURRENT
 
 
 def who() -> str:
-    """Return the process that is acting."""
+    """Return the name of the process that acts."""
     process = CURRENT.get()
     return process.name if process is not None else "person"
 
 
 @dataclass
 class History:
-    """A list of lines, and of what could not be helped."""
+    """The events, and the losses that no protocol can prevent."""
 
     lines: list[str] = field(default_factory=list)
     excused: list[str] = field(default_factory=list)
     """Deaths and lost answers inside the window between Pipedrive's answer and its first copy."""
 
     def note(self, where: str, what: str, *, by: str | None = None) -> None:
-        """Write a line."""
+        """Add an event."""
         time = asyncio.get_running_loop().time()
         self.lines.append(f"{time:10.3f}  {by or who():<6} {where:<9} {what}")
 
     def excuse(self, what: str) -> None:
-        """Note a loss that no protocol can help."""
+        """Record a loss that no protocol can prevent."""
         self.note("loss", what)
         self.excused.append(what)

@@ -35,12 +35,12 @@ LEASE = LeaseTimes(retry_period=timedelta(seconds=5), standby_period=timedelta(s
 WORKERS = 3
 RESYNC_INTERVAL = timedelta(seconds=45)
 WATCH_GAPS = 0.1
-"""How many changes a watch does not tell of."""
+"""The share of changes that a watch misses."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """Which classes an operator is built of; a mutant replaces one."""
+    """The classes of which an operator is built; a mutant replaces one."""
 
     protocol: type[RefreshProtocol] = RefreshProtocol
     keeper: type[GrantKeeper] = GrantKeeper
@@ -59,7 +59,7 @@ class Operator:
     build: Build
 
     async def run(self) -> None:
-        """Do what `wiring.run` does, for ever."""
+        """Do what `wiring.run` does, without an end."""
         clock = SimulatedClock(self.skew)
         identities = FakeProcess(self.process.name)
         queue = WorkQueue(clock)
@@ -78,7 +78,7 @@ class Operator:
         )
 
         def wake(keys: frozenset[Key], _: RefreshState) -> None:
-            for key in sorted(keys):  # a set's order is another one in every interpreter
+            for key in sorted(keys):  # the order of a set differs between interpreters
                 queue.add(key)
 
         keeper = self.build.keeper(protocol=protocol, clock=clock, on_change=wake)
@@ -109,7 +109,7 @@ class Operator:
             group.create_task(election.run(leader_work.run))
 
     def _watch(self, cache: Cache, controller: Controller) -> None:
-        """Hear of changes late, and of some not at all."""
+        """Report changes late, and some not at all."""
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
 

@@ -1,4 +1,4 @@
-"""Plays many seeds, on all processors, and says what came of them."""
+"""Runs many seeds on all processors, and summarises the results."""
 
 import gc
 import multiprocessing
@@ -13,24 +13,24 @@ from simulation.mutants import MUTANTS
 from simulation.world import CALM, STORM, BrokenPromiseError, play
 
 BATCH = 25
-"""Seeds that a processor plays at a time."""
+"""How many seeds a processor runs at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What came of a seed."""
+    """The result of a seed."""
 
     seed: int
     broken: str | None
-    """The promise that was broken, and the history."""
+    """The broken promise, with the history."""
     excused: int
-    """How many grants were lost in the window that no protocol can close."""
+    """How many grants were lost inside the window that no protocol can close."""
     refreshes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What came of many."""
+    """The results of many seeds."""
 
     seeds: int
     refreshes: int
@@ -39,23 +39,23 @@ class Figures:
 
     @property
     def hours(self) -> float:
-        """How long all of it lasted, in simulated hours."""
+        """The total simulated time, in hours."""
         return self.seeds * (STORM + CALM) / 3600
 
 
 def players() -> Executor:
-    """Return processes that play; a process of its own, because what a crash leaves behind protests when collected."""
+    """Return a pool of processes. Separate ones, because abandoned coroutines warn when they are collected."""
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_begin)
 
 
-def play_many(seeds: Iterable[int], *, tell: Callable[[int], None] = lambda _: None) -> Figures:
-    """Play seeds; `tell` is told how many are done."""
+def play_many(seeds: Iterable[int], *, report: Callable[[int], None] = lambda _: None) -> Figures:
+    """Run seeds; `report` is called with the number that are done."""
     played: list[Played] = []
     with players() as executor:
         for batch in executor.map(_play_batch, _batches(seeds)):
             played.extend(batch)
-            tell(len(played))
+            report(len(played))
     return Figures(
         seeds=len(played),
         refreshes=sum(one.refreshes for one in played),
@@ -65,7 +65,7 @@ def play_many(seeds: Iterable[int], *, tell: Callable[[int], None] = lambda _: N
 
 
 def first_broken(mutant: str, most: int) -> str | None:
-    """Play a mutant until a promise is broken, and return that; None where none is in so many seeds."""
+    """Run seeds with a mutant, and return the first broken promise; None if no seed breaks one."""
     for seed in range(most):
         try:
             play(seed, MUTANTS[mutant].build)

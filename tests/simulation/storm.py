@@ -1,4 +1,4 @@
-"""What goes wrong: people, machines and networks, by the seed's chance."""
+"""Injects faults of people, machines and networks at random moments that the seed chooses."""
 
 import asyncio
 import contextvars
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 BETWEEN_STRIKES = 20.0
 """In seconds, on average."""
 AIMED = 0.3
-"""How likely a refresh is struck."""
+"""The probability that a fault hits a refresh."""
 FIRST_COPY = 10.0
-"""In seconds: how long the first copy of an answer takes at most, where one place for it can be reached."""
+"""In seconds: the longest time until the first copy of an answer, if Vault or the cluster can be reached."""
 
 
 class Storm:
-    """Strikes a world now and then."""
+    """Injects faults into a world."""
 
     def __init__(self, world: "World") -> None:
-        """Take what is to be struck."""
+        """Take the world."""
         self.world = world
         self.chance = world.chance
         self.is_over = False
@@ -41,7 +41,7 @@ class Storm:
         ]
 
     async def rage(self, seconds: float) -> None:
-        """Strike for a while."""
+        """Inject faults for some time."""
         self.world.promises.on_effect = self.aim
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
@@ -50,7 +50,7 @@ class Storm:
             self.chance.choice(self.strikes)()
 
     def clear(self) -> None:
-        """Let everything be well."""
+        """End all faults."""
         self.is_over = True
         self.world.promises.on_effect = lambda _what, _by: None
         for weather in self.world.weathers:
@@ -59,7 +59,7 @@ class Storm:
         self.note("everything is calm")
 
     def aim(self, what: str, by: str) -> None:
-        """Strike, now and then, where it hurts most: while a token is under way, and before its successor is stored."""
+        """Sometimes inject a fault where it does most harm: during a request, or before its result is stored."""
         operator = self.world.operators.get(by)
         if operator is None:
             return
@@ -68,13 +68,13 @@ class Storm:
         elif what == "send" and self.chance.random() < AIMED / 3:
             self.consent()
         elif what == "spend":
-            self.aim_at_winner(operator)
+            self.aim_at_result(operator)
         elif what == "Secret" and self.chance.random() < AIMED:
-            # It sleeps through the next renewal, which another replica makes meanwhile.
+            # The process is frozen during the next renewal, which another replica makes in the meantime.
             self._later(110, 140, lambda: self.freeze(operator, least=60))
 
-    def aim_at_winner(self, operator: Operator) -> None:
-        """Strike whoever has won something, or what would keep it."""
+    def aim_at_result(self, operator: Operator) -> None:
+        """Inject a fault into a process that has a result, or into Vault, which would store it."""
         if self.chance.random() < AIMED:
             self._later(
                 0, 2, self.chance.choice([lambda: self.crash(operator), lambda: self.freeze(operator), self.consent])
@@ -86,14 +86,14 @@ class Storm:
             self._later(20, 50, self.chance.choice([self.consent, self.restore_backup, lambda: None]))
 
     def crash(self, operator: Operator | None = None) -> None:
-        """Kill a process; another one starts some time later."""
+        """Kill a process. Another one starts later."""
         operator = operator or self._somebody()
         if operator is not None and not operator.process.crashed and not self.is_over:
             self.kill(operator)
             self._later(0, 40, lambda: self.world.start(operator.cluster))
 
     def kill(self, operator: Operator) -> None:
-        """Kill a process, and excuse what it had won and could not have copied yet."""
+        """Kill a process, and excuse the loss of a result that it could not have copied yet."""
         self.world.crash(operator)
         moment = asyncio.get_running_loop().time()
         for send in self.world.promises.sends:
@@ -109,31 +109,31 @@ class Storm:
                 self.world.history.excuse(f"{send.by} died before the first copy of {send.successor}")
 
     def freeze(self, operator: Operator | None = None, *, least: float = 1.0) -> None:
-        """Stop a process for a while, perhaps for longer than its Lease."""
+        """Freeze a process, possibly for longer than its Lease."""
         operator = operator or self._somebody()
         if operator is None or operator.process.frozen or operator.process.crashed or self.is_over:
             return
-        self.note(f"stops {operator.process.name}")
+        self.note(f"freezes {operator.process.name}")
         operator.process.freeze()
         self._later(least, 120, lambda: self.world.loop.thaw(operator.process))
 
     def darken(self) -> None:
-        """Take a part away for a while."""
+        """Make a part unreachable for some time."""
         self._darken(self.chance.choice(self.world.weathers))
 
     def _darken(self, weather: Weather) -> None:
         weather.darken()
-        self.note(f"darkens part {self.world.weathers.index(weather)}")
+        self.note(f"makes part {self.world.weathers.index(weather)} unreachable")
         self._later(1, 60, weather.clear)
 
     def flicker(self) -> None:
-        """Lose requests and answers of a part for a while."""
+        """Lose some requests and answers of a part for some time."""
         weather = self.chance.choice(self.world.weathers)
         weather.flicker(self.chance.uniform(0, 0.3), self.chance.uniform(0, 0.3))
         self._later(1, 60, weather.clear)
 
     def consent(self) -> None:
-        """Let a person consent anew, now and then."""
+        """Consent again, as a person."""
         if self.is_over:
             return
         self.world.promises.consents += 1
@@ -141,39 +141,39 @@ class Storm:
         self.world.vault.put(GRANT_LOCATION, refresh_token=self.world.pipedrive.consent())
 
     def restore_backup(self) -> None:
-        """Let a person restore Vault from a backup, while the living refresh token is in escrow alone."""
+        """Restore Vault from a backup while the only living refresh token is in escrow."""
         kept = self.world.escrowed()
         alive = self.world.pipedrive.alive
         if not self.is_over and kept & alive and self.world.promises.newest not in alive:
             self.world.vault.restore(GRANT_LOCATION)
 
     def edit_grant(self) -> None:
-        """Let a person add a key of their own to the grant."""
+        """Add a foreign key to the grant, as a person."""
         held = self.world.vault.documents[GRANT_LOCATION]
         self.world.vault.put(GRANT_LOCATION, **(dict(held.values) | {"note": "mine"}))
 
     def edit_secret(self) -> None:
-        """Let a person spoil a Secret."""
+        """Change a Secret, as a person."""
         cluster = self.chance.choice(self.world.clusters)
         if cluster.secrets:
             key = self.chance.choice(sorted(cluster.secrets))
             secret = cluster.secrets[key]
-            data = secret["data"] | {"access_token": b64encode(b"spoilt").decode()}
-            self.note(f"spoils Secret {key}")
+            data = secret["data"] | {"access_token": b64encode(b"changed").decode()}
+            self.note(f"changes Secret {key}")
             cluster.put_secret(secret | {"data": data})
 
     def reject_client(self) -> None:
-        """Let the app's secret be wrong for a while."""
+        """Make the app's secret wrong for some time."""
         self.world.pipedrive.rejects_client = True
         self._later(1, 60, self._accept_client)
 
     def limit(self) -> None:
-        """Let Pipedrive answer 429 for a while."""
+        """Answer 429 for some time."""
         self.world.pipedrive.limits = 0.7
         self._later(1, 30, self._stop_limiting)
 
     def note(self, what: str) -> None:
-        """Write into the history what was done from outside."""
+        """Add a fault to the history."""
         self.world.history.note("world", what)
 
     def _accept_client(self) -> None:
@@ -187,5 +187,5 @@ class Storm:
         return self.chance.choice(alive) if alive else None
 
     def _later(self, least: float, most: float, do: Callable[[], object]) -> None:
-        # Outside of any process: what is planned while one acts must not stop, or die, with it.
+        # In a context of its own: a planned fault must not freeze or die with the process that acts now.
         self.world.loop.call_later(self.chance.uniform(least, most), do, context=contextvars.Context())

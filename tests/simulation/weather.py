@@ -1,4 +1,4 @@
-"""A network that a storm makes worse for a while."""
+"""A network that a storm disturbs for some time."""
 
 import asyncio
 import random
@@ -9,14 +9,14 @@ from fakes.network import Network
 
 @dataclass
 class Weather(Network):
-    """A network with the chance of a seed; it remembers when it was last bad."""
+    """A network whose faults the seed chooses; it remembers when it was last disturbed."""
 
     chance: random.Random = field(kw_only=True)
     slowest: float = 0.2
     _bad_until: float = float("-inf")
 
     def darken(self) -> None:
-        """Take the part away."""
+        """Make the part unreachable."""
         self.is_away, self._bad_until = True, float("inf")
 
     def flicker(self, requests: float, answers: float) -> None:
@@ -25,7 +25,7 @@ class Weather(Network):
         self.loses_answers, self._bad_until = answers, float("inf")
 
     def clear(self) -> None:
-        """Let all be well."""
+        """End all faults."""
         if self._bad_until == float("inf"):
             self._bad_until = asyncio.get_running_loop().time()
         self.is_away, self.loses_connections, self.loses_requests, self.loses_answers = False, 0.0, 0.0, 0.0

@@ -1,4 +1,4 @@
-"""One seed: operators in one or two clusters on one Vault, a storm, calm, and what must be true then."""
+"""One seed: operators in one or two clusters on one Vault, a storm of faults, then calm, and the final checks."""
 
 import asyncio
 import logging
@@ -26,23 +26,23 @@ from support.builders import CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC, resourc
 STORM = 360.0
 """In seconds: two or three renewals of a four-minute token."""
 CALM = 230.0
-"""In seconds: longer than any pause, so that all has come to rest."""
+"""In seconds: longer than any pause, so that all retries have ended."""
 SETTLED = 150.0
-"""In seconds of calm, after which nothing is written but by a refresh."""
+"""In seconds of calm, after which every write belongs to a refresh."""
 PATIENCE = 60
-"""In seconds: no renewal takes longer, and none follows within it."""
+"""In seconds: longer than any refresh, and shorter than the time between two."""
 
 STORY_LINES = 60
-"""How much of its history a failing seed prints."""
+"""How many lines of its history a failing seed prints."""
 
 
 class BrokenPromiseError(AssertionError):
-    """A promise did not hold."""
+    """A promise was broken."""
 
 
 @dataclass
 class World:
-    """Everything that a seed is about."""
+    """The operators and the models of one seed."""
 
     seed: int
     build: Build = field(default_factory=Build)
@@ -50,7 +50,7 @@ class World:
     operators: dict[str, Operator] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Draw the circumstances."""
+        """Choose the circumstances by the seed."""
         self.chance = random.Random(self.seed)  # noqa: S311  a simulation
         slowest = self.chance.choice([0.05, 0.5, 2.0])
         self.skew = timedelta(seconds=self.chance.choice([0, 1, 30]))
@@ -72,13 +72,13 @@ class World:
 
     @property
     def loop(self) -> SeededLoop:
-        """The loop that this runs in."""
+        """The simulated event loop."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SeededLoop)
         return loop
 
     async def play(self) -> None:
-        """Play the storm, then the calm, and see what is left."""
+        """Run the storm and the calm, and make the final checks."""
         self.begin()
         storm = Storm(self)
         await self._watched(storm.rage(STORM))
@@ -89,7 +89,7 @@ class World:
         self._refuse(self.promises.wrote_for_nothing(settled))
 
     def begin(self) -> None:
-        """Put everything in place."""
+        """Create the grant, the credentials and the operators."""
         self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
         self.vault.put(GRANT_LOCATION, refresh_token=self.pipedrive.consent())
         for cluster in self.clusters:
@@ -119,7 +119,7 @@ class World:
             self.promises.defect(f"an operator ended: {task.exception()!r}")
 
     def is_kept(self, token: str | None) -> bool:
-        """Tell whether a refresh token, or a successor of it, is in Vault or in escrow."""
+        """Return whether a refresh token or a successor of it is in Vault or in escrow."""
         kept = {self.promises.newest} | self.escrowed()
         successors = {send.token: send.successor for send in self.promises.sends if send.successor}
         while token is not None and token not in kept:
@@ -132,7 +132,7 @@ class World:
         return {kept.grant.refresh_token.reveal() for cluster in self.clusters for kept in cluster.escrow.values()}
 
     async def _watched(self, course: Any) -> None:
-        """Let something take its course, and stop at the first broken promise."""
+        """Run a coroutine until it ends or a promise is broken."""
         running = asyncio.ensure_future(course)
         while not running.done():
             await asyncio.wait({running}, timeout=5)
@@ -140,7 +140,7 @@ class World:
         running.result()
 
     async def come_to_rest(self) -> None:
-        """See that all is well in the end; a renewal may be under way just then, so it may take a moment."""
+        """Check that everything is well in the end; a refresh may be in progress, so wait for it."""
         for _ in range(PATIENCE):
             if self._what_is_wrong() is None:
                 break
@@ -156,7 +156,7 @@ class World:
         held = self.promises.newest
         is_alive = held in self.pipedrive.alive
         if not is_alive and not self.history.excused:
-            return f"(b) Vault holds {held}, and alive is {sorted(self.pipedrive.alive)}"
+            return f"(b) Vault holds {held}, but alive is {sorted(self.pipedrive.alive)}"
         for cluster in self.clusters:
             if cluster.escrow:
                 return "something is left in escrow"
@@ -169,24 +169,24 @@ class World:
     def _wrong_credential(self, cluster: ClusterModel, key: Key, body: dict[str, Any]) -> str | None:
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
         if authorized is None or authorized.reason != "Accepted":
-            return f"is {authorized.reason if authorized else 'untold'}, and its grant is alive"
+            return f"is {authorized.reason if authorized else 'not reported'}, but its grant is alive"
         secret = cluster.secrets.get(key)
         value = b64decode(secret["data"]["access_token"]).decode() if secret else None
         if value != self.promises.newest_access:
-            return f"(c) publishes {value}, and Vault holds {self.promises.newest_access}"
+            return f"(c) publishes {value}, but Vault holds {self.promises.newest_access}"
         return None
 
 
 def _untruth(body: dict[str, Any]) -> str | None:
-    """Tell what is untrue in the status of a credential whose grant was lost."""
+    """Return what is wrong with the status of a credential whose grant was lost; None if it names the cause."""
     authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
     if authorized is None or authorized.reason != "ConsentRequired":
-        return f"is {authorized.reason if authorized else 'untold'}, and its grant is dead"
-    return None if "went unanswered" in authorized.message else "does not tell of the refresh that went unanswered"
+        return f"is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
+    return None if "went unanswered" in authorized.message else "does not name the unanswered refresh"
 
 
 def play(seed: int, build: Build | None = None) -> World:
-    """Play a seed; a broken promise is raised with its history."""
+    """Run a seed; raise a broken promise with its history."""
     world = World(seed, build or Build())
 
     def defect(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The keeper of grants, with Vault and Pipedrive faked: what is asked, stored and told when a grant is refreshed."""
+"""The keeper of grants, on fakes of Vault and Pipedrive: what it sends, stores and reports."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,13 +30,13 @@ from support.refresh import ORDER
 
 @dataclass
 class Surroundings:
-    """A keeper, and what it stands on."""
+    """A keeper, and the fakes that it uses."""
 
     clock: TurnedClock = field(default_factory=TurnedClock)
     told: list[tuple[frozenset[Key], refresh_state.RefreshState]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Seed a grant and its client."""
+        """Store a grant and its client in Vault."""
         self.vault = FakeVault(self.clock)
         self.pipedrive = FakePipedrive(self.clock, alive={"seed"})
         self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
@@ -51,32 +51,32 @@ class Surroundings:
         )
 
     async def refresh(self, order: RefreshOrder = ORDER) -> refresh_state.RefreshState:
-        """Refresh, and return how it ended."""
+        """Refresh, and return the final state."""
         self.keeper.refresh(order)
         await self.keeper.drain()
         return self.keeper.state(GRANT_SOURCE)
 
     def stored(self, key: str) -> object:
-        """Return what Vault holds of the grant."""
+        """Return the grant in Vault."""
         return self.vault.documents[GRANT_LOCATION].values.get(key)
 
 
 @pytest.fixture
 async def around() -> AsyncIterator[Surroundings]:
-    """Give a keeper, and see that nothing is left under way."""
+    """Return a keeper, and wait at the end until no refresh is in progress."""
     made = Surroundings()
     yield made
     await made.keeper.drain()
 
 
 async def until_it_sleeps(clock: TurnedClock) -> None:
-    """Let everything run until somebody waits for the clock."""
+    """Run all tasks until they wait for the clock."""
     async with asyncio.timeout(5):
         await clock.somebody_sleeps.wait()
 
 
 async def test_a_refresh_is_stored_with_foreign_keys_kept(around: Surroundings) -> None:
-    """The document stays a person's, but for our keys."""
+    """Only our keys of the document change."""
     flight = await around.refresh()
 
     assert isinstance(flight, refresh_state.Fresh)
@@ -86,7 +86,7 @@ async def test_a_refresh_is_stored_with_foreign_keys_kept(around: Surroundings) 
 
 
 async def test_nothing_is_fresh_before_it_is_stored(around: Surroundings) -> None:
-    """Whoever waits is told of the state on the way, and of the end."""
+    """A waiting credential is woken when storing fails, and at the end."""
     around.vault.breaks_after = 1
     around.keeper.refresh(ORDER)
     await until_it_sleeps(around.clock)
@@ -104,7 +104,7 @@ async def test_nothing_is_fresh_before_it_is_stored(around: Surroundings) -> Non
 
 
 async def test_many_requests_make_one_refresh(around: Surroundings) -> None:
-    """Whoever asks while a refresh is under way joins it, and all are told."""
+    """An order during a refresh joins it, and all requesters are woken."""
     other = Key(namespace="crm", name="other")
     around.pipedrive.gate = asyncio.Event()
     around.keeper.refresh(ORDER)
@@ -116,8 +116,8 @@ async def test_many_requests_make_one_refresh(around: Surroundings) -> None:
     assert frozenset({KEY, other}) == around.told[-1][0]
 
 
-async def test_a_grant_that_somebody_else_refreshed_is_used(around: Surroundings) -> None:
-    """Another cluster was faster: its token will do."""
+async def test_a_grant_that_another_holder_refreshed_is_used(around: Surroundings) -> None:
+    """Another cluster was faster, so its token is used."""
     around.vault.put(GRANT_LOCATION, refresh_token="theirs", access_token="theirs", expires_at="2026-03-04T13:00:00Z")
 
     flight = await around.refresh()
@@ -128,8 +128,8 @@ async def test_a_grant_that_somebody_else_refreshed_is_used(around: Surroundings
     assert SecretValue("theirs") == flight.grant.token.value
 
 
-async def test_a_lost_acknowledgement_is_no_second_write(around: Surroundings) -> None:
-    """The write had landed: our own result is in place."""
+async def test_a_lost_acknowledgement_causes_no_second_write(around: Surroundings) -> None:
+    """The write succeeded: Vault holds our own result."""
     around.vault.breaks_after = 1
     around.vault.loses_acknowledgements = True
     around.keeper.refresh(ORDER)
@@ -143,8 +143,8 @@ async def test_a_lost_acknowledgement_is_no_second_write(around: Surroundings) -
     assert 2 == len(around.vault.writes)
 
 
-async def test_a_grant_edited_during_the_refresh_is_written_over_by_cause(around: Surroundings) -> None:
-    """Its refresh token is the one that was spent, so ours is its successor; the edit of a foreign key stays."""
+async def test_a_result_overwrites_an_edited_grant_with_the_spent_token(around: Surroundings) -> None:
+    """The result is the successor of the spent token; the edited foreign key stays."""
     around.pipedrive.gate = asyncio.Event()
     around.keeper.refresh(ORDER)
     await asyncio.sleep(0)
@@ -156,7 +156,7 @@ async def test_a_grant_edited_during_the_refresh_is_written_over_by_cause(around
 
 
 async def test_a_consent_during_the_refresh_wins(around: Surroundings) -> None:
-    """Another refresh token in Vault stays, whatever the clock says; once Pipedrive accepts it, ours is let go of."""
+    """Another refresh token in Vault stays, regardless of time. Once Pipedrive accepts it, our result is dropped."""
     around.pipedrive.alive.add("consented")
     around.pipedrive.gate = asyncio.Event()
     around.keeper.refresh(ORDER)
@@ -170,8 +170,8 @@ async def test_a_consent_during_the_refresh_wins(around: Surroundings) -> None:
     assert SecretValue("consented").digest() == around.stored("refreshed_from")
 
 
-async def test_a_grant_deleted_during_the_refresh_is_stored_all_the_same(around: Surroundings) -> None:
-    """What was won is never thrown away."""
+async def test_a_result_is_stored_even_if_the_grant_was_deleted(around: Surroundings) -> None:
+    """A refreshed grant is never discarded."""
     around.pipedrive.gate = asyncio.Event()
     around.keeper.refresh(ORDER)
     for _ in range(5):
@@ -183,8 +183,8 @@ async def test_a_grant_deleted_during_the_refresh_is_stored_all_the_same(around:
     assert "refresh-1" == around.stored("refresh_token")
 
 
-async def test_a_refused_grant_is_for_a_person(around: Surroundings) -> None:
-    """The grant stays as it was, without our intent."""
+async def test_a_refused_grant_needs_a_person(around: Surroundings) -> None:
+    """The grant stays unchanged, and our intent is removed."""
     around.pipedrive.alive.clear()
 
     flight = await around.refresh(replace(ORDER, lineage="known"))
@@ -195,7 +195,7 @@ async def test_a_refused_grant_is_for_a_person(around: Surroundings) -> None:
     assert ("seed", None) == (around.stored("refresh_token"), around.stored("refresh_id"))
 
 
-async def test_a_grant_replaced_while_it_was_refused_is_tried(around: Surroundings) -> None:
+async def test_a_grant_that_was_replaced_during_a_refusal_is_refreshed(around: Surroundings) -> None:
     """The refusal was about a token that Vault no longer holds."""
     around.pipedrive.alive = {"consented"}
     around.pipedrive.gate = asyncio.Event()
@@ -211,7 +211,7 @@ async def test_a_grant_replaced_while_it_was_refused_is_tried(around: Surroundin
 
 
 async def test_a_wrong_client_leaves_the_grant_alive(around: Surroundings) -> None:
-    """The client is for a person; the grant is not declared dead."""
+    """A person must fix the client; the grant is not declared dead."""
     around.pipedrive.breaks = ClientRejected("Pipedrive refused the client")
 
     flight = await around.refresh()
@@ -220,7 +220,7 @@ async def test_a_wrong_client_leaves_the_grant_alive(around: Surroundings) -> No
     assert ("seed", None) == (around.stored("refresh_token"), around.stored("refresh_id"))
 
 
-async def test_a_passing_trouble_is_tried_again(around: Surroundings) -> None:
+async def test_a_temporary_failure_is_retried(around: Surroundings) -> None:
     """The pause grows with each failure."""
     around.pipedrive.breaks = PipedriveUnavailable("503")
     first = await around.refresh()
@@ -231,8 +231,8 @@ async def test_a_passing_trouble_is_tried_again(around: Surroundings) -> None:
     assert first.retry_at < second.retry_at
 
 
-async def test_no_pause_is_longer_than_a_quarter_of_what_is_left(around: Surroundings) -> None:
-    """However often it failed: the end of an outage is to be seen before the access token expires."""
+async def test_no_pause_is_longer_than_a_quarter_of_the_remaining_lifetime(around: Surroundings) -> None:
+    """Even after many failures, the end of an outage is noticed before the access token expires."""
     around.pipedrive.breaks = PipedriveUnavailable("503")
     order = replace(ORDER, expires_at=around.clock.now() + timedelta(minutes=2))
     flight: refresh_state.RefreshState = refresh_state.IDLE
@@ -243,8 +243,8 @@ async def test_no_pause_is_longer_than_a_quarter_of_what_is_left(around: Surroun
     assert timedelta(seconds=30) == flight.retry_at - around.clock.now()
 
 
-async def test_whoever_sees_a_refresh_under_way_is_told_how_it_ends(around: Surroundings) -> None:
-    """Also a credential that did not ask for it: otherwise its status would say Pending until its next poll."""
+async def test_a_watcher_of_a_refresh_is_woken_at_its_end(around: Surroundings) -> None:
+    """Otherwise the status of a credential that did not order it would stay Pending until its next poll."""
     watcher = Key(namespace="crm", name="watcher")
     around.keeper.refresh(ORDER)
 
@@ -256,8 +256,8 @@ async def test_whoever_sees_a_refresh_under_way_is_told_how_it_ends(around: Surr
     assert isinstance(flight, refresh_state.Fresh)
 
 
-async def test_whoever_is_told_may_ask_for_the_next_refresh_at_once(around: Surroundings) -> None:
-    """The flight that tells is over by then; otherwise the request would join it and nothing would come of it."""
+async def test_a_woken_credential_may_order_the_next_refresh_at_once(around: Surroundings) -> None:
+    """The refresh has ended by then; otherwise the order would join it without an effect."""
     asked: list[refresh_state.RefreshState] = []
 
     def ask_again(_: frozenset[Key], flight: refresh_state.RefreshState) -> None:
@@ -295,7 +295,7 @@ async def test_a_missing_client_is_named(around: Surroundings) -> None:
 
 
 async def test_a_defect_is_reported_and_not_repeated_at_once(around: Surroundings) -> None:
-    """It may have struck after the request was sent."""
+    """The request may have been sent before the error."""
     reported: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["message"]))
     around.pipedrive.breaks = ZeroDivisionError("a defect")  # no port raises it
@@ -307,8 +307,8 @@ async def test_a_defect_is_reported_and_not_repeated_at_once(around: Surrounding
     assert flight.retry_at - around.clock.now() >= timedelta(minutes=1)
 
 
-async def test_a_process_that_ends_sends_nothing_more(around: Surroundings) -> None:
-    """A refresh that waits for another holder is put off: its answer might come when the process is gone."""
+async def test_a_process_that_shuts_down_sends_nothing(around: Surroundings) -> None:
+    """A refresh that waits for another holder is postponed, since its result might come too late to be stored."""
     marks = {"refresh_id": "1", "refresh_holder": "another", "refresh_timeout": "10s"}
     around.vault.put(GRANT_LOCATION, refresh_token="seed", **marks)
     around.keeper.refresh(ORDER)
@@ -322,8 +322,8 @@ async def test_a_process_that_ends_sends_nothing_more(around: Surroundings) -> N
     assert "1" == around.stored("refresh_id")
 
 
-async def test_a_process_that_ends_stops_at_the_fence(around: Surroundings) -> None:
-    """A refresh whose intent is written, and which has not left yet, gives the intent back."""
+async def test_a_process_that_shuts_down_stops_at_the_fence(around: Surroundings) -> None:
+    """A refresh that has written its intent but sent nothing withdraws the intent."""
     around.pipedrive.before_fence = around.keeper.stop_sending
     await around.refresh()
 

@@ -1,4 +1,4 @@
-"""The refresh protocol, step by step: what Vault holds, and what is sent, in what a crash can leave behind."""
+"""The refresh protocol, step by step, from every state that a crash can leave behind."""
 
 import asyncio
 from dataclasses import replace
@@ -33,8 +33,8 @@ ANOTHERS = {
 }
 
 
-async def test_the_intent_stands_in_vault_before_the_token_leaves(around: Surroundings) -> None:
-    """It proves that Vault can be written, and makes the next version ours."""
+async def test_the_intent_is_in_vault_before_the_token_is_sent(around: Surroundings) -> None:
+    """It proves that Vault is writable, and reserves the next version."""
     seen: list[Grant] = []
     task = await around.begin()
     seen.append(around.stored)
@@ -57,7 +57,7 @@ async def test_a_vault_that_cannot_be_written_costs_no_token(around: Surrounding
 
 
 async def test_an_intent_whose_acknowledgement_was_lost_is_ours(around: Surroundings) -> None:
-    """It is found by its id, and the refresh goes on."""
+    """It is recognised by its id, and the refresh continues."""
     around.vault.breaks_after = 0
     around.vault.loses_acknowledgements = True
     around.vault.mends_after = 1
@@ -68,8 +68,8 @@ async def test_an_intent_whose_acknowledgement_was_lost_is_ours(around: Surround
     assert SecretValue("refresh-1") == around.stored.refresh_token
 
 
-async def test_anothers_intent_is_waited_for(around: Surroundings) -> None:
-    """Its holder finishes, and what he won is used."""
+async def test_the_intent_of_another_holder_is_waited_for(around: Surroundings) -> None:
+    """The holder finishes, and its result is used."""
     around.vault.put(GRANT_LOCATION, refresh_token="seed", **ANOTHERS)
     task = asyncio.create_task(around.run())
     await around.clock.somebody_sleeps.wait()
@@ -82,8 +82,8 @@ async def test_anothers_intent_is_waited_for(around: Surroundings) -> None:
     assert [] == around.pipedrive.sent
 
 
-async def test_a_dead_holders_intent_is_taken_over_after_we_watched_it(around: Surroundings) -> None:
-    """For longer than it says, on our own clock; what he may have done counts as unanswered."""
+async def test_the_intent_of_a_dead_holder_is_taken_over(around: Surroundings) -> None:
+    """It was unchanged for longer than it claims, by our own clock, and counts as an unanswered refresh."""
     around.vault.put(GRANT_LOCATION, refresh_token="seed", **ANOTHERS)
     task = asyncio.create_task(around.run())
     for _ in range(16):
@@ -99,16 +99,16 @@ async def test_a_dead_holders_intent_is_taken_over_after_we_watched_it(around: S
     assert around.stored.unanswered is None
 
 
-async def test_a_spoilt_intent_does_not_stop_refreshing_for_ever(around: Surroundings) -> None:
-    """Whatever it says of its time-out."""
+async def test_a_damaged_intent_does_not_block_refreshes_forever(around: Surroundings) -> None:
+    """Its stated time-out is bounded."""
     around.vault.put(GRANT_LOCATION, refresh_token="seed", **(ANOTHERS | {"refresh_timeout": "for ever"}))
 
     assert around.stored.intent is not None
     assert LONGEST_TIMEOUT == around.stored.intent.timeout
 
 
-async def test_a_refusal_after_a_dead_holder_tells_the_story(around: Surroundings) -> None:
-    """The person reads that a refresh went unanswered, by whom and when."""
+async def test_a_refusal_after_a_dead_holder_names_the_unanswered_refresh(around: Surroundings) -> None:
+    """The message says which holder started it, and when."""
     around.vault.put(GRANT_LOCATION, refresh_token="spent", **ANOTHERS)
     task = asyncio.create_task(around.run())
     for _ in range(17):
@@ -119,8 +119,8 @@ async def test_a_refusal_after_a_dead_holder_tells_the_story(around: Surrounding
         await task
 
 
-async def test_our_own_intent_of_a_former_refresh_is_not_waited_for(around: Surroundings) -> None:
-    """We know that nobody else holds it; what happened under it is not known."""
+async def test_our_own_left_over_intent_is_not_waited_for(around: Surroundings) -> None:
+    """No other process holds it, but its outcome is unknown."""
     around.vault.put(GRANT_LOCATION, refresh_token="seed", **(ANOTHERS | {"refresh_holder": "us"}))
 
     await around.run()
@@ -129,8 +129,8 @@ async def test_our_own_intent_of_a_former_refresh_is_not_waited_for(around: Surr
 
 
 @pytest.mark.parametrize("trouble", [PipedriveUnavailable("refused"), RateLimited("429")])
-async def test_an_intent_is_given_back_when_nothing_was_sent(around: Surroundings, trouble: Exception) -> None:
-    """Nobody has to wait for it."""
+async def test_an_intent_is_withdrawn_if_nothing_was_sent(around: Surroundings, trouble: Exception) -> None:
+    """Otherwise other holders would wait for it."""
     around.pipedrive.breaks = trouble
 
     with pytest.raises(type(trouble)):
@@ -139,8 +139,8 @@ async def test_an_intent_is_given_back_when_nothing_was_sent(around: Surrounding
     assert (None, None) == (around.stored.intent, around.stored.unanswered)
 
 
-async def test_an_unknown_outcome_is_marked_and_the_same_token_tried_again(around: Surroundings) -> None:
-    """If it is then refused, the message says that a refresh went unanswered."""
+async def test_an_unknown_outcome_is_recorded_and_the_same_token_sent_again(around: Surroundings) -> None:
+    """If the token is then refused, the message names the unanswered refresh."""
     around.pipedrive.network.loses_answers = 1
     with pytest.raises(RefreshUncertain):
         await around.run()
@@ -156,7 +156,7 @@ async def test_an_unknown_outcome_is_marked_and_the_same_token_tried_again(aroun
 
 @pytest.mark.parametrize("seconds", [0.0, 14.0])
 async def test_nothing_is_sent_without_leadership_for_the_whole_call(around: Surroundings, seconds: float) -> None:
-    """The fence is closed, and the intent given back."""
+    """The fence is closed, and the intent is withdrawn."""
     around.leadership.seconds = seconds
 
     with pytest.raises(FenceClosed):
@@ -166,8 +166,8 @@ async def test_nothing_is_sent_without_leadership_for_the_whole_call(around: Sur
     assert around.stored.intent is None
 
 
-async def test_nothing_is_sent_when_the_intent_may_be_taken_over_meanwhile(around: Surroundings) -> None:
-    """A process that was stopped between the intent and the call finds the fence closed."""
+async def test_nothing_is_sent_if_the_intent_may_be_taken_over_during_the_call(around: Surroundings) -> None:
+    """A process that was frozen between the intent and the call finds the fence closed."""
     around.pipedrive.before_fence = lambda: around.clock.turn(timedelta(seconds=18))
 
     with pytest.raises(FenceClosed):
@@ -176,8 +176,8 @@ async def test_nothing_is_sent_when_the_intent_may_be_taken_over_meanwhile(aroun
     assert [] == around.pipedrive.sent
 
 
-async def test_a_grant_of_another_client_is_neither_sent_nor_touched(around: Surroundings) -> None:
-    """It would be refused for ever, and an intent each time would be a write for nothing."""
+async def test_a_grant_of_another_client_is_neither_sent_nor_written(around: Surroundings) -> None:
+    """Pipedrive would always refuse it, and each intent would be a useless write."""
     around.vault.put(GRANT_LOCATION, refresh_token="seed", client_id="another")
 
     with pytest.raises(InvalidSpec, match="given to client another"):
@@ -186,8 +186,8 @@ async def test_a_grant_of_another_client_is_neither_sent_nor_touched(around: Sur
     assert ([], []) == (around.vault.writes, around.pipedrive.sent)
 
 
-async def test_a_rejected_client_is_left_alone_until_vault_holds_another(around: Surroundings) -> None:
-    """Each poll looks at Vault, and Pipedrive is not asked again for what it has rejected."""
+async def test_a_rejected_client_is_not_sent_until_vault_holds_another(around: Surroundings) -> None:
+    """Each poll reads Vault, but does not send the rejected client again."""
     around.pipedrive.breaks = ClientRejected("invalid_client")
     with pytest.raises(ClientRejected):
         await around.run()
@@ -203,10 +203,10 @@ async def test_a_rejected_client_is_left_alone_until_vault_holds_another(around:
 
 
 @pytest.mark.parametrize("is_requested", [True, False])
-async def test_a_rejected_client_is_tried_again_slowly_or_when_asked_for(
+async def test_a_rejected_client_is_tried_again_slowly_or_on_request(
     around: Surroundings, *, is_requested: bool
 ) -> None:
-    """The app may have been mended at Pipedrive, with the same secret."""
+    """The app may have been fixed at Pipedrive, with the same secret."""
     around.pipedrive.breaks = ClientRejected("invalid_client")
     with pytest.raises(ClientRejected):
         await around.run()
@@ -219,8 +219,8 @@ async def test_a_rejected_client_is_tried_again_slowly_or_when_asked_for(
     assert SecretValue("refresh-1") == grant.refresh_token
 
 
-async def test_what_a_person_adds_while_the_intent_is_lost_on_the_way_stays(around: Surroundings) -> None:
-    """The document is taken as it is found when looking whether the intent has landed."""
+async def test_an_edit_during_a_lost_acknowledgement_stays(around: Surroundings) -> None:
+    """The document is used as it is when the intent is confirmed."""
     around.vault.breaks_after, around.vault.mends_after = 0, 1
     around.vault.loses_acknowledgements = True
     around.vault.on_loss = lambda: around.vault.put(
@@ -233,7 +233,7 @@ async def test_what_a_person_adds_while_the_intent_is_lost_on_the_way_stays(arou
     assert SecretValue("refresh-1") == around.stored.refresh_token
 
 
-async def test_two_writes_and_two_reads_make_a_refresh(around: Surroundings) -> None:
+async def test_a_refresh_takes_two_writes_and_two_reads(around: Surroundings) -> None:
     """The grant and the client are read, the intent and the new grant are written."""
     await around.run()
 

@@ -1,4 +1,4 @@
-"""What a refresh has won, until Vault has it: stored, kept in escrow, settled by the next process, never let go of."""
+"""Storing the result of a refresh: in Vault, in escrow meanwhile, and settled by the next process."""
 
 import asyncio
 from dataclasses import replace
@@ -14,8 +14,8 @@ from support.builders import GRANT_LOCATION, access_token
 from support.refresh import ORDER, Surroundings
 
 
-async def test_what_was_won_goes_to_escrow_and_the_next_process_stores_it(around: Surroundings) -> None:
-    """The process dies while Vault is sealed; the refresh token that Vault holds is spent, and nothing is lost."""
+async def test_a_result_goes_to_escrow_and_the_next_process_stores_it(around: Surroundings) -> None:
+    """The process dies while Vault is sealed. The refresh token in Vault is spent, but nothing is lost."""
     around.vault.breaks_after = 1
     task = asyncio.create_task(around.run())
     await around.clock.somebody_sleeps.wait()
@@ -34,7 +34,7 @@ async def test_what_was_won_goes_to_escrow_and_the_next_process_stores_it(around
 async def test_an_escrow_of_unclear_descent_is_dropped_once_pipedrive_accepts_what_vault_holds(
     around: Surroundings,
 ) -> None:
-    """A person consented meanwhile: it is never written over that."""
+    """A person may have consented in the meantime, and the escrow must not overwrite that."""
     old = Grant(refresh_token=SecretValue("old"), token=access_token("old"), refreshed_from="of another")
     await around.escrow.keep(GRANT_LOCATION, old, "us-0", SecretValue("hush"))
 
@@ -44,21 +44,21 @@ async def test_an_escrow_of_unclear_descent_is_dropped_once_pipedrive_accepts_wh
     assert {} == around.cluster.escrow
 
 
-async def test_an_escrow_takes_the_place_of_what_a_restored_vault_holds(around: Surroundings) -> None:
-    """Vault came back from a backup with a token that is long spent, and the living one is in escrow alone."""
-    around.pipedrive.alive = {"won"}
-    won = Grant(refresh_token=SecretValue("won"), refreshed_from="of one that the backup lacks")
-    await around.escrow.keep(GRANT_LOCATION, won, "us-0", SecretValue("hush"))
+async def test_an_escrow_replaces_the_spent_token_of_a_restored_vault(around: Surroundings) -> None:
+    """Vault was restored from a backup with a spent token, and the only living token is in escrow."""
+    around.pipedrive.alive = {"newest"}
+    escrowed = Grant(refresh_token=SecretValue("newest"), refreshed_from="of one that the backup lacks")
+    await around.escrow.keep(GRANT_LOCATION, escrowed, "us-0", SecretValue("hush"))
 
     await around.run()
 
-    assert ["seed", "won"] == around.pipedrive.sent
+    assert ["seed", "newest"] == around.pipedrive.sent
     assert SecretValue("refresh-1") == around.stored.refresh_token
     assert {} == around.cluster.escrow
 
 
-async def test_what_is_won_while_vault_is_restored_from_a_backup_is_not_let_go_of(around: Surroundings) -> None:
-    """What Vault holds then is neither what we spent nor what came of it: Pipedrive tells which is alive."""
+async def test_a_result_survives_a_restore_of_vault_during_the_refresh(around: Surroundings) -> None:
+    """Vault then holds neither the spent token nor its successor: only Pipedrive knows which one is alive."""
     task = await around.begin()
     around.vault.put(GRANT_LOCATION, refresh_token="of last week")
     around.pipedrive.answer()
@@ -70,23 +70,21 @@ async def test_what_is_won_while_vault_is_restored_from_a_backup_is_not_let_go_o
     assert {} == around.cluster.escrow
 
 
-async def test_a_refusal_is_believed_only_when_the_escrow_was_refused_too(around: Surroundings) -> None:
-    """The newest refresh token that we hold is the one there."""
-    won = Grant(refresh_token=SecretValue("won"), refreshed_from="of another")
-    await around.escrow.keep(GRANT_LOCATION, won, "us-0", SecretValue("hush"))
+async def test_a_grant_is_dead_only_when_its_escrow_was_refused_too(around: Surroundings) -> None:
+    """The newest refresh token that we hold is in escrow."""
+    escrowed = Grant(refresh_token=SecretValue("newest"), refreshed_from="of another")
+    await around.escrow.keep(GRANT_LOCATION, escrowed, "us-0", SecretValue("hush"))
     around.pipedrive.alive = set()
 
     with pytest.raises(ConsentRequired):
         await around.run()
 
-    assert ["seed", "won"] == around.pipedrive.sent
+    assert ["seed", "newest"] == around.pipedrive.sent
 
 
 @pytest.mark.parametrize("error", [SourceMissing("no engine at the mount"), RuntimeError("a defect")])
-async def test_whatever_keeps_vault_from_taking_what_was_won_it_is_kept_and_tried_again(
-    around: Surroundings, error: Exception
-) -> None:
-    """A mount that was taken away, or a defect of ours, must not cost a refresh token; a defect is reported."""
+async def test_a_result_is_kept_and_stored_again_after_any_failure(around: Surroundings, error: Exception) -> None:
+    """A removed mount or a defect of the operator must not cost a refresh token; a defect is reported."""
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
     task = await around.begin()
@@ -104,8 +102,8 @@ async def test_whatever_keeps_vault_from_taking_what_was_won_it_is_kept_and_trie
     assert ([] if isinstance(error, SourceMissing) else [error]) == reported
 
 
-async def test_refreshes_that_a_sealed_vault_does_not_take_hold_up_no_other(around: Surroundings) -> None:
-    """Twenty are sent at once, and each of them waits to be stored; the next one is sent all the same."""
+async def test_results_that_cannot_be_stored_do_not_delay_other_refreshes(around: Surroundings) -> None:
+    """Twenty refreshes wait to be stored; the next one is sent nevertheless."""
     locations = [replace(GRANT_LOCATION, path=f"pipedrive/crm/{number}") for number in range(MOST_AT_ONCE)]
     for location in locations:
         around.vault.put(location, refresh_token=location.path)
@@ -131,8 +129,8 @@ async def test_refreshes_that_a_sealed_vault_does_not_take_hold_up_no_other(arou
 
 
 async def test_an_escrow_that_cannot_be_opened_stops_the_refresh(around: Surroundings) -> None:
-    """It may hold the only living token: the person is told, and nothing is sent."""
-    kept = Grant(refresh_token=SecretValue("won"), refreshed_from=SecretValue("seed").digest())
+    """It may contain the only living token, so a person must act, and nothing is sent."""
+    kept = Grant(refresh_token=SecretValue("newest"), refreshed_from=SecretValue("seed").digest())
     await around.escrow.keep(GRANT_LOCATION, kept, "us-0", SecretValue("another secret"))
 
     with pytest.raises(GrantUnstored):
@@ -142,9 +140,11 @@ async def test_an_escrow_that_cannot_be_opened_stops_the_refresh(around: Surroun
 
 
 async def test_a_leftover_escrow_is_settled_without_a_refresh(around: Surroundings) -> None:
-    """Vault took what was won, and the process died before it could say so: the next one drops the copy."""
-    around.vault.put(GRANT_LOCATION, **write_grant(Grant(refresh_token=SecretValue("won"), token=access_token()), {}))
-    kept = Grant(refresh_token=SecretValue("won"), token=access_token(), refreshed_from=SecretValue("seed").digest())
+    """The process died after Vault had stored the result: the next process drops the copy."""
+    around.vault.put(
+        GRANT_LOCATION, **write_grant(Grant(refresh_token=SecretValue("newest"), token=access_token()), {})
+    )
+    kept = Grant(refresh_token=SecretValue("newest"), token=access_token(), refreshed_from=SecretValue("seed").digest())
     await around.escrow.keep(GRANT_LOCATION, kept, "us-0", SecretValue("hush"))
 
     await around.run()
@@ -152,8 +152,8 @@ async def test_a_leftover_escrow_is_settled_without_a_refresh(around: Surroundin
     assert ({}, []) == (around.cluster.escrow, around.pipedrive.sent)
 
 
-async def test_without_rotation_an_old_escrow_does_not_put_an_older_access_token_back(around: Surroundings) -> None:
-    """The refresh token tells nothing then, and none can be lost."""
+async def test_without_rotation_an_old_escrow_does_not_restore_an_older_access_token(around: Surroundings) -> None:
+    """The refresh token does not show the descent then, and cannot be lost."""
     newer = Grant(refresh_token=SecretValue("seed"), token=access_token("newer"))
     around.vault.put(GRANT_LOCATION, **write_grant(newer, {}))
     older = replace(newer, token=access_token("older"), refreshed_from=newer.lineage)
@@ -166,7 +166,7 @@ async def test_without_rotation_an_old_escrow_does_not_put_an_older_access_token
 
 
 def test_without_rotation_another_holders_access_token_stays(around: Surroundings) -> None:
-    """We were stopped after our refresh, and another holder has refreshed and stored since."""
+    """This process was frozen after its refresh, and another holder has stored a newer one since."""
     spent = Grant(refresh_token=SecretValue("seed"), token=access_token("old"))
     ours, theirs = (replace(spent, token=access_token(name)) for name in ("ours", "theirs"))
 
@@ -174,8 +174,8 @@ def test_without_rotation_another_holders_access_token_stays(around: Surrounding
     assert not around.protocol.supersedes(spent, ours, spent=spent)
 
 
-async def test_an_answer_of_which_only_the_refresh_token_can_be_used_is_stored(around: Surroundings) -> None:
-    """The old one is spent; what is wrong with the rest is told, and the next try sends the new one."""
+async def test_a_response_with_only_a_usable_refresh_token_is_stored(around: Surroundings) -> None:
+    """The old token is spent. The error is reported, and the next attempt sends the new token."""
     around.pipedrive.spoils_answers = True
     with pytest.raises(TokenResponseUnusable, match="api_domain"):
         await around.run()
@@ -190,8 +190,8 @@ async def test_an_answer_of_which_only_the_refresh_token_can_be_used_is_stored(a
 
 
 @pytest.mark.parametrize("fault", ["away", "defect"])
-async def test_what_neither_vault_nor_escrow_takes_is_held_until_one_does(around: Surroundings, fault: str) -> None:
-    """Vault holds another grant just then, which may be a backup's; a defect of the escrow ends nothing either."""
+async def test_a_result_is_held_in_memory_until_vault_or_escrow_stores_it(around: Surroundings, fault: str) -> None:
+    """Vault may hold the grant of a backup, and even a defect of the escrow must not lose the result."""
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
     around.cluster.network.is_away = fault == "away"
@@ -209,8 +209,8 @@ async def test_what_neither_vault_nor_escrow_takes_is_held_until_one_does(around
     assert (fault == "defect") == bool(reported)
 
 
-async def test_a_document_that_has_two_names_is_refreshed_by_one_flight_at_a_time(around: Surroundings) -> None:
-    """Two connections may lead to one Vault: an intent of ours under the other name is waited for as a stranger's."""
+async def test_a_document_with_two_locations_is_refreshed_once_at_a_time(around: Surroundings) -> None:
+    """Two connections may lead to one Vault: our intent at the other one counts as that of another holder."""
     alias = replace(GRANT_LOCATION, connection="alias")
     around.vault.aliases[alias] = GRANT_LOCATION
     first = await around.begin()
@@ -219,8 +219,8 @@ async def test_a_document_that_has_two_names_is_refreshed_by_one_flight_at_a_tim
     second = asyncio.create_task(around.protocol.run(order, print))
     await around.clock.somebody_sleeps.wait()
     around.pipedrive.answer()
-    won = await first
+    refreshed = await first
     around.clock.turn(timedelta(seconds=2))
 
-    assert won.access_digest == (await second).access_digest
+    assert refreshed.access_digest == (await second).access_digest
     assert ["seed"] == around.pipedrive.sent
