@@ -17,7 +17,7 @@ help:
 	@echo "make test            set up everything and run all tiers of tests; TIERS=\"lint unit\" runs some"
 	@echo "make coverage        show that the tests of the core alone run at least 95 % of its branches"
 	@echo "make e2e             test the image, the chart and a kubelet on a real node; needs Linux and root, takes 5 minutes"
-	@echo "make soak            run 100,000 seeds of the simulation; SEEDS=2000 FIRST=0 selects others"
+	@echo "make soak            read 100,000 hostile inputs for each reader, and run 100,000 seeds; SEEDS=2000 FIRST=0 selects others"
 	@echo "make chaos           kill and disconnect operators on real parts for an hour; PARTS=kills KILLS=20 takes minutes"
 	@echo "make n8n             run a real n8n on what the operator publishes; some 10 minutes to install it from npm, once"
 	@echo "make bench           measure speed and memory on this machine"

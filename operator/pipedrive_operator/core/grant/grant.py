@@ -5,16 +5,17 @@ A person may seed a grant with a refresh token alone, or with the raw answer of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.fields import lifetime_field, number_field, text_field, time_field
 from pipedrive_operator.core.grant.intent import KEYS as MARKS
 from pipedrive_operator.core.grant.intent import Intent, Unanswered, read_intent, read_unanswered, write_marks
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.core.values.times import format_time, parse_time
+from pipedrive_operator.core.values.times import format_time
 
 _REPLACED: Final = frozenset({"expires_in", *MARKS})
 """Keys that a stored grant does not keep from the document before: a raw answer's lifetime, and the former marks."""
@@ -97,28 +98,29 @@ class TokenResponse:
     refresh_token: SecretValue
     token_type: str
     expires_in: timedelta
+    """At most a year: the adapter cuts anything longer, and no date then overflows."""
     scope: frozenset[str] | None
     """None where the response names no scope: then the scope is unchanged (RFC 6749 section 6)."""
     api_domain: str
 
 
 def read_grant(document: Document | None) -> Grant | None:
-    """Read the grant of a document; None where there is no refresh token yet."""
+    """Read the grant of a document; None where it has no refresh token that can be sent."""
     if document is None:
         return None
-    values = {key: value for key, value in document.values.items() if isinstance(value, str | int)}
-    refresh_token = SecretValue(str(values.get("refresh_token", "")))
-    if not refresh_token:
+    values = document.values
+    refresh_token = text_field(values, "refresh_token")
+    if refresh_token is None:
         return None
     return Grant(
-        refresh_token=refresh_token,
+        refresh_token=SecretValue(refresh_token),
         token=_read_token(values, document.created_at),
-        scope=split_scope(str(values.get("scope", ""))),
+        scope=split_scope(text_field(values, "scope") or ""),
         account=_read_account(values),
-        client_id=_text(values, "client_id"),
-        refreshed_from=_text(values, "refreshed_from"),
-        intent=read_intent(document.values, document.created_at),
-        unanswered=read_unanswered(document.values, document.created_at),
+        client_id=text_field(values, "client_id"),
+        refreshed_from=text_field(values, "refreshed_from"),
+        intent=read_intent(values, document.created_at),
+        unanswered=read_unanswered(values, document.created_at),
     )
 
 
@@ -184,18 +186,20 @@ def _flat_account(account: Account) -> dict[str, str | None]:
     }
 
 
-def _read_token(values: Mapping[str, str | int], created_at: datetime) -> Token | None:
-    value = SecretValue(str(values.get("access_token", "")))
-    expires_at = _expiry(values, created_at)
-    if not value or expires_at is None:
+def _read_token(values: Mapping[str, object], created_at: datetime) -> Token | None:
+    """Read the access token; without a usable expiry there is none, so that a refresh is due at once."""
+    written_at = created_at.replace(microsecond=0)
+    value = text_field(values, "access_token")
+    expires_at = time_field(values, "expires_at") or lifetime_field(values, "expires_in", written_at)
+    if value is None or expires_at is None:
         return None
     return Token(
-        value=value,
-        obtained_at=_time(values.get("obtained_at")) or created_at.replace(microsecond=0),
+        value=SecretValue(value),
+        obtained_at=time_field(values, "obtained_at") or written_at,
         expires_at=expires_at,
-        token_type=_text(values, "token_type") or "Bearer",
-        scope=split_scope(str(values.get("scope", ""))),
-        api_domain=_text(values, "api_domain"),
+        token_type=text_field(values, "token_type") or "Bearer",
+        scope=split_scope(text_field(values, "scope") or ""),
+        api_domain=text_field(values, "api_domain"),
     )
 
 
@@ -204,36 +208,8 @@ def split_scope(scope: str) -> frozenset[str]:
     return frozenset(scope.replace(",", " ").split())
 
 
-def _expiry(values: Mapping[str, str | int], created_at: datetime) -> datetime | None:
-    stated = _time(values.get("expires_at"))
-    if stated is not None:
-        return stated
-    lifetime = _number(values.get("expires_in"))
-    return None if lifetime is None else created_at.replace(microsecond=0) + timedelta(seconds=lifetime)
-
-
-def _read_account(values: Mapping[str, str | int]) -> Account | None:
-    company_id, user_id = _number(values.get("company_id")), _number(values.get("user_id"))
+def _read_account(values: Mapping[str, object]) -> Account | None:
+    company_id, user_id = number_field(values, "company_id"), number_field(values, "user_id")
     if company_id is None or user_id is None:
         return None
-    return Account(company_id=company_id, user_id=user_id, company_domain=str(values.get("company_domain", "")))
-
-
-def _time(value: str | int | None) -> datetime | None:
-    """Read RFC 3339, or seconds since the epoch as other tools write them; what is neither is absent."""
-    seconds = _number(value)
-    if seconds is None:
-        return parse_time(str(value))
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _number(value: str | int | None) -> int | None:
-    text = str(value).strip()
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _text(values: Mapping[str, str | int], key: str) -> str | None:
-    return str(values[key]).strip() or None if key in values else None
+    return Account(company_id=company_id, user_id=user_id, company_domain=text_field(values, "company_domain") or "")

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from pipedrive_operator.core.values.times import format_duration, format_time, parse_duration, parse_time
+from pipedrive_operator.core.grant.fields import number_field, text_field, time_field
+from pipedrive_operator.core.values.text import shorten, without_control_characters
+from pipedrive_operator.core.values.times import format_duration, format_time, parse_duration
 
 KEYS: Final = (
     "refresh_id",
@@ -23,6 +25,12 @@ KEYS: Final = (
 
 LONGEST_TIMEOUT: Final = timedelta(minutes=10)
 """How long an intent is believed at most, whatever it says: a spoilt one must not stop refreshing for ever."""
+
+LONGEST_NAME: Final = 300
+"""How many characters of a holder or a refresh id are kept: messages quote a holder. A Pod's name has at most 253."""
+
+HIGHEST_COUNT: Final = 999_999
+"""Beyond this the exact number of unanswered refreshes says nothing more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,25 +80,25 @@ def one_more(before: Unanswered | None, intent: Intent) -> Unanswered:
 
 def read_intent(values: Mapping[str, object], created_at: datetime) -> Intent | None:
     """Read the intent of a document, written at `created_at`; a spoilt one is an intent all the same."""
-    refresh_id = _text(values, "refresh_id")
+    refresh_id = _name(values, "refresh_id")
     if not refresh_id:
         return None
-    stated = parse_duration(_text(values, "refresh_timeout"))
+    stated = parse_duration(text_field(values, "refresh_timeout") or "")
     return Intent(
         refresh_id=refresh_id,
-        holder=_text(values, "refresh_holder") or "unknown",
-        started_at=parse_time(_text(values, "refresh_started_at")) or created_at,
+        holder=_name(values, "refresh_holder") or "unknown",
+        started_at=time_field(values, "refresh_started_at") or created_at,
         timeout=min(stated or LONGEST_TIMEOUT, LONGEST_TIMEOUT),
     )
 
 
 def read_unanswered(values: Mapping[str, object], created_at: datetime) -> Unanswered | None:
     """Read what went unanswered."""
-    count = _text(values, "refresh_unanswered")
-    if not count.isdecimal() or not int(count):
+    count = number_field(values, "refresh_unanswered")
+    if not count:
         return None
-    at = parse_time(_text(values, "refresh_unanswered_at")) or created_at
-    return Unanswered(count=int(count), at=at, by=_text(values, "refresh_unanswered_by") or "unknown")
+    at = time_field(values, "refresh_unanswered_at") or created_at
+    return Unanswered(count=min(count, HIGHEST_COUNT), at=at, by=_name(values, "refresh_unanswered_by") or "unknown")
 
 
 def write_marks(intent: Intent | None, unanswered: Unanswered | None) -> dict[str, str]:
@@ -112,6 +120,7 @@ def write_marks(intent: Intent | None, unanswered: Unanswered | None) -> dict[st
     return marks
 
 
-def _text(values: Mapping[str, object], key: str) -> str:
+def _name(values: Mapping[str, object], key: str) -> str:
+    """Return a name that messages may quote, whatever was written as one."""
     value = values.get(key)
-    return value.strip() if isinstance(value, str) else ""
+    return shorten(without_control_characters(value).strip(), LONGEST_NAME) if isinstance(value, str) else ""
