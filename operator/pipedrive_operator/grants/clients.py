@@ -41,9 +41,10 @@ class Clients:
         """
         known, rejection = read.grant.client_id, self._rejections.get(read.location)
         if known not in {None, client.client_id}:
+            # Without the ids: a spec may name the wrong keys, and then what Vault holds there is a secret.
             message = (
-                f"spec.oauth2.client: the grant was given to client {known}, and the client named here is "
-                f"{client.client_id}; name that client, or consent with this one"
+                f"spec.oauth2.client: the grant at {read.location} was issued to another client than the one named "
+                "here; name that client, or consent with this one"
             )
             raise InvalidSpec(message)
         if rejection is None or order.is_requested or now >= rejection.until:

@@ -92,7 +92,7 @@ TROUBLES = (
     Trouble(
         name="client-of-another-grant",
         reason="InvalidSpec",
-        says=("spec.oauth2.client", "was given to client somebody", "consent with this one"),
+        says=("spec.oauth2.client", "issued to another client", "consent with this one"),
         kind=Kind.OAUTH2,
         strike=_name_another_client,
         mend=lambda actor: actor.write(**actor.read() | {"client_id": actor.name}),

@@ -115,7 +115,7 @@ TROUBLES = (
     Trouble(
         name="escrowed",
         reason="GrantEscrowed",
-        says=("Refreshed", "has not taken the new grant", 'capabilities = ["create", "update"]'),
+        says=("Refreshed", "has not stored the new grant", 'capabilities = ["create", "update"]'),
         kind=Kind.OAUTH2,
         strike=_deny_writes_in_flight,
         mend=_store_again,

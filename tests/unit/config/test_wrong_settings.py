@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipedrive_operator.config.errors import SettingsError
 from pipedrive_operator.config.loading import load_settings
+from support.properties import reads_anything
 
 LIBRARY_WORDS = ("Input should", "valid dictionary", "Field required", "should match pattern", "datetime.", "pydantic")
 VARIABLES = "environment variables"
@@ -257,8 +258,6 @@ VALUES = st.recursive(
     max_leaves=9,
 )
 CHANGED = st.tuples(st.sampled_from(places(VALID)[1:]), st.none() | SCALARS, VALUES).map(with_change)
-ONE_FILE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-"""All examples of a test may overwrite the same file."""
 
 
 def is_understood(path: Path) -> bool:
@@ -269,7 +268,7 @@ def is_understood(path: Path) -> bool:
         return str(path) in str(error) and not any(words in str(error) for words in LIBRARY_WORDS)
 
 
-@ONE_FILE
+@reads_anything
 @given(CHANGED | VALUES)
 def test_any_document_gives_settings_or_a_settings_error(tmp_path: Path, document: object) -> None:
     """Never a traceback, and never the words of the validation library."""
@@ -279,7 +278,7 @@ def test_any_document_gives_settings_or_a_settings_error(tmp_path: Path, documen
     assert is_understood(path)
 
 
-@ONE_FILE
+@reads_anything
 @given(st.binary() | st.text(alphabet="ab:-[]{}&*!|>'\"%#?,\t\n 01~<=.").map(str.encode))
 def test_any_bytes_give_settings_or_a_settings_error(tmp_path: Path, content: bytes) -> None:
     """YAML can be invalid in many ways."""

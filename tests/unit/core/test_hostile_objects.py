@@ -16,6 +16,7 @@ from pipedrive_operator.core.resource.credential import Credential, read_credent
 from pipedrive_operator.core.resource.names import ANNOTATION_MANAGED
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.builders import ACCOUNT, API_TOKEN_SPEC, NOW, access_token, resource
+from support.properties import reads_anything
 
 ACCEPTED: Final = Accepted(token=access_token(), account=ACCOUNT, verified_at=NOW, lineage=None)
 
@@ -65,6 +66,7 @@ def objects(draw: st.DrawFn, /, **fields: Any) -> dict[str, Any]:
     return body
 
 
+@reads_anything
 @given(objects(data={"a": "YQ=="}, type="Opaque"))
 def test_a_secret_is_read_or_unusable(body: dict[str, Any]) -> None:
     """What was read can be judged, patched and compared by its version."""
@@ -77,6 +79,7 @@ def test_a_secret_is_read_or_unusable(body: dict[str, Any]) -> None:
         patch(target, DESIRED)
 
 
+@reads_anything
 @given(objects(spec=API_TOKEN_SPEC, status={"observedGeneration": 1}))
 def test_a_credential_is_read_or_unusable(body: dict[str, Any]) -> None:
     """An odd spec makes it an unreadable one, and an odd status counts as none."""
@@ -87,6 +90,7 @@ def test_a_credential_is_read_or_unusable(body: dict[str, Any]) -> None:
         assert credential.created_at.tzinfo is not None
 
 
+@reads_anything
 @given(st.text() | st.recursive(st.none(), st.lists).map(json.dumps) | ODD.map(json.dumps))
 def test_any_list_of_managed_keys_is_read(noted: str) -> None:
     """Tenants can write annotations."""

@@ -273,7 +273,7 @@ async def test_a_woken_credential_may_order_the_next_refresh_at_once(around: Sur
 
 
 async def test_a_grant_of_another_client_is_not_sent(around: Surroundings) -> None:
-    """Pipedrive would refuse it, and the person would be asked for a consent that is not needed."""
+    """Pipedrive would refuse it, and a person would be asked for a consent that is not needed."""
     around.vault.put(GRANT_LOCATION, refresh_token="seed", client_id="another")
 
     flight = await around.refresh()
@@ -281,6 +281,18 @@ async def test_a_grant_of_another_client_is_not_sent(around: Surroundings) -> No
     assert isinstance(flight, refresh_state.Refused | refresh_state.Unavailable)
     assert isinstance(flight.trouble, InvalidSpec)
     assert [] == around.pipedrive.spent
+
+
+async def test_a_message_never_quotes_what_vault_holds_as_an_id(around: Surroundings) -> None:
+    """A spec may name the key of a secret as that of the client id, and everyone with `view` reads the status."""
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", client_id="id-in-the-grant")
+    around.vault.put(CLIENT_SOURCE.location, client_id="secret-by-mistake", client_secret="hush")
+
+    state = await around.refresh()
+
+    assert isinstance(state, refresh_state.Refused | refresh_state.Unavailable)
+    assert "secret-by-mistake" not in state.trouble.message
+    assert "id-in-the-grant" not in state.trouble.message
 
 
 async def test_a_missing_client_is_named(around: Surroundings) -> None:

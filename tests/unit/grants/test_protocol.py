@@ -180,7 +180,7 @@ async def test_a_grant_of_another_client_is_neither_sent_nor_written(around: Sur
     """Pipedrive would always refuse it, and each intent would be a useless write."""
     around.vault.put(GRANT_LOCATION, refresh_token="seed", client_id="another")
 
-    with pytest.raises(InvalidSpec, match="given to client another"):
+    with pytest.raises(InvalidSpec, match="issued to another client"):
         await around.run()
 
     assert ([], []) == (around.vault.writes, around.pipedrive.sent)

@@ -23,6 +23,7 @@ from pipedrive_operator.core.values.errors import (
     SecretExists,
     SecretWriteDenied,
 )
+from support.properties import reads_anything
 
 TOKEN = "v1u:AQIBAHj-this/is+the~token"
 TERMINATING: dict[str, Any] = {"details": {"causes": [{"reason": "NamespaceTerminating"}]}}
@@ -160,6 +161,7 @@ def test_a_long_refusal_of_many_lines_is_cut_to_one_line() -> None:
     assert error.message.endswith("…")
 
 
+@reads_anything
 @given(st.integers(300, 599), ODD | ODD_STATUS)
 def test_any_error_response_has_a_meaning(code: int, body: object) -> None:
     """No field of a Status is trusted to be what the API describes."""
