@@ -87,9 +87,9 @@ class GrantKeeper:
         self._waiting.setdefault(location, set()).add(order.requester)
         if location in self._tasks:
             return
-        last = self.state(order.source)
-        failed = last if isinstance(last, refresh_state.Refused | refresh_state.Unavailable) else None
-        self._states[_access(order.source)] = refresh_state.Refreshing(last=failed)
+        self._states[_access(order.source)] = refresh_state.Refreshing(
+            last=_last_failure(self.state(order.source), order)
+        )
         self._in_progress[location] = order.source.identity
         task = asyncio.create_task(self._run(order), name=f"refresh of {location}")
         self._tasks[location] = task
@@ -176,6 +176,17 @@ class GrantKeeper:
     def _report(self, order: RefreshOrder, state: refresh_state.RefreshState) -> None:
         self._states[_access(order.source)] = state
         self._on_change(frozenset(self._waiting.get(order.source.location, ())), state)
+
+
+def _last_failure(
+    state: refresh_state.RefreshState, order: RefreshOrder
+) -> refresh_state.Refused | refresh_state.Unavailable | None:
+    """Return the failure that the status shows during the next refresh; the refusal of another grant is outdated."""
+    match state:
+        case refresh_state.Refused(lineage=order.lineage) | refresh_state.Unavailable():
+            return state
+        case _:
+            return None
 
 
 def _needs_vault(state: refresh_state.RefreshState) -> bool:

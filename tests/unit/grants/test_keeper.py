@@ -341,3 +341,16 @@ async def test_a_process_that_shuts_down_stops_at_the_fence(around: Surroundings
 
     assert [] == around.pipedrive.sent
     assert around.stored("refresh_id") is None
+
+
+async def test_the_refusal_of_a_former_grant_is_not_shown_while_the_next_one_is_refreshed(
+    around: Surroundings,
+) -> None:
+    """A person has consented since, or another cluster has stored its escrow: nobody must consent again."""
+    around.pipedrive.alive = set()
+    assert isinstance(await around.refresh(), refresh_state.Refused)
+
+    around.keeper.refresh(replace(ORDER, lineage=SecretValue("another").digest()))
+
+    assert refresh_state.Refreshing(last=None) == around.keeper.state(GRANT_SOURCE)
+    await around.keeper.drain()
