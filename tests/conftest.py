@@ -1,8 +1,8 @@
 """Hypothesis profiles for all tests.
 
-A busy machine must not fail a property test, so there is no deadline and no check for slow generation. Property tests
-of readers (see `support/properties.py`) run 1,000 inputs by default, and 100,000 with `--hypothesis-profile=soak`, as in
-`make soak`.
+A busy machine must not fail a property test, so there is no deadline and no check for slow generation. Property
+tests of readers (see `support/properties.py`) run 1,000 inputs by default. `make soak` runs 100,000, by the option
+`--hypothesis-profile=soak`.
 """
 
 from hypothesis import HealthCheck, settings

@@ -51,6 +51,9 @@ INTENT_POLL: Final = timedelta(seconds=2)
 LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
 """The longest pause between two attempts to store a result. Vault itself is protected by its adapter."""
 
+LONGEST_CONFLICT_PAUSE: Final = timedelta(seconds=8)
+"""The longest pause after a conflict: a standby of Vault may serve an old version for some time."""
+
 MOST_AT_ONCE: Final = 20
 """How many refreshes are sent at once: each has its own connection, and after an outage thousands may be due."""
 
@@ -95,7 +98,10 @@ class RefreshProtocol:
             Trouble: the reason why the grant cannot be refreshed; nothing was lost.
             FenceClosed: this process must not act at the moment; nothing was sent.
         """
+        conflicts = 0
         while True:
+            if conflicts:
+                await self._pause_after_conflict(conflicts, order.source.location)
             read = await self._documents.read(order.source.location, order.source.identity)
             settlement = await self.settle_escrow(read, order.source.client)
             if settlement is Settlement.STORE:
@@ -109,6 +115,7 @@ class RefreshProtocol:
             async with self._slots:
                 claimed = await self.write_intent(read)
                 refreshed = await self.spend(claimed, client, order) if claimed is not None else None
+            conflicts = conflicts + 1 if claimed is None else 0
             if claimed is None or refreshed is None:
                 continue
             stored = await self.store(refreshed.grant, claimed, client, report)
@@ -145,8 +152,10 @@ class RefreshProtocol:
         if found is Settlement.DROP:
             await self._escrow.drop(read.location)
         if found is Settlement.STORE:
-            with suppress(CheckAndSetConflict):
+            try:
                 await self._documents.write(escrowed, read)
+            except CheckAndSetConflict:
+                await self._pause_after_conflict(1, read.location)
         return found
 
     async def wait_for_holder(self, read: ReadGrant) -> bool:
@@ -242,6 +251,7 @@ class RefreshProtocol:
         Return what Vault holds in the end; None to start over, because only Pipedrive knows which grant is alive.
         """
         document: Document | None = claimed.read.document
+        conflicts = 0
         for attempt in itertools.count(1):
             try:
                 if attempt > 1:
@@ -251,7 +261,11 @@ class RefreshProtocol:
                 await self._documents.write_over(document, grant, claimed.read)
                 break
             except CheckAndSetConflict:
-                continue
+                conflicts += 1
+                if conflicts > 1:  # the first one is an edit by a person; more of them are reads that lag behind
+                    with unexpected_errors_reported():
+                        await self._keep(grant, claimed, client)
+                    await self._pause_after_conflict(conflicts - 1, claimed.location)
             except Exception as error:  # noqa: BLE001  no error may lose the refreshed grant
                 with unexpected_errors_reported():
                     await self._keep_in_escrow(grant, claimed, client, as_trouble(error), report)
@@ -292,9 +306,17 @@ class RefreshProtocol:
         if stored.covers(grant):
             await self._escrow.drop(claimed.location)
             return stored
-        if not await self._escrow.keep(claimed.location, grant, claimed.intent.refresh_id, client.client_secret):
+        if not await self._keep(grant, claimed, client):
             raise GrantUnstored("Vault holds another grant, and the refreshed grant cannot be kept in escrow")
         return None
+
+    async def _pause_after_conflict(self, conflicts: int, location: VaultLocation) -> None:
+        """Pause before the next read, longer after each conflict in a row.
+
+        A read that lags behind the writes causes a conflict each time, and thousands of them without a pause.
+        """
+        wanted = pause(conflicts, spread_by=str(location))
+        await self._clock.sleep(min(wanted, LONGEST_CONFLICT_PAUSE).total_seconds())
 
     def _require_leadership(self) -> None:
         if self._is_stopping:
@@ -352,7 +374,11 @@ class RefreshProtocol:
     ) -> None:
         message = f"Refreshed, but Vault has not stored the new grant yet: {trouble.message}"
         report(refresh_state.Unstored(trouble=GrantUnstored(message)))
-        await self._escrow.keep(claimed.location, grant, claimed.intent.refresh_id, client.client_secret)
+        await self._keep(grant, claimed, client)
+
+    async def _keep(self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials) -> bool:
+        """Keep a copy in escrow, and return whether it is certainly there."""
+        return await self._escrow.keep(claimed.location, grant, claimed.intent.refresh_id, client.client_secret)
 
     def _with_unanswered(self, trouble: Trouble, unanswered: Unanswered | None) -> Trouble:
         """Add the unanswered refreshes to a message, since they may be its cause."""
