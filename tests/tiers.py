@@ -1,6 +1,6 @@
 """Runs the tiers of tests, and ends with a table of what ran, passed, failed and was skipped.
 
-The tiers run one after another, except the simulation: it only computes, and uses the processors while the others wait.
+The tiers run one after another, except the simulation, which uses the processors while the other tiers wait.
 
 Every tier runs, even after one has failed. A tier of tests that ran no test has failed. What a tier checks is not
 decided here: each is the command of a tool, or a folder of tests. The tier `node` runs only on request; a machine that
@@ -121,7 +121,7 @@ def run(tier: str, output: IO[str] | None = None) -> Result:
 
 def not_run(tier: str, obstacles: Sequence[str], *, in_ci: bool) -> Result:
     """Report why a tier cannot run here; in CI, where everything must run, that is a failure."""
-    note = "not run, and CI is where it must" if in_ci else ""
+    note = "not run, although CI must run every tier" if in_ci else ""
     return Result(tier=tier, ok=not in_ci, seconds=0, skipped=tuple(obstacles), note=note)
 
 

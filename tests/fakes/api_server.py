@@ -1,4 +1,4 @@
-"""A small HTTP server in the place of the API server, for what a real one does not answer on demand."""
+"""A small HTTP server in place of the API server, for responses that a real one does not give on demand."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class FakeApiServer:
-    """Answers every request the same way, and remembers it."""
+    """Gives every request the same response, and records it."""
 
     folder: Path
     address: str = ""
@@ -24,7 +24,7 @@ class FakeApiServer:
     answer: Answer = field(default_factory=lambda: say(200, {}))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Remember a request and answer it."""
+        """Record a request and respond to it."""
         self.requests.append(request)
         self.bodies.append(await request.read())
         return await self.answer(request)
@@ -46,7 +46,7 @@ class FakeApiServer:
 
 
 def say(status: int, body: object) -> Answer:
-    """Build an answer of JSON, or of anything else as it is."""
+    """Build a response with a JSON body, or with text or bytes unchanged."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
         if isinstance(body, str):

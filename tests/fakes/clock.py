@@ -1,4 +1,4 @@
-"""The clock of tests: it stands still until it is turned."""
+"""A clock for tests, which stands still until a test advances it."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from support.builders import NOW
 
 
 class TurnedClock:
-    """A clock that a test turns; a sleep ends when the clock has passed it."""
+    """A clock that a test advances; a sleep ends when the clock has reached its end."""
 
     def __init__(self, now: datetime = NOW) -> None:
         """Start at a time."""
@@ -25,7 +25,7 @@ class TurnedClock:
         return (self._now - self._start).total_seconds()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait until the clock is turned far enough."""
+        """Wait until the clock is advanced far enough."""
         woken = asyncio.Event()
         self._sleepers.append((self.monotonic() + seconds, woken))
         self.somebody_sleeps.set()
@@ -33,7 +33,7 @@ class TurnedClock:
         await woken.wait()
 
     async def next_sleep(self) -> None:
-        """Wait until somebody begins to sleep since this was last asked."""
+        """Wait until a sleep begins that has not been awaited here before."""
         await self._slept.wait()
         self._slept.clear()
 
@@ -50,5 +50,5 @@ class TurnedClock:
 
     @property
     def sleepers(self) -> int:
-        """How many sleep."""
+        """The number of sleeps in progress."""
         return sum(not woken.is_set() for _, woken in self._sleepers)

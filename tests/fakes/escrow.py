@@ -20,7 +20,7 @@ class FakeEscrow:
     """The refreshes whose escrow this process may have written or has found; it touches no other."""
 
     async def load(self) -> list[str]:
-        """Return what other processes have left since the last call."""
+        """Return the escrows that other processes have left since the last call."""
         await self.cluster.arrive()
         found = {location: {escrowed.refresh_id} for location, escrowed in self.cluster.escrow.items()}
         await self.cluster.answer()
@@ -43,7 +43,7 @@ class FakeEscrow:
         return escrowed is not None
 
     async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
-        """Write a grant, in the place of what an earlier refresh of this process has left."""
+        """Write a grant, which replaces one from an earlier refresh of this process."""
         with suppress(ApiServerUnavailable):
             await self.cluster.arrive()
             self.cluster.write("keep escrow")
@@ -69,7 +69,7 @@ class FakeEscrow:
         return escrowed.grant
 
     async def drop(self, location: VaultLocation) -> None:
-        """Delete what this process knows of; a failure is not raised."""
+        """Delete the escrow that this process knows of; failures are not raised."""
         if location not in self.known:
             return
         with suppress(ApiServerUnavailable):

@@ -31,4 +31,4 @@ class FakeLeases:
             self.cluster.lease = replace(lease, resource_version=self.cluster.next())
         await self.cluster.answer()
         if not is_current:
-            raise LeaseChanged("somebody was faster")
+            raise LeaseChanged("another replica has changed the Lease")

@@ -1,4 +1,4 @@
-"""The way to a part and back. It loses nothing, unless a test or the chance of a simulation says so."""
+"""The network to a service. It loses messages only if a test or the random source of a simulation says so."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Chance(Protocol):
-    """What a network needs of `random.Random`."""
+    """The methods of `random.Random` that a network uses."""
 
     def random(self) -> float:
         """Return a number from 0 to 1, 1 excluded."""
@@ -16,34 +16,34 @@ class Chance(Protocol):
 
 
 class _Certainty:
-    """The chance of unit tests: only what is certain happens."""
+    """The random source of unit tests: only events with a likelihood of 1 happen."""
 
     def random(self) -> float:
-        """Return a number that is below a likelihood of 1 alone."""
+        """Return a number that is below 1 and no smaller likelihood."""
         return 1 - 2**-53
 
     def uniform(self, a: float, _b: float, /) -> float:
-        """Return the least."""
+        """Return the smaller number."""
         return a
 
 
 @dataclass
 class Network:
-    """What is lost, each as a likelihood from 0 to 1; without a chance of its own, only 0 and 1 make sense."""
+    """A lossy network. Likelihoods range from 0 to 1; without a random source, only 0 and 1 have a meaning."""
 
     chance: Chance = field(default_factory=_Certainty)
     slowest: float = 0.0
-    """In seconds: the longest way to a part, or back; at 0 a call does not even yield to the event loop."""
+    """The longest one-way delay in seconds; at 0 a call does not even yield to the event loop."""
     is_away: bool = False
     loses_connections: float = 0.0
-    """Before anything is sent; only a call that tells this from a lost request has a connection of its own."""
+    """Connections that fail before anything is sent, for calls that distinguish this from a lost request."""
     loses_requests: float = 0.0
     loses_answers: float = 0.0
     hangs: float = 0.5
-    """How often a lost answer shows as silence until the time-out, rather than as a closed connection."""
+    """How often a lost response appears as silence until the timeout, rather than as a closed connection."""
 
     async def pass_time(self) -> None:
-        """Take as long as one way does."""
+        """Wait for one one-way delay."""
         if self.slowest:
             await asyncio.sleep(self.chance.uniform(0.001, self.slowest))
 
@@ -58,13 +58,13 @@ class Network:
             raise failure
 
     async def arrive(self, failure: Exception) -> None:
-        """Let a request arrive, or fail before its effect."""
+        """Deliver a request, or fail before it takes effect."""
         await self.pass_time()
         if self.is_away or self.strikes(self.loses_requests):
             raise failure
 
     async def answer(self, failure: Exception) -> None:
-        """Let an answer arrive, or fail after the effect."""
+        """Deliver a response, or fail after the request took effect."""
         await self.pass_time()
         if self.is_away or self.strikes(self.loses_answers):
             raise failure

@@ -1,11 +1,11 @@
-"""Who a process is, and whether it leads."""
+"""The identity of a process, and whether it leads."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class FakeProcess:
-    """Implements `ports.Process`: a holder, and numbered names."""
+    """Implements `ports.Process` with a holder and numbered names."""
 
     holder: str = "us"
     count: int = 0
@@ -18,7 +18,7 @@ class FakeProcess:
 
 @dataclass
 class FakeLeadership:
-    """Implements `ports.Leadership`: leads for as long as a test says."""
+    """Implements `ports.Leadership`: leads for as long as a test sets."""
 
     seconds: float = float("inf")
 

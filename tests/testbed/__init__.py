@@ -1,1 +1,1 @@
-"""Starts the real parts the operator stands on, and a simulator of the one that cannot be had."""
+"""Starts the real services that the operator depends on, and a simulator of Pipedrive, which cannot be run locally."""

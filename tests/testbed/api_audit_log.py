@@ -1,4 +1,4 @@
-"""Reads kube-apiserver's audit log: who asked for what; a watch is there as soon as it is open."""
+"""Reads kube-apiserver's audit log: who requested what. A watch is listed as soon as it is open."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ApiRequest:
-    """One request; `verb` is Kubernetes' (get, list, watch, create, patch, delete), `uri` has the query."""
+    """One request. `verb` is that of Kubernetes (get, list, watch, create, patch, delete); `uri` includes the query."""
 
     verb: str
     resource: str
@@ -19,34 +19,34 @@ class ApiRequest:
     uri: str
     status: int
     at: float = 0.0
-    """When it was answered, in seconds since the epoch."""
+    """The time of the response, in seconds since the epoch."""
 
     @property
     def writes(self) -> bool:
-        """Whether it was meant to change something."""
+        """Return whether the request is a write."""
         return self.verb not in {"get", "list", "watch"}
 
     @property
     def kind(self) -> str:
-        """What is counted: the verb and the resource."""
+        """Return the verb and the resource, by which requests are counted."""
         return f"{self.verb} {self.resource}"
 
 
 def read_requests(log: Path, user: str) -> list[ApiRequest]:
-    """Return a user's requests; a line that is still being written is left for the next time."""
+    """Return a user's requests, without a last line that is still being written."""
     entries = (json.loads(line) for line in _whole_lines(log) if f'"{user}"' in line)
     return [_read(entry) for entry in entries if entry["user"]["username"] == user and _counts(entry)]
 
 
 def _whole_lines(log: Path) -> Iterator[str]:
-    """Yield the lines of all files of a log, the oldest first: kube-apiserver begins another one at 100 MB."""
+    """Yield the lines of all files of a log, oldest first: kube-apiserver starts a new file at 100 MB."""
     for path in sorted(log.parent.glob(f"{log.stem}-*{log.suffix}")) + [log] * log.exists():
         with path.open() as lines:
             yield from (line for line in lines if line.endswith("\n"))
 
 
 def _counts(entry: dict[str, Any]) -> bool:
-    """Tell whether this is the one entry of a request to count: a watch has another one when it ends."""
+    """Return whether an entry counts as a request: a watch has a second entry when it ends, which does not."""
     stage = "ResponseStarted" if entry["verb"] == "watch" else "ResponseComplete"
     return "objectRef" in entry and entry["stage"] == stage
 

@@ -1,6 +1,6 @@
-"""Asks one API server for JSON and watches it, with a client certificate: many small requests, where kubectl is slow.
+"""A small JSON client of one API server, with watches: for many requests, which are slow with kubectl.
 
-It shares no code with the operator's own client, or a mistake there could hide here.
+It shares no code with the operator's own client, whose mistakes could otherwise hide in the tests.
 """
 
 import http.client
@@ -23,33 +23,33 @@ _PAUSE_SECONDS: Final = 0.2
 
 
 class ApiError(Exception):
-    """The API server refused a request, or gave no answer; `causes` are the fields it found wrong, with sentences."""
+    """The API server rejected a request or did not respond; `causes` lists the invalid fields with explanations."""
 
     def __init__(self, message: str, causes: Sequence[tuple[str, str]] = ()) -> None:
-        """Take what went wrong."""
+        """Store the message and the causes."""
         super().__init__(message)
         self.causes = causes
 
 
 class ApiNotFoundError(ApiError):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class ApiClient:
-    """Requests of one user to one API server; may be used from several threads."""
+    """Sends requests of one user to one API server; safe to use from several threads."""
 
     def __init__(self, *, port: int, ca: Path, client: KeyPair) -> None:
-        """Speak to 127.0.0.1:`port`."""
+        """Send requests to 127.0.0.1:`port`."""
         self._port = port
         self._tls = ssl.create_default_context(cafile=ca)
         self._tls.load_cert_chain(client.public, client.key)
 
     def get(self, path: str) -> Json:
-        """Return what is at a path such as `/api/v1/namespaces/x/secrets`. Raises ApiError."""
+        """Return the object or list at a path such as `/api/v1/namespaces/x/secrets`. Raises ApiError."""
         return self._send("GET", path)
 
     def find(self, path: str) -> Json | None:
-        """Return what is at a path, or None. Raises ApiError."""
+        """Return the object or list at a path, or None if it does not exist. Raises ApiError."""
         try:
             return self.get(path)
         except ApiNotFoundError:
@@ -68,7 +68,7 @@ class ApiClient:
         return self._send("PATCH", path, json.dumps(patch))
 
     def watch(self, path: str, see: Callable[[float, str, Json], None]) -> "ApiWatch":
-        """Watch a collection; `see` is given the time, the type and the object of each event, in another thread."""
+        """Watch a collection; `see` is called in another thread with the time, type and object of each event."""
         return ApiWatch(self, path, see)
 
     def connect(self) -> http.client.HTTPSConnection:
@@ -84,7 +84,7 @@ class ApiClient:
                 response = connection.getresponse()
                 answer: Json = json.load(response)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            message = f"no answer from the API server: {error}"
+            message = f"the API server did not respond: {error}"
             raise ApiError(message) from error
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             message = f"{method} {path}: {response.status} {answer.get('message', '')}"
@@ -94,10 +94,10 @@ class ApiClient:
 
 
 class ApiWatch:
-    """A watch between `with` and its end; after a break it lists again, so that the newest of each is always seen."""
+    """A watch during a `with` block; it lists again after a broken connection, so the latest state is never missed."""
 
     def __init__(self, client: ApiClient, path: str, see: Callable[[float, str, Json], None]) -> None:
-        """Prepare it."""
+        """Describe the watch; it starts with the `with` block."""
         self._client = client
         self._path = path
         self._see = see
@@ -106,12 +106,12 @@ class ApiWatch:
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start watching."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
+        """Stop watching."""
         self._ended.set()
         if self._socket is not None:
             with suppress(OSError):
@@ -125,7 +125,7 @@ class ApiWatch:
             self._ended.wait(_PAUSE_SECONDS)
 
     def _list(self) -> str:
-        """Show what is there as `ADDED`, and return where a watch goes on from."""
+        """Report every existing object as `ADDED`, and return the resourceVersion to watch from."""
         listed = self._client.get(self._path)
         for item in listed["items"]:
             self._see(time.time(), "ADDED", item)

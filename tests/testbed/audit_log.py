@@ -13,7 +13,7 @@ class AuditedRequest:
     """One request to OpenBao.
 
     `operation` is create, read, update, patch, delete or list; `path` is without /v1/ (`secret/data/a/b`);
-    `display_name` says by which login the token came (`token-test`, `kubernetes-default-app`, or empty).
+    `display_name` names the login that issued the token (`token-test`, `kubernetes-default-app`, or empty).
     """
 
     operation: str
@@ -22,7 +22,7 @@ class AuditedRequest:
 
 
 def read_requests(log: Path) -> list[AuditedRequest]:
-    """Return every request in the log; a line that is still being written is left for the next time."""
+    """Return every request in the log, without a last line that is still being written."""
     whole_lines = log.read_text().rpartition("\n")[0].splitlines() if log.exists() else []
     entries = (json.loads(line) for line in whole_lines)
     return [
@@ -38,14 +38,14 @@ def read_requests(log: Path) -> list[AuditedRequest]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KvAnswer:
-    """One answer about a KV v2 document; OpenBao logs it just before it is sent.
+    """One response about a KV v2 document; OpenBao logs it just before sending it.
 
-    `values` are digests under a key that only the server has: equal digests are equal values. Those of a read are not
-    kept. A request of which no answer is logged, because the server died or was sealed meanwhile, is not here.
+    `values` are digests under a key that only the server knows: equal digests mean equal values. Values of reads are
+    not kept. A request without a logged response, because the server died or was sealed meanwhile, is left out.
     """
 
     at: float
-    """In seconds since the epoch."""
+    """The time of the response, in seconds since the epoch."""
     operation: str
     path: str
     display_name: str
@@ -54,7 +54,7 @@ class KvAnswer:
 
 
 def read_kv_answers(log: Path) -> Iterator[KvAnswer]:
-    """Yield every answer about a document below `secret/data/`, in order."""
+    """Yield every response about a document below `secret/data/`, in order."""
     if not log.exists():
         return
     with log.open() as lines:

@@ -1,4 +1,4 @@
-"""Finds the programs the testbed starts, or has them built from the pinned module in `go/`.
+"""Finds the programs that the testbed starts, or builds them from the pinned module in `go/`.
 
 `python -m testbed.binaries` prepares what the tests need. Nothing here starts one of these programs.
 """
@@ -19,9 +19,9 @@ TESTS_NEED = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 
 
 def ensure(*names: str) -> dict[str, Path]:
-    """Return where each named program is, after building those that are nowhere (minutes, the first time).
+    """Return the path of each named program, after building missing ones (which takes minutes the first time).
 
-    Looks in the folder `KUBEBUILDER_ASSETS` names, then in the cache. Raises BuildError.
+    Searches the folder that `KUBEBUILDER_ASSETS` names, then the cache. Raises BuildError.
     """
     cache = cache_folder()
     found = _find(names, cache)
@@ -34,7 +34,7 @@ def ensure(*names: str) -> dict[str, Path]:
 
 
 def cache_folder() -> Path:
-    """Name the folder of the builds that belong to the present go.mod and go.sum."""
+    """Return the cache folder for programs built from the current go.mod and go.sum."""
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
         digest.update((MODULE / name).read_bytes())
@@ -65,8 +65,8 @@ def _alone(lock: Path) -> Iterator[None]:
 def main(names: tuple[str, ...]) -> None:
     """Prepare programs for the testbed and print where they are.
 
-    Without a NAME: what the tests need (etcd, kube-apiserver, kube-controller-manager, kubectl). Looks in the
-    folder KUBEBUILDER_ASSETS names, then in the cache below XDG_CACHE_HOME, and builds the rest with Go.
+    Without a NAME: what the tests need (etcd, kube-apiserver, kube-controller-manager, kubectl). Searches
+    the folder that KUBEBUILDER_ASSETS names, then the cache below XDG_CACHE_HOME, and builds the rest with Go.
     """
     try:
         programs = ensure(*(names or TESTS_NEED))

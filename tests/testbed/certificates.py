@@ -1,4 +1,4 @@
-"""Issues the certificates and keys of a control plane that lives for one run; none is fit for production."""
+"""Issues the certificates and keys of a control plane for one run; none is suitable for production."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -18,17 +18,17 @@ _PRIVATE = 0o600
 
 @dataclass(frozen=True)
 class KeyPair:
-    """The files of a private key and of its public half: a certificate, or the bare public key."""
+    """The files of a private key and of its certificate or bare public key."""
 
     public: Path
     key: Path
 
 
 class Authority:
-    """A certificate authority that writes what it issues into one folder."""
+    """A certificate authority that writes everything it issues into one folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Make a new authority; its own certificate is `self.certificate`, a file."""
+        """Create an authority; `self.certificate` is the file of its own certificate."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._key = _new_key()
@@ -39,9 +39,9 @@ class Authority:
     def serving(
         self, name: str, hosts: Iterable[str], *, lifetime: timedelta = _LIFETIME, names_issuer: bool = True
     ) -> KeyPair:
-        """Issue a server's certificate for host names and IP addresses; one that lived a negative time has expired.
+        """Issue a server certificate for host names and IP addresses; with a negative lifetime it has already expired.
 
-        With `names_issuer` it has an Authority Key Identifier, which the strict checks of OpenSSL require.
+        With `names_issuer` it contains an Authority Key Identifier, which OpenSSL's strict verification requires.
         """
         alternatives = x509.SubjectAlternativeName([_alternative(host) for host in hosts])
         builder = self._builder(_name(name, ()), lifetime).add_extension(alternatives, critical=False)
@@ -52,7 +52,7 @@ class Authority:
     def client(
         self, file_name: str, *, user: str, groups: Iterable[str] = (), lifetime: timedelta = _LIFETIME
     ) -> KeyPair:
-        """Issue a client's certificate, which Kubernetes reads as `user` in `groups`."""
+        """Issue a client certificate, which authenticates to Kubernetes as `user` in `groups`."""
         builder = self._builder(_name(user, groups), lifetime).add_extension(self._identifier, critical=False)
         return self._issue(file_name, builder, ExtendedKeyUsageOID.CLIENT_AUTH)
 
@@ -97,7 +97,7 @@ class Authority:
 
 
 def signing_key(folder: Path, name: str) -> KeyPair:
-    """Make a key pair whose public half needs no certificate."""
+    """Create a key pair without a certificate."""
     key = _new_key()
     pair = KeyPair(folder / f"{name}.pub", folder / f"{name}.key")
     spki = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -107,7 +107,7 @@ def signing_key(folder: Path, name: str) -> KeyPair:
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:
-    """Make a P-256 key, which takes a thousandth of the time of an RSA key."""
+    """Create a P-256 key, which is a thousand times faster than an RSA key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 

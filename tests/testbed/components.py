@@ -6,7 +6,7 @@ from pathlib import Path
 
 from testbed.certificates import Authority, KeyPair, signing_key
 
-# All of them together take 5 s longer to start; `ControlPlane(controllers=("*",))` is for pods that run.
+# Starting all controllers takes 5 s longer; `ControlPlane(controllers=("*",))` does so for tests that run pods.
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "garbage-collector-controller",
@@ -21,7 +21,7 @@ _API_SERVER_HOSTS = ("127.0.0.1", "10.0.0.1", "localhost", "kubernetes.default.s
 
 @dataclass(frozen=True)
 class Credentials:
-    """The certificate authority of one control plane, and what its servers hold of it."""
+    """The certificate authority of one control plane, and the certificates and keys of its servers."""
 
     authority: Authority
     serving: KeyPair
@@ -30,7 +30,7 @@ class Credentials:
 
     @classmethod
     def issue(cls, folder: Path) -> "Credentials":
-        """Make new ones in `folder`."""
+        """Create new credentials in `folder`."""
         authority = Authority(folder)
         serving = authority.serving("kube-apiserver", _API_SERVER_HOSTS)
         kubelet_client = authority.client("kubelet-client", user="kube-apiserver", groups=["system:masters"])
@@ -38,7 +38,7 @@ class Credentials:
 
 
 def etcd(program: Path, *, data: Path, ports: tuple[int, int], fsync: bool) -> list[str]:
-    """Build etcd's command line; `ports` are those for clients and for peers."""
+    """Build etcd's command line; `ports` are the client port and the peer port."""
     client, peer = (f"http://127.0.0.1:{port}" for port in ports)
     return [
         str(program),
@@ -49,14 +49,14 @@ def etcd(program: Path, *, data: Path, ports: tuple[int, int], fsync: bool) -> l
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=default={peer}",
         "--log-level=warn",
-        # Unlike other Go programs etcd switches this off by itself, and free_port() needs it.
+        # etcd, unlike other Go programs, disables SO_REUSEADDR by default, and free_port() relies on it.
         "--socket-reuse-address",
         f"--unsafe-no-fsync={str(not fsync).lower()}",
     ]
 
 
 def kube_apiserver(program: Path, credentials: Credentials, *, port: int, etcd_port: int, audit_log: Path) -> list[str]:
-    """Build kube-apiserver's command line, with RBAC on as in a real cluster, and every request in an audit log."""
+    """Build kube-apiserver's command line, with RBAC as in a real cluster, and an audit log of every request."""
     return [
         str(program),
         f"--etcd-servers=http://127.0.0.1:{etcd_port}",

@@ -1,6 +1,6 @@
 """Starts a real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager.
 
-Usable from a test session and from a demo alike. It must know nothing of the project's own objects.
+Tests and the demo use it. It must not know the project's own resources.
 """
 
 import http.client
@@ -24,15 +24,15 @@ _START_SECONDS = 60.0
 
 
 class ControlPlane:
-    """A control plane that runs between `with` and its end; `kubeconfig` is the administrator's."""
+    """A control plane that runs during a `with` block; `kubeconfig` is the administrator's."""
 
     def __init__(
         self, *, controllers: Iterable[str] = CONTROLLERS, fsync: bool = False, folder: Path | None = None
     ) -> None:
-        """Describe it. Without `controllers` it has no kube-controller-manager, and starts sooner.
+        """Describe the control plane. Without `controllers` it has no kube-controller-manager, and starts faster.
 
-        Only a run with `fsync` may speak of durability or speed.
-        Everything it writes goes to `folder`, which is left behind, or to a temporary folder, which is not.
+        Only runs with `fsync` say anything about durability or speed.
+        It writes all its files to `folder`, which is kept, or to a temporary folder, which is deleted.
         """
         self._controllers = tuple(controllers)
         self._fsync = fsync
@@ -40,7 +40,7 @@ class ControlPlane:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start everything and wait until it answers (4 s). Raises ProcessError and BuildError."""
+        """Start everything and wait until it is ready (4 s). Raises ProcessError and BuildError."""
         with ExitStack() as stack:
             self._prepare(self._folder or Path(stack.enter_context(TemporaryDirectory(prefix="testbed-"))))
             stack.callback(self._end)
@@ -51,26 +51,26 @@ class ControlPlane:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End everything."""
+        """Stop everything."""
         self._stack.close()
 
     def start_apiserver(self) -> None:
-        """Start the API server where it was before, and wait until it answers. Raises ProcessError."""
+        """Start the API server at its previous address, and wait until it is ready. Raises ProcessError."""
         self._apiserver.start()
         self.wait_ready()
 
     def stop_apiserver(self) -> None:
-        """End the API server; what it stored stays."""
-        # Requested politely it waits a minute for its watches; SIGKILL also is the harder case for a client.
+        """Kill the API server; its data stays in etcd."""
+        # On SIGTERM it waits up to a minute for its watches. SIGKILL is faster, and the harder case for a client.
         self._apiserver.kill()
 
     def restart_apiserver(self) -> None:
-        """End the API server and start it again: every watch breaks. Raises ProcessError."""
+        """Kill the API server and start it again, which breaks every watch. Raises ProcessError."""
         self.stop_apiserver()
         self.start_apiserver()
 
     def wait_ready(self, *, timeout: float = _START_SECONDS) -> None:
-        """Wait until the API server says it is ready. Raises ProcessError after `timeout` seconds."""
+        """Wait until the API server reports that it is ready. Raises ProcessError after `timeout` seconds."""
         self._apiserver.wait_ready(self._is_ready, timeout=timeout)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
@@ -82,10 +82,10 @@ class ControlPlane:
         return Kubectl(self._programs["kubectl"], kubeconfig)
 
     def kubeconfig_for(self, user: str, groups: Iterable[str] = (), *, server: str | None = None) -> Path:
-        """Write a kubeconfig with a client certificate for `user`, who has no right but what RBAC gives.
+        """Write a kubeconfig with a client certificate for `user`, who has only the permissions that RBAC grants.
 
-        A service account is the user `system:serviceaccount:NAMESPACE:NAME`. `server` is another address of the API
-        server, such as that of a link.
+        A service account is the user `system:serviceaccount:NAMESPACE:NAME`. `server` replaces the address of the
+        API server, for example with that of a link.
         """
         path, _ = self._issue(user, groups, server=server)
         return path
@@ -95,11 +95,11 @@ class ControlPlane:
         return ApiClient(port=self.port, ca=self.ca, client=self._administrator)
 
     def serving_certificate(self, name: str, hosts: Iterable[str]) -> KeyPair:
-        """Issue a certificate of the cluster's authority for another server, such as a kubelet."""
+        """Issue a certificate from the cluster's authority for another server, such as a kubelet."""
         return self._credentials.authority.serving(name, hosts)
 
     def requests(self, user: str) -> list[ApiRequest]:
-        """Return what a user has asked of the API server, in the order of the answers."""
+        """Return a user's requests to the API server, in the order of the responses."""
         return api_audit_log.read_requests(self._audit_log, user)
 
     def service_account_token(self, namespace: str, name: str, *, audience: str | None = None) -> str:

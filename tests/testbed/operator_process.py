@@ -1,6 +1,6 @@
-"""Runs the operator as a process of its own, from a settings file, as a pod would.
+"""Runs the operator as a separate process from a settings file, as a pod would.
 
-Nothing of the operator is imported here: what is known of it is its command line, its probes and its metrics.
+It must not import the operator; it knows only its command line, probes and metrics.
 """
 
 import os
@@ -39,7 +39,7 @@ class OperatorProcess:
         self._process = ChildProcess(command, log=folder / f"{name}.log", environment=environment)
 
     def __enter__(self) -> Self:
-        """Start it, and wait until it is ready. Raises ProcessError."""
+        """Start the operator, and wait until it is ready. Raises ProcessError."""
         try:
             self.start()
             self.wait_ready()
@@ -49,17 +49,17 @@ class OperatorProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop it."""
+        """Stop the operator."""
         self.stop()
 
     @property
     def pid(self) -> int:
-        """The process id. Raises ProcessError when it was not started."""
+        """The process id. Raises ProcessError if the operator was not started."""
         return self._process.pid
 
     @property
     def log(self) -> Path:
-        """Where its output goes."""
+        """The file with its output."""
         return self._process.log
 
     def start(self) -> None:
@@ -67,33 +67,33 @@ class OperatorProcess:
         self._process.start()
 
     def wait_ready(self, *, timeout: float = _START_SECONDS) -> None:
-        """Wait until it says that it is ready. Raises ProcessError when it ended, or after `timeout` seconds."""
+        """Wait until it reports that it is ready. Raises ProcessError if it exits, or after `timeout` seconds."""
         self._process.wait_ready(self.is_ready, timeout=timeout)
 
     def stop(self) -> None:
-        """Ask it to end, as the kubelet does, and wait; kill it after a minute."""
+        """Send SIGTERM, as the kubelet does, and wait; kill the operator after a minute."""
         self._process.stop(grace=_GRACE_SECONDS)
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a crash would."""
+        """Kill the operator with SIGKILL, as a crash would."""
         self._process.kill()
 
     def freeze(self) -> None:
-        """Stop its clockwork (SIGSTOP), as a starved or suspended machine would."""
+        """Suspend the operator (SIGSTOP), as an overloaded or suspended machine would."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on (SIGCONT)."""
+        """Resume the operator (SIGCONT)."""
         os.kill(self.pid, signal.SIGCONT)
 
     def has_ended(self) -> bool:
-        """Tell whether it ended by itself."""
+        """Return whether it exited by itself."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def is_ready(self) -> bool:
-        """Tell whether it answers that it is ready."""
+        """Return whether it reports that it is ready."""
         return probe.is_ok(self.port, "/readyz")
 
     def get(self, path: str) -> probe.Answer | None:
-        """Return what it answers at /readyz, /livez or /metrics; None if it does not answer."""
+        """Return its response at /readyz, /livez or /metrics, or None without a response."""
         return probe.get(self.port, path)

@@ -1,4 +1,4 @@
-"""Asks a program on this machine, over plain HTTP, whether it is there and what it says."""
+"""Sends plain HTTP requests to a program on this machine, to check whether it responds."""
 
 import http.client
 from contextlib import closing
@@ -9,14 +9,14 @@ _TIMEOUT_SECONDS = 5.0
 
 
 class Answer(NamedTuple):
-    """What a program answered."""
+    """A program's response."""
 
     status: int
     text: str
 
 
 def get(port: int, path: str) -> Answer | None:
-    """Return the answer of a loopback port, or None if there is none within some seconds."""
+    """Return the response of a loopback port, or None if it does not respond within some seconds."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)) as connection:
         try:
             connection.request("GET", path)
@@ -27,6 +27,6 @@ def get(port: int, path: str) -> Answer | None:
 
 
 def is_ok(port: int, path: str) -> bool:
-    """Tell whether a loopback port answers with 200."""
+    """Return whether a loopback port responds with status 200."""
     answer = get(port, path)
     return answer is not None and answer.status == HTTPStatus.OK

@@ -1,6 +1,6 @@
-"""Starts programs that die with this process, waits until they answer, and ends them by process id.
+"""Starts programs that die with this process, waits until they are ready, and stops them by process id.
 
-Nothing here knows what a program does.
+This module must not know what a program does.
 """
 
 import os
@@ -17,21 +17,21 @@ _TRAMPOLINE = Path(__file__).with_name("trampoline.py")
 _POLL_SECONDS = 0.05
 _SHOWN_LINES = 15
 
-# Linux ends a child when the *thread* that forked it ends, so one thread that lives as long as this process
-# forks all of them, and a testbed may be started from any thread.
+# Linux kills a child when the *thread* that forked it ends. One thread that lives as long as this process therefore
+# forks all of them, so that a testbed can be started from any thread.
 # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 _FORKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="testbed-forker")
 
 
 class ProcessError(Exception):
-    """A program ended, or did not answer in time; the text holds the last lines of its log."""
+    """A program exited, or was not ready in time; the message contains the last lines of its log."""
 
 
 class ChildProcess:
-    """One program, which can be started, ended and started again; its output is appended to `log`."""
+    """One program, which can be started and stopped repeatedly; its output is appended to `log`."""
 
     def __init__(self, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
-        """Describe the program; `environment` is added to that of this process."""
+        """Describe the program; `environment` extends that of this process."""
         self._command = tuple(command)
         self._environment = os.environ | dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,11 +39,11 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The process id. Raises ProcessError when the program is not running."""
+        """The process id. Raises ProcessError if the program is not running."""
         return self._running().pid
 
     def start(self) -> None:
-        """Start the program, which may not answer yet."""
+        """Start the program without waiting until it is ready."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-I", "-S", str(_TRAMPOLINE), str(os.getpid()), *self._command]
         with self.log.open("ab") as log:
@@ -54,7 +54,7 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C in a terminal then reaches this process alone, which ends the others in order.
+                # Ctrl-C in a terminal then reaches only this process, which stops the others in order.
                 start_new_session=True,
             ).result()
 
@@ -74,7 +74,7 @@ class ChildProcess:
             raise failure
 
     def stop(self, *, grace: float = 5.0) -> None:
-        """Ask the program to end, and kill it after `grace` seconds; do nothing when it is not running."""
+        """Send SIGTERM, and kill the program after `grace` seconds; do nothing if it is not running."""
         if self._process is not None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -82,7 +82,7 @@ class ChildProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End the program with SIGKILL, as a crash would; do nothing when it is not running."""
+        """Kill the program with SIGKILL, as a crash would; do nothing if it is not running."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -102,17 +102,17 @@ class ChildProcess:
 
 
 def free_port() -> int:
-    """Pick a loopback port, and leave it in TIME_WAIT so that for a minute Linux hands it to nobody else.
+    """Return a loopback port in TIME_WAIT, which Linux assigns to no other process for a minute.
 
-    Go's listeners set SO_REUSEADDR and can bind it nevertheless; so several testbeds can start side by side.
+    Go's listeners set SO_REUSEADDR and can bind it nevertheless, so several testbeds can start at the same time.
     """
     with socket.socket() as listener:
-        # Only a port whose last owner had this set too can be bound again while it is in TIME_WAIT.
+        # A port in TIME_WAIT can be bound again only if its last owner set this option too.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
         port: int = listener.getsockname()[1]
-        # The side that closes first is the one whose port goes to TIME_WAIT.
+        # The port of the side that closes first enters TIME_WAIT.
         with socket.create_connection(("127.0.0.1", port)):
             listener.accept()[0].close()
     return port

@@ -1,6 +1,6 @@
-"""Tells whoever waits for a build how far it is, on stderr.
+"""Prints the progress of a build to stderr.
 
-It decides when a line is worth printing; it builds nothing.
+It decides when to print a line, and builds nothing.
 """
 
 import sys
@@ -13,12 +13,12 @@ _LINE_PERCENT = 10
 
 
 class Progress:
-    """A count of packages out of a total: one rewritten line on a terminal, else a line per 10% or 15 s."""
+    """Counts packages out of a total: one updated line on a terminal, otherwise one line per 10% or 15 s."""
 
     def __init__(
         self, total: int, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Start to count towards `total`; `clock` gives seconds."""
+        """Start counting towards `total`; `clock` returns seconds."""
         self._total = max(total, 1)
         self._stream = stream or sys.stderr
         self._clock = clock
@@ -27,7 +27,7 @@ class Progress:
         self._printed_percent = 0
 
     def advance(self) -> None:
-        """Count one more package, and print when that is worth a line."""
+        """Count one more package, and print a line if one is due."""
         self._done += 1
         percent = min(100, 100 * self._done // self._total)
         if self._stream.isatty():
@@ -38,7 +38,7 @@ class Progress:
             say(self._text(percent), self._stream)
 
     def finish(self) -> None:
-        """Leave the rewritten line of a terminal behind."""
+        """End the updated line of a terminal."""
         if self._stream.isatty() and self._done:
             self._stream.write("\n")
 
@@ -51,7 +51,7 @@ class Progress:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print one line for the person who waits."""
+    """Print one line for the user."""
     target = stream or sys.stderr
     target.write(f"{text}\n")
     target.flush()

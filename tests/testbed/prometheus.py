@@ -1,4 +1,4 @@
-"""Finds promtool, Prometheus' own judge of rules and queries, or takes it out of Debian's package.
+"""Finds promtool, Prometheus' own checker of rules and queries, or extracts it from Debian's package.
 
 `python -m testbed.prometheus` prepares it. The package is unpacked into the cache and not installed: no service starts,
 and only refreshing apt's lists needs root.
@@ -21,11 +21,11 @@ _MINUTES = 5
 
 
 class MissingError(Exception):
-    """There is no promtool; the message says how to get it."""
+    """promtool is missing; the message says how to install it."""
 
 
 def promtool() -> Path:
-    """Return where promtool is, after fetching it where it is nowhere (20 MB). Raises MissingError."""
+    """Return the path of promtool, after downloading it if it is missing (20 MB). Raises MissingError."""
     installed = shutil.which("promtool")
     if installed is not None:
         return Path(installed)
@@ -42,7 +42,9 @@ def _cache() -> Path:
 
 def _unpack(wanted: Path) -> None:
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        message = f"promtool is missing: install Prometheus (on Debian and its kin, the system package {PACKAGE})."
+        message = (
+            f"promtool is missing: install Prometheus (on Debian and its derivatives, the system package {PACKAGE})."
+        )
         raise MissingError(message)
     say(f"testbed: fetching the system package {PACKAGE}, for promtool")
     wanted.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ def _download(folder: Path) -> None:
 
 
 def _run(command: Sequence[str], folder: Path) -> None:
-    """Run a command quietly. Raises MissingError, with what it said and what to do instead."""
+    """Run a command without showing its output. Raises MissingError with the output and what to do instead."""
     output = subprocess.STDOUT
     done = subprocess.run(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=output, text=True, check=False, timeout=60 * _MINUTES
@@ -80,7 +82,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 @click.command()
 def main() -> None:
-    """Find promtool, or fetch it."""
+    """Find promtool, or download it."""
     try:
         click.echo(promtool())
     except MissingError as error:

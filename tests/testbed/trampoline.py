@@ -1,7 +1,7 @@
-"""Becomes the program named on its command line, after asking Linux to end it together with its parent.
+"""Executes the program on its command line, after requesting that Linux kill it together with its parent.
 
-A script of its own, because `preexec_fn` is not safe in a parent that has threads.
-It imports nothing of the project.
+It is a separate script because `preexec_fn` is not safe in a parent with threads.
+It must not import anything from the project.
 """
 
 import ctypes
@@ -13,12 +13,12 @@ _PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.
 
 
 def main() -> None:
-    """Take the parent's process id and a command; never return."""
+    """Read the parent's process id and a command from the arguments, and execute the command; never return."""
     parent, *command = sys.argv[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):
-        # The parent died before the request above could count.
+        # The parent died before the request above took effect.
         sys.exit("the parent process is gone")
     os.execvp(command[0], command)
 

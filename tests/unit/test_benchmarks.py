@@ -133,7 +133,7 @@ def test_proc_is_read() -> None:
 
 
 def test_each_credential_of_a_batch_has_a_token_of_its_own() -> None:
-    """Or Pipedrive would be asked about one and the same."""
+    """Otherwise Pipedrive would receive the same token repeatedly."""
     items = json.loads(Batch(namespace="there", name="some", size=3).manifest())["items"]
     users = pipedrive_seed(3)["users"]
 

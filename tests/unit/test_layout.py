@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows: where files may be, how long they grow, and what none may hold."""
+"""The project's rules that no linter checks: where files are, how long they are, and what they must not contain."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ MACHINE_PATH: Final = re.compile(r"(?<![\w.$}/-])/(?:work|root|home)/[\w.]")
 
 
 def tracked() -> list[Path]:
-    """Return the files of the repository, with those that the next commit may add."""
+    """Return the tracked files, and the untracked ones that are not ignored."""
     command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [path for name in sorted(set(names.split("\0")) - {""}) if (path := ROOT / name).is_file()]
@@ -32,14 +32,14 @@ def modules(folder: str = "") -> list[Path]:
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield each function of a module, with how many lines it has."""
+    """Yield the name and the number of lines of each function of a module."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield f"{path.relative_to(ROOT)}:{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def lines_with(pattern: re.Pattern[str]) -> list[str]:
-    """Return the places of a pattern in the text files of the repository."""
+    """Return the matches of a pattern in the text files of the repository."""
     return [
         f"{path.relative_to(ROOT)}:{number}"
         for path in tracked()
@@ -48,8 +48,8 @@ def lines_with(pattern: re.Pattern[str]) -> list[str]:
     ]
 
 
-def test_the_folder_operator_is_no_package() -> None:
-    """As a package, or with a module of its own name, it would stand before the standard library's operator."""
+def test_the_operator_folder_is_not_a_package() -> None:
+    """A package or module of that name would shadow the standard library's operator."""
     assert not (ROOT / "operator" / "__init__.py").exists()
     assert [] == [path for path in tracked() if path.name == "operator.py"]
 
@@ -70,20 +70,20 @@ def test_no_function_of_the_operator_is_too_long_to_read() -> None:
     assert {} == {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION}
 
 
-def test_every_module_says_what_it_is_for() -> None:
-    """An empty `__init__.py` is the one that needs no words."""
+def test_every_module_has_a_docstring() -> None:
+    """Except an empty `__init__.py`."""
     silent = [path for path in modules() if path.read_text() and not ast.get_docstring(ast.parse(path.read_text()))]
 
     assert [] == silent
 
 
 def test_no_file_names_a_package_registry() -> None:
-    """Where packages come from is the business of whoever installs them."""
+    """The person who installs packages decides where they come from."""
     assert [] == lines_with(REGISTRY)
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:
-    """Such a path leads nowhere on another."""
+    """Such a path does not exist on other machines."""
     assert [] == lines_with(MACHINE_PATH)
 
 
@@ -96,6 +96,6 @@ def test_no_file_names_a_path_of_one_machine() -> None:
         (MACHINE_PATH, 'open("/root' + '/.kube/config")'),
     ],
 )
-def test_the_patterns_find_what_they_are_for(pattern: re.Pattern[str], line: str) -> None:
-    """A pattern that finds nothing would pass for ever."""
+def test_the_patterns_match_what_they_forbid(pattern: re.Pattern[str], line: str) -> None:
+    """A pattern that matches nothing would never fail a test."""
     assert pattern.search(line)

@@ -1,4 +1,4 @@
-"""The locks pin every package with its hashes, name no place to get it from, and are in step with pyproject.toml."""
+"""The lock files pin every package with hashes, name no package source, and agree with pyproject.toml."""
 
 import re
 import tomllib
@@ -31,7 +31,7 @@ def pins(lock: str) -> Mapping[str, str]:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_package_has_a_version_and_a_hash(lock: str) -> None:
-    """What is installed here is what was looked at when the lock was made."""
+    """The installed files are those that were checked when the lock file was made."""
     entries = re.split(r"\n(?=\S)", text(lock).strip())
 
     assert entries
@@ -39,8 +39,8 @@ def test_every_package_has_a_version_and_a_hash(lock: str) -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_no_place_is_named(lock: str) -> None:
-    """An index or a folder of one machine would be asked for by every other."""
+def test_no_package_source_is_named(lock: str) -> None:
+    """Every other machine would try to use the index or folder of this one."""
     assert not re.search(r"://|^\s*--(?!hash=)|file:| @ ", text(lock), re.MULTILINE)
 
 
@@ -54,8 +54,8 @@ def test_no_place_is_named(lock: str) -> None:
     ],
     ids=["what the operator needs", "the operator, for developers", "the tools", "what builds the package"],
 )
-def test_what_the_project_asks_for_is_locked(lock: str, wanted: list[str]) -> None:
-    """`make lock` mends it."""
+def test_every_requirement_of_the_project_is_locked(lock: str, wanted: list[str]) -> None:
+    """`make lock` corrects a failure."""
     locked = pins(lock)
     requirements = [Requirement(line) for line in wanted]
 
@@ -69,6 +69,6 @@ def test_what_the_project_asks_for_is_locked(lock: str, wanted: list[str]) -> No
     assert [] == unmet
 
 
-def test_developers_run_what_is_shipped() -> None:
-    """The tests speak of the versions in the image."""
+def test_developers_run_the_versions_that_are_shipped() -> None:
+    """The tests then apply to the versions in the image."""
     assert pins(RUNTIME).items() <= pins(DEV).items()

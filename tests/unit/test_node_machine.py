@@ -35,7 +35,7 @@ class Apt:
 
 
 def test_a_lock_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """The person reads why nothing happens."""
+    """The output explains the delay."""
     apt = Apt(locked_for=3 * LOCK_POLL)
 
     assert 0 == unlocked(apt.run, apt).returncode
@@ -44,7 +44,7 @@ def test_a_lock_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_lock_that_stays_fails_in_the_end() -> None:
-    """With apt-get's own words, which name the process."""
+    """The error quotes apt-get, which names the process."""
     apt = Apt(locked_for=float("inf"))
 
     assert LISTS == unlocked(apt.run, apt).stderr

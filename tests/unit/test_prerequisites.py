@@ -32,10 +32,10 @@ def test_another_go_is_refused_with_the_remedy(said: str | None, problem: str) -
 
 
 def test_a_missing_part_of_python_is_named_with_its_package() -> None:
-    """Debian and its kin ship venv on its own."""
+    """Debian and its derivatives package venv separately."""
     assert "-venv" in prerequisites.module_problem("ensurepip")
 
 
-def test_this_machine_has_what_it_takes() -> None:
-    """It runs these tests."""
+def test_this_machine_meets_the_prerequisites() -> None:
+    """Otherwise it could not run these tests."""
     assert [] == prerequisites.missing()

@@ -1,4 +1,4 @@
-"""Where promtool comes from, and what is said where it cannot be had."""
+"""Where promtool comes from, and what is reported if it is not available."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def program(folder: Path, name: str, script: str) -> Path:
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a folder that is the whole PATH, and an empty cache."""
+    """Make a folder the whole PATH, and use an empty cache."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -25,21 +25,21 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_an_installed_one_is_used(path: Path) -> None:
-    """Nothing is fetched."""
+def test_an_installed_promtool_is_used(path: Path) -> None:
+    """Nothing is downloaded."""
     assert program(path, "promtool", "exit 0") == promtool()
 
 
-def test_without_apt_the_remedy_is_told(path: Path) -> None:
-    """Other distributions have it too, under names of their own."""
+def test_without_apt_the_error_names_the_package_to_install(path: Path) -> None:
+    """Other distributions have it too, under other names."""
     assert [] == list(path.iterdir())
 
     with pytest.raises(MissingError, match="install Prometheus"):
         promtool()
 
 
-def test_what_apt_says_is_told(path: Path) -> None:
-    """As where its lists are empty and only root may refresh them."""
+def test_the_output_of_apt_is_reported(path: Path) -> None:
+    """For example if its lists are empty and only root can refresh them."""
     program(path, "apt-get", 'echo "E: Unable to locate package prometheus"; exit 100')
     program(path, "dpkg-deb", "exit 0")
 
@@ -47,8 +47,8 @@ def test_what_apt_says_is_told(path: Path) -> None:
         promtool()
 
 
-def test_a_fetched_one_is_kept(path: Path, tmp_path: Path) -> None:
-    """The second time, nothing is fetched."""
+def test_a_downloaded_promtool_is_kept(path: Path, tmp_path: Path) -> None:
+    """The second time, nothing is downloaded."""
     program(path, "apt-get", ": > prometheus.deb")
     program(path, "dpkg-deb", '/bin/mkdir -p "$3/usr/bin" && /bin/cp /bin/sh "$3/usr/bin/promtool"')
     first = promtool()

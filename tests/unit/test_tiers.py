@@ -1,4 +1,4 @@
-"""The table of tiers tells what ran, passed, failed and was skipped, and its closing line never hides a failure."""
+"""The table of tiers shows what ran, passed, failed and was skipped, and its last line never hides a failure."""
 
 import sys
 from typing import IO
@@ -42,7 +42,7 @@ def test_a_tier_passes_when_its_tests_do() -> None:
     ids=["no report", "none collected", "all skipped", "an error outside of tests"],
 )
 def test_a_tier_fails_without_a_failed_test(junit: str, code: int, note: str) -> None:
-    """Nothing found is no success."""
+    """A tier that ran no test has not succeeded."""
     found = tiers.counted("unit", junit, code=code, seconds=1)
 
     assert not found.ok
@@ -51,7 +51,7 @@ def test_a_tier_fails_without_a_failed_test(junit: str, code: int, note: str) ->
 
 
 def test_the_table_is_for_people() -> None:
-    """What was skipped, what failed without a test and what was left out says why."""
+    """It gives the reason for each skip, each failure without a failed test and each omitted tier."""
     results = [
         Result(tier="lint", ok=False, seconds=0.5),
         Result(tier="unit", ok=True, seconds=12.25, passed=40, skipped=("needs root", "needs root")),
@@ -77,7 +77,7 @@ def test_the_table_is_for_people() -> None:
 
 
 def test_the_closing_line_counts_tests_and_every_failed_tier() -> None:
-    """A linter's success is no test that passed, but its failure is a failure."""
+    """A linter that succeeds does not count as a passed test, but one that fails counts as a failure."""
     results = [
         Result(tier="format", ok=True, seconds=1),
         Result(tier="lint", ok=False, seconds=1),
@@ -88,13 +88,13 @@ def test_the_closing_line_counts_tests_and_every_failed_tier() -> None:
 
 
 def test_an_unknown_tier_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """With the names of those that there are."""
+    """The message lists the existing tiers."""
     assert tiers.main(["untis"]) != 0
     assert "No such tier: untis. The tiers are format, lint," in capsys.readouterr().err
 
 
 def test_a_tier_that_cannot_run_here_is_skipped_and_says_why() -> None:
-    """It is never green without a word."""
+    """It never passes silently."""
     found = tiers.not_run("node", ["a node needs root"], in_ci=False)
 
     assert found.ok
@@ -104,15 +104,15 @@ def test_a_tier_that_cannot_run_here_is_skipped_and_says_why() -> None:
 
 
 def test_a_tier_that_cannot_run_in_ci_has_failed() -> None:
-    """There everything has to run."""
+    """CI must run every tier."""
     found = tiers.not_run("node", ["a node needs root"], in_ci=True)
 
     assert not found.ok
     assert "0 passed, 1 failed, 1 skipped" == tiers.closing_line([found])
 
 
-def test_the_node_runs_only_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All tiers are all but that one."""
+def test_the_node_tier_runs_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default is every other tier."""
     ran: set[str] = set()
 
     def run(tier: str, output: IO[str] | None = None) -> Result:
@@ -129,10 +129,10 @@ def test_the_node_runs_only_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch
     assert "node" not in tiers.TIERS
 
 
-def test_what_runs_beside_the_others_has_its_place_and_its_output(
+def test_a_concurrent_tier_keeps_its_place_and_its_output(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """And its failure counts."""
+    """Its failure counts, too."""
     checks = {name: (sys.executable, "-c", f"print('{name} says'); exit({name == 'b'})") for name in ("a", "b", "c")}
     monkeypatch.setattr(tiers, "CHECKS", checks)
     monkeypatch.setattr(tiers, "ALL", ("a", "b", "c"))

@@ -1,4 +1,4 @@
-"""Carries connections from an address that pods reach to a server on loopback, which they do not."""
+"""Forwards connections from an address that pods can reach to a server on loopback, which they cannot."""
 
 import asyncio
 import threading
@@ -9,10 +9,10 @@ _CHUNK = 65536
 
 
 class Relay:
-    """Listens at one address and port while the block lasts, and passes every byte on to another port of loopback."""
+    """Listens at one address and port during a `with` block, and forwards every byte to another port on loopback."""
 
     def __init__(self, address: str, port: int, *, to: int) -> None:
-        """Take where to listen, and which loopback port to connect to."""
+        """Describe where to listen, and which loopback port to connect to."""
         self._address = address
         self._port = port
         self._to = to
@@ -20,14 +20,14 @@ class Relay:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name=f"relay-{port}")
 
     def __enter__(self) -> Self:
-        """Listen. Raises OSError when the address cannot be had."""
+        """Listen. Raises OSError if the address is not available."""
         self._thread.start()
         listening = asyncio.start_server(self._carry, self._address, self._port)
         self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Listen no more, and break all connections."""
+        """Stop listening, and break all connections."""
         self._loop.call_soon_threadsafe(self._server.close)
         asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,4 +1,4 @@
-"""Puts a simulation on a socket, inside a test's own event loop or alone by `python -m testbed.pipedrive`."""
+"""Serves a simulation over HTTP, in a test's own event loop or as a process (`python -m testbed.pipedrive`)."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -17,9 +17,9 @@ from testbed.pipedrive.switches import Switches
 
 
 class PipedriveSimulator(Simulation):
-    """A simulation that serves HTTP between `async with` and its end.
+    """A simulation that serves HTTP during an `async with` block.
 
-    `url` stands for oauth.pipedrive.com, api.pipedrive.com and every company's own address at once.
+    `url` replaces oauth.pipedrive.com, api.pipedrive.com and the address of every company.
     """
 
     def __init__(
@@ -31,19 +31,19 @@ class PipedriveSimulator(Simulation):
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        """Prepare a simulator; port 0 picks a free one at the start."""
+        """Prepare a simulator; port 0 chooses a free port at the start."""
         super().__init__(switches=switches, clock=clock)
         for fault in faults:
             self.faults.add(fault)
         self._address = (host, port)
         self._conductor = Conductor(self.faults, self.ledger, self.now)
-        # Without the cancellation a client that gives up waiting would go unnoticed.
+        # Without cancellation, a client that disconnects before the response would go unnoticed.
         self._runner = web.AppRunner(
             self._application(), handler_cancellation=True, access_log=None, shutdown_timeout=0.1
         )
 
     async def __aenter__(self) -> Self:
-        """Start to serve."""
+        """Start serving."""
         await self._runner.setup()
         host, port = self._address
         await web.TCPSite(self._runner, host, port, backlog=1024).start()
@@ -51,7 +51,7 @@ class PipedriveSimulator(Simulation):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop, and break every request that still hangs."""
+        """Stop serving, and abort requests that are still waiting."""
         self._conductor.stop()
         await self._runner.cleanup()
 

@@ -1,4 +1,4 @@
-"""The simulated vendor without its sockets: state, rules, faults, ledger, clock, and what people do there."""
+"""The simulated Pipedrive without HTTP: its state, rules, faults, ledger and clock, and the actions of its users."""
 
 import time
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from testbed.pipedrive.world import World
 
 @dataclass(frozen=True)
 class Install:
-    """A consent given and exchanged behind the scenes: the grant and the raw token answer."""
+    """The result of a consent and code exchange without HTTP: the grant and the raw token response."""
 
     grant_id: str
     answer: TokenResponse
 
 
 class Simulation:
-    """One Pipedrive; `url` is where it is reached, and what its token answers call `api_domain`."""
+    """One simulated Pipedrive; `url` is its address, and the `api_domain` of its token responses."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Simulation:
         switches: Switches | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Start an empty world; the clock gives seconds since the epoch."""
+        """Start without companies; the clock returns seconds since the epoch."""
         self.url = ""
         self.switches = switches or Switches()
         self.world = World()
@@ -46,18 +46,18 @@ class Simulation:
         return self._clock() + self._ahead
 
     def advance(self, *, seconds: float) -> float:
-        """Turn the clock forward and return the new time."""
+        """Advance the clock and return the new time."""
         self._ahead += seconds
         return self.now()
 
     def api_domain(self, company_id: int) -> str:
-        """Return the address a company's token answers carry."""
+        """Return the `api_domain` of a company's token responses."""
         company = self.world.companies[company_id]
         pattern = self.switches.api_domain or self.url
         return company.api_domain or pattern.replace("{company_domain}", company.domain)
 
     def token_answer(self, pair: TokenPair) -> TokenResponse:
-        """Return the token endpoint's answer for tokens just issued."""
+        """Return the token endpoint's response for tokens just issued."""
         return {
             "access_token": pair.access.value,
             "token_type": "Bearer",
@@ -68,24 +68,24 @@ class Simulation:
         }
 
     def consent(self, *, client_id: str, company_id: int, user_id: int) -> str:
-        """Let a user accept an app without a browser; return the authorization code."""
+        """Accept an app as a user, without a browser, and return the authorization code."""
         return self.grants.consent(client_id, company_id, user_id, now=self.now()).value
 
     def install(
         self, *, client_id: str, company_id: int, user_id: int, scopes: tuple[str, ...] | None = None
     ) -> Install:
-        """Let a user accept an app and exchange the code; `scopes` stands for a consent of earlier days."""
+        """Accept an app as a user and exchange the code; `scopes` simulates a consent to the app's earlier scopes."""
         code = self.consent(client_id=client_id, company_id=company_id, user_id=user_id)
         pair = self.grants.exchange(code, self.world.apps[client_id], now=self.now(), scopes=scopes)
         return Install(pair.access.grant.id, self.token_answer(pair))
 
     def revoke_token(self, *, token: str) -> Grant | None:
-        """Revoke a token as its own app would."""
+        """Revoke a token, as its app would."""
         issued = self.grants.refresh_tokens.get(token) or self.grants.access_tokens.get(token)
         return self.grants.revoke(token, self.world.apps[issued.grant.client_id]) if issued else None
 
     def revoke_grant(self, *, grant_id: str) -> Grant:
-        """Kill one grant and say nothing. Raises KeyError if unknown."""
+        """Revoke one grant without notifying the app. Raises KeyError if unknown."""
         grant = self.grants.by_id[grant_id]
         self.grants.revoke_grant(grant)
         return grant
@@ -97,12 +97,12 @@ class Simulation:
         return await send_uninstall(app, company_id, user_id, now=self.now())
 
     def newest_refresh_token(self, grant_id: str) -> str:
-        """Return the refresh token issued last for a grant. Raises StopIteration if there is none."""
+        """Return the newest refresh token of a grant. Raises StopIteration if there is none."""
         newest_first = reversed(self.grants.refresh_tokens.values())
         return next(token.value for token in newest_first if token.grant.id == grant_id)
 
     def state(self) -> dict[str, object]:
-        """Return everything that exists, tokens included: here they are play money."""
+        """Return the whole state, including tokens, which are worthless outside the simulator."""
         return {
             "url": self.url,
             "now": self.now(),

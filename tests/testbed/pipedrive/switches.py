@@ -1,6 +1,6 @@
-"""The rules of the vendor that a test may choose, each with the documented behaviour as its default.
+"""The rules of Pipedrive that a test can change; each defaults to the documented behaviour.
 
-Faults, which break single requests, are not rules; they are in `faults`.
+Faults, which affect single requests, belong in `faults`.
 """
 
 from dataclasses import dataclass
@@ -9,31 +9,31 @@ from typing import ClassVar, Literal
 
 
 class Rotation(StrEnum):
-    """What a refresh does to the refresh token that was presented."""
+    """What happens to a refresh token when it is used."""
 
     NEVER = "never"
-    """The same token comes back, its idle time reset: what the vendor documents."""
+    """The same token is returned and its idle time reset, as Pipedrive documents."""
     ALWAYS = "always"
-    """A new token comes back and the old one dies at once."""
+    """A new token is returned and the old one is revoked at once."""
     GRACE = "grace"
-    """A new token comes back and the old one is accepted for `grace_seconds` more."""
+    """A new token is returned and the old one stays valid for `grace_seconds`."""
 
 
 @dataclass(kw_only=True)
 class Switches:
-    """Rules in force from the next request on; times are in seconds."""
+    """Rules that apply from the next request on; times are in seconds."""
 
-    # The control API refuses a misspelt switch; read by pydantic, which this module need not know.
+    # Makes pydantic reject misspelt switches in the control API; this module does not import it.
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     rotate: Rotation = Rotation.NEVER
     grace_seconds: float = 30
     replay_kills_grant: bool = False
-    """Presenting an exchanged refresh token revokes the whole grant, as RFC 9700 section 4.14.2 advises."""
+    """Using a replaced refresh token revokes the whole grant, as RFC 9700 section 4.14.2 advises."""
     old_access_survives: bool = True
-    """Whether earlier access tokens live on after a refresh."""
+    """Whether earlier access tokens stay valid after a refresh."""
     added_scope_kills_access: bool = True
-    """Whether access tokens die when their app gains a scope; the vendor's pages contradict each other."""
+    """Whether access tokens become invalid when their app gains a scope; Pipedrive's pages contradict each other."""
     second_consent_kills_first: bool = False
     """Whether a new consent by the same user for the same app revokes the earlier grant."""
     expires_in: int = 3599
@@ -43,8 +43,8 @@ class Switches:
     denial: str = "user_denied"
     """The `error` of a refused consent; the SDK's README says `access_denied`."""
     empty_scope_refused: bool = True
-    """Whether `scope=` at the authorize page is a 400."""
+    """Whether the authorize page rejects `scope=` with status 400."""
     api_token_in_query: bool = True
-    """Whether the old `?api_token=` still works."""
+    """Whether the deprecated `?api_token=` still works."""
     api_domain: str | None = None
-    """Pattern of `api_domain` with `{company_domain}` in it; None stands for the simulator's own URL."""
+    """Pattern of `api_domain` with `{company_domain}` in it; None means the simulator's own URL."""

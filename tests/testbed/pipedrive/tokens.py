@@ -1,4 +1,4 @@
-"""Makes codes and tokens that look like Pipedrive's, and the digests by which the ledger names them."""
+"""Generates codes and tokens in Pipedrive's formats, and the digests that identify them in the ledger."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ DIGEST_LENGTH: Final = 12
 def access_token() -> str:
     """Return an access token as long as the vendor's example, 513 characters, with `:`, `+`, `/` and `=`."""
     head = base64.b64encode(secrets.token_bytes(24)).decode()
-    # 356 bytes and not 357: the padding must be there, as clients forget to percent-encode it.
+    # 356 bytes and not 357, so that the token ends with padding, which clients forget to percent-encode.
     tail = base64.b64encode(secrets.token_bytes(356)).decode()
     return f"v1u:{head}:{tail}"
 

@@ -1,6 +1,6 @@
-"""What a workload such as n8n asks of the API beside `users/me`: as much of it as shows whose token arrived.
+"""The endpoints besides `users/me` that a workload such as n8n calls, as far as tests need them.
 
-Every answer names the company of the token, so that a test can tell one company's answers from another's.
+Every response names the company of the token, so that a test can distinguish companies.
 """
 
 import itertools
@@ -22,7 +22,7 @@ class WorkloadApi:
         self._hooks: dict[int, dict[int, Sent]] = {}
 
     def answer(self, request: web.Request, sent: Sent, user: User, company: Company) -> web.Response | None:
-        """Answer a request of an accepted token, with what was sent in its body; None where the path is unknown."""
+        """Respond to a request with an accepted token; `sent` is its parsed body. Return None for an unknown path."""
         hooks = self._hooks.setdefault(company.id, {})
         match (request.method, *request.match_info["path"].strip("/").split("/")):
             case "GET", "userSettings":

@@ -1,4 +1,4 @@
-"""Who exists: companies, their users and the apps of Developer Hub. No clock, no HTTP, no grants."""
+"""The companies, their users and the apps of Developer Hub. Time, HTTP and grants must not be in it."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from testbed.pipedrive import tokens
 
 @dataclass(kw_only=True)
 class Company:
-    """A company account; `api_domain`, if set, is what its token answers say instead of the usual."""
+    """A company account; `api_domain`, if set, replaces the usual one in its token responses."""
 
     id: int
     name: str
     domain: str
     api_domain: str | None = None
     is_open: bool = True
-    """False once the trial has ended unpaid: the API then answers 402."""
+    """False after an unpaid trial has ended; the API then responds with status 402."""
     country: str = "EE"
 
 
@@ -47,7 +47,7 @@ class App:
 
 @dataclass
 class World:
-    """All companies, users and apps, found by their natural keys."""
+    """All companies, users and apps, by their natural keys."""
 
     companies: dict[int, Company] = field(default_factory=dict)
     users: dict[tuple[int, int], User] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class World:
     def add_company(
         self, *, domain: str, name: str = "", company_id: int | None = None, api_domain: str | None = None
     ) -> Company:
-        """Open a company account; an id is given out where none is named."""
+        """Add a company account, with the next free id unless one is given."""
         company = Company(
             id=company_id or next(number for number in self._ids if number not in self.companies),
             name=name or domain.title(),
@@ -108,7 +108,7 @@ class World:
         return app
 
     def regenerate_api_token(self, *, company_id: int, user_id: int, api_token: str | None = None) -> User:
-        """Give a user a new API token; the old one dies at once. Raises KeyError for an unknown user."""
+        """Give a user a new API token; the old one is revoked at once. Raises KeyError for an unknown user."""
         user = self.users[company_id, user_id]
         self._by_api_token.pop(user.api_token, None)
         user.api_token = api_token or tokens.api_token()

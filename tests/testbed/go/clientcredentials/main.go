@@ -1,4 +1,4 @@
-// Fetches a token as a Go workload does, with golang.org/x/oauth2/clientcredentials, and prints what came of it as JSON.
+// Fetches a token as a Go workload does, with golang.org/x/oauth2/clientcredentials, and prints the result as JSON.
 //
 //	clientcredentials URL ID SECRET auto|header|params
 package main

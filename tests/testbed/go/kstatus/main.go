@@ -1,5 +1,5 @@
-// Prints what kstatus makes of each object of a JSON list on standard input, one status a line.
-// Flux and Helm 4 wait by this library.
+// Prints the status that kstatus computes for each object of a JSON list on standard input, one per line.
+// Flux and Helm 4 use this library to wait for resources.
 package main
 
 import (
@@ -13,13 +13,13 @@ import (
 )
 
 func main() {
-	if err := tell(os.Stdin, os.Stdout); err != nil {
+	if err := printStatuses(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func tell(in io.Reader, out io.Writer) error {
+func printStatuses(in io.Reader, out io.Writer) error {
 	text, err := io.ReadAll(in)
 	if err != nil {
 		return err

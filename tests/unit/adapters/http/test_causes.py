@@ -38,6 +38,6 @@ def test_the_kind_that_is_not_in_a_chain_is_none() -> None:
 
 
 def test_only_tls_errors_are_about_tls() -> None:
-    """Reading certificates again cures nothing else."""
+    """Reading certificates again helps against no other error."""
     assert is_about_tls(caused(httpx.ConnectError(""), ssl.SSLCertVerificationError()))
     assert not is_about_tls(caused(httpx.ConnectError(""), ConnectionRefusedError()))

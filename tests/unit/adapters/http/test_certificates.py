@@ -51,7 +51,7 @@ def test_every_certificate_of_a_bundle_is_read(pem: bytes, tmp_path: Path) -> No
 
 
 def test_a_certificate_that_is_half_written_is_rejected(pem: bytes, tmp_path: Path) -> None:
-    """Also behind a whole one: the rest of the bundle would silently not be trusted."""
+    """Also after a complete one: otherwise the rest of the bundle would silently not be trusted."""
     half = Authority(tmp_path).certificate.read_bytes()[:-60]
 
     with pytest.raises(ssl.SSLError):
@@ -60,13 +60,13 @@ def test_a_certificate_that_is_half_written_is_rejected(pem: bytes, tmp_path: Pa
 
 @pytest.mark.parametrize("content", [b"", b"this is no certificate", b"-----BEGIN PRIVATE KEY-----\nAA==\n"])
 def test_a_file_without_certificates_holds_none(content: bytes) -> None:
-    """And the ssl module raises an error for none."""
+    """The ssl module raises an error for an empty list."""
     assert not certificates_in(content)
     with pytest.raises(ValueError, match=re.escape("Empty certificate data")):
         trusted(content)
 
 
-def test_a_file_that_is_absent_is_an_error_of_the_system(tmp_path: Path) -> None:
+def test_a_missing_file_raises_an_oserror(tmp_path: Path) -> None:
     """The caller knows which setting names it."""
     with pytest.raises(FileNotFoundError):
         read_ca_file(tmp_path / "ca.crt")

@@ -29,13 +29,13 @@ def test_a_damaged_body_is_uncompressed_up_to_the_damage() -> None:
     assert noise.startswith(whole)
 
 
-def test_a_body_that_grows_is_cut() -> None:
+def test_a_body_that_expands_too_much_is_truncated() -> None:
     """A few kilobytes can hold many megabytes."""
     assert len(decompress(gzip.compress(b"0" * 10_000_000), longest=4096)) == 4096
 
 
 def test_what_arrived_is_a_response_once_its_status_arrived() -> None:
-    """Also while the rest is missing."""
+    """Even if the rest is missing."""
     received = Received()
     assert received.response() is None
 
@@ -48,6 +48,6 @@ def test_what_arrived_is_a_response_once_its_status_arrived() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"1", b"null", b"\xff", b"[" * 200_000, b'{"a": ' + b"9" * 5000 + b"}"])
-def test_what_is_no_object_is_none(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_none(body: bytes) -> None:
     """Deep nesting and endless digits included."""
     assert json_object(body) is None

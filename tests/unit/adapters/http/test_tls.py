@@ -18,7 +18,7 @@ def test_the_rules_are_the_same_on_every_python(*, trusts_public: bool) -> None:
 
 
 def test_a_strict_default_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Python 3.13, whichever runs this test."""
+    """Python 3.13 has one; this test simulates it on every version."""
 
     def strict(**_: object) -> ssl.SSLContext:
         context = ssl.create_default_context()
