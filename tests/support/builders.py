@@ -100,8 +100,9 @@ def access_token(value: str = "v1u:access", *, lifetime: timedelta = timedelta(h
 
 
 def grant(refresh_token: str = "12:34:first", **changes: Any) -> Grant:
-    """Build a grant with a fresh access token."""
-    return replace(Grant(refresh_token=SecretValue(refresh_token), token=access_token()), **changes)
+    """Build a grant with a fresh access token, and with the scope of its token as a document has it."""
+    made = replace(Grant(refresh_token=SecretValue(refresh_token), token=access_token()), **changes)
+    return replace(made, scope=made.token.scope) if made.token is not None and "scope" not in changes else made
 
 
 def document(location: VaultLocation, **values: object) -> Document:

@@ -119,7 +119,7 @@ async def test_a_deactivated_user_is_unauthorized_by_both_credentials(acme: Acme
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/api/v2/users/me", 404), ("GET", "/v1/deals", 404), ("POST", "/v1/users/me", 405)],
+    [("GET", "/api/v2/users/me", 404), ("GET", "/v1/persons", 404), ("POST", "/v1/users/me", 405)],
 )
 async def test_nothing_else_is_there(acme: Acme, method: str, path: str, status: int) -> None:
     """Behind the gateway, unknown paths and methods have their own errors."""

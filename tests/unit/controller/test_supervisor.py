@@ -125,7 +125,7 @@ async def start(supervised: Supervised) -> asyncio.Task[None]:
 
 async def test_nothing_is_ready_before_it_was_checked(supervised: Supervised) -> None:
     """And a process without a watch is alive: it waits for its prerequisites."""
-    assert {"crd": "not checked yet", "caches": "not filled yet"} == supervised.supervisor.readiness()
+    assert {"crd": "not checked yet", "caches": "not filled yet", "watch": None} == supervised.supervisor.readiness()
     assert {"event loop": None, "watch": None} == supervised.supervisor.liveness()
 
 
@@ -133,7 +133,7 @@ async def test_the_caches_are_filled_before_the_watch_and_the_work_start(supervi
     """Work on an empty cache would take every credential for a deleted one."""
     await start(supervised)
 
-    assert {"crd": None, "caches": None} == supervised.supervisor.readiness()
+    assert {"crd": None, "caches": None, "watch": None} == supervised.supervisor.readiness()
     assert (["start"], True) == (supervised.watch.calls, supervised.works)
     assert KEY == await supervised.queued()
 
@@ -179,7 +179,7 @@ async def test_an_unavailable_api_server_is_a_problem_and_no_crash(supervised: S
 
     await supervised.advance(15)
 
-    assert {"crd": None, "caches": None} == supervised.supervisor.readiness()
+    assert {"crd": None, "caches": None, "watch": None} == supervised.supervisor.readiness()
 
 
 async def test_a_resync_follows_at_each_interval(supervised: Supervised) -> None:

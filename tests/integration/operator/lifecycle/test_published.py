@@ -77,7 +77,7 @@ def test_a_value_that_pipedrive_refuses_does_not_replace_the_last_good_one(tenan
 
     tenant.store("acme", api_token="f" * 40)
 
-    assert "Pipedrive refused it" in tenant.wait_for("TokenRejected")["message"]
+    assert "Pipedrive refused the token" in tenant.wait_for("TokenRejected")["message"]
     assert good == tenant.secret()
 
 
