@@ -32,12 +32,12 @@ class FakeVault:
     mends_after: int | None = None
     """After how many writes it is unsealed again."""
     loses_acknowledgements: bool = False
-    """Whether a write that fails takes effect all the same."""
+    """Whether a failed write takes effect nevertheless."""
     on_loss: Callable[[], None] = lambda: None
     """Called before the writer can check whether its write took effect."""
 
     def put(self, location: VaultLocation, **values: object) -> None:
-        """Write a version, as a person does."""
+        """Write a version, as a user does."""
         held = self.documents.get(location)
         version = held.version + 1 if held else 1
         self.documents[location] = Document(
@@ -49,7 +49,7 @@ class FakeVault:
         self.documents[location] = replace(self.documents[location], values={})
 
     def deny(self, location: VaultLocation, identity: VaultIdentity, *capabilities: str) -> None:
-        """Take capabilities out of the policy of an identity; all of them if none is named."""
+        """Remove capabilities from the policy of an identity; all of them if none is named."""
         self.denied |= {(location, identity, capability) for capability in capabilities or CAPABILITIES}
 
     def acknowledged(self, values: Mapping[str, object]) -> None:
@@ -67,7 +67,7 @@ class FakeVault:
             raise VaultDenied("the policy does not allow to read it")
         if self.breaks is not None:
             raise self.breaks
-        if found is not None and found is self.documents.get(location):  # else it is old news, of a former intent
+        if found is not None and found is self.documents.get(location):  # otherwise it belongs to a former intent
             self.acknowledged(found.values)
         return found
 
@@ -99,7 +99,7 @@ class FakeVault:
         return None if (held.version if held else 0) == cas else CheckAndSetConflict(str(location))
 
     def _attempt(self, location: VaultLocation) -> Exception | None:
-        """Count a write, and return what it fails with."""
+        """Count a write, and return the error with which it fails, if any."""
         is_sealed = self.breaks_after is not None and len(self.writes) >= self.breaks_after
         is_mended = self.mends_after is not None and len(self.writes) >= self.mends_after
         self.writes.append(location)

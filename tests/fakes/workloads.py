@@ -1,4 +1,4 @@
-"""The fake of the port of workloads. It keeps the promises that `ports.py` makes, and can be told to break down."""
+"""A fake of the workloads port. It keeps the contract of `ports.py`, and fails on request."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class FakeWorkloads:
         self.objects[reference] = {"metadata": metadata, "template": {"annotations": {}}}
 
     def touch(self, reference: WorkloadReference) -> None:
-        """Change a workload behind the operator's back, as its controller does."""
+        """Change a workload without the operator, as its controller does."""
         metadata = self.objects[reference]["metadata"]
         metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
 

@@ -36,7 +36,7 @@ from testbed.pipedrive.client import ControlClient
 
 SAMPLE: Final = Path(__file__).parents[2] / "crds" / "samples" / "n8n.yaml"
 _SYNC: Final = 0.5
-"""In seconds, between two looks at the Secret; the kubelet takes about as long."""
+"""In seconds, between two reads of the Secret, about as long as the kubelet's interval."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Company:
     overwrites: Path
     """The file that CREDENTIALS_OVERWRITE_DATA_FILE names."""
     client_secret: str
-    """What n8n shows the token endpoint, as the client `acme`."""
+    """The client secret that n8n sends to the token endpoint, as the client `acme`."""
 
     def overwrite(self, port: int) -> None:
         """Write the mounted file as the kubelet does; the sample's port is replaced by that of this endpoint."""
@@ -58,7 +58,7 @@ class Company:
 
 @dataclass
 class Kubelet:
-    """Keeps a folder as a Secret is, as the kubelet keeps a volume."""
+    """Keeps a folder in sync with a Secret, as the kubelet does for a volume."""
 
     folder: Path
     read: Callable[[], Mapping[str, str] | None]
@@ -155,7 +155,7 @@ def sidecar(company: Company, mount: Kubelet) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def surroundings(pipedrive: ControlClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:  # noqa: F811
-    """Play Pipedrive's hosts; return the environment in which n8n believes it."""
+    """Serve Pipedrive's host names, and return the environment in which n8n uses them."""
     authority = Authority(tmp_path_factory.mktemp("vendor"))
     with Vendor(authority, int(pipedrive.url.rpartition(":")[2])) as vendor:
         yield {

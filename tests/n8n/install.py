@@ -28,11 +28,11 @@ class Installed:
 
 
 class MissingToolError(Exception):
-    """A program that must be on the machine is not."""
+    """A program that the machine needs is missing."""
 
 
 def ensure() -> Installed:
-    """Return the n8n in the cache, after installing it where it is not (some 10 minutes on 2 cores, once).
+    """Return the n8n in the cache, after installing it if it is missing (some 10 minutes on 2 cores, once).
 
     Raises:
         MissingToolError: npm, make or a C++ compiler is missing.

@@ -30,7 +30,7 @@ class N8n:
     """One n8n with a folder of its own; started again it keeps its workflows and credentials."""
 
     def __init__(self, installed: Installed, folder: Path, environment: Mapping[str, str]) -> None:
-        """Take what was installed, an empty folder, and the environment beside n8n's own."""
+        """Describe n8n: the installation, an empty folder, and additional environment variables."""
         self._installed = installed
         self._folder = folder
         self.port = free_port()
@@ -75,7 +75,7 @@ class N8n:
             self._process = None
 
     def command(self, *arguments: str) -> str:
-        """Run a command of n8n beside its database, while n8n itself is stopped, and return what it prints."""
+        """Run a command of n8n on its database while n8n is stopped, and return its output."""
         command = (str(self._installed.node), str(self._installed.script), *arguments)
         environment = {**os.environ, **self._environment}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
@@ -95,7 +95,7 @@ class N8n:
         return str(made["id"])
 
     def rest(self, method: str, path: str, body: object = None) -> Any:
-        """Make a request as the editor does; AssertionError with n8n's words where it is refused."""
+        """Make a request as the editor does; raises AssertionError with n8n's message if it is refused."""
         status, answer = self.request(method, f"/rest/{path}", body)
         assert status < 300, f"{method} {path}: {status} {answer}"
         return answer["data"] if isinstance(answer, dict) and "data" in answer else answer

@@ -18,7 +18,7 @@ Examples:
   python -m simulation --seeds 500 --first 2000 -o json
 
 \b
-Exit codes: 0 every promise was kept, 1 one was broken; its seed and history are told.
+Exit codes: 0 every promise was kept, 1 one was broken; its seed and history are printed.
 """
 SHOWN = 3
 """How many broken seeds are printed."""

@@ -1,4 +1,4 @@
-"""An event loop that is all of time and chance: virtual time, a seeded choice among what is ready, and nothing else.
+"""An event loop with virtual time and a seeded choice among ready callbacks: the only sources of time and chance.
 
 A process is a context. One that is frozen has its callbacks parked; of one that crashed they are dropped: its calls
 never return, and no clean-up code runs, as when a machine loses its power. Threads and sockets do not exist.
@@ -35,7 +35,7 @@ CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("proces
 
 
 class NothingLeftError(Exception):
-    """Nothing is ready, and nothing is planned: whoever waits waits for ever."""
+    """Nothing is ready or scheduled: every waiting task would wait forever."""
 
 
 class NumberedTask(asyncio.Task[Any]):
@@ -136,7 +136,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         raise RuntimeError(message)
 
     def _check_closed(self) -> None:
-        """Let what was pending at the end be collected without a word."""
+        """Let what was pending at the end be collected without a warning."""
 
     def _process_events(self, _: object) -> None:
         """Have no sockets."""

@@ -1,4 +1,4 @@
-"""A crash after each effect of a refresh, one after the other, and not by chance."""
+"""A crash after each effect of a refresh, systematically and not by chance."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from support.builders import CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC, resourc
 EFFECTS = ("intent", "send", "spend", "grant", "Secret", "status")
 """What a renewal does to the world, in this order."""
 WINDOW = {"send", "spend"}
-"""After these the answer is known to nobody but the process that died."""
+"""After these effects, only the process that died knew the response."""
 FIRST_RENEWAL = 120.0
 RENEWED = 120.0
 
@@ -82,8 +82,8 @@ def test_a_renewal_has_these_effects_and_no_other(player: Executor) -> None:
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
-def test_after_a_crash_the_next_process_brings_all_to_an_end(effect: str, player: Executor) -> None:
-    """The grant is lost only where nobody but the dead process knew the answer, and the status says so then."""
+def test_the_next_process_completes_the_renewal_after_a_crash(effect: str, player: Executor) -> None:
+    """The grant is lost only if no other process knew the response, and then the status says so."""
     seen, lost = player.submit(_crashed_after, effect).result()
 
     assert seen == list(EFFECTS[: EFFECTS.index(effect) + 1])

@@ -1,4 +1,4 @@
-"""The proof is tested: every rule that is switched off makes the simulation fail."""
+"""Tests the simulation itself: it fails for every rule that is switched off."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def broken() -> Mapping[str, str | None]:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_rule_that_is_switched_off_is_noticed(name: str, broken: Mapping[str, str | None]) -> None:
-    """A rule whose removal nobody notices would be no rule."""
+    """Otherwise the simulation would not test that rule."""
     promise = broken[name]
 
     assert promise is not None, MUTANTS[name].rule

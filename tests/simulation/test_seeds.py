@@ -1,4 +1,4 @@
-"""Thousands of seeds keep every promise, and a seed is the same story in every interpreter."""
+"""Thousands of seeds keep every promise, and a seed has the same history in every interpreter."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ REPLAYED = 230
 
 
 def test_every_seed_keeps_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever the seed's bad luck, nothing is lost or spent twice but in the window that no protocol closes."""
+    """No seed loses a grant or spends a token twice, except in the window that no protocol closes."""
     figures = play_many(range(SEEDS))
 
     with capsys.disabled():

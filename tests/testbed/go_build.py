@@ -1,4 +1,4 @@
-"""Builds the programs of the testbed with Go from `go/go.mod`. Where they are kept is not decided here."""
+"""Builds the programs of the testbed with Go from `go/go.mod`. The caller decides where to store them."""
 
 import os
 import re
@@ -45,7 +45,7 @@ TOOLS = {
 
 
 def build(names: Sequence[str], folder: Path) -> None:
-    """Build the named programs into `folder`, telling stderr what, why and how far. Raises BuildError."""
+    """Build the named programs into `folder`, and print what, why and the progress to stderr. Raises BuildError."""
     if not names:
         return
     started = time.monotonic()
@@ -55,7 +55,7 @@ def build(names: Sequence[str], folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as unfinished:
         _compile(packages, Path(unfinished))
         for name in names:
-            # A rename is atomic: nobody ever finds half a program.
+            # A rename is atomic, so no process ever finds an incomplete program.
             Path(unfinished, TOOLS[name].compiled_name or name).rename(folder / name)
     say(f"testbed: built in {time.monotonic() - started:.0f} s")
 
@@ -66,7 +66,7 @@ def _estimate(names: Sequence[str]) -> str:
 
 
 def _go_version() -> str:
-    """Name the Go that will build. Raises BuildError when there is none, or one too old for go.mod."""
+    """Return the version of Go. Raises BuildError if Go is missing or too old for go.mod."""
     wanted = _from_go_mod(r"^go (\S+)$")
     fix = (
         f"Install Go {wanted} or later (or Go 1.21 or later, with GOTOOLCHAIN=auto), "
@@ -108,7 +108,7 @@ def _from_go_mod(pattern: str) -> str:
 
 
 def _go(arguments: Sequence[str], *, on_line: Callable[[str], None]) -> str:
-    """Run go in the module; pass its stderr to `on_line` as it comes; return its stdout."""
+    """Run go in the module; pass each line of stderr to `on_line`; return stdout."""
     environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off"}
     with (
         tempfile.TemporaryFile("w+") as output,
@@ -133,7 +133,7 @@ def _follow(stream: IO[str] | None, on_line: Callable[[str], None]) -> str:
 
 
 class _Downloads:
-    """Says every now and then how many modules Go has fetched."""
+    """Prints at intervals how many modules Go has fetched."""
 
     def __init__(self) -> None:
         self._count = 0

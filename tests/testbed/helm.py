@@ -1,4 +1,4 @@
-"""Runs Helm against one API server, or without any, with a home of its own: no setting of a person is read."""
+"""Runs Helm with or without an API server, and with its own home folder, so that no user settings are read."""
 
 import os
 import subprocess
@@ -9,12 +9,12 @@ _TIMEOUT_SECONDS = 120
 
 
 class HelmError(Exception):
-    """A Helm command failed; the text is what it wrote."""
+    """A Helm command failed; the text is its output."""
 
 
 @dataclass(frozen=True)
 class Helm:
-    """The Helm program with the kubeconfig it uses, and the folder for what it caches."""
+    """The Helm program with its kubeconfig and its cache folder."""
 
     program: Path
     home: Path

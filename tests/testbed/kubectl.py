@@ -41,18 +41,18 @@ class Kubectl:
 
 
 def write_kubeconfig(path: Path, *, server: str, authority: Path, client: KeyPair) -> None:
-    """Write a kubeconfig that holds everything itself, so that it may be copied anywhere."""
+    """Write a self-contained kubeconfig, which can be copied anywhere."""
     user = {"client-certificate-data": _encoded(client.public), "client-key-data": _encoded(client.key)}
     _write(path, cluster=cluster_entry(server, authority), user=user)
 
 
 def write_token_kubeconfig(path: Path, *, cluster: Mapping[str, object], token: str) -> None:
-    """Write a kubeconfig for whoever a token says, such as a ServiceAccount; `cluster` is as a kubeconfig has it."""
+    """Write a kubeconfig for the user of a token, such as a ServiceAccount; `cluster` is a kubeconfig's entry."""
     _write(path, cluster=cluster, user={"token": token})
 
 
 def cluster_entry(server: str, authority: Path) -> dict[str, object]:
-    """Return how a kubeconfig names a cluster."""
+    """Return the description of a cluster in a kubeconfig."""
     return {"server": server, "certificate-authority-data": _encoded(authority)}
 
 

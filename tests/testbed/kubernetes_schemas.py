@@ -1,6 +1,6 @@
-"""Makes JSON schemas, as kubeconform reads them, of what an API server publishes at /openapi/v3.
+"""Converts the schemas that an API server publishes at /openapi/v3 to JSON schemas for kubeconform.
 
-A field that the API server does not know is an error in them. They go into one folder, a file for each kind.
+They reject fields that the API server does not know. One folder contains a file for each kind.
 """
 
 import json
@@ -37,7 +37,7 @@ def _kinds(schemas: Json, api_version: str) -> Iterator[tuple[str, str]]:
 
 
 def _suffix(api_version: str) -> str:
-    """Name an API version as kubeconform does: by the first word of its group."""
+    """Return kubeconform's name of an API version, which uses the first word of its group."""
     group, _, version = api_version.rpartition("/")
     return f"-{group.split('.')[0]}-{version}" if group else f"-{version}"
 

@@ -1,6 +1,6 @@
-"""A way between two programs on this machine that a test can slow down, cut, hang and mend: a small TCP proxy.
+"""A small TCP proxy between two programs on this machine, which a test can slow down, cut, hang and repair.
 
-What passes is not looked at, so TLS goes through it as it is; certificates for 127.0.0.1 still fit.
+It forwards bytes unchanged, so TLS works through it; certificates for 127.0.0.1 stay valid.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ _SECONDS: Final = 10.0
 
 
 class Links:
-    """All links of a test; they end with it. They run in a thread of their own, and may be used from any other."""
+    """All links of a test, which close with it. They run in their own thread, and can be used from any other."""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start the thread."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="links", daemon=True)
         self._thread.start()
@@ -44,13 +44,13 @@ class Links:
 
 
 class Link:
-    """One link: whoever connects to `port` reaches the other end, unless the link says otherwise."""
+    """One link: a connection to `port` is forwarded to the target port, unless a test has disturbed the link."""
 
     def __init__(self, target: int, loop: asyncio.AbstractEventLoop) -> None:
         """Listen on a free port, for a target port."""
         self._target = target
         self._loop = loop
-        # Bound and never listening, it keeps the port ours while the link refuses.
+        # This socket is bound but never listens: it reserves the port while the link refuses connections.
         self._holder = _bound(0)
         self.port: int = self._holder.getsockname()[1]
         self._passes = asyncio.Event()
@@ -58,37 +58,37 @@ class Link:
         self._delay = 0.0
         self._server: asyncio.Server | None = None
         self.accepted = 0
-        """How many connections were opened so far."""
+        """Return how many connections were opened so far."""
         self._connections: set[asyncio.Task[None]] = set()
         self._run(self._listen())
 
     @property
     def url(self) -> str:
-        """The near end, for plain HTTP."""
+        """Return the URL of the link, for plain HTTP."""
         return f"http://{_HOST}:{self.port}"
 
     def delay(self, seconds: float) -> None:
-        """Hold up whatever passes, in both directions."""
+        """Delay all data, in both directions."""
         self._delay = seconds
 
     def refuse(self) -> None:
-        """Refuse new connections, as a program does that was asked to end; those that are open go on."""
+        """Refuse new connections, as a program that is shutting down does; open connections continue."""
         self._run(self._stop_listening())
 
     def cut(self) -> None:
-        """Refuse new connections, and break those that are open."""
+        """Refuse new connections, and break open ones."""
         self._run(self._cut())
 
     def hang(self) -> None:
-        """Swallow whatever comes: connections are accepted, and nothing is ever answered."""
+        """Accept connections, but discard all data, so that no response ever arrives."""
         self._run(self._hang())
 
     def mend(self) -> None:
-        """Let everything through again; what was swallowed is lost, and its connections break."""
+        """Forward everything again; discarded data is lost, and its connections break."""
         self._run(self._mend())
 
     def close(self) -> None:
-        """End it."""
+        """Close the link."""
         self._run(self._cut())
         self._holder.close()
 
@@ -128,7 +128,7 @@ class Link:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        # A task of our own: the one that asyncio made may not be cancelled without a complaint in its log.
+        # Use a separate task: asyncio logs an error if the task that it created is cancelled.
         connection = asyncio.create_task(self._connection(reader, writer))
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)
@@ -144,13 +144,13 @@ class Link:
         except OSError:
             pass
         finally:
-            # At once, so that both ends know: a reset is what a cut looks like.
+            # Abort at once, so that both ends see a reset, as after a cut connection.
             for end in (writer, far):
                 if end is not None:
                     end.transport.abort()
 
     async def _until_one_ends(self, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        """Copy until one side ends; what it has sent by then still reaches the other."""
+        """Copy until one side closes; data that it has already sent still reaches the other."""
         copying = {asyncio.create_task(self._copy(source, sink)): sink for source, sink in ways}
         try:
             done, _ = await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)

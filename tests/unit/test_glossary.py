@@ -165,7 +165,7 @@ def test_the_prose_avoids_phrases_that_confuse_readers() -> None:
 
 @pytest.mark.parametrize("sentence", ["It tells why.", "Whoever asks.", "What is to be done.", "a refresh under way"])
 def test_the_phrases_are_found(sentence: str) -> None:
-    """A pattern that finds nothing would pass for ever."""
+    """A pattern that matches nothing would never fail a test."""
     assert BANNED.search(sentence)
 
 

@@ -1,4 +1,4 @@
-"""Sets the stage: a cluster, OpenBao with its seed, the Pipedrive simulator, and the operator as a separate process.
+"""Starts the parts of the demo: OpenBao with its seed, the Pipedrive simulator, and the operator as its own process.
 
 Everything runs until the caller's stack is closed, and writes only to one folder. `steps` has the steps of the tour.
 """

@@ -1,4 +1,4 @@
-"""`python -m testbed.node`: prepares this machine for the node tier, or says what keeps it from running there."""
+"""`python -m testbed.node`: prepares this machine for the node tier, or reports why it cannot run here."""
 
 import click
 
@@ -11,7 +11,7 @@ _MB = 1_000_000
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--obstacles", is_flag=True, help="Print what keeps this machine from being a node, and do nothing.")
+@click.option("--obstacles", is_flag=True, help="Print why this machine cannot be a node, and do nothing.")
 def main(*, obstacles: bool) -> None:
     """Install Debian packages, build programs, and build the operator's image."""
     if obstacles:

@@ -1,4 +1,4 @@
-"""Runs a containerd of its own: its images, its state and its socket are in one folder."""
+"""Runs a separate containerd, with its images, state and socket in one folder."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ state = "{folder}/state"
   address = "{socket}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
-  # Without it runc fails where a process may not lower its OOM score.
+  # Without it, runc fails if a process may not lower its OOM score.
   restrict_oom_score_adj = true
   disable_tcp_service = true
   [plugins."io.containerd.grpc.v1.cri".cni]
@@ -27,14 +27,14 @@ state = "{folder}/state"
 
 
 class ContainerdError(Exception):
-    """containerd did not do what it was asked; the text is what `ctr` wrote."""
+    """A containerd command failed; the text is the output of `ctr`."""
 
 
 class Containerd:
-    """A containerd that runs between `with` and its end, which is the end of its containers and images too."""
+    """A containerd that runs during a `with` block; its containers and images are removed at the end."""
 
     def __init__(self, folder: Path) -> None:
-        """Write its configuration."""
+        """Write the configuration."""
         folder.mkdir(parents=True)
         self._folder = folder
         self._socket = folder / "containerd.sock"
@@ -53,7 +53,7 @@ class Containerd:
         self._process = ChildProcess(["containerd", f"--config={config}"], log=folder / "containerd.log")
 
     def __enter__(self) -> Self:
-        """Start it and wait until it answers (1 s). Raises ProcessError."""
+        """Start containerd and wait until it is ready (1 s). Raises ProcessError."""
         self._process.start()
         try:
             self._process.wait_ready(self._answers, timeout=_START_SECONDS)
@@ -63,7 +63,7 @@ class Containerd:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End its containers and it, and remove the images, which are large; its log stays."""
+        """Stop the containers and containerd, and remove the images, which are large; the log is kept."""
         for task in self._ctr("tasks", "list", "--quiet").stdout.split():
             self._ctr("tasks", "delete", "--force", task)
         self._process.stop()
@@ -71,13 +71,13 @@ class Containerd:
             shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def load(self, archive: Path) -> None:
-        """Take an image from an archive, where the kubelet finds it. Raises ContainerdError."""
+        """Import an image from an archive, so that the kubelet finds it. Raises ContainerdError."""
         done = self._ctr("images", "import", str(archive))
         if done.returncode != 0:
             raise ContainerdError(done.stderr.strip())
 
     def kill(self, container: str) -> None:
-        """End a container's process with SIGKILL, by the id in a pod's status. Raises ContainerdError."""
+        """Kill a container's process with SIGKILL, by the id in the pod's status. Raises ContainerdError."""
         done = self._ctr("tasks", "kill", "--signal=SIGKILL", container.removeprefix("containerd://"))
         if done.returncode != 0:
             raise ContainerdError(done.stderr.strip())

@@ -1,4 +1,4 @@
-"""Builds the operator's image from the Dockerfile, and its base without a registry of images: a Debian by mmdebstrap.
+"""Builds the operator's image from the Dockerfile, and its base image with mmdebstrap, without an image registry.
 
 Both are kept in the cache folder, so that a second build takes seconds. Nothing here runs an image.
 """
@@ -29,7 +29,7 @@ _CA_FILE: Final = "/run/secrets/ca.crt"
 
 
 class ImageError(Exception):
-    """An image could not be built; the text is what the program said last."""
+    """An image could not be built; the text is the last output of the program."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +42,18 @@ class Built:
 
 
 def folder() -> Path:
-    """Name the folder of the images."""
+    """Return the folder of the images."""
     return binaries.cache_folder().parent / "images"
 
 
 def last_built() -> Built:
-    """Return the operator's image as it was built last."""
+    """Return the most recently built image of the operator."""
     archive, compressed = _archives()
     return Built(archive=archive, compressed=compressed.stat().st_size, unpacked=archive.stat().st_size)
 
 
 def version() -> str:
-    """Return the operator's version, which the image says too."""
+    """Return the operator's version, which is also a label of the image."""
     text = (ROOT / "operator/pipedrive_operator/__init__.py").read_text()
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     assert found is not None
@@ -61,7 +61,7 @@ def version() -> str:
 
 
 def debian() -> Path:
-    """Return the archive of a small Debian, after building it if it is not there (20 s). Raises ImageError."""
+    """Return the archive of a small Debian, after building it if it is missing (20 s). Raises ImageError."""
     archive = folder() / f"{_SUITE}.tar"
     if not archive.exists():
         say(f"testbed: mmdebstrap makes a small Debian ({_SUITE}) as the image's base; 20 s, this first time only")
@@ -76,7 +76,7 @@ def debian() -> Path:
 
 
 def operator() -> Built:
-    """Build the operator's image, as far as it has changed (40 s the first time). Raises ImageError."""
+    """Build the changed layers of the operator's image (40 s the first time). Raises ImageError."""
     say("testbed: buildah builds the operator's image; 40 s the first time, then as far as something has changed")
     base = debian()
     archive, compressed = _archives()
@@ -101,7 +101,7 @@ def inspected(archive: Path) -> dict[str, Any]:
 
 
 def paths(archive: Path) -> set[str]:
-    """Return what is in an archived image."""
+    """Return the contents of an archived image."""
     found: set[str] = set()
     with tarfile.open(archive) as tar:
         (manifest,) = json.loads(_member(tar, "manifest.json"))
@@ -116,7 +116,7 @@ def _archives() -> tuple[Path, Path]:
 
 
 def _secrets(unfinished: Path) -> list[str]:
-    """Hand this machine's way to the package index to pip, as secrets that are in no layer."""
+    """Pass this machine's package index settings to pip as build secrets, which are stored in no layer."""
     listed = subprocess.run(
         (sys.executable, "-m", "pip", "config", "list"), capture_output=True, text=True, check=True
     ).stdout
@@ -136,7 +136,7 @@ def _secrets(unfinished: Path) -> list[str]:
 
 
 def _write_archive(root: Path, archive: Path, *, tag: str) -> None:
-    """Make an image of one layer: https://github.com/moby/docker-image-spec/blob/main/v1.2.md."""
+    """Create an image with one layer: https://github.com/moby/docker-image-spec/blob/main/v1.2.md."""
     with root.open("rb") as layer:
         digest = hashlib.file_digest(layer, "sha256").hexdigest()
     described = {

@@ -1,7 +1,7 @@
-"""Says what keeps this machine from being a node, and installs the Debian packages that it lacks.
+"""Reports why this machine cannot be a node, and installs missing Debian packages.
 
-A node runs in namespaces of its own (mounts, processes, network), which this module makes: nothing of it outlives them,
-and no packet of it can leave the machine.
+A node runs in its own namespaces (mounts, processes, network), which this module creates: everything in it ends with
+them, and no packet can leave the machine.
 """
 
 import os
@@ -24,17 +24,17 @@ PACKAGES: Final[Mapping[str, str]] = {
     "mmdebstrap": "mmdebstrap",
     "runc": "runc",
 }
-"""The Debian package of each program that a node, or the image's building, needs."""
+"""The Debian package of each program that a node or the image build needs."""
 
 CNI_FOLDERS: Final = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 _CNI_PACKAGE: Final = "containernetworking-plugins"
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 NAMESPACES: Final = (
     *("unshare", "--mount", "--propagation=private", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"),
-    # Process 1 of the namespace has to bury the orphans of containerd, which a shell does.
+    # Process 1 of the namespace must reap the orphans of containerd, which a shell does.
     *("sh", "-c", '"$@"; exit $?', "sh"),
 )
-"""What to put before a command that is to be alone with its node."""
+"""The prefix of a command that runs in the namespaces of a node."""
 
 
 LONGEST_LOCK_WAIT: Final = 600
@@ -46,7 +46,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 class Clock(Protocol):
-    """What is needed of the module `time`."""
+    """The functions of the module `time` that are used here."""
 
     def monotonic(self) -> float:
         """Return the seconds."""
@@ -60,7 +60,7 @@ class MachineError(Exception):
 
 
 def obstacles() -> list[str]:
-    """Return what keeps this machine from being a node, after which there is no use in going on."""
+    """Return why this machine cannot be a node; the list is empty if it can."""
     if sys.platform != "linux":
         return ["a node needs Linux"]
     if os.geteuid() != 0:
@@ -70,12 +70,12 @@ def obstacles() -> list[str]:
 
 
 def is_ci() -> bool:
-    """Tell whether this machine has to run everything, as services for continuous integration say by CI=true."""
+    """Return whether every test must run, which continuous integration services indicate with CI=true."""
     return os.environ.get("CI", "").lower() not in {"", "false", "0"}
 
 
 def install_packages() -> None:
-    """Install the Debian packages that are missing, and say so. Raises MachineError."""
+    """Install missing Debian packages, and print which. Raises MachineError."""
     wanted = missing_packages()
     if not wanted:
         return
@@ -111,13 +111,13 @@ def _apt_get(*arguments: str) -> Done:
 
 
 def missing_packages() -> list[str]:
-    """Return the Debian packages of what is not there."""
+    """Return the Debian packages of missing programs."""
     missing = {package for program, package in PACKAGES.items() if shutil.which(program) is None}
     return sorted(missing if cni_folder() else {*missing, _CNI_PACKAGE})
 
 
 def cni_folder() -> Path | None:
-    """Return where the network plugins are."""
+    """Return the folder of the network plugins."""
     return next((folder for folder in CNI_FOLDERS if (folder / "bridge").exists()), None)
 
 

@@ -1,6 +1,6 @@
 """The network of a node: a bridge for its pods, and the service address of the API server. No packet leaves it.
 
-It is made in the network namespace of this process (see machine.NAMESPACES), and goes with that.
+It is created in the network namespace of this process (see machine.NAMESPACES), and ends with it.
 """
 
 import json
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Final
 
 ADDRESS: Final = "10.244.0.1"
-"""The node's own, where pods reach what is outside of the cluster."""
+"""The node's own address, at which pods reach servers outside the cluster."""
 
 API_SERVICE: Final = ("10.0.0.1", 443)
-"""Where every pod is told to find the API server; there is no kube-proxy that would bring it there."""
+"""The address of the API server that every pod is given; no kube-proxy forwards it."""
 
 _BRIDGE: Final = "pods"
 _PODS: Final = "10.244.0.0/24"
-# Without `isGateway` and `ipMasq` the plugin changes no setting of the kernel: the bridge is there with its address.
+# Without `isGateway` and `ipMasq` the plugin changes no kernel setting; the bridge already exists with its address.
 _CONFLIST: Final = {
     "cniVersion": "0.4.0",
     "name": "pods",
@@ -35,7 +35,7 @@ _CONFLIST: Final = {
 
 
 def set_up() -> None:
-    """Bring up loopback and the bridge. Raises CalledProcessError where this is no namespace of ours."""
+    """Bring up loopback and the bridge. Raises CalledProcessError outside of a namespace that the testbed created."""
     for arguments in (
         ("link", "set", "lo", "up"),
         ("link", "add", _BRIDGE, "type", "bridge"),
@@ -47,7 +47,7 @@ def set_up() -> None:
 
 
 def write_conflist(folder: Path, *, leases: Path) -> Path:
-    """Write what the network plugins read, and return the folder."""
+    """Write the configuration of the network plugins, and return its folder."""
     folder.mkdir(parents=True)
     conflist = json.loads(json.dumps(_CONFLIST))
     conflist["plugins"][0]["ipam"]["dataDir"] = str(leases)

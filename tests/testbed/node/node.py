@@ -1,6 +1,6 @@
-"""A node of a control plane: scheduler, containerd and kubelet, with a network of their own.
+"""A node of a control plane: scheduler, containerd and kubelet, with their own network.
 
-It runs in the namespaces that machine.NAMESPACES makes, with which everything of it ends.
+It runs in the namespaces that machine.NAMESPACES creates, and all of it ends with them.
 """
 
 import json
@@ -22,10 +22,10 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 class Node:
-    """A node that is ready between `with` and its end; `containerd` takes images."""
+    """A node that is ready during a `with` block; `containerd` imports images."""
 
     def __init__(self, control_plane: ControlPlane, folder: Path) -> None:
-        """Describe it; its logs stay in `folder`."""
+        """Describe the node; its logs are kept in `folder`."""
         self._control_plane = control_plane
         self._folder = folder
         self._stack = ExitStack()
@@ -45,7 +45,7 @@ class Node:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End everything."""
+        """Stop everything."""
         self._stack.close()
 
     def _start_scheduler(self, stack: ExitStack) -> None:
@@ -85,7 +85,9 @@ class Node:
                 "webhook": {"enabled": False},
                 "x509": {"clientCAFile": str(self._control_plane.ca)},
             },
-            "authorization": {"mode": "AlwaysAllow"},  # whom the certificate authority knows, which is the API server
+            "authorization": {
+                "mode": "AlwaysAllow"
+            },  # applies to clients of the certificate authority: the API server alone
             "tlsCertFile": str(serving.public),
             "tlsPrivateKeyFile": str(serving.key),
             "containerRuntimeEndpoint": self.containerd.endpoint,
@@ -96,7 +98,7 @@ class Node:
             "failSwapOn": False,
             "evictionHard": {"memory.available": "1Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
             "podLogsDir": str(self._folder / "pod-logs"),
-            "syncFrequency": "1s",  # a minute by default: how long a changed Secret takes to its files
+            "syncFrequency": "1s",  # a minute by default: the delay until a changed Secret reaches its files
         }
         path = self._folder / "kubelet.json"
         path.write_text(json.dumps(configuration))
@@ -109,7 +111,7 @@ class Node:
 
 
 def _remove_cgroups() -> None:
-    """Remove the cgroups of containers that are gone; the kernel refuses it for those that are not."""
+    """Remove the cgroups of containers that have ended; the kernel refuses to remove those of running ones."""
     for folder in sorted(_CGROUPS.glob("**/k8s.io/**/"), reverse=True):
         with suppress(OSError):
             folder.rmdir()

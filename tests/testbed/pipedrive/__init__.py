@@ -1,7 +1,7 @@
 """A simulator of Pipedrive's authentication surface, written from the vendor's documentation.
 
 It shares no code with the operator, so that one misreading cannot hide in both. Where the documentation
-contradicts itself or is silent, a switch lets a test have it either way.
+contradicts itself or is silent, a switch lets a test choose the behaviour.
 """
 
 from testbed.pipedrive.faults import Effect, Endpoint, Fault, FaultKind

@@ -30,7 +30,7 @@ A seed file is a JSON object; every section may be left out:
                   "effect": "after", "times": 1}]}
 
 \b
-While it runs, change and question it under /_simulator/:
+While it runs, change and inspect it under /_simulator/:
   curl URL/_simulator/                       all views and commands
   curl URL/_simulator/ledger                 every call, by digest of token
   curl URL/_simulator/set-switches   -d '{"rotate": "grace"}'

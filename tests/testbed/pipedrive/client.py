@@ -59,7 +59,7 @@ class ControlClient:
         return dict(self.command("install", client_id=client_id, company_id=company_id, user_id=user_id))
 
     def advance_clock(self, seconds: float) -> float:
-        """Turn the clock forward; returns the new time."""
+        """Advance the clock; returns the new time."""
         return float(self.command("advance-clock", seconds=seconds))
 
     def ledger(self) -> Ledger:

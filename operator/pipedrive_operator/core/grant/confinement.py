@@ -1,4 +1,4 @@
-"""Keeps a path in Vault inside what a namespace may reach. Pure: a path is taken or refused, and never mended."""
+"""Checks that a path in Vault is one that a namespace may use. It accepts or rejects a path, and never corrects it."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Final
 from pipedrive_operator.core.values.errors import InvalidSpec
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_.@=+-]+")
-"""What a segment is made of: nothing that a server, a proxy or a policy could take for something else."""
+"""The characters of a segment: none that a server, a proxy or a policy could interpret differently."""
 
 
 def confine(path: str, *, prefixes: Sequence[str], namespace: str, cluster: str = "") -> None:
@@ -16,10 +16,10 @@ def confine(path: str, *, prefixes: Sequence[str], namespace: str, cluster: str 
 
     In a prefix, `{namespace}` and `{cluster}` stand for the credential's namespace and the operator's cluster. A prefix
     is a folder with or without a slash at its end: `pipedrive/crm` does not reach `pipedrive/crm-2/acme`. The empty
-    prefix allows everything; one with a name that is not known allows nothing.
+    prefix allows everything; a prefix with an unknown name allows nothing.
 
     Raises:
-        InvalidSpec: it is not; the message says what is allowed.
+        InvalidSpec: the path is not allowed; the message says which paths are.
     """
     require_plain(path)
     folders = [folder(prefix, namespace, cluster) for prefix in prefixes]
@@ -30,10 +30,10 @@ def confine(path: str, *, prefixes: Sequence[str], namespace: str, cluster: str 
 
 
 def require_plain(path: str) -> None:
-    """Check that a path is read alike by everybody on its way.
+    """Check that every server and proxy interprets a path in the same way.
 
     Raises:
-        InvalidSpec: it is not.
+        InvalidSpec: the path is ambiguous.
     """
     if not all(_is_plain(segment) for segment in path.split("/")):
         message = (
@@ -43,7 +43,7 @@ def require_plain(path: str) -> None:
 
 
 def names_allow(patterns: Sequence[str], namespace: str) -> bool:
-    """Tell whether a namespace is named, by itself or by a pattern with `*`."""
+    """Return whether a namespace matches one of the names or patterns with `*`."""
     return any(fnmatchcase(namespace, pattern) for pattern in patterns)
 
 
@@ -52,6 +52,6 @@ def _is_plain(segment: str) -> bool:
 
 
 def folder(prefix: str, namespace: str, cluster: str) -> str:
-    """Put the names into a prefix; an empty name leaves an empty segment, below which no plain path is."""
+    """Substitute the names in a prefix; an empty name leaves an empty segment, which no plain path matches."""
     named = prefix.strip("/").replace("{cluster}", cluster).replace("{namespace}", namespace)
     return f"{named}/" if prefix.strip("/") else ""

@@ -1,4 +1,4 @@
-"""Where a value is kept in Vault, who reads it there, and a document as it was read; no call is made here."""
+"""The location of a value in Vault, the identity that reads it, and a document as it was read. It makes no calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,16 +20,16 @@ class VaultLocation:
     path: str
 
     def __str__(self) -> str:
-        """Write it as the vault command does, with its mount."""
+        """Format the location as the vault command does, with its mount."""
         return f"{self.mount}/{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorIdentity:
-    """The operator as it logs in to a connection; the operator itself confines what it does for whom."""
+    """The operator's own login to a connection; the operator itself limits which paths it uses for a namespace."""
 
     def __str__(self) -> str:
-        """Write it for people."""
+        """Format the identity for messages."""
         return "the operator"
 
 
@@ -38,24 +38,24 @@ OPERATOR: Final = OperatorIdentity()
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class TenantIdentity:
-    """A ServiceAccount that logs in to a role of its own; Vault's policy confines it."""
+    """A ServiceAccount that logs in to its own role; Vault's policy limits it."""
 
     namespace: str
     service_account: str
     role: str
 
     def __str__(self) -> str:
-        """Write it for people."""
+        """Format the identity for messages."""
         return f"ServiceAccount {self.namespace}/{self.service_account} with role {self.role}"
 
 
 VaultIdentity = OperatorIdentity | TenantIdentity
-"""Who reads and writes. It is no part of a location: one grant is one grant, whoever reads it, and what one identity
-has read is not for another."""
+"""The identity that reads and writes. It is not part of a location: a grant is the same for every identity, but a value
+that one identity has read must not reach another."""
 
 
 class Loss(Enum):
-    """Why a version has no values any more."""
+    """Why a version no longer has values."""
 
     DELETED = "deleted"
     DESTROYED = "destroyed"
@@ -72,10 +72,10 @@ class Document:
     loss: Loss | None = None
 
     def require_values(self) -> None:
-        """Check that the version was not taken away.
+        """Check that the version still has values.
 
         Raises:
-            SourceMissing: it was deleted or destroyed.
+            SourceMissing: the version was deleted or destroyed.
         """
         if self.loss is None:
             return

@@ -1,6 +1,6 @@
-"""A grant as Vault keeps it: flat strings that `vault kv get` shows legibly. Reading and writing them is pure.
+"""The format of a grant in Vault: flat strings that `vault kv get` shows legibly. I/O must not be in it.
 
-A person may seed a grant with a refresh token alone, or with the raw answer of Pipedrive's token endpoint.
+A person may seed a grant with a refresh token alone, or with the raw response of Pipedrive's token endpoint.
 """
 
 from collections.abc import Mapping
@@ -18,22 +18,22 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.times import format_time
 
 _REPLACED: Final = frozenset({"expires_in", *MARKS})
-"""Keys that a stored grant does not keep from the document before: a raw answer's lifetime, and the former marks."""
+"""Keys that are dropped from the former document: the lifetime of a raw response, and the marks of former refreshes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSource:
-    """Where the OAuth2 client's id and secret are kept, and who reads them there."""
+    """The location of the OAuth2 client's id and secret in Vault, and the identity that reads them."""
 
     location: VaultLocation
     identity: VaultIdentity
-    """The operator for an app of its configuration, and for any other whoever reads the grant."""
+    """The operator for an app in its settings, otherwise the identity that reads the grant."""
     id_key: str
     secret_key: str
 
     @property
     def place(self) -> tuple[VaultLocation, str, str]:
-        """Which client it is, whoever reads it."""
+        """The identifier of the client, which does not depend on the identity that reads it."""
         return self.location, self.id_key, self.secret_key
 
 
@@ -45,13 +45,13 @@ class ClientCredentials:
     client_secret: SecretValue
 
     def digest(self) -> str:
-        """Tell it apart from other clients, and from itself with another secret."""
+        """Return a text that identifies the client and its secret without revealing the secret."""
         return f"{self.client_id} {self.client_secret.digest()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A refresh token, and the access token that came with it if there is one."""
+    """A refresh token, and the access token that was issued with it, if any."""
 
     refresh_token: SecretValue
     token: Token | None = None
@@ -64,7 +64,7 @@ class Grant:
     intent: Intent | None = None
     """The refresh in flight, if there is one."""
     unanswered: Unanswered | None = None
-    """What was sent before and never answered."""
+    """Earlier refreshes that got no response."""
 
     @property
     def lineage(self) -> str:
@@ -77,35 +77,35 @@ class Grant:
         return None if self.token is None else self.token.value.digest()
 
     def continues(self, lineage: str | None) -> bool:
-        """Tell whether this grant is, or was refreshed from, the one with that lineage."""
+        """Return whether this grant has that lineage, or was refreshed from the grant that has it."""
         return lineage is not None and lineage in {self.lineage, self.refreshed_from}
 
-    def covers(self, won: "Grant") -> bool:
-        """Tell whether nothing is lost without `won`: this is it, or its successor, or its sibling.
+    def covers(self, other: "Grant") -> bool:
+        """Return whether `other` can be discarded: this grant is the same, its successor, or a sibling.
 
-        Of anything else the descent is unclear: a person consented, or Vault was restored from a backup.
+        The descent of any other grant is unclear: it may be a new consent, or from a restored backup of Vault.
         """
-        return self.continues(won.lineage) or (
-            self.refreshed_from is not None and self.refreshed_from == won.refreshed_from
+        return self.continues(other.lineage) or (
+            self.refreshed_from is not None and self.refreshed_from == other.refreshed_from
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenResponse:
-    """A complete and checked answer of the token endpoint (RFC 6749 section 5.1)."""
+    """A complete and validated response of the token endpoint (RFC 6749 section 5.1)."""
 
     access_token: SecretValue
     refresh_token: SecretValue
     token_type: str
     expires_in: timedelta
-    """At most a year: the adapter cuts anything longer, and no date then overflows."""
+    """At most a year: the adapter caps a longer lifetime, so that no date overflows."""
     scope: frozenset[str] | None
     """None where the response names no scope: then the scope is unchanged (RFC 6749 section 6)."""
     api_domain: str
 
 
 def read_grant(document: Document | None) -> Grant | None:
-    """Read the grant of a document; None where it has no refresh token that can be sent."""
+    """Read the grant of a document, or return None if it has no usable refresh token."""
     if document is None:
         return None
     values = document.values
@@ -125,7 +125,7 @@ def read_grant(document: Document | None) -> Grant | None:
 
 
 def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_at: datetime) -> Grant:
-    """Build the grant that succeeds `old`; its lifetime is counted from before the request, never too long."""
+    """Build the grant that succeeds `old`; its lifetime counts from before the request, so it is never too long."""
     scope = old.scope if answer.scope is None else answer.scope
     token = Token(
         value=answer.access_token,
@@ -146,12 +146,12 @@ def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_
 
 
 def half_refreshed_grant(old: Grant, refresh_token: SecretValue) -> Grant:
-    """Build the grant that succeeds `old` where only the refresh token of an answer can be used."""
+    """Build the grant that succeeds `old` if only the refresh token of a response is usable."""
     return replace(old, refresh_token=refresh_token, refreshed_from=old.lineage, intent=None, unanswered=None)
 
 
 def write_grant(grant: Grant, foreign: Mapping[str, object]) -> dict[str, object]:
-    """Write a grant over the values of its document, keeping every key that is not a grant's."""
+    """Merge a grant into the values of its document, keeping all foreign keys."""
     ours = {key: value for key, value in _flat(grant).items() if value is not None}
     marks = write_marks(grant.intent, grant.unanswered)
     return {key: value for key, value in foreign.items() if key not in _REPLACED} | ours | marks
@@ -187,7 +187,7 @@ def _flat_account(account: Account) -> dict[str, str | None]:
 
 
 def _read_token(values: Mapping[str, object], created_at: datetime) -> Token | None:
-    """Read the access token; without a usable expiry there is none, so that a refresh is due at once."""
+    """Read the access token, or return None without a usable expiry, so that a refresh is due at once."""
     written_at = created_at.replace(microsecond=0)
     value = text_field(values, "access_token")
     expires_at = time_field(values, "expires_at") or lifetime_field(values, "expires_in", written_at)

@@ -1,7 +1,8 @@
-"""The marks of a refresh in flight, which stand beside a grant in Vault: an intent, and what went unanswered. Pure.
+"""The marks of refreshes that are stored with a grant in Vault: an intent, and unanswered refreshes. No I/O is here.
 
-An intent says: I am about to spend this refresh token. Whoever finds another holder's waits, until it is gone
-or until he himself has watched it unchanged for longer than it says: no clock is compared between machines.
+An intent announces that its holder is about to spend this refresh token. A process that finds another holder's intent
+waits until it is removed, or until the process itself has seen it unchanged for longer than the intent's duration.
+Clocks of different machines are never compared.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ KEYS: Final = (
 )
 
 LONGEST_TIMEOUT: Final = timedelta(minutes=10)
-"""How long an intent is believed at most, whatever it says: a spoilt one must not stop refreshing for ever."""
+"""The longest accepted duration of an intent: a damaged one must not prevent refreshes permanently."""
 
 LONGEST_NAME: Final = 300
 """How many characters of a holder or a refresh id are kept: messages quote a holder. A Pod's name has at most 253."""
@@ -40,9 +41,9 @@ class Intent:
     refresh_id: str
     holder: str
     started_at: datetime
-    """For people; nothing is decided by it."""
+    """For messages only; no decision depends on it."""
     timeout: timedelta
-    """How long the holder may need; after that it died, or stalled."""
+    """The longest time that the holder needs; after that, it has died or stalled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,25 +52,25 @@ class Unanswered:
 
     count: int
     at: datetime
-    """When the last of them was started."""
+    """When the last of them started."""
     by: str
-    """Who held it."""
+    """The holder of the last one."""
 
     def __str__(self) -> str:
-        """Tell it to people."""
+        """Format it for messages."""
         times = "A refresh" if self.count == 1 else f"The last of {self.count} refreshes"
         return f"{times}, started at {format_time(self.at)} by {self.by}, went unanswered"
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """When we first saw an intent, on our own monotonic clock."""
+    """The time at which this process first saw an intent, on its own monotonic clock."""
 
     refresh_id: str
     since: float
 
     def outlived(self, intent: Intent, now: float) -> bool:
-        """Tell whether we have watched this same intent for longer than it says."""
+        """Return whether this process has seen the same intent for longer than its duration."""
         return self.refresh_id == intent.refresh_id and now - self.since > intent.timeout.total_seconds()
 
 
@@ -79,7 +80,7 @@ def one_more(before: Unanswered | None, intent: Intent) -> Unanswered:
 
 
 def read_intent(values: Mapping[str, object], created_at: datetime) -> Intent | None:
-    """Read the intent of a document, written at `created_at`; a spoilt one is an intent all the same."""
+    """Read the intent of a document, written at `created_at`; a damaged one still counts as an intent."""
     refresh_id = _name(values, "refresh_id")
     if not refresh_id:
         return None
@@ -93,7 +94,7 @@ def read_intent(values: Mapping[str, object], created_at: datetime) -> Intent | 
 
 
 def read_unanswered(values: Mapping[str, object], created_at: datetime) -> Unanswered | None:
-    """Read what went unanswered."""
+    """Read the unanswered refreshes of a document."""
     count = number_field(values, "refresh_unanswered")
     if not count:
         return None
@@ -121,6 +122,6 @@ def write_marks(intent: Intent | None, unanswered: Unanswered | None) -> dict[st
 
 
 def _name(values: Mapping[str, object], key: str) -> str:
-    """Return a name that messages may quote, whatever was written as one."""
+    """Return a stored name in a form that is safe to quote in messages."""
     value = values.get(key)
     return shorten(without_control_characters(value).strip(), LONGEST_NAME) if isinstance(value, str) else ""

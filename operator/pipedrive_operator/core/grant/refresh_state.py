@@ -1,4 +1,4 @@
-"""What a credential is told of the refresh of its grant: one of a few states, at once, whoever asked for it."""
+"""The state of a grant's refresh, as reported to all credentials that share the grant."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from pipedrive_operator.core.values.errors import Trouble
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nobody has asked for a refresh."""
+    """No refresh was requested."""
 
 
 IDLE: Final = Idle()
@@ -18,10 +18,10 @@ IDLE: Final = Idle()
 
 @dataclass(frozen=True, slots=True)
 class Refreshing:
-    """A refresh is under way."""
+    """A refresh is in progress."""
 
     last: "Refused | Unavailable | None" = None
-    """How the one before it failed: that stands until this one tells otherwise, or each try would be two changes."""
+    """How the previous refresh failed: reported until this one ends, or each try would change the status twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +33,14 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unstored:
-    """The refresh succeeded, and Vault has not taken the result yet; storing it is being retried."""
+    """The refresh succeeded, but the result is not stored in Vault yet; storing is retried."""
 
     trouble: Trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Pipedrive refused, and asking again soon would not help."""
+    """Pipedrive refused the refresh, and an early retry would not help."""
 
     trouble: Trouble
     lineage: str
@@ -50,7 +50,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable:
-    """The refresh could not be made, and is worth trying again."""
+    """The refresh failed for a reason that may pass, and is retried."""
 
     trouble: Trouble
     retry_at: datetime

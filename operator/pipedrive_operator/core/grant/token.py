@@ -1,4 +1,4 @@
-"""Tokens, the accounts they belong to, and what Pipedrive said of them: values only."""
+"""Tokens, their accounts, and the results of their verification. Values only."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """An API token, or an access token with what came with it (RFC 6749 section 5.1)."""
+    """An API token, or an access token with its metadata (RFC 6749 section 5.1)."""
 
     value: SecretValue
     obtained_at: datetime | None = None
@@ -20,21 +20,21 @@ class Token:
     token_type: str = "Bearer"
     scope: frozenset[str] = frozenset()
     api_domain: str | None = None
-    """The base address of the company's API; None for an API token, whose account tells it."""
+    """The base address of the company's API; None for an API token, whose account states it."""
 
     @property
     def is_api_token(self) -> bool:
-        """Whether it is an API token, which does not expire."""
+        """Return whether it is an API token, which does not expire."""
         return self.expires_at is None
 
     def expired(self, now: datetime) -> bool:
-        """Tell whether Pipedrive no longer accepts it, going by its stated lifetime."""
+        """Return whether the token has expired, according to its stated lifetime."""
         return self.expires_at is not None and now >= self.expires_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """Pipedrive's last word on a token: an account, or a trouble."""
+    """The latest result of verifying a token: an account, or a trouble."""
 
     token: Token
     at: datetime
@@ -44,7 +44,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A token that Pipedrive accepted for the right account, which makes it fit to publish."""
+    """A token that Pipedrive accepted and that belongs to the right account, so it may be published."""
 
     token: Token
     account: Account
@@ -54,10 +54,10 @@ class Accepted:
 
 
 def account_problem(guard: AccountGuard | None, account: Account, pinned: Account | None) -> str | None:
-    """Say why the account is not the one that the guard asks for, or None.
+    """Return why the account does not match the guard, or None if it does.
 
-    `companyId` decides where set. Where only the domain is, and this company was accepted under it before (`pinned`),
-    another domain is a renaming.
+    `companyId` decides if it is set. If only the domain is set, and this company was accepted under it before
+    (`pinned`), a different domain means that the company was renamed.
     """
     if guard is None:
         return None
@@ -74,7 +74,7 @@ def account_problem(guard: AccountGuard | None, account: Account, pinned: Accoun
 
 
 def renaming(guard: AccountGuard | None, account: Account) -> str | None:
-    """Say that an accepted company goes by another domain than the guard's, or None."""
+    """Return a notice that an accepted company now has another domain than the guard's, or None."""
     if guard is None or guard.company_domain in {None, account.company_domain}:
         return None
     return f"The company is now called {account.company_domain}: update spec.account.companyDomain"

@@ -1,4 +1,4 @@
-"""The checks of the policy, each by itself, where no decision of the whole shows what it says."""
+"""Single checks of the policy, where the final decision does not show the result of the check."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -90,7 +90,7 @@ def test_a_refresh_has_a_cause(changes: dict[str, Any], cause: str | None) -> No
 
 
 def test_an_api_token_is_never_refreshed() -> None:
-    """Whatever is asked for."""
+    """Not even on request."""
     assert checks.refresh_is_due(changed(api_token_up_to_date(), requested=Requested.REFRESH)) is None
     assert checks.grant_is_missing(api_token_up_to_date()) is None
 
@@ -107,8 +107,8 @@ def test_an_api_token_is_never_refreshed() -> None:
         checks.workloads_need_restart,
     ],
 )
-def test_a_check_has_no_opinion_about_a_credential_that_knows_nothing(check: Any) -> None:
-    """Before the first read of Vault."""
+def test_a_check_decides_nothing_before_the_first_read_of_vault(check: Any) -> None:
+    """Nothing is known about the credential yet."""
     seen = changed(
         oauth2_up_to_date(), token=None, grant=None, verification=None, accepted=None, read_at=None, target=None
     )

@@ -85,7 +85,7 @@ class TestReading:
             after_reading(TOKEN_MEMORY, read, NOW)
 
     def test_an_api_token_is_included(self) -> None:
-        """And a failure of an earlier read is over."""
+        """It ends the failure of an earlier read."""
         failed = after_source_failure(TOKEN_MEMORY, VaultUnavailable("sealed"), bounds=BOUNDS)
 
         memory = after_reading(failed, document(TOKEN_LOCATION, api_token="a" * 40), LATER)
@@ -122,7 +122,7 @@ class TestOutdatedReads:
         assert (api_token("b" * 40), LATER) == (memory.token, memory.read_at)
 
     def test_a_version_older_than_one_that_was_read_may_be_deleted(self) -> None:
-        """That is no news, either."""
+        """It is ignored, too."""
         newer = replace(document(TOKEN_LOCATION, api_token="b" * 40), version=2, created_at=LATER)
         memory = after_reading(TOKEN_MEMORY, newer, NOW)
 
@@ -186,7 +186,7 @@ class TestRefreshes:
 
 
 class TestVault:
-    """Vault away, and back."""
+    """Vault becomes unavailable, and available again."""
 
     @pytest.mark.parametrize(
         ("trouble", "connection", "is_due"),
@@ -200,7 +200,7 @@ class TestVault:
     def test_what_waited_for_vault_is_due_when_it_returns(
         self, trouble: Trouble | None, connection: str, *, is_due: bool
     ) -> None:
-        """Nobody else is woken."""
+        """No other credential is woken."""
         memory = TOKEN_MEMORY
         if trouble is not None:
             memory = after_source_failure(memory, trouble, bounds=BOUNDS)

@@ -57,7 +57,7 @@ class TestWrites:
             assert "label x" in memory.publish_failure.trouble.message
 
     def test_another_content_is_no_repair(self) -> None:
-        """However often the token changes."""
+        """No matter how often the token changes."""
         memory = TOKEN_MEMORY
         for number in range(10):
             memory = after_write(memory, str(number), "data.api_token", bounds=BOUNDS)

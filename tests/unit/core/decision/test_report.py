@@ -109,7 +109,7 @@ class TestConditions:
         ],
     )
     def test_ready_is_about_the_secret(self, changes: dict[str, Any], *, ready: bool) -> None:
-        """Whatever the pass has decided."""
+        """It does not depend on the decision of the pass."""
         seen = changed(oauth2_up_to_date(), **changes)
 
         assert ready is is_ready(seen)
@@ -150,13 +150,13 @@ class TestConditions:
         assert is_ready(seen)
         assert not is_ready(replace(seen, target=edited))
 
-    def test_what_was_not_verified_is_not_called_authorized(self) -> None:
-        """Nor refused."""
+    def test_an_unverified_token_is_not_reported_as_authorized(self) -> None:
+        """It is not reported as refused, either."""
         seen = changed(api_token_up_to_date(), verification=None)
 
         assert ("Unknown", "Pending") == summary(reported(seen))["Authorized"]
 
-    def test_a_message_is_cut(self) -> None:
+    def test_a_long_message_is_truncated(self) -> None:
         """The API server refuses a status with a longer one."""
         status = reported(api_token_up_to_date(), Reason.SECRET_WRITE_DENIED, "é" * 100_000)
 
@@ -200,7 +200,7 @@ class TestReadyMessage:
         assert "former" == status.account.company_domain
 
     def test_keys_of_others_are_named(self) -> None:
-        """So that nobody wonders about them."""
+        """Users can see that they are left unchanged on purpose."""
         seen = api_token_up_to_date()
         assert seen.target is not None
         shared = replace(seen.target, data={**seen.target.data, "theirs": "eA=="})
@@ -287,7 +287,7 @@ class TestReadyMessage:
 def test_an_event_is_recorded_for_news(
     before: Condition | None, after: Condition, expected: tuple[bool, str] | None
 ) -> None:
-    """A condition that flipped, unless people need not know."""
+    """A condition that changed, unless users need no Event about it."""
     statuses = (Status(conditions=(before,) if before else ()), Status(conditions=(after,)))
 
     event = announcement(*statuses)

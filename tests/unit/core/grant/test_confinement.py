@@ -24,7 +24,7 @@ NEARLY_PLAIN = st.builds(
 
 
 @pytest.mark.parametrize("path", ["pipedrive/crm/acme", "pipedrive/crm/a/b.c_d@e=f+g-h", "pipedrive/shared/acme"])
-def test_a_path_below_a_prefix_is_taken(path: str) -> None:
+def test_a_path_below_a_prefix_is_accepted(path: str) -> None:
     """With the namespace put in its place."""
     confine(path, prefixes=PREFIXES, namespace="crm")
 
@@ -72,14 +72,14 @@ def test_a_path_elsewhere_is_refused_with_what_is_allowed(path: str) -> None:
         "",
     ],
 )
-def test_a_path_that_is_not_plain_is_refused_and_not_mended(path: str) -> None:
+def test_a_path_that_is_not_plain_is_refused_and_not_corrected(path: str) -> None:
     """Even where everything is allowed."""
     with pytest.raises(InvalidSpec, match="is not a plain path"):
         confine(path, prefixes=("",), namespace="crm")
 
 
 def test_a_prefix_without_a_slash_is_a_folder_all_the_same() -> None:
-    """A forgotten slash opens nothing."""
+    """A forgotten slash does not allow other folders."""
     confine("pipedrive/crm/acme", prefixes=("pipedrive/{namespace}",), namespace="crm")
 
     with pytest.raises(InvalidSpec):
@@ -95,7 +95,7 @@ def test_without_prefixes_nothing_is_allowed() -> None:
 
 
 def test_a_cluster_is_a_part_of_the_prefix() -> None:
-    """And one without a name opens nothing, least of all everything."""
+    """A cluster without a name allows nothing."""
     confine("east/crm/acme", prefixes=("{cluster}/{namespace}/",), namespace="crm", cluster="east")
 
     for prefix in ("{cluster}/", "{cluster}", "{cluster}/{namespace}/"):
@@ -106,8 +106,8 @@ def test_a_cluster_is_a_part_of_the_prefix() -> None:
 
 
 @given(path=PATHS | BELOW | NEARLY_PLAIN)
-def test_what_is_taken_never_leaves_its_folder(path: str) -> None:
-    """However a server, a proxy or a policy reads it."""
+def test_an_accepted_path_never_leaves_its_folder(path: str) -> None:
+    """No matter how a server, a proxy or a policy interprets it."""
     try:
         confine(path, prefixes=("pipedrive/{namespace}/",), namespace="crm")
     except InvalidSpec:
@@ -122,8 +122,8 @@ def test_what_is_taken_never_leaves_its_folder(path: str) -> None:
 
 
 @given(segments=st.lists(PLAIN.filter(lambda segment: segment.strip(".")), min_size=1, max_size=4))
-def test_every_plain_path_below_the_prefix_is_taken(segments: list[str]) -> None:
-    """Confinement is no obstacle to honest names."""
+def test_every_plain_path_below_the_prefix_is_accepted(segments: list[str]) -> None:
+    """The check rejects no legitimate path."""
     confine("/".join(["pipedrive", "crm", *segments]), prefixes=PREFIXES, namespace="crm")
 
 

@@ -1,4 +1,4 @@
-"""Grants as Vault keeps them: what a person may seed, and what is written back."""
+"""The format of grants in Vault: what a person may seed, and what is written back."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -97,7 +97,7 @@ def test_a_refreshed_grant_continues_the_one_that_was_spent() -> None:
 
 @pytest.mark.parametrize("access", [{"access_token": "a", "expires_in": 1}, {"access_token": "a"}, {}])
 def test_a_response_without_a_scope_keeps_the_former_scope(access: dict[str, object]) -> None:
-    """RFC 6749 section 6: an omitted scope is the scope granted before, whatever became of its access token."""
+    """RFC 6749 section 6: an omitted scope means the scope granted before, even without a usable access token."""
     old = read_grant(document(GRANT_LOCATION, refresh_token="r", scope="base,deals:full", **access))
     assert old is not None
 

@@ -1,4 +1,4 @@
-"""No document in Vault raises anything but the operator's own errors, whatever a tenant writes into it."""
+"""Reading a document in Vault raises only the operator's own errors, no matter what a tenant has written into it."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -92,7 +92,7 @@ def test_a_grant_that_was_read_can_be_written_and_read_again(values: dict[str, o
 @reads_anything
 @given(values=VALUES, created_at=CREATED)
 def test_an_intent_is_read_and_bounded(values: dict[str, object], created_at: datetime) -> None:
-    """It never stops refreshing for ever, and never floods a message."""
+    """It never prevents refreshes permanently, and never makes a message too long."""
     intent, unanswered = read_intent(values, created_at), read_unanswered(values, created_at)
 
     if intent is not None:
@@ -107,7 +107,7 @@ def test_an_intent_is_read_and_bounded(values: dict[str, object], created_at: da
 @reads_anything
 @given(values=SENDABLE, response=RESPONSES)
 def test_a_refreshed_grant_can_be_written(values: dict[str, object], response: TokenResponse) -> None:
-    """Whatever stood in the document before: the new refresh token must not be lost."""
+    """No matter what the document contained before: the new refresh token must not be lost."""
     old = read_grant(at(values, NOW))
     if old is None:
         return

@@ -1,4 +1,4 @@
-"""A Secret as the API server serves it: whose it is, and who else has set parts of it."""
+"""A Secret as the API server returns it: its owner, and the other managers of its fields."""
 
 from dataclasses import replace
 from typing import Any

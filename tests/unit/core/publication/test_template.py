@@ -75,7 +75,7 @@ def test_a_value_is_one_word_of_a_shell(value: str) -> None:
 
 @given(st.text())
 def test_a_literal_stays_a_literal_in_json(value: str) -> None:
-    """Whatever the value holds."""
+    """No matter what the value contains."""
     assert value == json.loads(render("$(api_token|json)", {"api_token": value}))
 
 

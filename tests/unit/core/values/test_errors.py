@@ -25,8 +25,8 @@ def test_a_trouble_has_a_reason(kind: type[Trouble]) -> None:
     assert issubclass(kind, OperatorError)
 
 
-def test_every_error_is_in_the_picture() -> None:
-    """The module begins with a tree of all of them."""
+def test_every_error_is_in_the_tree_of_the_docstring() -> None:
+    """The module docstring shows the tree of all errors."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OperatorError)]
 
     assert errors.__doc__ is not None

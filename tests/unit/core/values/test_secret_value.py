@@ -16,7 +16,7 @@ SECRET = SecretValue("hush-hush")
     ids=["str", "repr", "format", "in a list", "padded"],
 )
 def test_it_does_not_show_itself(shown: str) -> None:
-    """However it is written."""
+    """In no way of formatting it."""
     assert HIDDEN in shown
     assert "hush" not in shown
 
@@ -37,7 +37,7 @@ def test_it_is_not_pickled() -> None:
     ],
 )
 def test_it_is_compared_by_value(other: object, *, is_equal: bool) -> None:
-    """With its own kind alone."""
+    """It equals only another secret value."""
     assert (other == SECRET) is is_equal
     assert (hash(other) == hash(SECRET)) is (is_equal or isinstance(other, str))
 
@@ -52,5 +52,5 @@ def test_it_is_known_by_its_digest() -> None:
     ("value", "expected"), [("x", True), ("", False), (" \n", False)], ids=["text", "empty", "blank"]
 )
 def test_it_is_true_if_it_is_not_empty(value: str, *, expected: bool) -> None:
-    """White space is nothing."""
+    """White space counts as empty."""
     assert bool(SecretValue(value)) is expected
