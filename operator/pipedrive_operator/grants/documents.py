@@ -6,7 +6,14 @@ A write names the version that was read (check-and-set) and keeps the keys of ot
 from dataclasses import replace
 
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, read_grant, write_grant
+from pipedrive_operator.core.grant.grant import (
+    ClientCredentials,
+    ClientSource,
+    Grant,
+    missing_grant,
+    read_grant,
+    write_grant,
+)
 from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.grants.values import ReadGrant
 from pipedrive_operator.ports import Vault
@@ -34,8 +41,7 @@ class GrantDocuments:
         if document is not None:
             document.require_values()
         if document is None or grant is None:
-            message = f"Vault holds no refresh_token at {location}: consent, or write one there"
-            raise SourceMissing(message)
+            raise SourceMissing(missing_grant(location))
         return ReadGrant(location=location, identity=identity, document=document, grant=grant)
 
     async def read_client(self, source: ClientSource) -> ClientCredentials:

@@ -112,7 +112,7 @@ async def test_it_opens_with_the_same_client_secret_alone(
     following = KubernetesEscrow(api, namespace, clock)
     await following.load()
 
-    with pytest.raises(GrantUnstored, match="put back the client secret") as caught:
+    with pytest.raises(GrantUnstored, match="put back the client secret of that time") as caught:
         await following.open(GRANT_LOCATION, SecretValue("another-client-secret"))
 
     for value in (KEY.reveal(), "another-client-secret", WON.refresh_token.reveal()):

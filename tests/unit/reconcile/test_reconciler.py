@@ -270,8 +270,8 @@ async def test_a_deleted_copy_of_the_secret_is_announced(world: World) -> None:
     assert [KEY] == list(world.cluster.secrets)
     (event,) = world.cluster.events
     assert ("OrphanDeleted", False) == (event.reason, event.warning)
-    assert "Deleted Secret copy" in event.message
-    assert "publishes to acme" in event.message
+    assert 'Deleted Secret "copy"' in event.message
+    assert 'publishes only Secret "acme"' in event.message
 
 
 async def test_a_forbidden_write_is_quoted(world: World) -> None:

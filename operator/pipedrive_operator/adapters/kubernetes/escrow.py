@@ -113,9 +113,9 @@ class KubernetesEscrow:
         except (InvalidTag, KeyError, ValueError) as error:
             self._doubtful[name] = _annotation(body, _REFRESH)  # read it again, as a person may delete it
             message = (
-                f"Secret {self._namespace}/{name} holds a refreshed grant for {location} that the client "
-                "secret in Vault does not open: put back the client secret that was used then, or delete the Secret "
-                "and consent again"
+                f"Secret {self._namespace}/{name} holds a refreshed grant for {location} that the client secret in "
+                "Vault does not open, so the client secret has changed since: put back the client secret of that time "
+                "until the grant is stored, or delete the Secret, which loses the grant, and consent again"
             )
             raise GrantUnstored(message) from error
         document = Document(location=location, version=0, created_at=self._clock.now(), values=json.loads(text))

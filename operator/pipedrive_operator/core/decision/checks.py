@@ -7,6 +7,7 @@ from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation, Requested
 from pipedrive_operator.core.decision.timings import CONFLICT_RECHECK
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.grant import missing_grant
 from pipedrive_operator.core.grant.token import Token, Verification
 from pipedrive_operator.core.publication.secret import DesiredSecret, differs
 from pipedrive_operator.core.publication.target import TargetSecret
@@ -67,9 +68,10 @@ def source_is_unreadable(seen: Observation) -> Decision | None:
 
 def grant_is_missing(seen: Observation) -> Decision | None:
     """Wait for a person to consent or to seed the grant."""
-    if not seen.is_oauth2 or seen.memory.grant is not None:
+    source = seen.memory.source
+    if source is None or not seen.is_oauth2 or seen.memory.grant is not None:
         return None
-    return _wait(Reason.GRANT_MISSING, "Vault holds no refresh_token at the grant's path: consent, or write one there")
+    return _wait(Reason.GRANT_MISSING, missing_grant(source.location))
 
 
 def refresh_failed_recently(seen: Observation) -> Decision | None:
@@ -116,7 +118,13 @@ def account_is_wrong(seen: Observation) -> Decision | None:
     if verification is None or verification.account is None:
         return None
     problem = account_mismatch(seen.credential, verification.account)
-    return None if problem is None else _wait(Reason.WRONG_ACCOUNT, f"Not published: {problem}")
+    return (
+        None
+        if problem is None
+        else _wait(
+            Reason.WRONG_ACCOUNT, f"Not published: {problem}. Use a token of that account, or correct spec.account"
+        )
+    )
 
 
 def secret_belongs_to_another(seen: Observation) -> Decision | None:

@@ -92,8 +92,9 @@ def announcement(before: Status, after: Status) -> Announcement | None:
 def orphan_announcement(credential: Credential, orphan: TargetSecret) -> Announcement:
     """Return the Event for a deleted Secret: one under a former name, or a copy that kept the owner reference."""
     message = (
-        f"Deleted Secret {orphan.key.name}: its owner reference named this credential, which publishes to "
-        f"{credential.target_name}. If it was a copy, create it again without metadata.ownerReferences"
+        f'Deleted Secret "{orphan.key.name}": its owner reference named this credential, but the credential publishes '
+        f'only Secret "{credential.target_name}". If you copied that one, create the copy without '
+        "metadata.ownerReferences"
     )
     return Announcement(warning=False, reason=EventReason.ORPHAN_DELETED, message=message)
 

@@ -104,6 +104,14 @@ class TokenResponse:
     api_domain: str
 
 
+def missing_grant(location: VaultLocation) -> str:
+    """Return the message about a location without a grant."""
+    return (
+        f"Vault holds no refresh_token at {location}: consent, or write one there with "
+        f"`vault kv put -mount={location.mount} {location.path} refresh_token=-`"
+    )
+
+
 def read_grant(document: Document | None) -> Grant | None:
     """Read the grant of a document, or return None if it has no usable refresh token."""
     if document is None:

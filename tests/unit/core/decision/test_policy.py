@@ -24,6 +24,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from support.builders import (
     ACCOUNT,
+    GRANT_SOURCE,
     NOW,
     access_token,
     api_token,
@@ -234,11 +235,11 @@ def test_a_seeded_refresh_token_is_refreshed() -> None:
 
 def test_a_missing_grant_waits_for_a_person() -> None:
     """A grant that does not exist yet is no failure."""
-    found = decision(
-        changed(oauth2_up_to_date(), grant=None, token=None, accepted=None, verification=None, target=None)
-    )
+    nothing = {"grant": None, "token": None, "accepted": None, "verification": None, "target": None}
+    found = decision(changed(oauth2_up_to_date(), source=GRANT_SOURCE, **nothing))
 
     assert (Action.WAIT, Reason.GRANT_MISSING) == (found.action, found.reason)
+    assert "vault kv put -mount=secret pipedrive/crm/acme refresh_token=-" in found.message
 
 
 def test_a_refresh_in_progress_is_no_news_while_the_secret_is_ready() -> None:
