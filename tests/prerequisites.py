@@ -1,6 +1,6 @@
-"""Says what the machine lacks before anything is set up, each with its remedy. It sets nothing up itself.
+"""Reports what the machine lacks, with remedies, before anything is set up. It must not set up anything itself.
 
-It runs before the virtual environment is there: nothing but the standard library may be imported.
+It runs before the virtual environment exists, so it may import only the standard library.
 """
 
 import importlib.util
@@ -23,13 +23,13 @@ def missing() -> list[str]:
 
 
 def module_problem(name: str) -> str:
-    """Say that a module of the standard library is missing, as it is where distributions split Python up."""
+    """Report a missing module of the standard library: some distributions package parts of Python separately."""
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     return f"Python's module {name} is missing: install the system package {package} (or python3-venv)."
 
 
 def go_problem(said: str | None) -> str | None:
-    """Judge what `go version` said; None stands for no Go at all."""
+    """Check the output of `go version`; None means that Go is missing."""
     if said is None:
         return "Go is missing, which builds the real API server for the tests: install Go 1.26 or later."
     version = re.search(r"^go version (?:devel )?go(\d+)\.(\d+)", said)
@@ -39,7 +39,7 @@ def go_problem(said: str | None) -> str | None:
 
 
 def go_version() -> str | None:
-    """Return what `go version` says, or None without Go."""
+    """Return the output of `go version`, or None without Go."""
     go = shutil.which("go")
     if go is None:
         return None

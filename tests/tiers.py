@@ -152,7 +152,7 @@ def table(results: Sequence[Result]) -> str:
         lines.append(_row(result))
         lines.extend(f"{'':<12} {why}" for why in _reasons(result))
     left_out = [tier for tier in ALL if tier not in {result.tier for result in results}]
-    lines.extend(f"{tier:<12} not asked for" for tier in left_out)
+    lines.extend(f"{tier:<12} not requested" for tier in left_out)
     return "\n".join(lines)
 
 

@@ -54,7 +54,7 @@ class FakeCluster:
     events: list[Event] = field(default_factory=list)
     watchers: list[OnEvent] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
-    """Every attempt to write, in words."""
+    """A description of every attempted write."""
     breaks: Exception | None = None
     """Raised by every write."""
     breaks_secrets: Exception | None = None
@@ -67,7 +67,7 @@ class FakeCluster:
     """When each process recorded which Event."""
 
     def apply(self, resource: dict[str, Any]) -> AnyCredential:
-        """Create or change a credential, as a person does; its status stays."""
+        """Create or change a credential, as a user does; its status is kept."""
         known = self.credentials.get(_key_of(resource), resource)
         return read_credential(self._store("credential", self.credentials, resource | {"status": known["status"]}))
 
@@ -190,11 +190,11 @@ class FakeCluster:
         return str(self.version)
 
     async def arrive(self) -> None:
-        """Let a request arrive, or not."""
+        """Deliver a request, or fail before it takes effect."""
         await self.network.arrive(ApiServerUnavailable("no answer"))
 
     async def answer(self) -> None:
-        """Let an answer arrive, or not."""
+        """Deliver a response, or fail after the request took effect."""
         await self.network.answer(ApiServerUnavailable("the answer was lost"))
 
     async def _written(self, kind: str, objects: dict[Key, dict[str, Any]], body: Mapping[str, Any]) -> dict[str, Any]:

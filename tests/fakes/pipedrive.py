@@ -39,37 +39,37 @@ class Send:
     by: str = ""
     ended: float | None = None
     successor: str | None = None
-    """The refresh token that Pipedrive answered with."""
+    """The refresh token in Pipedrive's response."""
 
 
 @dataclass
 class FakePipedrive:
-    """Implements `ports.Pipedrive`: a refresh token dies by its use, unless they do not rotate."""
+    """Implements `ports.Pipedrive`: a refresh token is revoked by its use, unless rotation is off."""
 
     clock: Clock
     network: Network = field(default_factory=Network)
     call_timeout: timedelta = CALL_TIMEOUT
     accounts: dict[str, Account] = field(default_factory=lambda: {"a" * 40: ACCOUNT})
-    """Who each API token and each access token belongs to."""
+    """The account of each API token and each access token."""
     alive: set[str] = field(default_factory=set)
-    """The refresh tokens that can be spent."""
+    """The valid refresh tokens."""
     expiries: dict[str, datetime] = field(default_factory=dict)
     """When each access token expires."""
     identified: list[str] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
     spent: list[str] = field(default_factory=list)
     breaks: Exception | None = None
-    """What every call is answered with."""
+    """The response to every call, if a test sets one."""
     rotates: bool = True
     lifetime: timedelta = timedelta(hours=1)
     rejects_client: bool = False
     limits: float = 0.0
-    """How often it answers 429, as a likelihood from 0 to 1."""
+    """How often it responds with 429, as a likelihood from 0 to 1."""
     is_open: bool = True
     """Whether the company's subscription is paid."""
     spoils_answers: bool = False
     gate: asyncio.Event | None = None
-    """Where refreshes wait, if a test closes one."""
+    """Refreshes wait here while a test keeps it closed."""
     waits: bool = False
     """Whether a refresh has reached the gate."""
     before_fence: Callable[[], None] = lambda: None
@@ -88,7 +88,7 @@ class FakePipedrive:
         return token
 
     def answer(self) -> None:
-        """Answer the refreshes that wait at the gate."""
+        """Respond to the refreshes that wait at the gate."""
         assert self.gate is not None
         self.gate.set()
 
@@ -199,5 +199,5 @@ class FakePipedrive:
 
 
 def _outside(work: Coroutine[Any, Any, TokenResponse | Exception]) -> asyncio.Task[TokenResponse | Exception]:
-    """Start what goes on when its sender has died: in an empty context, it belongs to no process of a simulation."""
+    """Start a task that continues after its sender has died: its empty context belongs to no simulated process."""
     return asyncio.get_running_loop().create_task(work, context=contextvars.Context())

@@ -1,4 +1,4 @@
-"""The fakes, watched: what they do is written into the history and checked against the promises."""
+"""The fakes under observation: their effects are added to the history and checked against the promises."""
 
 import asyncio
 from collections.abc import Mapping
@@ -56,24 +56,24 @@ class VaultModel(FakeVault):
         self.backup.setdefault(location, self.documents[location])
         if "refresh_token" in values:
             self.promises.stored(values, by=who())
-            self.history.note("vault", f"version {self.documents[location].version}: {_told(values)}")
+            self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
 
     def restore(self, location: VaultLocation) -> None:
         """Put back what a document was at first, as a person does after a disaster.
 
-        The version goes on counting: docs/refresh-protocol.md says what one that is counted anew may cost.
+        Version numbers continue: docs/refresh-protocol.md describes the cost of numbers that start again.
         """
         version = self.documents[location].version + 1
         self.documents[location] = replace(self.backup[location], version=version)
         self.promises.restored(self.backup[location].values, by=who())
-        self.history.note("vault", f"is restored: {_told(self.backup[location].values)}")
+        self.history.note("vault", f"is restored: {_summary(self.backup[location].values)}")
 
     def acknowledged(self, values: Mapping[str, object]) -> None:
         """Note that a process knows what Vault holds."""
         self.promises.acknowledges(values, by=who())
 
 
-def _told(values: Mapping[str, object]) -> str:
+def _summary(values: Mapping[str, object]) -> str:
     keys = ("refresh_token", "refresh_id", "refresh_unanswered")
     return " ".join(f"{key}={values[key]}" for key in keys if key in values)
 

@@ -40,7 +40,7 @@ WATCH_GAPS = 0.1
 
 @dataclass(frozen=True)
 class Build:
-    """The classes of which an operator is built; a mutant replaces one."""
+    """The classes that make up an operator; a mutant replaces one."""
 
     protocol: type[RefreshProtocol] = RefreshProtocol
     keeper: type[GrantKeeper] = GrantKeeper
@@ -113,14 +113,14 @@ class Operator:
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
 
-        def take_in(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
+        def deliver(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
             see = cache.see_credential if kind == "credential" else cache.see_secret
             controller.enqueue(see(event, body))
 
         def watcher(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
             weather = self.cluster.network
             if not weather.strikes(WATCH_GAPS):
-                loop.call_later(weather.chance.uniform(0, 1), take_in, kind, event, body, context=context)
+                loop.call_later(weather.chance.uniform(0, 1), deliver, kind, event, body, context=context)
 
         self.cluster.watchers.append(watcher)
 

@@ -42,8 +42,8 @@ def test_threads_are_refused() -> None:
         _run(think())
 
 
-def test_the_order_is_the_seeds() -> None:
-    """Some other seed has another order, and the same one has the same."""
+def test_the_seed_decides_the_order() -> None:
+    """The same seed gives the same order, and some other seed gives another."""
 
     def order(seed: int) -> list[int]:
         seen: list[int] = []
@@ -83,8 +83,8 @@ def test_a_crash_runs_no_clean_up() -> None:
     _run(play())
 
 
-def test_a_stopped_process_goes_on_later() -> None:
-    """What was due while it was stopped happens when it goes on."""
+def test_a_stopped_process_can_resume() -> None:
+    """Callbacks that were due while it was stopped run when it resumes."""
     seen: list[float] = []
 
     async def work() -> None:

@@ -65,14 +65,14 @@ def test_the_table_is_for_people() -> None:
         "             skipped 2: needs root",
         "integration  FAILED       0      0       0      0.0",
         "             not run: -m testbed.binaries failed",
-        "format       not asked for",
-        "types        not asked for",
-        "imports      not asked for",
-        "simulation   not asked for",
-        "chart        not asked for",
-        "alerts       not asked for",
-        "generated    not asked for",
-        "node         not asked for",
+        "format       not requested",
+        "types        not requested",
+        "imports      not requested",
+        "simulation   not requested",
+        "chart        not requested",
+        "alerts       not requested",
+        "generated    not requested",
+        "node         not requested",
     ]
 
 

@@ -117,7 +117,7 @@ def definition(cluster: Cluster) -> Iterator[str]:
 @contextmanager
 def namespace(cluster: Cluster) -> Iterator[str]:
     """Provide the demo's namespace within the block. Raises KubectlError."""
-    # Deleted by its label, so that a namespace that somebody else has created in the meantime stays.
+    # Deleted by its label, so that a namespace that someone else has created in the meantime is kept.
     mark = secrets.token_hex(8)
     labels = {_LABEL: mark}
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}

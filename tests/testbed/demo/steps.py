@@ -51,7 +51,7 @@ def was_refreshed_in_time(before: Sight, now: Sight) -> str | None:
 
 
 def edit_secret(stage: Stage) -> None:
-    """Do what nobody should do: write another token into the Secret."""
+    """Edit the Secret by hand: write another token into it."""
     stage.kubectl("patch", "secret", API_TOKEN, f"--patch={_EDIT}")
 
 

@@ -1,7 +1,7 @@
 """Which of several grants of the same location stays: decided by descent, not by time. Pure.
 
 Clocks of different machines are never compared. A grant names the refresh token that it was refreshed from, and that
-is enough to tell a successor from a consent and from a restored backup.
+is enough to distinguish a successor from a consent and from a restored backup.
 """
 
 from datetime import datetime

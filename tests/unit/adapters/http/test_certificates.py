@@ -1,4 +1,4 @@
-"""Reading certificate authorities from PEM files, whatever surrounds the certificates."""
+"""Reading certificate authorities from PEM files, no matter what surrounds the certificates."""
 
 import re
 import ssl

@@ -114,7 +114,7 @@ def test_an_edited_secret_is_published_again() -> None:
 
 
 def test_a_foreign_key_is_no_drift() -> None:
-    """Keys, labels and annotations of others are left unchanged."""
+    """Foreign keys, labels and annotations are left unchanged."""
     seen = api_token_up_to_date()
     assert seen.target is not None
     shared = replace(
@@ -264,7 +264,7 @@ def test_a_refresh_in_progress_is_pending_before_the_first_value() -> None:
 
 
 def test_an_unstored_refresh_is_reported_and_not_repeated() -> None:
-    """The keeper goes on storing; another refresh would spend a second token."""
+    """The keeper retries storing; another refresh would spend a second token."""
     unstored = refresh_state.Unstored(trouble=GrantUnstored("Vault is sealed"))
     seen = changed(oauth2_up_to_date(), now=NOW + timedelta(minutes=59), refresh=unstored)
 

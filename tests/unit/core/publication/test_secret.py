@@ -156,7 +156,7 @@ def test_an_edit_shows_without_knowing_the_value() -> None:
 
 
 def test_an_unreadable_list_of_our_keys_is_replaced() -> None:
-    """Whatever its content is."""
+    """No matter what it contains."""
     target = published(CREDENTIAL, ACCEPTED)
     key = "pipedrive-operator.io/managed"
     for spoilt in ("", "[]", "{", '{"data": 5}', '{"data": [5]}', "null"):

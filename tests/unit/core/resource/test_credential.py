@@ -23,7 +23,7 @@ REQUESTED = "pipedrive-operator.io/requested-at"
     ("spec", "expected"), [(OAUTH2_SPEC, OAuth2), (API_TOKEN_SPEC, ApiToken)], ids=["OAuth2", "API token"]
 )
 def test_the_kind_of_access_is_resolved_once(spec: dict[str, Any], expected: type) -> None:
-    """Everything else asks for it alone."""
+    """All other code relies on it alone."""
     credential = read_credential(resource(spec))
 
     assert isinstance(credential, Credential)
@@ -47,7 +47,7 @@ def test_the_kind_of_access_is_resolved_once(spec: dict[str, Any], expected: typ
     ],
 )
 def test_a_wrong_spec_is_named(spec: dict[str, Any], problem: str) -> None:
-    """Such a resource has no spec, but all else that it needs to be reported."""
+    """Such a resource is read without a spec, but with everything needed to report the problem."""
     credential = read_credential(resource(spec, generation=2, deletionTimestamp="2026-03-04T00:00:00Z"))
 
     assert isinstance(credential, UnreadableCredential)
