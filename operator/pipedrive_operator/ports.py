@@ -157,7 +157,7 @@ class Escrow(Protocol):
         Raises ApiServerUnavailable.
         """
 
-    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> bool:
+    async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
         """Store a grant encrypted with the key. Return whether it is certainly stored; nothing is raised."""
 
     async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:

@@ -16,12 +16,10 @@ ROOT: Final = Path(__file__).parents[2]
 GLOSSARY: Final = ROOT / "docs" / "glossary.md"
 PROSE: Final = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs", "charts", "crds")
 """Files and folders whose text is checked."""
-BUDGETS: Final = {"operator": 60, "benchmarks": 0, "tests": 247}
+BUDGETS: Final = {"operator": 0, "benchmarks": 0, "tests": 74}
 """How many lines of Python with such a phrase are left in each folder. Lower a number when you have rewritten some."""
 RIDDLES: Final = frozenset({"anothers", "landed", "story", "tell", "tells", "told", "whoever"})
 """Words that no name of the operator contains: each has a standard term."""
-NOT_YET: Final = ":!operator/pipedrive_operator/grants"
-"""Names that are being rewritten."""
 _ROW: Final = re.compile(r"^\| \*\*(.+?)\*\* \| (.+) \| (.*?) ?\|$", re.MULTILINE)
 _CODE: Final = re.compile(r"^```.*?^```|`[^`]*`", re.MULTILINE | re.DOTALL)
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -132,7 +130,7 @@ def test_identifiers_of_the_operator_use_the_words_of_the_glossary() -> None:
 
 def test_identifiers_of_the_operator_are_standard_terms() -> None:
     """In the same places."""
-    assert [] == [name for name in names_in_code("operator", NOT_YET) if words(name.split(": ")[1]) & RIDDLES]
+    assert [] == [name for name in names_in_code("operator") if words(name.split(": ")[1]) & RIDDLES]
 
 
 def test_metrics_use_the_words_of_the_glossary() -> None:

@@ -1,6 +1,6 @@
 """Reads and writes the documents of grants and of their clients in Vault.
 
-A write names the version that was read (check-and-set) and keeps the keys of others. Nothing is decided here.
+A write names the version that was read (check-and-set) and keeps foreign keys. Nothing is decided here.
 """
 
 from dataclasses import replace

@@ -78,7 +78,7 @@ class GrantKeeper:
         return self._in_progress.get(source.location, source.identity) != source.identity
 
     def has_escrow(self, source: GrantWithClient) -> bool:
-        """Return whether an earlier process left a grant in escrow that no refresh of ours has handled yet."""
+        """Return whether an earlier process left a grant in escrow that this process has not handled yet."""
         return self._protocol.has_escrow(source.location) and not isinstance(self.state(source), refresh_state.Fresh)
 
     def refresh(self, order: RefreshOrder) -> None:

@@ -79,13 +79,13 @@ class KubernetesEscrow:
         metrics.show_escrow(len(self._kept))
         return found is not None
 
-    async def keep(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> bool:
+    async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
         """Create an escrow for a grant unless it exists, and return whether it certainly exists."""
         name = _name(location)
         try:
             held = await self._current(name)
             if held is None or _annotation(held, _REFRESH) != refresh_id:
-                self._kept[name] = await self._put(held, self._manifest(location, won, refresh_id, key))
+                self._kept[name] = await self._put(held, self._manifest(location, grant, refresh_id, key))
         except ApiServerUnavailable:
             self._doubtful.setdefault(name, refresh_id)
             metrics.count_escrow_failure()
@@ -159,9 +159,9 @@ class KubernetesEscrow:
     def _at(self, name: str) -> Endpoint:
         return SECRETS.at(Key(namespace=self._namespace, name=name))
 
-    def _manifest(self, location: VaultLocation, won: Grant, refresh_id: str, key: SecretValue) -> Body:
+    def _manifest(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> Body:
         nonce = os.urandom(_NONCE_BYTES)
-        text = json.dumps(write_grant(won, {})).encode()
+        text = json.dumps(write_grant(grant, {})).encode()
         sealed = nonce + AESGCM(_derived(key, refresh_id)).encrypt(nonce, text, _bound(location, refresh_id))
         return {
             "apiVersion": "v1",
