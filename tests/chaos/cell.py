@@ -16,8 +16,8 @@ from typing import Any, Final, Self
 
 import yaml
 
-from chaos.environment import APP_PATH, CLIENT_ID, CLIENT_SECRET, Environment, Json
 from chaos.evidence import Death
+from chaos.surroundings import APP_PATH, CLIENT_ID, CLIENT_SECRET, Environment, Json
 from testbed.control_plane import ControlPlane
 from testbed.link import Link
 from testbed.operator_process import OperatorProcess

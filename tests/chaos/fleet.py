@@ -17,10 +17,10 @@ from typing import Final
 from chaos import counts, judgement
 from chaos.cell import Cell, Way, decoded
 from chaos.counts import Cycle, Place, Value
-from chaos.environment import Environment, Json, set_up
 from chaos.evidence import Evidence, Trouble
 from chaos.judgement import Window
 from chaos.kills import ChaosError, Say, gather
+from chaos.surroundings import Environment, Json, set_up
 
 EXPIRES_IN: Final = 60
 SEALED_SECONDS: Final = 20.0

@@ -15,11 +15,11 @@ from typing import Final
 
 from chaos import judgement
 from chaos.cell import PIPEDRIVE_SECONDS, VAULT_SECONDS, Cell, Replica, Sight
-from chaos.environment import Environment, set_up
+from chaos.disturbances import KINDS, QUIET_CLUSTER, Weather
 from chaos.evidence import Death, Evidence, read_publications, read_reads, read_refreshes, read_writes
 from chaos.judgement import Complaint, Limits, Loss, Moment, Window
 from chaos.person import Impatience, Person
-from chaos.weather import KINDS, QUIET_CLUSTER, Weather
+from chaos.surroundings import Environment, set_up
 from testbed.api_client import ApiError
 from testbed.pipedrive.tokens import digest_of
 from testbed.processes import ProcessError

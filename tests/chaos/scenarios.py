@@ -12,9 +12,9 @@ from typing import Final, Self
 
 from chaos import judgement
 from chaos.cell import Cell, Grant, Replica
-from chaos.environment import Environment, define, set_up
 from chaos.kills import EXPIRES_IN, ChaosError, Say, gather, settle
 from chaos.report import HAND_OVER_SECONDS, LONGEST_TAKEOVER, Scenario
+from chaos.surroundings import Environment, define, set_up
 from support.tenant import eventually
 from testbed.api_client import ApiError
 from testbed.control_plane import ControlPlane

@@ -11,7 +11,7 @@ import pytest
 
 from support.tenant import eventually
 from testbed.control_plane import ControlPlane
-from testbed.demo.cluster import CRD_NAME, NAMESPACE, definition, mine, namespace
+from testbed.demo.demo_cluster import CRD_NAME, NAMESPACE, definition, mine, namespace
 
 _SECONDS = 200
 _DEMO = (sys.executable, "-m", "testbed.demo", "--once")

@@ -15,7 +15,7 @@ from support.tenant import APP_PATH
 from testbed import binaries
 from testbed.control_plane import ControlPlane
 from testbed.helm import Helm
-from testbed.node import image, network
+from testbed.node import image, node_network
 from testbed.node.node import Node
 from testbed.node.relay import Relay
 from testbed.openbao import OpenBao
@@ -29,7 +29,7 @@ SCOPES = ["base", "deals:full"]
 @pytest.fixture(scope="session")
 def machine() -> None:
     """Make the network of this process's namespace."""
-    network.set_up()
+    node_network.set_up()
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def openbao(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with OpenBao(folder=tmp_path_factory.mktemp("openbao")) as running:
         port = urlsplit(running.address).port
         assert port is not None
-        with Relay(network.ADDRESS, port, to=port):
+        with Relay(node_network.ADDRESS, port, to=port):
             yield running
 
 
@@ -67,9 +67,9 @@ def pipedrive(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """Run the simulator at the node's address: a refresh token is good for one refresh."""
     assert machine is None
     port = free_port()
-    address = (f"--host={network.ADDRESS}", f"--port={port}")
+    address = (f"--host={node_network.ADDRESS}", f"--port={port}")
     command = [sys.executable, "-m", "testbed.pipedrive", *address, "--rotate=always"]
-    control = ControlClient(f"http://{network.ADDRESS}:{port}")
+    control = ControlClient(f"http://{node_network.ADDRESS}:{port}")
     process = ChildProcess(command, log=tmp_path_factory.mktemp("pipedrive") / "pipedrive.log")
     process.start()
     try:

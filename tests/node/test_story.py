@@ -19,7 +19,7 @@ from support.tenant import APP_PATH, Tenant, eventually, now
 from testbed.control_plane import ControlPlane
 from testbed.helm import Helm
 from testbed.kubectl import KubectlError
-from testbed.node import image, network
+from testbed.node import image, node_network
 from testbed.node.node import Node
 from testbed.openbao import OpenBao
 from testbed.pipedrive.client import ControlClient
@@ -58,13 +58,13 @@ def values(
     openbao.enable_kubernetes_auth(control_plane)
     openbao.put_kubernetes_role(RELEASE, service_account=f"{OPERATORS}/{RELEASE}", policies=[RELEASE])
     repository, _, tag = image.OPERATOR.rpartition(":")
-    vault = openbao.address.replace("127.0.0.1", network.ADDRESS)
+    vault = openbao.address.replace("127.0.0.1", node_network.ADDRESS)
     config = {
         "vault": {"connections": {"default": {"address": vault, "auth": {"method": "kubernetes", "role": RELEASE}}}},
         "pipedrive": {
             "apiUrl": pipedrive.url,
             "oauthUrl": pipedrive.url,
-            "allowedApiDomains": [f"http://{network.ADDRESS}:*", "https://*.pipedrive.com"],
+            "allowedApiDomains": [f"http://{node_network.ADDRESS}:*", "https://*.pipedrive.com"],
             "apps": {"crm-sync": {"path": APP_PATH, "allowedNamespaces": ["crm"]}},
         },
         "leaderElection": {"leaseDuration": f"{LEASE_SECONDS}s"},

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from simulation.seeds import play_many
-from simulation.world import BrokenPromiseError, play
+from simulation.simulated_world import BrokenPromiseError, play
 
 TEACHING = """Run the deterministic simulation of operators, Vault, Pipedrive and API servers.
 

@@ -13,9 +13,9 @@ from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
+from simulation.faulty_network import Weather
 from simulation.history import History, who
 from simulation.promises import Promises
-from simulation.weather import Weather
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from simulation.mutants import MUTANTS
-from simulation.world import CALM, STORM, BrokenPromiseError, play
+from simulation.simulated_world import CALM, STORM, BrokenPromiseError, play
 
 BATCH = 25
 """How many seeds a processor runs at a time."""

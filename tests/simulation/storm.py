@@ -6,12 +6,12 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from simulation.faulty_network import Weather
 from simulation.operators import Operator
-from simulation.weather import Weather
 from support.builders import GRANT_LOCATION
 
 if TYPE_CHECKING:
-    from simulation.world import World
+    from simulation.simulated_world import World
 
 BETWEEN_STRIKES = 20.0
 """In seconds, on average."""

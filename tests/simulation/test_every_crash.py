@@ -8,7 +8,7 @@ import pytest
 
 from simulation.loop import run
 from simulation.seeds import players
-from simulation.world import World
+from simulation.simulated_world import World
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC, resource
 
 EFFECTS = ("intent", "send", "spend", "grant", "Secret", "status")

@@ -99,3 +99,12 @@ def test_no_file_names_a_path_of_one_machine() -> None:
 def test_the_patterns_match_what_they_forbid(pattern: re.Pattern[str], line: str) -> None:
     """A pattern that matches nothing would never fail a test."""
     assert pattern.search(line)
+
+
+def test_no_two_helpers_of_the_tests_have_the_same_name() -> None:
+    """A name in an import must be enough to know the file."""
+    folders = ("fakes", "support", "contracts", "simulation", "chaos", "testbed", "n8n")
+    names = [path.name for folder in folders for path in modules(f"tests/{folder}") if not path.name.startswith("_")]
+
+    assert names
+    assert [] == sorted({name for name in names if names.count(name) > 1} - {"conftest.py"})

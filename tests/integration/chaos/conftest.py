@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from chaos.environment import Environment, set_up
 from chaos.kills import EXPIRES_IN
+from chaos.surroundings import Environment, set_up
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from chaos import kills, scenarios
-from chaos.environment import Environment
+from chaos.surroundings import Environment
 
 KILLS = 10
 KINDS = ("Pipedrive answers slowly",)

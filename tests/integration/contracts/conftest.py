@@ -7,7 +7,7 @@ import pytest
 
 pytest.register_assert_rewrite("contracts")
 
-from contracts.kubernetes import ClusterPart, FakedCluster, real_cluster  # noqa: E402  after the rewriting is set
+from contracts.kubernetes_contract import ClusterPart, FakedCluster, real_cluster  # noqa: E402  after the rewriting is set
 
 
 @pytest.fixture(params=["fake", "real"])

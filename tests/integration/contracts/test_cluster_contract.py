@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contracts.kubernetes import ClusterPart
+from contracts.kubernetes_contract import ClusterPart
 from contracts.wire import Loss
 from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.names import Key

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.kubernetes import ClusterPart
+from contracts.kubernetes_contract import ClusterPart
 from contracts.wire import Loss
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from contracts.kubernetes import ClusterPart
+from contracts.kubernetes_contract import ClusterPart
 from contracts.wire import Loss
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, LeaseChanged
 from pipedrive_operator.core.values.lease import Lease

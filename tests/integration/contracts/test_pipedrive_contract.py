@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from contracts.pipedrive import FakedPipedrive, PipedrivePart, Trial, simulated_pipedrive
+from contracts.pipedrive_contract import FakedPipedrive, PipedrivePart, Trial, simulated_pipedrive
 from pipedrive_operator.core.grant.grant import TokenResponse
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.values.errors import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.vault import FakedVault, VaultPart, real_vault
+from contracts.vault_contract import FakedVault, VaultPart, real_vault
 from contracts.wire import Loss
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, VaultDenied, VaultUnavailable

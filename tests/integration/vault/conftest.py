@@ -10,7 +10,7 @@ from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import VaultLocation
-from support.vault import ImpatientClock
+from support.vault_clock import ImpatientClock
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 

@@ -12,7 +12,7 @@ from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, VaultUnavailable
-from support.vault import requests_to
+from support.vault_clock import requests_to
 from testbed.openbao import OpenBao
 
 CROWD = 300

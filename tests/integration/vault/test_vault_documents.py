@@ -12,7 +12,7 @@ import pytest
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, InvalidSpec, SourceMissing, VaultDenied
-from support.vault import rewrite, trouble_of, when_it_serves
+from support.vault_clock import rewrite, trouble_of, when_it_serves
 from testbed.openbao import OpenBao
 
 Connect = Callable[..., VaultConnections]

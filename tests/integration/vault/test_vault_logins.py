@@ -12,7 +12,7 @@ from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import VaultDenied
-from support.vault import requests_to, rewrite, trouble_of
+from support.vault_clock import requests_to, rewrite, trouble_of
 from testbed.openbao import OpenBao
 
 Connect = Callable[..., VaultConnections]

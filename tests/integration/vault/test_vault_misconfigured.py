@@ -10,7 +10,7 @@ import pytest
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.values.errors import SourceMissing, VaultDenied
-from support.vault import trouble_of
+from support.vault_clock import trouble_of
 from testbed.openbao import OpenBao
 
 Connect = Callable[..., VaultConnections]

@@ -10,7 +10,7 @@ from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import VaultUnavailable
-from support.vault import trouble_of
+from support.vault_clock import trouble_of
 from testbed.openbao import OpenBao
 
 

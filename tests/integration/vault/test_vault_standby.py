@@ -14,7 +14,7 @@ from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import VaultUnavailable
-from support.vault import trouble_of, when_it_is_back
+from support.vault_clock import trouble_of, when_it_is_back
 from testbed.link import Link, Links
 from testbed.openbao import OpenBao
 

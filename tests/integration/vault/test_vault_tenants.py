@@ -17,7 +17,7 @@ from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultLocation
 from pipedrive_operator.core.values.errors import VaultDenied
 from support.service_account import allow_tokens
-from support.vault import requests_to
+from support.vault_clock import requests_to
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 

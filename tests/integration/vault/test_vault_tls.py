@@ -15,7 +15,7 @@ from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import VaultUnavailable
-from support.vault import trouble_of
+from support.vault_clock import trouble_of
 from testbed.certificates import Authority, KeyPair
 from testbed.link import Link, Links
 from testbed.openbao import OpenBao

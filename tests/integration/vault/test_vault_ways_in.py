@@ -20,7 +20,7 @@ from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.config.vault import VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.errors import VaultDenied
-from support.vault import requests_to
+from support.vault_clock import requests_to
 from testbed.certificates import Authority
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao

@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
-from testbed.demo.cluster import NAMESPACE, Cluster, LeftoverError, RefusalError, built, mine
+from testbed.demo.demo_cluster import NAMESPACE, Cluster, LeftoverError, RefusalError, built, mine
 from testbed.demo.environment import OPERATOR_LOG, Stage, set_up
 from testbed.demo.screen import Screen
 from testbed.demo.sight import Sight

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed import probe
-from testbed.demo.cluster import NAMESPACE, Cluster, definition, namespace
+from testbed.demo.demo_cluster import NAMESPACE, Cluster, definition, namespace
 from testbed.demo.sight import Sight, read_sight
 from testbed.demo.tour import Guide
 from testbed.kubectl import write_token_kubeconfig

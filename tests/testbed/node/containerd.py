@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Final, Self
 
-from testbed.node import image, machine, network
+from testbed.node import image, machine, node_network
 from testbed.processes import ChildProcess
 
 _START_SECONDS: Final = 30.0
@@ -39,7 +39,7 @@ class Containerd:
         self._folder = folder
         self._socket = folder / "containerd.sock"
         self.endpoint = f"unix://{self._socket}"
-        networks = network.write_conflist(folder / "networks", leases=folder / "leases")
+        networks = node_network.write_conflist(folder / "networks", leases=folder / "leases")
         config = folder / "config.toml"
         config.write_text(
             _CONFIG.format(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from testbed import binaries
 from testbed.control_plane import ControlPlane
-from testbed.node import network
+from testbed.node import node_network
 from testbed.node.containerd import Containerd
 from testbed.node.relay import Relay
 from testbed.processes import ChildProcess, free_port
@@ -37,7 +37,7 @@ class Node:
             stack.callback(_remove_cgroups)
             port = urlsplit(self._control_plane.server).port
             assert port is not None
-            stack.enter_context(Relay(*network.API_SERVICE, to=port))
+            stack.enter_context(Relay(*node_network.API_SERVICE, to=port))
             stack.enter_context(self.containerd)
             self._start_scheduler(stack)
             self._start_kubelet(stack)
@@ -65,7 +65,7 @@ class Node:
             f"--kubeconfig={kubeconfig}",
             f"--root-dir={self._folder / 'kubelet'}",
             f"--hostname-override={NAME}",
-            f"--node-ip={network.ADDRESS}",
+            f"--node-ip={node_network.ADDRESS}",
         ]
         process = ChildProcess(command, log=self._folder / "kubelet.log")
         stack.callback(process.kill)
@@ -73,11 +73,11 @@ class Node:
         process.wait_ready(self._is_ready, timeout=_READY_SECONDS)
 
     def _write_configuration(self) -> Path:
-        serving = self._control_plane.serving_certificate("kubelet", [network.ADDRESS, NAME])
+        serving = self._control_plane.serving_certificate("kubelet", [node_network.ADDRESS, NAME])
         configuration = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "address": network.ADDRESS,
+            "address": node_network.ADDRESS,
             "port": free_port(),
             "healthzPort": 0,
             "authentication": {

@@ -17,7 +17,7 @@ from pipedrive_operator.config.vault import VaultConnectionSettings
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
 from pipedrive_operator.core.values.errors import OperatorError
 from support.properties import ANYTHING, TIMES, reads_anything
-from support.vault import ImpatientClock
+from support.vault_clock import ImpatientClock
 
 ACME = VaultLocation(connection="default", mount="secret", path="acme")
 LOGGED_IN = {

@@ -11,7 +11,7 @@ from pipedrive_operator.adapters.vault.auth.session import REPLACEMENT_INTERVAL,
 from pipedrive_operator.adapters.vault.exchange import Response
 from pipedrive_operator.core.values.errors import VaultDenied
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.vault import ImpatientClock
+from support.vault_clock import ImpatientClock
 
 
 async def test_a_thousand_refused_requests_cause_one_login(session: Session, vault: FakeVaultServer) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chaos.cell import LEASE_SECONDS, Cell, Replica, Way
-from chaos.environment import Environment
 from chaos.evidence import Trouble
+from chaos.surroundings import Environment
 from testbed.processes import ProcessError
 
 _SLOW_ANSWER: Final = 0.15

@@ -14,13 +14,13 @@ import structlog
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
+from simulation.faulty_network import Weather
 from simulation.history import History
 from simulation.loop import Process, SeededLoop, run
 from simulation.models import ClusterModel, PipedriveModel, VaultModel
 from simulation.operators import Build, Operator
 from simulation.promises import Promises
 from simulation.storm import Storm
-from simulation.weather import Weather
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC, resource
 
 STORM = 360.0

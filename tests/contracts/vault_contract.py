@@ -17,7 +17,7 @@ from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.vault import VaultAuthSettings, VaultConnectionSettings, VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.ports import Vault
-from support.vault import ImpatientClock
+from support.vault_clock import ImpatientClock
 from testbed.openbao import OpenBao
 
 ALLOWED = ("create", "read", "update")
