@@ -1,4 +1,4 @@
-"""What tools say of the chart that need no cluster, and kubeconform by the schemas of a real one."""
+"""Checks the chart with tools that need no cluster, and with kubeconform against the schemas of a real one."""
 
 import subprocess
 from collections.abc import Callable

@@ -109,7 +109,7 @@ def create_pod(control_plane: ControlPlane, namespace: str, manifests: str) -> s
 
 
 def has_default_service_account(control_plane: ControlPlane, namespace: str) -> bool:
-    """Tell whether a new namespace has its ServiceAccount, without which no pod can be."""
+    """Return whether a new namespace has its ServiceAccount, without which no pod can start."""
     return bool(control_plane.kubectl("get", "sa", "default", f"--namespace={namespace}", "--ignore-not-found"))
 
 
@@ -157,7 +157,7 @@ def rights(manifest: Manifest) -> Iterator[Right]:
 def test_the_built_in_roles_let_people_work_with_credentials(
     control_plane: ControlPlane, installing: Helm, namespace: str
 ) -> None:
-    """Whoever may view sees, and whoever may edit writes, in their namespace."""
+    """Users with view rights can read credentials, and users with edit rights can write them."""
     installing("install", "x", str(CHART), f"--namespace={namespace}", "--values", str(MATRIX[0]))
     for role in ("view", "edit"):
         user = f"{role}-{namespace}"

@@ -82,7 +82,7 @@ class ClusterPart(Protocol):
         """Delete what is in escrow, as a person does."""
 
     async def in_escrow(self) -> int:
-        """Count what is in escrow, whoever knows of it."""
+        """Count the escrows in the cluster, including those that this process does not know."""
 
     async def reasons(self) -> list[str]:
         """Return the reasons of all Events."""

@@ -36,7 +36,7 @@ class Trial(Enum):
     ANSWER_HANGS = "answer hangs"
     """It has its effect, and nothing comes back in time."""
     FAILS = "500"
-    """Before any effect, which the answer does not tell."""
+    """The request is lost before it has an effect, which the caller cannot know."""
     TOO_MANY = "429"
     NOT_OPEN = "402"
 

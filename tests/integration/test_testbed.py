@@ -133,7 +133,7 @@ def test_a_sealed_openbao_answers_503_until_it_is_unsealed(openbao: OpenBao, vau
 
 
 def test_the_audit_log_counts_requests_by_kind(openbao: OpenBao, vault_prefix: str) -> None:
-    """A test can tell how often the operator asked Vault, and for what."""
+    """A test can find out how often the operator called Vault, and for what."""
     openbao.put_policy(vault_prefix, 'path "secret/*" { capabilities = ["read"] }')
     token = openbao.create_token([vault_prefix], display_name="counted")
     openbao.write_secret(vault_prefix, {"value": "seen"})
@@ -290,7 +290,7 @@ def _programs_that_name(folder: Path) -> set[str]:
 
 
 def _ends(process: int, *, within: float) -> bool:
-    """Tell whether the process behind a pidfd ends before so many seconds have passed."""
+    """Return whether the process behind a pidfd ends before so many seconds have passed."""
     readable, _, _ = select.select([process], [], [], within)
     return bool(readable)
 

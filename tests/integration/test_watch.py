@@ -58,7 +58,7 @@ class Watching(Protocol):
     def __call__(
         self, connect: OpenSession | None = None, *, namespaces: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[Watch]:
-        """OpenSession as administrator unless told otherwise."""
+        """OpenSession as administrator by default."""
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ async def test_restarts_when_it_is_told(cluster: Cluster, delivered: Delivered, 
 async def test_starts_again_after_a_failed_login(
     cluster: Cluster, delivered: Delivered, watching: Watching, user: User
 ) -> None:
-    """Neither the first look at the API nor kopf's login gives up for good."""
+    """Neither the first request to the API nor kopf's login stops trying."""
     attempts = 0
 
     async def connect(middleware: aiohttp.ClientMiddlewareType) -> tuple[str, aiohttp.ClientSession]:

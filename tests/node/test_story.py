@@ -53,7 +53,7 @@ def tenant(control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClie
 def values(
     control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Write the values of the release, after telling Vault about the operator's ServiceAccount."""
+    """Write the values of the release, after configuring the operator's ServiceAccount in Vault."""
     openbao.put_policy(RELEASE, POLICY)
     openbao.enable_kubernetes_auth(control_plane)
     openbao.put_kubernetes_role(RELEASE, service_account=f"{OPERATORS}/{RELEASE}", policies=[RELEASE])

@@ -62,7 +62,7 @@ class World:
         see(event, body)
 
     async def settle(self, key: Key = KEY) -> Outcome:
-        """Make passes until no refresh is under way and nothing more is written."""
+        """Make passes until no refresh is in progress and nothing more is written."""
         while True:
             before = len(self.cluster.writes)
             outcome = await self.reconciler.reconcile(key)
@@ -84,7 +84,7 @@ class World:
 
 
 async def seeded_world() -> AsyncIterator[World]:
-    """Give a world with an API token, a client and a seeded grant in Vault, and see that nothing is left under way."""
+    """Return a world with an API token, a client and a grant in Vault; at the end no refresh may be in progress."""
     made = World()
     made.vault.put(TOKEN_LOCATION, api_token=FIRST)
     made.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")

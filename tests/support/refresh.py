@@ -32,7 +32,7 @@ class Surroundings:
     clock: TurnedClock = field(default_factory=TurnedClock)
     cluster: FakeCluster = field(default_factory=FakeCluster)
     leadership: FakeLeadership = field(default_factory=FakeLeadership)
-    told: list[refresh_state.RefreshState] = field(default_factory=list)
+    states: list[refresh_state.RefreshState] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Seed a grant and its client."""
@@ -57,7 +57,7 @@ class Surroundings:
 
     async def run(self) -> Grant:
         """Refresh once."""
-        return await self.protocol.run(ORDER, self.told.append)
+        return await self.protocol.run(ORDER, self.states.append)
 
     async def begin(self) -> asyncio.Task[Grant]:
         """Begin a refresh, and return when Pipedrive has it; `pipedrive.answer` lets it go on."""

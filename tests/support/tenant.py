@@ -124,7 +124,7 @@ class Tenant:
         self.kubectl("patch", kind, name, "--type=merge", f"--patch={json.dumps(patch)}")
 
     def annotate(self, kind: str, name: str, **annotations: str) -> None:
-        """Set annotations of ours; underscores stand for dashes."""
+        """Set annotations of the operator; underscores stand for dashes."""
         pairs = [f"pipedrive-operator.io/{key.replace('_', '-')}={value}" for key, value in annotations.items()]
         self.kubectl("annotate", "--overwrite", kind, name, *pairs)
 

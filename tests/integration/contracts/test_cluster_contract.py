@@ -32,7 +32,7 @@ STATUS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Told:
+class Notice:
     """An event to record."""
 
     reason: str = "GrantEscrowed"
@@ -124,7 +124,7 @@ class TestSecrets:
         assert await cluster.secrets.read(target.key) is None
 
     async def test_a_patch_that_changes_nothing_leaves_the_version(self, cluster: ClusterPart) -> None:
-        """So that no watch tells of it."""
+        """The watch does not report it."""
         target = await created(cluster)
         same = {"metadata": {"resourceVersion": target.resource_version}, "data": {"note": encoded("mine")}}
 
@@ -161,7 +161,7 @@ class TestSecrets:
 
     @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
     async def test_what_is_lost_is_unavailable(self, cluster: ClusterPart, loss: Loss) -> None:
-        """A read, a creation, a patch; and a conflict that nobody hears of."""
+        """Reads, creations and patches are lost, and so is a conflict."""
         target = await created(cluster)
         await expect_unavailable(cluster, loss, cluster.secrets.read(target.key))
         await expect_unavailable(cluster, loss, cluster.secrets.create(published_secret(cluster.namespace, "other")))
@@ -218,7 +218,7 @@ class TestCredentials:
         assert [condition.reason for condition in patched.status.conditions] == ["Published"]
 
     async def test_a_status_that_is_the_same_leaves_the_version(self, cluster: ClusterPart) -> None:
-        """So that no watch tells of it."""
+        """The watch does not report it."""
         credential = await cluster.put_credential("acme")
         first = await cluster.credentials.patch_status(credential.key, STATUS)
 
@@ -269,10 +269,10 @@ class TestCredentials:
             await cluster.listed_secrets()
 
     async def test_an_event_is_recorded_once(self, cluster: ClusterPart) -> None:
-        """The same one is not repeated at once; another one is told."""
+        """An equal Event is not repeated at once; a different one is recorded."""
         credential = await cluster.put_credential("acme")
 
-        for event in (Told(), Told(), Told(reason="ConsentRequired")):
+        for event in (Notice(), Notice(), Notice(reason="ConsentRequired")):
             await cluster.credentials.record_event(credential, event)
 
         assert sorted(await cluster.reasons()) == ["ConsentRequired", "GrantEscrowed"]
@@ -282,9 +282,9 @@ class TestCredentials:
         credential = await cluster.put_credential("acme")
         await cluster.lose(Loss.REQUESTS)
         with pytest.raises(ApiServerUnavailable):
-            await cluster.credentials.record_event(credential, Told())
+            await cluster.credentials.record_event(credential, Notice())
         cluster.heal()
 
-        await cluster.credentials.record_event(credential, Told())
+        await cluster.credentials.record_event(credential, Notice())
 
         assert await cluster.reasons() == ["GrantEscrowed"]

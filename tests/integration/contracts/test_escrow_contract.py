@@ -50,9 +50,9 @@ async def test_what_is_kept_is_found_by_the_next_process(cluster: ClusterPart) -
     following = cluster.escrow()
     assert await following.open(GRANT_LOCATION, KEY) is None
 
-    [told] = await following.load()
+    [found] = await following.load()
 
-    assert str(GRANT_LOCATION) in told
+    assert str(GRANT_LOCATION) in found
     assert await following.open(GRANT_LOCATION, KEY) == FIRST
 
 
@@ -73,14 +73,14 @@ async def test_what_another_process_keeps_later_is_found_when_looked_for(cluster
 
 
 async def test_a_second_look_tells_of_what_others_have_left_since(cluster: ClusterPart) -> None:
-    """What this process keeps itself is no news, and neither is what it was told of before."""
+    """The escrows of this process, and those that it has seen before, are not reported again."""
     leading = cluster.escrow()
     await leading.keep(OTHER_LOCATION, SECOND, "refresh-b", KEY)
     await cluster.escrow().keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
 
-    [told] = await leading.load()
+    [found] = await leading.load()
 
-    assert str(GRANT_LOCATION) in told
+    assert str(GRANT_LOCATION) in found
     assert await leading.load() == []
     assert await leading.open(GRANT_LOCATION, KEY) == FIRST
     assert await leading.open(OTHER_LOCATION, KEY) == SECOND

@@ -116,7 +116,7 @@ async def test_a_lost_read_is_unavailable(cluster: ClusterPart, loss: Loss) -> N
 
 
 async def test_a_write_of_which_the_request_is_lost_changes_nothing(cluster: ClusterPart) -> None:
-    """It is told as unavailable."""
+    """The port reports that the API server is unavailable."""
     lease = await created(cluster)
     await cluster.lose(Loss.REQUESTS)
 
@@ -128,7 +128,7 @@ async def test_a_write_of_which_the_request_is_lost_changes_nothing(cluster: Clu
 
 
 async def test_a_write_of_which_the_answer_is_lost_has_landed(cluster: ClusterPart) -> None:
-    """It is told as unavailable all the same, and cannot be repeated."""
+    """The port reports that the API server is unavailable, and the write cannot be repeated."""
     lease = await created(cluster)
     await cluster.lose(Loss.ANSWERS)
 

@@ -16,7 +16,7 @@ from testbed.control_plane import ControlPlane
 
 
 @dataclass(frozen=True)
-class Told:
+class Notice:
     """An event to record."""
 
     reason: str
@@ -59,7 +59,7 @@ class TestCredentials:
         self, credentials: KubernetesCredentials, credential: AnyCredential, control_plane: ControlPlane
     ) -> None:
         """The Event names the credential, who reports, and why."""
-        await credentials.record_event(credential, Told("ConsentRequired", "Consent again. " + "é" * 600))
+        await credentials.record_event(credential, Notice("ConsentRequired", "Consent again. " + "é" * 600))
 
         (event,) = events(control_plane, credential.key.namespace)
         assert (event["type"], event["reason"], event["action"]) == (
@@ -81,21 +81,21 @@ class TestCredentials:
         clock: TurnedClock,
     ) -> None:
         """The same Event is recorded again only after a while, another one at once."""
-        for told in (Told("A", "x"), Told("A", "x"), Told("B", "x")):
-            await credentials.record_event(credential, told)
+        for notice in (Notice("A", "x"), Notice("A", "x"), Notice("B", "x")):
+            await credentials.record_event(credential, notice)
         assert len(events(control_plane, credential.key.namespace)) == 2
 
         clock.turn(QUIET)
-        await credentials.record_event(credential, Told("A", "x"))
+        await credentials.record_event(credential, Notice("A", "x"))
         assert len(events(control_plane, credential.key.namespace)) == 3
 
     async def test_records_nothing_in_a_namespace_that_is_leaving(
         self, credentials: KubernetesCredentials, credential: AnyCredential, leaving_namespace: str
     ) -> None:
-        """There is nobody left to tell."""
+        """There is no credential left to report on."""
         assert credential.key.namespace == leaving_namespace
 
-        await credentials.record_event(credential, Told("A", "x"))
+        await credentials.record_event(credential, Notice("A", "x"))
 
     async def test_says_that_recording_is_not_allowed(
         self, stranger: Api, clock: TurnedClock, credential: AnyCredential
@@ -105,4 +105,4 @@ class TestCredentials:
 
         for _ in range(2):
             with pytest.raises(ApiServerUnavailable, match="cannot create resource"):
-                await port.record_event(credential, Told("A", "x"))
+                await port.record_event(credential, Notice("A", "x"))

@@ -63,7 +63,7 @@ class TestSchema:
         assert "status.invented" in answer.message
 
     async def test_may_be_hidden_by_rbac(self, stranger: Api) -> None:
-        """That is told, and is not the same as absent."""
+        """It is an error, and not the same as absent."""
         answer = await read_schema(stranger, {})
 
         assert answer.state is SchemaState.UNREADABLE

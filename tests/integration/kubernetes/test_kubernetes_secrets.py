@@ -69,7 +69,7 @@ class TestSecrets:
         assert await secrets.read(ABSENT) is None
 
     async def test_does_not_create_over_another(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """A name that is taken is told apart."""
+        """A name that is taken has an error of its own."""
         await secrets.create(published_secret(namespace))
 
         with pytest.raises(SecretExists):
@@ -123,7 +123,7 @@ class TestSecrets:
             await KubernetesSecrets(stranger).read(ABSENT)
 
     async def test_quotes_immutability(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """An immutable Secret is told."""
+        """An immutable Secret is reported as such."""
         created = await secrets.create(published_secret(namespace, immutable=True))
 
         with pytest.raises(SecretWriteDenied, match="immutable"):
@@ -154,7 +154,7 @@ class TestSecrets:
     async def test_never_quotes_an_invalid_value(
         self, secrets: KubernetesSecrets, namespace: str, broken: dict[str, Any]
     ) -> None:
-        """Whatever the API server says of invalid data, it is passed on without them."""
+        """The message about invalid data is passed on without the data."""
         with pytest.raises(SecretWriteDenied) as denied:
             await secrets.create(published_secret(namespace, **broken))
 

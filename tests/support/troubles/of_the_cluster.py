@@ -25,7 +25,7 @@ def _exhaust_quota(actor: Actor) -> None:
 
 
 def _take_rights(actor: Actor) -> None:
-    """Leave the operator the right to look at Secrets, and no more."""
+    """Leave the operator only the right to read Secrets."""
     rules = json.loads(actor.kubectl("get", "role", "pipedrive-operator", "--output=json"))["rules"]
     narrowed = [
         {**rule, "verbs": ["get", "list", "watch"]} if rule["resources"] == ["secrets"] else rule for rule in rules

@@ -1,4 +1,4 @@
-"""Plays troubles, all at once: waits until all is well, strikes, watches what is told, mends, and watches again.
+"""Runs all troubles at once: waits until all is well, causes them, watches the status, fixes them, and watches again.
 
 What is seen is recorded and judged by tests; a wait that takes too long records what was there at its end.
 """
@@ -32,7 +32,7 @@ class Sight:
         return str(self.conditions.get(kind, {}).get("message", ""))
 
     def is_true(self, kind: str) -> bool:
-        """Tell whether a condition is True."""
+        """Return whether a condition is True."""
         return bool(self.conditions.get(kind, {}).get("status") == "True")
 
     def condition_with(self, reason: str) -> Json | None:

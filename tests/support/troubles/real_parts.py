@@ -1,6 +1,6 @@
-"""Starts the operator as its own process among real parts that tests may break, and says what is to be seen there.
+"""Starts the operator as its own process with real parts that tests may break, and reads what it reports.
 
-Nothing here knows a trouble; they are in the modules beside it.
+Nothing here knows about single faults; they are in the modules beside this one.
 """
 
 import json

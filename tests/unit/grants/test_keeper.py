@@ -33,7 +33,7 @@ class Surroundings:
     """A keeper, and the fakes that it uses."""
 
     clock: TurnedClock = field(default_factory=TurnedClock)
-    told: list[tuple[frozenset[Key], refresh_state.RefreshState]] = field(default_factory=list)
+    reported_states: list[tuple[frozenset[Key], refresh_state.RefreshState]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Store a grant and its client in Vault."""
@@ -46,7 +46,7 @@ class Surroundings:
             self.vault,
             self.pipedrive,
             self.clock,
-            lambda keys, flight: self.told.append((keys, flight)),
+            lambda keys, flight: self.reported_states.append((keys, flight)),
             escrow=FakeEscrow(self.cluster),
         )
 
@@ -100,7 +100,7 @@ async def test_nothing_is_fresh_before_it_is_stored(around: Surroundings) -> Non
     assert "refresh-1" == around.stored("refresh_token")
     assert ["seed"] == around.pipedrive.spent
     assert ["keep escrow", "drop escrow"] == around.cluster.writes
-    assert [refresh_state.Unstored, refresh_state.Fresh] == [type(flight) for _, flight in around.told]
+    assert [refresh_state.Unstored, refresh_state.Fresh] == [type(flight) for _, flight in around.reported_states]
 
 
 async def test_many_requests_make_one_refresh(around: Surroundings) -> None:
@@ -113,7 +113,7 @@ async def test_many_requests_make_one_refresh(around: Surroundings) -> None:
     await around.keeper.drain()
 
     assert ["seed"] == around.pipedrive.spent
-    assert frozenset({KEY, other}) == around.told[-1][0]
+    assert frozenset({KEY, other}) == around.reported_states[-1][0]
 
 
 async def test_a_grant_that_another_holder_refreshed_is_used(around: Surroundings) -> None:
@@ -251,7 +251,7 @@ async def test_a_watcher_of_a_refresh_is_woken_at_its_end(around: Surroundings) 
     assert isinstance(around.keeper.state(GRANT_SOURCE, watcher=watcher), refresh_state.Refreshing)
     await around.keeper.drain()
 
-    keys, flight = around.told[-1]
+    keys, flight = around.reported_states[-1]
     assert {KEY, watcher} == keys
     assert isinstance(flight, refresh_state.Fresh)
 

@@ -21,7 +21,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def test_a_seeded_grant_is_refreshed_verified_and_published(world: World) -> None:
-    """The grant is stored in Vault, with the keys of others, before the Secret is written."""
+    """The grant is stored in Vault, with foreign keys, before the Secret is written."""
     world.cluster.apply(resource(OAUTH2_SPEC))
 
     await world.settle()

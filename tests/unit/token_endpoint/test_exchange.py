@@ -178,7 +178,7 @@ def test_a_secret_that_is_not_mounted_is_no_error_of_the_client(folder: Path) ->
 
 
 def test_each_client_gets_its_own_token(folder: Path) -> None:
-    """One company's workload must never see another's token."""
+    """One company's workload must never get the token of a different one."""
     (folder / "clients" / "beta").write_text(digest("beta-secret"))
     publish(folder, "beta", access_token="v1u:beta", expires_at="1772629200")
 

@@ -1,8 +1,8 @@
-"""What a person is told for every bad input, what is kept meanwhile, that mending it is enough; and no secret, ever.
+"""Every bad input: the status says what to do, the last good value stays, a fix is enough, and no secret leaks.
 
-The operator runs as its own process. All troubles strike at once, each a credential of its own. They are played in
-either format of the log and at its most talkative, with values that are known; all who look at that are in this
-file, because it is what one process of the tests takes at a time.
+The operator runs as its own process. All faults happen at once, each to a credential of its own. They run with both
+formats of the log at its most verbose, and with known values. All tests about that are in this file, because one
+process of the tests takes a file at a time.
 """
 
 import json
@@ -34,10 +34,12 @@ def test_the_message_says_what_happened_and_what_to_do(troubles: Play, trouble: 
     """The reason is in a condition, and its message has the place and the next step."""
     scene = troubles.scenes[trouble.name]
 
-    told = scene.struck.condition_with(trouble.reason)
+    condition = scene.struck.condition_with(trouble.reason)
 
-    assert told is not None, scene.struck.conditions
-    assert [part for part in _expected(troubles, trouble) if part not in told["message"]] == [], told["message"]
+    assert condition is not None, scene.struck.conditions
+    assert [part for part in _expected(troubles, trouble) if part not in condition["message"]] == [], condition[
+        "message"
+    ]
 
 
 @pytest.mark.parametrize("trouble", ALL, ids=_named)
@@ -72,13 +74,13 @@ def test_what_needs_a_person_is_an_event_too(troubles: Play, trouble: Trouble) -
     """A Warning on the credential, with the same reason."""
     actor = troubles.scenes[trouble.name].actor
 
-    told = {
+    announced = {
         (event["type"], event["reason"])
         for event in troubles.stage.objects("events.v1.events.k8s.io")
         if event["regarding"]["name"] == actor.name and event["regarding"]["namespace"] == actor.namespace
     }
 
-    assert ("Warning", trouble.reason) in told
+    assert ("Warning", trouble.reason) in announced
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_nothing_of_the_wrong_account_and_nothing_over_a_foreign_secret(troubles
 
 
 def test_a_foreign_secret_is_left_alone_to_the_end(troubles: Play) -> None:
-    """It was never written: its resourceVersion is that of its creation, and it carries nothing of ours."""
+    """It has the resourceVersion of its creation, and no label or annotation of the operator."""
     taken = troubles.scenes["taken"]
 
     now = next(each for each in troubles.stage.objects("secrets") if each["metadata"]["name"] == "taken")
@@ -151,7 +153,7 @@ def test_the_log_holds_no_secret(perform: Perform, log_format: str) -> None:
 @pytest.mark.parametrize("log_format", FORMATS)
 @pytest.mark.parametrize("kind", ["events.v1.events.k8s.io", "pipedrivecredentials"])
 def test_no_event_and_no_credential_holds_a_secret(perform: Perform, log_format: str, kind: str) -> None:
-    """They are read by whoever may look."""
+    """Everyone with view rights can read them."""
     stage = perform(log_format).play.stage
 
     objects = stage.objects(kind)

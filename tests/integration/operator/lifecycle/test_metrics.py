@@ -24,7 +24,7 @@ def scraped(operator: OperatorProcess) -> dict[str, Any]:
 
 
 def of(operator: OperatorProcess, tenant: Tenant) -> dict[str, float]:
-    """Return the series about one credential, by what they tell."""
+    """Return the series about one credential, by their names."""
     return {
         sample.name.removeprefix("pipedrive_operator_credential_"): sample.value
         for family in scraped(operator).values()
@@ -58,10 +58,10 @@ def test_every_metric_that_is_defined_is_exported(operator: OperatorProcess, pub
 
 def test_a_credential_is_told_of_while_it_is_there(operator: OperatorProcess, published: Tenant) -> None:
     """Its times lie where they should, and all of it goes with the credential."""
-    told = eventually(lambda: of(operator, published))
-    times = [told[f"{name}_timestamp_seconds"] for name in ("last_refresh", "renewal", "expiration")]
+    series = eventually(lambda: of(operator, published))
+    times = [series[f"{name}_timestamp_seconds"] for name in ("last_refresh", "renewal", "expiration")]
     assert times == sorted(times)
-    assert (1, 0, 1) == (told["ready"], told["stalled"], told["reason"])
+    assert (1, 0, 1) == (series["ready"], series["stalled"], series["reason"])
 
     published.kubectl("delete", "pipedrivecredential", "acme")
 

@@ -1,4 +1,4 @@
-"""What the operator asks of others: two writes and one read for a publication, and nothing when nothing changes.
+"""The requests of the operator: two writes and one read for a publication, and nothing when nothing changes.
 
 Counted by the API server and by OpenBao, for operators that act as users of their own.
 """

@@ -1,4 +1,4 @@
-"""Restart on change, as a tenant sees it: which Deployments are restarted, when, and what is told where not."""
+"""Restart on change, as a tenant sees it: which Deployments are restarted, when, and what is reported otherwise."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ Operate = Callable[..., OperatorProcess]
 def operate(
     settings: Callable[[str], Json], control_plane: ControlPlane, crd: None, tmp_path: Path, namespace: str
 ) -> Iterator[Operate]:
-    """Run an operator for the test's namespace that allows rollouts, with the rights for it unless told otherwise."""
+    """Run an operator for the test's namespace that allows rollouts, with the rights for it by default."""
     assert crd is None
     wanted = settings(namespace)
     wanted["kubernetes"]["namespaces"] = [namespace]

@@ -132,7 +132,7 @@ def other(move_in: Move) -> Resident:
     return move_in()
 
 
-def told(values: set[str], objects: list[Json]) -> set[str]:
+def leaked(values: set[str], objects: list[Json]) -> set[str]:
     """Return the values that are written anywhere in objects, plainly or as a Secret has them."""
     text = json.dumps(objects)
     return {value for value in values if value in text or b64encode(value.encode()).decode() in text}
@@ -169,7 +169,7 @@ def test_who_may_not_read_a_grant_gets_nothing_of_its_refresh(owner: Resident, o
     for credential in ("acme", "impostor"):
         assert "VaultDenied" == other.conditions(credential)["Ready"]["reason"]
         assert other.secret(credential) is None
-    assert set() == told(secret_values(owner, seed), other.everything())
+    assert set() == leaked(secret_values(owner, seed), other.everything())
     assert 1 == owner.pipedrive.ledger().spent(seed)
 
 
@@ -189,7 +189,7 @@ def test_a_right_that_is_taken_away_while_ready_ends_at_the_next_poll(owner: Res
     other.wait_for_read(path)
     kept, ready = other.secret(), other.conditions()["Ready"]
     newer = secret_values(owner)
-    seen = told(newer - {owner.domain}, other.everything())
+    seen = leaked(newer - {owner.domain}, other.everything())
     other.allow(path)
     other.wait_for_value(owner.stored("acme")["access_token"], key="access_token")
 

@@ -22,7 +22,7 @@ RECOVERY_SECONDS = 10.0
 WOKEN_WITHIN_SECONDS = 4.0
 """Who is not woken comes by itself, up to eight seconds later."""
 HELD_UP_SECONDS = 0.02
-"""So that requests are under way at the same time, and need connections of their own."""
+"""Requests are then in progress at the same time, and need separate connections."""
 LOOKS = 4
 """After so many each waits for eight seconds."""
 

@@ -74,7 +74,7 @@ MARK: dict[str, Any] = {"f:annotations": {".": {}, f"f:{ANNOTATION_DIGEST}": {}}
                 entry("editor", **{"f:data": {"f:api_token": {}}, "f:type": {}}),
             ],
             {"metadata.labels.team": "labeller", "data.api_token": "editor"},
-            id="of others",
+            id="foreign",
         ),
         pytest.param([{"manager": "x"}], {}, id="without fields"),
     ],
