@@ -9,8 +9,8 @@ import pytest
 from simulation.seeds import play_many
 
 SEEDS = 2000
-REPLAYED = 230
-"""A seed with two clusters, a crash and a stop."""
+REPLAYED = 77
+"""A seed with two clusters, kills and freezes, and a long history."""
 
 
 def test_every_seed_keeps_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
