@@ -10,6 +10,7 @@ from generated import (
     chart_readme,
     chart_schema,
     configuration_page,
+    consent_crd_file,
     crd_file,
     metrics_page,
     readme_page,
@@ -18,6 +19,7 @@ from generated import (
 
 PAGES = (
     crd_file,
+    consent_crd_file,
     api_page,
     configuration_page,
     reasons_page,

@@ -1,6 +1,8 @@
-"""Generates the CustomResourceDefinition as YAML."""
+"""Generates the CustomResourceDefinition of PipedriveCredential as YAML."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,4 +18,9 @@ _HEADER = """\
 
 def text() -> str:
     """Return the content of the file."""
-    return _HEADER + yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=110, allow_unicode=True)
+    return as_yaml(custom_resource_definition())
+
+
+def as_yaml(definition: Mapping[str, Any]) -> str:
+    """Return a definition as YAML, below a line that says where it comes from."""
+    return _HEADER + yaml.safe_dump(definition, sort_keys=False, width=110, allow_unicode=True)

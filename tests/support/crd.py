@@ -1,14 +1,17 @@
-"""The CRD on an API server of tests."""
+"""The CRDs on an API server of tests."""
 
 from pathlib import Path
 from typing import Final
 
 from testbed.control_plane import ControlPlane
 
-CRD: Final = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
+_FOLDER: Final = Path(__file__).parents[2] / "crds"
+CRD: Final = _FOLDER / "pipedrivecredentials.yaml"
+CONSENT_CRD: Final = _FOLDER / "pipedriveconsents.yaml"
 
 
 def install_crd(cluster: ControlPlane) -> None:
-    """Apply the CRD, whatever was there before, and wait until it is served. Raises KubectlError."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
-    cluster.kubectl("wait", "--for=condition=Established", f"--filename={CRD}", "--timeout=30s")
+    """Apply the CRDs, whatever was there before, and wait until they are served. Raises KubectlError."""
+    files = (f"--filename={CRD}", f"--filename={CONSENT_CRD}")
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", *files)
+    cluster.kubectl("wait", "--for=condition=Established", *files, "--timeout=30s")

@@ -6,10 +6,12 @@ The patterns are RE2, which pydantic and the API server interpret alike: no look
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, GetPydanticSchema, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
+from pydantic_core import core_schema
 
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.times import DURATION, format_duration, format_time, parse_duration
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -88,9 +90,33 @@ LabelValue = Annotated[
         at_most=63,
     ),
 ]
+StateDigest = Annotated[
+    str, _matching("^sha256:[0-9a-f]{64}$", "must be sha256: and 64 digits in lower-case hexadecimal", at_most=71)
+]
 ShortText = Annotated[str, Field(min_length=1, max_length=253)]
 Template = Annotated[str, Field(max_length=8192)]
 AnnotationValue = Annotated[str, Field(max_length=4096)]
+
+
+def _hidden(pattern: str, sentence: str, *, at_most: int) -> tuple[GetPydanticSchema, FieldInfo]:
+    """Constrain a string as `_matching` does, and read it into a type that does not print."""
+    text = core_schema.str_schema(pattern=pattern, min_length=1, max_length=at_most)
+    read = core_schema.no_info_after_validator_function(SecretValue, text)
+    return GetPydanticSchema(lambda _type, _handler: read), Field(json_schema_extra={SENTENCE: sentence})
+
+
+AuthorizationCode = Annotated[
+    SecretValue,
+    *_hidden("^[!-~]+$", "must be the code of Pipedrive's redirect: printable ASCII without spaces", at_most=2048),
+]
+State = Annotated[
+    SecretValue,
+    *_hidden(
+        f"^{_LABEL}:{_SUBDOMAIN}:[A-Za-z0-9_-]{{43}}$",
+        "must be the state of Pipedrive's redirect: namespace, name and 43 characters, separated by colons",
+        at_most=361,
+    ),
+]
 
 
 def _duration(value: object) -> object:
