@@ -51,6 +51,8 @@ class FakePipedrive:
     call_timeout: timedelta = CALL_TIMEOUT
     accounts: dict[str, Account] = field(default_factory=lambda: {"a" * 40: ACCOUNT})
     """The account of each API token and each access token."""
+    company: Account = ACCOUNT
+    """The account that people consent for."""
     alive: set[str] = field(default_factory=set)
     """The valid refresh tokens."""
     expiries: dict[str, datetime] = field(default_factory=dict)
@@ -182,7 +184,7 @@ class FakePipedrive:
         successor = send.successor = f"refresh-{self.numbers}" if self.rotates else send.token
         access_token = f"access-{self.numbers}"
         self.alive = (self.alive - {send.token}) | {successor}
-        self.accounts[access_token] = ACCOUNT
+        self.accounts[access_token] = self.company
         self.expiries[access_token] = self.clock.now() + self.lifetime
         self.spent.append(send.token)
         self.spends(send, access_token)

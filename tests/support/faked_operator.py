@@ -77,6 +77,11 @@ class World:
         found = read_credential(self.cluster.credentials[KEY]).status.condition(wanted)
         return None if found is None else (found.status.value, found.reason.value)
 
+    def message(self, wanted: ConditionType) -> str:
+        """Return the message of a condition as the cluster has it."""
+        found = read_credential(self.cluster.credentials[KEY]).status.condition(wanted)
+        return "" if found is None else found.message
+
     def value(self, key: str, name: str = "acme") -> str | None:
         """Return a value of the published Secret."""
         secret = self.cluster.secret(Key(namespace=KEY.namespace, name=name))

@@ -153,8 +153,8 @@ RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
         "spec.account": (
             Rule(
                 rule="has(self.companyDomain) || has(self.companyId) || has(self.userId)",
-                message="at least one of companyDomain, companyId and userId must be set: to accept any account, "
-                "remove account",
+                message="at least one of companyDomain, companyId and userId must be set: to keep to the company of "
+                "the first token, remove account",
             ),
         ),
         "spec.target.type": (

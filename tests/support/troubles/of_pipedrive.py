@@ -140,6 +140,14 @@ TROUBLES = (
         stalled=True,
     ),
     Trouble(
+        name="company-pinned",
+        reason="WrongAccount",
+        says=("Not published", "company-pinned-2", "To change the company, set spec.account.companyId"),
+        strike=_write_token_of_another,
+        mend=_write_present_token,
+        stalled=True,
+    ),
+    Trouble(
         name="client-secret-wrong",
         reason="ClientRejected",
         says=("refused the app's client id or secret (HTTP 400", "Correct them in Vault", "no new consent is needed"),

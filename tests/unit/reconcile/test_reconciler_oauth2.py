@@ -7,10 +7,13 @@ import pytest
 
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable
 from support.builders import GRANT_LOCATION, KEY, OAUTH2_SPEC, resource
 from support.faked_operator import World, seeded_world
+
+OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
 
 
 @pytest.fixture
@@ -95,6 +98,32 @@ async def test_an_outage_is_reported_once_despite_many_retries(world: World) -> 
         await world.settle()
 
     assert written == world.cluster.writes
+
+
+async def test_a_grant_of_another_company_is_not_published_until_a_person_allows_it(world: World) -> None:
+    """Without a guard too: the first accepted company is pinned, also across a restart."""
+    unguarded = {"oauth2": OAUTH2_SPEC["oauth2"]}
+    world.cluster.apply(resource(unguarded))
+    await world.settle()
+    world.pipedrive.company = OTHER_COMPANY
+    world.vault.put(GRANT_LOCATION, refresh_token=world.pipedrive.consent())
+    world.start()
+    world.clock.turn(timedelta(minutes=59))
+
+    await world.settle()
+
+    assert "access-1" == world.value("access_token")
+    assert ("False", "WrongAccount") == world.condition(ConditionType.AUTHORIZED)
+    message = world.message(ConditionType.AUTHORIZED)
+    assert all(part in message for part in ("other (id 99)", "acme (id 12)", "set spec.account.companyId to 99"))
+
+    world.cluster.apply(resource(unguarded | {"account": {"companyId": 99}}, generation=2))
+    await world.settle()
+    world.cluster.apply(resource(unguarded, generation=3))
+    await world.settle()
+
+    assert "access-3" == world.value("access_token")
+    assert ("True", "Published") == world.condition(ConditionType.READY)
 
 
 async def test_a_refused_grant_is_tried_slowly_and_reported_once(world: World) -> None:

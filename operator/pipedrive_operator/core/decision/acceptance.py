@@ -6,7 +6,7 @@ Pure. An accepted token may be published, so each rule here keeps a token of the
 from datetime import datetime, timedelta
 
 from pipedrive_operator.core.grant.grant import Grant
-from pipedrive_operator.core.grant.token import Accepted, Token, account_problem
+from pipedrive_operator.core.grant.token import Accepted, AccountProblem, Token, account_problem
 from pipedrive_operator.core.publication.secret import desired_secret, differs
 from pipedrive_operator.core.publication.target import TargetSecret, belongs_to
 from pipedrive_operator.core.resource.credential import Credential
@@ -15,9 +15,25 @@ from pipedrive_operator.core.values.backoff import fraction
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType
 
 
-def account_mismatch(credential: Credential, account: Account) -> str | None:
-    """Return why the account is not the one that the credential asks for, or None."""
-    return account_problem(credential.spec.account, account, credential.status.account)
+def pinned_account(credential: Credential, accepted: Accepted | None, grant: Grant | None) -> Account | None:
+    """Return the account whose company is pinned, or None before the first accepted token.
+
+    The status keeps the pin. `accepted` stands in until the status is written. The account that the grant's document
+    names stands in where the status was lost, as after a restored backup of the cluster, and for a credential of
+    another cluster.
+    """
+    if credential.status.account is not None:
+        return credential.status.account
+    if accepted is not None:
+        return accepted.account
+    return grant.account if grant is not None else None
+
+
+def account_mismatch(
+    credential: Credential, account: Account, *, accepted: Accepted | None, grant: Grant | None
+) -> AccountProblem | None:
+    """Return why the account is not the one that the credential belongs to, or None."""
+    return account_problem(credential.spec.account, account, pinned_account(credential, accepted, grant))
 
 
 def inherited(grant: Grant | None, accepted: Accepted | None) -> Accepted | None:

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from pipedrive_operator.core.decision.acceptance import account_mismatch
 from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation, Requested
 from pipedrive_operator.core.decision.timings import CONFLICT_RECHECK
@@ -117,14 +116,10 @@ def account_is_wrong(seen: Observation) -> Decision | None:
     verification = seen.memory.verification
     if verification is None or verification.account is None:
         return None
-    problem = account_mismatch(seen.credential, verification.account)
-    return (
-        None
-        if problem is None
-        else _wait(
-            Reason.WRONG_ACCOUNT, f"Not published: {problem}. Use a token of that account, or correct spec.account"
-        )
-    )
+    problem = seen.mismatch(verification.account)
+    if problem is None:
+        return None
+    return _wait(Reason.WRONG_ACCOUNT, f"Not published: {problem.what}. {problem.remedy}")
 
 
 def secret_belongs_to_another(seen: Observation) -> Decision | None:

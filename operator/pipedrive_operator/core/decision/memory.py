@@ -227,7 +227,9 @@ def after_judging(
         accepted = _without_asking(memory, credential, target, now=now, timings=timings)
         return memory if accepted is None else _accept(memory, accepted)
     account = memory.verification.account
-    if account is None or account_mismatch(credential, account) is not None:
+    if account is None:
+        return memory
+    if account_mismatch(credential, account, accepted=memory.accepted, grant=memory.grant) is not None:
         return memory
     lineage = memory.grant.lineage if memory.grant is not None else None
     return _accept(

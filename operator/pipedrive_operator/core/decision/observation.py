@@ -10,12 +10,13 @@ from pipedrive_operator.core.decision.memory import Memory
 from pipedrive_operator.core.decision.renewal import Renewal, renewal, verification_time
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant import refresh_state
-from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.grant.token import AccountProblem, Token
 from pipedrive_operator.core.publication import rollout
 from pipedrive_operator.core.publication.secret import DesiredSecret, desired_secret, differs
 from pipedrive_operator.core.publication.target import TargetSecret, belongs_to, may_be_adopted
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.spec import OAuth2
+from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.resource.workload import WorkloadReference
 from pipedrive_operator.core.values.errors import InvalidSpec
 
@@ -61,7 +62,11 @@ class Observation:
         accepted = self.memory.accepted
         if accepted is None or self.memory.accepted_was_rejected or accepted.token.expired(self.now):
             return False
-        return account_mismatch(self.credential, accepted.account) is None
+        return self.mismatch(accepted.account) is None
+
+    def mismatch(self, account: Account) -> AccountProblem | None:
+        """Return why an account is not the one that the credential belongs to, or None."""
+        return account_mismatch(self.credential, account, accepted=self.memory.accepted, grant=self.memory.grant)
 
     @cached_property
     def desired(self) -> DesiredSecret | None:

@@ -53,24 +53,31 @@ class Accepted:
     """The digest of the refresh token of the same grant; a token refreshed from it belongs to the same account."""
 
 
-def account_problem(guard: AccountGuard | None, account: Account, pinned: Account | None) -> str | None:
-    """Return why the account does not match the guard, or None if it does.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountProblem:
+    """Why an account is not the one that a credential belongs to, and what to do, as parts of a message."""
 
-    `companyId` decides if it is set. If only the domain is set, and this company was accepted under it before
-    (`pinned`), a different domain means that the company was renamed.
+    what: str
+    remedy: str
+
+
+def account_problem(guard: AccountGuard | None, account: Account, pinned: Account | None) -> AccountProblem | None:
+    """Return why an account matches neither the guard nor the pin, or None if it may be used.
+
+    What the guard names decides. Where it names no company, only the `pinned` company may be used. If the guard names
+    nothing but a domain, the pin distinguishes a company that was
+    renamed from another company that has taken its domain.
     """
-    if guard is None:
-        return None
+    guard = guard or AccountGuard()
     if guard.user_id is not None and guard.user_id != account.user_id:
-        return f"the token belongs to user {account.user_id}, and spec.account.userId asks for {guard.user_id}"
+        return _guarded(
+            f"the token belongs to user {account.user_id}, and spec.account.userId asks for {guard.user_id}"
+        )
     if guard.company_id is not None:
-        return _company_problem(guard.company_id, account)
-    if guard.company_domain in {None, account.company_domain} or _is_renamed(account, pinned, guard.company_domain):
-        return None
-    return (
-        f"the token belongs to company {account.company_domain}, "
-        f"and spec.account.companyDomain asks for {guard.company_domain}"
-    )
+        return _id_problem(guard.company_id, account)
+    if guard.company_domain is not None:
+        return _domain_problem(guard.company_domain, account, pinned)
+    return None if pinned is None or pinned.company_id == account.company_id else _pin_problem(account, pinned)
 
 
 def renaming(guard: AccountGuard | None, account: Account) -> str | None:
@@ -80,11 +87,36 @@ def renaming(guard: AccountGuard | None, account: Account) -> str | None:
     return f"The company is now called {account.company_domain}: update spec.account.companyDomain"
 
 
-def _company_problem(wanted: int, account: Account) -> str | None:
+def _guarded(what: str) -> AccountProblem:
+    return AccountProblem(what=what, remedy="Use a token of that account, or correct spec.account")
+
+
+def _id_problem(wanted: int, account: Account) -> AccountProblem | None:
     if wanted == account.company_id:
         return None
-    return f"the token belongs to company {account.company_id}, and spec.account.companyId asks for {wanted}"
+    return _guarded(f"the token belongs to company {account.company_id}, and spec.account.companyId asks for {wanted}")
 
 
-def _is_renamed(account: Account, pinned: Account | None, guarded_domain: str | None) -> bool:
-    return pinned is not None and (pinned.company_id, pinned.company_domain) == (account.company_id, guarded_domain)
+def _domain_problem(wanted: str, account: Account, pinned: Account | None) -> AccountProblem | None:
+    is_pinned_as_guarded = pinned is not None and pinned.company_domain == wanted
+    if pinned is not None and is_pinned_as_guarded and pinned.company_id == account.company_id:
+        return None  # even if the company was renamed
+    if account.company_domain == wanted:
+        # A guard that names another domain than the pin was edited since, which allows the other company.
+        return _pin_problem(account, pinned) if pinned is not None and is_pinned_as_guarded else None
+    return _guarded(
+        f"the token belongs to company {account.company_domain}, and spec.account.companyDomain asks for {wanted}"
+    )
+
+
+def _pin_problem(account: Account, pinned: Account) -> AccountProblem:
+    return AccountProblem(
+        what=(
+            f"the token belongs to company {account.company_domain} (id {account.company_id}), but this credential "
+            f"belongs to company {pinned.company_domain} (id {pinned.company_id})"
+        ),
+        remedy=(
+            f"Use a token of {pinned.company_domain}. To change the company, set spec.account.companyId to "
+            f"{account.company_id}"
+        ),
+    )

@@ -174,7 +174,8 @@ class Spec:
     api_token: ApiToken | None = None
     """Publish a personal API token that Vault keeps. Exactly one of oauth2 and apiToken."""
     account: AccountGuard | None = None
-    """A guard: a token of any other company or user is not published."""
+    """A guard: a token of any other company or user is not published. Without it, the company of the first accepted
+    token is the only one whose tokens are published."""
     vault: VaultReference | None = None
     """The Vault that holds the paths of this resource."""
     target: Target | None = None

@@ -37,7 +37,8 @@ class Status:
     """Ready: the Secret holds an accepted, unexpired value for this generation. Authorized: Pipedrive accepts the value
     in Vault. Stalled: present, and True, only while a person must act."""
     account: Account | None = None
-    """The account that the token belongs to, as Pipedrive reports it."""
+    """The account that the token belongs to, as Pipedrive reports it. Its company is pinned: a token of another company
+    is not published until spec.account names that company."""
     secret_name: Annotated[str | None, Field(max_length=253)] = None
     """The name of the published Secret."""
     expires_at: Time | None = None

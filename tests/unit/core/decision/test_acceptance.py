@@ -5,7 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.core.decision.acceptance import account_mismatch, inherited, restored, spread_verification
+from pipedrive_operator.core.decision.acceptance import (
+    account_mismatch,
+    inherited,
+    pinned_account,
+    restored,
+    spread_verification,
+)
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.token import Accepted, Token
 from pipedrive_operator.core.publication.target import TargetSecret
@@ -110,34 +116,66 @@ def test_a_restart_spreads_the_verifications() -> None:
 OTHER = Account(company_id=99, company_domain="other", user_id=7)
 
 
+RENAMED = replace(ACCOUNT, company_domain="renamed")
+TAKES_THE_DOMAIN = replace(OTHER, company_domain="acme")
+
+
 @pytest.mark.parametrize(
     ("guard", "account", "pinned", "named"),
     [
-        pytest.param(None, OTHER, None, None, id="no guard"),
+        pytest.param(None, OTHER, None, None, id="no guard and no pin"),
+        pytest.param(None, ACCOUNT, ACCOUNT, None, id="the pinned company"),
+        pytest.param(None, RENAMED, ACCOUNT, None, id="the pinned company, renamed"),
+        pytest.param(None, replace(ACCOUNT, user_id=7), ACCOUNT, None, id="another user of the pinned company"),
+        pytest.param(None, OTHER, ACCOUNT, "acme (id 12)", id="another company than the pinned one"),
+        pytest.param(None, TAKES_THE_DOMAIN, ACCOUNT, "acme (id 12)", id="another company with the pinned domain"),
         pytest.param(AccountGuard(company_domain="acme"), ACCOUNT, None, None, id="the domain"),
         pytest.param(AccountGuard(company_domain="acme"), OTHER, None, "companyDomain", id="another domain"),
+        pytest.param(AccountGuard(company_domain="acme"), RENAMED, ACCOUNT, None, id="a renamed company"),
+        pytest.param(AccountGuard(company_domain="acme"), OTHER, ACCOUNT, "companyDomain", id="another than before"),
         pytest.param(
             AccountGuard(company_domain="acme"),
-            replace(ACCOUNT, company_domain="renamed"),
+            TAKES_THE_DOMAIN,
             ACCOUNT,
-            None,
-            id="a renamed company",
+            "id 99",
+            id="another company took the domain",
         ),
-        pytest.param(AccountGuard(company_domain="acme"), OTHER, ACCOUNT, "companyDomain", id="another than before"),
+        pytest.param(AccountGuard(company_domain="other"), OTHER, ACCOUNT, None, id="the guard was edited"),
         pytest.param(AccountGuard(company_id=12), ACCOUNT, None, None, id="the company's id"),
         pytest.param(AccountGuard(company_id=12), OTHER, None, "companyId", id="another id"),
+        pytest.param(AccountGuard(company_id=99), OTHER, ACCOUNT, None, id="the guard names the new id"),
         pytest.param(AccountGuard(user_id=34), ACCOUNT, None, None, id="the user's id"),
+        pytest.param(AccountGuard(user_id=7), OTHER, ACCOUNT, "acme (id 12)", id="a user's id does not move the pin"),
         pytest.param(AccountGuard(company_id=99, user_id=34), OTHER, None, "userId", id="another user"),
     ],
 )
-def test_a_guard_names_what_does_not_match(
+def test_guard_and_pin_name_what_does_not_match(
     guard: AccountGuard | None, account: Account, pinned: Account | None, named: str | None
 ) -> None:
     """A token of the wrong account is never published."""
-    before = api_token_credential()
-    credential = replace(before, spec=replace(before.spec, account=guard), status=Status(account=pinned))
-
-    problem = account_mismatch(credential, account)
+    problem = account_mismatch(credential_of(guard, pinned), account, accepted=None, grant=None)
 
     assert (named is None) is (problem is None)
-    assert named is None or f"spec.account.{named}" in (problem or "")
+    assert named is None or (problem is not None and named in problem.what)
+
+
+def credential_of(guard: AccountGuard | None, pinned: Account | None) -> Credential:
+    """Build a credential with a guard, and with an account in its status."""
+    before = api_token_credential()
+    return replace(before, spec=replace(before.spec, account=guard), status=Status(account=pinned))
+
+
+@pytest.mark.parametrize(
+    ("pinned", "accepted", "held", "expected"),
+    [
+        pytest.param(None, None, None, None, id="nothing known"),
+        pytest.param(ACCOUNT, replace(ACCEPTED, account=OTHER), replace(grant(), account=OTHER), ACCOUNT, id="status"),
+        pytest.param(None, ACCEPTED, replace(grant(), account=OTHER), ACCOUNT, id="accepted and not reported yet"),
+        pytest.param(None, None, replace(grant(), account=OTHER), OTHER, id="the status was lost"),
+    ],
+)
+def test_the_pin_is_in_the_status_and_survives_its_loss(
+    pinned: Account | None, accepted: Accepted | None, held: Grant | None, expected: Account | None
+) -> None:
+    """Otherwise a restored backup of the cluster, or a denied status, would allow any company again."""
+    assert expected == pinned_account(credential_of(None, pinned), accepted, held)
