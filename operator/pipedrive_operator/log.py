@@ -23,6 +23,8 @@ _SECRETS: Final = re.compile(
     r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # JSON Web Tokens
     r"|(?<=Bearer )\S+|(?<=Basic )\S+"
     r"|(?<=client_secret=)[^\s&]+|(?<=refresh_token=)[^\s&]+|(?<=access_token=)[^\s&]+|(?<=api_token=)[^\s&]+"
+    r"|\b\d+\.\d+\.[0-9a-f]{40,44}\b"  # Pipedrive authorization codes
+    r"|(?<=[?&]code=)[^\s&]+|(?<=[?&]state=)[^\s&]+|(?<=[?&]key=)[^\s&]+"  # the URLs of a consent
 )
 _QUIET: Final = ("kopf", "httpx", "httpcore", "hvac", "aiohttp", "asyncio", "kubernetes", "urllib3")
 """Libraries that log whole objects or every request at levels below WARNING."""

@@ -17,6 +17,7 @@ TOKENS = [
     "hvs.CAESIJx1dGVzdHRlc3R0ZXN0dGVzdA",
     "s.abcdefghijklmnopqrstuvwx",
     "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
+    "1.2.0123456789abcdef0123456789abcdef0123456789",
 ]
 
 
@@ -86,3 +87,15 @@ def test_the_console_format_is_for_people(capsys: pytest.CaptureFixture[str]) ->
 
     assert "reconciled" in output
     assert "\x1b" not in output or sys.stdout.isatty()
+
+
+@pytest.mark.parametrize("parameter", ["code", "state", "key"])
+def test_the_secrets_in_the_urls_of_a_consent_are_masked(capsys: pytest.CaptureFixture[str], parameter: str) -> None:
+    """A library may log the address of a request."""
+    log.configure(LogSettings())
+    logging.getLogger("theirs").warning("GET /callback?%s=abc-DEF&other=1", parameter)
+    logging.getLogger("theirs").warning("GET /callback?other=1&%s=abc-DEF", parameter)
+
+    shown = capsys.readouterr().out
+    assert "abc-DEF" not in shown
+    assert "other=1" in shown

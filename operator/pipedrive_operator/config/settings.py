@@ -11,6 +11,7 @@ from pydantic import Field, HttpUrl, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipedrive_operator.config.consent import ConsentSettings, RedirectUri
 from pipedrive_operator.config.sections import File, PositiveDuration, Section, at_least, at_most
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.resource.shapes import Duration, Name, VaultPath
@@ -28,6 +29,13 @@ class AppSettings(Section):
         tuple[str, ...],
         Field(description="Namespaces whose credentials may use the app; `*` matches any characters."),
     ]
+    redirect_uri: Annotated[
+        RedirectUri | None,
+        Field(
+            description="Callback URL that the app has registered in Pipedrive, exactly as it is written there. By "
+            "default, the consent front's: `consent.publicUrl` followed by `/callback`."
+        ),
+    ] = None
 
 
 class PipedriveSettings(Section):
@@ -177,6 +185,7 @@ class Settings(BaseSettings):
     kubernetes: KubernetesSettings = KubernetesSettings()
     controller: ControllerSettings = ControllerSettings()
     rollout: RolloutSettings = RolloutSettings()
+    consent: ConsentSettings = ConsentSettings()
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     log: LogSettings = LogSettings()
     http: HttpSettings = HttpSettings()

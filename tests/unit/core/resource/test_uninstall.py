@@ -1,0 +1,101 @@
+"""The report of an uninstall: what Pipedrive sends, and the proof that the front hands on in place of the secret."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.core.resource.uninstall import read_callback, read_report
+from pipedrive_operator.core.values.secret_value import SecretValue
+
+SECRET = SecretValue("s:3cret")
+SENT: dict[str, Any] = {"client_id": "a1", "company_id": 1, "user_id": 2, "timestamp": "2026-03-01 12:00:00"}
+
+
+def basic(user: str = "a1", password: str = "s:3cret") -> str:
+    """Return the header that Pipedrive sends."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def callback(**changes: Any) -> bytes:
+    """Return the body that Pipedrive sends."""
+    return json.dumps({**SENT, **changes}).encode()
+
+
+def test_the_report_proves_that_the_sender_knew_the_secret() -> None:
+    """And does not contain the secret."""
+    report = read_callback(callback(), basic())
+
+    assert report is not None
+    assert report.is_proven_by(SECRET)
+    assert not report.is_proven_by(SecretValue("other"))
+    assert SECRET.reveal() not in json.dumps(report.manifest())
+
+
+def test_the_operator_reads_what_the_front_sends() -> None:
+    """Over HTTP, as JSON."""
+    report = read_callback(callback(), basic())
+
+    assert report is not None
+    assert report == read_report(json.dumps(report.manifest()).encode())
+
+
+@pytest.mark.parametrize("field", ["companyId", "userId", "timestamp", "clientId"])
+def test_a_changed_report_is_not_proven(field: str) -> None:
+    """Nobody can turn one report into another on the way."""
+    report = read_callback(callback(), basic())
+    assert report is not None
+
+    changed = read_report(json.dumps({**report.manifest(), field: "7"}).encode())
+
+    assert changed is not None
+    assert not changed.is_proven_by(SECRET)
+
+
+@pytest.mark.parametrize("ids", [{"company_id": "1", "user_id": "2"}, {"timestamp": None}, {"timestamp": 1772366400}])
+def test_every_plausible_format_is_read(ids: dict[str, Any]) -> None:
+    """Pipedrive documents neither the types of the ids nor the format of the time."""
+    report = read_callback(callback(**ids), basic())
+
+    assert report is not None
+    assert (1, 2) == (report.company_id, report.user_id)
+
+
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        (callback(), None),
+        (callback(), "Bearer a1:s:3cret"),
+        (callback(), "Basic !"),
+        (callback(), "Basic " + base64.b64encode(b"\xff:x").decode()),
+        (callback(), basic(password="")),
+        (callback(), basic(user="another")),
+        (callback(client_id="another"), basic()),
+        (callback(client_id=["a1"]), basic()),
+        (callback(company_id=True), basic()),
+        (callback(company_id=-1), basic()),
+        (callback(company_id=1.5), basic()),
+        (callback(company_id="9" * 19), basic()),
+        (callback(timestamp="x" * 65), basic()),
+        (callback(timestamp="a\nb"), basic()),
+        (b"", basic()),
+        (b"[1]", basic()),
+        (b"[" * 4000, basic()),
+        (callback(padding="x" * 5000), basic()),
+    ],
+)
+def test_anything_else_is_no_report(body: bytes, header: str | None) -> None:
+    """It is dropped without a trace."""
+    assert read_callback(body, header) is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"proof": "x"}, {"proof": 1}, {"clientId": "a:b"}, {"clientId": ""}, {"userId": None}]
+)
+def test_the_operator_reads_a_report_as_strictly(change: dict[str, Any]) -> None:
+    """Anyone in the cluster may reach its endpoint."""
+    report = read_callback(callback(), basic())
+
+    assert report is not None
+    assert read_report(json.dumps({**report.manifest(), **change}).encode()) is None
