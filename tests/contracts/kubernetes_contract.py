@@ -1,8 +1,8 @@
 """The API server: the models of what is in it, and the adapters at the end of a wire to a real one."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from fakes.escrow import FakeEscrow
 from fakes.leases import FakeLeases
 from fakes.merge_patch import merged
 from fakes.network import Network
+from fakes.workloads import FakeWorkloads
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
@@ -22,12 +23,15 @@ from pipedrive_operator.adapters.kubernetes.escrow import LABEL, KubernetesEscro
 from pipedrive_operator.adapters.kubernetes.leases import KubernetesLeases
 from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
+from pipedrive_operator.adapters.kubernetes.workloads import KubernetesWorkloads
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import Key
-from pipedrive_operator.ports import Credentials, Escrow, Leases, Secrets
-from support.manifests import credential, published_secret
+from pipedrive_operator.core.resource.workload import WorkloadReference
+from pipedrive_operator.core.values.errors import WorkloadDenied
+from pipedrive_operator.ports import Credentials, Escrow, Leases, Secrets, Workloads
+from support.manifests import credential, published_secret, workload
 from testbed.control_plane import ControlPlane
 
 SPEC: dict[str, Any] = {"apiToken": {"path": "pipedrive/crm/acme"}}
@@ -57,6 +61,13 @@ class ClusterPart(Protocol):
     def leases(self) -> Leases:
         """What is under contract: the Lease of that namespace."""
 
+    @property
+    def workloads(self) -> Workloads:
+        """The port under contract, with all permissions."""
+
+    def workloads_without_rights(self) -> AbstractAsyncContextManager[Workloads]:
+        """Return the port under contract, for a user to whom RBAC grants nothing."""
+
     def escrow(self) -> KeptEscrow:
         """Return what is under contract, as another process knows it each time."""
 
@@ -80,6 +91,15 @@ class ClusterPart(Protocol):
 
     async def delete_escrow(self, location: VaultLocation) -> None:
         """Delete what is in escrow, as a person does."""
+
+    async def put_workload(self, reference: WorkloadReference, annotations: Mapping[str, str]) -> None:
+        """Create a workload, as a person would."""
+
+    async def touch_workload(self, reference: WorkloadReference) -> None:
+        """Change something else in a workload, as its controller would."""
+
+    async def delete_workload(self, reference: WorkloadReference) -> None:
+        """Delete a workload, as a person would."""
 
     async def in_escrow(self) -> int:
         """Count the escrows in the cluster, including those that this process does not know."""
@@ -115,6 +135,14 @@ class FakedCluster:
         """Build them."""
         self.secrets = self.credentials = self.cluster
         self.leases = FakeLeases(self.cluster)
+        self.workloads = FakeWorkloads(self.namespace)
+
+    @asynccontextmanager
+    async def workloads_without_rights(self) -> AsyncIterator[FakeWorkloads]:
+        """Deny every request for a while."""
+        self.workloads.breaks = WorkloadDenied("deployments.apps is forbidden")
+        yield self.workloads
+        self.workloads.breaks = None
 
     def escrow(self) -> FakeEscrow:
         """Start a process."""
@@ -123,10 +151,12 @@ class FakedCluster:
     async def lose(self, loss: Loss) -> None:
         """Lose."""
         lose(self.cluster.network, loss)
+        lose(self.workloads.network, loss)
 
     def heal(self) -> None:
         """Heal."""
         self.cluster.network = Network()
+        self.workloads.network = Network()
 
     async def put_credential(self, name: str) -> AnyCredential:
         """Create as the world does."""
@@ -151,6 +181,18 @@ class FakedCluster:
     async def delete_escrow(self, location: VaultLocation) -> None:
         """Delete."""
         del self.cluster.escrow[location]
+
+    async def put_workload(self, reference: WorkloadReference, annotations: Mapping[str, str]) -> None:
+        """Create the fake's workload."""
+        self.workloads.put(reference, allows="", **annotations)
+
+    async def touch_workload(self, reference: WorkloadReference) -> None:
+        """Give the workload the next resourceVersion."""
+        self.workloads.touch(reference)
+
+    async def delete_workload(self, reference: WorkloadReference) -> None:
+        """Remove the fake's workload."""
+        del self.workloads.objects[reference]
 
     async def in_escrow(self) -> int:
         """Count."""
@@ -187,6 +229,14 @@ class RealCluster:
         self.secrets = KubernetesSecrets(self.api)
         self.credentials = KubernetesCredentials(self.api, SystemClock(), instance="operator-0")
         self.leases = KubernetesLeases(self.api, self._key("leader"))
+        self.workloads = KubernetesWorkloads(self.api)
+
+    @asynccontextmanager
+    async def workloads_without_rights(self) -> AsyncIterator[KubernetesWorkloads]:
+        """Connect as a user without any role."""
+        kubeconfig = self.control_plane.kubeconfig_for("stranger")
+        async with await Api.connect(KubernetesSettings(kubeconfig=kubeconfig)) as api:
+            yield KubernetesWorkloads(api)
 
     def escrow(self) -> KubernetesEscrow:
         """Start a process."""
@@ -227,6 +277,19 @@ class RealCluster:
         assert location
         self._kubectl("delete", "secret", f"--selector={LABEL}")
 
+    async def put_workload(self, reference: WorkloadReference, annotations: Mapping[str, str]) -> None:
+        """Create the workload. No controller of workloads runs here, so nothing else writes to it."""
+        body = workload(str(reference.kind), reference.name, **annotations)
+        self._kubectl("create", "--filename=-", stdin=json.dumps(body))
+
+    async def touch_workload(self, reference: WorkloadReference) -> None:
+        """Set a label."""
+        self._kubectl("label", str(reference.kind), reference.name, "touched=true")
+
+    async def delete_workload(self, reference: WorkloadReference) -> None:
+        """Delete the workload."""
+        self._kubectl("delete", str(reference.kind), reference.name)
+
     async def in_escrow(self) -> int:
         """Count."""
         return len(self._items("secret", f"--selector={LABEL}"))
@@ -249,8 +312,8 @@ class RealCluster:
     def _items(self, kind: str, *options: str) -> list[dict[str, Any]]:
         return list(json.loads(self._kubectl("get", kind, "--output=json", *options))["items"])
 
-    def _kubectl(self, *arguments: str) -> str:
-        return self.control_plane.kubectl(f"--namespace={self.namespace}", *arguments)
+    def _kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return self.control_plane.kubectl(f"--namespace={self.namespace}", *arguments, stdin=stdin)
 
 
 @asynccontextmanager

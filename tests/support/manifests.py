@@ -27,6 +27,20 @@ def published_secret(namespace: str, name: str = "pipedrive", **changes: Any) ->
     return secret(name, metadata=metadata, data={"access_token": encoded(TOKEN)}) | changes
 
 
+def workload(kind: str, name: str, **annotations: str) -> Json:
+    """Build a workload; `annotations` are its own, not those of its pod template."""
+    labels = {"app": name}
+    containers = [{"name": "web", "image": "example.com/web", "env": [{"name": "A", "value": "1"}]}]
+    spec: Json = {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+    }
+    if kind == "StatefulSet":
+        spec["serviceName"] = name
+    metadata = {"name": name, "annotations": annotations}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
 def encoded(text: str) -> str:
     """Encode a value as in the data of a Secret."""
     return base64.b64encode(text.encode()).decode()

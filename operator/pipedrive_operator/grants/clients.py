@@ -44,7 +44,7 @@ class Clients:
             # Without the ids: a spec may name the wrong keys, and then what Vault holds there is a secret.
             message = (
                 f"spec.oauth2.client: the grant at {read.location} was issued to another client than the one named "
-                "here; name that client, or consent with this one"
+                "here. Name that client, or authorize the app of this one and write the new refresh_token there"
             )
             raise InvalidSpec(message)
         if rejection is None or order.is_requested or now >= rejection.until:

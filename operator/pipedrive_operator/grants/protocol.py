@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Final
 
 from pipedrive_operator.core.grant import refresh_state, succession
+from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import (
     ClientCredentials,
@@ -217,7 +218,8 @@ class RefreshProtocol:
             await self._withdraw_intent(claimed)
             if await self._was_replaced(claimed) or await self.replace_by_escrow(claimed, client):
                 return None
-            raise self._with_unanswered(trouble, grant.unanswered) from trouble
+            refused = ConsentRequired(f"{trouble.message}. {how_to_consent(str(claimed.location))}")
+            raise self._with_unanswered(refused, grant.unanswered) from trouble
         except ClientRejected as trouble:
             until = self._clock.monotonic() + order.slow.total_seconds()
             self._clients.reject(claimed.location, client, trouble, until)

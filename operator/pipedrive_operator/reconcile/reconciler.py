@@ -203,7 +203,7 @@ class Reconciler:
         """Create or patch the Secret, and check that the API server stored what was sent.
 
         Raises:
-            SecretWriteDenied: mutating admission had the last word. To write again at once would not help.
+            SecretWriteDenied: mutating admission changed what was written, and would change it again at once.
         """
         if target is None:
             written = await self._ports.secrets.create(manifest(desired))
@@ -212,9 +212,9 @@ class Reconciler:
         self._ports.cache.keep_secret(written)
         if differs(written, desired):
             message = (
-                f"Secret {desired.key.name} cannot be kept as asked, because something in the cluster changes what is "
-                f"written: {'; '.join(differences(written, desired))}. Exempt the Secret from that admission policy or "
-                "webhook, or change spec.target"
+                f"The API server did not store Secret {desired.key.name} as the operator wrote it, so an admission "
+                f"policy or webhook of the cluster changes it: {'; '.join(differences(written, desired))}. Exempt the "
+                "Secret from that policy or webhook, or set spec.target to what it enforces"
             )
             raise SecretWriteDenied(message)
 

@@ -52,8 +52,10 @@ class GrantSharing:
         first = next((other for other in sharing if self._matters_to(user, other)), user)
         if first.credential.uid != credential.uid and not source.has_client_of(first.source):
             message = (
-                f"spec.oauth2.client: the grant at {source.location} is used by {first.credential.key} with another "
-                "client; name the same client, or keep a separate grant for this credential"
+                f"spec.oauth2.client: the older credential {first.credential.key} uses the same grant "
+                f"({source.location}) with another OAuth2 client, and Pipedrive refreshes a grant only for the client "
+                f"that it was issued to. Copy spec.oauth2.client from {first.credential.key}, or write a grant of its "
+                "own for this credential to another path, and name that path in spec.oauth2.grant.path"
             )
             raise InvalidSpec(message)
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -19,25 +18,12 @@ from pipedrive_operator.core.publication.rollout import (
 )
 from pipedrive_operator.core.resource.workload import WorkloadKind, WorkloadReference
 from pipedrive_operator.core.values.errors import WorkloadChanged, WorkloadDenied
+from support import manifests
 from support.builders import API_TOKEN_SPEC, NOW, readable, resource
 from testbed.control_plane import ControlPlane
 
 CREDENTIAL = readable(resource(API_TOKEN_SPEC))
 Make = Callable[..., WorkloadReference]
-
-
-def manifest(reference: WorkloadReference, **annotations: str) -> dict[str, Any]:
-    """Build a workload's manifest."""
-    labels = {"app": reference.name}
-    containers = [{"name": "web", "image": "example.com/web", "env": [{"name": "A", "value": "1"}]}]
-    spec = {
-        "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
-    }
-    if reference.kind is WorkloadKind.STATEFUL_SET:
-        spec["serviceName"] = reference.name
-    metadata = {"name": reference.name, "annotations": annotations}
-    return {"apiVersion": "apps/v1", "kind": str(reference.kind), "metadata": metadata, "spec": spec}
 
 
 @pytest.fixture
@@ -52,7 +38,7 @@ def make(control_plane: ControlPlane, namespace: str) -> Make:
 
     def made(kind: WorkloadKind = WorkloadKind.DEPLOYMENT, **annotations: str) -> WorkloadReference:
         reference = WorkloadReference(kind=kind, name="web")
-        body = json.dumps(manifest(reference, **annotations))
+        body = json.dumps(manifests.workload(str(kind), "web", **annotations))
         control_plane.kubectl("create", f"--namespace={namespace}", "--filename=-", stdin=body)
         return reference
 

@@ -85,8 +85,9 @@ async def test_a_standby_that_cannot_forward_is_reported_and_the_token_sent_to_n
     for trouble in (read, login, write.value):
         assert Reason.VAULT_UNAVAILABLE is trouble.reason
         assert trouble.message == (
-            f"Vault (default) is a standby that cannot forward requests, and redirects to {pair.leader.address} (307), "
-            "where the operator sends no token: check that this server is running and that the standby reaches its "
+            "Vault (default) is a standby that could not forward the request to its active server, "
+            f"{pair.leader.address}, and answered with a redirect (307). The operator does not follow it, to send its "
+            "token to no other address. Check that the active server is running and that the standby reaches its "
             "cluster port, or set vault.connections.default.address to the active server"
         )
     assert forwarded == pair.forwarded
@@ -108,8 +109,8 @@ async def test_a_standby_names_its_dead_leader_and_works_when_the_leader_is_back
     pair.leader.unseal()
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
-    assert f"redirects to {pair.leader.address} (307)" in trouble.message
-    assert "check that this server is running" in trouble.message
+    assert f"its active server, {pair.leader.address}, and" in trouble.message
+    assert "Check that the active server is running" in trouble.message
     assert before == await when_it_is_back(vault, ACME, clock)
 
 
@@ -125,7 +126,8 @@ async def test_a_leader_that_stepped_down_works_when_it_leads_again(
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
     assert trouble.message == (
-        "Vault (default) is a standby and knows no active server: wait for the election, or run `vault status` on each "
-        "server, and start or unseal those that are down"
+        "Vault (default) has no active server at the moment: the server that responded is a standby and knows of none. "
+        "The servers elect one within seconds, if most of them are running and unsealed. If this persists, run "
+        "`vault status` on each server, and start or unseal those that are down"
     )
     assert before == await when_it_is_back(vault, ACME, clock)

@@ -159,7 +159,11 @@ TROUBLES = (
     Trouble(
         name="refresh-token-refused",
         reason="ConsentRequired",
-        says=("Pipedrive refused the refresh token (HTTP 400", "Consent again, or write a newer refresh token"),
+        says=(
+            "Pipedrive refused the refresh token (HTTP 400",
+            "Consent again: ",
+            "write the new refresh_token to secret/{actor.path} in Vault",
+        ),
         kind=Kind.OAUTH2,
         strike=_spoil_refresh_token,
         mend=Actor.consent,
@@ -168,7 +172,7 @@ TROUBLES = (
     Trouble(
         name="scope-missing",
         reason="ScopeMissing",
-        says=("lacks deals:full", "Developer Hub", "consent again"),
+        says=("lacks deals:full", "Developer Hub", "write the new refresh_token to {actor.path} in Vault"),
         kind=Kind.OAUTH2,
         spec={"oauth2": {"requiredScopes": ["base", "deals:full"]}},
         was_fine=False,

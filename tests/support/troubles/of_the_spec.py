@@ -82,7 +82,7 @@ TROUBLES = (
     Trouble(
         name="two-clients",
         reason="InvalidSpec",
-        says=("spec.oauth2.client", "secret/{actor.path} is used by {actor.namespace}/the-older", "the same client"),
+        says=("spec.oauth2.client", "{actor.namespace}/the-older uses the same grant (secret/{actor.path})", "Copy"),
         kind=Kind.OAUTH2,
         was_fine=False,
         strike=_share_a_grant,
@@ -92,7 +92,7 @@ TROUBLES = (
     Trouble(
         name="client-of-another-grant",
         reason="InvalidSpec",
-        says=("spec.oauth2.client", "issued to another client", "consent with this one"),
+        says=("spec.oauth2.client", "issued to another client", "authorize the app of this one"),
         kind=Kind.OAUTH2,
         strike=_name_another_client,
         mend=lambda actor: actor.write(**actor.read() | {"client_id": actor.name}),

@@ -71,7 +71,7 @@ async def test_the_credential_says_who_undoes_what(world: World) -> None:
     await fight(world, timedelta(minutes=10))
 
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
-    assert "metadata.labels.team is platform, and spec.target.labels.team asks for crm (set by labeller)" in ready(
+    assert "metadata.labels.team is platform, but spec.target.labels.team asks for crm (set by labeller)" in ready(
         world
     )
     assert ["SecretWriteDenied"] == [event.reason for event in world.cluster.events]

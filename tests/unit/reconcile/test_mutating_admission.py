@@ -82,8 +82,8 @@ async def test_the_message_says_what_the_spec_asks_for() -> None:
         ready = read_credential(world.cluster.credentials[KEY]).status.condition(ConditionType.READY)
         assert ready is not None
         assert (
-            "something in the cluster changes what is written: metadata.labels.team is platform, "
-            "and spec.target.labels.team asks for crm" in ready.message
+            "an admission policy or webhook of the cluster changes it: metadata.labels.team is platform, "
+            "but spec.target.labels.team asks for crm" in ready.message
         )
 
 

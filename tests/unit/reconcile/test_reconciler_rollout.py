@@ -263,11 +263,10 @@ async def test_a_failed_restart_is_reported_and_blocks_nothing_else(
 async def test_a_lost_acknowledgement_leads_to_one_restart(world: World) -> None:
     """The workload's annotation proves the restart."""
     await published(world, **rollout(WEB))
-    world.workloads.breaks = ApiServerUnavailable("the answer was lost")
     world.workloads.loses_acknowledgements = True
     put_token(world, "b")
     await world.settle()
-    world.workloads.breaks = None
+    world.workloads.loses_acknowledgements = False
     world.clock.turn(TIMINGS.poll_interval)
     await world.settle()
 

@@ -91,7 +91,7 @@ TOKEN_ENDPOINT: Final = (
         means=ConsentRequired,
         message=(
             "Pipedrive refused the refresh token ({}): it was replaced, revoked, or not used for 60 days, or the app "
-            "was uninstalled. Consent again, or write a newer refresh token to Vault"
+            "was uninstalled"
         ),
     ),
     Rule(

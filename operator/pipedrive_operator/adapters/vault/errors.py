@@ -94,19 +94,21 @@ _UNUSABLE: Final = (
     _Row(_status(503, quoting="sealed"), _SEALED),
     _Row(
         _status(307),
-        "Vault ({name}) is a standby that cannot forward requests, and redirects to {redirect} (307), where the "
-        "operator sends no token: check that this server is running and that the standby reaches its cluster port, or "
-        "set {setting}.address to the active server",
+        "Vault ({name}) is a standby that could not forward the request to its active server, {redirect}, and answered "
+        "with a redirect (307). The operator does not follow it, to send its token to no other address. Check that the "
+        "active server is running and that the standby reaches its cluster port, or set {setting}.address to the "
+        "active server",
     ),
     _Row(
         _status(500, quoting="active cluster node not found"),
-        "Vault ({name}) is a standby and knows no active server: wait for the election, or run `vault status` on each "
-        "server, and start or unseal those that are down",
+        "Vault ({name}) has no active server at the moment: the server that responded is a standby and knows of none. "
+        "The servers elect one within seconds, if most of them are running and unsealed. If this persists, run "
+        "`vault status` on each server, and start or unseal those that are down",
     ),
     _Row(
         _status(472, 473),
-        "Vault ({name}) is a standby that does not serve requests ({status}): set {setting}.address to the active "
-        "server",
+        "Vault ({name}) is a standby of Vault Enterprise that serves no requests (status {status}): set "
+        "{setting}.address to the active server, or to a load balancer that selects it",
     ),
     _Row(
         _is_redirect,

@@ -6,6 +6,7 @@ from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation, Requested
 from pipedrive_operator.core.decision.timings import CONFLICT_RECHECK
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.grant import missing_grant
 from pipedrive_operator.core.grant.token import Token, Verification
 from pipedrive_operator.core.publication.secret import DesiredSecret, differs
@@ -147,8 +148,9 @@ def scope_is_missing(seen: Observation) -> Decision | None:
     if not missing:
         return None
     message = (
-        f"The grant lacks {', '.join(missing)}; it has {', '.join(sorted(token.scope)) or 'none'}. "
-        "Add the scope to the app in Pipedrive's Developer Hub, and consent again"
+        f"The grant lacks {', '.join(missing)}, which spec.oauth2.requiredScopes asks for; it has "
+        f"{', '.join(sorted(token.scope)) or 'none'}. Its token is published nevertheless. Add the scope to the app in "
+        f"Pipedrive's Developer Hub. {how_to_consent(oauth2.grant.path)}"
     )
     return _wait(Reason.SCOPE_MISSING, message)
 

@@ -204,8 +204,9 @@ def after_write(memory: Memory, published: str, undone: str, *, bounds: RetryBou
     if repairs < REPAIRS_AT_ONCE:
         return written
     message = (
-        f"Another program changes the Secret back at once: {undone}. It was repaired {repairs} times in a row, and the "
-        "next repair waits. Stop that program from changing the Secret, or change spec.target"
+        f"Another program undoes each repair of the Secret at once: {undone}. The operator repaired it {repairs} times "
+        "in a row, and now waits before the next repair. Find that program (kubectl get secret --show-managed-fields "
+        "lists who set which field) and stop it from changing the Secret, or set spec.target to what it enforces"
     )
     fought = record_failure(SecretWriteDenied(message), failure, subject=published, bounds=bounds)
     return replace(written, publish_failure=fought)

@@ -100,7 +100,7 @@ def differs(target: TargetSecret | None, desired: DesiredSecret) -> bool:
 def differences(target: TargetSecret, desired: DesiredSecret) -> list[str]:
     """Return a phrase for each of our fields that is missing or differs, and who set it, but no value of the data."""
     found = {
-        f"metadata.{part}.{key}": f"is {_quoted(actual.get(key))}, and {_who_asks(part, key)} {_quoted(value)}"
+        f"metadata.{part}.{key}": f"is {_quoted(actual.get(key))}, but {_who_asks(part, key)} {_quoted(value)}"
         for part, actual, wanted in (
             ("labels", target.labels, desired.labels),
             ("annotations", target.annotations, desired.annotations),

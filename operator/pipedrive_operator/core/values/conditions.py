@@ -159,7 +159,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             retry=Retry.BACK_OFF,
             authorized=_UNKNOWN,
             meaning="a refresh was sent, and its response was lost",
-            remedy="wait; consent again if Pipedrive then refuses the refresh token",
+            remedy="wait; if Pipedrive refuses the refresh token then, follow ConsentRequired",
         ),
         Reason.GRANT_ESCROWED: Effect(
             retry=Retry.BACK_OFF,
@@ -171,14 +171,14 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             retry=Retry.SLOW,
             authorized=_REJECTED,
             meaning="Vault holds no grant yet",
-            remedy="consent, or write a refresh_token to the path of the grant",
+            remedy="authorize the app, and write the refresh_token to the path of the grant",
         ),
         Reason.CONSENT_REQUIRED: Effect(
             retry=Retry.SLOW,
             authorized=_REJECTED,
             stalled=True,
             meaning="Pipedrive refused the newest refresh token",
-            remedy="consent again",
+            remedy="authorize the app again, and write the new refresh_token to the path of the grant",
         ),
         Reason.CLIENT_REJECTED: Effect(
             retry=Retry.SLOW,
@@ -207,7 +207,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             not_ready=True,
             stalled=True,
             meaning="the grant lacks a required scope; its token is published nevertheless",
-            remedy="add the scope to the app and consent again",
+            remedy="add the scope to the app, authorize it again, and write the new refresh_token to the grant's path",
         ),
         Reason.ACCOUNT_NOT_OPEN: Effect(
             retry=Retry.SLOW,

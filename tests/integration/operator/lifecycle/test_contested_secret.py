@@ -58,8 +58,8 @@ def test_a_policy_that_overrides_a_label_is_named_and_stops_no_refresh(tenant: T
         message = tenant.wait_for("SecretWriteDenied")["message"]
 
         assert (
-            "something in the cluster changes what is written: metadata.labels.team is platform, "
-            "and spec.target.labels.team asks for crm" in message
+            "an admission policy or webhook of the cluster changes it: metadata.labels.team is platform, "
+            "but spec.target.labels.team asks for crm" in message
         )
         first = tenant.secret()
         assert first is not None
@@ -93,5 +93,5 @@ def test_a_controller_that_changes_a_label_back_is_named(tenant: Tenant) -> None
         ended.set()
         fighter.join()
 
-    assert "metadata.labels.team is platform, and spec.target.labels.team asks for crm (set by labeller)" in message
+    assert "metadata.labels.team is platform, but spec.target.labels.team asks for crm (set by labeller)" in message
     assert 3 <= len(changes) <= 12

@@ -140,7 +140,7 @@ def test_a_policy_that_overrides_a_label_is_reported_and_does_not_stop_a_refresh
 
         wait_for_polls(tenant, openbao)
 
-        assert "metadata.labels.team is platform, and spec.target.labels.team asks for crm" in message
+        assert "metadata.labels.team is platform, but spec.target.labels.team asks for crm" in message
         assert writes(tenant) - before <= 6
 
         def look() -> bool:

@@ -33,11 +33,17 @@ def response(status: int, *errors: str, **changes: Any) -> Response:
         (Response(status=407), "responds with status 407 and without JSON: a proxy in between requires credentials"),
         (Response(status=502), "responds with status 502 and without JSON: it looks like the page of a proxy"),
         (Response(status=301, redirect="http://b:8200"), "redirects to http://b:8200 (301): set vault.connections"),
-        (response(473), "is a standby that does not serve requests (473): set vault.connections.default.address"),
-        (response(500, "local node not active but active cluster node not found"), "knows no active server"),
+        (
+            response(473),
+            "that serves no requests (status 473): set vault.connections.default.address",
+        ),
+        (
+            response(500, "local node not active but active cluster node not found"),
+            "has no active server at the moment",
+        ),
         (
             Response(status=307, redirect="http://b:8200"),
-            "is a standby that cannot forward requests, and redirects to http://b:8200 (307), where the ",
+            "is a standby that could not forward the request to its active server, http://b:8200, and answered ",
         ),
     ],
 )

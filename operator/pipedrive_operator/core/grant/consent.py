@@ -1,0 +1,12 @@
+"""What a person does to consent, in one sentence for every message that asks for it. Text only.
+
+The operator does not serve a page for that, so the message names the steps of OAuth2 (RFC 6749, section 4.1).
+"""
+
+
+def how_to_consent(path: str) -> str:
+    """Return how a person obtains a new grant, and where in Vault it belongs; `path` is that of the grant."""
+    return (
+        "Consent again: as a user of that company, open the app's authorization URL, exchange the code that its "
+        f"callback receives for tokens, and write the new refresh_token to {path} in Vault"
+    )
