@@ -1,4 +1,7 @@
-"""The API server: the models of what is in it, and the adapters at the end of a wire to a real one."""
+"""The two implementations of the API server's ports: the fakes, and the adapters connected to a real API server.
+
+The adapters connect through a lossy relay. An administrator with a connection of their own arranges the cluster.
+"""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -38,28 +41,28 @@ SPEC: dict[str, Any] = {"apiToken": {"path": "pipedrive/crm/acme"}}
 
 
 class KeptEscrow(Escrow, Protocol):
-    """The port, and how a process begins to use it."""
+    """The port, and the method by which a new process reads the escrows of earlier ones."""
 
     async def load(self) -> list[str]:
-        """List what former processes have left."""
+        """Return the escrows that earlier processes have left."""
 
 
 class ClusterPart(Protocol):
-    """One namespace of one API server, that can be arranged."""
+    """One namespace of one API server, whose state a test controls."""
 
     namespace: str
 
     @property
     def secrets(self) -> Secrets:
-        """What is under contract."""
+        """The port of Secrets, under contract."""
 
     @property
     def credentials(self) -> Credentials:
-        """What is under contract."""
+        """The port of credentials, under contract."""
 
     @property
     def leases(self) -> Leases:
-        """What is under contract: the Lease of that namespace."""
+        """The port of Leases, under contract, for one Lease of that namespace."""
 
     @property
     def workloads(self) -> Workloads:
@@ -69,28 +72,28 @@ class ClusterPart(Protocol):
         """Return the port under contract, for a user to whom RBAC grants nothing."""
 
     def escrow(self) -> KeptEscrow:
-        """Return what is under contract, as another process knows it each time."""
+        """Return the port of escrows, under contract, as a new process uses it."""
 
     async def lose(self, loss: Loss) -> None:
-        """Lose what is sent from now on."""
+        """Lose requests or responses from now on."""
 
     def heal(self) -> None:
-        """Let everything be well."""
+        """Lose nothing any more."""
 
     async def put_credential(self, name: str) -> AnyCredential:
-        """Create a credential, as a person does."""
+        """Create a credential, as a person would."""
 
     async def put_secret(self, name: str, **changes: Any) -> None:
-        """Create or replace a Secret, as a person does."""
+        """Create or replace a Secret, as a person would."""
 
     async def delete_secret(self, name: str) -> None:
-        """Delete a Secret, as a person does."""
+        """Delete a Secret, as a person would."""
 
     async def delete_lease(self) -> None:
-        """Delete the Lease, as a person does."""
+        """Delete the Lease, as a person would."""
 
     async def delete_escrow(self, location: VaultLocation) -> None:
-        """Delete what is in escrow, as a person does."""
+        """Delete the escrow of a location, as a person would."""
 
     async def put_workload(self, reference: WorkloadReference, annotations: Mapping[str, str]) -> None:
         """Create a workload, as a person would."""
@@ -102,20 +105,20 @@ class ClusterPart(Protocol):
         """Delete a workload, as a person would."""
 
     async def in_escrow(self) -> int:
-        """Count the escrows in the cluster, including those that this process does not know."""
+        """Return how many escrows the cluster holds, including those that this process has not read."""
 
     async def reasons(self) -> list[str]:
         """Return the reasons of all Events."""
 
     async def listed_secrets(self) -> dict[str, int]:
-        """Return the names of the listed Secrets with their resourceVersions; the list's own has no name."""
+        """Return the resourceVersions of the listed Secrets by name; the list's own is under the empty name."""
 
     async def listed_credentials(self) -> dict[str, int]:
-        """Return the names of the listed credentials with their resourceVersions; the list's own has no name."""
+        """Return the resourceVersions of the listed credentials by name; the list's own is under the empty name."""
 
 
 async def listed(pages: AsyncIterator[Any], namespace: str) -> dict[str, int]:
-    """Read all pages of a list."""
+    """Read all pages of a list, and return the resourceVersions of the objects in the namespace."""
     found: dict[str, int] = {}
     async for page in pages:
         found[""] = page.resource_version
@@ -126,13 +129,13 @@ async def listed(pages: AsyncIterator[Any], namespace: str) -> dict[str, int]:
 
 @dataclass
 class FakedCluster:
-    """The fakes."""
+    """The fakes of unit tests and simulation."""
 
     namespace: str = "crm"
     cluster: FakeCluster = field(default_factory=FakeCluster)
 
     def __post_init__(self) -> None:
-        """Build them."""
+        """Connect the fakes with each other."""
         self.secrets = self.credentials = self.cluster
         self.leases = FakeLeases(self.cluster)
         self.workloads = FakeWorkloads(self.namespace)
@@ -145,41 +148,41 @@ class FakedCluster:
         self.workloads.breaks = None
 
     def escrow(self) -> FakeEscrow:
-        """Start a process."""
+        """Return the escrow of a new process."""
         return FakeEscrow(self.cluster)
 
     async def lose(self, loss: Loss) -> None:
-        """Lose."""
+        """Lose requests or responses in the network of the fakes."""
         lose(self.cluster.network, loss)
         lose(self.workloads.network, loss)
 
     def heal(self) -> None:
-        """Heal."""
+        """Replace the network by one that loses nothing."""
         self.cluster.network = Network()
         self.workloads.network = Network()
 
     async def put_credential(self, name: str) -> AnyCredential:
-        """Create as the world does."""
+        """Add the credential with the fields that an API server would set."""
         body = credential(name, SPEC, namespace=self.namespace)
         served = {"creationTimestamp": "2026-03-01T00:00:00Z", "generation": 1}
         self.cluster.apply(body | {"metadata": body["metadata"] | served, "status": {"observedGeneration": -1}})
         return read_credential(self.cluster.credentials[self._key(name)])
 
     async def put_secret(self, name: str, **changes: Any) -> None:
-        """Create or replace."""
+        """Store the Secret, merged into the present one."""
         current = self.cluster.secrets.get(self._key(name), {})
         self.cluster.put_secret(merged(current, published_secret(self.namespace, name, **changes)))
 
     async def delete_secret(self, name: str) -> None:
-        """Delete."""
+        """Remove the Secret."""
         self.cluster.delete_secret(self._key(name))
 
     async def delete_lease(self) -> None:
-        """Delete."""
+        """Remove the Lease."""
         self.cluster.lease = None
 
     async def delete_escrow(self, location: VaultLocation) -> None:
-        """Delete."""
+        """Remove the escrow."""
         del self.cluster.escrow[location]
 
     async def put_workload(self, reference: WorkloadReference, annotations: Mapping[str, str]) -> None:
@@ -195,19 +198,19 @@ class FakedCluster:
         del self.workloads.objects[reference]
 
     async def in_escrow(self) -> int:
-        """Count."""
+        """Count the escrows of the fake."""
         return len(self.cluster.escrow)
 
     async def reasons(self) -> list[str]:
-        """Look."""
+        """Return the reasons of the recorded Events."""
         return [event.reason for event in self.cluster.events]
 
     async def listed_secrets(self) -> dict[str, int]:
-        """List."""
+        """Read the fake's list of Secrets."""
         return await listed(self.cluster.list_secrets(), self.namespace)
 
     async def listed_credentials(self) -> dict[str, int]:
-        """List."""
+        """Read the fake's list of credentials."""
         return await listed(self.cluster.list_credentials(), self.namespace)
 
     def _key(self, name: str) -> Key:
@@ -216,7 +219,7 @@ class FakedCluster:
 
 @dataclass
 class RealCluster:
-    """The adapters, and an administrator who goes another way."""
+    """The adapters behind a lossy relay, and an administrator with a direct connection."""
 
     namespace: str
     api: Api
@@ -225,7 +228,7 @@ class RealCluster:
     wire: Wire
 
     def __post_init__(self) -> None:
-        """Build the adapters."""
+        """Open the ports on the connection through the relay."""
         self.secrets = KubernetesSecrets(self.api)
         self.credentials = KubernetesCredentials(self.api, SystemClock(), instance="operator-0")
         self.leases = KubernetesLeases(self.api, self._key("leader"))
@@ -239,25 +242,25 @@ class RealCluster:
             yield KubernetesWorkloads(api)
 
     def escrow(self) -> KubernetesEscrow:
-        """Start a process."""
+        """Return the escrow of a new process."""
         return KubernetesEscrow(self.api, self.namespace, SystemClock())
 
     async def lose(self, loss: Loss) -> None:
-        """Lose; a connection is open by then."""
+        """Open a connection first, because a lost TLS handshake would hide the loss of a request."""
         await self.secrets.read(self._key("absent"))
         self.wire.loses = loss
 
     def heal(self) -> None:
-        """Heal."""
+        """Let the relay forward everything again."""
         self.wire.loses = Loss.NOTHING
 
     async def put_credential(self, name: str) -> AnyCredential:
-        """Create."""
+        """Create the credential as administrator."""
         body = credential(name, SPEC, namespace=self.namespace)
         return read_credential(await self.administrator.create(CREDENTIALS.collection(self.namespace), body))
 
     async def put_secret(self, name: str, **changes: Any) -> None:
-        """Create or replace."""
+        """Create or patch the Secret as administrator."""
         body = published_secret(self.namespace, name, **changes)
         if await self.administrator.get(SECRETS.at(self._key(name))) is None:
             await self.administrator.create(SECRETS.collection(self.namespace), body)
@@ -265,15 +268,15 @@ class RealCluster:
             await self.administrator.merge_patch(SECRETS.at(self._key(name)), body)
 
     async def delete_secret(self, name: str) -> None:
-        """Delete."""
+        """Delete the Secret with kubectl."""
         self._kubectl("delete", "secret", name)
 
     async def delete_lease(self) -> None:
-        """Delete."""
+        """Delete the Lease with kubectl."""
         self._kubectl("delete", "lease", "leader")
 
     async def delete_escrow(self, location: VaultLocation) -> None:
-        """Delete everything: no test has two."""
+        """Delete all escrows with kubectl; no test has more than one."""
         assert location
         self._kubectl("delete", "secret", f"--selector={LABEL}")
 
@@ -291,19 +294,19 @@ class RealCluster:
         self._kubectl("delete", str(reference.kind), reference.name)
 
     async def in_escrow(self) -> int:
-        """Count."""
+        """Count the Secrets with the escrow's label."""
         return len(self._items("secret", f"--selector={LABEL}"))
 
     async def reasons(self) -> list[str]:
-        """Look."""
+        """Return the reasons of the Events in the namespace."""
         return [item["reason"] for item in self._items("events.events.k8s.io")]
 
     async def listed_secrets(self) -> dict[str, int]:
-        """List."""
+        """Read the Secrets of the namespace with the operator's lister."""
         return await listed(Lister(self.api, [self.namespace]).list_secrets(), self.namespace)
 
     async def listed_credentials(self) -> dict[str, int]:
-        """List."""
+        """Read the credentials of the namespace with the operator's lister."""
         return await listed(Lister(self.api, [self.namespace]).list_credentials(), self.namespace)
 
     def _key(self, name: str) -> Key:
@@ -318,7 +321,7 @@ class RealCluster:
 
 @asynccontextmanager
 async def real_cluster(control_plane: ControlPlane, namespace: str, folder: Path) -> AsyncIterator[RealCluster]:
-    """Open the adapters to an API server that has the CRD."""
+    """Open the adapters, through a relay, to an API server that has the CRD."""
     port = urlsplit(control_plane.server).port
     assert port is not None
     kubeconfig = folder / "kubeconfig"

@@ -1,4 +1,4 @@
-"""Pipedrive: the fake, and the simulator behind the adapter."""
+"""The two implementations of `ports.Pipedrive` under contract: the fake, and the adapter with the simulator."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -42,7 +42,7 @@ class Trial(Enum):
 
 
 class PipedrivePart(Protocol):
-    """A Pipedrive with one grant, that can be arranged."""
+    """A Pipedrive with one grant, whose state a test controls."""
 
     @property
     def refresh_token(self) -> SecretValue:
@@ -50,51 +50,51 @@ class PipedrivePart(Protocol):
 
     @property
     def api_token(self) -> SecretValue:
-        """The API token of the same user."""
+        """The API token of the user who gave the grant."""
 
     @property
     def account(self) -> Account:
-        """Whose all tokens are."""
+        """The account that all tokens belong to."""
 
     @property
     def port(self) -> Pipedrive:
-        """What is under contract, without its fence."""
+        """The port under contract; `refresh` calls it with the default fence."""
 
     @property
     def sends(self) -> int:
-        """How many refreshes have reached it or were lost on the way there."""
+        """How many refreshes reached Pipedrive, or were lost on the way to it."""
 
     async def refresh(self, token: SecretValue, fence: Callable[[], None] = ...) -> TokenResponse:
-        """Refresh through the port, as the app that the grant was given to."""
+        """Refresh through the port, as the app that holds the grant."""
 
     def rotate(self, *, does: bool) -> None:
-        """Let refresh tokens die by their use, or not."""
+        """Turn the rotation of refresh tokens on or off."""
 
     async def try_with(self, trial: Trial) -> None:
-        """Let something go wrong, from now on."""
+        """Let every request go wrong in this way from now on."""
 
     async def heal(self) -> None:
-        """Let everything be well."""
+        """End every disturbance."""
 
     def reject_client(self) -> None:
-        """Give the app another secret."""
+        """Change the app's secret, so that the one in use is refused."""
 
     def revoke(self, token: SecretValue) -> None:
         """Revoke an access token, or the grant of a refresh token."""
 
     def expire(self, token: SecretValue) -> None:
-        """Let an access token's time run out."""
+        """Let an access token expire."""
 
 
 def let_pass() -> None:
-    """Let a request leave."""
+    """Let every request leave, as a fence."""
 
 
 class FakedPipedrive:
-    """The fake."""
+    """The fake of unit tests and simulation."""
 
     def __init__(self) -> None:
-        """Give one grant."""
+        """Create one account with one grant."""
         self.port = FakePipedrive(TurnedClock(), call_timeout=CALL_TIMEOUT)
         self.refresh_token = SecretValue(self.port.consent())
         [(api_token, self.account)] = self.port.accounts.items()

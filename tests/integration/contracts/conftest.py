@@ -1,4 +1,4 @@
-"""The parts of a cluster: the fake and the real one. Assertions of the shared helpers explain their failures."""
+"""Provides the cluster of a contract test: the fake, then the real one. Assertions of `contracts` show their values."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from contracts.kubernetes_contract import ClusterPart, FakedCluster, real_cluste
 
 @pytest.fixture(params=["fake", "real"])
 async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ClusterPart]:
-    """Arrange each part in turn."""
+    """Provide the fakes, then the adapters with a real API server."""
     if request.param == "fake":
         yield FakedCluster()
         return

@@ -1,4 +1,4 @@
-"""What `ports.Secrets`, `ports.Credentials` and the lists promise, kept by the fake and by the API server alike."""
+"""The contract of `ports.Secrets`, `ports.Credentials` and the lists, which the fake and the adapters must keep."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
@@ -41,23 +41,23 @@ class Notice:
 
 
 def key_of(cluster: ClusterPart, name: str = NAME) -> Key:
-    """Name something in the cluster's namespace."""
+    """Return the key of a name in the cluster's namespace."""
     return Key(namespace=cluster.namespace, name=name)
 
 
 async def created(cluster: ClusterPart, **data: str) -> TargetSecret:
-    """Create the Secret through the port."""
+    """Create a Secret through the port."""
     values = {"access_token": encoded("old"), "note": encoded("mine")} | data
     return await cluster.secrets.create(published_secret(cluster.namespace, NAME, data=values))
 
 
 def patch_for(target: TargetSecret) -> dict[str, Any]:
-    """Build a patch that replaces one value and takes another away."""
+    """Build a patch that replaces one value and removes another."""
     return {"metadata": {"resourceVersion": target.resource_version}, "data": NEW}
 
 
 async def expect_unavailable(cluster: ClusterPart, loss: Loss, call: Awaitable[object]) -> None:
-    """Make a call that is lost."""
+    """Make a call whose request or response is lost."""
     await cluster.lose(loss)
     with pytest.raises(ApiServerUnavailable):
         await call
@@ -65,14 +65,14 @@ async def expect_unavailable(cluster: ClusterPart, loss: Loss, call: Awaitable[o
 
 
 class TestSecrets:
-    """Secrets."""
+    """The contract of `ports.Secrets`."""
 
-    async def test_one_that_nobody_made_is_none(self, cluster: ClusterPart) -> None:
-        """And not an error."""
+    async def test_a_secret_that_does_not_exist_is_none(self, cluster: ClusterPart) -> None:
+        """It is not an error."""
         assert await cluster.secrets.read(key_of(cluster)) is None
 
-    async def test_one_is_read_as_it_was_created(self, cluster: ClusterPart) -> None:
-        """The answer of the creation is the same."""
+    async def test_a_secret_is_read_back_as_it_was_created(self, cluster: ClusterPart) -> None:
+        """The creation itself returns the same Secret."""
         target = await created(cluster)
 
         assert await cluster.secrets.read(target.key) == target
@@ -81,8 +81,8 @@ class TestSecrets:
         assert target.uid
         assert not target.being_deleted
 
-    async def test_a_taken_name_is_told(self, cluster: ClusterPart) -> None:
-        """What is there stays."""
+    async def test_a_secret_whose_name_is_taken_is_not_created(self, cluster: ClusterPart) -> None:
+        """The error says so, and the existing Secret is unchanged."""
         target = await created(cluster)
 
         with pytest.raises(SecretExists):
@@ -90,8 +90,8 @@ class TestSecrets:
 
         assert await cluster.secrets.read(target.key) == target
 
-    async def test_a_patch_changes_what_it_names_and_nothing_else(self, cluster: ClusterPart) -> None:
-        """None takes away."""
+    async def test_a_patch_changes_only_what_it_names(self, cluster: ClusterPart) -> None:
+        """A null removes a value."""
         target = await created(cluster, foreign=encoded("kept"))
 
         patched = await cluster.secrets.patch(target.key, patch_for(target))
@@ -101,8 +101,8 @@ class TestSecrets:
         assert patched.resource_version != target.resource_version
         assert await cluster.secrets.read(target.key) == patched
 
-    async def test_a_patch_for_another_version_changes_nothing(self, cluster: ClusterPart) -> None:
-        """Somebody was there meanwhile."""
+    async def test_a_patch_made_for_an_older_version_changes_nothing(self, cluster: ClusterPart) -> None:
+        """Someone else has changed the Secret since it was read."""
         target = await created(cluster)
         await cluster.put_secret(NAME, data={"access_token": encoded("theirs")})
 
@@ -113,8 +113,8 @@ class TestSecrets:
         assert now is not None
         assert now.data["access_token"] == encoded("theirs")
 
-    async def test_a_patch_of_what_is_gone_creates_nothing(self, cluster: ClusterPart) -> None:
-        """It has changed, in a way."""
+    async def test_a_patch_of_a_deleted_secret_creates_nothing(self, cluster: ClusterPart) -> None:
+        """It counts as changed."""
         target = await created(cluster)
         await cluster.delete_secret(NAME)
 
@@ -123,15 +123,15 @@ class TestSecrets:
 
         assert await cluster.secrets.read(target.key) is None
 
-    async def test_a_patch_that_changes_nothing_leaves_the_version(self, cluster: ClusterPart) -> None:
-        """The watch does not report it."""
+    async def test_a_patch_that_changes_nothing_keeps_the_version(self, cluster: ClusterPart) -> None:
+        """So the watch does not report it."""
         target = await created(cluster)
         same = {"metadata": {"resourceVersion": target.resource_version}, "data": {"note": encoded("mine")}}
 
         assert await cluster.secrets.patch(target.key, same) == target
 
-    async def test_one_is_deleted(self, cluster: ClusterPart) -> None:
-        """A second time is no error."""
+    async def test_a_secret_is_deleted(self, cluster: ClusterPart) -> None:
+        """A second deletion is no error."""
         target = await created(cluster)
 
         await cluster.secrets.delete(target)
@@ -139,8 +139,8 @@ class TestSecrets:
 
         assert await cluster.secrets.read(target.key) is None
 
-    async def test_one_that_was_changed_is_not_deleted(self, cluster: ClusterPart) -> None:
-        """And that is no error."""
+    async def test_a_secret_that_was_changed_is_not_deleted(self, cluster: ClusterPart) -> None:
+        """That is no error, either."""
         target = await created(cluster)
         await cluster.put_secret(NAME, data={"access_token": encoded("theirs")})
 
@@ -148,7 +148,7 @@ class TestSecrets:
 
         assert await cluster.secrets.read(target.key) is not None
 
-    async def test_another_one_of_the_same_name_is_not_deleted(self, cluster: ClusterPart) -> None:
+    async def test_another_secret_of_the_same_name_is_not_deleted(self, cluster: ClusterPart) -> None:
         """It has another uid."""
         target = await created(cluster)
         await cluster.delete_secret(NAME)
@@ -160,8 +160,8 @@ class TestSecrets:
         assert await cluster.secrets.read(target.key) == other
 
     @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
-    async def test_what_is_lost_is_unavailable(self, cluster: ClusterPart, loss: Loss) -> None:
-        """Reads, creations and patches are lost, and so is a conflict."""
+    async def test_a_lost_request_about_a_secret_is_unavailable(self, cluster: ClusterPart, loss: Loss) -> None:
+        """This holds for reads, creations and patches, and for a conflict whose response is lost."""
         target = await created(cluster)
         await expect_unavailable(cluster, loss, cluster.secrets.read(target.key))
         await expect_unavailable(cluster, loss, cluster.secrets.create(published_secret(cluster.namespace, "other")))
@@ -175,8 +175,8 @@ class TestSecrets:
         assert (now.data["access_token"] == encoded("new")) is (loss is Loss.ANSWERS)
         assert (other is not None) is (loss is Loss.ANSWERS)
 
-    async def test_those_with_our_label_are_listed(self, cluster: ClusterPart) -> None:
-        """At a version that no later one precedes."""
+    async def test_only_secrets_with_the_operators_label_are_listed(self, cluster: ClusterPart) -> None:
+        """The list's resourceVersion is at least that of each object in it."""
         target = await created(cluster)
         await cluster.put_secret("foreign", metadata={"namespace": cluster.namespace, "name": "foreign"})
 
@@ -189,10 +189,10 @@ class TestSecrets:
 
 
 class TestCredentials:
-    """Credentials."""
+    """The contract of `ports.Credentials`."""
 
-    async def test_a_status_is_reported(self, cluster: ClusterPart) -> None:
-        """The answer is the credential as it is then."""
+    async def test_a_status_is_written_and_returned(self, cluster: ClusterPart) -> None:
+        """The call returns the credential with its new status."""
         credential = await cluster.put_credential("acme")
 
         patched = await cluster.credentials.patch_status(credential.key, STATUS)
@@ -206,8 +206,8 @@ class TestCredentials:
         assert [condition.reason for condition in patched.status.conditions] == ["Published"]
         assert int(patched.resource_version) > int(credential.resource_version)
 
-    async def test_a_patch_of_the_status_takes_away_and_leaves_alone(self, cluster: ClusterPart) -> None:
-        """None takes away; what is not named stays."""
+    async def test_a_patch_of_the_status_changes_only_what_it_names(self, cluster: ClusterPart) -> None:
+        """A null removes a field."""
         credential = await cluster.put_credential("acme")
         await cluster.credentials.patch_status(credential.key, STATUS)
 
@@ -217,22 +217,22 @@ class TestCredentials:
         assert patched.status.secret_name is None
         assert [condition.reason for condition in patched.status.conditions] == ["Published"]
 
-    async def test_a_status_that_is_the_same_leaves_the_version(self, cluster: ClusterPart) -> None:
-        """The watch does not report it."""
+    async def test_an_unchanged_status_keeps_the_version(self, cluster: ClusterPart) -> None:
+        """So the watch does not report it."""
         credential = await cluster.put_credential("acme")
         first = await cluster.credentials.patch_status(credential.key, STATUS)
 
         assert await cluster.credentials.patch_status(credential.key, STATUS) == first
 
-    async def test_what_is_gone_has_no_status(self, cluster: ClusterPart) -> None:
-        """And is not made by it."""
+    async def test_a_status_of_a_deleted_credential_is_not_written(self, cluster: ClusterPart) -> None:
+        """The call returns None, and does not create the credential again."""
         assert await cluster.credentials.patch_status(key_of(cluster, "absent"), STATUS) is None
 
         assert "absent" not in await cluster.listed_credentials()
 
     @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
-    async def test_a_lost_report_is_unavailable(self, cluster: ClusterPart, loss: Loss) -> None:
-        """Also about what is gone; it may have been made."""
+    async def test_a_lost_status_is_unavailable(self, cluster: ClusterPart, loss: Loss) -> None:
+        """This holds for a deleted credential, too. The status may have been written."""
         credential = await cluster.put_credential("acme")
         for key in (credential.key, key_of(cluster, "absent")):
             await cluster.lose(loss)
@@ -244,8 +244,8 @@ class TestCredentials:
         assert now is not None
         assert (now.status.secret_name == NAME) is (loss is Loss.ANSWERS)
 
-    async def test_all_are_listed_as_they_are(self, cluster: ClusterPart) -> None:
-        """At a version that no later one precedes."""
+    async def test_all_credentials_are_listed(self, cluster: ClusterPart) -> None:
+        """The list's resourceVersion is at least that of each object in it."""
         credential = await cluster.put_credential("acme")
         await cluster.put_credential("other")
         patched = await cluster.credentials.patch_status(credential.key, STATUS)
@@ -259,7 +259,7 @@ class TestCredentials:
 
     @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
     async def test_a_lost_list_is_unavailable(self, cluster: ClusterPart, loss: Loss) -> None:
-        """It is not empty."""
+        """It is not reported as an empty list."""
         await cluster.put_credential("acme")
         await cluster.lose(loss)
 
@@ -269,7 +269,7 @@ class TestCredentials:
             await cluster.listed_secrets()
 
     async def test_an_event_is_recorded_once(self, cluster: ClusterPart) -> None:
-        """An equal Event is not repeated at once; a different one is recorded."""
+        """The same Event is not recorded again at once; a different one is."""
         credential = await cluster.put_credential("acme")
 
         for event in (Notice(), Notice(), Notice(reason="ConsentRequired")):
@@ -278,7 +278,7 @@ class TestCredentials:
         assert sorted(await cluster.reasons()) == ["ConsentRequired", "GrantEscrowed"]
 
     async def test_a_lost_event_is_unavailable(self, cluster: ClusterPart) -> None:
-        """The next try records it."""
+        """The next attempt records it."""
         credential = await cluster.put_credential("acme")
         await cluster.lose(Loss.REQUESTS)
         with pytest.raises(ApiServerUnavailable):

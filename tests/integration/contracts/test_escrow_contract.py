@@ -1,4 +1,4 @@
-"""What `ports.Escrow` promises, kept by the fake and by Secrets of a real API server alike."""
+"""The contract of `ports.Escrow`, which the fake and the adapter, which stores Secrets, must both keep."""
 
 from dataclasses import replace
 
@@ -17,15 +17,15 @@ FIRST = grant("refresh-1", client_id="client", refreshed_from="digest-of-refresh
 SECOND = replace(FIRST, refresh_token=SecretValue("refresh-2"), refreshed_from="digest-of-refresh-1")
 
 
-async def found_by_another(cluster: ClusterPart) -> Grant | None:
-    """Open the escrow as the next process does."""
+async def found_by_next_process(cluster: ClusterPart) -> Grant | None:
+    """Return the escrow as a process sees it that starts now."""
     another = cluster.escrow()
     await another.load()
     return await another.open(GRANT_LOCATION, KEY)
 
 
-async def test_where_nothing_is_kept_nothing_is_opened_or_dropped(cluster: ClusterPart) -> None:
-    """And nothing is wrong with that."""
+async def test_a_location_without_an_escrow_has_nothing_to_open_or_drop(cluster: ClusterPart) -> None:
+    """Neither call is an error."""
     escrow = cluster.escrow()
 
     await escrow.drop(GRANT_LOCATION)
@@ -34,8 +34,8 @@ async def test_where_nothing_is_kept_nothing_is_opened_or_dropped(cluster: Clust
     assert await escrow.open(GRANT_LOCATION, KEY) is None
 
 
-async def test_what_is_kept_is_opened_as_it_was(cluster: ClusterPart) -> None:
-    """By the process that keeps it, and for its grant alone."""
+async def test_an_escrow_is_opened_as_it_was_kept(cluster: ClusterPart) -> None:
+    """By the process that kept it, and only for the location of its grant."""
     escrow = cluster.escrow()
 
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
@@ -44,8 +44,8 @@ async def test_what_is_kept_is_opened_as_it_was(cluster: ClusterPart) -> None:
     assert await escrow.open(OTHER_LOCATION, KEY) is None
 
 
-async def test_what_is_kept_is_found_by_the_next_process(cluster: ClusterPart) -> None:
-    """Once it has looked."""
+async def test_an_escrow_is_found_by_the_next_process(cluster: ClusterPart) -> None:
+    """Once that process has loaded the escrows."""
     await cluster.escrow().keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
     following = cluster.escrow()
     assert await following.open(GRANT_LOCATION, KEY) is None
@@ -56,8 +56,8 @@ async def test_what_is_kept_is_found_by_the_next_process(cluster: ClusterPart) -
     assert await following.open(GRANT_LOCATION, KEY) == FIRST
 
 
-async def test_what_another_process_keeps_later_is_found_when_looked_for(cluster: ClusterPart) -> None:
-    """And is then this process's to open and to drop."""
+async def test_an_escrow_that_another_process_keeps_later_is_found(cluster: ClusterPart) -> None:
+    """This process can then open and drop it."""
     leading = cluster.escrow()
     assert await leading.load() == []
     assert not await leading.find(GRANT_LOCATION)
@@ -72,8 +72,8 @@ async def test_what_another_process_keeps_later_is_found_when_looked_for(cluster
     assert await cluster.in_escrow() == 0
 
 
-async def test_a_second_look_tells_of_what_others_have_left_since(cluster: ClusterPart) -> None:
-    """The escrows of this process, and those that it has seen before, are not reported again."""
+async def test_a_second_load_returns_only_new_escrows_of_others(cluster: ClusterPart) -> None:
+    """The escrows of this process, and those that it has seen before, are not returned again."""
     leading = cluster.escrow()
     await leading.keep(OTHER_LOCATION, SECOND, "refresh-b", KEY)
     await cluster.escrow().keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
@@ -87,8 +87,8 @@ async def test_a_second_look_tells_of_what_others_have_left_since(cluster: Clust
 
 
 @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
-async def test_an_escrow_that_cannot_be_looked_for_is_told(cluster: ClusterPart, loss: Loss) -> None:
-    """A grant must not be given up for it."""
+async def test_a_failed_search_for_an_escrow_is_an_error(cluster: ClusterPart, loss: Loss) -> None:
+    """Otherwise the grant would be given up although its escrow may exist."""
     escrow = cluster.escrow()
     await cluster.lose(loss)
 
@@ -96,8 +96,8 @@ async def test_an_escrow_that_cannot_be_looked_for_is_told(cluster: ClusterPart,
         await escrow.find(GRANT_LOCATION)
 
 
-async def test_it_is_not_opened_with_another_key(cluster: ClusterPart) -> None:
-    """And is still there for who has the right one."""
+async def test_an_escrow_is_not_opened_with_another_key(cluster: ClusterPart) -> None:
+    """It stays, and the right key opens it."""
     escrow = cluster.escrow()
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
 
@@ -108,8 +108,8 @@ async def test_it_is_not_opened_with_another_key(cluster: ClusterPart) -> None:
     assert await escrow.open(GRANT_LOCATION, KEY) == FIRST
 
 
-async def test_what_cannot_be_opened_may_be_deleted_by_a_person(cluster: ClusterPart) -> None:
-    """The process that could not open it sees that."""
+async def test_an_escrow_that_cannot_be_opened_can_be_deleted_by_a_person(cluster: ClusterPart) -> None:
+    """The process that could not open it notices."""
     escrow = cluster.escrow()
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
     with pytest.raises(GrantUnstored):
@@ -120,8 +120,8 @@ async def test_what_cannot_be_opened_may_be_deleted_by_a_person(cluster: Cluster
     assert await escrow.open(GRANT_LOCATION, SecretValue("another")) is None
 
 
-async def test_what_is_dropped_is_gone_for_everybody(cluster: ClusterPart) -> None:
-    """Nothing of it is left."""
+async def test_a_dropped_escrow_is_gone_for_every_process(cluster: ClusterPart) -> None:
+    """The cluster holds nothing of it any more."""
     escrow = cluster.escrow()
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
 
@@ -132,18 +132,18 @@ async def test_what_is_dropped_is_gone_for_everybody(cluster: ClusterPart) -> No
 
 
 async def test_the_same_refresh_is_kept_once(cluster: ClusterPart) -> None:
-    """However often it is tried."""
+    """The number of attempts does not matter."""
     escrow = cluster.escrow()
 
     for _ in range(3):
         await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
 
     assert await cluster.in_escrow() == 1
-    assert await found_by_another(cluster) == FIRST
+    assert await found_by_next_process(cluster) == FIRST
 
 
-async def test_a_later_refresh_takes_the_place_of_an_earlier_one(cluster: ClusterPart) -> None:
-    """As when the earlier one could not be dropped."""
+async def test_a_later_refresh_replaces_an_earlier_one(cluster: ClusterPart) -> None:
+    """The earlier one stays if it could not be dropped."""
     escrow = cluster.escrow()
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
 
@@ -153,8 +153,8 @@ async def test_a_later_refresh_takes_the_place_of_an_earlier_one(cluster: Cluste
     assert await escrow.open(GRANT_LOCATION, SecretValue("new-client-secret")) == SECOND
 
 
-async def test_what_another_process_keeps_is_neither_replaced_nor_dropped(cluster: ClusterPart) -> None:
-    """A process that was stopped for long may wake up with something older."""
+async def test_the_escrow_of_another_process_is_neither_replaced_nor_dropped(cluster: ClusterPart) -> None:
+    """A process that was stopped for a long time may resume with an older grant."""
     stopped = cluster.escrow()
     await stopped.load()
     await cluster.escrow().keep(GRANT_LOCATION, SECOND, "refresh-b", KEY)
@@ -163,11 +163,11 @@ async def test_what_another_process_keeps_is_neither_replaced_nor_dropped(cluste
         await stopped.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
     await stopped.drop(GRANT_LOCATION)
 
-    assert await found_by_another(cluster) == SECOND
+    assert await found_by_next_process(cluster) == SECOND
 
 
-async def test_what_is_lost_on_the_way_is_not_kept_and_not_raised(cluster: ClusterPart) -> None:
-    """The next try keeps it."""
+async def test_a_lost_attempt_to_keep_an_escrow_is_not_raised(cluster: ClusterPart) -> None:
+    """The next attempt keeps it."""
     escrow = cluster.escrow()
     await cluster.lose(Loss.REQUESTS)
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
@@ -176,16 +176,16 @@ async def test_what_is_lost_on_the_way_is_not_kept_and_not_raised(cluster: Clust
 
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
 
-    assert await found_by_another(cluster) == FIRST
+    assert await found_by_next_process(cluster) == FIRST
 
 
-async def test_what_is_kept_without_an_acknowledgement_is_kept_once_and_dropped(cluster: ClusterPart) -> None:
-    """A second try finds it, and it is opened and dropped as any other."""
+async def test_an_unacknowledged_escrow_is_kept_once_and_dropped(cluster: ClusterPart) -> None:
+    """A second attempt finds it; it is opened and dropped as any other."""
     escrow = cluster.escrow()
     await cluster.lose(Loss.ANSWERS)
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
     cluster.heal()
-    assert await found_by_another(cluster) == FIRST
+    assert await found_by_next_process(cluster) == FIRST
 
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
 
@@ -195,8 +195,10 @@ async def test_what_is_kept_without_an_acknowledgement_is_kept_once_and_dropped(
     assert await cluster.in_escrow() == 0
 
 
-async def test_what_is_kept_without_an_acknowledgement_is_dropped_without_a_second_try(cluster: ClusterPart) -> None:
-    """As when Vault comes back first."""
+async def test_an_unacknowledged_escrow_is_dropped_without_a_second_attempt(
+    cluster: ClusterPart,
+) -> None:
+    """For example because Vault recovers first."""
     escrow = cluster.escrow()
     await cluster.lose(Loss.ANSWERS)
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
@@ -207,8 +209,8 @@ async def test_what_is_kept_without_an_acknowledgement_is_dropped_without_a_seco
     assert await cluster.in_escrow() == 0
 
 
-async def test_what_could_not_be_dropped_is_opened_and_dropped_later(cluster: ClusterPart) -> None:
-    """A failure is not raised."""
+async def test_an_escrow_that_could_not_be_dropped_is_opened_and_dropped_later(cluster: ClusterPart) -> None:
+    """A failure to drop it is not raised."""
     escrow = cluster.escrow()
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
     await cluster.lose(Loss.REQUESTS)
@@ -222,7 +224,7 @@ async def test_what_could_not_be_dropped_is_opened_and_dropped_later(cluster: Cl
 
 
 @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
-async def test_a_later_refresh_is_kept_whatever_became_of_dropping_the_earlier(
+async def test_a_later_refresh_is_kept_even_if_dropping_the_earlier_one_failed(
     cluster: ClusterPart, loss: Loss
 ) -> None:
     """Its refresh token exists nowhere else."""
@@ -234,14 +236,14 @@ async def test_a_later_refresh_is_kept_whatever_became_of_dropping_the_earlier(
 
     await escrow.keep(GRANT_LOCATION, SECOND, "refresh-b", KEY)
 
-    assert await found_by_another(cluster) == SECOND
+    assert await found_by_next_process(cluster) == SECOND
     await escrow.drop(GRANT_LOCATION)
     assert await cluster.in_escrow() == 0
 
 
 @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
-async def test_an_escrow_that_cannot_be_listed_is_told(cluster: ClusterPart, loss: Loss) -> None:
-    """Nothing may be refreshed before it is known."""
+async def test_a_failed_list_of_escrows_is_an_error(cluster: ClusterPart, loss: Loss) -> None:
+    """Nothing may be refreshed before the escrows are known."""
     escrow = cluster.escrow()
     await cluster.lose(loss)
 

@@ -1,4 +1,4 @@
-"""What `ports.Leases` promises, kept by the fake and by the API server alike."""
+"""The contract of `ports.Leases`, which the fake and the adapter with a real API server must both keep."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -21,28 +21,28 @@ HELD = Lease(
 
 
 async def created(cluster: ClusterPart) -> Lease:
-    """Create the Lease, and return it as it is then."""
+    """Create the Lease, and read it."""
     await cluster.leases.write(HELD)
     lease = await cluster.leases.read()
     assert lease is not None
     return lease
 
 
-async def test_a_lease_that_nobody_made_is_none(cluster: ClusterPart) -> None:
-    """And not an error."""
+async def test_a_lease_that_does_not_exist_is_none(cluster: ClusterPart) -> None:
+    """It is not an error."""
     assert await cluster.leases.read() is None
 
 
 async def test_a_lease_is_read_back_as_it_was_written(cluster: ClusterPart) -> None:
-    """To the microsecond, at a version of its own."""
+    """Times are kept to the microsecond, and the Lease has a resourceVersion."""
     lease = await created(cluster)
 
     assert replace(lease, resource_version=None) == HELD
     assert lease.resource_version is not None
 
 
-async def test_a_renewed_lease_is_at_another_version(cluster: ClusterPart) -> None:
-    """Which is how others see that it was renewed."""
+async def test_a_renewed_lease_has_another_version(cluster: ClusterPart) -> None:
+    """That is how standbys notice the renewal."""
     lease = await created(cluster)
     renewed = replace(lease, renewed_at=NOW + timedelta(seconds=6))
 
@@ -55,7 +55,7 @@ async def test_a_renewed_lease_is_at_another_version(cluster: ClusterPart) -> No
 
 
 async def test_a_released_lease_has_no_holder(cluster: ClusterPart) -> None:
-    """It stays, for the next to take."""
+    """The Lease stays, and the next leader acquires it."""
     lease = await created(cluster)
 
     await cluster.leases.write(replace(lease, holder="", duration=timedelta(seconds=1)))
@@ -65,8 +65,8 @@ async def test_a_released_lease_has_no_holder(cluster: ClusterPart) -> None:
     assert (now.holder, now.duration, now.transitions) == ("", timedelta(seconds=1), 2)
 
 
-async def test_of_two_who_read_the_same_the_second_is_told(cluster: ClusterPart) -> None:
-    """What the first has written stays."""
+async def test_of_two_writes_to_the_same_version_the_second_fails(cluster: ClusterPart) -> None:
+    """The Lease stays as the first one wrote it."""
     lease = await created(cluster)
     await cluster.leases.write(replace(lease, holder="operator-1"))
 
@@ -78,15 +78,15 @@ async def test_of_two_who_read_the_same_the_second_is_told(cluster: ClusterPart)
     assert now.holder == "operator-1"
 
 
-async def test_of_two_who_found_none_the_second_is_told(cluster: ClusterPart) -> None:
-    """There is one Lease."""
+async def test_of_two_creations_the_second_fails(cluster: ClusterPart) -> None:
+    """Only one Lease of that name can exist."""
     await created(cluster)
 
     with pytest.raises(LeaseChanged):
         await cluster.leases.write(replace(HELD, holder="operator-1"))
 
 
-async def test_a_lease_that_was_deleted_meanwhile_is_not_made_again(cluster: ClusterPart) -> None:
+async def test_a_lease_that_was_deleted_since_it_was_read_is_not_created_again(cluster: ClusterPart) -> None:
     """It has changed since it was read."""
     lease = await created(cluster)
     await cluster.delete_lease()
@@ -97,8 +97,8 @@ async def test_a_lease_that_was_deleted_meanwhile_is_not_made_again(cluster: Clu
     assert await cluster.leases.read() is None
 
 
-async def test_a_write_that_changes_nothing_leaves_the_version(cluster: ClusterPart) -> None:
-    """So that it is written again at the same one."""
+async def test_a_write_that_changes_nothing_keeps_the_version(cluster: ClusterPart) -> None:
+    """It can be repeated at the same version."""
     lease = await created(cluster)
 
     await cluster.leases.write(lease)
@@ -108,14 +108,14 @@ async def test_a_write_that_changes_nothing_leaves_the_version(cluster: ClusterP
 
 @pytest.mark.parametrize("loss", [Loss.REQUESTS, Loss.ANSWERS])
 async def test_a_lost_read_is_unavailable(cluster: ClusterPart, loss: Loss) -> None:
-    """It is not none."""
+    """It is not reported as a missing Lease."""
     await cluster.lose(loss)
 
     with pytest.raises(ApiServerUnavailable):
         await cluster.leases.read()
 
 
-async def test_a_write_of_which_the_request_is_lost_changes_nothing(cluster: ClusterPart) -> None:
+async def test_a_write_whose_request_is_lost_changes_nothing(cluster: ClusterPart) -> None:
     """The port reports that the API server is unavailable."""
     lease = await created(cluster)
     await cluster.lose(Loss.REQUESTS)
@@ -127,7 +127,7 @@ async def test_a_write_of_which_the_request_is_lost_changes_nothing(cluster: Clu
     assert await cluster.leases.read() == lease
 
 
-async def test_a_write_of_which_the_answer_is_lost_has_landed(cluster: ClusterPart) -> None:
+async def test_a_write_whose_response_is_lost_has_taken_effect(cluster: ClusterPart) -> None:
     """The port reports that the API server is unavailable, and the write cannot be repeated."""
     lease = await created(cluster)
     await cluster.lose(Loss.ANSWERS)

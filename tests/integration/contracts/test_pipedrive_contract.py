@@ -27,7 +27,7 @@ BEFORE_EFFECT = [Trial.REQUEST_LOST, Trial.FAILS]
 
 @pytest.fixture(params=["fake", "real"])
 async def part(request: pytest.FixtureRequest) -> AsyncIterator[PipedrivePart]:
-    """Arrange each part in turn."""
+    """Provide the fake, then the adapter with the simulator."""
     if request.param == "fake":
         yield FakedPipedrive()
         return
@@ -37,12 +37,12 @@ async def part(request: pytest.FixtureRequest) -> AsyncIterator[PipedrivePart]:
 
 
 def token_of(answer: TokenResponse) -> Token:
-    """Return the access token of an answer."""
+    """Return the access token of a token response."""
     return Token(value=answer.access_token, api_domain=answer.api_domain)
 
 
-async def test_a_refresh_brings_an_access_token_of_the_account(part: PipedrivePart) -> None:
-    """With all that belongs to it."""
+async def test_a_refresh_returns_an_access_token_of_the_account(part: PipedrivePart) -> None:
+    """With its scopes, expiry and API domain."""
     answer = await part.refresh(part.refresh_token)
 
     assert await part.port.identify_access_token(token_of(answer)) == part.account
@@ -67,8 +67,8 @@ async def test_a_rotating_refresh_token_can_be_used_once(part: PipedrivePart) ->
     assert second.access_token != first.access_token
 
 
-async def test_a_refresh_token_that_does_not_rotate_is_used_again(part: PipedrivePart) -> None:
-    """Each use brings another access token."""
+async def test_a_refresh_token_that_does_not_rotate_can_be_used_again(part: PipedrivePart) -> None:
+    """Each use returns another access token."""
     part.rotate(does=False)
 
     first = await part.refresh(part.refresh_token)

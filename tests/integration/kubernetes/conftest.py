@@ -1,4 +1,4 @@
-"""The ports of the API server, by an administrator and by somebody whom RBAC allows nothing."""
+"""The API server's ports, for an administrator and for a user to whom RBAC grants nothing."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -20,20 +20,20 @@ from testbed.control_plane import ControlPlane
 
 @pytest.fixture(autouse=True)
 def with_crd(crd: None) -> None:
-    """Let every test have the CRD."""
+    """Install the CRD before each test."""
     assert crd is None
 
 
 @pytest.fixture
 async def api(control_plane: ControlPlane) -> AsyncIterator[Api]:
-    """Open the gateway as administrator."""
+    """Connect as administrator."""
     async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig)) as api:
         yield api
 
 
 @pytest.fixture
 async def stranger(control_plane: ControlPlane) -> AsyncIterator[Api]:
-    """Open the gateway as somebody whom RBAC allows nothing."""
+    """Connect as a user to whom RBAC grants nothing."""
     kubeconfig = control_plane.kubeconfig_for("stranger")
     async with await Api.connect(KubernetesSettings(kubeconfig=kubeconfig)) as api:
         yield api
@@ -67,8 +67,8 @@ async def credential(api: Api, namespace: str) -> AnyCredential:
 
 
 @pytest.fixture
-def leaving_namespace(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
-    """Delete a namespace that cannot go yet, because a finalizer holds something in it."""
+def terminating_namespace(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
+    """Delete a namespace that stays, because a finalizer holds an object in it."""
     held = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -1,4 +1,4 @@
-"""Gives a user the rights that the operator says it needs, and no others."""
+"""Gives a user exactly the permissions that the operator says it needs."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from testbed.control_plane import ControlPlane
 
 
 def grant_rights(control_plane: ControlPlane, user: str, permissions: Sequence[Permission]) -> None:
-    """Make a Role of permissions in one namespace, and bind it to a user."""
+    """Create a Role with permissions in one namespace, and bind it to a user."""
     rules = [
         {
             "apiGroups": [permission.group],

@@ -1,4 +1,4 @@
-"""What a write becomes if a real API server calls an admission webhook that denies it, breaks or is down."""
+"""How the operator reports writes that an admission webhook of a real API server denies, or cannot review."""
 
 import asyncio
 import itertools
@@ -44,13 +44,13 @@ class Recorded:
 
 @pytest.fixture
 async def webhook(control_plane: ControlPlane, namespace: str) -> AsyncIterator[AdmissionWebhook]:
-    """Serve a webhook that nothing calls yet."""
+    """Serve a webhook that is not registered yet."""
     async with serving(control_plane, namespace) as served:
         yield served
 
 
 async def until_raises(kind: type[ErrorT], write: Callable[[], Awaitable[object]]) -> ErrorT:
-    """Write again and again until it fails: the API server needs a moment to notice a new webhook."""
+    """Repeat a write until it fails, because the API server notices a new webhook a moment later."""
     async with asyncio.timeout(DEADLINE):
         while True:
             try:
@@ -60,17 +60,17 @@ async def until_raises(kind: type[ErrorT], write: Callable[[], Awaitable[object]
 
 
 async def until_denied(write: Callable[[], Awaitable[object]]) -> SecretWriteDenied:
-    """Write until the write of a Secret is denied."""
+    """Write a Secret until the write is denied."""
     return await until_raises(SecretWriteDenied, write)
 
 
 async def until_report_denied(write: Callable[[], Awaitable[object]]) -> ReportDenied:
-    """Write until the report on a credential is denied."""
+    """Write the status of a credential until the write is denied."""
     return await until_raises(ReportDenied, write)
 
 
 def creations(secrets: KubernetesSecrets, namespace: str) -> Callable[[], Awaitable[TargetSecret]]:
-    """Return a function that creates another Secret each time."""
+    """Return a function that creates a Secret of another name at each call."""
     numbers = itertools.count()
     return lambda: secrets.create(published_secret(namespace, f"secret-{next(numbers)}"))
 
@@ -78,7 +78,7 @@ def creations(secrets: KubernetesSecrets, namespace: str) -> Callable[[], Awaita
 async def test_a_webhook_that_is_down_denies_the_write(
     secrets: KubernetesSecrets, namespace: str, webhook: AdmissionWebhook
 ) -> None:
-    """The API server says which webhook, and why."""
+    """The message quotes the API server, which names the webhook and the cause."""
     webhook.url = NOTHING_LISTENS
     await webhook.register()
 
@@ -100,7 +100,7 @@ async def test_a_webhook_that_is_down_denies_the_write(
 async def test_a_webhook_that_breaks_denies_the_write(
     secrets: KubernetesSecrets, namespace: str, webhook: AdmissionWebhook, broken: web.Response | None, cause: str
 ) -> None:
-    """It returns an error, or something that is no review, or nothing in time."""
+    """It returns an error, or something other than a review, or nothing in time."""
     webhook.broken, webhook.hangs = broken, broken is None
     await webhook.register()
 
@@ -111,10 +111,10 @@ async def test_a_webhook_that_breaks_denies_the_write(
 
 
 @pytest.mark.parametrize("code", [200, 302, 400, 401, 403, 404, 408, 409, 413, 418, 422, 429, 500, 503, 504])
-async def test_the_code_that_a_webhook_denies_with_means_nothing(
+async def test_the_status_code_that_a_webhook_denies_with_is_ignored(
     secrets: KubernetesSecrets, namespace: str, webhook: AdmissionWebhook, code: int
 ) -> None:
-    """For a creation, a patch and a deletion: the webhook chooses the code, the reason and the details freely."""
+    """A webhook may choose any code, reason and details, for a creation, a patch and a deletion."""
     created = await secrets.create(published_secret(namespace))
     details = {"kind": "namespaces", "causes": [{"reason": "NamespaceTerminating"}]}
     webhook.deny(code=code, message="no, because", reason="AlreadyExists", details=details)
@@ -129,7 +129,7 @@ async def test_the_code_that_a_webhook_denies_with_means_nothing(
 async def test_a_long_denial_of_many_lines_is_cut_to_one_line(
     secrets: KubernetesSecrets, namespace: str, webhook: AdmissionWebhook
 ) -> None:
-    """It has to fit into a condition and a line of a log."""
+    """It has to fit into a condition and into one line of the log."""
     webhook.deny(message="first\nsecond\tthird\x1b[0m " + "word " * 3000)
     await webhook.register()
 
@@ -148,24 +148,24 @@ async def test_a_long_denial_of_many_lines_is_cut_to_one_line(
         ({"op": "add", "path": "/data/not a key", "value": "eA=="}, "a valid config key"),
     ],
 )
-async def test_a_webhook_that_mutates_the_secret_wrongly_denies_the_write(
+async def test_a_malformed_mutation_by_a_webhook_denies_the_write(
     secrets: KubernetesSecrets,
     namespace: str,
     webhook: AdmissionWebhook,
     operation: dict[str, Any],
     cause: str,
 ) -> None:
-    """The API server's words are all that is known: they name no webhook."""
+    """The message of the API server does not name the webhook, and nothing else is known."""
     webhook.mutate(operation)
     await webhook.register(mutating=True)
 
     assert cause in (await until_denied(creations(secrets, namespace))).message
 
 
-async def test_a_denied_status_is_reported_as_such(
+async def test_a_denied_status_is_reported_as_a_denial(
     credentials: KubernetesCredentials, credential: AnyCredential, webhook: AdmissionWebhook
 ) -> None:
-    """Neither an outage of the API server nor a defect: a person has to change the policy."""
+    """It is neither an outage of the API server nor a defect: a person has to change the policy."""
     webhook.deny(code=503, message="statuses are frozen")
     await webhook.register(f"{PLURAL}/status", group=GROUP, version=VERSION)
     versions = itertools.count(1)
@@ -180,7 +180,7 @@ async def test_a_denied_status_is_reported_as_such(
 async def test_an_event_that_cannot_be_reviewed_is_reported_as_denied(
     credentials: KubernetesCredentials, credential: AnyCredential, webhook: AdmissionWebhook
 ) -> None:
-    """The webhook is down. Nothing is lost: what the Event says is in the status as well."""
+    """The webhook is down. Nothing is lost, because the status holds the same message."""
     webhook.url = NOTHING_LISTENS
     await webhook.register("events", group="events.k8s.io")
     numbers = itertools.count()
@@ -192,10 +192,10 @@ async def test_an_event_that_cannot_be_reviewed_is_reported_as_denied(
     assert CALL_FAILED in str(denied)
 
 
-async def test_a_lease_that_a_webhook_denies_was_not_taken_by_another_replica(
+async def test_a_lease_denied_by_a_webhook_does_not_count_as_taken(
     api: Api, namespace: str, webhook: AdmissionWebhook
 ) -> None:
-    """Not even if the webhook denies it with 409."""
+    """Not even if the webhook denies it with status 409."""
     webhook.deny(code=409, message="no leases here", reason="AlreadyExists")
     await webhook.register("leases", group="coordination.k8s.io")
     names = (Key(namespace=namespace, name=f"leader-{number}") for number in itertools.count())

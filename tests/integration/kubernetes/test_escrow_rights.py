@@ -1,6 +1,6 @@
-"""The escrow's rights in the operator's own namespace: each is used, and missed when it is taken away.
+"""The escrow's permissions in the operator's own namespace: each one is used, and reported when it is missing.
 
-The chart gives these where that namespace is not watched; the others are proved in tests/node/test_rights.py.
+The chart grants these if that namespace is not watched; tests/node/test_rights.py covers the others.
 """
 
 from contextlib import suppress
@@ -22,10 +22,10 @@ KEY = SecretValue("the-client-secret-of-the-app")
 
 
 @pytest.mark.parametrize("right", [permission.verb for permission in required_for_escrow("any")])
-async def test_a_right_that_is_taken_away_is_missed(
+async def test_each_right_is_missed_when_it_is_withdrawn(
     control_plane: ControlPlane, namespace: str, clock: TurnedClock, right: str
 ) -> None:
-    """A grant is kept, replaced, doubted, looked at again and dropped."""
+    """The test keeps, replaces, fails to open, reads again and drops a grant."""
     user = f"without-{right}-{namespace}"
     grant_rights(control_plane, user, [one for one in required_for_escrow(namespace) if one.verb != right])
 

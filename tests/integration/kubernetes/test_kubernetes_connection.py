@@ -1,4 +1,4 @@
-"""How a pod reaches a real API server."""
+"""How the operator connects to a real API server from a pod."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -18,10 +18,10 @@ from testbed.control_plane import ControlPlane
 
 
 class Pod:
-    """What a pod finds of its ServiceAccount."""
+    """The files and variables by which a pod finds its ServiceAccount."""
 
     def __init__(self, control_plane: ControlPlane, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Point the client library to a folder and to the control plane."""
+        """Redirect the client library to a folder and to the control plane."""
         self._token = folder / "token"
         host, port = control_plane.server.removeprefix("https://").split(":")
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
@@ -30,17 +30,17 @@ class Pod:
         monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(control_plane.ca))
 
     def mount(self, token: str) -> None:
-        """Write the token."""
+        """Write the ServiceAccount's token."""
         self._token.write_text(token)
 
 
 class TestConnection:
-    """How the API server is reached."""
+    """Connections with the ServiceAccount of a pod."""
 
-    async def test_reads_the_token_of_a_pod(
+    async def test_uses_the_service_account_token_of_a_pod(
         self, control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Without a kubeconfig, the ServiceAccount's files are used, by the gateway and the watch alike."""
+        """Without a kubeconfig, both the requests and the watch use the ServiceAccount's files."""
         pod = Pod(control_plane, tmp_path, monkeypatch)
         pod.mount(control_plane.service_account_token("default", "default"))
 
@@ -54,7 +54,7 @@ class TestConnection:
     async def test_follows_a_rotated_token(
         self, control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A session that was opened with one token sends the next, once the library looks again."""
+        """An open session sends the new token after the library has read the file again."""
         expired = property(lambda _: datetime.min, lambda *_: None)  # noqa: DTZ901  the library compares naive times
         monkeypatch.setattr(InClusterConfigLoader, "token_expires_at", expired, raising=False)
         pod = Pod(control_plane, tmp_path, monkeypatch)

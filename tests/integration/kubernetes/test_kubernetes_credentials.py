@@ -34,7 +34,7 @@ class TestCredentials:
     """The port of credentials."""
 
     async def test_patches_the_status(self, credentials: KubernetesCredentials, credential: AnyCredential) -> None:
-        """The answer is the credential as it is then; what is None is removed."""
+        """The call returns the credential with the new status; a None removes a field."""
         first = {"observedGeneration": 1, "secretName": "pipedrive"}
         await credentials.patch_status(credential.key, first)
 
@@ -44,21 +44,21 @@ class TestCredentials:
         assert (patched.uid, patched.generation) == (credential.uid, credential.generation)
         assert (patched.status.observed_generation, patched.status.secret_name) == (2, None)
 
-    async def test_reports_nothing_on_what_is_gone(self, credentials: KubernetesCredentials) -> None:
-        """A deleted credential has no status."""
+    async def test_writes_no_status_of_a_deleted_credential(self, credentials: KubernetesCredentials) -> None:
+        """The call returns None."""
         assert await credentials.patch_status(ABSENT, {"observedGeneration": 1}) is None
 
-    async def test_says_that_reporting_is_not_allowed(
+    async def test_reports_a_missing_permission_for_the_status(
         self, stranger: Api, clock: TurnedClock, credential: AnyCredential
     ) -> None:
-        """Without the rule, there is no usable answer."""
+        """The error names the denied request."""
         with pytest.raises(ApiServerUnavailable, match="cannot patch resource"):
             await KubernetesCredentials(stranger, clock, instance="x").patch_status(credential.key, {})
 
     async def test_records_an_event_about_the_credential(
         self, credentials: KubernetesCredentials, credential: AnyCredential, control_plane: ControlPlane
     ) -> None:
-        """The Event names the credential, who reports, and why."""
+        """The Event names the credential, the reporter and the reason."""
         await credentials.record_event(credential, Notice("ConsentRequired", "Consent again. " + "é" * 600))
 
         (event,) = events(control_plane, credential.key.namespace)
@@ -73,14 +73,14 @@ class TestCredentials:
         assert event["reportingInstance"] == "operator-0"
         assert event["eventTime"] == "2026-03-04T12:00:00.250000Z"
 
-    async def test_does_not_repeat_itself(
+    async def test_does_not_repeat_an_event_at_once(
         self,
         credentials: KubernetesCredentials,
         credential: AnyCredential,
         control_plane: ControlPlane,
         clock: TurnedClock,
     ) -> None:
-        """The same Event is recorded again only after a while, another one at once."""
+        """It records the same Event again only after some time, and a different one at once."""
         for notice in (Notice("A", "x"), Notice("A", "x"), Notice("B", "x")):
             await credentials.record_event(credential, notice)
         assert len(events(control_plane, credential.key.namespace)) == 2
@@ -89,18 +89,18 @@ class TestCredentials:
         await credentials.record_event(credential, Notice("A", "x"))
         assert len(events(control_plane, credential.key.namespace)) == 3
 
-    async def test_records_nothing_in_a_namespace_that_is_leaving(
-        self, credentials: KubernetesCredentials, credential: AnyCredential, leaving_namespace: str
+    async def test_records_no_event_in_a_terminating_namespace(
+        self, credentials: KubernetesCredentials, credential: AnyCredential, terminating_namespace: str
     ) -> None:
-        """There is no credential left to report on."""
-        assert credential.key.namespace == leaving_namespace
+        """Its credential is being deleted, too."""
+        assert credential.key.namespace == terminating_namespace
 
         await credentials.record_event(credential, Notice("A", "x"))
 
-    async def test_says_that_recording_is_not_allowed(
+    async def test_reports_a_missing_permission_for_events(
         self, stranger: Api, clock: TurnedClock, credential: AnyCredential
     ) -> None:
-        """Without the rule, there is no usable answer, and the Event is not taken for recorded."""
+        """The Event does not count as recorded."""
         port = KubernetesCredentials(stranger, clock, instance="x")
 
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""The escrow in a real API server: what of it can be read there, what it is bound to, and which rights it needs."""
+"""The escrow in a real API server: what its Secret reveals, what it is bound to, and its permissions."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ def escrow(api: Api, namespace: str, clock: TurnedClock) -> KubernetesEscrow:
 
 @pytest.fixture
 async def limited(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Api]:
-    """Open the gateway as somebody who may do with Secrets there what the escrow must, and nothing else."""
+    """Connect as a user with the permissions that the escrow needs in that namespace, and no others."""
     user = f"limited-{namespace}"
     grant_rights(control_plane, user, required_for_escrow(namespace))
     async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(user))) as api:
@@ -48,19 +48,19 @@ async def limited(control_plane: ControlPlane, namespace: str) -> AsyncIterator[
 
 
 def stored(control_plane: ControlPlane, namespace: str) -> list[dict[str, Any]]:
-    """Return the Secrets of the namespace as they are in the cluster."""
+    """Return the Secrets of the namespace."""
     text = control_plane.kubectl("get", "secrets", f"--namespace={namespace}", "--output=json")
     return list(json.loads(text)["items"])
 
 
 def replace_stored(control_plane: ControlPlane, body: dict[str, Any], **annotations: str) -> None:
-    """Put a Secret in the place of one, with other annotations."""
+    """Replace the stored Secret by one with other annotations."""
     metadata = body["metadata"] | {"annotations": body["metadata"]["annotations"] | annotations}
     control_plane.kubectl("replace", "--filename=-", stdin=json.dumps(body | {"metadata": metadata}))
 
 
 def gauge() -> str:
-    """Return how many grants the metrics show."""
+    """Return how many escrowed grants the metrics show."""
     [line] = [
         line
         for line in metrics.exposition().decode().splitlines()
@@ -69,17 +69,17 @@ def gauge() -> str:
     return line.split()[1]
 
 
-async def test_nothing_that_was_won_can_be_read_in_the_secret(
+async def test_the_secret_reveals_no_token_and_no_client(
     escrow: KubernetesEscrow, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """Neither a token, nor the client's id or secret; but whose it is can be read."""
+    """Neither tokens nor the client's id and secret can be read in it; the location of the grant can."""
     await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
 
     [body] = stored(control_plane, namespace)
     whole = json.dumps(body).encode() + b"".join(base64.b64decode(value) for value in body["data"].values())
     values = [str(value) for value in write_grant(WON, {}).values()]
     for value in (*values, KEY.reveal()):
-        if len(value) > len("12345"):  # shorter ones may be there by chance
+        if len(value) > len("12345"):  # a shorter one may occur by chance
             assert value.encode() not in whole
     assert set(body["data"]) == {"sealed"}
     assert body["metadata"]["labels"] == {LABEL: "true"}
@@ -89,10 +89,10 @@ async def test_nothing_that_was_won_can_be_read_in_the_secret(
     }
 
 
-async def test_the_same_grant_is_sealed_differently_each_time(
+async def test_the_same_grant_is_encrypted_differently_each_time(
     escrow: KubernetesEscrow, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """Nothing can be learned from comparing."""
+    """Comparing two escrows reveals nothing."""
     await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
     [first] = stored(control_plane, namespace)
     await escrow.drop(GRANT_LOCATION)
@@ -104,10 +104,10 @@ async def test_the_same_grant_is_sealed_differently_each_time(
     assert first["data"] != second["data"]
 
 
-async def test_it_opens_with_the_same_client_secret_alone(
+async def test_an_escrow_opens_only_with_the_same_client_secret(
     escrow: KubernetesEscrow, api: Api, namespace: str, clock: TurnedClock
 ) -> None:
-    """For another process too; the message says what to do, and holds no secret."""
+    """Another process can open it, too. Without the secret, the message says what to do and contains no secret."""
     await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
     following = KubernetesEscrow(api, namespace, clock)
     await following.load()
@@ -120,10 +120,10 @@ async def test_it_opens_with_the_same_client_secret_alone(
     assert await following.open(GRANT_LOCATION, KEY) == WON
 
 
-async def test_it_is_bound_to_its_refresh(
+async def test_an_escrow_is_bound_to_its_refresh(
     escrow: KubernetesEscrow, api: Api, control_plane: ControlPlane, namespace: str, clock: TurnedClock
 ) -> None:
-    """Who can write Secrets, and has no key, cannot pass it off as the result of another one."""
+    """A person who can write Secrets but has no key cannot present it as the result of another refresh."""
     await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
     [body] = stored(control_plane, namespace)
     replace_stored(control_plane, body, **{"pipedrive-operator.io/refresh-id": "refresh-b"})
@@ -134,10 +134,10 @@ async def test_it_is_bound_to_its_refresh(
         await following.open(GRANT_LOCATION, KEY)
 
 
-async def test_it_is_bound_to_its_grant(
+async def test_an_escrow_is_bound_to_its_grant(
     escrow: KubernetesEscrow, api: Api, control_plane: ControlPlane, namespace: str, clock: TurnedClock
 ) -> None:
-    """One app may have many grants, all under one client secret: none can be put in the place of another."""
+    """One app may have many grants under one client secret: none can replace another."""
     await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
     [first] = stored(control_plane, namespace)
     await escrow.keep(OTHER, replace(WON, refresh_token=SecretValue("of-another")), "refresh-a", KEY)
@@ -154,10 +154,10 @@ async def test_it_is_bound_to_its_grant(
 
 
 @pytest.mark.parametrize("damage", [{"sealed": "AAAA"}, {"sealed": ""}, {}])
-async def test_what_is_damaged_is_told_and_not_taken_for_absent(
+async def test_a_damaged_escrow_is_an_error_and_not_absent(
     api: Api, control_plane: ControlPlane, namespace: str, clock: TurnedClock, damage: dict[str, str]
 ) -> None:
-    """Its refresh token may be the only one."""
+    """Its refresh token may be the only one left."""
     await KubernetesEscrow(api, namespace, clock).keep(GRANT_LOCATION, WON, "refresh-a", KEY)
     [body] = stored(control_plane, namespace)
     control_plane.kubectl("replace", "--filename=-", stdin=json.dumps(body | {"data": damage}))
@@ -168,10 +168,10 @@ async def test_what_is_damaged_is_told_and_not_taken_for_absent(
         await escrow.open(GRANT_LOCATION, KEY)
 
 
-async def test_one_that_lost_its_annotations_is_listed(
+async def test_an_escrow_without_annotations_is_listed_by_its_name(
     escrow: KubernetesEscrow, api: Api, control_plane: ControlPlane, namespace: str, clock: TurnedClock
 ) -> None:
-    """By its own name; it keeps nobody from starting."""
+    """It does not keep the operator from starting."""
     await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
     [body] = stored(control_plane, namespace)
     name = body["metadata"]["name"]
@@ -181,10 +181,10 @@ async def test_one_that_lost_its_annotations_is_listed(
     assert await KubernetesEscrow(api, namespace, clock).load() == [name]
 
 
-async def test_one_that_a_person_has_annotated_is_dropped_all_the_same(
+async def test_an_escrow_that_a_person_annotated_is_dropped(
     escrow: KubernetesEscrow, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """At the second try: the first finds it changed."""
+    """The first attempt finds it changed, the second one drops it."""
     await escrow.keep(GRANT_LOCATION, WON, "refresh-a", KEY)
     [body] = stored(control_plane, namespace)
     control_plane.kubectl("annotate", "secret", body["metadata"]["name"], f"--namespace={namespace}", "seen=yes")
@@ -197,8 +197,8 @@ async def test_one_that_a_person_has_annotated_is_dropped_all_the_same(
     assert stored(control_plane, namespace) == []
 
 
-async def test_the_metrics_show_how_many_wait(escrow: KubernetesEscrow) -> None:
-    """As it is kept, found and dropped."""
+async def test_the_metrics_show_how_many_grants_are_in_escrow(escrow: KubernetesEscrow) -> None:
+    """The number changes when one is kept, found or dropped."""
     shown = []
     for step in (
         escrow.load,
@@ -214,8 +214,8 @@ async def test_the_metrics_show_how_many_wait(escrow: KubernetesEscrow) -> None:
     assert shown == ["0.0", "1.0", "2.0", "1.0", "1.0", "0.0"]
 
 
-async def test_what_check_asks_for_is_enough(limited: Api, namespace: str, clock: TurnedClock) -> None:
-    """To keep, replace, find, open and drop."""
+async def test_the_permissions_of_check_are_sufficient(limited: Api, namespace: str, clock: TurnedClock) -> None:
+    """They allow to keep, replace, find, open and drop an escrow."""
     escrow = KubernetesEscrow(limited, namespace, clock)
     assert await missing(limited, required_for_escrow(namespace)) == []
 
@@ -229,10 +229,10 @@ async def test_what_check_asks_for_is_enough(limited: Api, namespace: str, clock
     assert await escrow.load() == []
 
 
-async def test_without_the_rights_nothing_is_kept_and_that_is_counted(
+async def test_without_permissions_nothing_is_kept_and_the_failure_is_counted(
     stranger: Api, namespace: str, clock: TurnedClock
 ) -> None:
-    """The refresh goes on storing in Vault; only who begins to lead is stopped."""
+    """The refresh still stores its result in Vault; only a new leader cannot start."""
     escrow = KubernetesEscrow(stranger, namespace, clock)
     failures = metrics.REGISTRY.get_sample_value("pipedrive_operator_escrow_failures_total") or 0
 

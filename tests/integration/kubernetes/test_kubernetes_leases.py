@@ -1,4 +1,4 @@
-"""The Lease in a real API server: as Kubernetes' own components see it, and with the rights that `check` asks for."""
+"""The Lease in a real API server: as Kubernetes' own tools see it, and with the permissions of `check`."""
 
 import asyncio
 import json
@@ -25,13 +25,13 @@ HELD = Lease(holder="operator-0", duration=timedelta(seconds=30), acquired_at=NO
 
 @pytest.fixture
 def key(namespace: str) -> Key:
-    """Name the Lease."""
+    """Return the key of the Lease."""
     return Key(namespace=namespace, name="leader")
 
 
 @pytest.fixture
 async def limited(control_plane: ControlPlane, key: Key) -> AsyncIterator[Api]:
-    """Open the gateway as somebody who may do with that Lease what the operator must, and nothing else."""
+    """Connect as a user with the permissions that the operator needs for that Lease, and no others."""
     user = f"limited-{key.namespace}"
     grant_rights(control_plane, user, required_for_election(key))
     async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(user))) as api:
@@ -39,14 +39,14 @@ async def limited(control_plane: ControlPlane, key: Key) -> AsyncIterator[Api]:
 
 
 def stored(control_plane: ControlPlane, key: Key) -> dict[str, Any]:
-    """Return the Lease's spec as it is in the cluster."""
+    """Return the spec of the Lease in the cluster."""
     text = control_plane.kubectl("get", "lease", key.name, f"--namespace={key.namespace}", "--output=json")
     spec: dict[str, Any] = json.loads(text)["spec"]
     return spec
 
 
-async def test_the_lease_is_one_that_others_can_read(api: Api, control_plane: ControlPlane, key: Key) -> None:
-    """`kubectl get lease` shows who leads."""
+async def test_kubectl_shows_the_leader(api: Api, control_plane: ControlPlane, key: Key) -> None:
+    """`kubectl get lease` prints the holder."""
     await KubernetesLeases(api, key).write(replace(HELD, renewed_at=NOW + timedelta(microseconds=120)))
 
     assert stored(control_plane, key) == {
@@ -58,8 +58,8 @@ async def test_the_lease_is_one_that_others_can_read(api: Api, control_plane: Co
     }
 
 
-async def test_a_lease_of_another_making_is_read(api: Api, control_plane: ControlPlane, key: Key) -> None:
-    """A person may have made one with nothing in it."""
+async def test_a_lease_that_a_person_created_is_read(api: Api, control_plane: ControlPlane, key: Key) -> None:
+    """It may have an empty spec."""
     manifest = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": key.name}}
     control_plane.kubectl("create", f"--namespace={key.namespace}", "--filename=-", stdin=json.dumps(manifest))
 
@@ -69,8 +69,8 @@ async def test_a_lease_of_another_making_is_read(api: Api, control_plane: Contro
     assert (lease.holder, lease.transitions, lease.acquired_at, lease.renewed_at) == ("", 0, None, None)
 
 
-async def test_of_many_replicas_at_once_one_takes_the_lease(api: Api, key: Key) -> None:
-    """Whether it has to be made or only to be taken."""
+async def test_one_of_many_concurrent_replicas_acquires_the_lease(api: Api, key: Key) -> None:
+    """This holds for a Lease that must be created and for one that is free."""
     leases = KubernetesLeases(api, key)
 
     async def wins(lease: Lease) -> bool:
@@ -92,8 +92,8 @@ async def test_of_many_replicas_at_once_one_takes_the_lease(api: Api, key: Key) 
     assert now.holder == f"other-{taken.index(True)}"
 
 
-async def test_what_check_asks_for_is_enough(limited: Api, key: Key) -> None:
-    """To make the Lease, renew it and release it; by its name, and no other."""
+async def test_the_permissions_of_check_are_sufficient(limited: Api, key: Key) -> None:
+    """They allow to create, renew and release the Lease of that name, and no other."""
     leases = KubernetesLeases(limited, key)
     assert await missing(limited, required_for_election(key)) == []
 
@@ -106,8 +106,8 @@ async def test_what_check_asks_for_is_enough(limited: Api, key: Key) -> None:
         await KubernetesLeases(limited, replace(key, name="another")).read()
 
 
-async def test_without_the_rights_there_is_no_lease_and_no_absence(stranger: Api, key: Key) -> None:
-    """Who may not read it does not take it for absent."""
+async def test_a_lease_that_cannot_be_read_is_not_taken_for_absent(stranger: Api, key: Key) -> None:
+    """A missing permission is an error."""
     leases = KubernetesLeases(stranger, key)
 
     with pytest.raises(ApiServerUnavailable, match="cannot get resource"):

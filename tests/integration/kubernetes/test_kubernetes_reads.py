@@ -1,4 +1,4 @@
-"""What is asked of a real API server at the start: lists, the served schema, and what RBAC allows."""
+"""What the operator reads from a real API server at its start: lists, the served schema, and its permissions."""
 
 import pytest
 
@@ -20,7 +20,7 @@ class TestLister:
     async def test_lists_only_labelled_secrets_page_by_page(
         self, api: Api, secrets: KubernetesSecrets, namespace: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Every page is of the same resourceVersion, and a foreign Secret is on none."""
+        """Every page has the same resourceVersion, and none contains a foreign Secret."""
         monkeypatch.setattr(gateway, "PAGE_SIZE", 2)
         for name in ("a", "b", "c"):
             await secrets.create(published_secret(namespace, name))
@@ -37,7 +37,7 @@ class TestLister:
     async def test_lists_the_credentials_of_the_cluster_or_of_namespaces(
         self, api: Api, credential: AnyCredential
     ) -> None:
-        """No namespaces means all."""
+        """An empty list of namespaces means all."""
         elsewhere = Lister(api, ["default"]).list_credentials()
 
         everywhere = [body["metadata"]["uid"] async for page in Lister(api).list_credentials() for body in page.items]
@@ -47,10 +47,10 @@ class TestLister:
 
 
 class TestSchema:
-    """The served CRD."""
+    """The CRD that the API server serves."""
 
-    async def test_is_current_or_older(self, api: Api) -> None:
-        """The schema that is served is current; one with a field more is not."""
+    async def test_a_served_schema_is_current_or_older(self, api: Api) -> None:
+        """The served schema is current; it is older than a schema with one more field."""
         served = await api.get(DEFINITIONS.named(NAME))
         assert served is not None
         schema = served["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -62,8 +62,8 @@ class TestSchema:
         assert answer.state is SchemaState.OLDER
         assert "status.invented" in answer.message
 
-    async def test_may_be_hidden_by_rbac(self, stranger: Api) -> None:
-        """It is an error, and not the same as absent."""
+    async def test_a_schema_that_rbac_hides_is_an_error(self, stranger: Api) -> None:
+        """It is not reported as a missing CRD."""
         answer = await read_schema(stranger, {})
 
         assert answer.state is SchemaState.UNREADABLE
@@ -71,12 +71,12 @@ class TestSchema:
 
 
 class TestAccess:
-    """What RBAC allows."""
+    """The permissions that RBAC grants."""
 
-    async def test_names_what_is_missing(
+    async def test_names_the_missing_permissions(
         self, control_plane: ControlPlane, api: Api, stranger: Api, namespace: str
     ) -> None:
-        """An administrator lacks nothing; who was given one verb lacks the others."""
+        """An administrator lacks none; a user with one verb lacks the others."""
         for kind, options in (
             ("role", ["--verb=get,list", "--resource=secrets"]),
             ("rolebinding", ["--role=reader", "--user=stranger"]),

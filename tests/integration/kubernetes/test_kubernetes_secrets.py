@@ -1,4 +1,4 @@
-"""The port of Secrets against a real API server: what it does, and what each refusal becomes."""
+"""The port of Secrets against a real API server: each operation, and the error that each refusal becomes."""
 
 import asyncio
 import itertools
@@ -24,19 +24,19 @@ from testbed.control_plane import ControlPlane
 
 
 def change(target: TargetSecret, **data: str | None) -> dict[str, Any]:
-    """Build a merge patch made for a Secret as it was read."""
+    """Build a merge patch for the version of a Secret that was read."""
     return {"metadata": {"resourceVersion": target.resource_version}, "data": data}
 
 
 async def created_until_denied(secrets: KubernetesSecrets, namespace: str) -> None:
-    """Create Secrets until one is refused: a new quota or policy takes the API server a moment to notice."""
+    """Create Secrets until one is denied, because the API server notices a new quota or policy a moment later."""
     async with asyncio.timeout(20):
         for number in itertools.count():
             await secrets.create(published_secret(namespace, f"secret-{number}"))
 
 
 def quoting_policy(namespace: str) -> dict[str, Any]:
-    """Build a policy, for one namespace, that refuses every Secret and quotes its token."""
+    """Build a policy that denies every Secret in one namespace and quotes its token."""
     selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
     quote = "'refused ' + string(object.data.access_token)"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]}
@@ -57,26 +57,26 @@ def quoting_policy(namespace: str) -> dict[str, Any]:
 class TestSecrets:
     """The port of Secrets."""
 
-    async def test_reads_what_it_created(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """A created Secret is read back as the creation returned it."""
+    async def test_a_created_secret_is_read_back(self, secrets: KubernetesSecrets, namespace: str) -> None:
+        """As the creation returned it."""
         created = await secrets.create(published_secret(namespace))
 
         assert await secrets.read(created.key) == created
         assert created.data == {"access_token": encoded(TOKEN)}
 
-    async def test_reads_none_where_there_is_no_secret(self, secrets: KubernetesSecrets) -> None:
-        """An absent Secret is no error."""
+    async def test_a_missing_secret_is_none(self, secrets: KubernetesSecrets) -> None:
+        """It is not an error."""
         assert await secrets.read(ABSENT) is None
 
-    async def test_does_not_create_over_another(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """A name that is taken has an error of its own."""
+    async def test_a_creation_overwrites_no_secret(self, secrets: KubernetesSecrets, namespace: str) -> None:
+        """The error differs from all others."""
         await secrets.create(published_secret(namespace))
 
         with pytest.raises(SecretExists):
             await secrets.create(published_secret(namespace))
 
-    async def test_patches_and_drops_keys(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """A merge patch sets keys and removes those that are null."""
+    async def test_a_patch_sets_and_removes_keys(self, secrets: KubernetesSecrets, namespace: str) -> None:
+        """A null in a merge patch removes a key."""
         created = await secrets.create(published_secret(namespace))
 
         patched = await secrets.patch(created.key, change(created, access_token=None, api_token=encoded("x")))
@@ -84,26 +84,26 @@ class TestSecrets:
         assert patched.data == {"api_token": encoded("x")}
         assert int(patched.resource_version) > int(created.resource_version)
 
-    async def test_does_not_patch_a_changed_secret(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """A patch made for an older resourceVersion is refused."""
+    async def test_a_patch_for_an_older_version_is_refused(self, secrets: KubernetesSecrets, namespace: str) -> None:
+        """The Secret stays as it is."""
         created = await secrets.create(published_secret(namespace))
         await secrets.patch(created.key, change(created, by=encoded("somebody")))
 
         with pytest.raises(SecretChanged):
             await secrets.patch(created.key, change(created, by=encoded("us")))
 
-    async def test_tells_a_patched_secret_that_is_gone(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """A patch of a Secret that was deleted is like that of a changed one."""
+    async def test_a_deleted_secret_counts_as_changed(self, secrets: KubernetesSecrets, namespace: str) -> None:
+        """The error is the same as for a changed Secret."""
         created = await secrets.create(published_secret(namespace))
         await secrets.delete(created)
 
         with pytest.raises(SecretChanged):
             await secrets.patch(created.key, change(created, by=encoded("us")))
 
-    async def test_quotes_the_quota(
+    async def test_the_message_names_an_exhausted_quota(
         self, secrets: KubernetesSecrets, control_plane: ControlPlane, namespace: str
     ) -> None:
-        """A full quota is quoted by its name."""
+        """It quotes the API server."""
         control_plane.kubectl("create", "quota", "tight", "--hard=secrets=0", f"--namespace={namespace}")
         counted = json.dumps({"status": {"hard": {"secrets": "0"}, "used": {"secrets": "0"}}})
         arguments = ["quota", "tight", "--subresource=status", f"--patch={counted}"]
@@ -112,27 +112,27 @@ class TestSecrets:
         with pytest.raises(SecretWriteDenied, match="exceeded quota: tight"):
             await created_until_denied(secrets, namespace)
 
-    async def test_quotes_rbac(self, stranger: Api, namespace: str) -> None:
-        """A missing rule is quoted with its verb and resource."""
+    async def test_the_message_quotes_a_missing_permission(self, stranger: Api, namespace: str) -> None:
+        """With its verb and resource."""
         with pytest.raises(SecretWriteDenied, match='cannot create resource "secrets"'):
             await KubernetesSecrets(stranger).create(published_secret(namespace))
 
-    async def test_says_that_reading_is_not_allowed(self, stranger: Api) -> None:
-        """Nothing can be said about a Secret that RBAC hides."""
+    async def test_a_denied_read_is_an_error(self, stranger: Api) -> None:
+        """A Secret that RBAC hides may exist."""
         with pytest.raises(ApiServerUnavailable, match='cannot get resource "secrets"'):
             await KubernetesSecrets(stranger).read(ABSENT)
 
-    async def test_quotes_immutability(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """An immutable Secret is reported as such."""
+    async def test_an_immutable_secret_is_reported(self, secrets: KubernetesSecrets, namespace: str) -> None:
+        """The message says that the Secret is immutable."""
         created = await secrets.create(published_secret(namespace, immutable=True))
 
         with pytest.raises(SecretWriteDenied, match="immutable"):
             await secrets.patch(created.key, change(created, access_token=encoded("another")))
 
-    async def test_never_quotes_a_value(
+    async def test_a_policy_that_quotes_the_token_is_quoted_without_it(
         self, secrets: KubernetesSecrets, control_plane: ControlPlane, namespace: str
     ) -> None:
-        """A policy that quotes what it refuses does not bring the token into a message."""
+        """The message of the operator contains no value of the Secret."""
         control_plane.kubectl("create", "--filename=-", stdin=json.dumps(quoting_policy(namespace)))
 
         with pytest.raises(SecretWriteDenied, match=r"refused \(hidden\)") as denied:
@@ -151,18 +151,20 @@ class TestSecrets:
             {"stringData": {"access_token": [TOKEN]}},
         ],
     )
-    async def test_never_quotes_an_invalid_value(
+    async def test_invalid_data_is_reported_without_the_data(
         self, secrets: KubernetesSecrets, namespace: str, broken: dict[str, Any]
     ) -> None:
-        """The message about invalid data is passed on without the data."""
+        """The API server's message is passed on without it."""
         with pytest.raises(SecretWriteDenied) as denied:
             await secrets.create(published_secret(namespace, **broken))
 
         assert TOKEN not in str(denied.value)
         assert encoded(TOKEN) not in str(denied.value)
 
-    async def test_never_quotes_the_stored_secret(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """To a merge patch that cannot be decoded, the API server answers with the whole Secret."""
+    async def test_a_response_with_the_whole_secret_is_not_quoted(
+        self, secrets: KubernetesSecrets, namespace: str
+    ) -> None:
+        """The API server responds so to a merge patch that it cannot decode."""
         created = await secrets.create(published_secret(namespace))
 
         with pytest.raises(SecretWriteDenied, match=r"Invalid value: \(hidden\): .*base64") as denied:
@@ -171,18 +173,20 @@ class TestSecrets:
         assert encoded(TOKEN) not in str(denied.value)
         assert denied.value.__suppress_context__
 
-    async def test_tells_a_namespace_that_is_leaving(self, secrets: KubernetesSecrets, leaving_namespace: str) -> None:
-        """Nothing is created in a namespace that is being deleted."""
+    async def test_a_terminating_namespace_is_reported(
+        self, secrets: KubernetesSecrets, terminating_namespace: str
+    ) -> None:
+        """The error says that the namespace is being deleted."""
         with pytest.raises(NamespaceBeingDeleted):
-            await secrets.create(published_secret(leaving_namespace))
+            await secrets.create(published_secret(terminating_namespace))
 
-    async def test_tells_a_namespace_that_is_gone(self, secrets: KubernetesSecrets) -> None:
-        """A namespace that is absent is one that was deleted."""
+    async def test_a_missing_namespace_counts_as_deleted(self, secrets: KubernetesSecrets) -> None:
+        """The error is the same as for a namespace that is being deleted."""
         with pytest.raises(NamespaceBeingDeleted):
             await secrets.create(published_secret("never-there"))
 
-    async def test_deletes_exactly_what_was_read(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """A Secret that changed since is left alone, and one that is gone is no error."""
+    async def test_only_the_secret_that_was_read_is_deleted(self, secrets: KubernetesSecrets, namespace: str) -> None:
+        """A Secret that changed since stays; a deleted one is no error."""
         created = await secrets.create(published_secret(namespace))
         changed = await secrets.patch(created.key, change(created, by=encoded("somebody")))
 
@@ -194,10 +198,10 @@ class TestSecrets:
         await secrets.delete(changed)
         assert await secrets.read(created.key) is None
 
-    async def test_says_that_deleting_is_not_allowed(
+    async def test_a_denied_deletion_quotes_the_missing_permission(
         self, secrets: KubernetesSecrets, stranger: Api, namespace: str
     ) -> None:
-        """A missing rule is quoted here too."""
+        """With its verb and resource."""
         created = await secrets.create(published_secret(namespace))
 
         with pytest.raises(SecretWriteDenied, match='cannot delete resource "secrets"'):

@@ -1,4 +1,4 @@
-"""The port of workloads against a real API server: what a restart is, and what each refusal becomes."""
+"""The adapter of workloads with a real API server: what a restart writes, and the error that each refusal becomes."""
 
 import json
 from collections.abc import Callable
@@ -28,13 +28,13 @@ Make = Callable[..., WorkloadReference]
 
 @pytest.fixture
 def workloads(api: Api) -> KubernetesWorkloads:
-    """Return the port."""
+    """Return the adapter, as administrator."""
     return KubernetesWorkloads(api)
 
 
 @pytest.fixture
 def make(control_plane: ControlPlane, namespace: str) -> Make:
-    """Make workloads."""
+    """Return a function that creates a workload."""
 
     def made(kind: WorkloadKind = WorkloadKind.DEPLOYMENT, **annotations: str) -> WorkloadReference:
         reference = WorkloadReference(kind=kind, name="web")
@@ -46,14 +46,14 @@ def make(control_plane: ControlPlane, namespace: str) -> Make:
 
 
 async def existing(workloads: KubernetesWorkloads, namespace: str, reference: WorkloadReference) -> Workload:
-    """Return a workload that is there."""
+    """Read a workload that exists."""
     found = await workloads.read(namespace, reference)
     assert found is not None
     return found
 
 
 class TestWorkloads:
-    """The port of workloads."""
+    """The adapter of workloads."""
 
     @pytest.mark.parametrize("kind", list(WorkloadKind))
     async def test_a_restart_changes_the_pod_template_and_nothing_else(
@@ -64,7 +64,7 @@ class TestWorkloads:
         make: Make,
         kind: WorkloadKind,
     ) -> None:
-        """So its controller replaces the pods, as after `kubectl rollout restart`."""
+        """Its controller then replaces the pods, as after `kubectl rollout restart`."""
         reference = make(kind, **{ANNOTATION_ALLOW_ROLLOUT: "acme"})
         ask = ("get", str(kind), "web", f"--namespace={namespace}", "--output=json")
         before = json.loads(control_plane.kubectl(*ask))
@@ -81,15 +81,15 @@ class TestWorkloads:
         assert before["metadata"]["generation"] + 1 == after["metadata"]["generation"]
         assert written == (await existing(workloads, namespace, reference)).template_annotations
 
-    async def test_what_is_absent_is_none(self, workloads: KubernetesWorkloads, namespace: str) -> None:
-        """Of whatever kind."""
+    async def test_a_missing_workload_is_none(self, workloads: KubernetesWorkloads, namespace: str) -> None:
+        """This holds for every kind."""
         for kind in WorkloadKind:
             assert await workloads.read(namespace, WorkloadReference(kind=kind, name="web")) is None
 
     async def test_a_workload_that_was_changed_or_deleted_is_not_patched(
         self, workloads: KubernetesWorkloads, control_plane: ControlPlane, namespace: str, make: Make
     ) -> None:
-        """Its owner may just have taken the permission back."""
+        """Its owner may just have withdrawn the permission."""
         found = await existing(workloads, namespace, make(**{ANNOTATION_ALLOW_ROLLOUT: "acme"}))
         where = f"--namespace={namespace}"
         control_plane.kubectl("annotate", "deployment", "web", where, f"{ANNOTATION_ALLOW_ROLLOUT}-")
@@ -100,8 +100,10 @@ class TestWorkloads:
         with pytest.raises(WorkloadChanged):
             await workloads.patch(found, restart_patch(found, CREDENTIAL, "one-a", NOW))
 
-    async def test_rbac_denies(self, workloads: KubernetesWorkloads, stranger: Api, namespace: str, make: Make) -> None:
-        """To read as well as to patch; the message quotes the API server."""
+    async def test_a_request_that_rbac_denies_is_an_error(
+        self, workloads: KubernetesWorkloads, stranger: Api, namespace: str, make: Make
+    ) -> None:
+        """The message quotes the API server, for a read and for a patch."""
         found = await existing(workloads, namespace, make())
         theirs = KubernetesWorkloads(stranger)
 
@@ -110,10 +112,10 @@ class TestWorkloads:
         with pytest.raises(WorkloadDenied, match='cannot patch resource "deployments"'):
             await theirs.patch(found, restart_patch(found, CREDENTIAL, "one-a", NOW))
 
-    async def test_the_rights_that_are_said_to_be_needed_are_enough(
+    async def test_the_permissions_of_check_are_sufficient(
         self, workloads: KubernetesWorkloads, control_plane: ControlPlane, namespace: str, make: Make
     ) -> None:
-        """And `check` names them where they are missing."""
+        """`check` finds none of them missing."""
         found = await existing(workloads, namespace, make())
         rights = required_for_rollouts([namespace])
         grant_rights(control_plane, f"restarter-{namespace}", rights)
