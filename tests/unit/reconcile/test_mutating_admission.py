@@ -27,7 +27,7 @@ POLICIES = {
     "a dropped label": (overriding({"metadata": {"labels": {"team": None}}}), "metadata.labels.team is absent"),
     "our label": (
         overriding({"metadata": {"labels": {f"{GROUP}/credential": None}}}),
-        f"metadata.labels.{GROUP}/credential is absent, and the operator needs acme",
+        f"metadata.labels.{GROUP}/credential is absent, but the operator needs acme",
     ),
     "our digest": (
         overriding({"metadata": {"annotations": {f"{GROUP}/digest": None}}}),

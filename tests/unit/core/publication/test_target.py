@@ -99,7 +99,7 @@ def test_a_difference_names_the_field_and_who_set_it_but_no_data() -> None:
 
     found = differences(target, desired_secret(CREDENTIAL, ACCEPTED))
 
-    assert any(one.startswith(f"metadata.labels.{LABEL_CREDENTIAL} is absent, and the operator needs") for one in found)
+    assert any(one.startswith(f"metadata.labels.{LABEL_CREDENTIAL} is absent, but the operator needs") for one in found)
     assert "metadata.ownerReferences is not as the credential asks" in found
     assert "data.api_token is another value (set by editor)" in found
     assert "data.company_domain is absent" in found
