@@ -35,7 +35,7 @@ COPY operator/pipedrive_operator /tmp/pipedrive_operator
 RUN mv /tmp/pipedrive_operator /opt/pipedrive-operator/lib/python3.*/site-packages/ \
  && python3 -m compileall -qq --invalidation-mode unchecked-hash \
       /opt/pipedrive-operator/lib/python3.*/site-packages/pipedrive_operator \
- && printf '%s\n' '#!/opt/pipedrive-operator/bin/python' 'from pipedrive_operator.commands import main' 'main()' \
+ && printf '%s\n' '#!/opt/pipedrive-operator/bin/python' 'from pipedrive_operator.__main__ import main' 'main()' \
       > /opt/pipedrive-operator/bin/pipedrive-operator \
  && chmod 0755 /opt/pipedrive-operator/bin/pipedrive-operator
 

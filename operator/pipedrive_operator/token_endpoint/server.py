@@ -16,6 +16,8 @@ from pipedrive_operator.token_endpoint.exchange import TokenReply, TokenRequest
 
 LARGEST_BODY: Final = 8192
 """In bytes: a token request needs some hundred."""
+_LONGEST_LENGTH: Final = 9
+"""In digits, of a Content-Length: leading zeros must not hide a large number."""
 IDLE: Final = 15.0
 """In seconds: how long a connection may be silent."""
 MOST_CONNECTIONS: Final = 64
@@ -29,6 +31,8 @@ class TokenServer(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = MOST_CONNECTIONS
+    """The length of the kernel's backlog. With the 5 of `socketserver`, parallel requests were reset."""
 
     def __init__(self, host: str, port: int, reply: Reply) -> None:
         """Listen on an address; port 0 takes a free one."""
@@ -95,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not (length.isascii() and length.isdigit()):
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is needed")
             return None
-        if int(length[:9]) > LARGEST_BODY:
+        if len(length) > _LONGEST_LENGTH or int(length) > LARGEST_BODY:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {LARGEST_BODY} bytes")
             return None
         return self.rfile.read(int(length))
