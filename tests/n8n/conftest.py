@@ -167,18 +167,44 @@ def surroundings(pipedrive: ControlClient, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
+def beta(company: Company, sidecar: int) -> Iterator[Company]:
+    """Add a second company to the same n8n: a credential, a mount and a client of the token endpoint."""
+    assert sidecar
+    first = company.tenant
+    tenant = Tenant(
+        cluster=first.cluster,
+        openbao=first.openbao,
+        pipedrive=first.pipedrive,
+        namespace=first.namespace,
+        client_id=first.client_id,
+    )
+    account, target = {"companyDomain": tenant.domain}, {"name": "n8n-oauth2-beta"}
+    tenant.apply_oauth2("beta", account=account, target=target)
+    tenant.wait_for("Published", "beta")
+    mounts, client_secret = company.overwrites.parent, new_secret()
+    (mounts / "clients" / "beta").write_text(digest(client_secret))
+    kubelet = Kubelet(mounts / "tokens" / "beta", lambda: tenant.secret("n8n-oauth2-beta"))
+    kubelet.start()
+    yield Company(tenant=tenant, overwrites=company.overwrites, client_secret=client_secret)
+    kubelet.stop()
+
+
+@pytest.fixture(scope="module")
+def environment(company: Company, sidecar: int, surroundings: dict[str, str]) -> dict[str, str]:
+    """Return the environment of the sample's n8n."""
+    company.overwrite(sidecar)
+    return {**surroundings, "CREDENTIALS_OVERWRITE_DATA_FILE": str(company.overwrites)}
+
+
+@pytest.fixture(scope="module")
 def n8n(
-    company: Company,
-    sidecar: int,
-    surroundings: dict[str, str],
+    environment: dict[str, str],
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[N8n]:
     """Run n8n with the overwrites of the sample."""
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         installed = ensure()
-    company.overwrite(sidecar)
-    environment = {**surroundings, "CREDENTIALS_OVERWRITE_DATA_FILE": str(company.overwrites)}
     running = N8n(installed, tmp_path_factory.mktemp("n8n"), environment)
     running.start()
     yield running
@@ -200,6 +226,48 @@ def deals(version: int, authentication: str, credential: str) -> Mapping[str, An
             "limit": 1,
         },
         "credentials": {kind: {"id": credential, "name": credential}},
+    }
+
+
+def upload(version: int, credential: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the nodes that make a file of the webhook's address, and upload it."""
+    make = {
+        "name": "File",
+        "type": "n8n-nodes-base.convertToFile",
+        "typeVersion": 1.1,
+        "parameters": {
+            "operation": "toText",
+            "sourceProperty": "webhookUrl",
+            "options": {"fileName": "note.txt"},
+        },
+    }
+    send = {
+        "name": "Upload",
+        "type": "n8n-nodes-base.pipedrive",
+        "typeVersion": version,
+        "parameters": {
+            "authentication": "oAuth2",
+            "resource": "file",
+            "operation": "create",
+            "binaryPropertyName": "data",
+        },
+        "credentials": {"pipedriveOAuth2Api": {"id": credential, "name": credential}},
+    }
+    return make, send
+
+
+def http_request(url: str, credential: str) -> Mapping[str, Any]:
+    """Return a node that calls any address with the OAuth2 credential."""
+    return {
+        "name": "Request",
+        "type": "n8n-nodes-base.httpRequest",
+        "typeVersion": 4.2,
+        "parameters": {
+            "url": url,
+            "authentication": "predefinedCredentialType",
+            "nodeCredentialType": "pipedriveOAuth2Api",
+        },
+        "credentials": {"pipedriveOAuth2Api": {"id": credential, "name": credential}},
     }
 
 

@@ -1,4 +1,4 @@
-"""A running n8n: its process, and the requests that its editor makes."""
+"""A running n8n: its processes, and the requests that its editor makes."""
 
 import http.cookiejar
 import json
@@ -7,7 +7,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +74,25 @@ class N8n:
         if self._process is not None:
             self._process.stop(grace=30)
             self._process = None
+
+    @contextmanager
+    def worker(self, environment: Mapping[str, str]) -> Iterator[None]:
+        """Run a worker of queue mode on the database of this n8n, as another pod would, with its own environment."""
+        port = free_port()
+        own = {
+            "QUEUE_HEALTH_CHECK_ACTIVE": "true",
+            "QUEUE_HEALTH_CHECK_PORT": str(port),
+            "N8N_RUNNERS_BROKER_PORT": str(free_port()),
+        }
+        command = [str(self._installed.node), str(self._installed.script), "worker"]
+        log = self._folder / "worker.log"
+        process = ChildProcess(command, log=log, environment={**self._settings, **environment, **own})
+        process.start()
+        try:
+            process.wait_ready(lambda: probe.is_ok(port, "/healthz/readiness"), timeout=_START)
+            yield
+        finally:
+            process.stop(grace=30)
 
     def command(self, *arguments: str) -> str:
         """Run a command of n8n on its database while n8n is stopped, and return its output."""

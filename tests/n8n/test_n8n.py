@@ -4,14 +4,16 @@ import json
 import time
 from contextlib import closing
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from n8n.conftest import Company, Kubelet, ask, deals, webhook
+from n8n.conftest import Company, Kubelet, ask, deals, http_request, upload, webhook
 from n8n.instance import N8n
+from n8n.queue import queue
 from support.tenant import eventually
 
 LIFETIMES = 2
@@ -35,7 +37,7 @@ def api_token(n8n: N8n) -> str:
 @pytest.fixture(scope="module")
 def oauth2(n8n: N8n, company: Company) -> str:
     """Create an OAuth2 credential with the client of the token endpoint."""
-    return n8n.credential("pipedriveOAuth2Api", "OAuth2", clientId="acme", clientSecret=company.client_secret)
+    return oauth2_credential(n8n, "acme", company)
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -56,6 +58,41 @@ def test_the_node_works_with_oauth2(n8n: N8n, company: Company, oauth2: str, ver
     status, answer = ask(n8n, f"oauth2-{version}")
 
     assert (200, True) == (status, f"Deal of {company.tenant.domain}" in answer), answer
+
+
+def test_each_company_is_used_by_its_own_credential(n8n: N8n, company: Company, beta: Company, oauth2: str) -> None:
+    """A second company is a second client of the same token endpoint; one n8n uses both."""
+    other = oauth2_credential(n8n, "beta", beta)
+    n8n.workflow("first company", webhook("first-company"), deals(2, "oAuth2", oauth2))
+    n8n.workflow("second company", webhook("second-company"), deals(2, "oAuth2", other))
+
+    first, second = ask(n8n, "first-company"), ask(n8n, "second-company")
+
+    assert (200, True) == (first[0], f"Deal of {company.tenant.domain}" in first[1]), first
+    assert (200, True) == (second[0], f"Deal of {beta.tenant.domain}" in second[1]), second
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_is_uploaded(n8n: N8n, company: Company, oauth2: str, version: int) -> None:
+    """Files are sent as a form, by other code of n8n than the rest."""
+    n8n.workflow(f"upload {version}", webhook(f"upload-{version}"), *upload(version, oauth2))
+
+    status, answer = ask(n8n, f"upload-{version}")
+
+    assert (200, True) == (status, f"note.txt of {company.tenant.domain}" in answer), answer
+
+
+def test_a_request_node_can_send_the_token_to_pipedrive_only(
+    n8n: N8n, company: Company, sidecar: int, oauth2: str
+) -> None:
+    """The overwrites restrict the domains: without them any server could receive the token."""
+    n8n.workflow("inside", webhook("inside"), http_request("https://api.pipedrive.com/v1/deals", oauth2))
+    n8n.workflow("outside", webhook("outside"), http_request(f"http://127.0.0.1:{sidecar}/healthz", oauth2))
+
+    status, answer = ask(n8n, "inside")
+
+    assert (200, True) == (status, f"Deal of {company.tenant.domain}" in answer), answer
+    assert 200 != ask(n8n, "outside")[0]
 
 
 def test_no_execution_fails_while_tokens_are_refreshed(n8n: N8n, mount: Kubelet, oauth2: str) -> None:
@@ -120,6 +157,42 @@ def test_a_new_api_token_arrives_with_a_restart(n8n: N8n, company: Company, side
     assert old != new
     assert refused != 200
     assert (200, True) == (status, f"Deal of {company.tenant.domain}" in answer), answer
+
+
+def test_workers_use_the_credentials_by_themselves(  # noqa: PLR0917  fixtures
+    n8n: N8n,
+    company: Company,
+    beta: Company,
+    surroundings: dict[str, str],
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """In queue mode the main process passes executions on: each worker needs the file and the token endpoint."""
+    n8n.stop()
+    with queue(tmp_path) as queued:
+        n8n.start(environment | queued)
+        paths = {
+            "queued-token": (n8n.credential("pipedriveApi", "Queued"), "apiToken", company),
+            "queued-first": (oauth2_credential(n8n, "acme", company), "oAuth2", company),
+            "queued-second": (oauth2_credential(n8n, "beta", beta), "oAuth2", beta),
+        }
+        for path, (credential, kind, _) in paths.items():
+            n8n.workflow(path, webhook(path), deals(2, kind, credential))
+
+        with n8n.worker(environment | queued):
+            answers = {path: ask(n8n, path) for path in paths}
+        with n8n.worker(surroundings | queued):
+            without = ask(n8n, "queued-token")
+        n8n.stop()
+
+    for path, (_, _, owner) in paths.items():
+        assert (200, True) == (answers[path][0], f"Deal of {owner.tenant.domain}" in answers[path][1]), answers[path]
+    assert 200 != without[0]
+
+
+def oauth2_credential(n8n: N8n, client_id: str, company: Company) -> str:
+    """Create an OAuth2 credential with a client of the token endpoint."""
+    return n8n.credential("pipedriveOAuth2Api", client_id, clientId=client_id, clientSecret=company.client_secret)
 
 
 def test_n8n_connects_by_itself_and_is_moved_to_the_operator(

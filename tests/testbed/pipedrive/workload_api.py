@@ -14,7 +14,7 @@ Sent = dict[str, Any]
 
 
 class WorkloadApi:
-    """Deals, settings and webhooks of all companies."""
+    """Deals, settings, files and webhooks of all companies."""
 
     def __init__(self) -> None:
         """Start without webhooks."""
@@ -31,6 +31,8 @@ class WorkloadApi:
                 data = [{"id": 1, "title": f"Deal of {company.domain}"}]
             case "GET", "dealFields":
                 data = []
+            case "POST", "files":
+                data = {"id": next(self._ids), "name": f"{sent.get('file')} of {company.domain}"}
             case "GET", "webhooks":
                 data = list(hooks.values())
             case "POST", "webhooks":
@@ -44,6 +46,9 @@ class WorkloadApi:
 
 
 async def read_sent(request: web.Request) -> Sent:
-    """Return the fields of a JSON body."""
+    """Return the fields of a JSON body or of a form; a file is represented by its name."""
+    if request.content_type == "multipart/form-data":
+        form = await request.post()
+        return {name: value if isinstance(value, str) else value.filename for name, value in form.items()}
     body = await request.json() if request.content_type == "application/json" and request.can_read_body else {}
     return dict(body) if isinstance(body, dict) else {}

@@ -23,6 +23,11 @@ class Filter:
         return self.only_for is None or field in self.only_for
 
 
+def _json_string(value: str) -> str:
+    """Write characters as they are: YAML does not join the two escapes that JSON needs for one above U+FFFF."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _seconds_since_the_epoch(value: str) -> str:
     moment = parse_time(value)
     return "" if moment is None else str(int(moment.timestamp()))
@@ -30,7 +35,7 @@ def _seconds_since_the_epoch(value: str) -> str:
 
 FILTERS: Final[Mapping[str, Filter]] = MappingProxyType(
     {
-        "json": Filter(json.dumps),
+        "json": Filter(_json_string),
         "sh": Filter(shlex.quote),
         "unix": Filter(_seconds_since_the_epoch, only_for=("expires_at",)),
     }
