@@ -49,6 +49,6 @@ async def read_sent(request: web.Request) -> Sent:
     """Return the fields of a JSON body or of a form; a file is represented by its name."""
     if request.content_type == "multipart/form-data":
         form = await request.post()
-        return {name: value if isinstance(value, str) else value.filename for name, value in form.items()}
+        return {name: value.filename if isinstance(value, web.FileField) else value for name, value in form.items()}
     body = await request.json() if request.content_type == "application/json" and request.can_read_body else {}
     return dict(body) if isinstance(body, dict) else {}
