@@ -285,8 +285,11 @@ class Cache(Protocol):
     def source(self, key: Key) -> Source | InvalidSpec:
         """Return the source of a credential that is cached, or what is wrong with its spec."""
 
-    def sharing_grant(self, location: VaultLocation) -> Sequence[GrantUser]:
-        """Return the credentials whose grant is at that location, the oldest first."""
+    def grant_user(self, key: Key) -> GrantUser | None:
+        """Return a credential with its source; None if it names no grant, or does not exist."""
+
+    def oldest_sharer(self, location: VaultLocation, identity: VaultIdentity) -> GrantUser | None:
+        """Return the oldest credential whose grant is at that location and is read with that Vault identity."""
 
     def secret(self, key: Key) -> TargetSecret | None:
         """Return a Secret that has our label."""

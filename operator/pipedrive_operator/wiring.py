@@ -85,7 +85,7 @@ async def run(settings: Settings) -> None:
         cache, election = _cache(settings), _election(base)
         ports = _ports(base, cache, vault, pipedrive, election)
 
-        queue = WorkQueue(base.clock)
+        queue = WorkQueue(base.clock, workers=settings.controller.workers)
         escrow = KubernetesEscrow(api, base.namespace, base.clock)
         keeper = _keeper(base, ports, escrow, queue)
         stack.push_async_callback(_finish_refreshes, keeper, election)

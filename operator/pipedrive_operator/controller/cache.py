@@ -5,20 +5,23 @@ An object is replaced only by a newer one; resourceVersions are compared as numb
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
 """
 
+from bisect import bisect, bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from pipedrive_operator.core.decision.sources import GrantUser, GrantWithClient, Source
-from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.grant.document import VaultIdentity, VaultLocation
 from pipedrive_operator.core.publication.target import TargetSecret, read_target
-from pipedrive_operator.core.resource.credential import AnyCredential, Credential, read_credential
+from pipedrive_operator.core.resource.credential import AnyCredential, Credential, Seniority, read_credential
 from pipedrive_operator.core.resource.names import KIND, LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.errors import InvalidSpec
 
 NOTHING: Final[frozenset[Key]] = frozenset()
+_NO_RANK: Final[Seniority] = (datetime.min.replace(tzinfo=UTC), "")
 DELETED: Final = "DELETED"
 
 
@@ -48,6 +51,7 @@ class Cache:
         """Each credential as last returned for a pass: our own write may return an edit that no pass has seen."""
         self._secrets = _Store[TargetSecret]()
         self._by_grant = _Index[VaultLocation]()
+        self._by_access = _Index[tuple[VaultLocation, VaultIdentity]]()
         self._by_target = _Index[Key]()
         self._by_credential = _Index[Key]()
 
@@ -69,10 +73,17 @@ class Cache:
         """Return the source of a credential that is cached, or what is wrong with its spec."""
         return self._sources[key]
 
-    def sharing_grant(self, location: VaultLocation) -> Sequence[GrantUser]:
-        """Return the credentials whose grant is at that location, the oldest first."""
-        sharing = (self._grant_user(key) for key in self._by_grant.get(location))
-        return sorted((user for user in sharing if user is not None), key=_age)
+    def grant_user(self, key: Key) -> GrantUser | None:
+        """Return a credential with its source; None if it names no grant, or does not exist."""
+        credential, source = self.credential(key), self._sources.get(key)
+        if not isinstance(credential, Credential) or not isinstance(source, GrantWithClient):
+            return None
+        return GrantUser(credential=credential, source=source)
+
+    def oldest_sharer(self, location: VaultLocation, identity: VaultIdentity) -> GrantUser | None:
+        """Return the oldest credential whose grant is at that location and is read with that Vault identity."""
+        oldest = self._by_access.first((location, identity))
+        return None if oldest is None else self.grant_user(oldest)
 
     def secret(self, key: Key) -> TargetSecret | None:
         """Return a Secret that carries our label."""
@@ -86,7 +97,9 @@ class Cache:
         """Keep a credential as we wrote it, unless a newer one is known."""
         if self._credentials.keep(credential):
             source = self._sources[credential.key] = self._resolved(credential)
-            self._by_grant.put(credential.key, source.location if isinstance(source, GrantWithClient) else None)
+            access = (source.location, source.identity) if isinstance(source, GrantWithClient) else None
+            self._by_grant.put(credential.key, access[0] if access else None, credential.seniority)
+            self._by_access.put(credential.key, access, credential.seniority)
             self._by_target.put(credential.key, _target(credential))
 
     def keep_secret(self, target: TargetSecret) -> None:
@@ -103,6 +116,7 @@ class Cache:
         self._announced.pop(key, None)
         self._sources.pop(key, None)
         self._by_grant.put(key, None)
+        self._by_access.put(key, None)
         self._by_target.put(key, None)
         return affected | {key}
 
@@ -130,11 +144,9 @@ class Cache:
         if kept is None:
             return NOTHING
         announced = self._announced[seen.key] = self._describe(kept)
-        if before is None:
-            return self._sharing(announced) | {seen.key}
-        if before.without_status == _without_status(seen):
+        if before is not None and before.without_status == _without_status(seen):
             return NOTHING
-        return self._sharing(before) | self._sharing(announced) | {seen.key}
+        return self._concerned(before, announced) | {seen.key}
 
     def see_secret(self, event_type: str | None, body: Mapping[str, Any]) -> frozenset[Key]:
         """Receive a Secret from the watch, or (with None) from a list. Our own write needs no pass."""
@@ -163,25 +175,36 @@ class Cache:
         except InvalidSpec as problem:
             return problem
 
-    def _grant_user(self, key: Key) -> GrantUser | None:
-        credential, source = self.credential(key), self._sources.get(key)
-        if not isinstance(credential, Credential) or not isinstance(source, GrantWithClient):
-            return None
-        return GrantUser(credential=credential, source=source)
-
     def _describe(self, credential: AnyCredential) -> "_Announced":
+        source = self._sources.get(credential.key)
         return _Announced(
             key=credential.key,
             resource_version=credential.resource_version,
             without_status=_without_status(credential),
-            grant=self._by_grant.value(credential.key),
-            target=self._by_target.value(credential.key),
+            claim=_Claim(
+                seniority=credential.seniority,
+                being_deleted=credential.being_deleted,
+                source=None if isinstance(source, InvalidSpec) else source,
+                target=self._by_target.value(credential.key),
+            ),
         )
 
+    def _concerned(self, before: "_Announced | None", after: "_Announced") -> frozenset[Key]:
+        """Return which other credentials a change concerns: nobody, while the credential claims the same."""
+        if before is None:
+            return self._sharing(after)
+        return NOTHING if before.claim == after.claim else self._sharing(before) | self._sharing(after)
+
     def _sharing(self, announced: "_Announced") -> frozenset[Key]:
-        """Return the credentials that want the same grant or Secret: a change of one may end their conflict."""
-        by_grant = self._by_grant.get(announced.grant) if announced.grant else ()
-        by_target = self._by_target.get(announced.target) if announced.target else ()
+        """Return the credentials whose conflict a change may cause or end: they want the same Secret or the same grant.
+
+        The oldest user of a grant decides about its client, so a change never concerns an older one: a
+        credential that joins a grant later cannot keep its users busy.
+        """
+        claim = announced.claim
+        location = claim.source.location if isinstance(claim.source, GrantWithClient) else None
+        by_grant = self._by_grant.after(location, claim.seniority) if location else ()
+        by_target = self._by_target.get(claim.target) if claim.target else ()
         return self._known([*by_grant, *by_target])
 
     def _affected(self, target: TargetSecret) -> frozenset[Key]:
@@ -199,14 +222,23 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """What a credential claims for itself and may share. While this stays, a change concerns nobody else."""
+
+    seniority: Seniority
+    being_deleted: bool
+    source: Source | None
+    target: Key | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Announced:
     """What the last pass that was asked for could see of a credential."""
 
     key: Key
     resource_version: str
     without_status: tuple[object, ...]
-    grant: VaultLocation | None
-    target: Key | None
+    claim: _Claim
 
 
 class _Store(Generic[ObjectT]):
@@ -249,38 +281,46 @@ ValueT = TypeVar("ValueT", bound=Hashable)
 
 
 class _Index(Generic[ValueT]):
-    """The keys of the objects that have a value in common."""
+    """The keys of the objects that have a value in common, in the order of their ranks."""
 
     def __init__(self) -> None:
-        self._keys: defaultdict[ValueT, set[Key]] = defaultdict(set)
-        self._values: dict[Key, ValueT] = {}
+        self._keys: defaultdict[ValueT, list[tuple[Seniority, Key]]] = defaultdict(list)
+        self._values: dict[Key, tuple[ValueT, Seniority]] = {}
 
-    def get(self, value: ValueT) -> Collection[Key]:
+    def get(self, value: ValueT) -> list[Key]:
         """Return the keys of a value."""
-        return self._keys.get(value, ())
+        return [key for _, key in self._keys.get(value, ())]
+
+    def first(self, value: ValueT) -> Key | None:
+        """Return the key of a value that has the lowest rank."""
+        keys = self._keys.get(value)
+        return keys[0][1] if keys else None
+
+    def after(self, value: ValueT, rank: Seniority) -> list[Key]:
+        """Return the keys of a value that have a higher rank."""
+        keys = self._keys.get(value, [])
+        return [key for _, key in keys[bisect(keys, rank, key=itemgetter(0)) :]]
 
     def value(self, key: Key) -> ValueT | None:
         """Return the value of a key."""
-        return self._values.get(key)
+        value, _ = self._values.get(key, (None, None))
+        return value
 
-    def put(self, key: Key, value: ValueT | None) -> None:
+    def put(self, key: Key, value: ValueT | None, rank: Seniority = _NO_RANK) -> None:
         """Set or, with None, remove the value of a key."""
-        old = self._values.pop(key, None)
-        if old is not None:
-            self._keys[old].discard(key)
-            if not self._keys[old]:
+        if key in self._values:
+            old, old_rank = self._values.pop(key)
+            keys = self._keys[old]
+            del keys[bisect_left(keys, (old_rank, key))]
+            if not keys:
                 del self._keys[old]
         if value is not None:
-            self._values[key] = value
-            self._keys[value].add(key)
+            self._values[key] = (value, rank)
+            insort(self._keys[value], (rank, key))
 
 
 def _is_newer(one: _Object, other: _Object) -> bool:
     return int(one.resource_version) > int(other.resource_version)
-
-
-def _age(user: GrantUser) -> tuple[datetime, str]:
-    return user.credential.created_at, user.credential.uid
 
 
 def _without_status(credential: AnyCredential) -> tuple[object, ...]:

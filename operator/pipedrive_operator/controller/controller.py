@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from pipedrive_operator import metrics
-from pipedrive_operator.controller.queue import Priority, WorkQueue
+from pipedrive_operator.controller.queue import WorkQueue
+from pipedrive_operator.controller.schedule import LONGEST_SLACK, slack
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed
+from pipedrive_operator.fair_slots import serving
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock
 from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler
@@ -30,10 +32,10 @@ class Controller:
         self._failures: dict[Key, int] = {}
         self._last_reasons: dict[Key, str | None] = {}
 
-    def enqueue(self, keys: Iterable[Key]) -> None:
-        """Request a pass for each of these credentials, in a reproducible order."""
+    def enqueue(self, keys: Iterable[Key], *, delay: float = 0.0) -> None:
+        """Request a pass for each of these credentials after `delay` seconds, in a reproducible order."""
         for key in sorted(keys):
-            self._queue.add(key)
+            self._queue.add(key, delay=delay)
 
     async def work(self, workers: int) -> None:
         """Reconcile with that many workers until cancelled, starting without any memory of earlier passes."""
@@ -46,7 +48,8 @@ class Controller:
         while True:
             key = await self._queue.get()
             try:
-                await self._run_pass(key)
+                with serving(key.namespace):
+                    await self._run_pass(key)
             finally:
                 self._queue.done(key)
 
@@ -67,7 +70,7 @@ class Controller:
 
     def _back_off(self, key: Key) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        self._queue.add(key, delay=pause(failures, spread_by=str(key)).total_seconds(), priority=Priority.ROUTINE)
+        self._queue.add(key, delay=pause(failures, spread_by=str(key)).total_seconds(), slack=LONGEST_SLACK)
 
     def _finish_pass(self, key: Key, outcome: Outcome | None) -> None:
         if outcome is None or outcome.reason is None:
@@ -78,7 +81,7 @@ class Controller:
         self._log_change(key, outcome)
         if outcome.until is not None:
             delay = (outcome.until - self._clock.now()).total_seconds()
-            self._queue.add(key, delay=max(0.0, delay), priority=Priority.ROUTINE)
+            self._queue.add(key, delay=max(0.0, delay), slack=slack(outcome.until, outcome.expires_at))
 
     def _count(self, key: Key, outcome: Outcome, reason: str) -> None:
         metrics.count_pass(reason)

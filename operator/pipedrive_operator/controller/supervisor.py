@@ -9,9 +9,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pipedrive_operator import metrics
-from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.controller.cache import NOTHING, Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.resync import Lister, resync
+from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.log import get_logger
@@ -23,6 +24,11 @@ SILENT_PERIODS: Final = 1.4
 """A watch is restarted after this many of its periods without a response."""
 DEAD_PERIODS: Final = 2.5
 """After this many periods without a response, restarting the watch has not helped; the process must be restarted."""
+SHARERS_DELAY: Final = 1.0
+"""Seconds until credentials that share a changed one's grant or Secret are reconciled.
+
+The wakes of this time become one: a credential that changes all the time cannot keep all its sharers busy.
+"""
 _SCHEMA_CHECK_DELAY: Final = 1.0
 """Seconds before the CRD is checked: each namespace has its own watch, and all of them end at about the same time."""
 
@@ -71,7 +77,9 @@ class Supervisor:
         except ApiServerUnavailable as error:
             _log.warning("ignored an event of the watch", kind=kind, error=str(error))
         else:
-            self._controller.enqueue(affected)
+            others = affected - {_key(body)} if kind == "credential" else NOTHING
+            self._controller.enqueue(affected - others)
+            self._controller.enqueue(others, delay=SHARERS_DELAY)
 
     def request_schema_check(self) -> None:
         """Have the CRD checked again: it may have been replaced by an older one."""
@@ -138,6 +146,10 @@ class Supervisor:
         self._cache_problem = None
         metrics.show_resync(self._clock.now())
         return None
+
+
+def _key(body: Mapping[str, Any]) -> Key:
+    return Key(namespace=body["metadata"]["namespace"], name=body["metadata"]["name"])
 
 
 def _silence(watch: Watch | None, periods: float) -> str | None:

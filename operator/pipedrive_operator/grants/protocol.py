@@ -6,7 +6,6 @@ and reserves the next version, and the result is stored before anyone learns abo
 credentials, Secrets or status.
 """
 
-import asyncio
 import itertools
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,6 +39,7 @@ from pipedrive_operator.core.values.errors import (
     VaultDenied,
     VaultUnavailable,
 )
+from pipedrive_operator.fair_slots import FairSlots
 from pipedrive_operator.grants.clients import Clients
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
@@ -55,8 +55,11 @@ LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
 LONGEST_CONFLICT_PAUSE: Final = timedelta(seconds=8)
 """The longest pause after a conflict: a standby of Vault may serve an old version for some time."""
 
-MOST_AT_ONCE: Final = 20
-"""How many refreshes are sent at once: each has its own connection, and after an outage thousands may be due."""
+MOST_AT_ONCE: Final = 40
+"""How many refreshes are sent at once: each has its own connection, and after an outage thousands may be due.
+
+A namespace gets half of them at most, so that nobody waits for a namespace whose refreshes are slow.
+"""
 
 Report = Callable[[refresh_state.RefreshState], None]
 
@@ -83,7 +86,7 @@ class RefreshProtocol:
         self._clock = clock
         self._process = process
         self._call_timeout = call_timeout
-        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        self._slots = FairSlots(MOST_AT_ONCE)
         self._sightings: dict[VaultLocation, Sighting] = {}
         self._clients = Clients()
         self._last_intents: dict[VaultLocation, str] = {}
@@ -113,7 +116,7 @@ class RefreshProtocol:
                 continue
             client = await self._documents.read_client(order.source.client)
             self._clients.require_usable(client, read, order, self._clock.monotonic())
-            async with self._slots:
+            async with self._slots.slot():
                 claimed = await self.write_intent(read)
                 refreshed = await self.spend(claimed, client, order) if claimed is not None else None
             conflicts = conflicts + 1 if claimed is None else 0

@@ -56,7 +56,7 @@ class Observer:
         refresh: refresh_state.RefreshState = refresh_state.IDLE
         requested = _requested(credential, memory)
         if source is not None and not _is_idle(credential):
-            memory = await self._read_source(memory, credential.key, source, requested=requested, now=now)
+            memory = await self._read_source(memory, credential, source, requested=requested, now=now)
             refresh = self._refresh_state(source, credential)
             memory = after_refresh(memory, refresh)
         memory, target = await self._find_target(memory, credential)
@@ -120,7 +120,7 @@ class Observer:
         return self._keeper.state(source, watcher=credential.key)
 
     async def _read_source(
-        self, memory: Memory, key: Key, source: Source, *, requested: Requested | None, now: datetime
+        self, memory: Memory, credential: Credential, source: Source, *, requested: Requested | None, now: datetime
     ) -> Memory:
         failure = memory.source_failure
         if failure is not None and now < failure.retry_at:
@@ -130,11 +130,11 @@ class Observer:
             return memory
         try:
             document = await self._ports.vault.read(source.location, source.identity)
-            self._sharing.note_read(key, memory.uid, source)
+            self._sharing.note_read(credential, source)
             return after_reading(memory, document, now)
         except Trouble as trouble:
             if isinstance(trouble, VaultDenied):
-                self._sharing.note_denial(key)
+                self._sharing.note_denial(credential.key)
             return after_failure(memory, trouble, bounds=self.memories.bounds(memory, slow_is_poll=True))
 
     async def _find_target(self, memory: Memory, credential: Credential) -> tuple[Memory, TargetSecret | None]:

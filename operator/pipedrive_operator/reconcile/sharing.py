@@ -1,10 +1,15 @@
 """Who may use a shared grant: one grant has one client, and what one Vault identity has read is not for another.
 
-Anyone can name any grant. A credential that cannot read it must neither block those that can nor learn about them.
+Anyone can name any grant. A credential that cannot read it must neither block those that can nor learn about them. Nor
+may it cost them time: the oldest sharer is kept at hand, however many there are.
 """
 
+from bisect import insort
+from collections import defaultdict
+
 from pipedrive_operator.core.decision.sources import GrantUser, GrantWithClient, Source
-from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.resource.credential import Credential, Seniority
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import InvalidSpec
 from pipedrive_operator.ports import Cache
@@ -16,28 +21,40 @@ class GrantSharing:
     def __init__(self, cache: Cache) -> None:
         """Start with no credential having read anything."""
         self._cache = cache
-        self._read: dict[Key, tuple[str, Source]] = {}
-        """The uid of each credential and the source it last read. Unlike its memory, this survives an invalid spec."""
+        self._read: dict[Key, tuple[Credential, Source]] = {}
+        """Each credential as it last read its source. Unlike its memory, this survives an invalid spec."""
+        self._readers: defaultdict[VaultLocation, list[tuple[Seniority, Key]]] = defaultdict(list)
+        """The credentials that have read a location, the oldest first."""
 
-    def note_read(self, key: Key, uid: str, source: Source) -> None:
+    def note_read(self, credential: Credential, source: Source) -> None:
         """Record that Vault let a credential read its source under its own Vault identity."""
-        self._read[key] = (uid, source)
+        before = self._read.get(credential.key)
+        if before is None or (before[0].uid, before[1].location) != (credential.uid, source.location):
+            self.forget(credential.key)
+            insort(self._readers[source.location], (credential.seniority, credential.key))
+        self._read[credential.key] = (credential, source)
 
     def note_denial(self, key: Key) -> None:
         """Record that Vault no longer lets a credential read its source."""
-        self._read.pop(key, None)
+        self.forget(key)
 
     def forget(self, key: Key) -> None:
         """Forget a credential that is gone."""
-        self._read.pop(key, None)
+        if (known := self._read.pop(key, None)) is not None:
+            readers = self._readers[known[1].location]
+            readers.remove((known[0].seniority, key))
+            if not readers:
+                del self._readers[known[1].location]
 
     def forget_all(self) -> None:
         """Forget everything."""
         self._read.clear()
+        self._readers.clear()
 
     def can_read(self, credential: Credential, source: Source) -> bool:
         """Return whether Vault let the credential read that source when it last asked."""
-        return self._read.get(credential.key) == (credential.uid, source)
+        known = self._read.get(credential.key)
+        return known is not None and (known[0].uid, known[1]) == (credential.uid, source)
 
     def require_same_client(self, credential: Credential, source: Source) -> None:
         """Check that a grant is used with one client: the oldest credential that may use the grant decides which.
@@ -47,9 +64,7 @@ class GrantSharing:
         """
         if not isinstance(source, GrantWithClient):
             return
-        user = GrantUser(credential=credential, source=source)
-        sharing = self._cache.sharing_grant(source.location)
-        first = next((other for other in sharing if self._matters_to(user, other)), user)
+        first = self._first(GrantUser(credential=credential, source=source))
         if first.credential.uid != credential.uid and not source.has_client_of(first.source):
             message = (
                 f"spec.oauth2.client: the older credential {first.credential.key} uses the same grant "
@@ -59,8 +74,13 @@ class GrantSharing:
             )
             raise InvalidSpec(message)
 
-    def _matters_to(self, user: GrantUser, other: GrantUser) -> bool:
-        """Return whether both use the grant under one Vault identity, or can both read it."""
-        if other.source.identity == user.source.identity:
-            return True
-        return self.can_read(other.credential, other.source) and self.can_read(user.credential, user.source)
+    def _first(self, user: GrantUser) -> GrantUser:
+        """Return the oldest credential that uses the grant under the same Vault identity, or if both can read it."""
+        alike = self._cache.oldest_sharer(user.source.location, user.source.identity)
+        reader = self._oldest_reader(user.source.location) if self.can_read(user.credential, user.source) else None
+        sharing = [other for other in (user, alike, reader) if other is not None]
+        return min(sharing, key=lambda other: other.credential.seniority)
+
+    def _oldest_reader(self, location: VaultLocation) -> GrantUser | None:
+        users = (self._cache.grant_user(key) for _, key in self._readers.get(location, ()))
+        return next((user for user in users if user is not None and self.can_read(user.credential, user.source)), None)

@@ -7,7 +7,7 @@ import pytest
 
 from pipedrive_operator.controller.cache import NOTHING, Cache
 from pipedrive_operator.core.decision.sources import GrantWithClient, Source, resolve
-from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultLocation
 from pipedrive_operator.core.publication.target import read_target
 from pipedrive_operator.core.resource.credential import AnyCredential, Credential, UnreadableCredential, read_credential
 from pipedrive_operator.core.resource.names import KIND, LABEL_CREDENTIAL, Key
@@ -127,7 +127,7 @@ class TestCredentials:
         assert cache.see_credential("DELETED", credential("acme", 2)) == NOTHING
 
         assert cache.credential(key("acme")) is None
-        assert cache.sharing_grant(location("grants/acme")) == []
+        assert cache.oldest_sharer(location("grants/acme"), OPERATOR) is None
 
     def test_a_deleted_one_is_not_restored_by_an_older_list_or_answer(self, cache: Cache) -> None:
         """Only a newer object under its name does."""
@@ -160,7 +160,7 @@ class TestCredentials:
         cache.see_credential("MODIFIED", credential("acme", 2, generation=2))
         for _ in range(3):
             assert isinstance(cache.source(key("acme")), GrantWithClient)
-            cache.sharing_grant(location("grants/acme"))
+            cache.oldest_sharer(location("grants/acme"), OPERATOR)
 
         assert ["1", "2"] == resolved
 
@@ -174,7 +174,7 @@ class TestCredentials:
 
         assert isinstance(source, InvalidSpec)
         assert "spec.vault.mount" in source.message
-        assert [] == cache.sharing_grant(location("grants/acme"))
+        assert cache.oldest_sharer(location("grants/acme"), OPERATOR) is None
 
     def test_an_unreadable_spec_is_kept_too(self, cache: Cache) -> None:
         """So that its status can say what is wrong."""
@@ -186,28 +186,58 @@ class TestCredentials:
         assert {key("acme")} == cache.see_credential("MODIFIED", credential("acme", 2, generation=2))
         assert isinstance(cache.credential(key("acme")), Credential)
 
-    def test_credentials_that_share_a_grant_are_sorted_by_age(self, cache: Cache) -> None:
-        """By time of creation, then by uid."""
+    def test_the_oldest_sharer_of_a_grant_is_known(self, cache: Cache) -> None:
+        """By time of creation, then by uid; when it goes, the next one is the oldest."""
+        names = []
         for name, created in (("c", "02"), ("b", "01"), ("a", "02")):
             body = credential(name, 1, grant="shared", creationTimestamp=f"2026-03-{created}T00:00:00Z")
             cache.see_credential(None, body)
 
-        sharing = cache.sharing_grant(location("shared"))
+        while (oldest := cache.oldest_sharer(location("shared"), OPERATOR)) is not None:
+            names.append(oldest.credential.key.name)
+            cache.forget_credential(oldest.credential.key, 9)
 
-        assert [one.credential.key.name for one in sharing] == ["b", "a", "c"]
+        assert ["b", "a", "c"] == names
+
+    def test_sharers_with_another_vault_identity_have_an_oldest_one_of_their_own(self, cache: Cache) -> None:
+        """A tenant that names a grant it cannot read is not asked about."""
+        cache.see_credential(None, credential("acme", 1, grant="shared"))
+
+        tenant = TenantIdentity(namespace="crm", service_account="default", role="crm")
+
+        assert cache.oldest_sharer(location("shared"), tenant) is None
 
     def test_credentials_that_share_a_grant_or_a_target_need_a_pass_too(self, cache: Cache) -> None:
-        """A credential that is created, changed or deleted may cause or end a conflict."""
-        cache.see_credential(None, credential("one", 1, grant="shared"))
+        """A credential that is created, changed or deleted may cause or end a conflict of younger ones."""
+        cache.see_credential(None, credential("one", 1, grant="shared", uid="younger"))
         cache.see_credential(None, credential("two", 2, target="wanted"))
 
-        came = cache.see_credential("ADDED", credential("new", 3, target="wanted"))
-        moved = cache.see_credential("MODIFIED", credential("new", 4, generation=2, grant="shared"))
+        came = cache.see_credential("ADDED", credential("new", 3, target="wanted", uid="older"))
+        moved = cache.see_credential("MODIFIED", credential("new", 4, generation=2, grant="shared", uid="older"))
         gone = cache.see_credential("DELETED", credential("new", 5))
 
         assert came == {key("new"), key("two")}
         assert moved == {key("new"), key("one"), key("two")}
         assert gone == {key("new"), key("one")}
+
+    def test_a_younger_sharer_of_a_grant_never_causes_a_pass_of_an_older_one(self, cache: Cache) -> None:
+        """The oldest one decides about the client, so others can come, change and go."""
+        cache.see_credential(None, credential("victim", 1, grant="shared", uid="1"))
+        younger = {"grant": "shared", "uid": "2"}
+
+        came = cache.see_credential("ADDED", credential("hostile", 2, **younger))
+        moved = cache.see_credential("MODIFIED", credential("hostile", 3, generation=2, grant="alone", uid="2"))
+        gone = cache.see_credential("DELETED", credential("hostile", 4))
+
+        assert [{key("hostile")}] * 3 == [set(came), set(moved), set(gone)]
+
+    def test_a_change_that_claims_nothing_else_causes_no_pass_of_a_sharer(self, cache: Cache) -> None:
+        """An annotation a second must not cause a pass a second of each of three thousand sharers."""
+        for number in range(3):
+            cache.see_credential(None, credential(f"sharer-{number}", number, grant="shared"))
+        annotated = credential("sharer-0", 10, grant="shared", annotations={"pipedrive-operator.io/requested-at": "1"})
+
+        assert {key("sharer-0")} == cache.see_credential("MODIFIED", annotated)
 
 
 class TestSecrets:

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from fakes.clock import TurnedClock
-from pipedrive_operator.controller.queue import Priority, WorkQueue
+from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.core.resource.names import Key
 
-ONE, TWO, THREE = (Key(namespace="crm", name=name) for name in ("one", "two", "three"))
+ONE, TWO = (Key(namespace="crm", name=name) for name in ("one", "two"))
 
 
 @pytest.fixture
@@ -76,14 +76,17 @@ async def test_the_earlier_of_two_times_applies(queue: WorkQueue) -> None:
     assert ONE == await queue.get()
 
 
-async def test_urgent_keys_come_before_routine_ones(queue: WorkQueue) -> None:
-    """Scheduled passes wait for new and changed credentials."""
-    queue.add(ONE, priority=Priority.ROUTINE)
-    queue.add(TWO, priority=Priority.URGENT)
-    queue.add(THREE, priority=Priority.ROUTINE)
-    queue.add(THREE, priority=Priority.URGENT)
+async def test_a_returned_key_lets_a_waiting_worker_go_on(clock: TurnedClock) -> None:
+    """With two workers, a namespace occupies one of them at most."""
+    queue = WorkQueue(clock, workers=2)
+    queue.add(ONE)
+    queue.add(TWO)
+    await queue.get()
+    task = await waiting(queue)
 
-    assert [TWO, THREE, ONE] == [await queue.get() for _ in range(3)]
+    queue.done(ONE)
+
+    assert TWO == await asyncio.wait_for(task, 5)
 
 
 async def test_a_new_key_wakes_a_waiting_worker(queue: WorkQueue) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.values.errors import ConsentRequired, GrantUnstored, SourceMissing, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.fair_slots import serving
 from pipedrive_operator.grants.protocol import MOST_AT_ONCE
 from support.builders import GRANT_LOCATION, access_token
 from support.refresh import ORDER, Surroundings
@@ -103,17 +104,18 @@ async def test_a_result_is_kept_and_stored_again_after_any_failure(around: Surro
 
 
 async def test_results_that_cannot_be_stored_do_not_delay_other_refreshes(around: Surroundings) -> None:
-    """Twenty refreshes wait to be stored; the next one is sent nevertheless."""
+    """Refreshes of many namespaces wait to be stored; the next one is sent nevertheless."""
     locations = [replace(GRANT_LOCATION, path=f"pipedrive/crm/{number}") for number in range(MOST_AT_ONCE)]
     for location in locations:
         around.vault.put(location, refresh_token=location.path)
         around.pipedrive.alive.add(location.path)
     around.vault.breaks_after = MOST_AT_ONCE  # it takes the intents
     gate = around.pipedrive.gate = asyncio.Event()
-    stuck = [
-        asyncio.create_task(around.protocol.run(replace(ORDER, source=replace(ORDER.source, location=one)), print))
-        for one in locations
-    ]
+    stuck = []
+    for one in locations:
+        with serving(one.path):
+            order = replace(ORDER, source=replace(ORDER.source, location=one))
+            stuck.append(asyncio.create_task(around.protocol.run(order, print)))
     while len(around.vault.writes) < MOST_AT_ONCE:  # noqa: ASYNC110  turns of the loop, not a time
         await asyncio.sleep(0)
     gate.set()

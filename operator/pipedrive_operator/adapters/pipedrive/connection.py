@@ -24,8 +24,8 @@ from pipedrive_operator.core.values.errors import PipedriveUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Clock
 
-CONCURRENCY: Final = 20
-"""How many requests the shared connections carry at once."""
+CONCURRENCY: Final = 40
+"""How many requests the shared connections carry at once. A namespace gets half of them at most, a host two thirds."""
 LONGEST_BODY: Final = 256 * 1024
 """In bytes. The longest known response has 3 KiB; of a longer one the rest is left unread, so that it is no JSON."""
 HEADERS: Final = {

@@ -1,5 +1,6 @@
 """Asks `GET /users/me` whose token it is, over shared connections and within a rate that all credentials share.
 
+Neither a namespace nor a host can occupy all connections: a region of Pipedrive that hangs delays no other region.
 Responses are read in `verification_response`.
 """
 
@@ -19,6 +20,7 @@ from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.fair_slots import FairSlots
 from pipedrive_operator.ports import Clock
 
 
@@ -31,7 +33,7 @@ class VerificationEndpoint:
         self._connections = connections
         self._clock = clock
         self._limiter = RequestLimiter(settings.requests_per_second)
-        self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._slots = FairSlots(CONCURRENCY)
 
     async def verify(self, url: str, header: str, token: SecretValue, *, scheme: str = "") -> Account:
         """Return the account of a token, which is sent in a header.
@@ -65,7 +67,7 @@ class VerificationEndpoint:
 
     async def _ask(self, url: str, headers: dict[str, str]) -> PipedriveResponse:
         request = httpx.Request("GET", url, headers=HEADERS | headers)
-        async with self._slots:
+        async with self._slots.slot(f"host {request.url.host}"):
             if (wait := self._limiter.reserve(self._clock.monotonic())) > 0:
                 await self._clock.sleep(wait)
             with metrics.request("pipedrive", "identify") as counted:

@@ -145,7 +145,7 @@ class VaultApi:
         idle = [self._tenants.pop(one) for one, session in list(self._tenants.items()) if session.is_idle]
         send = partial(self._limiter.send, caller=str(identity))
         login = tenant_login(self._name, self._settings.tenant_auth, send, self._material, identity)
-        session = self._tenants[identity] = Session(login, send, self._clock)
+        session = self._tenants[identity] = Session(login, send, self._clock, serves=identity.namespace)
         for former in idle:
             await former.aclose()
         return session

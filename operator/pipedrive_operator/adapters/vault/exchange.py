@@ -66,8 +66,8 @@ class Response:
         return " ".join(without_control_characters(", ".join(texts)).split())[:LONGEST_QUOTE]
 
 
-class ResponseTimeout(VaultUnavailable):
-    """The server accepted a connection and did not respond in time, perhaps to this request alone."""
+class ResponseMissing(VaultUnavailable):
+    """The server accepted a connection and gave no complete response in time, perhaps to this request alone."""
 
 
 Send = Callable[[Request], Awaitable[Response]]

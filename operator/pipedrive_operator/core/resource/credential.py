@@ -17,6 +17,9 @@ from pipedrive_operator.core.resource.spec import ApiToken, OAuth2, Spec
 from pipedrive_operator.core.resource.status import Status
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, InvalidSpec
 
+Seniority = tuple[datetime, str]
+"""When a resource was created, and its uid, which decides between those of the same second."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
@@ -30,6 +33,11 @@ class Resource:
     being_deleted: bool
     annotations: Mapping[str, str]
     status: Status
+
+    @property
+    def seniority(self) -> Seniority:
+        """The order by age."""
+        return self.created_at, self.uid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

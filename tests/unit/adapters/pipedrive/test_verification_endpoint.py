@@ -14,6 +14,7 @@ from pipedrive_operator.adapters.pipedrive.verification_endpoint import Verifica
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.fair_slots import serving
 
 URL = "https://api.pipedrive.com/v1/users/me"
 USER = {"success": True, "data": {"id": 34, "company_id": 12, "company_domain": "acme"}}
@@ -55,6 +56,14 @@ def users_me(
 async def identify(asking: VerificationEndpoint, token: SecretValue = TOKEN) -> int:
     """Ask who an API token is; return the company's id."""
     return (await asking.verify(URL, "x-api-token", token)).company_id
+
+
+@pytest.fixture
+def scripted() -> Scripted:
+    """Return a Pipedrive that does not respond until its gate is opened."""
+    made = Scripted()
+    made.gate.clear()
+    return made
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -103,21 +112,39 @@ async def test_requests_beyond_the_rate_wait_for_the_clock() -> None:
     assert await third == 12
 
 
-async def test_the_number_of_concurrent_requests_is_bounded() -> None:
-    """A slow Pipedrive does not get more and more connections."""
-    pipedrive = Scripted()
-    pipedrive.gate.clear()
-    asking = pipedrive.users_me()
-    tasks = [asyncio.create_task(identify(asking)) for _ in range(CONCURRENCY + 5)]
-    await until(lambda: len(pipedrive.requests) >= CONCURRENCY)
-    for _ in range(10):  # as many turns of the loop as a 21st request would need, and more
-        await asyncio.sleep(0)
+async def test_a_namespace_gets_half_of_the_connections(scripted: Scripted) -> None:
+    """A slow Pipedrive does not get more and more connections, and the other half is left to other namespaces."""
+    asking = scripted.users_me()
 
-    under_way = len(pipedrive.requests)
-    pipedrive.gate.set()
+    with serving("hostile"):
+        tasks = [asyncio.create_task(asking.verify(f"{URL}/{number}", "x", TOKEN)) for number in range(CONCURRENCY)]
+    await until(lambda: len(scripted.requests) >= CONCURRENCY // 2)
+    with serving("honest"):
+        tasks.append(asyncio.create_task(asking.verify(URL, "x", TOKEN)))
+    await until(lambda: str(scripted.requests[-1].url) == URL)
+
+    assert CONCURRENCY // 2 + 1 == len(scripted.requests)
+    scripted.gate.set()
     await asyncio.gather(*tasks)
+    assert CONCURRENCY + 1 == len(scripted.requests)
 
-    assert (under_way, len(pipedrive.requests)) == (CONCURRENCY, CONCURRENCY + 5)
+
+async def test_a_host_that_hangs_gets_two_thirds_of_the_connections(scripted: Scripted) -> None:
+    """A slow region of Pipedrive delays no token of another region, in whatever namespaces its tokens are."""
+    asking = scripted.users_me()
+    tasks = []
+    for number in range(CONCURRENCY):
+        with serving(f"tenant-{number}"):
+            tasks.append(asyncio.create_task(identify(asking)))
+    await until(lambda: len(scripted.requests) > CONCURRENCY * 2 // 3)
+
+    with serving("tenant-0"):
+        elsewhere = asyncio.create_task(asking.verify("https://acme.pipedrive.com/api/v1/users/me", "x", TOKEN))
+    await until(lambda: scripted.requests[-1].url.host == "acme.pipedrive.com")
+
+    assert CONCURRENCY * 2 // 3 + 2 == len(scripted.requests)
+    scripted.gate.set()
+    await asyncio.gather(*tasks, elsewhere)
 
 
 async def test_an_endless_response_is_not_read_to_its_end() -> None:

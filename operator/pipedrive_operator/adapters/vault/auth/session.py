@@ -6,7 +6,8 @@ Which auth method a login uses is decided elsewhere.
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from pipedrive_operator.adapters.vault.exchange import Request, Response, Send
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
 from pipedrive_operator.core.values.errors import SourceMissing, Trouble, VaultDenied
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.fair_slots import OPERATOR, serving
 from pipedrive_operator.ports import Clock
 
 RENEW_AFTER: Final = 2 / 3
@@ -39,10 +41,14 @@ SETTLING_PAUSES: Final = (timedelta(milliseconds=100), timedelta(milliseconds=30
 class Session:
     """One Vault identity, logged in to one server."""
 
-    def __init__(self, login: Login, send: Send, clock: Clock) -> None:
-        """Log in at the first use."""
+    def __init__(self, login: Login, send: Send, clock: Clock, *, serves: str = OPERATOR) -> None:
+        """Log in at the first use.
+
+        Logins and renewals count for the namespace that the session `serves`, no matter who waits for the token.
+        """
         self._login = login
         self._send = send
+        self._serves = serves
         self._clock = clock
         self._lock = asyncio.Lock()
         self._login_breaker = CircuitBreaker("vault login")
@@ -86,7 +92,7 @@ class Session:
         self._used_at = self._now()
         if (current := self._current()) is not None:
             return current
-        async with self._lock:
+        async with self._own():
             return self._current() or await self._obtain()
 
     async def replacement(self, refused: SecretValue) -> SecretValue | None:
@@ -94,7 +100,7 @@ class Session:
 
         Raises as `send` does.
         """
-        async with self._lock:
+        async with self._own():
             issued = self._issued
             if issued is not None and issued.value == refused:
                 if self._now() < self._replaceable_at:
@@ -139,6 +145,13 @@ class Session:
     async def _is_valid(self, issued: IssuedToken) -> bool:
         """Return whether Vault still knows a token; false also if the token lacks the policy `default`."""
         return (await self._send(requests.look_up_token(issued.value))).status == HTTPStatus.OK
+
+    @asynccontextmanager
+    async def _own(self) -> AsyncIterator[None]:
+        """Lock the session, and count the requests in the block for the namespace that it serves."""
+        async with self._lock:
+            with serving(self._serves):
+                yield
 
     def _now(self) -> float:
         return self._clock.monotonic()
@@ -190,7 +203,7 @@ class Session:
                 if due > self._now():
                     await self._clock.sleep(due - self._now())
                     continue
-                async with self._lock:
+                async with self._own():
                     if self._current() is None:
                         await self._obtain()
 

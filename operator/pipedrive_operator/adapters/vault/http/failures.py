@@ -7,9 +7,10 @@ import ssl
 from typing import Final
 
 import aiohttp
+import httpx
 
 from pipedrive_operator.adapters.http.causes import cause_chain
-from pipedrive_operator.adapters.vault.exchange import ResponseTimeout
+from pipedrive_operator.adapters.vault.exchange import ResponseMissing
 from pipedrive_operator.core.values.errors import VaultUnavailable
 
 _CLIENT_CERTIFICATE: Final = "{setting}.clientCertificateFile and clientKeyFile, or clientCertificateSecretRef"
@@ -62,12 +63,19 @@ _KINDS: Final = (
 )
 """By the kind of exception; the first match decides."""
 
+_CONNECTING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, ssl.SSLError)
+
 
 def no_response(error: Exception, name: str, address: str) -> VaultUnavailable:
     """Explain a request without a response."""
     reason = _certificate_fault(error) or _rejection(error) or _kind(error)
-    kind = ResponseTimeout if isinstance(error, TimeoutError) else VaultUnavailable
+    kind = VaultUnavailable if _is_about_connecting(error) else ResponseMissing
     return kind(f"Vault ({name}) at {address} {reason.format(setting=f'vault.connections.{name}')}")
+
+
+def _is_about_connecting(error: BaseException) -> bool:
+    """Return whether no connection was made, or TLS failed. What breaks later may be about one document."""
+    return any(isinstance(link, _CONNECTING) for link in cause_chain(error))
 
 
 def _certificate_fault(error: BaseException) -> str | None:

@@ -1,25 +1,28 @@
 """Limits the requests to one Vault server: few at a time, none while the server is known to be down.
 
-A failure that concerns one path makes only that path of that caller wait. The circuit breaker of the server opens when
-the failure concerns the server, or when several paths fail and none succeeds. Every request is counted in the metrics
-here. What a response means is decided in errors.py.
+Namespaces share the slots fairly. A failure that may be about one document makes only that path of that caller wait.
+The circuit breaker of the server opens when a failure concerns the server, or when paths of several namespaces fail and
+none succeeds (`suspicion.py`). Every request is counted in the metrics here. What a response means is decided in
+errors.py.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.vault.errors import Failure, Scope, failure
-from pipedrive_operator.adapters.vault.exchange import Request, Response, ResponseTimeout, Send
+from pipedrive_operator.adapters.vault.exchange import Request, Response, ResponseMissing, Send
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
+from pipedrive_operator.adapters.vault.http.suspicion import Suspicion
 from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.fair_slots import FairSlots, served_namespace
 from pipedrive_operator.ports import Clock
 
 MOST_REQUESTS: Final = 32
-"""How many requests are open at once: a restart with ten thousand credentials must not overload Vault."""
-SUSPECT_PATHS: Final = 3
-"""How many paths must fail, while none succeeds, until the server is considered to be at fault."""
+"""How many requests are open at once: a restart with ten thousand credentials must not overload Vault.
+
+A namespace gets half of them at most.
+"""
 MOST_PAUSED_PATHS: Final = 10_000
 """How many paths are remembered as failing; beyond that, the oldest are forgotten and tried again."""
 
@@ -36,10 +39,10 @@ class RequestLimiter:
         self._name = name
         self._send = send
         self._clock = clock
-        self._slots = asyncio.Semaphore(MOST_REQUESTS)
+        self._slots = FairSlots(MOST_REQUESTS)
         self._server = CircuitBreaker(f"vault {name}")
         self._paths: dict[Subject, CircuitBreaker] = {}
-        self._suspects: set[Subject] = set()
+        self._suspicion = Suspicion()
 
     async def send(self, request: Request, *, caller: str = "") -> Response:
         """Send a request, and return the response of a working Vault, which may be a refusal.
@@ -50,7 +53,8 @@ class RequestLimiter:
             VaultUnavailable: no usable response now, or none a moment ago; it carries the time until the next try.
         """
         subject = (caller, request.path)
-        async with self._slots:
+        self._suspicion.note_use(served_namespace())
+        async with self._slots.slot():
             # Only now: requests that waited for a slot must notice an outage that began meanwhile.
             path, now = self._paths.get(subject) or CircuitBreaker(" ".join(subject)), self._clock.monotonic()
             with path.attempt(now) as path_admission, self._server.attempt(now) as server_admission:
@@ -59,7 +63,7 @@ class RequestLimiter:
                     self._paths.pop(subject, None)
                     self._succeeded(server_admission)
                     return outcome
-                if self._concerns_server(outcome, subject):
+                if self._concerns_server(outcome, request.path):
                     self._show(works=False)
                     raise self._server.failed(server_admission, outcome.error, self._clock.monotonic())
                 self._remember(subject, path)
@@ -73,18 +77,16 @@ class RequestLimiter:
                 response = await self._send(request)
                 counted.code = str(response.status)
         except VaultUnavailable as error:
-            return Failure(Scope.UNCLEAR if isinstance(error, ResponseTimeout) else Scope.SERVER, error)
+            return Failure(Scope.UNCLEAR if isinstance(error, ResponseMissing) else Scope.SERVER, error)
         return failure(response, self._name) or response
 
-    def _concerns_server(self, outcome: Failure, subject: Subject) -> bool:
+    def _concerns_server(self, outcome: Failure, path: str) -> bool:
         if outcome.scope is Scope.UNCLEAR:
-            self._suspects.add(subject)
-            self._show(works=False)
-            return len(self._suspects) >= SUSPECT_PATHS or not self._server.is_closed
+            return self._suspicion.note_failure(served_namespace(), path)
         return outcome.scope is Scope.SERVER
 
     def _succeeded(self, admission: int) -> None:
-        self._suspects.clear()
+        self._suspicion.clear()
         if self._server.succeeded(admission):
             self._on_return()
         self._show(works=self._server.is_closed)

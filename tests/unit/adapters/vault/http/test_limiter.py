@@ -9,9 +9,11 @@ import pytest
 
 from fakes.clock import TurnedClock
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.vault.exchange import Request, Response, ResponseTimeout
-from pipedrive_operator.adapters.vault.http.limiter import MOST_REQUESTS, SUSPECT_PATHS, RequestLimiter
+from pipedrive_operator.adapters.vault.exchange import Request, Response, ResponseMissing
+from pipedrive_operator.adapters.vault.http.limiter import MOST_REQUESTS, RequestLimiter
+from pipedrive_operator.adapters.vault.http.suspicion import SUSPECT_PATHS
 from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.fair_slots import serving
 
 READ = Request(operation="read", method="GET", path="/v1/secret/data/a")
 OK = Response(status=200, body={})
@@ -76,13 +78,29 @@ async def test_the_number_of_open_requests_is_limited(limiter: RequestLimiter, s
     """The others follow as slots become free."""
     server.open.clear()
     sending = asyncio.create_task(outcomes(limiter, 1000))
-    await until(lambda: server.in_progress == MOST_REQUESTS)
+    await until(lambda: server.in_progress == MOST_REQUESTS // 2)
     server.open.set()
 
     responses = await sending
 
     assert responses == [OK] * 1000
-    assert server.most == MOST_REQUESTS
+    assert server.most == MOST_REQUESTS // 2
+
+
+async def test_a_namespace_whose_requests_hang_delays_no_other(limiter: RequestLimiter, server: Server) -> None:
+    """It gets half of the slots at most, however many requests it sends."""
+    server.open.clear()
+    with serving("hostile"):
+        hanging = asyncio.create_task(outcomes(limiter, 1000))
+    await until(lambda: server.in_progress == MOST_REQUESTS // 2)
+
+    with serving("honest"):
+        waiting = asyncio.create_task(limiter.send(read("good")))
+    await until(lambda: server.in_progress == MOST_REQUESTS // 2 + 1)
+
+    server.open.set()
+    assert await waiting == OK
+    assert await hanging == [OK] * 1000
 
 
 async def test_queued_requests_are_not_sent_once_the_server_is_known_to_be_down(
@@ -185,7 +203,7 @@ def read(name: str) -> Request:
     return replace(READ, path=f"/v1/secret/data/{name}")
 
 
-TIMEOUT = ResponseTimeout("no response in time")
+TIMEOUT = ResponseMissing("no response in time")
 
 
 @pytest.mark.parametrize("response", [QUOTA, FAILURE, TIMEOUT], ids=["quota", "failure", "timeout"])
@@ -248,6 +266,42 @@ async def test_a_failure_of_several_paths_concerns_the_server(
 
     assert await limiter.send(read("another")) == OK
     assert await limiter.send(read("yet another")) == OK
+
+
+@pytest.mark.parametrize("response", [FAILURE, TIMEOUT], ids=["failure", "timeout"])
+async def test_failures_of_one_namespace_alone_do_not_concern_the_server(
+    limiter: RequestLimiter, server: Server, clock: TurnedClock, response: Response | VaultUnavailable
+) -> None:
+    """However many of its documents Vault fails on, and also when it sends the probe after an outage."""
+    with serving("honest"):
+        assert await limiter.send(READ) == OK
+    server.by_path = {read(str(number)).path: response for number in range(100)}
+    for number in range(50):
+        with serving("hostile"), pytest.raises(VaultUnavailable):
+            await limiter.send(read(str(number)))
+    assert server.requests == 51
+
+    server.response = SEALED
+    with serving("honest"), pytest.raises(VaultUnavailable, match="sealed"):
+        await limiter.send(READ)
+    server.response = OK
+    clock.turn(timedelta(seconds=1))
+    for number in range(50, 100):
+        with serving("hostile"), pytest.raises(VaultUnavailable):
+            await limiter.send(read(str(number)))
+
+    with serving("honest"):
+        assert await limiter.send(READ) == OK
+
+
+async def test_failures_of_several_namespaces_concern_the_server(limiter: RequestLimiter, server: Server) -> None:
+    """A server that fails for everybody is left alone, although each namespace has few documents."""
+    server.response = FAILURE
+    for number in range(10):
+        with serving(f"tenant-{number}"), pytest.raises(VaultUnavailable):
+            await limiter.send(read(str(number)))
+
+    assert server.requests == SUSPECT_PATHS
 
 
 async def test_failing_paths_among_successful_ones_do_not_stop_the_server(
