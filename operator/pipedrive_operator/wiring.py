@@ -1,15 +1,13 @@
 """Builds the operator from its settings, runs it, and shuts it down. The only module that knows every part.
 
-Nothing is decided here except how long the process waits at its end for refreshed grants to be stored.
+Nothing is decided here.
 """
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final
 
 import aiohttp
 
@@ -36,6 +34,7 @@ from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.leader_work import LeaderWork
 from pipedrive_operator.controller.leadership import Election, LeaderElection, SingleReplica, lease_times
 from pipedrive_operator.controller.queue import WorkQueue
+from pipedrive_operator.controller.shutdown import finish_refreshes, run_until
 from pipedrive_operator.controller.supervisor import Supervisor
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.decision.timings import Timings
@@ -44,15 +43,9 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.crd import resource_schema
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.health import HealthServer
-from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Leadership, Pipedrive, Vault
 from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Reconciler
-
-STORE_TIMEOUT: Final = timedelta(seconds=45)
-"""How long the process waits at its end for Vault to store refreshed grants; the kubelet kills it after a minute."""
-
-_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +81,7 @@ async def run(settings: Settings) -> None:
         queue = WorkQueue(base.clock, workers=settings.controller.workers)
         escrow = KubernetesEscrow(api, base.namespace, base.clock)
         keeper = _keeper(base, ports, escrow, queue)
-        stack.push_async_callback(_finish_refreshes, keeper, election)
+        stack.push_async_callback(finish_refreshes, keeper, election)
         reconciler = Reconciler(ports=ports, keeper=keeper, timings=_timings(settings))
         vault.on_return = _on_vault_return(reconciler, queue)
 
@@ -99,7 +92,7 @@ async def run(settings: Settings) -> None:
         await stack.enter_async_context(_health_server(settings, supervisor))
         metrics.show_queue(lambda: queue.depth, lambda: queue.oldest_age)
         metrics.show_watch(watch.age)
-        await _run_until(stop_requested, supervisor.run(watch, lambda: election.run(leader_work.run)))
+        await run_until(stop_requested, supervisor.run(watch, lambda: election.run(leader_work.run)), keeper)
 
 
 def _vault(base: _Base) -> VaultConnections:
@@ -238,30 +231,3 @@ def _handle_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop_requested.set)
     return stop_requested
-
-
-async def _run_until(stop_requested: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Work until a stop is requested. Work that ends by itself has failed, and its error is raised."""
-    working = asyncio.create_task(work, name="supervisor")
-    stopping = asyncio.create_task(stop_requested.wait(), name="stop signal")
-    try:
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-        _log.info("stopping")
-    finally:
-        stopping.cancel()
-        working.cancel()
-        with suppress(asyncio.CancelledError):
-            await working
-
-
-async def _finish_refreshes(keeper: GrantKeeper, election: Election) -> None:
-    """Start no more refreshes, and keep the Lease until those in progress are stored; then release it.
-
-    The response to a refresh that was sent exists only in this process.
-    """
-    keeper.stop_sending()
-    try:
-        async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
-            await election.renew_until(keeper.drain())
-    except TimeoutError:
-        _log.error("the process ends before Vault has stored a refreshed grant", seconds=STORE_TIMEOUT.total_seconds())

@@ -173,6 +173,9 @@ class FakeCluster:
     def reports(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Do what a simulation does when a process writes a status."""
 
+    def hands_over(self, before: str, after: str) -> None:
+        """Do what a simulation does when the Lease gets another holder; an empty name means none."""
+
     def note(self, where: str, what: str) -> None:
         """Do what a simulation does to remember what happened."""
 

@@ -28,6 +28,7 @@ class FakeLeases:
         if is_current and lease != current:
             if current is None or current.holder != lease.holder:
                 self.cluster.note("lease", f"is {lease.holder or 'released'}")
+                self.cluster.hands_over("" if current is None else current.holder, lease.holder)
             self.cluster.lease = replace(lease, resource_version=self.cluster.next())
         await self.cluster.answer()
         if not is_current:

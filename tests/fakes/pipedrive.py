@@ -40,6 +40,8 @@ class Send:
     ended: float | None = None
     successor: str | None = None
     """The refresh token in Pipedrive's response."""
+    is_lost: bool = False
+    """Whether the response never arrived."""
 
 
 @dataclass
@@ -156,6 +158,7 @@ class FakePipedrive:
         send.ended = asyncio.get_running_loop().time()
         await self.network.pass_time()
         if answer is None or self.network.strikes(self.network.loses_answers):
+            send.is_lost = True
             self.loses(send)
             if self.network.strikes(self.network.hangs):
                 await asyncio.sleep(self.call_timeout.total_seconds())

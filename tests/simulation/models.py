@@ -143,6 +143,10 @@ class ClusterModel(FakeCluster):
         was = authorized.reason if authorized else None
         self.promises.reported(f"{self.name}/{key}", after["status"], was=was, by=who())
 
+    def hands_over(self, before: str, after: str) -> None:
+        """Check who gives the Lease up."""
+        self.promises.hands_over(self.name, before, after, by=who())
+
     def note(self, where: str, what: str) -> None:
         """Write a line into the history."""
         self.history.note(where, what)

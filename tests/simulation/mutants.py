@@ -3,10 +3,13 @@
 A mutant overrides one step; production code has no switch for it. The docstring of each names the missing rule.
 """
 
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipedrive_operator.controller.leadership import Election, LeaderElection
+from pipedrive_operator.controller.shutdown import STORE_TIMEOUT, Refreshes, finish_refreshes
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
@@ -17,9 +20,11 @@ from pipedrive_operator.core.grant.succession import Settlement
 from pipedrive_operator.core.publication.secret import DesiredSecret
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import (
+    ApiServerUnavailable,
     CheckAndSetConflict,
     ClientRejected,
     ConsentRequired,
+    LeaseChanged,
     RefreshUncertain,
     Trouble,
 )
@@ -273,6 +278,46 @@ class RefreshesTwiceAtOnce(GrantKeeper):
         return refresh_state.IDLE if isinstance(state, refresh_state.Refreshing) else state
 
 
+class SendsDuringShutdown(GrantKeeper):
+    """Shutdown: a refresh is sent although the process was asked to stop."""
+
+    def stop_sending(self) -> None:
+        """Ignore the stop."""
+
+
+class StoresNothingAtShutdown(GrantKeeper):
+    """Shutdown: the process does not wait for the result of a refresh that it has sent."""
+
+    async def drain(self) -> None:
+        """Wait for nothing."""
+
+
+class GivesTheLeaseUpBeforeStoring(LeaderElection):
+    """Shutdown: the Lease is not renewed while results are stored."""
+
+    async def renew_until(self, done: Awaitable[None]) -> None:
+        """Wait without renewing."""
+        try:
+            await done
+        finally:
+            await self._release()
+
+
+class ReleasesTheLeaseOfAnother(LeaderElection):
+    """Shutdown: the Lease is released, whichever process holds it."""
+
+    async def _release(self) -> None:
+        with suppress(ApiServerUnavailable, LeaseChanged):
+            current = await self._leases.read()
+            if current is not None:
+                await self._leases.write(replace(current, holder=""))
+
+
+async def _stops_early(refreshes: Refreshes, election: Election) -> None:
+    """Shutdown: the process waits for a tenth of the time."""
+    await finish_refreshes(refreshes, election, store_timeout=STORE_TIMEOUT / 10)
+
+
 class RefreshesOnDrift(Reconciler):
     """Outside the protocol: drift of the Secret triggers a refresh."""
 
@@ -300,7 +345,9 @@ def _mutants() -> dict[str, Mutant]:
     protocols = {kind.__name__: (kind, Build(protocol=kind)) for kind in RefreshProtocol.__subclasses__()}
     keepers = {kind.__name__: (kind, Build(keeper=kind)) for kind in GrantKeeper.__subclasses__()}
     reconcilers = {kind.__name__: (kind, Build(reconciler=kind)) for kind in Reconciler.__subclasses__()}
-    found = protocols | keepers | reconcilers
+    elections = {kind.__name__: (kind, Build(election=kind)) for kind in LeaderElection.__subclasses__()}
+    shutdowns = {"StopsEarly": (_stops_early, Build(finish=_stops_early))}
+    found = protocols | keepers | reconcilers | elections | shutdowns
     return {name: Mutant(build, kind.__doc__ or "") for name, (kind, build) in found.items()}
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextvars
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -15,9 +15,10 @@ from fakes.workloads import FakeWorkloads
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.leader_work import LeaderWork
-from pipedrive_operator.controller.leadership import LeaderElection, LeaseTimes
+from pipedrive_operator.controller.leadership import Election, LeaderElection, LeaseTimes
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.controller.resync import resync
+from pipedrive_operator.controller.shutdown import Refreshes, finish_refreshes, run_until
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.refresh_state import RefreshState
@@ -40,11 +41,13 @@ WATCH_GAPS = 0.1
 
 @dataclass(frozen=True)
 class Build:
-    """The classes that make up an operator; a mutant replaces one."""
+    """The parts that make up an operator; a mutant replaces one."""
 
     protocol: type[RefreshProtocol] = RefreshProtocol
     keeper: type[GrantKeeper] = GrantKeeper
     reconciler: type[Reconciler] = Reconciler
+    election: type[LeaderElection] = LeaderElection
+    finish: Callable[[Refreshes, Election], Awaitable[None]] = finish_refreshes
 
 
 @dataclass
@@ -57,15 +60,17 @@ class Operator:
     pipedrive: PipedriveModel
     skew: timedelta
     build: Build
+    stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by SIGTERM."""
 
     async def run(self) -> None:
-        """Do what `wiring.run` does, without an end."""
+        """Do what `wiring.run` does."""
         clock = SimulatedClock(self.skew)
         identities = FakeProcess(self.process.name)
         queue = WorkQueue(clock)
         cache = Cache(lambda credential: resolve(credential, RULES))
         leases = FakeLeases(self.cluster)
-        election = LeaderElection(leases=leases, clock=clock, holder=identities.holder, times=LEASE)
+        election = self.build.election(leases=leases, clock=clock, holder=identities.holder, times=LEASE)
         escrow = FakeEscrow(self.cluster)
         protocol = self.build.protocol(
             vault=self.vault,
@@ -104,9 +109,14 @@ class Operator:
             workers=WORKERS,
             escrow_interval=RESYNC_INTERVAL,
         )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._resync(cache, controller))
-            group.create_task(election.run(leader_work.run))
+
+        async def work() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._resync(cache, controller))
+                group.create_task(election.run(leader_work.run))
+
+        await run_until(self.stop_requested, work(), keeper)
+        await self.build.finish(keeper, election)
 
     def _watch(self, cache: Cache, controller: Controller) -> None:
         """Report changes late, and some not at all."""

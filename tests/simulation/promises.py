@@ -16,6 +16,8 @@ from simulation.history import History
 
 PRELUDE, AFTERMATH = 20.0, 90.0
 """In seconds: the time before and after a request in which writes belong to its refresh, up to the last poll."""
+LONGEST_STOP = 45.0
+"""In seconds: how long a process that is asked to stop waits for its results to be stored."""
 
 
 @dataclass
@@ -26,6 +28,8 @@ class Promises:
     rotates: bool = True
     dead: set[str] = field(default_factory=set)
     """The processes that were killed."""
+    stopping: dict[str, float] = field(default_factory=dict)
+    """When each process was asked to stop."""
     broken: str | None = None
     sends: list[Send] = field(default_factory=list)
     stored_refresh: dict[str, float] = field(default_factory=dict)
@@ -49,6 +53,10 @@ class Promises:
     """How often a person stored another grant in Vault."""
     in_escrow: Callable[[], bool] = lambda: False
     """Returns whether there is an escrow: then the grant may be refreshed early, to see whether it is alive."""
+    unfinished: Callable[[str], str | None] = lambda _by: None
+    """Returns what a process has sent and neither stored nor lost."""
+    may_lose_lease: Callable[[str], bool] = lambda _by: True
+    """Returns whether something has kept a process from renewing its Lease since it was asked to stop."""
     on_effect: Callable[[str, str], None] = lambda _what, _by: None
     """Is called with every effect and its process, before the process gets its answer."""
     writes: list[tuple[float, str]] = field(default_factory=list)
@@ -68,6 +76,8 @@ class Promises:
         self._expect(intent is not None, f"(a) {send.token} was sent without an acknowledged intent")
         self._expect((str(intent), send.token) not in self.used, f"(a) {send.token} was sent twice under {intent}")
         self.used.add((str(intent), send.token))
+        is_stopping = asyncio.get_running_loop().time() > self.stopping.get(send.by, float("inf"))
+        self._expect(not is_stopping, f"(g) {send.token} was sent by {send.by}, which was asked to stop")
         is_due = left is None or left <= due or self.in_escrow()
         self._expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
         self.sends.append(send)
@@ -124,6 +134,27 @@ class Promises:
             token, was_newest = self.refused.get(by, ("", False))
             self._expect(was_newest or token == self.newest, message)
         self._writes("status", by=by)
+
+    def hands_over(self, where: str, before: str, after: str, *, by: str) -> None:
+        """Check who gives up or takes over a Lease: (g)."""
+        if not after:
+            self._expect(before == by, f"(g) {by} released the Lease of {where}, which {before} held")
+            left = self.unfinished(by) if self._may_still_store(by) else None
+            self._expect(left is None, f"(g) {by} released the Lease before it had stored {left}")
+        elif before in self.stopping and before not in self.dead and self._may_still_store(before):
+            self._expect(self.may_lose_lease(before), f"(g) {before} lost the Lease to {after} before it had ended")
+
+    def stopped(self, by: str) -> None:
+        """Check a process that has ended in order: (g)."""
+        left = self.unfinished(by)
+        if left is not None:
+            self._expect(not self._may_still_store(by), f"(g) {by} ended before it had stored {left}")
+            self.history.excuse(f"{by} ended after {LONGEST_STOP:.0f} s without storing {left}")
+
+    def _may_still_store(self, by: str) -> bool:
+        """Return whether a process has time left to store its results; one that was not asked to stop has."""
+        now = asyncio.get_running_loop().time()
+        return now - self.stopping.get(by, now) < LONGEST_STOP
 
     def _writes(self, what: str, *, by: str) -> None:
         self.writes.append((asyncio.get_running_loop().time(), f"{by} wrote the {what}"))

@@ -18,7 +18,7 @@ from simulation.faulty_network import Weather
 from simulation.history import History
 from simulation.loop import Process, SeededLoop, run
 from simulation.models import ClusterModel, PipedriveModel, VaultModel
-from simulation.operators import Build, Operator
+from simulation.operators import LEASE, Build, Operator
 from simulation.promises import Promises
 from simulation.storm import Storm
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC, resource
@@ -60,6 +60,8 @@ class World:
         clusters = [Weather(chance=self.chance, slowest=min(slowest, 0.5)) for _ in names]
         self.weathers = [vault, pipedrive, *clusters]
         self.promises = Promises(self.history, rotates)
+        self.promises.unfinished = self.unfinished
+        self.promises.may_lose_lease = self._may_lose_lease
         self.promises.in_escrow = lambda: any(cluster.escrow for cluster in self.clusters)
         self.vault = VaultModel(network=vault, history=self.history, promises=self.promises)
         self.pipedrive = PipedriveModel(
@@ -104,7 +106,7 @@ class World:
         skew = self.skew * self.chance.uniform(-1, 1)
         operator = Operator(process, cluster, self.vault, self.pipedrive, skew, self.build)
         self.operators[process.name] = operator
-        self.loop.spawn(process, operator.run()).add_done_callback(self._ended)
+        self.loop.spawn(process, operator.run()).add_done_callback(lambda task: self._ended(operator, task))
         self.history.note("world", f"starts {process.name}")
         return operator
 
@@ -114,9 +116,39 @@ class World:
         self.loop.crash(operator.process)
         self.promises.dead.add(operator.process.name)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
+    def stop(self, operator: Operator) -> None:
+        """Ask a process to end, as SIGTERM does."""
+        self.history.note("world", f"stops {operator.process.name}")
+        self.promises.stopping[operator.process.name] = self.loop.time()
+        operator.stop_requested.set()
+
+    def _ended(self, operator: Operator, task: asyncio.Task[None]) -> None:
+        name = operator.process.name
+        if task.cancelled():
+            return
+        if task.exception() is not None or name not in self.promises.stopping:
             self.promises.defect(f"an operator ended: {task.exception()!r}")
+            return
+        self.history.note("world", f"{name} has ended")
+        self.promises.stopped(name)
+        self.loop.crash(operator.process)
+        self.promises.dead.add(name)
+
+    def unfinished(self, by: str) -> str | None:
+        """Return what a process has sent and neither stored nor lost; None if there is nothing."""
+        for send in self.promises.sends:
+            if send.by != by or send.is_lost:
+                continue
+            if send.ended is None:
+                return f"the result of {send.token}"
+            if send.successor in self.pipedrive.alive and not self.is_kept(send.successor):
+                return send.successor
+        return None
+
+    def _may_lose_lease(self, by: str) -> bool:
+        operator = self.operators[by]
+        since = self.promises.stopping[by] - LEASE.lease_duration.total_seconds()
+        return operator.process.was_frozen or operator.cluster.network.was_bad_since(since)
 
     def is_kept(self, token: str | None) -> bool:
         """Return whether a refresh token or a successor of it is in Vault or in escrow."""
@@ -190,7 +222,8 @@ def play(seed: int, build: Build | None = None) -> World:
     world = World(seed, build or Build())
 
     def defect(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        world.promises.defect(f"{event['event']}: {event['exception'].splitlines()[-1]}")
+        if "exception" in event:  # other errors are about the world, such as a Vault that is down for too long
+            world.promises.defect(f"{event['event']}: {event['exception'].splitlines()[-1]}")
         raise structlog.DropEvent
 
     structlog.configure(

@@ -32,6 +32,7 @@ class Storm:
         self.strikes: list[Callable[[], None]] = [
             *(2 * [self.crash]),
             *(2 * [self.freeze]),
+            self.stop,
             *(2 * [self.darken]),
             *(2 * [self.flicker]),
             self.edit_grant,
@@ -79,6 +80,10 @@ class Storm:
             self._later(
                 0, 2, self.chance.choice([lambda: self.crash(operator), lambda: self.freeze(operator), self.consent])
             )
+        elif self.chance.random() < AIMED / 2:
+            self.stop(operator)
+            if self.chance.random() < 2 * AIMED:  # so long that a Lease which is not renewed expires
+                self._darken(self.world.vault.network, least=35)
         elif self.chance.random() < AIMED:
             self._darken(self.world.vault.network)
             if self.chance.random() < 2 * AIMED:
@@ -108,6 +113,15 @@ class Storm:
             if is_in_window or operator.cluster.network.was_bad_since(send.began) or operator.process.was_frozen:
                 self.world.history.excuse(f"{send.by} died before the first copy of {send.successor}")
 
+    def stop(self, operator: Operator | None = None) -> None:
+        """Ask a process to end in order. Another one starts later."""
+        operator = operator or self._somebody()
+        if operator is None or operator.process.crashed or operator.process.frozen or self.is_over:
+            return
+        if not operator.stop_requested.is_set():
+            self.world.stop(operator)
+            self._later(0, 40, lambda: self.world.start(operator.cluster))
+
     def freeze(self, operator: Operator | None = None, *, least: float = 1.0) -> None:
         """Freeze a process, possibly for longer than its Lease."""
         operator = operator or self._somebody()
@@ -121,10 +135,10 @@ class Storm:
         """Make a part unreachable for some time."""
         self._darken(self.chance.choice(self.world.weathers))
 
-    def _darken(self, weather: Weather) -> None:
+    def _darken(self, weather: Weather, *, least: float = 1.0) -> None:
         weather.darken()
         self.note(f"makes part {self.world.weathers.index(weather)} unreachable")
-        self._later(1, 60, weather.clear)
+        self._later(least, 60, weather.clear)
 
     def flicker(self) -> None:
         """Lose some requests and answers of a part for some time."""

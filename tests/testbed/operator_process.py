@@ -74,6 +74,14 @@ class OperatorProcess:
         """Send SIGTERM, as the kubelet does, and wait; kill the operator after a minute."""
         self._process.stop(grace=_GRACE_SECONDS)
 
+    def terminate(self) -> None:
+        """Send SIGTERM, as the kubelet does, and return at once."""
+        self._process.terminate()
+
+    def wait(self, *, timeout: float = _GRACE_SECONDS) -> int:
+        """Return the exit code once the operator has ended. Raises ProcessError after `timeout` seconds."""
+        return self._process.wait(timeout=timeout)
+
     def kill(self) -> None:
         """Kill the operator with SIGKILL, as a crash would."""
         self._process.kill()

@@ -81,6 +81,18 @@ class ChildProcess:
                 self._process.wait(timeout=grace)
         self.kill()
 
+    def terminate(self) -> None:
+        """Send SIGTERM, and return at once. Raises ProcessError if the program is not running."""
+        self._running().terminate()
+
+    def wait(self, *, timeout: float) -> int:
+        """Return the exit code once the program has ended. Raises ProcessError after `timeout` seconds."""
+        try:
+            return self._running().wait(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            failure = self._failure(f"did not end within {timeout:.0f} s")
+            raise failure from error
+
     def kill(self) -> None:
         """Kill the program with SIGKILL, as a crash would; do nothing if it is not running."""
         if self._process is not None:
