@@ -1,7 +1,7 @@
 # Everything that a contributor or a curious user runs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help test coverage n8n e2e demo soak chaos bench generate lock clean
+.PHONY: help test trials coverage n8n e2e demo soak chaos bench generate lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,8 @@ COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --genera
 help:
 	@echo "make demo            start real parts, run the operator, and show what it does, until Ctrl-C"
 	@echo "make demo ONCE=1     the same tour once, with each step checked; CLUSTER=mine uses the cluster of KUBECONFIG"
-	@echo "make test            set up everything and run all tiers of tests; TIERS=\"lint unit\" runs some"
+	@echo "make test            set up everything and run the tiers of tests; TIERS=\"lint unit\" runs some"
+	@echo "make trials          kill operators, run the demo, and switch off each rule of the protocol in turn; takes 5 minutes"
 	@echo "make coverage        show that the tests of the core alone run at least 95 % of its branches"
 	@echo "make e2e             test the image, the chart and a kubelet on a real node; needs Linux and root, takes 5 minutes"
 	@echo "make soak            read 100,000 hostile inputs for each reader, and run 100,000 seeds; SEEDS=2000 FIRST=0 selects others"
@@ -29,6 +30,9 @@ help:
 
 test: $(READY)
 	@$(RUN) tests/tiers.py $(TIERS)
+
+trials: $(READY)
+	@$(RUN) tests/tiers.py trials
 
 coverage: $(READY)
 	@$(RUN) -m coverage run --branch -m pytest tests/unit/core -q

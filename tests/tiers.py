@@ -3,10 +3,10 @@
 The tiers run one after another, except the simulation, which uses the processors while the other tiers wait.
 
 Every tier runs, even after one has failed. A tier of tests that ran no test has failed. What a tier checks is not
-decided here: each is the command of a tool, or a folder of tests. The tier `node` runs only on request; a machine that
-cannot run it skips it with the reason, except in CI, where that is a failure.
+decided here: each is the command of a tool, or a folder of tests. The tiers `trials` and `node` run only on request. A
+machine that cannot run `node` skips it with the reason, except in CI, where that is a failure.
 
-    python tests/tiers.py            all tiers but node
+    python tests/tiers.py            all tiers except trials and node
     python tests/tiers.py lint unit  these
 """
 
@@ -35,19 +35,24 @@ CHECKS: Final[Mapping[str, Sequence[str]]] = {
 }
 TESTS: Final = ("unit", "simulation", "integration", "chart", "alerts", "generated")
 TIERS: Final = (*CHECKS, *TESTS)
+TRIALS: Final = "trials"
 NODE: Final = "node"
-ALL: Final = (*TIERS, NODE)
+ALL: Final = (*TIERS, TRIALS, NODE)
 CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
     NODE: (PYTHON, "-m", "testbed.node"),
     "integration": (PYTHON, "-m", "testbed.binaries"),
+    TRIALS: (PYTHON, "-m", "testbed.binaries"),
     "chart": (PYTHON, "-m", "testbed.binaries", *CONTROL_PLANE, "helm", "helm-unittest", "kubeconform"),
     "alerts": (PYTHON, "-m", "testbed.prometheus"),
 }
-PROCESSES: Final[Mapping[str, Sequence[str]]] = {
+OPTIONS: Final[Mapping[str, Sequence[str]]] = {
+    "unit": ("--numprocesses=2", "--hypothesis-profile=thorough"),
     "integration": ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
+    TRIALS: ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"),
 }
-"""Tests on real parts mostly wait. Each process has its own real parts, and takes one file at a time."""
+"""The options of pytest for a tier. Tests on real parts mostly wait, so they run in more processes than there are
+processors; each process has its own real parts, and takes one file at a time."""
 BESIDE: Final = ("simulation",)
 """What runs next to the others, at the lowest priority, so that it does not slow them down."""
 PREFIXES: Final[Mapping[str, Sequence[str]]] = {
@@ -179,7 +184,7 @@ def _reasons(result: Result) -> list[str]:
 def _pytest(tier: str, output: IO[str] | None) -> tuple[int, str]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
-        command = (PYTHON, "-m", "pytest", f"--junit-xml={report}", *PROCESSES.get(tier, ()), f"tests/{tier}")
+        command = (PYTHON, "-m", "pytest", f"--junit-xml={report}", *OPTIONS.get(tier, ()), f"tests/{tier}")
         code = _call((*PREFIXES.get(tier, ()), *command), output)
         return code, report.read_text() if report.exists() else ""
 

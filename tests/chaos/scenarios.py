@@ -1,6 +1,6 @@
 """Scenarios with one fault each and a clear expectation, whose failure is an AssertionError.
 
-The short ones also run as tests, in tests/integration/chaos; `make chaos` runs all of them.
+The short ones also run as tests, in tests/trials; `make chaos` runs all of them.
 """
 
 import time

@@ -13,7 +13,7 @@ from testbed import binaries
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 
-LONGEST = ("test_demo", "test_bad_input", "test_published", "test_chaos")
+LONGEST = ("test_bad_input", "test_published")
 """What is begun first, lest one process be left with it when the others have ended."""
 
 

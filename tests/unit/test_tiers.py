@@ -72,6 +72,7 @@ def test_the_table_is_for_people() -> None:
         "chart        not requested",
         "alerts       not requested",
         "generated    not requested",
+        "trials       not requested",
         "node         not requested",
     ]
 
@@ -111,7 +112,7 @@ def test_a_tier_that_cannot_run_in_ci_has_failed() -> None:
     assert "0 passed, 1 failed, 1 skipped" == tiers.closing_line([found])
 
 
-def test_the_node_tier_runs_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_and_the_node_tier_run_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default is every other tier."""
     ran: set[str] = set()
 
@@ -124,9 +125,9 @@ def test_the_node_tier_runs_only_on_request(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert tiers.main([]) == 0
     assert set(tiers.TIERS) == ran
-    assert tiers.main(["node"]) == 0
-    assert {*tiers.TIERS, "node"} == ran
-    assert "node" not in tiers.TIERS
+    assert {"trials", "node"}.isdisjoint(ran)
+    assert tiers.main(["trials", "node"]) == 0
+    assert {*tiers.TIERS, "trials", "node"} == ran
 
 
 def test_a_concurrent_tier_keeps_its_place_and_its_output(
