@@ -4,7 +4,6 @@ A secret value has a type that does not print. The masking here is the last defe
 """
 
 import logging
-import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Final
@@ -13,19 +12,8 @@ import structlog
 from structlog.typing import Processor
 
 from pipedrive_operator.config.settings import LogFormat, LogSettings
+from pipedrive_operator.core.values.mask import mask
 
-MASK: Final = "(hidden)"
-_SECRETS: Final = re.compile(
-    r"v1u:[A-Za-z0-9+/=:_-]+"  # Pipedrive access tokens
-    r"|\b\d+:\d+:[0-9a-f]{40}\b"  # Pipedrive refresh tokens and codes
-    r"|\b[0-9a-f]{40}\b"  # Pipedrive API tokens
-    r"|\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}"  # Vault tokens
-    r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # JSON Web Tokens
-    r"|(?<=Bearer )\S+|(?<=Basic )\S+"
-    r"|(?<=client_secret=)[^\s&]+|(?<=refresh_token=)[^\s&]+|(?<=access_token=)[^\s&]+|(?<=api_token=)[^\s&]+"
-    r"|\b\d+\.\d+\.[0-9a-f]{40,44}\b"  # Pipedrive authorization codes
-    r"|(?<=[?&]code=)[^\s&]+|(?<=[?&]state=)[^\s&]+|(?<=[?&]key=)[^\s&]+"  # the URLs of a consent
-)
 _QUIET: Final = ("kopf", "httpx", "httpcore", "hvac", "aiohttp", "asyncio", "kubernetes", "urllib3")
 """Libraries that log whole objects or every request at levels below WARNING."""
 
@@ -71,7 +59,7 @@ def mask_secrets(_logger: object, _method: str, line: MutableMapping[str, Any]) 
 def _masked(value: object) -> object:
     match value:
         case str():
-            return _SECRETS.sub(MASK, value)
+            return mask(value)
         case dict():
             return {key: _masked(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
@@ -79,7 +67,7 @@ def _masked(value: object) -> object:
         case bool() | int() | float() | None:
             return value
         case _:
-            return _SECRETS.sub(MASK, str(value))
+            return mask(str(value))
 
 
 def _renderer(log_format: LogFormat) -> Processor:

@@ -2,10 +2,12 @@
 
 Times are absolute, in seconds since the epoch, so that an alert can compute how far away they are. Labels are few. The
 series of a credential are removed with the credential, or when the replica that reported them stops leading.
+
+Every label passes through the mask of the log, except names of objects and settings: two of them must not become one.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +16,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from pipedrive_operator import __version__
+from pipedrive_operator.core.values.mask import mask
 
 disable_created_metrics()
 
@@ -98,6 +101,14 @@ _UNDONE_REPAIRS: Final = _counter(
     "secret_repairs_undone_total", "Repairs of a Secret that another program undid at once, so that they were repeated."
 )
 
+_INSECURE: Final = _gauge(
+    "insecure_connection",
+    "1 for each connection that the setting insecure lets send tokens over plain HTTP to another machine.",
+    "connection",
+)
+_OUTDATED_RULES: Final = _gauge(
+    "crd_rules_outdated", "1 if the served CRD lacks rules of this version; the operator enforces them itself."
+)
 _VAULT: Final = _gauge("vault_up", "1 if the Vault connection returns usable responses.", "connection")
 _REQUESTS: Final = _counter(
     "requests_total",
@@ -143,7 +154,7 @@ def request(service: str, operation: str) -> Iterator[Measurement]:
     try:
         yield measurement
     finally:
-        _REQUESTS.labels(service=service, operation=operation, code=measurement.code).inc()
+        _REQUESTS.labels(service=service, operation=operation, code=mask(measurement.code)).inc()
         _DURATIONS.labels(service=service, operation=operation).observe(time.perf_counter() - started)
 
 
@@ -164,6 +175,7 @@ def show_credential(
     verified_at: datetime | None,
 ) -> None:
     """Set the series of a credential; a time that is None has no series."""
+    reason = mask(reason)
     _READY.labels(namespace, name).set(ready)
     _STALLED.labels(namespace, name).set(stalled)
     if _reasons.get((namespace, name)) != reason:
@@ -201,17 +213,17 @@ def _remove_reason(namespace: str, name: str) -> None:
 
 def count_pass(reason: str) -> None:
     """Count a pass of the reconciler by its reason."""
-    _PASSES.labels(reason=reason).inc()
+    _PASSES.labels(reason=mask(reason)).inc()
 
 
 def count_refresh(outcome: str) -> None:
     """Count a refresh of a grant by its outcome."""
-    _REFRESHES.labels(outcome=outcome).inc()
+    _REFRESHES.labels(outcome=mask(outcome)).inc()
 
 
 def count_restart(outcome: str) -> None:
     """Count a workload that was checked for a restart, by the outcome."""
-    _RESTARTS.labels(outcome=outcome).inc()
+    _RESTARTS.labels(outcome=mask(outcome)).inc()
 
 
 def count_undone_repair() -> None:
@@ -229,6 +241,17 @@ def show_vault(connection: str, *, is_up: bool) -> None:
     _VAULT.labels(connection).set(is_up)
 
 
+def show_insecure(connections: Iterable[str]) -> None:
+    """Show which connections send tokens unencrypted."""
+    for connection in connections:
+        _INSECURE.labels(connection).set(1)
+
+
+def show_outdated_rules(*, are_outdated: bool) -> None:
+    """Show whether the served CRD lacks rules of this version."""
+    _OUTDATED_RULES.set(are_outdated)
+
+
 def show_escrow(count: int) -> None:
     """Show how many grants are in escrow."""
     _ESCROW.set(count)
@@ -244,17 +267,26 @@ def show_resync(at: datetime) -> None:
     _RESYNC.set(at.timestamp())
 
 
+_sampled: dict[Gauge, Callable[[], float]] = {}
+"""The gauges whose values are read when the metrics are requested."""
+
+
 def show_queue(depth: Callable[[], float], oldest_age: Callable[[], float]) -> None:
-    """Read these functions whenever the metrics are requested."""
-    _DEPTH.set_function(depth)
-    _OLDEST.set_function(oldest_age)
+    """Read these functions at each `sample`."""
+    _sampled.update({_DEPTH: depth, _OLDEST: oldest_age})
 
 
 def show_watch(age: Callable[[], float]) -> None:
-    """Read this function whenever the metrics are requested."""
-    _WATCH.set_function(age)
+    """Read this function at each `sample`."""
+    _sampled[_WATCH] = age
+
+
+def sample() -> None:
+    """Read what is measured only on request. Call it in the event loop, whose data the functions read."""
+    for gauge, read in _sampled.items():
+        gauge.set(read())
 
 
 def exposition() -> bytes:
-    """Return all metrics in Prometheus' text format."""
+    """Return all metrics in Prometheus' text format. It may be called in any thread."""
     return generate_latest(REGISTRY)

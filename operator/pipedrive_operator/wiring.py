@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Final
 
 import aiohttp
 
@@ -43,9 +44,15 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.crd import resource_schema
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.health import HealthServer
+from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Leadership, Pipedrive, Vault
 from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Reconciler
+
+_USABLE: Final = frozenset({SchemaState.CURRENT, SchemaState.OUTDATED_RULES, SchemaState.UNREADABLE})
+"""With outdated rules the operator works, because it enforces them itself."""
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +99,7 @@ async def run(settings: Settings) -> None:
         await stack.enter_async_context(_health_server(settings, supervisor))
         metrics.show_queue(lambda: queue.depth, lambda: queue.oldest_age)
         metrics.show_watch(watch.age)
+        _show_insecure(settings)
         await run_until(stop_requested, supervisor.run(watch, lambda: election.run(leader_work.run)), keeper)
 
 
@@ -205,7 +213,10 @@ def _supervisor(base: _Base, controller: Controller, cache: Cache) -> Supervisor
 async def _find_schema_problem(api: Api) -> str | None:
     """Return what is wrong with the served CRD. If RBAC hides it, assume that it is current; `check` reports that."""
     served = await read_schema(api, resource_schema())
-    return None if served.state in {SchemaState.CURRENT, SchemaState.UNREADABLE} else served.message
+    metrics.show_outdated_rules(are_outdated=served.state is SchemaState.OUTDATED_RULES)
+    if served.state is SchemaState.OUTDATED_RULES:
+        _log.warning("the CRD is outdated", problem=served.message)
+    return None if served.state in _USABLE else served.message
 
 
 def _watch(base: _Base, supervisor: Supervisor) -> Watch:
@@ -219,6 +230,12 @@ def _watch(base: _Base, supervisor: Supervisor) -> Watch:
         on_interruption=supervisor.request_schema_check,
         namespaces=base.settings.kubernetes.namespaces,
     )
+
+
+def _show_insecure(settings: Settings) -> None:
+    metrics.show_insecure(settings.plain_connections)
+    for connection in settings.plain_connections:
+        _log.warning("tokens travel over plain HTTP, because the setting insecure accepts it", connection=connection)
 
 
 def _health_server(settings: Settings, supervisor: Supervisor) -> HealthServer:

@@ -60,10 +60,19 @@ def values(
     repository, _, tag = image.OPERATOR.rpartition(":")
     vault = openbao.address.replace("127.0.0.1", node_network.ADDRESS)
     config = {
-        "vault": {"connections": {"default": {"address": vault, "auth": {"method": "kubernetes", "role": RELEASE}}}},
+        "vault": {
+            "connections": {
+                "default": {
+                    "address": vault,
+                    "auth": {"method": "kubernetes", "role": RELEASE},
+                    "insecure": True,
+                }
+            }
+        },
         "pipedrive": {
             "apiUrl": pipedrive.url,
             "oauthUrl": pipedrive.url,
+            "insecure": True,
             "allowedApiDomains": [f"http://{node_network.ADDRESS}:*", "https://*.pipedrive.com"],
             "apps": {"crm-sync": {"path": APP_PATH, "allowedNamespaces": ["crm"]}},
         },

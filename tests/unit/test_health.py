@@ -1,14 +1,19 @@
 """The endpoints for the kubelet and Prometheus."""
 
+import asyncio
 import json
+import threading
+import tracemalloc
 from collections.abc import Mapping
+from contextlib import suppress
 
 import aiohttp
 import pytest
 
+from pipedrive_operator import metrics
 from pipedrive_operator.config.settings import HttpSettings
 from pipedrive_operator.core.resource.uninstall import UninstallReport
-from pipedrive_operator.health import HealthServer
+from pipedrive_operator.health import HealthServer, Limits
 
 LOOPBACK = HttpSettings(address="127.0.0.1", port=0)
 
@@ -85,3 +90,116 @@ async def test_anything_else_is_no_report(body: bytes, status: int) -> None:
 async def test_without_consents_no_report_is_taken() -> None:
     """The endpoint does not exist then."""
     assert 404 == await post(json.dumps(REPORT).encode(), None)
+
+
+def server(**limits: float) -> HealthServer:
+    """Build a server whose checks pass."""
+    return HealthServer(LOOPBACK, live=dict, ready=dict, limits=Limits(**limits))  # type: ignore[arg-type]  # numbers
+
+
+async def connect(running: HealthServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a raw connection."""
+    return await asyncio.open_connection("127.0.0.1", running.port)
+
+
+async def is_closed(reader: asyncio.StreamReader) -> bool:
+    """Wait until the server has closed a connection without a word."""
+    with suppress(ConnectionError):
+        return await reader.read() == b""
+    return True
+
+
+async def test_a_connection_carries_one_request() -> None:
+    """So that no client keeps one."""
+    async with server() as running:
+        reader, writer = await connect(running)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        response = await reader.read()
+        writer.close()
+
+    assert response.startswith(b"HTTP/1.1 200 OK")
+    assert b"Connection: close" in response
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /livez HTTP/1.1\r\nHost:", b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"]
+)
+async def test_a_client_that_does_not_finish_is_disconnected(sent: bytes) -> None:
+    """Whether it sends nothing, half of its headers, or no body."""
+    async with asyncio.timeout(10), server(seconds=0.2) as running:
+        reader, writer = await connect(running)
+        writer.write(sent)
+        response = b""
+        with suppress(ConnectionError):
+            response = await reader.read()
+        writer.close()
+
+    assert b"200 OK" not in response
+
+
+async def test_idle_connections_take_no_place_from_the_kubelet() -> None:
+    """Beyond a number of connections the oldest is closed, and a new one is served."""
+    async with asyncio.timeout(30), server(connections=8, seconds=60) as running:
+        idle = [await connect(running) for _ in range(200)]
+        async with aiohttp.ClientSession() as session:
+            for _ in range(3):
+                async with session.get(f"http://127.0.0.1:{running.port}/livez") as response:
+                    assert 200 == response.status
+        closed = [await is_closed(reader) for reader, _ in idle[:192]]
+        for _, writer in idle:
+            writer.close()
+
+    assert all(closed)
+    assert 192 == len(closed)
+
+
+async def test_the_metrics_are_rendered_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside the event loop, and again only after a second."""
+    rendered: list[int] = []
+
+    def render() -> bytes:
+        rendered.append(threading.get_ident())
+        return b"x" * 300_000
+
+    monkeypatch.setattr(metrics, "exposition", render)
+    async with asyncio.timeout(30), server() as running, aiohttp.ClientSession() as session:
+
+        async def scrape() -> int:
+            async with session.get(f"http://127.0.0.1:{running.port}/metrics") as response:
+                return len(await response.read())
+
+        sizes = await asyncio.gather(*(scrape() for _ in range(40)))
+
+    assert {300_000} == set(sizes)
+    assert 1 == len(rendered)
+    assert threading.get_ident() not in rendered
+
+
+async def test_a_client_that_does_not_read_costs_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metrics of ten thousand credentials are not copied for each connection."""
+    monkeypatch.setattr(metrics, "exposition", lambda: b"x" * 50_000_000)
+    async with asyncio.timeout(30), server() as running:
+        writers = [await scrape_without_reading(running)]
+        tracemalloc.start()
+        writers += [await scrape_without_reading(running) for _ in range(10)]
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        for writer in writers:
+            writer.close()
+
+    assert peak < 20_000_000
+
+
+async def scrape_without_reading(running: HealthServer) -> asyncio.StreamWriter:
+    """Ask for the metrics, read the headers, and leave the rest."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=1024)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readline()
+    return writer
+
+
+async def test_a_problem_is_masked() -> None:
+    """The last defence, as in the log."""
+    _, text = await get("/readyz", {"crd": f"Bearer {'ab' * 20}"})
+
+    assert "[-]crd failed: Bearer (hidden)" in text

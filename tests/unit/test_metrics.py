@@ -86,3 +86,17 @@ def test_a_request_is_counted_by_its_status_code() -> None:
     assert 'requests_total{code="200",operation="test",service="vault"} 1.0' in exported()
     assert 'requests_total{code="none",operation="test",service="vault"} 1.0' in exported()
     assert 'request_duration_seconds_count{operation="test",service="vault"} 2.0' in exported()
+
+
+def test_labels_are_masked() -> None:
+    """The last defence, as in the log."""
+    metrics.count_pass("ab" * 20)
+
+    assert 'passes_total{reason="(hidden)"} 1.0' in exported()
+
+
+def test_connections_that_are_not_encrypted_are_shown() -> None:
+    """So that an alert can find them."""
+    metrics.show_insecure(["vault far"])
+
+    assert 'pipedrive_operator_insecure_connection{connection="vault far"} 1.0' in exported()

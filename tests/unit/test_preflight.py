@@ -191,3 +191,22 @@ def test_access_is_checked_at_existing_grants_if_all_namespaces_are_watched() ->
         "default", _settings(), [GRANT_SOURCE, GRANT_SOURCE, theirs, elsewhere]
     )
     assert [] == locations_to_check("default", _settings(), [])
+
+
+async def test_an_accepted_lack_of_encryption_is_shown(cluster: Cluster) -> None:
+    """It is no failure, because somebody has accepted it."""
+    pipedrive = {"api_url": "http://192.0.2.1:1", "insecure": True, "timeout": "1s"}
+
+    assert "encryption" not in await cluster.findings()
+    found = (await cluster.findings(pipedrive=pipedrive))["encryption"]
+
+    assert found.ok
+    assert "pipedrive: the setting insecure" in found.detail
+
+
+def test_a_finding_is_masked() -> None:
+    """The last defence, as in the log."""
+    finding = Finding(step="s", ok=False, detail=f"got {'ab' * 20}", remedy="use hvs.CAESIJx1dGVzdHRlc3R0ZXN0dGVzdA")
+
+    assert "s: got (hidden)\n  -> use (hidden)" in finding.as_text(unicode=False)
+    assert ("got (hidden)", "use (hidden)") == (finding.as_dict()["detail"], finding.as_dict()["remedy"])

@@ -4,8 +4,10 @@ Only the form is defined here; the sections themselves are in `settings.py` and 
 """
 
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -67,3 +69,25 @@ def at_most(longest: timedelta) -> AfterValidator:
 
 
 PositiveDuration = Annotated[Duration, AfterValidator(_require_positive)]
+
+
+INSECURE: Final = (
+    "would be plain HTTP to another machine, where anyone on the way can read the tokens: use https://, or set "
+    "{setting} to accept that, in a test for instance"
+)
+"""The message about such an address; `setting` is the one that accepts it."""
+
+
+def is_plain(address: str) -> bool:
+    """Return whether an address, or a pattern of addresses, is plain HTTP to anything but this machine."""
+    scheme, separator, rest = address.partition("://")
+    return bool(separator) and scheme.lower() != "https" and not _is_loopback(rest)
+
+
+def _is_loopback(rest: str) -> bool:
+    """Return whether what follows the scheme names this machine (RFC 6761 section 6.3, RFC 1122 section 3.2.1.3)."""
+    try:
+        host = urlsplit(f"//{rest.replace(':*', '')}").hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -12,7 +12,15 @@ from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipedrive_operator.config.consent import ConsentSettings, RedirectUri
-from pipedrive_operator.config.sections import File, PositiveDuration, Section, at_least, at_most
+from pipedrive_operator.config.sections import (
+    INSECURE,
+    File,
+    PositiveDuration,
+    Section,
+    at_least,
+    at_most,
+    is_plain,
+)
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.resource.shapes import Duration, Name, VaultPath
 
@@ -56,7 +64,14 @@ class PipedriveSettings(Section):
     ] = ("https://*.pipedrive.com",)
     proxy: Annotated[
         HttpUrl | None,
-        Field(description="HTTP proxy for requests to Pipedrive. Proxy variables of the environment are ignored."),
+        Field(
+            description="HTTP proxy for requests to Pipedrive, without a user and password: those belong in "
+            "`proxyCredentialsFile`. Proxy variables of the environment are ignored."
+        ),
+    ] = None
+    proxy_credentials_file: Annotated[
+        File | None,
+        Field(description="File with `user:password` for the proxy, for instance a mounted Secret."),
     ] = None
     ca_file: Annotated[
         File | None,
@@ -74,6 +89,33 @@ class PipedriveSettings(Section):
         dict[Name, AppSettings],
         Field(description="OAuth2 clients, by the name that `spec.oauth2.client.app` refers to."),
     ] = {}
+    insecure: Annotated[
+        bool,
+        Field(
+            description="Accept plain HTTP to another machine in the addresses above. `check` and a metric show it. "
+            "Set it only in tests."
+        ),
+    ] = False
+
+    @property
+    def plain_addresses(self) -> tuple[str, ...]:
+        """The addresses to which tokens would travel unencrypted."""
+        addresses = (str(self.api_url), str(self.oauth_url), *self.allowed_api_domains)
+        return tuple(address for address in addresses if is_plain(address))
+
+    @model_validator(mode="after")
+    def _require_secrets_in_their_place(self) -> Self:
+        if self.proxy is not None and (self.proxy.username or self.proxy.password):
+            raise ValueError(
+                "proxy must not contain a user or password, because settings are no secret: write user:password to a "
+                "file, from a mounted Secret for instance, and set proxyCredentialsFile"
+            )
+        if self.proxy is None and self.proxy_credentials_file is not None:
+            raise ValueError("proxyCredentialsFile is set and proxy is not: set proxy, or remove proxyCredentialsFile")
+        if self.plain_addresses and not self.insecure:
+            message = f"{self.plain_addresses[0]} {INSECURE.format(setting='pipedrive.insecure')}"
+            raise ValueError(message)
+        return self
 
 
 class KubernetesSettings(Section):
@@ -189,6 +231,12 @@ class Settings(BaseSettings):
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     log: LogSettings = LogSettings()
     http: HttpSettings = HttpSettings()
+
+    @property
+    def plain_connections(self) -> tuple[str, ...]:
+        """The connections whose tokens travel unencrypted: names of Vault connections, and `pipedrive`."""
+        vaults = tuple(f"vault {name}" for name, one in self.vault.connections.items() if one.is_plain)
+        return (*vaults, *(("pipedrive",) if self.pipedrive.plain_addresses else ()))
 
     @model_validator(mode="after")
     def _require_cluster_name(self) -> Self:

@@ -3,6 +3,7 @@
 How the files and Secrets are read is up to the Vault adapter.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
@@ -11,7 +12,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, HttpUrl, field_validator, model_validator
 
-from pipedrive_operator.config.sections import File, PositiveDuration, SecretReference, Section
+from pipedrive_operator.config.sections import INSECURE, File, PositiveDuration, SecretReference, Section, is_plain
 from pipedrive_operator.core.resource.shapes import SENTENCE, Name, ObjectName, VaultPath
 
 _PREFIX: Final = r"^(([A-Za-z0-9_.@=+-]|\{namespace\}|\{cluster\})+/)*$"
@@ -25,6 +26,12 @@ PathPrefix = Annotated[
         },
     ),
 ]
+
+
+_API_SERVER: Final = re.compile(
+    r"((https?://)?kubernetes(\.default(\.svc(\.[a-z0-9.-]+)?)?)?|api)(:443)?/?", re.IGNORECASE
+)
+"""The audiences that API servers have by default: the issuer of ServiceAccount tokens, and older names."""
 
 
 class VaultAuthMethod(StrEnum):
@@ -126,9 +133,22 @@ class TenantAuthSettings(Section):
         Field(
             min_length=1,
             max_length=253,
-            description="Audience of the ServiceAccount's token. Never use the API server's own audience.",
+            description="Audience of the ServiceAccount's token. The API server's own audience is refused, because "
+            "Vault could then use the token as the ServiceAccount.",
         ),
     ] = "vault"
+
+    @field_validator("audience")
+    @classmethod
+    def _refuse_audience_of_api_server(cls, audience: str) -> str:
+        """Refuse the usual audiences; the one of a particular cluster is refused when a token is requested."""
+        if _API_SERVER.fullmatch(audience):
+            message = (
+                f"{audience} is the audience of the API server, where the token would be valid too: choose another, "
+                "such as vault, and set it in Vault's role"
+            )
+            raise ValueError(message)
+        return audience
 
     @property
     def mount_path(self) -> str:
@@ -193,6 +213,18 @@ class VaultConnectionSettings(Section):
         tuple[str, ...],
         Field(description="Namespaces whose credentials may use the connection; `*` matches any characters."),
     ] = ("*",)
+    insecure: Annotated[
+        bool,
+        Field(
+            description="Accept plain HTTP to another machine in `address`. `check` and a metric show it. Set it only "
+            "in tests."
+        ),
+    ] = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether tokens travel to another machine unencrypted."""
+        return is_plain(str(self.address))
 
     @field_validator("namespace", mode="before")
     @classmethod
@@ -222,6 +254,8 @@ class VaultConnectionSettings(Section):
             yield "clientCertificateFile and clientKeyFile belong together: set both, or neither"
         if self.client_certificate_file is not None and self.client_certificate_secret_ref is not None:
             yield "clientCertificateFile and clientCertificateSecretRef are both set: remove one of them"
+        if self.is_plain and not self.insecure:
+            yield f"address {INSECURE.format(setting='insecure')}"
         if self.auth.method is not VaultAuthMethod.CERT:
             return
         if self.client_certificate_file is None and self.client_certificate_secret_ref is None:

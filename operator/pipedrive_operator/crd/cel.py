@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from pipedrive_operator.core.grant.keys import NO_API_TOKEN, NO_CLIENT_ID, NO_CLIENT_SECRET
+from pipedrive_operator.core.publication import reserved
 from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS, OAUTH2_FIELDS
 from pipedrive_operator.core.publication.filters import FILTERS, summary
 from pipedrive_operator.core.resource.names import GROUP
@@ -16,7 +18,6 @@ from pipedrive_operator.core.resource.spec import SHORTEST_RENEW_BEFORE
 from pipedrive_operator.core.values.times import DURATION, format_duration
 
 ROOT: Final = ""
-_KUBERNETES: Final = "([^/]*[.])?(kubernetes|k8s)[.]io/"
 _SHORTEST: Final = format_duration(SHORTEST_RENEW_BEFORE)
 
 
@@ -107,10 +108,19 @@ def _known_fields_only(kind: str, fields: Collection[str]) -> Rule:
 
 def _no_reserved_keys(kind: str) -> Rule:
     """Return the rule that forbids labels or annotations that control Kubernetes or the operator."""
-    reserved = matches(f"^{_KUBERNETES}|^([^/]*[.])?{GROUP.replace('.', '[.]')}/", of="key")
     return Rule(
-        rule=f"self.all(key, key.startsWith('app.kubernetes.io/') || !{reserved})",
+        rule=f"self.all(key, key.startsWith('{reserved.EXEMPT}') || !{matches(reserved.NAME, of='key')})",
         message=f"{kind} under kubernetes.io, k8s.io and {GROUP} are reserved, except app.kubernetes.io: remove them",
+        reason="FieldValueForbidden",
+    )
+
+
+def _other_key(taken: Collection[str], what: str) -> Rule:
+    """Return the rule that a key is none of those which hold something else."""
+    names = ", ".join(f"'{key}'" for key in taken)
+    return Rule(
+        rule=f"!(self in [{names}])",
+        message=f"never holds {what}: name the key that does, or leave the field out for the default",
         reason="FieldValueForbidden",
     )
 
@@ -143,7 +153,14 @@ RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
                 rule="has(self.path) || !has(self.idKey) && !has(self.secretKey)",
                 message="idKey and secretKey are keys of the document at path: remove them, or set path",
             ),
+            Rule(
+                rule="!has(self.idKey) || !has(self.secretKey) || self.idKey != self.secretKey",
+                message="idKey and secretKey must differ: name the key of each",
+            ),
         ),
+        "spec.oauth2.client.idKey": (_other_key(NO_CLIENT_ID, "the client id"),),
+        "spec.oauth2.client.secretKey": (_other_key(NO_CLIENT_SECRET, "the client secret"),),
+        "spec.apiToken.key": (_other_key(NO_API_TOKEN, "the API token"),),
         "spec.oauth2.renewBefore": (
             Rule(
                 rule=f"size(self) >= 2 && {matches(DURATION)} && duration(self) >= duration('{_SHORTEST}')",
@@ -159,7 +176,7 @@ RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
         ),
         "spec.target.type": (
             Rule(
-                rule=f"!{matches(f'^{_KUBERNETES}')}",
+                rule=f"!{matches(reserved.TYPE)}",
                 message="must not be a type of Kubernetes itself, because Kubernetes fills or validates such Secrets: "
                 "leave it out for Opaque, or choose a name of your own such as example.com/pipedrive",
                 reason="FieldValueForbidden",

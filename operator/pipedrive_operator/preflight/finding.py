@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 
 from pipedrive_operator.core.values.errors import Trouble
+from pipedrive_operator.core.values.mask import mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,13 +19,13 @@ class Finding:
 
     def as_dict(self) -> dict[str, object]:
         """Return the finding for JSON."""
-        return asdict(self)
+        return {name: mask(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
 
     def as_text(self, *, unicode: bool) -> str:
         """Return the finding as a line and, below it, the remedy."""
         passed, failed, arrow = ("✓", "✗", "→") if unicode else ("ok  ", "FAIL", "->")
         line = f"{passed if self.ok else failed} {self.step}: {self.detail}"
-        return line if self.ok or not self.remedy else f"{line}\n  {arrow} {self.remedy}"
+        return mask(line if self.ok or not self.remedy else f"{line}\n  {arrow} {self.remedy}")
 
 
 async def find(step: str, check: Callable[[], Awaitable[object]], success: str) -> Finding:

@@ -107,11 +107,15 @@ async def both_ways(api: PipedriveApi) -> list[Trouble]:
         ("500 Internal Server Error", "refused to connect to pipedrive.invalid (HTTP 500)"),
     ],
 )
-async def test_a_proxy_that_refuses_is_named_and_was_not_sent_the_refresh(status: str, words: str) -> None:
+async def test_a_proxy_that_refuses_is_named_and_was_not_sent_the_refresh(
+    status: str, words: str, tmp_path: Path
+) -> None:
     """Its CONNECT leaves before the request, and must not be taken for it."""
+    credentials = tmp_path / "proxy"
+    credentials.write_text("user:word\n")
     async with (
         canned(http_answer(status)) as (address, heads),
-        adapter("https://pipedrive.invalid", proxy=f"http://user:word@{address}") as api,
+        adapter("https://pipedrive.invalid", proxy=f"http://{address}", proxy_credentials_file=credentials) as api,
     ):
         troubles = await both_ways(api)
 
@@ -123,6 +127,35 @@ async def test_a_proxy_that_refuses_is_named_and_was_not_sent_the_refresh(status
     for head in heads:
         assert head.startswith(b"CONNECT ")
         assert b"\r\nproxy-authorization: basic dxnlcjp3b3jk\r\n" in head.lower()
+
+
+async def test_replaced_credentials_of_a_proxy_are_used_after_a_refusal(tmp_path: Path) -> None:
+    """On both ways, without a restart."""
+    credentials = tmp_path / "proxy"
+    credentials.write_text("user:old")
+    async with (
+        canned(http_answer("407 Proxy Authentication Required")) as (address, heads),
+        adapter("https://pipedrive.invalid", proxy=f"http://{address}", proxy_credentials_file=credentials) as api,
+    ):
+        await both_ways(api)
+        credentials.write_text("user:word")
+        await both_ways(api)
+
+    assert len(heads) == 4
+    assert all(b"\r\nproxy-authorization: basic dxnlcjp3b3jk\r\n" in head.lower() for head in heads[2:])
+
+
+async def test_missing_credentials_of_a_proxy_are_named(tmp_path: Path) -> None:
+    """Nothing is sent without them."""
+    missing = tmp_path / "missing"
+    async with (
+        canned(http_answer("200 OK")) as (address, heads),
+        adapter("https://pipedrive.invalid", proxy=f"http://{address}", proxy_credentials_file=missing) as api,
+    ):
+        troubles = await both_ways(api)
+
+    assert all("pipedrive.proxyCredentialsFile" in trouble.message for trouble in troubles)
+    assert heads == []
 
 
 async def test_a_proxy_that_is_down_is_named(free_port: int) -> None:

@@ -34,7 +34,7 @@ TROUBLES = (
     Trouble(
         name="unknown-app",
         reason="InvalidSpec",
-        says=("spec.oauth2.client.app", "no app no-such-app", "it has crm-sync"),
+        says=("spec.oauth2.client.app", "no app no-such-app", "may use none"),
         kind=Kind.OAUTH2,
         was_fine=False,
         strike=lambda actor: actor.spec["oauth2"].update(client={"app": "no-such-app"}),
@@ -55,7 +55,7 @@ TROUBLES = (
     Trouble(
         name="unknown-connection",
         reason="InvalidSpec",
-        says=("spec.vault.connection", "no connection elsewhere", "it has default, far"),
+        says=("spec.vault.connection", "no connection elsewhere", "may use default, far"),
         spec={"vault": {"connection": "elsewhere"}},
         was_fine=False,
         mend=_without("connection"),

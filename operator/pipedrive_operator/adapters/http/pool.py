@@ -116,6 +116,12 @@ class Pools:
         """Note that a request failed; the certificates come into doubt if it was about TLS."""
         self._in_doubt = self._in_doubt or is_about_tls(error)
 
+    async def replace(self) -> None:
+        """Open new connections from the next request on, because something else about them has changed."""
+        former, self._pool = self._pool, None
+        if former is not None:
+            await former.retire()
+
     async def aclose(self) -> None:
         """Close the connections."""
         if self._pool is not None:

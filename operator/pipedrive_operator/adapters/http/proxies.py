@@ -4,11 +4,13 @@ import socket
 from base64 import b64encode
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 
 import aiohttp
 import httpx
 
 from pipedrive_operator.adapters.http.causes import caused_by
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,21 +18,26 @@ class Proxy:
     """A forward proxy as the settings name it."""
 
     url: str
-    """With the credentials, if it has any; never for people."""
     setting: str
+    credentials_file: Path | None = None
+    """Contains `user:password`."""
 
     def __str__(self) -> str:
-        """Return the address without credentials, and the setting."""
+        """Return the address, and the setting."""
         url = httpx.URL(self.url)
         return f"the proxy {url.scheme}://{url.host}{'' if url.port is None else f':{url.port}'} ({self.setting})"
 
     def for_transports(self) -> httpx.Proxy:
-        """Return the proxy with its credentials as a header, the one form that every transport sends on."""
-        proxy = httpx.Proxy(self.url)
-        if proxy.auth is None:
-            return proxy
-        credentials = b64encode(":".join(proxy.auth).encode()).decode()
-        return httpx.Proxy(proxy.url, headers={"Proxy-Authorization": f"Basic {credentials}"})
+        """Return the proxy with its credentials as a header, the one form that every transport sends on.
+
+        Raises:
+            OSError, ValueError: the file with the credentials cannot be read.
+        """
+        if self.credentials_file is None:
+            return httpx.Proxy(self.url)
+        credentials = SecretValue(self.credentials_file.read_text())
+        encoded = b64encode(credentials.reveal().encode()).decode()
+        return httpx.Proxy(self.url, headers={"Proxy-Authorization": f"Basic {encoded}"})
 
 
 def describe_proxy_failure(error: BaseException, proxy: Proxy, target: str) -> str | None:
@@ -49,6 +56,11 @@ def describe_proxy_failure(error: BaseException, proxy: Proxy, target: str) -> s
     if caused_by(error, httpx.ProxyError) or caused_by(error, aiohttp.ClientConnectorError):
         return f"{proxy} cannot be reached: check that it runs, and {proxy.setting}"
     return None
+
+
+def rejects_credentials(error: BaseException) -> bool:
+    """Return whether a proxy asked for other credentials (RFC 9110 section 15.5.8), which its file may hold by now."""
+    return _refusal(error) == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
 
 
 def describe_page(status: int) -> str | None:
@@ -76,7 +88,10 @@ def _refusal(error: BaseException) -> int | None:
 def _advice(status: int, setting: str, target: str) -> str:
     match status:
         case HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            return f"requires credentials (HTTP {status}): correct those in {setting}, or exempt the operator from them"
+            return (
+                f"requires credentials (HTTP {status}): correct those in {setting}CredentialsFile, or exempt the "
+                "operator from them"
+            )
         case HTTPStatus.FORBIDDEN:
             return f"denied the connection to {target} (HTTP {status}): allow it there"
         case HTTPStatus.BAD_GATEWAY | HTTPStatus.SERVICE_UNAVAILABLE | HTTPStatus.GATEWAY_TIMEOUT:

@@ -20,7 +20,7 @@ from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.endpoints import Endpoint
 from pipedrive_operator.adapters.kubernetes.quotation import quote
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal, response_error
-from pipedrive_operator.adapters.kubernetes.session import AUTHENTICATION, open_client
+from pipedrive_operator.adapters.kubernetes.session import AUTHENTICATION, audiences_of, open_client
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerNotTrusted, ApiServerUnavailable
 
@@ -78,6 +78,11 @@ class Api:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    async def own_audiences(self) -> tuple[str, ...]:
+        """Return the audiences and the issuer of our own token for the API server; none if it is no JWT."""
+        token = await self._client.configuration.get_api_key_with_prefix(AUTHENTICATION)
+        return audiences_of(token or "")
 
     async def get(self, endpoint: Endpoint) -> Body | None:
         """Return an object, or None if it does not exist."""

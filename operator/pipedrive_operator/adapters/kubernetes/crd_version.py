@@ -1,7 +1,8 @@
 """Compares the CRD that the cluster serves with the one that this version of the operator needs.
 
 With an older CRD, the API server drops the fields that it does not know. The status would then differ after each write,
-and would be written forever.
+and would be written forever. If only rules or bounds are older, everything works, and the API server lets in what the
+operator must refuse itself. The rules are compared themselves: an annotation about them could be wrong.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,9 @@ from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION
 NAME: Final = f"{PLURAL}.{GROUP}"
 UPGRADE: Final = "pipedrive-operator crd | kubectl apply --server-side -f -"
 """The command that installs or upgrades the CRD, for people."""
+_BOUNDS: Final = ("enum", "pattern", "minimum", "maxLength", "minLength", "maxItems", "maxProperties", "minProperties")
 _NAMED_MISSING: Final = 5
-"""How many missing fields a message lists."""
+"""How many fields a message lists."""
 
 Schema = Mapping[str, Any]
 
@@ -31,6 +33,7 @@ class SchemaState(StrEnum):
     ABSENT = "Absent"
     NOT_ESTABLISHED = "NotEstablished"
     OLDER = "Older"
+    OUTDATED_RULES = "OutdatedRules"
     UNREADABLE = "Unreadable"
 
 
@@ -69,6 +72,14 @@ def judge(definition: Schema | None, expected: Schema) -> ServedSchema:
         names = ", ".join(missing[:_NAMED_MISSING])
         message = f"the CRD {NAME} is older than the operator and lacks {names}; upgrade it: {UPGRADE}"
         return ServedSchema(SchemaState.OLDER, message)
+    outdated = tuple(outdated_rules(expected, served["schema"]["openAPIV3Schema"]))
+    if outdated:
+        names = ", ".join(outdated[:_NAMED_MISSING])
+        message = (
+            f"the CRD {NAME} has other rules than the operator for {names}, so that mistakes are found later; upgrade "
+            f"it: {UPGRADE}"
+        )
+        return ServedSchema(SchemaState.OUTDATED_RULES, message)
     return ServedSchema(SchemaState.CURRENT, f"the CRD {NAME} is current")
 
 
@@ -87,6 +98,20 @@ def missing_fields(expected: Schema, served: Schema, path: str = "") -> Iterator
             yield from missing_fields(expected[kind], served[kind], f"{path}{suffix}")
         elif isinstance(expected.get(kind), Mapping):
             yield f"{path}{suffix}"
+
+
+def outdated_rules(expected: Schema, served: Schema, path: str = "") -> Iterator[str]:
+    """Yield the path of each field for which `served` lacks a rule or has another bound than `expected`."""
+    rules = {rule["rule"] for rule in expected.get("x-kubernetes-validations", ())}
+    known = {rule.get("rule") for rule in served.get("x-kubernetes-validations") or ()}
+    if rules - known or any(expected.get(bound) != served.get(bound) for bound in _BOUNDS):
+        yield path or "the resource"
+    for name, schema in expected.get("properties", {}).items():
+        yield from outdated_rules(schema, served.get("properties", {}).get(name, {}), f"{path}.{name}".lstrip("."))
+    for kind, suffix in (("items", "[]"), ("additionalProperties", ".*")):
+        if isinstance(expected.get(kind), Mapping):
+            inner = served.get(kind)
+            yield from outdated_rules(expected[kind], inner if isinstance(inner, Mapping) else {}, f"{path}{suffix}")
 
 
 def _is_established(definition: Schema) -> bool:

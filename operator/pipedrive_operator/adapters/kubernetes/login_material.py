@@ -48,6 +48,7 @@ class KubernetesLoginMaterial:
     async def service_account_token(self, identity: TenantIdentity, audience: str) -> SecretValue:
         """Return a new token of a ServiceAccount; see `ports.LoginMaterial`."""
         account = Key(namespace=identity.namespace, name=identity.service_account)
+        await self._require_other_audience(audience)
         spec = {"audiences": [audience], "expirationSeconds": int(TOKEN_LIFETIME.total_seconds())}
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         try:
@@ -63,6 +64,15 @@ class KubernetesLoginMaterial:
         except ApiServerUnavailable as error:
             message = f"No token for ServiceAccount {account} could be read ({error}): check the API server"
             raise VaultUnavailable(message) from error
+
+    async def _require_other_audience(self, audience: str) -> None:
+        """Refuse an audience for which the operator's own token is valid: that is the API server itself."""
+        if audience in await self._api.own_audiences():
+            message = (
+                f"The audience {audience} is the API server's own, where the token of a ServiceAccount would be valid "
+                "too; none was requested: set another tenantAuth.audience, and the same in Vault's role"
+            )
+            raise VaultDenied(message)
 
 
 def _decode(encoded: str | None) -> SecretValue | None:

@@ -3,7 +3,9 @@
 No resource is requested here. A session belongs to one event loop, so each loop opens its own.
 """
 
+import json
 import time
+from base64 import urlsafe_b64decode
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -36,6 +38,20 @@ def operator_namespace(settings: KubernetesSettings) -> str:
         return POD_NAMESPACE.read_text().strip()
     except OSError:
         return "default"
+
+
+def audiences_of(token: str) -> tuple[str, ...]:
+    """Return for whom a JSON Web Token is valid, and who issued it (RFC 7519 section 4.1); nothing if it is none.
+
+    It is not verified. An API server without `--api-audiences` uses its issuer as its audience.
+    """
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        audiences = claims.get("aud", ())
+        return (*([audiences] if isinstance(audiences, str) else audiences), claims.get("iss", ""))
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return ()
 
 
 async def load_configuration(settings: KubernetesSettings) -> Configuration:

@@ -14,7 +14,7 @@ from pipedrive_operator import __version__
 from pipedrive_operator.adapters.http.causes import BROKEN, cause_chain
 from pipedrive_operator.adapters.http.certificates import read_ca_file
 from pipedrive_operator.adapters.http.pool import Open, Pools, exchange, reusing_transport
-from pipedrive_operator.adapters.http.proxies import Proxy, describe_proxy_failure
+from pipedrive_operator.adapters.http.proxies import Proxy, describe_proxy_failure, rejects_credentials
 from pipedrive_operator.adapters.http.response import Received, Response
 from pipedrive_operator.adapters.http.retry_after import read_retry_after
 from pipedrive_operator.adapters.http.tls import Source, Tls
@@ -48,14 +48,14 @@ class Connections:
     def __init__(self, settings: PipedriveSettings, clock: Clock, open_shared: Open | None = None) -> None:
         """Take the settings; `open_shared` replaces the transport of the shared connections."""
         self._clock = clock
-        self._proxy = None if settings.proxy is None else Proxy(url=str(settings.proxy), setting="pipedrive.proxy")
+        self._proxy = _proxy(settings)
         self._pools = Pools(_tls(settings), open_shared or self._open_shared)
 
     async def exchange(self, request: httpx.Request) -> PipedriveResponse:
         """Send a request over the shared connections.
 
         Raises:
-            PipedriveUnavailable: pipedrive.caFile cannot be used.
+            PipedriveUnavailable: pipedrive.caFile or pipedrive.proxyCredentialsFile cannot be used.
             httpx.HTTPError, aiohttp.ClientError, OSError: no complete response came (`causes.BROKEN`).
         """
         pool = await self._pools.current()
@@ -63,17 +63,19 @@ class Connections:
             return self._pipedrive_response(await pool.exchange(request, longest_body=LONGEST_BODY))
         except BROKEN as error:
             self._pools.failed(error)
+            if rejects_credentials(error):
+                await self._pools.replace()
             raise
 
     async def fresh(self) -> httpx.AsyncHTTPTransport:
         """Open a connection for one request; nothing resends it, and its trace shows when the request leaves.
 
         Raises:
-            PipedriveUnavailable: pipedrive.caFile cannot be used.
+            PipedriveUnavailable: pipedrive.caFile or pipedrive.proxyCredentialsFile cannot be used.
         """
         pool = await self._pools.current()
         return httpx.AsyncHTTPTransport(
-            verify=pool.context, trust_env=False, http1=True, http2=False, retries=0, proxy=self._httpx_proxy
+            verify=pool.context, trust_env=False, http1=True, http2=False, retries=0, proxy=self._httpx_proxy()
         )
 
     async def exchange_once(
@@ -106,12 +108,20 @@ class Connections:
         """Close the shared connections."""
         await self._pools.aclose()
 
-    @property
     def _httpx_proxy(self) -> httpx.Proxy | None:
-        return None if self._proxy is None else self._proxy.for_transports()
+        if self._proxy is None:
+            return None
+        try:
+            return self._proxy.for_transports()
+        except (OSError, ValueError) as error:
+            message = (
+                f"The credentials for the proxy cannot be read from {self._proxy.credentials_file}: correct "
+                "pipedrive.proxyCredentialsFile, or write user:password to that file. Nothing was sent"
+            )
+            raise PipedriveUnavailable(message) from error
 
     def _open_shared(self, context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
-        return reusing_transport(context, proxy=self._httpx_proxy, most_connections=CONCURRENCY)
+        return reusing_transport(context, proxy=self._httpx_proxy(), most_connections=CONCURRENCY)
 
     def _pipedrive_response(self, response: Response) -> PipedriveResponse:
         retry_after = read_retry_after(response.headers.get("retry-after"), self._clock.now())
@@ -125,6 +135,13 @@ def describe(error: BaseException) -> str:
             if isinstance(cause, kind):
                 return words
     return "the connection broke"
+
+
+def _proxy(settings: PipedriveSettings) -> Proxy | None:
+    if settings.proxy is None:
+        return None
+    file = settings.proxy_credentials_file
+    return Proxy(url=str(settings.proxy), setting="pipedrive.proxy", credentials_file=file)
 
 
 def _tls(settings: PipedriveSettings) -> Tls:

@@ -31,6 +31,8 @@ Fence = Callable[[], None]
 
 _LEAVING: Final = "http11.send_request_headers.started"
 _METHOD: Final = "POST"
+_SHORTEST_SECRET: Final = 12
+"""In characters. A shorter id is no secret, and hiding words such as `client` would make a message unreadable."""
 _LAST_SHARE: Final = 0.1
 """The share of the time-out that is left to read a response that arrived while the process was stopped."""
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]+")
@@ -75,7 +77,7 @@ class TokenEndpoint:
         response = await self._send(self._request(client, refresh_token, departure), departure)
         if is_token_response(response):
             return read_token_response(response, refresh_token, self._domains)
-        raise refusal(TOKEN_ENDPOINT, response, quote_error(response, refresh_token, client.client_secret))
+        raise refusal(TOKEN_ENDPOINT, response, quote_error(response, refresh_token, *_secrets_of(client)))
 
     def _request(self, client: ClientCredentials, refresh_token: SecretValue, departure: Departure) -> httpx.Request:
         wanted = refresh_request(self._url, client, refresh_token)
@@ -114,6 +116,12 @@ class TokenEndpoint:
         finally:
             asking.cancel()
             await asyncio.wait({asking})
+
+
+def _secrets_of(client: ClientCredentials) -> tuple[SecretValue, ...]:
+    """Return what must not be quoted of a client. Its id may be a secret that was stored under the wrong key."""
+    is_word = len(client.client_id) < _SHORTEST_SECRET
+    return (client.client_secret,) if is_word else (client.client_secret, SecretValue(client.client_id))
 
 
 def _check(client: ClientCredentials) -> None:

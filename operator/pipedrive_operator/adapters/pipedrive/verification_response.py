@@ -1,6 +1,5 @@
 """Reads the account out of a response to `GET /users/me`. Pure; refusals are in `refusals`."""
 
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -10,10 +9,9 @@ from pipedrive_operator.adapters.pipedrive.refusals import VERIFICATION_ENDPOINT
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import PipedriveUnavailable
+from pipedrive_operator.core.values.text import is_dns_label
 
 _LONGEST_DOMAIN: Final = 253
-_DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
-"""One label of a host name (RFC 1123 section 2.1). Addresses are built from a company's domain."""
 
 
 def read_account(response: PipedriveResponse, quoted: str) -> Account:
@@ -27,7 +25,7 @@ def read_account(response: PipedriveResponse, quoted: str) -> Account:
     account = _account(user) if isinstance(user, Mapping) else None
     if account is None:
         raise refusal(VERIFICATION_ENDPOINT, response, quoted)
-    if not _DNS_LABEL.fullmatch(account.company_domain):
+    if not is_dns_label(account.company_domain):  # addresses are built from it
         message = (
             f"Pipedrive names a company domain that is no DNS label: {quote_value(account.company_domain)}. Nothing is "
             "published with it. Check pipedrive.apiUrl, and the proxies in between; the operator asks again after a "

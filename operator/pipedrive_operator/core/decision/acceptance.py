@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.token import Accepted, AccountProblem, Token, account_problem
-from pipedrive_operator.core.publication.secret import desired_secret, differs
+from pipedrive_operator.core.publication.secret import desired_secret, differs, rendering_problem
 from pipedrive_operator.core.publication.target import TargetSecret, belongs_to
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.status import Account
@@ -60,6 +60,8 @@ def restored(
     if token is None or account is None or authorized is None or authorized.status is not ConditionStatus.TRUE:
         return None
     candidate = Accepted(token=token, account=account, verified_at=verified_at, lineage=lineage)
+    if rendering_problem(credential, candidate) is not None:
+        return None
     if not belongs_to(target, credential) or differs(target, desired_secret(credential, candidate)):
         return None
     return candidate

@@ -123,6 +123,12 @@ def account_is_wrong(seen: Observation) -> Decision | None:
     return _wait(Reason.WRONG_ACCOUNT, f"Not published: {problem.what}. {problem.remedy}")
 
 
+def secret_cannot_be_rendered(seen: Observation) -> Decision | None:
+    """Keep what is published, and refresh and verify as usual: another value may fit."""
+    problem = seen.rendering_problem
+    return None if problem is None else _wait(Reason.SECRET_WRITE_DENIED, problem)
+
+
 def secret_belongs_to_another(seen: Observation) -> Decision | None:
     """Leave a foreign Secret alone."""
     if not seen.has_conflict or seen.target is None:

@@ -13,6 +13,7 @@ from pipedrive_operator.core.decision.sources import ApiTokenSource, Source
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Grant, read_grant
+from pipedrive_operator.core.grant.keys import is_token_of_grant
 from pipedrive_operator.core.grant.refresh_state import Fresh, RefreshState
 from pipedrive_operator.core.grant.token import Accepted, Token, Verification
 from pipedrive_operator.core.publication.rollout import RestartState
@@ -85,7 +86,8 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
     """Include what Vault holds, unless it is older than what is known: a standby of Vault may lag behind for a while.
 
     Raises:
-        SourceMissing: the version was deleted, or the path or the key of an API token does not exist.
+        SourceMissing: the version was deleted, or the path or the key of an API token does not exist, or the value is
+            a token of a grant.
     """
     known = replace(memory, read_at=now, source_failure=None)
     if document is not None:
@@ -103,7 +105,14 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
             f"`vault kv put -mount={source.location.mount} {source.location.path} {source.key}=...`"
         )
         raise SourceMissing(message)
-    return replace(known, token=Token(value=document.secret(source.key)))
+    value = document.secret(source.key)
+    if is_token_of_grant(value):
+        message = (
+            f"The value under key {source.key} of {source.location} in Vault looks like an OAuth2 token, not like an "
+            "API token, and is not sent: correct spec.apiToken, or use spec.oauth2 for a grant"
+        )
+        raise SourceMissing(message)
+    return replace(known, token=Token(value=value))
 
 
 def _is_outdated(memory: Memory, document: Document) -> bool:

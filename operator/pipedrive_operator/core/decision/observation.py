@@ -12,7 +12,7 @@ from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.token import AccountProblem, Token
 from pipedrive_operator.core.publication import rollout
-from pipedrive_operator.core.publication.secret import DesiredSecret, desired_secret, differs
+from pipedrive_operator.core.publication.secret import DesiredSecret, desired_secret, differs, rendering_problem
 from pipedrive_operator.core.publication.target import TargetSecret, belongs_to, may_be_adopted
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.spec import OAuth2
@@ -69,10 +69,18 @@ class Observation:
         return account_mismatch(self.credential, account, accepted=self.memory.accepted, grant=self.memory.grant)
 
     @cached_property
-    def desired(self) -> DesiredSecret | None:
-        """The desired Secret; None while no token is accepted."""
+    def rendering_problem(self) -> str | None:
+        """Why the Secret for the accepted token must not be rendered; None if it may be, or no token is accepted."""
         accepted = self.memory.accepted
-        return None if accepted is None else desired_secret(self.credential, accepted)
+        return None if accepted is None else rendering_problem(self.credential, accepted)
+
+    @cached_property
+    def desired(self) -> DesiredSecret | None:
+        """The desired Secret; None while no token is accepted, or the Secret must not be rendered."""
+        accepted = self.memory.accepted
+        if accepted is None or self.rendering_problem is not None:
+            return None
+        return desired_secret(self.credential, accepted)
 
     @property
     def published_revision(self) -> str | None:

@@ -24,6 +24,7 @@ CHECKS: Final[tuple[Callable[[Observation], Decision | None], ...]] = (
     checks.refresh_is_due,
     checks.verification_is_due,
     checks.account_is_wrong,
+    checks.secret_cannot_be_rendered,
     checks.secret_write_failed_recently,
     checks.secret_belongs_to_another,
     checks.scope_is_missing,

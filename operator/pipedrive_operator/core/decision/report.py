@@ -28,6 +28,7 @@ from pipedrive_operator.core.values.conditions import (
     Reason,
     keep_transition_times,
 )
+from pipedrive_operator.core.values.mask import mask
 from pipedrive_operator.core.values.text import shorten
 from pipedrive_operator.core.values.times import format_duration
 
@@ -168,7 +169,7 @@ def _condition(
         type=kind,
         status=status,
         reason=reason,
-        message=shorten(message, LONGEST_MESSAGE),
+        message=shorten(mask(message), LONGEST_MESSAGE),
         observed_generation=credential.generation,
         last_transition_time=now.replace(microsecond=0),
     )

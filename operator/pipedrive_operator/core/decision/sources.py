@@ -7,10 +7,12 @@ from typing import Final
 from pipedrive_operator.core.grant.confinement import confine, names_allow, require_plain
 from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientSource
+from pipedrive_operator.core.grant.keys import NO_API_TOKEN, NO_CLIENT_ID, NO_CLIENT_SECRET
 from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS, OAUTH2_FIELDS
+from pipedrive_operator.core.publication.reserved import reserved_fields
 from pipedrive_operator.core.publication.template import check_template
 from pipedrive_operator.core.resource.credential import AnyCredential, Credential, UnreadableCredential
-from pipedrive_operator.core.resource.spec import ApiToken, Client, OAuth2, VaultReference
+from pipedrive_operator.core.resource.spec import ApiToken, Client, OAuth2, Target, VaultReference
 from pipedrive_operator.core.values.errors import InvalidSpec
 
 DEFAULT_CONNECTION: Final = "default"
@@ -89,7 +91,7 @@ def resolve(credential: AnyCredential, rules: Rules) -> Source:
     if isinstance(credential, UnreadableCredential):
         raise InvalidSpec(credential.problem)
     vault, namespace = credential.spec.vault, credential.key.namespace
-    _check_templates(credential)
+    _check_target(credential)
     match credential.access:
         case OAuth2() as oauth2:
             return _oauth2_source(oauth2, vault, rules, namespace)
@@ -105,7 +107,12 @@ def _oauth2_source(oauth2: OAuth2, vault: VaultReference | None, rules: Rules, n
 
 def _api_token_source(token: ApiToken, vault: VaultReference | None, rules: Rules, namespace: str) -> ApiTokenSource:
     location = _locate(token.path, "spec.apiToken.path", vault, rules, namespace)
-    return ApiTokenSource(location=location, identity=_identity(vault, namespace), key=token.key or "api_token")
+    key = token.key or "api_token"
+    _require_other_key(key, NO_API_TOKEN, "spec.apiToken.key", "the API token")
+    if any(key in app.source.keys_at(location) for app in rules.apps.values()):
+        message = f"spec.apiToken.key: {key} of {location} belongs to an app, not to an API token: name another path"
+        raise InvalidSpec(message)
+    return ApiTokenSource(location=location, identity=_identity(vault, namespace), key=key)
 
 
 def _client_source(client: Client, vault: VaultReference | None, rules: Rules, namespace: str) -> ClientSource:
@@ -113,18 +120,33 @@ def _client_source(client: Client, vault: VaultReference | None, rules: Rules, n
         return _app_source(client.app, rules, namespace)
     if client.path is None:
         raise InvalidSpec("spec.oauth2.client: exactly one of app and path must be set")
+    id_key, secret_key = client.id_key or "client_id", client.secret_key or "client_secret"
+    _require_other_key(id_key, NO_CLIENT_ID, "spec.oauth2.client.idKey", "the client id")
+    _require_other_key(secret_key, NO_CLIENT_SECRET, "spec.oauth2.client.secretKey", "the client secret")
+    if id_key == secret_key:
+        message = f"spec.oauth2.client: idKey and secretKey are both {id_key}: name the key of each"
+        raise InvalidSpec(message)
     return ClientSource(
         location=_locate(client.path, "spec.oauth2.client.path", vault, rules, namespace),
         identity=_identity(vault, namespace),
-        id_key=client.id_key or "client_id",
-        secret_key=client.secret_key or "client_secret",
+        id_key=id_key,
+        secret_key=secret_key,
     )
+
+
+def _require_other_key(key: str, taken: Sequence[str], field: str, what: str) -> None:
+    """Refuse a key that holds something else by its name: what it holds would be sent to the wrong place."""
+    if key in taken:
+        message = f"{field}: {key} never holds {what}: name the key that does, or leave the field out for the default"
+        raise InvalidSpec(message)
 
 
 def _app_source(name: str, rules: Rules, namespace: str) -> ClientSource:
     app = rules.apps.get(name)
     if app is None:
-        message = f"spec.oauth2.client.app: the operator's configuration has no app {name}; {_known(rules.apps)}"
+        message = (
+            f"spec.oauth2.client.app: the operator's configuration has no app {name}; {_usable(rules.apps, namespace)}"
+        )
         raise InvalidSpec(message)
     if not names_allow(app.allowed_namespaces, namespace):
         message = (
@@ -166,7 +188,8 @@ def _connection(name: str, vault: VaultReference | None, rules: Rules, namespace
     connection = rules.connections.get(name)
     if connection is None:
         message = (
-            f"spec.vault.connection: the operator's configuration has no connection {name}; {_known(rules.connections)}"
+            f"spec.vault.connection: the operator's configuration has no connection {name}; "
+            f"{_usable(rules.connections, namespace)}"
         )
         raise InvalidSpec(message)
     if not names_allow(connection.allowed_namespaces, namespace):
@@ -184,13 +207,17 @@ def _connection(name: str, vault: VaultReference | None, rules: Rules, namespace
     return connection
 
 
-def _known(names: Mapping[str, object]) -> str:
-    return f"it has {', '.join(sorted(names))}" if names else "it has none"
+def _usable(named: Mapping[str, AppRules] | Mapping[str, ConnectionRules], namespace: str) -> str:
+    """List the names that the namespace may use; the others are not its business."""
+    names = sorted(name for name, rules in named.items() if names_allow(rules.allowed_namespaces, namespace))
+    return f"namespace {namespace} may use {', '.join(names) or 'none'}"
 
 
-def _check_templates(credential: Credential) -> None:
-    target = credential.spec.target
-    templates = (target and target.data) or {}
+def _check_target(credential: Credential) -> None:
+    target = credential.spec.target or Target()
+    if (problem := next(reserved_fields(target), None)) is not None:
+        raise InvalidSpec(problem)
+    templates = target.data or {}
     fields = OAUTH2_FIELDS if isinstance(credential.access, OAuth2) else API_TOKEN_FIELDS
     for key, text in templates.items():
         check_template(key, text, fields)

@@ -15,6 +15,7 @@ from pipedrive_operator.core.grant.intent import Intent, Unanswered, read_intent
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.core.values.text import is_dns_label
 from pipedrive_operator.core.values.times import format_time
 
 _REPLACED: Final = frozenset({"expires_in", *MARKS})
@@ -35,6 +36,10 @@ class ClientSource:
     def place(self) -> tuple[VaultLocation, str, str]:
         """The identifier of the client, which does not depend on the identity that reads it."""
         return self.location, self.id_key, self.secret_key
+
+    def keys_at(self, location: VaultLocation) -> tuple[str, ...]:
+        """Return the keys of the document at a location that belong to the client."""
+        return (self.id_key, self.secret_key) if location == self.location else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,4 +225,5 @@ def _read_account(values: Mapping[str, object]) -> Account | None:
     company_id, user_id = number_field(values, "company_id"), number_field(values, "user_id")
     if company_id is None or user_id is None:
         return None
-    return Account(company_id=company_id, user_id=user_id, company_domain=text_field(values, "company_domain") or "")
+    domain = text_field(values, "company_domain") or ""
+    return Account(company_id=company_id, user_id=user_id, company_domain=domain if is_dns_label(domain) else "")

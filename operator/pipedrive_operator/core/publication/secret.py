@@ -23,10 +23,12 @@ from pipedrive_operator.core.resource.names import (
     Key,
 )
 from pipedrive_operator.core.resource.spec import DeletionPolicy, Target
-from pipedrive_operator.core.values.text import shorten
+from pipedrive_operator.core.values.text import is_dns_label, shorten
 
 _LONGEST_QUOTE: Final = 80
 """How many characters of a label or annotation a message quotes."""
+LARGEST_DATA: Final = 1024 * 1024
+"""In bytes: how much data the API server accepts in a Secret (MaxSecretSize in k8s.io/api/core/v1)."""
 _DIGITS: Final = 24
 """How many hexadecimal digits of each digest go into a revision."""
 
@@ -54,8 +56,29 @@ class DesiredSecret:
         return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
 
 
+def rendering_problem(credential: Credential, accepted: Accepted) -> str | None:
+    """Return why the Secret must not be rendered, decided without rendering it; None if it may be."""
+    values, target = values_of(accepted), credential.spec.target or Target()
+    if not is_dns_label(accepted.account.company_domain):
+        return "The company's domain is no DNS label, and an address is built from it: use a token of another company"
+    templates = target.data or {}
+    size = template.rendered_size(templates.values() if templates else values.values(), values if templates else {})
+    if size > LARGEST_DATA:
+        return (
+            f"The Secret would have {size:,} bytes of data, and Kubernetes stores {LARGEST_DATA:,} at most: shorten "
+            "spec.target.data, or refer to long fields less often"
+        )
+    for key, text in templates.items():
+        if (field := template.breaks_quotes(text, values)) is not None:
+            return (
+                f"spec.target.data[{key}]: the value of {field} contains a character that would end the quotes around "
+                f"$({field}): replace the quotes and the reference by $({field}|sh) or $({field}|json)"
+            )
+    return None
+
+
 def desired_secret(credential: Credential, accepted: Accepted) -> DesiredSecret:
-    """Render the Secret for a credential whose templates were checked."""
+    """Render the Secret for a credential whose templates were checked, and without a `rendering_problem`."""
     target = credential.spec.target or Target()
     data = {key: _encode(value) for key, value in _plain_data(target, values_of(accepted)).items()}
     revised = revision(credential, accepted) if credential.spec.rollout is not None else None

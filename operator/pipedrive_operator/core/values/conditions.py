@@ -227,8 +227,8 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             retry=Retry.BACK_OFF,
             not_ready=True,
             stalled=True,
-            meaning="the Secret cannot be written or kept as asked: quota, admission, RBAC, or another program",
-            remedy="remove the cause that the message quotes",
+            meaning="the Secret cannot be written or kept as asked: size, quota, admission, RBAC, or another program",
+            remedy="remove the cause that the message names",
         ),
     }
 )

@@ -1,8 +1,17 @@
 """What may be done with text from outside before it is stored or quoted. No message is written here."""
 
+import re
 from typing import Final
 
 ELLIPSIS: Final = "…"
+
+
+_DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
+
+
+def is_dns_label(text: str) -> bool:
+    """Return whether a text is one label of a host name (RFC 1123 section 2.1)."""
+    return _DNS_LABEL.fullmatch(text) is not None
 
 
 def has_control_characters(text: str) -> bool:

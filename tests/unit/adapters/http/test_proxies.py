@@ -8,7 +8,7 @@ import pytest
 
 from pipedrive_operator.adapters.http.proxies import Proxy, describe_page, describe_proxy_failure
 
-PROXY = Proxy(url="http://user:word@proxy.example:3128", setting="pipedrive.proxy")
+PROXY = Proxy(url="http://proxy.example:3128", setting="pipedrive.proxy")
 NAME = "the proxy http://proxy.example:3128 (pipedrive.proxy)"
 TARGET = "api.pipedrive.com"
 

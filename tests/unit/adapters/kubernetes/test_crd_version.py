@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pipedrive_operator.adapters.kubernetes.crd_version import SchemaState, judge, missing_fields
+from pipedrive_operator.crd import resource_schema
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -104,3 +105,56 @@ def test_a_missing_crd_is_reported() -> None:
 def test_a_crd_that_is_not_established_is_reported(status: dict[str, Any]) -> None:
     """It was just created, or its names are taken."""
     assert judge(served() | {"status": status}, SCHEMA).state is SchemaState.NOT_ESTABLISHED
+
+
+RULED: dict[str, Any] = {
+    "properties": {
+        "spec": {
+            "properties": {
+                "key": {"maxLength": 63, "x-kubernetes-validations": [{"rule": "self != 'x'", "message": "m"}]}
+            },
+            "x-kubernetes-validations": [{"rule": "has(self.key)"}],
+        }
+    }
+}
+
+
+def ruled(**changes: Any) -> dict[str, Any]:
+    """Build a schema like `RULED` with another key."""
+    key = RULED["properties"]["spec"]["properties"]["key"] | changes
+    spec = RULED["properties"]["spec"] | {"properties": {"key": key}}
+    return {"properties": {"spec": spec}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "named"),
+    [
+        pytest.param(ruled(**{"x-kubernetes-validations": []}), "spec.key", id="without a rule"),
+        pytest.param(ruled(**{"x-kubernetes-validations": [{"rule": "true"}]}), "spec.key", id="with another rule"),
+        pytest.param(ruled(maxLength=999), "spec.key", id="with another bound"),
+        pytest.param({"properties": {"spec": {"properties": {"key": ruled()}}}}, "spec, spec.key", id="without any"),
+    ],
+)
+def test_older_rules_are_noticed(schema: dict[str, Any], named: str) -> None:
+    """No field is missing, and the operator works; `check` and a metric say that the CRD must be upgraded."""
+    judged = judge(served(schema), RULED)
+
+    assert judged.state is SchemaState.OUTDATED_RULES
+    assert f"other rules than the operator for {named}," in judged.message
+    assert "kubectl apply" in judged.message
+
+
+def test_other_words_and_more_rules_are_current() -> None:
+    """A message or a description decides nothing."""
+    rules = [{"rule": "self != 'x'", "message": "other"}, {"rule": "true"}]
+
+    assert judge(served(ruled(**{"x-kubernetes-validations": rules, "description": "d"})), RULED).state is (
+        SchemaState.CURRENT
+    )
+
+
+def test_our_own_crd_is_current() -> None:
+    """As the API server serves it."""
+    schema = resource_schema()
+
+    assert judge(served(schema), schema).state is SchemaState.CURRENT

@@ -90,7 +90,7 @@ def test_a_tenant_is_of_the_credentials_own_namespace(namespace: str) -> None:
         ({"allowed_namespaces": ["sales"]}, {}, r"vault\.connections\.default\.allowedNamespaces"),
         ({"takes_tenants": False}, {"auth": AUTH}, r"vault\.connections\.default\.tenantAuth\.enabled"),
         ({}, {"mount": "kv"}, "no mount kv; it lists secret"),
-        ({}, {"connection": "other"}, "no connection other; it has default"),
+        ({}, {"connection": "other"}, "no connection other; namespace crm may use default"),
     ],
 )
 def test_a_refusal_names_the_setting_or_the_choices(changes: dict[str, Any], vault: object, says: str) -> None:
@@ -106,10 +106,47 @@ def test_a_refusal_names_the_setting_or_the_choices(changes: dict[str, Any], vau
     [
         pytest.param({}, "exactly one of oauth2 and apiToken", id="an unreadable spec"),
         pytest.param({"oauth2": oauth2(client={})}, "exactly one of app and path", id="no client"),
-        pytest.param({"oauth2": oauth2(client={"app": "x"})}, "no app x; it has crm-sync", id="an unknown app"),
+        pytest.param(
+            {"oauth2": oauth2(client={"app": "x"})}, "no app x; namespace crm may use crm-sync", id="an unknown app"
+        ),
         pytest.param({"oauth2": oauth2(client={"path": "x"})}, "spec.oauth2.client.path: x is outside", id="a client"),
         pytest.param({"oauth2": oauth2(grant={"path": "x"})}, "spec.oauth2.grant.path: x is outside", id="a grant"),
         pytest.param({"apiToken": {"path": "x"}}, "spec.apiToken.path: x is outside", id="an API token"),
+        pytest.param(
+            {"apiToken": {"path": "pipedrive/crm/x", "key": "refresh_token"}},
+            "spec.apiToken.key: refresh_token never",
+            id="the refresh token as an API token",
+        ),
+        pytest.param(
+            {"oauth2": oauth2(client={"path": "pipedrive/crm/x", "idKey": "client_secret"})},
+            "spec.oauth2.client.idKey: client_secret never",
+            id="the secret as the id",
+        ),
+        pytest.param(
+            {"oauth2": oauth2(client={"path": "pipedrive/crm/x", "secretKey": "client_id"})},
+            "spec.oauth2.client.secretKey: client_id never",
+            id="the id as the secret",
+        ),
+        pytest.param(
+            {"oauth2": oauth2(client={"path": "pipedrive/crm/x", "idKey": "k", "secretKey": "k"})},
+            "idKey and secretKey are both k",
+            id="one key for both",
+        ),
+        pytest.param(
+            {"apiToken": {"path": "pipedrive/crm/x"}, "target": {"type": "kubernetes.io/service-account-token"}},
+            "spec.target.type: must not",
+            id="a type of Kubernetes",
+        ),
+        pytest.param(
+            {"apiToken": {"path": "pipedrive/crm/x"}, "target": {"labels": {"pipedrive-operator.io/credential": "x"}}},
+            "spec.target.labels: pipedrive-operator.io/credential is reserved",
+            id="a label of the operator",
+        ),
+        pytest.param(
+            {"apiToken": {"path": "pipedrive/crm/x"}, "target": {"annotations": {"x.k8s.io/y": "x"}}},
+            "spec.target.annotations: x.k8s.io/y is reserved",
+            id="an annotation of Kubernetes",
+        ),
         pytest.param(
             {"apiToken": {"path": "pipedrive/crm/x"}, "target": {"data": {"k": "$(access_token)"}}},
             "spec.target.data.k.: .*access_token",
@@ -144,3 +181,37 @@ def test_a_client_is_compared_by_its_location() -> None:
     assert GRANT_SOURCE.has_client_of(replace(GRANT_SOURCE, client=replace(CLIENT_SOURCE, identity=tenant)))
     assert not GRANT_SOURCE.has_client_of(replace(GRANT_SOURCE, client=another))
     assert not GRANT_SOURCE.has_client_of(token)
+
+
+def test_a_refusal_lists_only_what_the_namespace_may_use() -> None:
+    """The names of other tenants' apps and connections are not for everyone."""
+    others = {"theirs": replace(RULES.apps["crm-sync"], allowed_namespaces=("sales",))}
+    private = {"private": replace(RULES.connections["default"], allowed_namespaces=("sales",))}
+    changed = replace(RULES, apps={**RULES.apps, **others}, connections={**RULES.connections, **private})
+    unknown_app = read_credential(resource({"oauth2": oauth2(client={"app": "x"})}))
+    unknown_connection = read_credential(
+        resource({"apiToken": {"path": "pipedrive/crm/x"}, "vault": {"connection": "x"}})
+    )
+
+    for credential, listed in ((unknown_app, "may use crm-sync"), (unknown_connection, "may use default")):
+        with pytest.raises(InvalidSpec, match=f"{listed}$"):
+            resolve(credential, changed)
+
+
+def test_the_recommended_labels_of_kubernetes_are_allowed() -> None:
+    """They mean something to people only."""
+    target = {"type": "example.com/pipedrive", "labels": {"app.kubernetes.io/part-of": "crm"}}
+    spec = {"apiToken": {"path": "pipedrive/crm/x"}, "target": target}
+
+    assert isinstance(resolve(read_credential(resource(spec)), RULES), ApiTokenSource)
+
+
+@pytest.mark.parametrize("key", ["client_id", "client_secret", "id", "hush"])
+def test_a_key_of_a_configured_app_is_no_api_token(key: str) -> None:
+    """Even if the app's document is below the namespace's own prefix."""
+    location = replace(CLIENT_SOURCE.location, path="pipedrive/crm/app")
+    source = replace(CLIENT_SOURCE, location=location, id_key="id", secret_key="hush")
+    changed = replace(RULES, apps={"crm-sync": replace(RULES.apps["crm-sync"], source=source)})
+
+    with pytest.raises(InvalidSpec, match=r"spec\.apiToken\.key"):
+        resolve(read_credential(resource({"apiToken": {"path": "pipedrive/crm/app", "key": key}})), changed)

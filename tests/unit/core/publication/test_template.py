@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS, OAUTH2_FIELDS
-from pipedrive_operator.core.publication.template import check_template, render
+from pipedrive_operator.core.publication.template import breaks_quotes, check_template, render, rendered_size
 from pipedrive_operator.core.values.errors import InvalidSpec
 
 VALUES = {"api_token": 'a"b\\c', "api_domain": "https://acme.pipedrive.com", "company_domain": "acme"}
@@ -85,3 +85,68 @@ def test_a_value_is_never_rendered_again(before: str, value: str) -> None:
     escaped = before.replace("$", "")
 
     assert f"{escaped}{value}" == render(f"{escaped}$(api_token)", {"api_token": value})
+
+
+PARTS = ["$(api_token)", "$(api_token|json)", "$(api_token|sh)", "$(company_domain)", "$$(", "é", "$", "x\n", '"', "'"]
+
+
+@given(st.lists(st.lists(st.sampled_from(PARTS)).map("".join), max_size=4), st.text())
+def test_the_size_is_known_before_anything_is_rendered(templates: list[str], value: str) -> None:
+    """In bytes of UTF-8, as the API server counts it."""
+    values = {"api_token": value, "company_domain": "acme"}
+    value.encode(errors="replace")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return
+
+    rendered = [render(template, values) for template in templates]
+
+    assert sum(len(one.encode()) for one in rendered) == rendered_size(templates, values)
+
+
+@pytest.mark.parametrize(
+    ("template", "opened"),
+    [
+        ('TOKEN="$(api_token)"\n', '"'),
+        ("A='x'\nTOKEN='$(api_token)'\n", "'"),
+        ('A=\'"\' TOKEN="$(company_domain) $(api_token)"', '"'),
+        ('TOKEN="\\"$(api_token)"', '"'),
+        ('{"token": "$(api_token)"}', '"'),
+    ],
+)
+@pytest.mark.parametrize("value", ['a"b', "a'b"])
+def test_a_value_that_would_end_its_quotes_is_found(template: str, opened: str, value: str) -> None:
+    """By the kind of quote that is open, in a .env file, a script or JSON."""
+    found = breaks_quotes(template, {"api_token": value, "company_domain": "acme"})
+
+    assert ("api_token" if opened in value else None) == found
+
+
+@pytest.mark.parametrize("value", ["a$b", "a`b", "a\\b"])
+def test_what_means_something_inside_double_quotes_is_found(value: str) -> None:
+    """A shell would run it; inside single quotes it is text."""
+    assert "api_token" == breaks_quotes('T="$(api_token)"', {"api_token": value})
+    assert breaks_quotes("T='$(api_token)'", {"api_token": value}) is None
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "TOKEN=$(api_token)",
+        'TOKEN="x" $(api_token)',
+        "# don't\nTOKEN=$(api_token)",
+        'TOKEN=\\"$(api_token)',
+        'TOKEN="$(api_token|json)"',
+        '"$$(api_token)"',
+    ],
+)
+def test_a_value_outside_quotes_ends_none(template: str) -> None:
+    """Quotes end with their line, and filters write their own."""
+    assert breaks_quotes(template, {"api_token": "a\"b'c"}) is None
+
+
+@pytest.mark.parametrize("value", ["v1u:AQIBAHj+8/x==:AH4wfAYJKoZIhvcNAQ==", "a" * 40, "base,deals:full"])
+def test_no_value_as_pipedrive_issues_it_ends_quotes(value: str) -> None:
+    """Neither kind."""
+    assert breaks_quotes("A=\"$(api_token)\" B='$(api_token)'", {"api_token": value}) is None

@@ -2,7 +2,12 @@
 
 import pytest
 
-from pipedrive_operator.core.values.text import has_control_characters, shorten, without_control_characters
+from pipedrive_operator.core.values.text import (
+    has_control_characters,
+    is_dns_label,
+    shorten,
+    without_control_characters,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,3 +31,15 @@ def test_control_characters_become_spaces(text: str, expected: str) -> None:
 def test_a_cut_is_marked(text: str, expected: str) -> None:
     """The result is never longer than allowed."""
     assert expected == shorten(text, 4)
+
+
+@pytest.mark.parametrize("text", ["acme", "ACME-2", "a", "a" * 63])
+def test_a_dns_label_may_become_part_of_an_address(text: str) -> None:
+    """One part of a host name."""
+    assert is_dns_label(text)
+
+
+@pytest.mark.parametrize("text", ["", "a.b", "-a", "a-", "a" * 64, "evil.example/#", "a b", "ä", "a\n", "\u212a"])
+def test_any_other_text_may_not(text: str) -> None:
+    """It could lead to another host."""
+    assert not is_dns_label(text)

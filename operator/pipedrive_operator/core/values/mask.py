@@ -1,0 +1,29 @@
+"""Hides what looks like a token in any text: the last defence in front of everything that leaves the operator.
+
+It must not be the first one: a secret value has a type that does not print (`secret_value`), and no message quotes what
+Vault holds. Log lines, conditions, Events, the labels of metrics and the lines of `check` and of the probes all pass
+through here.
+"""
+
+import re
+from typing import Final
+
+from pipedrive_operator.core.values.secret_value import HIDDEN
+
+_TOKEN_LIKE: Final = re.compile(
+    r"v1u:[A-Za-z0-9+/=:_-]+"  # Pipedrive access tokens
+    r"|\b\d+:\d+:[0-9a-f]{40}\b"  # Pipedrive refresh tokens and codes
+    r"|\b[0-9a-f]{40}\b"  # Pipedrive API tokens and client secrets
+    r"|\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}"  # Vault tokens
+    r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # JSON Web Tokens
+    r"|(?<=Bearer )\S+|(?<=Basic )\S+"
+    r"|(?<=client_secret=)[^\s&]+|(?<=refresh_token=)[^\s&]+|(?<=access_token=)[^\s&]+|(?<=api_token=)[^\s&]+"
+    r"|\b\d+\.\d+\.[0-9a-f]{40,44}\b"  # Pipedrive authorization codes
+    r"|(?<=[?&]code=)[^\s&]+|(?<=[?&]state=)[^\s&]+|(?<=[?&]key=)[^\s&]+"  # the URLs of a consent
+    r"|(?<=://)[^\s/@]+(?=@)"  # the user and password of an address
+)
+
+
+def mask(text: str) -> str:
+    """Return a text in which everything that looks like a token is hidden."""
+    return _TOKEN_LIKE.sub(HIDDEN, text)

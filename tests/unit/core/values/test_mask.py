@@ -1,0 +1,49 @@
+"""The last defence: whatever looks like a token is hidden, and nothing else."""
+
+import pytest
+
+from pipedrive_operator.core.values.mask import mask
+
+TOKENS = [
+    "v1u:AQIBAHj+8/x==:AH4wfAYJKoZIhvcNAQ==",
+    "12:34:0123456789abcdef0123456789abcdef01234567",
+    "0123456789abcdef0123456789abcdef01234567",
+    "hvs.CAESIJx1dGVzdHRlc3R0ZXN0dGVzdA",
+    "s.abcdefghijklmnopqrstuvwx",
+    "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
+]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize("around", ["{}", "issued to {}, and", '"{}"', "x={}&y", "({})"])
+def test_a_token_is_hidden_wherever_it_stands(token: str, around: str) -> None:
+    """The rest of the sentence stays."""
+    assert around.format("(hidden)") == mask(around.format(token))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://user:word@proxy:3128 refused", "http://(hidden)@proxy:3128 refused"),
+        ("Authorization: Bearer abc", "Authorization: Bearer (hidden)"),
+        ("refresh_token=abc&x=1", "refresh_token=(hidden)&x=1"),
+    ],
+)
+def test_a_value_is_hidden_by_what_stands_before_it(text: str, expected: str) -> None:
+    """Even one of no known form."""
+    assert expected == mask(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Secret acme holds a value that Pipedrive accepts, for company acme at https://acme.pipedrive.com",
+        "Vault (default) is sealed: unseal it with `vault operator unseal`",
+        "kubectl annotate pdc acme pipedrive-operator.io/requested-at=2026-03-04T13:00:00Z",
+        "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "a@b.example",
+    ],
+)
+def test_words_for_people_stay(text: str) -> None:
+    """A message that hides too much helps nobody."""
+    assert text == mask(text)
