@@ -89,7 +89,8 @@ async def run(settings: Settings) -> None:
         escrow = KubernetesEscrow(api, base.namespace, base.clock)
         keeper = _keeper(base, ports, escrow, queue)
         stack.push_async_callback(finish_refreshes, keeper, election)
-        reconciler = Reconciler(ports=ports, keeper=keeper, timings=_timings(settings))
+        reconciler = Reconciler(ports=ports, keeper=keeper, timings=_timings(settings), on_verification=queue.add)
+        stack.push_async_callback(reconciler.aclose)
         vault.on_return = _on_vault_return(reconciler, queue)
 
         controller = Controller(reconciler=reconciler, queue=queue, clock=base.clock)

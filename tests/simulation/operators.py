@@ -67,7 +67,7 @@ class Operator:
         """Do what `wiring.run` does."""
         clock = SimulatedClock(self.skew)
         identities = FakeProcess(self.process.name)
-        queue = WorkQueue(clock)
+        queue = WorkQueue(clock, workers=WORKERS)
         cache = Cache(lambda credential: resolve(credential, RULES))
         leases = FakeLeases(self.cluster)
         election = self.build.election(leases=leases, clock=clock, holder=identities.holder, times=LEASE)
@@ -97,7 +97,7 @@ class Operator:
             leadership=election,
             clock=clock,
         )
-        reconciler = self.build.reconciler(ports=ports, keeper=keeper, timings=TIMINGS)
+        reconciler = self.build.reconciler(ports=ports, keeper=keeper, timings=TIMINGS, on_verification=queue.add)
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
         self._watch(cache, controller)
         leader_work = LeaderWork(

@@ -1,5 +1,6 @@
 """One operator with its ports faked, for tests of what a situation leads to."""
 
+import asyncio
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -54,7 +55,9 @@ class World:
             leadership=self.leadership,
             clock=self.clock,
         )
-        self.reconciler = Reconciler(ports=ports, keeper=self.keeper, timings=self.timings)
+        self.reconciler = Reconciler(
+            ports=ports, keeper=self.keeper, timings=self.timings, on_verification=self.woken.append
+        )
 
     def _see(self, kind: str, event: str, body: Mapping[str, Any]) -> None:
         """See a change in the watch at once."""
@@ -62,15 +65,25 @@ class World:
         see(event, body)
 
     async def settle(self, key: Key = KEY) -> Outcome:
-        """Make passes until no refresh is in progress and nothing more is written."""
+        """Make passes until no refresh and no verification is in progress and nothing more is written."""
         while True:
             before = len(self.cluster.writes)
             outcome = await self.reconciler.reconcile(key)
             assert outcome is not None
             await self.keeper.drain()
+            await verifications_ended()
             if len(self.cluster.writes) == before and not self.woken:
                 return outcome
             self.woken.clear()
+
+    async def reconcile(self, key: Key = KEY) -> Outcome:
+        """Make a pass; if it ends at a verification, let that end and make the next pass."""
+        outcome = await self.reconciler.reconcile(key)
+        assert outcome is not None
+        if not outcome.is_verifying:
+            return outcome
+        await verifications_ended()
+        return await self.reconcile(key)
 
     def condition(self, wanted: ConditionType) -> tuple[str, str] | None:
         """Return status and reason of a condition as the cluster has it."""
@@ -86,6 +99,12 @@ class World:
         """Return a value of the published Secret."""
         secret = self.cluster.secret(Key(namespace=KEY.namespace, name=name))
         return None if secret is None or key not in secret.data else b64decode(secret.data[key]).decode()
+
+
+async def verifications_ended() -> None:
+    """Wait until no verification is in progress."""
+    while tasks := [task for task in asyncio.all_tasks() if task.get_name().startswith("verification of ")]:
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def seeded_world() -> AsyncIterator[World]:

@@ -77,18 +77,22 @@ class Controller:
             self._last_reasons.pop(key, None)
             metrics.remove_credential(key.namespace, key.name)
             return
-        self._count(key, outcome, outcome.reason)
+        self._count_actions(outcome)
+        if not outcome.is_verifying:
+            self._show(key, outcome, outcome.reason)
         self._log_change(key, outcome)
         if outcome.until is not None:
             delay = (outcome.until - self._clock.now()).total_seconds()
             self._queue.add(key, delay=max(0.0, delay), slack=slack(outcome.until, outcome.expires_at))
 
-    def _count(self, key: Key, outcome: Outcome, reason: str) -> None:
-        metrics.count_pass(reason)
+    def _count_actions(self, outcome: Outcome) -> None:
         for result in outcome.restarts:
             metrics.count_restart(result)
         if outcome.has_undone_repair:
             metrics.count_undone_repair()
+
+    def _show(self, key: Key, outcome: Outcome, reason: str) -> None:
+        metrics.count_pass(reason)
         metrics.show_credential(
             key.namespace,
             key.name,
@@ -103,6 +107,8 @@ class Controller:
 
     def _log_change(self, key: Key, outcome: Outcome) -> None:
         """Log a pass that changed something or has a new reason; a pass that only verified is not worth a line."""
-        if set(outcome.actions) - {"verify"} or self._last_reasons.get(key) != outcome.reason:
+        has_new_reason = not outcome.is_verifying and self._last_reasons.get(key) != outcome.reason
+        if set(outcome.actions) - {"verify"} or has_new_reason:
             _log.info("reconciled", credential=str(key), reason=outcome.reason, actions=list(outcome.actions))
-        self._last_reasons[key] = outcome.reason
+        if not outcome.is_verifying:
+            self._last_reasons[key] = outcome.reason

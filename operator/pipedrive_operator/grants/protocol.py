@@ -27,6 +27,7 @@ from pipedrive_operator.core.grant.grant import (
 from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, one_more
 from pipedrive_operator.core.grant.succession import Settlement
 from pipedrive_operator.core.values.backoff import pause
+from pipedrive_operator.core.values.budget import Budget
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ClientRejected,
@@ -39,7 +40,7 @@ from pipedrive_operator.core.values.errors import (
     VaultDenied,
     VaultUnavailable,
 )
-from pipedrive_operator.fair_slots import FairSlots
+from pipedrive_operator.fair_slots import FairSlots, served_namespace
 from pipedrive_operator.grants.clients import Clients
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
@@ -48,6 +49,9 @@ from pipedrive_operator.ports import Clock, Escrow, Leadership, Pipedrive, Proce
 
 INTENT_POLL: Final = timedelta(seconds=2)
 """How often another holder's intent is read again while waiting for it to disappear."""
+
+INTENT_POLLS_PER_SECOND: Final = 20
+"""How often the intents of all grants of a namespace are read again: a tenant could forge one in each document."""
 
 LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
 """The longest pause between two attempts to store a result. Vault itself is protected by its adapter."""
@@ -87,6 +91,7 @@ class RefreshProtocol:
         self._process = process
         self._call_timeout = call_timeout
         self._slots = FairSlots(MOST_AT_ONCE)
+        self._polls = Budget(per_second=INTENT_POLLS_PER_SECOND, burst=INTENT_POLLS_PER_SECOND)
         self._sightings: dict[VaultLocation, Sighting] = {}
         self._clients = Clients()
         self._last_intents: dict[VaultLocation, str] = {}
@@ -175,7 +180,8 @@ class RefreshProtocol:
         if sighting.outlived(intent, now):
             return True
         self._require_leadership()
-        await self._clock.sleep(INTENT_POLL.total_seconds())
+        turn = self._polls.reserve(served_namespace(), now)
+        await self._clock.sleep(INTENT_POLL.total_seconds() + turn)
         return False
 
     async def write_intent(self, read: ReadGrant) -> ClaimedGrant | None:

@@ -44,13 +44,14 @@ class Memories:
         self._memories.clear()
 
     def note_verification(self, key: Key, token: Token, account: Account) -> None:
-        """Record which account a token belongs to."""
-        self._memories[key] = changes.after_verification(self._memories[key], token, account, self._clock.now())
+        """Record which account a token belongs to, if it is still the credential's token."""
+        if (memory := self._with_token(key, token)) is not None:
+            self._memories[key] = changes.after_verification(memory, token, account, self._clock.now())
 
     def note_failed_verification(self, key: Key, token: Token, trouble: Trouble) -> None:
-        """Record that Pipedrive rejected a token or gave no usable answer."""
-        memory = self._memories[key]
-        self._memories[key] = changes.after_failed_verification(memory, token, trouble, bounds=self.bounds(memory))
+        """Record that Pipedrive rejected a token or gave no usable answer, if it is still the credential's token."""
+        if (memory := self._with_token(key, token)) is not None:
+            self._memories[key] = changes.after_failed_verification(memory, token, trouble, bounds=self.bounds(memory))
 
     def note_failed_write(self, key: Key, trouble: SecretWriteDenied, *, subject: str) -> None:
         """Record that a Secret could not be written; `subject` is the digest of the desired Secret."""
@@ -90,6 +91,11 @@ class Memories:
         slow = self._timings.poll_interval if slow_is_poll else self._timings.verify_interval
         expires_at = memory.accepted.token.expires_at if memory.accepted is not None else None
         return RetryBounds(now=self._clock.now(), slow=slow, expires_at=expires_at)
+
+    def _with_token(self, key: Key, token: Token) -> Memory | None:
+        """Return the memory of a credential that has this token; None if it has another one by now, or is gone."""
+        memory = self._memories.get(key)
+        return memory if memory is not None and memory.token is not None and memory.token.value == token.value else None
 
     def _change(self, key: Key, **changed: object) -> None:
         self._memories[key] = replace(self._memories[key], **changed)  # type: ignore[arg-type]

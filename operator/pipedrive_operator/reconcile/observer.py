@@ -4,7 +4,8 @@ Nothing is decided or written here.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from pipedrive_operator.core.decision.memory import Memory, after_judging, after_reading, after_refresh
 from pipedrive_operator.core.decision.memory import after_source_failure as after_failure
@@ -16,11 +17,16 @@ from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import ANNOTATION_REQUEST, Key
 from pipedrive_operator.core.resource.spec import OAuth2
+from pipedrive_operator.core.values.budget import Budget
 from pipedrive_operator.core.values.errors import InvalidSpec, Trouble, VaultDenied
 from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.ports import Cache, Clock, Credentials, Leadership, Pipedrive, Secrets, Vault, Workloads
 from pipedrive_operator.reconcile.memories import Memories
 from pipedrive_operator.reconcile.sharing import GrantSharing
+
+REQUESTS_PER_SECOND: Final = 10
+REQUEST_BURST: Final = 100
+"""How many requests by annotation are acted on for each namespace. A later one is acted on when it is its turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,7 @@ class Observer:
         self._keeper = keeper
         self._timings = timings
         self._sharing = GrantSharing(ports.cache)
+        self._requests = Budget(per_second=REQUESTS_PER_SECOND, burst=REQUEST_BURST)
         self.memories = Memories(clock=ports.clock, timings=timings)
 
     async def observe(self, credential: Credential) -> Observation:
@@ -54,7 +61,7 @@ class Observer:
         memory = self._memory(credential, source)
         now = self._ports.clock.now()
         refresh: refresh_state.RefreshState = refresh_state.IDLE
-        requested = _requested(credential, memory)
+        memory, requested = self._paced(memory, credential.key.namespace, _requested(credential, memory), now)
         if source is not None and not _is_idle(credential):
             memory = await self._read_source(memory, credential, source, requested=requested, now=now)
             refresh = self._refresh_state(source, credential)
@@ -118,6 +125,17 @@ class Observer:
         if self._keeper.is_refreshed_by_another(source) and not self._sharing.can_read(credential, source):
             return refresh_state.IDLE
         return self._keeper.state(source, watcher=credential.key)
+
+    def _paced(
+        self, memory: Memory, namespace: str, requested: Requested | None, now: datetime
+    ) -> tuple[Memory, Requested | None]:
+        """Return the request if it is its turn, and remember the turn otherwise: each one costs reads and calls."""
+        if requested is None:
+            return replace(memory, request_turn_at=None), None
+        turn = memory.request_turn_at
+        if turn is None:
+            turn = now + timedelta(seconds=self._requests.reserve(namespace, self._ports.clock.monotonic()))
+        return replace(memory, request_turn_at=turn), requested if now >= turn else None
 
     async def _read_source(
         self, memory: Memory, credential: Credential, source: Source, *, requested: Requested | None, now: datetime

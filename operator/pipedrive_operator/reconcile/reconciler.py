@@ -6,10 +6,10 @@ former name is deleted. A crash after any write is therefore repaired by the nex
 no clock, framework or client library is used.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from pipedrive_operator.core.decision.decision import Action, Decision
@@ -33,24 +33,29 @@ from pipedrive_operator.core.resource.names import ANNOTATION_REVISION, Key
 from pipedrive_operator.core.resource.spec import DeletionPolicy
 from pipedrive_operator.core.resource.status import Status
 from pipedrive_operator.core.resource.workload import WorkloadReference
+from pipedrive_operator.core.values.budget import Budget
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType, Reason
 from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     FenceClosed,
     NamespaceBeingDeleted,
+    RepairPostponed,
     ReportDenied,
     SecretChanged,
     SecretExists,
     SecretWriteDenied,
-    Trouble,
 )
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder
 from pipedrive_operator.ports import Event
 from pipedrive_operator.reconcile.observer import Observer, Ports
 from pipedrive_operator.reconcile.restarter import Restarter
+from pipedrive_operator.reconcile.verifier import Verifier
 
 MOST_ACTIONS: Final = 5
-"""No correct pass needs more (verify, publish, publish again after a conflict, restart, refresh)."""
+"""No correct pass needs more (publish, publish again after a conflict, restart, refresh, verify)."""
+REPAIRS_PER_SECOND: Final = 10
+REPAIR_BURST: Final = 200
+"""How many Secrets of a namespace are repaired: a tenant that edits its own must not keep the API server busy."""
 
 
 class TooManyActionsError(Exception):
@@ -74,6 +79,8 @@ class Outcome:
     restarts: tuple[str, ...] = ()
     """The result for each workload that was handled."""
     actions: tuple[str, ...] = ()
+    is_verifying: bool = False
+    """Whether the pass ended at a verification, whose end causes the next one; nothing new was reported."""
     has_undone_repair: bool = False
     """Whether the pass had to repeat a repair that was undone at once."""
 
@@ -81,19 +88,31 @@ class Outcome:
 class Reconciler:
     """Reconciles credentials, one pass per call. Calls for the same key must not overlap."""
 
-    def __init__(self, *, ports: Ports, keeper: GrantKeeper, timings: Timings) -> None:
-        """Take the ports, the keeper of grants and the timings."""
+    def __init__(
+        self, *, ports: Ports, keeper: GrantKeeper, timings: Timings, on_verification: Callable[[Key], None]
+    ) -> None:
+        """Take the ports, the keeper of grants and the timings.
+
+        `on_verification` receives each credential that needs a pass because a verification has ended.
+        """
         self._ports = ports
         self._keeper = keeper
         self._timings = timings
         self._restarter = Restarter(workloads=ports.workloads, leadership=ports.leadership, clock=ports.clock)
         self._observer = Observer(ports=ports, keeper=keeper, timings=timings)
         self._memories = self._observer.memories
+        self._repairs = Budget(per_second=REPAIRS_PER_SECOND, burst=REPAIR_BURST)
+        self._verifier = Verifier(pipedrive=ports.pipedrive, memories=self._memories, on_result=on_verification)
 
     def forget_all(self) -> None:
         """Forget everything: another process may have led since, and published something newer."""
+        self._verifier.cancel_all()
         self._observer.forget_all()
         self._keeper.forget_all()
+
+    async def aclose(self) -> None:
+        """End what is in progress outside the passes and can be repeated."""
+        await self._verifier.aclose()
 
     def vault_returned(self, connection: str) -> frozenset[Key]:
         """Return the credentials to reconcile now that a Vault is available again."""
@@ -112,6 +131,7 @@ class Reconciler:
         while len(done) <= MOST_ACTIONS:
             credential = self._ports.cache.credential(key)
             if credential is None:
+                self._verifier.cancel(key)
                 self._observer.forget(key)
                 return None
             if isinstance(credential, UnreadableCredential):
@@ -125,6 +145,10 @@ class Reconciler:
                 status = await self._report(seen, decision)
                 return _outcome(seen, decision, status, done=done, restarted=restarted)
             done.append(decision.action.name.lower())
+            if decision.action is Action.VERIFY and decision.token is not None:
+                self._verify(decision.token, seen)
+                outcome = _outcome(seen, decision, credential.status, done=done, restarted=restarted)
+                return replace(outcome, is_verifying=True)
             restarted += seen.workloads_due if decision.action is Action.RESTART else ()
             await self._act(decision, seen)
         message = f"the pass for {key} did not end after {', '.join(done)}"
@@ -138,8 +162,6 @@ class Reconciler:
         match decision.action:
             case Action.REFRESH:
                 self._refresh(seen)
-            case Action.VERIFY if decision.token is not None:
-                await self._verify(decision.token, seen)
             case Action.PUBLISH if seen.desired is not None:
                 await self._publish(seen.desired, seen)
             case Action.RESTART if seen.published_revision is not None and seen.timings.restarts is not None:
@@ -165,23 +187,15 @@ class Reconciler:
         )
         self._keeper.refresh(order)
 
-    async def _verify(self, token: Token, seen: Observation) -> None:
-        key = seen.credential.key
+    def _verify(self, token: Token, seen: Observation) -> None:
         self._note_request_handled(seen)
-        try:
-            if seen.is_oauth2:
-                account = await self._ports.pipedrive.identify_access_token(token)
-            else:
-                account = await self._ports.pipedrive.identify_api_token(token.value)
-        except Trouble as trouble:
-            self._memories.note_failed_verification(key, token, trouble)
-        else:
-            self._memories.note_verification(key, token, account)
+        self._verifier.start(seen.credential.key, token, is_oauth2=seen.is_oauth2)
 
     async def _publish(self, desired: DesiredSecret, seen: Observation) -> None:
         key = seen.credential.key
         try:
             if differs(seen.target, desired):
+                self._pace_repair(desired, seen)
                 await self._record_revision_before(desired, seen)
                 await self._write(desired, seen.target)
                 undone = "; ".join(differences(seen.target, desired)) if seen.target is not None else "it was deleted"
@@ -198,6 +212,27 @@ class Reconciler:
         except ApiServerUnavailable as error:
             unwritten = SecretWriteDenied(f"Secret {desired.key.name} could not be written: {error}. It is tried again")
             self._memories.note_failed_write(key, unwritten, subject=desired.digest)
+
+    def _pace_repair(self, desired: DesiredSecret, seen: Observation) -> None:
+        """Postpone a repair if the namespace has used up its budget; once postponed, a repair has its turn.
+
+        Raises:
+            RepairPostponed: the repair waits for its turn.
+        """
+        memory = seen.memory
+        failure = memory.publish_failure
+        has_turn = (
+            failure is not None and failure.subject == desired.digest and type(failure.trouble) is RepairPostponed
+        )
+        if memory.published != desired.digest or has_turn:
+            return
+        wait = self._repairs.reserve(seen.credential.key.namespace, self._ports.clock.monotonic())
+        if wait > 0:
+            message = (
+                f"Secret {desired.key.name} was changed or deleted, like many Secrets of this namespace in a short "
+                "time. They are repaired in turn. Find the program that changes them, and stop it"
+            )
+            raise RepairPostponed(message, retry_after=timedelta(seconds=wait))
 
     async def _write(self, desired: DesiredSecret, target: TargetSecret | None) -> None:
         """Create or patch the Secret, and check that the API server stored what was sent.

@@ -21,6 +21,8 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.fair_slots import serving
+from pipedrive_operator.grants.protocol import INTENT_POLLS_PER_SECOND
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION
 from support.refresh import ORDER, Surroundings
 
@@ -79,6 +81,28 @@ async def test_the_intent_of_another_holder_is_waited_for(around: Surroundings) 
 
     assert SecretValue("theirs") == (await task).refresh_token
     assert [] == around.pipedrive.sent
+
+
+async def test_forged_intents_cause_a_bounded_number_of_reads(around: Surroundings) -> None:
+    """A tenant can write another intent into each of its documents all the time; nobody waits for it but itself."""
+    locations = [replace(GRANT_LOCATION, path=f"pipedrive/hostile/{number}") for number in range(300)]
+    tasks = []
+    for location in locations:
+        order = replace(ORDER, source=replace(ORDER.source, location=location))
+        with serving("hostile"):
+            tasks.append(asyncio.create_task(around.protocol.run(order, around.states.append)))
+    for second in range(10):
+        for location in locations:
+            around.vault.put(location, refresh_token="mine", refresh_id=f"{second}", refresh_holder="nobody")
+        around.clock.turn(timedelta(seconds=1))
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert len(locations) < len(around.vault.reads) <= len(locations) + 12 * INTENT_POLLS_PER_SECOND
 
 
 async def test_the_intent_of_a_dead_holder_is_taken_over(around: Surroundings) -> None:

@@ -279,12 +279,11 @@ async def test_a_forbidden_write_is_quoted(world: World) -> None:
     world.cluster.breaks = SecretWriteDenied("exceeded quota: secrets")
     world.cluster.apply(resource(API_TOKEN_SPEC))
     with pytest.raises(SecretWriteDenied):  # the fake breaks the status write too
-        await world.reconciler.reconcile(KEY)
+        await world.reconcile()
     world.cluster.breaks = None
 
-    outcome = await world.reconciler.reconcile(KEY)
+    outcome = await world.reconcile()
 
-    assert outcome is not None
     assert "SecretWriteDenied" == outcome.reason
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
 
@@ -294,9 +293,9 @@ async def test_a_terminating_namespace_is_left_alone(world: World) -> None:
     world.cluster.breaks = NamespaceBeingDeleted("crm")
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
-    await world.reconciler.reconcile(KEY)
+    await world.reconcile()
     world.cluster.breaks = None
-    await world.reconciler.reconcile(KEY)
+    await world.reconcile()
 
     assert ["create secret acme"] == world.cluster.writes
 
@@ -307,7 +306,7 @@ async def test_an_unavailable_api_server_ends_the_pass(world: World) -> None:
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
     with pytest.raises(ApiServerUnavailable):
-        await world.reconciler.reconcile(KEY)
+        await world.reconcile()
 
 
 async def test_a_suspended_credential_makes_no_calls(world: World) -> None:

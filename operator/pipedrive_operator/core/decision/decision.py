@@ -26,6 +26,6 @@ class Decision:
     reason: Reason
     message: str
     until: datetime | None = None
-    """When a wait ends by itself; None if only a change ends it."""
+    """When a wait, or the wait for a verification, ends by itself; None if only a change ends it."""
     token: Token | None = None
     """The token to verify."""

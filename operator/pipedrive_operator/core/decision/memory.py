@@ -80,6 +80,8 @@ class Memory:
     foreign_read_at: datetime | None = None
     handled_request: str | None = None
     """The last request of a person that was acted on."""
+    request_turn_at: datetime | None = None
+    """When a request that was not acted on yet may be: requests of a namespace that makes many wait for their turn."""
 
 
 def after_reading(memory: Memory, document: Document | None, now: datetime) -> Memory:

@@ -38,16 +38,20 @@ def decide(seen: Observation) -> Decision | None:
     if seen.credential.being_deleted or seen.memory.namespace_is_terminating:
         return None
     decision = next(found for check in CHECKS if (found := check(seen)) is not None)
-    return decision if decision.action is not Action.WAIT else _with_end(decision, seen)
+    return _with_end(decision, seen) if decision.action in {Action.WAIT, Action.VERIFY} else decision
 
 
 def _with_end(decision: Decision, seen: Observation) -> Decision:
-    """End a wait when the next thing is due: a read of Vault, a refresh, a verification, a restart or an expiry."""
+    """End a wait when the next thing is due: a read of Vault, a refresh, a verification, a restart or an expiry.
+
+    This holds for the wait for a verification too, which may take long while Pipedrive is slow.
+    """
     if decision.reason in {Reason.SUSPENDED, Reason.INVALID_SPEC}:
         return decision
     accepted = seen.memory.accepted
     expiry = accepted.token.expires_at if accepted is not None else None
     renewal_at = seen.renewal.at if seen.renewal is not None else None
     restarts = (state.retry_at for state in seen.memory.restart_states)
-    times = (decision.until, seen.poll_at, seen.verification_at, renewal_at, expiry, *restarts)
+    turn_at = seen.memory.request_turn_at
+    times = (decision.until, seen.poll_at, seen.verification_at, renewal_at, expiry, turn_at, *restarts)
     return replace(decision, until=min((at for at in times if at is not None and at > seen.now), default=None))

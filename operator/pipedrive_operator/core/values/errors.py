@@ -17,6 +17,7 @@
     │   ├── RejectionUnconfirmed      401 for the first time
     │   ├── AccountNotOpen            402
     │   └── SecretWriteDenied         quota, admission, RBAC, immutable
+    │       └── RepairPostponed       too many Secrets of the namespace need repairs; this one waits for its turn
     ├── FenceClosed                   this process must not send a request that cannot be undone
     ├── CheckAndSetConflict           Vault: the document changed since it was read
     ├── SecretExists                  Kubernetes: a Secret of that name exists
@@ -149,6 +150,10 @@ class SecretWriteDenied(Trouble):
     """The Secret cannot be written, or the cluster does not keep it as written."""
 
     reason = Reason.SECRET_WRITE_DENIED
+
+
+class RepairPostponed(SecretWriteDenied):
+    """The namespace has used up its budget of repairs; `retry_after` says when it is this Secret's turn."""
 
 
 class FenceClosed(OperatorError):

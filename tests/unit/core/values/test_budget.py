@@ -1,0 +1,51 @@
+"""Budgets: what a holder may do at once, how it refills, and that nobody else pays."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipedrive_operator.core.values import budget
+from pipedrive_operator.core.values.budget import Budget
+
+
+def test_a_burst_is_free_and_what_follows_waits_in_turn() -> None:
+    """Two a second, three at once."""
+    allowance = Budget(per_second=2, burst=3)
+
+    assert [0.0, 0.0, 0.0, 0.5, 1.0] == [allowance.reserve("crm", 0) for _ in range(5)]
+
+
+def test_a_quiet_time_fills_the_allowance_and_no_more() -> None:
+    """A year of silence is worth one burst."""
+    allowance = Budget(per_second=2, burst=3)
+    for _ in range(5):
+        allowance.reserve("crm", 0)
+
+    assert [0.0, 0.0, 0.0, 0.5] == [allowance.reserve("crm", 1e7) for _ in range(4)]
+
+
+def test_a_holder_that_has_used_up_its_budget_delays_no_other() -> None:
+    """Each has its own."""
+    allowance = Budget(per_second=1, burst=1)
+    for _ in range(100):
+        allowance.reserve("hostile", 0)
+
+    assert 0.0 == allowance.reserve("honest", 0)
+
+
+def test_holders_with_a_full_allowance_are_forgotten() -> None:
+    """Memory does not grow with every namespace that ever existed."""
+    allowance = Budget(per_second=1, burst=1)
+    for number in range(3 * budget.MOST_IDLE):
+        allowance.reserve(str(number), 10 * number)
+
+    assert len(allowance._spent_until) <= budget.MOST_IDLE + 1  # noqa: SLF001  no behaviour shows it but memory
+
+
+@given(times=st.lists(st.floats(0, 100), min_size=1, max_size=200), rate=st.integers(1, 20), burst=st.integers(1, 20))
+def test_no_second_sees_more_than_a_burst_and_the_rate(times: list[float], rate: int, burst: int) -> None:
+    """Whenever actions are requested."""
+    allowance = Budget(per_second=rate, burst=burst)
+    done = sorted(now + allowance.reserve("crm", now) for now in sorted(times))
+
+    for first in done:
+        assert sum(first <= one < first + 1 - 1e-6 for one in done) <= burst + rate

@@ -1,0 +1,81 @@
+"""What a tenant can provoke at will is paced for each namespace: repairs of its Secrets, and requests by annotation."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.resource.names import ANNOTATION_REQUESTED_AT, Key
+from pipedrive_operator.core.values.conditions import ConditionType
+from support.builders import API_TOKEN_SPEC, KEY, resource
+from support.faked_operator import World, seeded_world
+
+OTHER = Key(namespace=KEY.namespace, name="other")
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """Give a world with two published Secrets in a namespace whose budgets are one repair and one request at once."""
+    monkeypatch.setattr("pipedrive_operator.reconcile.reconciler.REPAIR_BURST", 1)
+    monkeypatch.setattr("pipedrive_operator.reconcile.observer.REQUEST_BURST", 1)
+    async for made in seeded_world():
+        for key in (KEY, OTHER):
+            made.cluster.apply(resource(API_TOKEN_SPEC, name=key.name))
+            await made.settle(key)
+        yield made
+
+
+async def test_first_publications_use_no_budget_of_repairs(world: World) -> None:
+    """A restart with a thousand credentials publishes all of them at once."""
+    assert {KEY, OTHER} == set(world.cluster.secrets)
+
+
+async def test_repairs_beyond_the_budget_wait_for_their_turn(world: World) -> None:
+    """The status says why, and the repair follows."""
+    for key in (KEY, OTHER):
+        world.cluster.delete_secret(key)
+        await world.settle(key)
+    assert {KEY} == set(world.cluster.secrets)
+
+    outcome = await world.reconcile(OTHER)
+    assert outcome.reason == "SecretWriteDenied"
+    assert outcome.until is not None
+    assert outcome.until <= world.clock.now() + timedelta(seconds=2)
+    world.clock.turn_to(outcome.until)
+    outcome = await world.settle(OTHER)
+
+    assert {KEY, OTHER} == set(world.cluster.secrets)
+    assert ("Published", True) == (outcome.reason, outcome.ready)
+
+
+async def test_a_postponed_repair_is_not_postponed_again(world: World) -> None:
+    """However many Secrets of the namespace are changed meanwhile."""
+    for key in (KEY, OTHER):
+        world.cluster.delete_secret(key)
+        await world.settle(key)
+    for _ in range(20):
+        world.reconciler._repairs.reserve(KEY.namespace, world.clock.monotonic())  # noqa: SLF001  others' repairs
+    world.clock.turn(timedelta(seconds=2))
+
+    await world.settle(OTHER)
+
+    assert OTHER in world.cluster.secrets
+
+
+async def test_requests_beyond_the_budget_wait_for_their_turn(world: World) -> None:
+    """One annotation a second on each of three thousand credentials would be as many reads of Vault."""
+    reads = len(world.vault.reads)
+    for key in (KEY, OTHER):
+        annotations = {ANNOTATION_REQUESTED_AT: "now"}
+        world.cluster.apply(resource(API_TOKEN_SPEC, name=key.name, annotations=annotations))
+        await world.settle(key)
+    assert reads + 1 == len(world.vault.reads)
+
+    outcome = await world.reconcile(OTHER)
+    assert outcome.until is not None
+    assert outcome.until <= world.clock.now() + timedelta(seconds=1)
+    world.clock.turn_to(outcome.until)
+    await world.settle(OTHER)
+
+    assert reads + 2 == len(world.vault.reads)
+    assert ("True", "Published") == world.condition(ConditionType.READY)
