@@ -17,7 +17,7 @@ from n8n.queue import queue
 from support.tenant import eventually
 
 LIFETIMES = 2
-"""How many access tokens a workflow must outlive."""
+"""How many refreshes a workflow must survive."""
 
 
 def registered_hooks(company: Company) -> list[dict[str, Any]]:
@@ -42,7 +42,7 @@ def oauth2(n8n: N8n, company: Company) -> str:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_node_works_with_the_api_token(n8n: N8n, company: Company, api_token: str, version: int) -> None:
-    """The deal is that of the credential's company."""
+    """The workflow returns the deal of the credential's company."""
     n8n.workflow(f"api token {version}", webhook(f"api-token-{version}"), deals(version, "apiToken", api_token))
 
     status, answer = ask(n8n, f"api-token-{version}")
@@ -85,14 +85,19 @@ def test_a_file_is_uploaded(n8n: N8n, company: Company, oauth2: str, version: in
 def test_a_request_node_can_send_the_token_to_pipedrive_only(
     n8n: N8n, company: Company, sidecar: int, oauth2: str
 ) -> None:
-    """The overwrites restrict the domains: without them any server could receive the token."""
+    """The overwrites restrict the domains, except of a credential in which a person has stored another restriction."""
+    address = f"http://127.0.0.1:{sidecar}/healthz"
+    client = {"clientId": "acme", "clientSecret": company.client_secret}
+    other = n8n.credential("pipedriveOAuth2Api", "Unrestricted", **client, allowedHttpRequestDomains="all")
     n8n.workflow("inside", webhook("inside"), http_request("https://api.pipedrive.com/v1/deals", oauth2))
-    n8n.workflow("outside", webhook("outside"), http_request(f"http://127.0.0.1:{sidecar}/healthz", oauth2))
+    n8n.workflow("outside", webhook("outside"), http_request(address, oauth2))
+    n8n.workflow("unrestricted", webhook("unrestricted"), http_request(address, other))
 
     status, answer = ask(n8n, "inside")
 
     assert (200, True) == (status, f"Deal of {company.tenant.domain}" in answer), answer
     assert 200 != ask(n8n, "outside")[0]
+    assert 200 == ask(n8n, "unrestricted")[0]
 
 
 def test_no_execution_fails_while_tokens_are_refreshed(n8n: N8n, mount: Kubelet, oauth2: str) -> None:
@@ -111,7 +116,7 @@ def test_no_execution_fails_while_tokens_are_refreshed(n8n: N8n, mount: Kubelet,
 
 
 def test_the_trigger_registers_and_runs(n8n: N8n, company: Company, oauth2: str) -> None:
-    """The Pipedrive Trigger registers a webhook with the token, and is started by Pipedrive's call of it."""
+    """The Pipedrive Trigger registers a webhook with the token, and a call of that webhook starts the workflow."""
     trigger: dict[str, Any] = {
         "name": "Trigger",
         "type": "n8n-nodes-base.pipedriveTrigger",

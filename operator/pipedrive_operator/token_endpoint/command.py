@@ -1,4 +1,4 @@
-"""`pipedrive-operator token-endpoint`: reads the command line, says what is wrong with the mounts, and serves."""
+"""`pipedrive-operator token-endpoint`: reads the command line, reports what is wrong with the mounts, and serves."""
 
 import argparse
 import signal

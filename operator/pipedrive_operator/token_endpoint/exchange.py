@@ -17,7 +17,7 @@ from pipedrive_operator.token_endpoint.clients import Clients
 from pipedrive_operator.token_endpoint.tokens import MountedToken, Tokens
 
 RETRY_AFTER: Final = 5
-"""In seconds: when to ask again for a token that is not there or has expired. A published token arrives in seconds."""
+"""In seconds: when to request a token again that is missing or has expired. A published token arrives in seconds."""
 _MOST_FIELDS: Final = 32
 _FORM: Final = "application/x-www-form-urlencoded"
 _NOT_A_FORM: Final = f"the body must be {_FORM}"

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pipedrive_operator.token_endpoint.exchange import TokenReply, TokenRequest
 
 LARGEST_BODY: Final = 8192
-"""In bytes: a token request needs some hundred."""
+"""In bytes; a token request needs a few hundred."""
 _LONGEST_LENGTH: Final = 9
 """In digits, of a Content-Length: leading zeros must not hide a large number."""
 IDLE: Final = 15.0
@@ -60,7 +60,7 @@ class TokenServer(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as socketserver has it
-        """Ignore a connection that broke: its other end is gone."""
+        """Ignore a broken connection: its client is gone."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The access tokens in mounted Secrets: reads one folder for each client id, and decides what may be served of it.
+"""The access tokens in mounted Secrets: one folder for each client id. Decides whether a token can be served.
 
 The kubelet replaces all files of a mounted Secret at once by renaming the link `..data`, so the link is resolved
 first: a token is never served with the expiry of another.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 LARGEST: Final = 64 * 1024
-"""In bytes, of a file: a Secret's value that is longer is no token."""
+"""In bytes, of a file: a longer value is not a token."""
 _ATTEMPTS: Final = 3
 """The kubelet may remove a resolved folder while it is being read."""
 
@@ -38,7 +38,7 @@ class Tokens:
         self._folder = folder
 
     def read(self, client_id: str) -> MountedToken | None:
-        """Return the client's token; None where the Secret is not mounted, not published yet, or holds no such token.
+        """Return the client's token; None where the Secret is not mounted or contains no valid token.
 
         The client id must be a checked one (`clients.is_client_id`): it is used as the name of a folder.
         """

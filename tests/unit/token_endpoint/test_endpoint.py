@@ -22,6 +22,7 @@ from pipedrive_operator.commands import main as commands
 from pipedrive_operator.token_endpoint.clients import digest
 from pipedrive_operator.token_endpoint.command import main
 
+ROOT = Path(__file__).parents[3]
 GRANT = "grant_type=client_credentials&client_id=acme&client_secret=secret"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 COMMAND = (sys.executable, "-m", "pipedrive_operator", "token-endpoint")
@@ -35,7 +36,7 @@ LONGEST_START = 12
 
 @pytest.fixture
 def mounts(tmp_path: Path) -> Path:
-    """Return a folder with a client and a token that lives long."""
+    """Return a folder with a client and a token that is valid for decades."""
     (tmp_path / "clients").mkdir()
     (tmp_path / "clients" / "acme").write_text(digest("secret"))
     (tmp_path / "tokens" / "acme").mkdir(parents=True)
@@ -80,8 +81,8 @@ def ask(port: int, method: str, path: str, body: str | None = None) -> tuple[int
             return response.status, response.headers, response.read().decode()
 
 
-def test_a_token_is_served_and_never_stored(endpoint: int) -> None:
-    """RFC 6749 section 5.1 asks for the headers."""
+def test_a_token_is_served_and_must_not_be_stored(endpoint: int) -> None:
+    """RFC 6749 section 5.1 requires the header `Cache-Control: no-store`."""
     status, headers, body = ask(endpoint, "POST", "/token", GRANT)
 
     assert 200 == status
@@ -117,8 +118,8 @@ def test_other_requests_are_refused(endpoint: int, method: str, path: str, body:
     ],
     ids=["chunked", "negative length", "TLS", "long line"],
 )
-def test_what_is_no_request_does_not_end_the_endpoint(endpoint: int, raw: bytes) -> None:
-    """A broken client is answered or cut off; the next one is served."""
+def test_a_malformed_request_does_not_stop_the_endpoint(endpoint: int, raw: bytes) -> None:
+    """A broken client gets an error or a closed connection; the next one is served."""
     with socket.create_connection(("127.0.0.1", endpoint), timeout=10) as connection:
         connection.sendall(raw)
         connection.shutdown(socket.SHUT_WR)
@@ -158,7 +159,8 @@ def test_a_new_client_is_ready_to_use(capsys: pytest.CaptureFixture[str]) -> Non
     shown = capsys.readouterr().out
     secret = re.search(r"client secret: (\w{64})", shown)
     assert secret is not None
-    assert f"--from-literal=acme={digest(secret.group(1))}" in shown
+    assert f"generic token-clients --from-literal=acme={digest(secret.group(1))}" in shown
+    assert "secretName: token-clients " in (ROOT / "crds/samples/n8n.yaml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_the_command_is_listed_with_the_others() -> None:
 
 
 def test_it_loads_nothing_of_the_operator() -> None:
-    """The sidecar must be small: it loads the standard library and its own modules alone."""
+    """The sidecar must be small: it loads only the standard library and its own modules."""
     code = (
         "import sys; from pipedrive_operator.token_endpoint.command import main; "
         "print(*sorted(name for name in sys.modules if name.partition('.')[0] not in sys.stdlib_module_names))"
@@ -220,7 +222,7 @@ def resident(pid: int) -> int:
 
 
 def test_it_is_small(running: Running) -> None:
-    """What it needs beside Python itself, after it has served a token."""
+    """Its memory beyond that of Python itself, after it has served a token."""
     assert 200 == ask(running.port, "POST", "/token", GRANT)[0]
     with subprocess.Popen((sys.executable, "-c", "print(flush=True); input()"), stdin=-1, stdout=-1, text=True) as bare:
         assert bare.stdout is not None
@@ -252,8 +254,7 @@ def test_it_starts_quickly() -> None:
 
 def test_the_image_has_the_same_entry_point_as_the_package() -> None:
     """If its script imported the other commands first, the sidecar would be twice as large."""
-    root = Path(__file__).parents[3]
-    with (root / "pyproject.toml").open("rb") as file:
+    with (ROOT / "pyproject.toml").open("rb") as file:
         module, _, function = tomllib.load(file)["project"]["scripts"]["pipedrive-operator"].partition(":")
 
-    assert f"'from {module} import {function}' '{function}()'" in (root / "Dockerfile").read_text()
+    assert f"'from {module} import {function}' '{function}()'" in (ROOT / "Dockerfile").read_text()

@@ -85,7 +85,7 @@ def test_the_answer_has_what_else_the_secret_holds(folder: Path) -> None:
         pytest.param(None, in_body("acme", SECRET), id="in the body"),
         pytest.param(basic("acme", SECRET), GRANT + b"&client_id=acme", id="Basic, and the id in the body too"),
         pytest.param(basic("acme", SECRET), GRANT + b"&scope=", id="an empty scope, as n8n sends it"),
-        pytest.param(basic("acme", SECRET), GRANT + b"&audience=x&resource=y", id="parameters that nobody knows"),
+        pytest.param(basic("acme", SECRET), GRANT + b"&audience=x&resource=y", id="unknown parameters"),
     ],
 )
 def test_every_usual_way_to_authenticate_works(folder: Path, authorization: str | None, body: bytes) -> None:
@@ -104,14 +104,14 @@ def test_every_usual_way_to_authenticate_works(folder: Path, authorization: str 
         pytest.param(basic("..", SECRET), GRANT, id="the folder above"),
         pytest.param(basic("acme\0", SECRET), GRANT, id="a NUL"),
         pytest.param(basic("acme", digest(SECRET)), GRANT, id="the digest itself"),
-        pytest.param("Basic !!!", GRANT, id="no base64"),
+        pytest.param("Basic !!!", GRANT, id="not base64"),
         pytest.param("Basic " + base64.b64encode(b"acme").decode(), GRANT, id="no colon"),
-        pytest.param("Basic " + base64.b64encode(b"\xff:\xff").decode(), GRANT, id="no UTF-8"),
+        pytest.param("Basic " + base64.b64encode(b"\xff:\xff").decode(), GRANT, id="not UTF-8"),
         pytest.param("Bearer v1u:abc", GRANT, id="another scheme"),
         pytest.param(None, in_body("acme", "wrong"), id="wrong secret in the body"),
     ],
 )
-def test_anyone_else_is_an_invalid_client(folder: Path, authorization: str | None, body: bytes) -> None:
+def test_wrong_credentials_are_an_invalid_client(folder: Path, authorization: str | None, body: bytes) -> None:
     """The answer is the same for an unknown client and for a wrong secret."""
     answer = ask(folder, authorization=authorization, body=body)
 
@@ -128,7 +128,7 @@ def test_anyone_else_is_an_invalid_client(folder: Path, authorization: str | Non
         pytest.param(GRANT + b"&" + GRANT, FORM, "invalid_request", id="grant type twice"),
         pytest.param(GRANT, "application/json", "invalid_request", id="JSON"),
         pytest.param(GRANT, "", "invalid_request", id="no content type"),
-        pytest.param(b"\xff=\xff", FORM, "invalid_request", id="no UTF-8"),
+        pytest.param(b"\xff=\xff", FORM, "invalid_request", id="not UTF-8"),
         pytest.param(b"&".join(b"a%d=" % number for number in range(40)), FORM, "invalid_request", id="many fields"),
         pytest.param(GRANT + b"&client_id=acme&client_secret=x", FORM, "invalid_request", id="two secrets"),
         pytest.param(b"grant_type=refresh_token&refresh_token=x", FORM, "unsupported_grant_type", id="refresh"),
@@ -136,7 +136,7 @@ def test_anyone_else_is_an_invalid_client(folder: Path, authorization: str | Non
     ],
 )
 def test_a_wrong_request_is_explained(folder: Path, body: bytes, content_type: str, error: str) -> None:
-    """In the words of RFC 6749 section 5.2."""
+    """With an error code of RFC 6749 section 5.2."""
     answer = ask(folder, authorization=basic("acme", SECRET), body=body, content_type=content_type)
 
     assert HTTPStatus.BAD_REQUEST == answer.status
@@ -147,17 +147,17 @@ def test_a_wrong_request_is_explained(folder: Path, body: bytes, content_type: s
 @pytest.mark.parametrize(
     ("values", "now"),
     [
-        pytest.param({}, NOW + timedelta(hours=1), id="expired this moment"),
+        pytest.param({}, NOW + timedelta(hours=1), id="expires now"),
         pytest.param({}, NOW + timedelta(minutes=59, seconds=59.5), id="less than a second left"),
         pytest.param({"access_token": ""}, NOW, id="no token"),
         pytest.param({"expires_at": ""}, NOW, id="no expiry"),
-        pytest.param({"expires_at": "tomorrow"}, NOW, id="no time"),
+        pytest.param({"expires_at": "tomorrow"}, NOW, id="not a time"),
         pytest.param({"expires_at": "2026-03-04T13:00:00"}, NOW, id="no zone"),
-        pytest.param({"expires_at": "9" * 40}, NOW, id="no date can hold it"),
+        pytest.param({"expires_at": "9" * 40}, NOW, id="out of range"),
         pytest.param({"access_token": "v1u:\x07"}, NOW, id="a control character"),
     ],
 )
-def test_without_a_living_token_the_client_comes_back_later(
+def test_without_a_valid_token_the_client_can_try_again_later(
     folder: Path, values: dict[str, str], now: datetime
 ) -> None:
     """503 makes clients retry; 401 would make them forget their credentials."""
@@ -170,7 +170,7 @@ def test_without_a_living_token_the_client_comes_back_later(
     assert "PipedriveCredential" in answer.body["error_description"]
 
 
-def test_a_secret_that_is_not_mounted_is_no_error_of_the_client(folder: Path) -> None:
+def test_a_missing_mount_is_not_an_error_of_the_client(folder: Path) -> None:
     """A client may be configured before its credential is Ready."""
     (folder / "clients" / "beta").write_text(digest("beta-secret"))
 
@@ -187,7 +187,7 @@ def test_each_client_gets_its_own_token(folder: Path) -> None:
 
 
 def test_a_reply_does_not_print_its_token(folder: Path) -> None:
-    """Neither does a request print its secret."""
+    """A request does not print its client secret either."""
     request = TokenRequest(content_type=FORM, authorization=basic("acme", SECRET), body=GRANT)
 
     assert "v1u" not in repr(ask(folder, authorization=basic("acme", SECRET)))

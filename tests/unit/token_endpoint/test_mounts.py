@@ -40,7 +40,9 @@ def test_a_changed_secret_is_served_at_the_next_read(tmp_path: Path) -> None:
     )
 
 
-def test_a_token_is_never_read_with_the_expiry_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_never_read_with_the_expiry_of_another_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The kubelet may switch to the next version between two reads."""
     project(tmp_path / "acme", "1", access_token="one", expires_at="2026-03-04T13:00:00Z")
     opened: list[Path] = []
@@ -60,7 +62,7 @@ def test_a_token_is_never_read_with_the_expiry_of_another(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * (LARGEST + 1)], ids=["not UTF-8", "too large"])
-def test_a_file_that_is_no_text_counts_as_absent(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_text_counts_as_absent(tmp_path: Path, content: bytes) -> None:
     """A workload's other Secrets may be mounted there by mistake."""
     (tmp_path / "acme").mkdir()
     (tmp_path / "acme" / "access_token").write_bytes(content)
@@ -69,8 +71,8 @@ def test_a_file_that_is_no_text_counts_as_absent(tmp_path: Path, content: bytes)
     assert Tokens(tmp_path).read("acme") is None
 
 
-def test_what_is_wrong_with_the_mounts_is_named(tmp_path: Path) -> None:
-    """At the start, where somebody is looking."""
+def test_problems_of_the_mounts_are_reported(tmp_path: Path) -> None:
+    """When the endpoint starts, since that is when people read its log."""
     clients, tokens = tmp_path / "clients", tmp_path / "tokens"
 
     assert ["is not a folder" in problem for problem in Clients(clients).problems()] == [True]
