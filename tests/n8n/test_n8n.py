@@ -16,6 +16,15 @@ from n8n.instance import N8n
 from n8n.queue import queue
 from support.tenant import eventually
 
+STORED_BY_THE_EDITOR = {
+    "grantType": "authorizationCode",
+    "authUrl": "https://oauth.pipedrive.com/oauth/authorize",
+    "accessTokenUrl": "https://oauth.pipedrive.com/oauth/token",
+    "scope": "",
+    "authQueryParameters": "",
+    "authentication": "header",
+}
+"""The defaults that n8n's editor stores in a credential which it creates without overwrites."""
 LIFETIMES = 2
 """How many refreshes a workflow must survive."""
 
@@ -201,9 +210,13 @@ def oauth2_credential(n8n: N8n, client_id: str, company: Company) -> str:
 
 
 def test_n8n_connects_by_itself_and_is_moved_to_the_operator(
-    n8n: N8n, company: Company, surroundings: dict[str, str]
+    n8n: N8n, company: Company, beta: Company, surroundings: dict[str, str], environment: dict[str, str]
 ) -> None:
-    """Without overwrites n8n runs the authorization code grant, with an empty `scope=`; its grant can be moved."""
+    """Without overwrites n8n runs the authorization code grant, with an empty `scope=`; its grant can be moved.
+
+    Afterwards the same credential is a client of the token endpoint. It is another company's client here, so that the
+    answer shows which token was used.
+    """
     pipedrive = company.tenant.pipedrive
     pipedrive.set_switches(empty_scope_refused=False)
     callback = f"{n8n.url}/rest/oauth2-credential/callback"
@@ -211,7 +224,7 @@ def test_n8n_connects_by_itself_and_is_moved_to_the_operator(
     n8n.stop()
     n8n.start(surroundings)
     client = {"clientId": app["client_id"], "clientSecret": app["client_secret"]}
-    credential = n8n.credential("pipedriveOAuth2Api", "Connected", **client)
+    credential = n8n.credential("pipedriveOAuth2Api", "Connected", **STORED_BY_THE_EDITOR, **client)
     n8n.workflow("connected", webhook("connected"), deals(2, "oAuth2", credential))
 
     address = str(n8n.rest("GET", f"oauth2-credential/auth?id={credential}"))
@@ -231,6 +244,18 @@ def test_n8n_connects_by_itself_and_is_moved_to_the_operator(
     company.tenant.apply("moved", {"oauth2": {"client": place, "grant": place}})
 
     assert company.tenant.wait_until_published("moved")["company_domain"] == company.tenant.domain
+
+    n8n.start(environment)
+    data = STORED_BY_THE_EDITOR | {"clientId": "beta", "clientSecret": beta.client_secret}
+    n8n.rest("PATCH", f"credentials/{credential}", {"name": "Moved", "type": "pipedriveOAuth2Api", "data": data})
+
+    def is_fed() -> bool:
+        """Find the deal that the token of the endpoint gives access to."""
+        status, answer = ask(n8n, "connected")
+        assert 200 == status, answer
+        return f"Deal of {beta.tenant.domain}" in answer
+
+    eventually(is_fed, within=90)
 
 
 def snake_case(client: dict[str, str]) -> dict[str, str]:
