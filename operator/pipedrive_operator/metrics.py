@@ -132,6 +132,10 @@ _OLDEST: Final = _gauge("queue_oldest_age_seconds", "For how long the longest wa
 _WATCH: Final = _gauge("watch_age_seconds", "Time since the last response to a watch; that of the most silent watch.")
 _RESYNC: Final = _gauge("last_resync_timestamp_seconds", "When all objects were last listed.")
 
+_FRONT: Final = _counter(
+    "consent_front_responses_total", "Responses of the consent front by the page that they show.", "page", "code"
+)
+
 _OUTCOMES: Final = ("fresh", "refused", "unavailable", "unstored")
 _BUILD.labels(version=__version__).set(1)
 for _outcome in _OUTCOMES:  # `increase` misses the first count of a counter that did not exist before
@@ -145,6 +149,11 @@ class Measurement:
     """A request in progress. Its adapter sets `code` when there is a response."""
 
     code: str = "none"
+
+
+def count_front_response(page: str, code: int) -> None:
+    """Count a response of the consent front."""
+    _FRONT.labels(page=page, code=str(int(code))).inc()
 
 
 @contextmanager

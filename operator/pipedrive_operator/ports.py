@@ -14,6 +14,7 @@ from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, TokenR
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.publication.rollout import Workload
 from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.resource.consent import Answer, Consent
 from pipedrive_operator.core.resource.credential import AnyCredential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
@@ -254,6 +255,16 @@ class Event(Protocol):
 
 
 WatchedKind = Literal["credential", "secret"]
+
+
+class ConsentAnswers(Protocol):
+    """Consents, as the consent front sees them. Every method raises ApiServerUnavailable."""
+
+    async def read(self, key: Key) -> Consent | None:
+        """Return a consent, or None if it does not exist or its spec cannot be read."""
+
+    async def answer(self, consent: Consent, answer: Answer) -> bool:
+        """Store an answer; return False if the consent no longer exists, or was deleted and created again."""
 
 
 class Watch(Protocol):

@@ -3,6 +3,7 @@
 import click
 
 from pipedrive_operator.commands.check import check
+from pipedrive_operator.commands.consent import consent
 from pipedrive_operator.commands.crd import print_crd
 from pipedrive_operator.commands.run import run
 from pipedrive_operator.commands.token_endpoint import token_endpoint
@@ -21,5 +22,5 @@ def main() -> None:
     """  # noqa: D301  click keeps the lines after a backspace as they are
 
 
-for command in (run, check, print_crd, token_endpoint, version):
+for command in (run, check, consent, print_crd, token_endpoint, version):
     main.add_command(command)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
-from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION, Key
+from pipedrive_operator.core.resource.names import CONSENT_PLURAL, GROUP, PLURAL, VERSION, Key
 from pipedrive_operator.core.resource.workload import WorkloadKind
 
 
@@ -46,6 +46,7 @@ class Resource:
 
 SECRETS: Final = Resource("", "v1", "secrets")
 CREDENTIALS: Final = Resource(GROUP, VERSION, PLURAL)
+CONSENTS: Final = Resource(GROUP, VERSION, CONSENT_PLURAL)
 SERVICE_ACCOUNTS: Final = Resource("", "v1", "serviceaccounts")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")

@@ -10,7 +10,7 @@ from typing import Final
 
 from pipedrive_operator.adapters.kubernetes.api import Api, readable
 from pipedrive_operator.adapters.kubernetes.endpoints import ACCESS_REVIEWS, EVENTS, LEASES, WORKLOADS
-from pipedrive_operator.core.resource.names import GROUP, PLURAL, Key
+from pipedrive_operator.core.resource.names import CONSENT_PLURAL, GROUP, PLURAL, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,16 @@ def required_for_rollouts(namespaces: Sequence[str] = ()) -> list[Permission]:
         Permission(verb, resource.group, resource.plural, namespace=namespace)
         for namespace in scopes
         for resource in WORKLOADS.values()
+        for verb in ("get", "patch")
+    ]
+
+
+def required_for_front(namespaces: Sequence[str] = ()) -> list[Permission]:
+    """Return all permissions of the consent front, in these namespaces; none means all namespaces."""
+    scopes: Sequence[str | None] = namespaces or (None,)
+    return [
+        Permission(verb, GROUP, CONSENT_PLURAL, namespace=namespace)
+        for namespace in scopes
         for verb in ("get", "patch")
     ]
 

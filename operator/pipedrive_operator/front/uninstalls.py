@@ -1,0 +1,49 @@
+"""Hands Pipedrive's reports of uninstalls on to the operator, which alone can verify them. Nothing is decided here.
+
+The secret in a report stays in this function: the operator gets a proof in its place. Pipedrive ignores our response,
+so a report that cannot be delivered is dropped; the next refresh of the grant finds out by itself.
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+
+from pipedrive_operator.core.resource.uninstall import read_callback
+from pipedrive_operator.front.budget import TokenBucket
+from pipedrive_operator.health import UNINSTALLS
+from pipedrive_operator.log import get_logger
+from pipedrive_operator.ports import Clock
+
+_PER_SECOND: Final = 5.0
+"""How many reports are handed on; each costs the operator a read from Vault."""
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
+
+_log = get_logger(__name__)
+
+
+class Uninstalls:
+    """Forwards reports to one operator."""
+
+    def __init__(self, session: aiohttp.ClientSession, operator_url: str | None, clock: Clock) -> None:
+        """Forward to the operator at `operator_url`, or drop every report if it is None."""
+        self._session = session
+        self._url = operator_url and f"{operator_url.rstrip('/')}{UNINSTALLS}"
+        self._clock = clock
+        self._bucket = TokenBucket(_PER_SECOND)
+
+    async def take(self, body: bytes, authorization: str | None) -> None:
+        """Forward a report, if it has the right form."""
+        report = read_callback(body, authorization)
+        if report is None or self._url is None or not self._bucket.take(self._clock.monotonic()):
+            return
+        try:
+            async with self._session.post(
+                self._url, json=report.manifest(), timeout=_TIMEOUT, allow_redirects=False
+            ) as response:
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError) as error:
+            _log.warning("The report of an uninstall was not delivered to the operator", error=type(error).__name__)
+            return
+        if status != HTTPStatus.ACCEPTED:
+            _log.warning("The operator did not take the report of an uninstall", code=status)
