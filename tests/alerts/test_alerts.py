@@ -1,4 +1,4 @@
-"""The alerts and the dashboard, judged by Prometheus' own tool and against the metrics that are defined."""
+"""The alerts and the dashboard, checked by Prometheus' own tool and against the defined metrics."""
 
 import json
 import re
@@ -24,28 +24,28 @@ ALERTS = [rule["alert"] for rule in promql.rules()]
 
 
 def judged(*arguments: str | Path) -> None:
-    """Have promtool judge files."""
+    """Run promtool on files."""
     done = subprocess.run((promtool(), *arguments), capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def defined(name: str) -> Definition | None:
-    """Return what is defined under a name, or a histogram under that of its series."""
+    """Return the definition of a metric, or of the histogram that a series belongs to."""
     return DEFINED.get(name) or DEFINED.get(re.sub(r"_(bucket|count|sum)$", "", name))
 
 
-def test_prometheus_takes_the_rules() -> None:
-    """As they stand in the chart."""
+def test_prometheus_accepts_the_rules() -> None:
+    """As they are in the chart."""
     judged("check", "rules", promql.RULES)
 
 
 def test_each_alert_fires_when_it_should_and_not_before() -> None:
-    """With its labels and its words, on series that are written down."""
+    """With its labels and its text, on recorded series."""
     judged("test", "rules", RULES_TEST)
 
 
-def test_each_alert_is_seen_to_fire_and_not_to() -> None:
-    """One that is never tested, or only one way, may do either for ever."""
+def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    """Otherwise it might always fire, or never."""
     checks = [check for case in yaml.safe_load(RULES_TEST.read_text())["tests"] for check in case["alert_rule_test"]]
 
     assert set(ALERTS) == {check["alertname"] for check in checks if check["exp_alerts"]}
@@ -53,8 +53,8 @@ def test_each_alert_is_seen_to_fire_and_not_to() -> None:
 
 
 @pytest.mark.parametrize("rule", promql.rules(), ids=lambda rule: rule["alert"])
-def test_each_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, object]) -> None:
-    """Its page is there, and is about it."""
+def test_each_alert_states_its_severity_and_names_its_runbook(rule: dict[str, object]) -> None:
+    """The runbook exists and is about this alert."""
     labels, annotations = rule["labels"], rule["annotations"]
     assert isinstance(labels, dict)
     assert isinstance(annotations, dict)
@@ -68,8 +68,8 @@ def test_each_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, object]) -
     assert "```console\n" in page
 
 
-def test_the_index_has_each_runbook_once() -> None:
-    """In the order of the rules, and there is no page without an alert."""
+def test_the_index_lists_each_runbook_once() -> None:
+    """In the order of the rules; each page belongs to an alert."""
     index = re.findall(r"^\| \[`(\w+)`\]\((\w+)\.md\) \|", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
 
     assert [(alert, alert) for alert in ALERTS] == index
@@ -78,7 +78,7 @@ def test_the_index_has_each_runbook_once() -> None:
 
 @pytest.mark.parametrize("query", promql.queries(), ids=lambda query: query.place)
 def test_each_query_names_metrics_and_labels_that_exist(query: Query) -> None:
-    """A query about a metric that nobody exports is empty, and an empty query never fires."""
+    """A query about a metric that is not exported is empty, and an empty query never fires."""
     assert query.metrics
     known = {label for name in query.metrics if (found := defined(name)) for label in found.labels}
     for name, labels in query.metrics.items():
@@ -102,8 +102,8 @@ def test_each_reason_and_outcome_that_a_query_selects_exists() -> None:
     assert selected <= known
 
 
-def test_prometheus_takes_each_query_of_the_dashboard(tmp_path: Path) -> None:
-    """As recording rules, since promtool checks no query by itself."""
+def test_prometheus_accepts_each_query_of_the_dashboard(tmp_path: Path) -> None:
+    """As recording rules, because promtool checks no single query."""
     recorded = [{"record": f"query:{number}", "expr": one.text} for number, one in enumerate(promql.queries())]
     path = tmp_path / "queries.yaml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": recorded}]}))
@@ -111,15 +111,15 @@ def test_prometheus_takes_each_query_of_the_dashboard(tmp_path: Path) -> None:
     judged("check", "rules", path)
 
 
-def test_each_metric_about_a_credential_is_shown() -> None:
-    """On the dashboard or by an alert: one that nobody looks at need not be exported."""
+def test_each_metric_about_a_credential_is_used() -> None:
+    """By the dashboard or by an alert: a metric that is never read need not be exported."""
     named = {name for query in promql.queries() for name in query.metrics}
 
     assert set() == {name for name in DEFINED if name not in named and f"{name}_bucket" not in named}
 
 
-def test_the_dashboard_asks_the_data_source_that_is_chosen() -> None:
-    """And none that one Grafana happens to have."""
+def test_the_dashboard_uses_the_selected_data_source() -> None:
+    """It names no data source of one particular Grafana."""
     board = promql.dashboard()
     sources = {panel["datasource"]["uid"] for panel in board["panels"] if panel["type"] != "row"}
 

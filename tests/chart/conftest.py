@@ -1,4 +1,4 @@
-"""The chart, the programs that judge it, and a real API server with the kinds that it may need."""
+"""The chart, the programs that check it, and a real API server with the kinds that it may use."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,14 +21,14 @@ Manifest = dict[str, Any]
 
 @pytest.fixture(scope="session")
 def programs(request: pytest.FixtureRequest) -> dict[str, Path]:
-    """Find or build the programs; building takes two minutes, and says so."""
+    """Find or build the programs; building takes two minutes, and shows progress."""
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         return binaries.ensure(*PROGRAMS, *binaries.TESTS_NEED)
 
 
 @pytest.fixture(scope="session")
 def control_plane(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Run a control plane with our CRD, and with those of the Prometheus operator."""
+    """Run a control plane with the operator's CRD and those of the Prometheus operator."""
     assert programs
     with ControlPlane(folder=tmp_path_factory.mktemp("control-plane")) as running:
         for path in (ROOT / "crds" / "pipedrivecredentials.yaml", ROOT / "tests" / "chart" / "crds"):

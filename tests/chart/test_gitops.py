@@ -1,6 +1,6 @@
-"""What Argo CD, Flux, Helm 4 and kubectl make of a credential's status, whatever its reason.
+"""How Argo CD, Flux, Helm 4 and kubectl read a credential's status, for every reason.
 
-Argo CD runs `docs/argocd-health.lua`; Flux and Helm 4 wait by kstatus, which is built here from Go.
+Argo CD runs `docs/argocd-health.lua`; Flux and Helm 4 use kstatus, which is built here from Go.
 """
 
 import json
@@ -43,7 +43,7 @@ def reported(reason: Reason, *, published: bool, **spec: Any) -> Manifest:
 
 
 def argo(manifest: Manifest) -> tuple[str, str]:
-    """Run the script as Argo CD does: with the object as `obj`."""
+    """Run the script as Argo CD does, with the object as `obj`."""
     lua = LuaRuntime()
     lua.globals().obj = lua.table_from(manifest, recursive=True)
     health = lua.execute(SCRIPT.read_text())
@@ -52,7 +52,7 @@ def argo(manifest: Manifest) -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def kstatus(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Manifest], str]:
-    """Build the program that asks kstatus."""
+    """Build the program that calls kstatus."""
     program = tmp_path_factory.mktemp("kstatus") / "kstatus"
     command = ("go", "build", "-trimpath", "-buildvcs=false", "-o", program, "./kstatus")
     subprocess.run(command, cwd=MODULE, env=os.environ | {"CGO_ENABLED": "0"}, check=True)
@@ -65,32 +65,32 @@ def kstatus(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Manifest], st
 
 
 def both(manifest: Manifest, kstatus: Callable[[Manifest], str]) -> Mapping[str, str]:
-    """Return what both tools say."""
+    """Return the verdicts of both tools."""
     return {"argo": argo(manifest)[0], "kstatus": kstatus(manifest)}
 
 
 def test_a_published_credential_is_healthy(kstatus: Callable[[Manifest], str]) -> None:
-    """And a GitOps tool goes on with what needs its Secret."""
+    """A GitOps tool then continues with what needs the Secret."""
     assert {"argo": "Healthy", "kstatus": "Current"} == both(reported(Reason.PUBLISHED, published=True), kstatus)
 
 
 def test_a_new_credential_is_in_progress(kstatus: Callable[[Manifest], str]) -> None:
-    """By the status that the CRD gives it, before the operator has seen it."""
+    """The CRD gives it such a status before the operator has seen it."""
     manifest = reported(Reason.PUBLISHED, published=True) | {"status": {"observedGeneration": -1}}
 
     assert {"argo": "Progressing", "kstatus": "InProgress"} == both(manifest, kstatus)
 
 
 def test_a_credential_without_a_status_is_in_progress_for_argo() -> None:
-    """A CRD without the status default cannot lead it astray."""
+    """So a CRD without a default status cannot mislead it."""
     manifest = reported(Reason.PUBLISHED, published=True)
     del manifest["status"]
 
     assert "Progressing" == argo(manifest)[0]
 
 
-def test_a_change_is_in_progress_until_it_was_looked_at(kstatus: Callable[[Manifest], str]) -> None:
-    """Though the conditions of the former generation say that all is well."""
+def test_a_change_is_in_progress_until_it_was_handled(kstatus: Callable[[Manifest], str]) -> None:
+    """Although the conditions of the former generation are fine."""
     manifest = reported(Reason.PUBLISHED, published=True)
     manifest["metadata"]["generation"] += 1
 
@@ -99,10 +99,10 @@ def test_a_change_is_in_progress_until_it_was_looked_at(kstatus: Callable[[Manif
 
 @pytest.mark.parametrize("published", [True, False], ids=["published before", "never published"])
 @pytest.mark.parametrize("reason", STALLED)
-def test_what_a_person_must_mend_has_failed(
+def test_a_trouble_that_needs_a_person_is_a_failure(
     kstatus: Callable[[Manifest], str], reason: Reason, *, published: bool
 ) -> None:
-    """Even while the Secret can still be used: it will not be for long."""
+    """Even while the Secret can still be used, because it will expire."""
     manifest = reported(reason, published=published)
 
     assert {"argo": "Degraded", "kstatus": "Failed"} == both(manifest, kstatus)
@@ -113,21 +113,23 @@ def test_what_a_person_must_mend_has_failed(
 def test_an_outage_changes_nothing_while_the_secret_can_be_used(
     kstatus: Callable[[Manifest], str], reason: Reason
 ) -> None:
-    """A roll-out of other things is not held up by it."""
+    """It does not block the rollout of other objects."""
     assert {"argo": "Healthy", "kstatus": "Current"} == both(reported(reason, published=True), kstatus)
 
 
 @pytest.mark.parametrize("reason", sorted(set(WAITING) - {Reason.GRANT_MISSING}))
-def test_what_was_never_published_is_in_progress(kstatus: Callable[[Manifest], str], reason: Reason) -> None:
-    """It may come by itself."""
+def test_a_credential_that_was_never_published_is_in_progress(
+    kstatus: Callable[[Manifest], str], reason: Reason
+) -> None:
+    """It may be published without a person."""
     manifest = reported(reason, published=False)
 
     assert {"argo": "Progressing", "kstatus": "InProgress"} == both(manifest, kstatus)
     assert f"{reason}: what to do next" == argo(manifest)[1]
 
 
-def test_a_grant_that_nobody_gave_yet_is_suspended_for_argo(kstatus: Callable[[Manifest], str]) -> None:
-    """It is not broken, and waits for a person; kstatus knows no such state and waits, too."""
+def test_a_missing_grant_is_suspended_for_argo(kstatus: Callable[[Manifest], str]) -> None:
+    """It is not a failure but waits for a person. kstatus has no such state, and waits, too."""
     manifest = reported(Reason.GRANT_MISSING, published=False)
 
     assert {"argo": "Suspended", "kstatus": "InProgress"} == both(manifest, kstatus)
@@ -135,13 +137,13 @@ def test_a_grant_that_nobody_gave_yet_is_suspended_for_argo(kstatus: Callable[[M
 
 
 @pytest.mark.parametrize("reason", [Reason.SUSPENDED, Reason.CONSENT_REQUIRED])
-def test_a_suspended_credential_is_suspended_for_argo_whatever_else_it_is(reason: Reason) -> None:
-    """Somebody wanted it so."""
+def test_a_suspended_credential_is_suspended_for_argo_in_any_state(reason: Reason) -> None:
+    """Somebody suspended it deliberately."""
     assert "Suspended" == argo(reported(reason, published=True, suspend=True))[0]
 
 
 def test_kubectl_waits_until_a_credential_is_ready(control_plane: ControlPlane) -> None:
-    """`kubectl wait` looks at the condition, and at the generation that it is about."""
+    """`kubectl wait` checks the condition, and the generation that it is about."""
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     where = f"--namespace={namespace}"
     control_plane.kubectl("create", "namespace", namespace)

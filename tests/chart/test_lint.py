@@ -21,13 +21,13 @@ Render = Callable[..., list[Manifest]]
 
 
 @pytest.mark.parametrize("values", MATRIX, ids=lambda path: path.stem)
-def test_helm_finds_nothing_wrong(helm: Helm, values: Path) -> None:
+def test_helm_lint_finds_nothing(helm: Helm, values: Path) -> None:
     """Not even a warning."""
     assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART), f"--values={values}")
 
 
-def test_the_suites_pass(programs: dict[str, Path]) -> None:
-    """Every template's, under Helm 3's engine, which helm-unittest brings."""
+def test_the_chart_suites_pass(programs: dict[str, Path]) -> None:
+    """Those of every template, with the engine of Helm 3, which helm-unittest contains."""
     done = subprocess.run((programs["helm-unittest"], CHART), capture_output=True, text=True, check=False)
 
     assert (0, "") == (done.returncode, done.stderr), done.stdout
@@ -35,12 +35,12 @@ def test_the_suites_pass(programs: dict[str, Path]) -> None:
 
 @pytest.fixture(scope="session")
 def schemas(control_plane: ControlPlane, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the schemas of all kinds that the chart can make."""
+    """Write the schemas of all kinds that the chart can create."""
     folder = tmp_path_factory.mktemp("schemas")
     versions = {one["apiVersion"] for values in MATRIX for one in render(f"--values={values}")}
 
     def written() -> bool:
-        """Write the schemas, as soon as those of kinds that were installed a moment ago are there."""
+        """Write the schemas once those of kinds that were installed a moment ago are served."""
         try:
             write_schemas(control_plane, versions, folder)
         except KubectlError:
@@ -52,22 +52,20 @@ def schemas(control_plane: ControlPlane, render: Render, tmp_path_factory: pytes
 
 
 def kubeconform(programs: dict[str, Path], schemas: Path, manifests: list[Manifest]) -> str:
-    """Return what kubeconform finds wrong."""
+    """Return what kubeconform reports."""
     command = (programs["kubeconform"], "-schema-location", f"{schemas}/{LOCATION}")
     text = yaml.safe_dump_all(manifests)
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False).stdout
 
 
 @pytest.mark.parametrize("values", MATRIX, ids=lambda path: path.stem)
-def test_kubeconform_finds_nothing_wrong(
-    programs: dict[str, Path], schemas: Path, render: Render, values: Path
-) -> None:
-    """By the API server's own schemas, with no field that it does not know."""
+def test_kubeconform_finds_nothing(programs: dict[str, Path], schemas: Path, render: Render, values: Path) -> None:
+    """It uses the API server's own schemas, and refuses unknown fields."""
     assert "" == kubeconform(programs, schemas, render(f"--values={values}"))
 
 
 def test_kubeconform_finds_a_misspelt_field(programs: dict[str, Path], schemas: Path, render: Render) -> None:
-    """So that the test above can fail."""
+    """This proves that the test above can fail."""
     manifests = render()
     deployment = next(one for one in manifests if one["kind"] == "Deployment")
     deployment["spec"]["template"]["spec"]["serviceAcountName"] = "x"
@@ -76,8 +74,8 @@ def test_kubeconform_finds_a_misspelt_field(programs: dict[str, Path], schemas: 
 
 
 @pytest.mark.parametrize("values", MATRIX, ids=lambda path: path.stem)
-def test_the_operator_takes_its_settings(render: Render, values: Path, tmp_path: Path) -> None:
-    """The file as it is mounted."""
+def test_the_operator_accepts_its_settings(render: Render, values: Path, tmp_path: Path) -> None:
+    """The file is read as it is mounted."""
     (config,) = (
         one
         for one in render(f"--values={values}")
@@ -93,7 +91,7 @@ def test_the_operator_takes_its_settings(render: Render, values: Path, tmp_path:
     assert settings.kubernetes.operator_namespace is None
 
 
-def test_a_setting_rolls_the_pods_and_nothing_else_does(render: Render) -> None:
+def test_only_a_changed_setting_restarts_the_pods(render: Render) -> None:
     """The pods carry a digest of their settings."""
 
     def pods(*arguments: str) -> Manifest:
@@ -105,14 +103,14 @@ def test_a_setting_rolls_the_pods_and_nothing_else_does(render: Render) -> None:
     assert pods() != pods("--set=config.log.level=debug")
 
 
-def test_the_alerts_are_those_of_the_file(render: Render) -> None:
-    """Prometheus' own templates in them stay as they are."""
+def test_the_alerts_are_those_of_the_rules_file(render: Render) -> None:
+    """The Prometheus templates in them are unchanged."""
     rule = next(one for one in render("--set=prometheusRule.enabled=true") if one["kind"] == "PrometheusRule")
 
     assert rule["spec"] == yaml.safe_load((CHART / "rules" / "alerts.yaml").read_text())
 
 
-def test_an_alert_can_be_left_out(render: Render) -> None:
+def test_an_alert_can_be_disabled(render: Render) -> None:
     """By its name."""
     (first, *_) = (
         one

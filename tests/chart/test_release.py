@@ -1,4 +1,4 @@
-"""The chart on a real API server: taken as it is, applied twice, installed, upgraded and uninstalled."""
+"""The chart on a real API server: accepted, applied twice, installed, upgraded and uninstalled."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ CRD = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
-    """Make a namespace that takes hardened pods only."""
+    """Create a namespace that accepts hardened pods only."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     control_plane.kubectl("create", "namespace", name)
     control_plane.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
@@ -45,15 +45,15 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 
 @pytest.fixture
 def installing(helm: Helm, control_plane: ControlPlane) -> Helm:
-    """Return Helm before the cluster."""
+    """Return Helm for the cluster."""
     return replace(helm, kubeconfig=control_plane.kubeconfig)
 
 
 @pytest.mark.parametrize("values", MATRIX, ids=lambda path: path.stem)
-def test_the_api_server_takes_every_object(
+def test_the_api_server_accepts_every_object(
     control_plane: ControlPlane, helm: Helm, namespace: str, values: Path
 ) -> None:
-    """By server-side apply, as Helm 4, Flux and Argo CD do; nothing is stored."""
+    """By a dry run of server-side apply, as Helm 4, Flux and Argo CD use it."""
     manifests = helm("template", "x", str(CHART), f"--namespace={namespace}", f"--values={values}")
     count = len([one for one in yaml.safe_load_all(manifests) if one])
 
@@ -65,7 +65,7 @@ def test_the_api_server_takes_every_object(
 
 
 @pytest.mark.parametrize("values", MATRIX, ids=lambda path: path.stem)
-def test_applied_twice_nothing_changes(control_plane: ControlPlane, helm: Helm, namespace: str, values: Path) -> None:
+def test_a_second_apply_changes_nothing(control_plane: ControlPlane, helm: Helm, namespace: str, values: Path) -> None:
     """A GitOps tool sees no difference after its own apply."""
     where = (f"--namespace={namespace}", f"--values={values}", "--set=crds.enabled=false")
     manifests = helm("template", "x", str(CHART), *where)
@@ -87,8 +87,10 @@ def versions(control_plane: ControlPlane, manifests: str) -> dict[str, str]:
     return {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"] for one in found["items"]}
 
 
-def test_a_namespace_for_hardened_pods_takes_the_pods(control_plane: ControlPlane, helm: Helm, namespace: str) -> None:
-    """By the Pod Security Standard `restricted`, and refuses them without our security context."""
+def test_a_namespace_for_hardened_pods_accepts_the_pods(
+    control_plane: ControlPlane, helm: Helm, namespace: str
+) -> None:
+    """It enforces the Pod Security Standard `restricted`, and refuses them without the chart's security context."""
     where = (f"--namespace={namespace}", "--set=serviceAccount.create=false")
 
     taken = create_pod(control_plane, namespace, helm("template", "x", str(CHART), *where))
@@ -99,7 +101,7 @@ def test_a_namespace_for_hardened_pods_takes_the_pods(control_plane: ControlPlan
 
 
 def create_pod(control_plane: ControlPlane, namespace: str, manifests: str) -> str:
-    """Have a pod created as the Deployment would, and nothing stored."""
+    """Create a pod of the Deployment as a dry run."""
     deployment = next(one for one in yaml.safe_load_all(manifests) if one and one["kind"] == "Deployment")
     template = deployment["spec"]["template"]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": template["spec"]}
@@ -115,10 +117,10 @@ def has_default_service_account(control_plane: ControlPlane, namespace: str) -> 
 
 @pytest.mark.parametrize("rollout", [False, True], ids=["", "restarts workloads"])
 @pytest.mark.parametrize("watched", [(), ("crm",), ("crm", "ops")], ids=["all", "one", "its own, too"])
-def test_the_rights_are_those_that_the_operator_asks_for(
+def test_the_chart_grants_exactly_the_permissions_of_check(
     render: Render, watched: tuple[str, ...], *, rollout: bool
 ) -> None:
-    """Each of `pipedrive-operator check`, and no other but the CRD's; nothing is granted twice."""
+    """Except that of the CRD. Nothing is granted twice."""
     manifests = render(
         f"--set-json=watchNamespaces={json.dumps(watched)}",
         f"--set=config.rollout.enabled={str(rollout).lower()}",
@@ -138,13 +140,13 @@ def test_the_rights_are_those_that_the_operator_asks_for(
 
 
 def plain(right: Permission) -> Right:
-    """Write a permission of the operator's own list as `rights` has it."""
+    """Format a permission of the operator's own list as `rights` does."""
     resource = "/".join(filter(None, (right.resource, right.subresource)))
     return right.namespace, right.verb, right.group, resource, right.name
 
 
 def rights(manifest: Manifest) -> Iterator[Right]:
-    """Yield what a Role of the operator's allows: where, verb, group, resource, name."""
+    """Yield what a Role of the operator allows: namespace, verb, group, resource, name."""
     if manifest["kind"] not in {"Role", "ClusterRole"}:
         return
     for rule in manifest["rules"]:
@@ -166,7 +168,7 @@ def test_the_built_in_roles_let_people_work_with_credentials(
         )
 
     def may(role: str, verb: str) -> bool:
-        """Whether a user may."""
+        """Return whether a user may do something."""
         asked = ("auth", "can-i", verb, "pipedrivecredentials.pipedrive-operator.io", f"--namespace={namespace}")
         try:
             return control_plane.kubectl(*asked, f"--as={role}-{namespace}").strip() == "yes"
@@ -179,10 +181,10 @@ def test_the_built_in_roles_let_people_work_with_credentials(
     installing("uninstall", "x", f"--namespace={namespace}")
 
 
-def test_an_upgrade_and_an_uninstall_leave_credentials_and_secrets(
+def test_an_upgrade_and_an_uninstall_keep_credentials_and_secrets(
     control_plane: ControlPlane, installing: Helm, namespace: str, tmp_path: Path
 ) -> None:
-    """The CRD is kubectl's; what a team has made with it is not the release's."""
+    """The CRD belongs to kubectl; what a team created with it does not belong to the release."""
     release = ("x", f"--namespace={namespace}")
     installing("install", *release, str(former(tmp_path)), f"--values={MATRIX[0]}", "--set=config.log.level=debug")
     control_plane.kubectl("create", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(valid()))
@@ -214,17 +216,17 @@ def test_an_upgrade_and_an_uninstall_leave_credentials_and_secrets(
 
 
 def former(folder: Path) -> Path:
-    """Make a chart of an earlier version, as there is none before the first: this one, by another number."""
+    """Build a chart of an earlier version: this one with another number, as there is no earlier release."""
     chart = shutil.copytree(CHART, folder / "chart")
     described = (chart / "Chart.yaml").read_text()
     (chart / "Chart.yaml").write_text(described.replace("ersion: 0.1.0", "ersion: 0.0.9"))
     return chart
 
 
-def test_a_release_can_take_the_crd_over_and_leaves_it_behind(
+def test_a_release_can_adopt_the_crd_and_leaves_it_behind(
     control_plane: ControlPlane, installing: Helm, namespace: str
 ) -> None:
-    """The credentials in it stay, too."""
+    """The credentials stay, too."""
     release = ("x", f"--namespace={namespace}")
     control_plane.kubectl("create", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(valid()))
 
@@ -244,8 +246,8 @@ def test_a_release_can_take_the_crd_over_and_leaves_it_behind(
     assert "acme" in control_plane.kubectl("get", "pdc", f"--namespace={namespace}", "--output=name")
 
 
-def test_the_charts_crd_is_served_as_the_canonical_one(control_plane: ControlPlane, render: Render) -> None:
-    """Helm's template functions change nothing of it."""
+def test_the_crd_of_the_chart_is_served_as_the_canonical_one(control_plane: ControlPlane, render: Render) -> None:
+    """Helm's template functions do not change it."""
     (rendered,) = (one for one in render("--set=crds.enabled=true") if one["kind"] == "CustomResourceDefinition")
 
     assert yaml.safe_load(CRD.read_text())["spec"] == rendered["spec"]

@@ -1,6 +1,6 @@
-"""The real parts, one of each per process, and a namespace and a path in Vault of its own for every test.
+"""The real parts, one of each per process, and a namespace and a path in Vault for every test.
 
-Nothing is skipped when a program is missing: it is built, which takes minutes the first time and says so.
+No test is skipped when a program is missing: it is built, which takes minutes the first time and shows progress.
 """
 
 import uuid
@@ -18,7 +18,7 @@ LONGEST = ("test_bad_input", "test_published")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest; the others stay in order."""
+    """Run the files that take longest first, and keep the order of the others."""
     items.sort(key=_turn)
 
 
@@ -29,7 +29,7 @@ def _turn(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session")
 def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Run a control plane that collects garbage; its logs stay in pytest's temporary folder."""
+    """Run a control plane with a garbage collector; its logs are in pytest's temporary folder."""
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         binaries.ensure(*binaries.TESTS_NEED)
     with ControlPlane(folder=tmp_path_factory.mktemp("control-plane")) as running:
@@ -38,20 +38,20 @@ def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="session")
 def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
-    """Run an OpenBao server in memory; its audit log stays in pytest's temporary folder."""
+    """Run an OpenBao server in memory; its audit log is in pytest's temporary folder."""
     with OpenBao(folder=tmp_path_factory.mktemp("openbao")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def crd(control_plane: ControlPlane) -> None:
-    """Install the CRD, once; a test that changes it leaves it as it was."""
+    """Install the CRD once; a test that changes it restores it."""
     install_crd(control_plane)
 
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
-    """Make a namespace for one test; it is deleted afterwards, and nobody waits for that."""
+    """Create a namespace for one test; it is deleted afterwards, without waiting for the end."""
     name, client = f"test-{uuid.uuid4().hex[:8]}", control_plane.client()
     client.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
@@ -60,5 +60,5 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 
 @pytest.fixture
 def vault_prefix() -> str:
-    """Name a path below `secret/` that no other test uses."""
+    """Return a path below `secret/` that no other test uses."""
     return f"test-{uuid.uuid4().hex[:8]}"

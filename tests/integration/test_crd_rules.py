@@ -1,4 +1,4 @@
-"""What a real API server makes of the CRD: each rule refuses with its sentence, and lets the next best pass."""
+"""The CRD on a real API server: each rule refuses a wrong credential and accepts the nearest correct one."""
 
 import json
 from pathlib import Path
@@ -25,19 +25,19 @@ def crd(control_plane: ControlPlane) -> None:
 
 
 def send(control_plane: ControlPlane, namespace: str, command: str, manifest: Manifest, *options: str) -> str:
-    """Have kubectl send a manifest, and return what it says."""
+    """Send a manifest with kubectl, and return its output."""
     where = ("--namespace", namespace, "--filename=-")
     return control_plane.kubectl(command, *where, *options, stdin=json.dumps(manifest))
 
 
 def create_dry(control_plane: ControlPlane, manifest: Manifest) -> dict[str, Any]:
-    """Have the API server check a manifest and create nothing; return what it would have stored."""
+    """Send a manifest as a dry run, and return the object as the API server would store it."""
     collection = f"/apis/{GROUP}/{VERSION}/namespaces/default/{PLURAL}"
     return control_plane.client().create(f"{collection}?dryRun=All", dict(manifest))
 
 
 def stored(control_plane: ControlPlane, namespace: str) -> dict[str, Any]:
-    """Return the credential of that namespace."""
+    """Return the stored credential of a namespace."""
     found = control_plane.kubectl("get", "pdc", "acme", "--namespace", namespace, "--output=json")
     return dict(json.loads(found))
 
@@ -51,8 +51,8 @@ def report(control_plane: ControlPlane, namespace: str, status: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("example", credential_examples.creations(accepted=False), ids=Example.label)
-def test_a_wrong_credential_is_refused_with_a_sentence(control_plane: ControlPlane, example: Example) -> None:
-    """The sentence says what to write instead, and stands beside the field."""
+def test_a_wrong_credential_is_refused_with_a_message(control_plane: ControlPlane, example: Example) -> None:
+    """The message names the field and says what to write instead."""
     with pytest.raises(ApiError) as refused:
         create_dry(control_plane, example.manifest)
 
@@ -60,16 +60,16 @@ def test_a_wrong_credential_is_refused_with_a_sentence(control_plane: ControlPla
 
 
 @pytest.mark.parametrize("example", credential_examples.creations(accepted=True), ids=Example.label)
-def test_a_right_credential_is_taken(control_plane: ControlPlane, example: Example) -> None:
-    """The nearest to what is refused."""
+def test_a_correct_credential_is_accepted(control_plane: ControlPlane, example: Example) -> None:
+    """These are the nearest to the refused ones."""
     assert create_dry(control_plane, example.manifest)["spec"] == example.manifest["spec"]
 
 
 @pytest.mark.parametrize("example", credential_examples.updates(accepted=False), ids=Example.label)
-def test_a_wrong_change_is_refused_with_a_sentence(
+def test_a_wrong_change_is_refused_with_a_message(
     control_plane: ControlPlane, namespace: str, example: Example
 ) -> None:
-    """Though the credential as such is right."""
+    """The changed credential alone would be correct."""
     assert example.before is not None
     send(control_plane, namespace, "create", example.before)
 
@@ -81,8 +81,8 @@ def test_a_wrong_change_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize("example", credential_examples.updates(accepted=True), ids=Example.label)
-def test_a_right_change_is_taken(control_plane: ControlPlane, namespace: str, example: Example) -> None:
-    """Also from one kind of credential to the other."""
+def test_a_correct_change_is_accepted(control_plane: ControlPlane, namespace: str, example: Example) -> None:
+    """Including a change from one kind of credential to the other."""
     assert example.before is not None
     send(control_plane, namespace, "create", example.before)
 
@@ -91,8 +91,8 @@ def test_a_right_change_is_taken(control_plane: ControlPlane, namespace: str, ex
     assert json.loads(answer)["spec"] == example.manifest["spec"]
 
 
-def test_the_largest_credential_is_within_the_cost_that_rules_may_have(control_plane: ControlPlane) -> None:
-    """The API server estimates the cost when it takes the CRD, and measures it again at each write."""
+def test_the_largest_credential_is_within_the_cost_limit_of_rules(control_plane: ControlPlane) -> None:
+    """The API server estimates the cost when the CRD is created, and measures it again at each write."""
     reference = "$(company_domain|json)"
     keys = [f"{'a.' * 126}a/{number:063}" for number in range(32)]
     largest = credential_examples.valid("oauth2")
@@ -116,7 +116,7 @@ def test_the_largest_credential_is_within_the_cost_that_rules_may_have(control_p
 def test_a_sample_applies_and_applies_again_unchanged(
     control_plane: ControlPlane, namespace: str, sample: Path
 ) -> None:
-    """Nothing in the spec is defaulted, so a GitOps tool sees no drift."""
+    """No field of the spec has a default, so a GitOps tool sees no drift."""
     first = control_plane.kubectl("apply", "--namespace", namespace, f"--filename={sample}")
 
     again = control_plane.kubectl("apply", "--namespace", namespace, f"--filename={sample}")
@@ -128,21 +128,21 @@ def test_a_sample_applies_and_applies_again_unchanged(
 
 
 def test_the_crd_applies_again_without_a_difference(control_plane: ControlPlane) -> None:
-    """The API server has nothing to add to it that a GitOps tool would show."""
+    """The API server adds nothing that a GitOps tool would report as a difference."""
     path = CRDS / "pipedrivecredentials.yaml"
 
     assert control_plane.kubectl("diff", "--server-side", f"--filename={path}") == ""
 
 
-def test_a_new_credential_does_not_look_finished(control_plane: ControlPlane, namespace: str) -> None:
-    """Tools that wait compare `observedGeneration` with the generation, and take an absent one for a match."""
+def test_a_new_credential_is_not_reported_as_ready(control_plane: ControlPlane, namespace: str) -> None:
+    """Tools that wait compare `observedGeneration` with the generation, and treat a missing one as equal."""
     send(control_plane, namespace, "create", credential_examples.valid())
 
     assert stored(control_plane, namespace)["status"] == {"observedGeneration": -1}
 
 
-def test_status_is_written_apart_from_the_spec(control_plane: ControlPlane, namespace: str) -> None:
-    """A person's apply cannot change it, and it does not count as a new generation."""
+def test_the_status_is_written_separately_from_the_spec(control_plane: ControlPlane, namespace: str) -> None:
+    """A person's apply cannot change it, and writing it does not increase the generation."""
     send(control_plane, namespace, "create", {**credential_examples.valid(), "status": {"secretName": "other"}})
 
     report(control_plane, namespace, {"observedGeneration": 1, "secretName": "acme"})
@@ -152,8 +152,8 @@ def test_status_is_written_apart_from_the_spec(control_plane: ControlPlane, name
     assert found["metadata"]["generation"] == 1
 
 
-def test_a_reason_of_a_newer_operator_is_taken(control_plane: ControlPlane, namespace: str) -> None:
-    """The list of reasons may grow before the CRD is upgraded."""
+def test_a_reason_of_a_newer_operator_is_accepted(control_plane: ControlPlane, namespace: str) -> None:
+    """The operator may be upgraded before the CRD."""
     send(control_plane, namespace, "create", credential_examples.valid())
 
     report(control_plane, namespace, {"conditions": [ready("ReasonOfTomorrow")]})
@@ -174,8 +174,8 @@ def ready(reason: str) -> dict[str, Any]:
     }
 
 
-def test_an_unknown_field_is_told_and_dropped(control_plane: ControlPlane, namespace: str) -> None:
-    """Kubectl refuses it by default; a client that does not ask is warned."""
+def test_an_unknown_field_is_reported_and_dropped(control_plane: ControlPlane, namespace: str) -> None:
+    """Kubectl refuses it by default; other clients receive a warning."""
     misspelt = credential_examples.valid()
     misspelt["spec"] = {**misspelt["spec"], "suspended": True}
 
@@ -187,7 +187,7 @@ def test_an_unknown_field_is_told_and_dropped(control_plane: ControlPlane, names
 
 
 def test_kubectl_explains_the_fields(control_plane: ControlPlane) -> None:
-    """By the short name, with the words of the models."""
+    """By the short name, with the descriptions of the models."""
     spec = control_plane.kubectl("explain", "pdc.spec")
     data = control_plane.kubectl("explain", "pdc.spec.target.data")
 
@@ -195,8 +195,8 @@ def test_kubectl_explains_the_fields(control_plane: ControlPlane) -> None:
     assert "$(field|json)" in data
 
 
-def test_kubectl_lists_what_people_look_for(control_plane: ControlPlane, namespace: str) -> None:
-    """Also under the category; a time that lies ahead is shown as it is."""
+def test_kubectl_lists_the_useful_columns(control_plane: ControlPlane, namespace: str) -> None:
+    """Also by the category. A time in the future is shown unchanged."""
     send(control_plane, namespace, "create", credential_examples.valid())
     account = {"companyId": 12, "companyDomain": "acme-inc", "userId": 34}
     status = {"conditions": [ready("Published")], "account": account, "expiresAt": "2999-03-04T12:00:00Z"}

@@ -1,4 +1,4 @@
-"""The testbed keeps its own promises: what the other tests stand on is real, and leaves nothing behind."""
+"""The testbed: the parts that other tests use are real, and leave nothing behind."""
 
 import io
 import json
@@ -26,23 +26,23 @@ from testbed.progress import Progress
 _SECONDS = 20.0
 
 
-def test_the_api_server_answers_with_a_version_that_kubectl_parses(control_plane: ControlPlane) -> None:
-    """The build stamps the version in, or kubectl and Helm could not read it."""
+def test_the_api_server_reports_a_version_that_kubectl_parses(control_plane: ControlPlane) -> None:
+    """The build sets the version; without it, kubectl and Helm could not parse it."""
     versions = json.loads(control_plane.kubectl("version", "--output=json"))
 
     assert versions["serverVersion"]["major"] == "1"
 
 
 def test_a_user_without_rights_is_refused(control_plane: ControlPlane, namespace: str) -> None:
-    """RBAC is on, so that a missing rule in the chart shows."""
+    """RBAC is enabled, so that tests notice a missing rule in the chart."""
     stranger = control_plane.kubectl_as(control_plane.kubeconfig_for("stranger"))
 
     with pytest.raises(KubectlError, match=r"Forbidden.*stranger"):
         stranger("get", "secrets", f"--namespace={namespace}")
 
 
-def test_a_group_in_the_client_certificate_counts(control_plane: ControlPlane, namespace: str) -> None:
-    """What is given to a group reaches the user whose kubeconfig names it."""
+def test_the_group_of_a_client_certificate_is_respected(control_plane: ControlPlane, namespace: str) -> None:
+    """A permission of a group applies to the user whose kubeconfig names it."""
     here = f"--namespace={namespace}"
     reader = control_plane.kubectl_as(control_plane.kubeconfig_for("stranger", ["readers"]))
 
@@ -51,7 +51,7 @@ def test_a_group_in_the_client_certificate_counts(control_plane: ControlPlane, n
     _until(lambda: _is_allowed(reader, "auth", "can-i", "list", "secrets", here))
 
 
-def test_an_owned_secret_goes_with_its_owner(control_plane: ControlPlane, namespace: str) -> None:
+def test_an_owned_secret_is_deleted_with_its_owner(control_plane: ControlPlane, namespace: str) -> None:
     """The garbage collector runs."""
     here = f"--namespace={namespace}"
     control_plane.kubectl("create", "configmap", "owner", here)
@@ -63,8 +63,8 @@ def test_an_owned_secret_goes_with_its_owner(control_plane: ControlPlane, namesp
     control_plane.kubectl("wait", "--for=delete", "secret/owned", here, f"--timeout={_SECONDS:.0f}s")
 
 
-def test_the_api_server_comes_back_with_what_it_stored(control_plane: ControlPlane, namespace: str) -> None:
-    """An outage of the API server is a fault that tests can make."""
+def test_the_api_server_keeps_its_objects_through_a_restart(control_plane: ControlPlane, namespace: str) -> None:
+    """Tests can cause an outage of the API server."""
     control_plane.stop_apiserver()
     with pytest.raises(KubectlError, match="refused"):
         control_plane.kubectl("get", "namespace", namespace)
@@ -86,10 +86,10 @@ def test_a_service_account_logs_in_to_openbao(control_plane: ControlPlane, openb
     assert answer["auth"]["policies"] == ["default"]
 
 
-def test_openbao_refuses_to_trust_a_forged_service_account(
+def test_openbao_refuses_a_forged_service_account_token(
     control_plane: ControlPlane, openbao: OpenBao, namespace: str
 ) -> None:
-    """A token that the API server did not sign opens nothing."""
+    """The API server did not sign it."""
     control_plane.kubectl("create", "serviceaccount", "app", f"--namespace={namespace}")
     openbao.enable_kubernetes_auth(control_plane)
     openbao.put_kubernetes_role(namespace, service_account=f"{namespace}/app", policies=["default"])
@@ -102,8 +102,8 @@ def test_openbao_refuses_to_trust_a_forged_service_account(
     assert refusal.value.status == HTTPStatus.FORBIDDEN
 
 
-def test_kv_refuses_a_write_that_missed_another(openbao: OpenBao, vault_prefix: str) -> None:
-    """Check-and-set is the one that the operator relies on."""
+def test_check_and_set_refuses_a_write_against_an_older_version(openbao: OpenBao, vault_prefix: str) -> None:
+    """The operator relies on this."""
     path = f"{vault_prefix}/credential"
     assert openbao.write_secret(path, {"value": "first"}, cas=0) == 1
 
@@ -113,14 +113,14 @@ def test_kv_refuses_a_write_that_missed_another(openbao: OpenBao, vault_prefix: 
     assert openbao.read_secret(path) == {"value": "first"}
 
 
-def test_a_secret_that_is_not_there_is_none(openbao: OpenBao, vault_prefix: str) -> None:
-    """Absence is a value, not an error."""
+def test_a_missing_secret_is_none(openbao: OpenBao, vault_prefix: str) -> None:
+    """It is not an error."""
     assert openbao.read_secret(vault_prefix) is None
     assert openbao.secret_metadata(vault_prefix) is None
 
 
-def test_a_sealed_openbao_answers_503_until_it_is_unsealed(openbao: OpenBao, vault_prefix: str) -> None:
-    """Sealing is the outage of Vault that tests make."""
+def test_a_sealed_openbao_responds_503_until_it_is_unsealed(openbao: OpenBao, vault_prefix: str) -> None:
+    """Tests cause an outage of Vault by sealing it."""
     openbao.write_secret(vault_prefix, {"value": "kept"})
 
     openbao.seal()
@@ -147,7 +147,7 @@ def test_the_audit_log_counts_requests_by_kind(openbao: OpenBao, vault_prefix: s
 
 
 def test_a_durable_openbao_keeps_secrets_through_a_crash(vault_prefix: str) -> None:
-    """What was written before a SIGKILL is there after the server is back and unsealed."""
+    """A document that was written before a SIGKILL can be read once the server runs again and is unsealed."""
     with OpenBao(durable=True) as openbao:
         openbao.write_secret(vault_prefix, {"value": "kept"})
 
@@ -157,7 +157,7 @@ def test_a_durable_openbao_keeps_secrets_through_a_crash(vault_prefix: str) -> N
 
 
 def test_a_durable_openbao_is_sealed_after_a_start() -> None:
-    """A test can meet a Vault that is back, yet sealed."""
+    """A test can use a Vault that runs again but is still sealed."""
     with OpenBao(durable=True) as openbao:
         openbao.kill()
         openbao.start()
@@ -165,8 +165,8 @@ def test_a_durable_openbao_is_sealed_after_a_start() -> None:
         assert openbao.request("GET", "sys/seal-status")["sealed"] is True
 
 
-def test_nothing_outlives_a_testbed_that_ended() -> None:
-    """Leaving the `with` block ends every process and removes the temporary folder."""
+def test_no_process_and_no_file_outlives_a_testbed() -> None:
+    """Leaving the `with` block ends every process and deletes the temporary folder."""
     with ControlPlane() as control_plane:
         folder = control_plane.folder
         before = _programs_that_name(folder)
@@ -177,8 +177,8 @@ def test_nothing_outlives_a_testbed_that_ended() -> None:
 
 
 @pytest.mark.parametrize("where", ["main thread", "another thread that ended"])
-def test_children_die_when_their_parent_is_killed(tmp_path: Path, where: str) -> None:
-    """A SIGKILL leaves no time to tidy up; and a thread that ends takes no child with it."""
+def test_child_processes_end_when_their_parent_is_killed(tmp_path: Path, where: str) -> None:
+    """A SIGKILL leaves no time to clean up. The end of a single thread ends no child."""
     command = [sys.executable, "-c", _PARENT, where, str(tmp_path / "log")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         try:
@@ -191,8 +191,8 @@ def test_children_die_when_their_parent_is_killed(tmp_path: Path, where: str) ->
     assert _ends(child, within=_SECONDS)
 
 
-def test_a_program_that_fails_shows_the_end_of_its_log(tmp_path: Path) -> None:
-    """The reason of a failure stands in the error, not in a file that is gone."""
+def test_a_failed_program_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    """The error contains the reason, because the file is deleted."""
     process = ChildProcess(["sh", "-c", "echo the reason; exit 3"], log=tmp_path / "log")
     process.start()
 
@@ -200,8 +200,8 @@ def test_a_program_that_fails_shows_the_end_of_its_log(tmp_path: Path) -> None:
         process.wait_ready(lambda: False, timeout=_SECONDS)
 
 
-def test_a_program_that_never_answers_is_given_up(tmp_path: Path) -> None:
-    """Waiting has a deadline."""
+def test_waiting_for_a_program_that_does_not_become_ready_ends(tmp_path: Path) -> None:
+    """After a deadline."""
     process = ChildProcess(["sleep", "60"], log=tmp_path / "log")
     process.start()
 
@@ -212,14 +212,14 @@ def test_a_program_that_never_answers_is_given_up(tmp_path: Path) -> None:
 
 
 def test_free_ports_differ() -> None:
-    """A port that was handed out is not handed out again for a while, though nobody listens on it yet."""
+    """A port is not returned again for some time, even if nothing listens on it yet."""
     ports = [free_port() for _ in range(50)]
 
     assert len(set(ports)) == len(ports)
 
 
-def test_ready_programs_are_taken_before_anything_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """KUBEBUILDER_ASSETS wins, as everywhere else in the Kubernetes world."""
+def test_existing_programs_are_used_instead_of_building_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KUBEBUILDER_ASSETS has precedence, as usual for Kubernetes tools."""
     program = tmp_path / "etcd"
     program.touch(mode=0o755)
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
@@ -227,8 +227,8 @@ def test_ready_programs_are_taken_before_anything_is_built(tmp_path: Path, monke
     assert binaries.ensure("etcd") == {"etcd": program}
 
 
-def test_a_missing_go_is_named_together_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Go there is an error, never a skipped test."""
+def test_a_missing_go_is_reported_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error, never a skipped test."""
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -237,7 +237,7 @@ def test_a_missing_go_is_named_together_with_the_fix(tmp_path: Path, monkeypatch
         binaries.ensure("etcd")
 
 
-def test_progress_takes_a_line_for_every_tenth_when_no_terminal_shows_it() -> None:
+def test_progress_without_a_terminal_is_a_line_per_tenth() -> None:
     """The log of a CI run gets ten lines, not thousands."""
     output = io.StringIO()
     progress = Progress(2000, stream=output, clock=lambda: 0.0)
@@ -279,7 +279,7 @@ def _secret_owned_by(uid: str) -> str:
 
 
 def _programs_that_name(folder: Path) -> set[str]:
-    """Return the names of the running programs that have the folder on their command line."""
+    """Return the names of the running programs that have the folder in their command line."""
     found = set()
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -290,7 +290,7 @@ def _programs_that_name(folder: Path) -> set[str]:
 
 
 def _ends(process: int, *, within: float) -> bool:
-    """Return whether the process behind a pidfd ends before so many seconds have passed."""
+    """Return whether the process of a pidfd ends within so many seconds."""
     readable, _, _ = select.select([process], [], [], within)
     return bool(readable)
 

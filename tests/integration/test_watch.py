@@ -1,4 +1,4 @@
-"""The watch against a real API server: what it delivers, and how it comes back."""
+"""The watch on a real API server: which events it delivers, and how it recovers."""
 
 import asyncio
 import json
@@ -17,53 +17,53 @@ from pipedrive_operator.adapters.kubernetes.watch.thread import OpenSession, Wat
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.crd import install_crd
-from support.watched import Cluster, Delivered, User, credential, ours, secret
+from support.watched import Cluster, Delivered, User, credential, labelled_secret, secret
 from testbed.control_plane import ControlPlane
 
 
 @pytest.fixture(autouse=True)
 def with_crd(crd: None) -> None:
-    """Let every test have the CRD."""
+    """Install the CRD before each test."""
     assert crd is None
 
 
 @pytest.fixture
 def changed_crd(control_plane: ControlPlane) -> Iterator[None]:
-    """Install the CRD again, which the test has taken away or changed."""
+    """Install the CRD again after a test that deletes or changes it."""
     yield
     install_crd(control_plane)
 
 
 @pytest.fixture
 def cluster(control_plane: ControlPlane, namespace: str) -> Cluster:
-    """Return what changes the cluster."""
+    """Return an object that changes the cluster."""
     return Cluster(control_plane, namespace)
 
 
 @pytest.fixture
 async def delivered(namespace: str) -> Delivered:
-    """Return what takes the events."""
+    """Return an object that collects the events."""
     return Delivered(namespace)
 
 
 @pytest.fixture
 async def user(control_plane: ControlPlane) -> User:
-    """Return what connects the watch."""
+    """Return an object that opens the session of the watch."""
     return User(KubernetesSettings(kubeconfig=control_plane.kubeconfig))
 
 
 class Watching(Protocol):
-    """Runs a watch for the length of a block."""
+    """Runs a watch for the length of a `with` block."""
 
     def __call__(
         self, connect: OpenSession | None = None, *, namespaces: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[Watch]:
-        """OpenSession as administrator by default."""
+        """Run the watch; by default, as administrator."""
 
 
 @pytest.fixture
 def watching(user: User, delivered: Delivered) -> Watching:
-    """Return what runs a watch."""
+    """Return a function that runs a watch."""
 
     @asynccontextmanager
     async def run(connect: OpenSession | None = None, *, namespaces: Sequence[str] = ()) -> AsyncIterator[Watch]:
@@ -83,15 +83,15 @@ def watching(user: User, delivered: Delivered) -> Watching:
     return run
 
 
-async def test_delivers_what_is_there_and_what_changes(
+async def test_delivers_existing_objects_and_changes(
     cluster: Cluster, delivered: Delivered, watching: Watching
 ) -> None:
-    """Existing objects come first, then each change; all in the thread of the main loop."""
-    await cluster.apply(credential("old"), ours("old"))
+    """Existing objects come first, then each change, all in the thread of the main loop."""
+    await cluster.apply(credential("old"), labelled_secret("old"))
 
     async with watching():
         await delivered.until(("credential", None, "old"), ("secret", None, "old"))
-        await cluster.apply(credential("new"), ours("new"))
+        await cluster.apply(credential("new"), labelled_secret("new"))
         await delivered.until(("credential", "ADDED", "new"), ("secret", "ADDED", "new"))
         await cluster.apply(credential("new", path="pipedrive/crm/other"))
         await delivered.until(("credential", "MODIFIED", "new"))
@@ -102,21 +102,21 @@ async def test_delivers_what_is_there_and_what_changes(
 
 
 async def test_receives_no_foreign_secret(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
-    """Of many Secrets, only those that carry our label are delivered, before and after the watch began."""
-    await cluster.apply(*(secret(f"foreign-{number}") for number in range(50)), ours("first"))
+    """Of many Secrets, only those with the operator's label are delivered, before and after the watch has started."""
+    await cluster.apply(*(secret(f"foreign-{number}") for number in range(50)), labelled_secret("first"))
 
     async with watching():
         await delivered.until(("secret", None, "first"))
-        await cluster.apply(secret("foreign-late"), secret("foreign-0", changed="yes"), ours("last"))
+        await cluster.apply(secret("foreign-late"), secret("foreign-0", changed="yes"), labelled_secret("last"))
         await delivered.until(("secret", "ADDED", "last"))
 
     assert {name for _, _, name in delivered.events} == {"first", "last"}
 
 
-async def test_watches_only_the_namespaces_it_is_told(
+async def test_watches_only_the_given_namespaces(
     cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
 ) -> None:
-    """With namespaces, nothing of another one is asked for, so a Role there is enough."""
+    """It sends no request about other namespaces, so a Role in each is sufficient."""
     name = f"reader-of-{cluster.namespace}"
     for kind, options in (
         ("role", ["--verb=list,watch", f"--resource=secrets,{NAME}"]),
@@ -126,28 +126,28 @@ async def test_watches_only_the_namespaces_it_is_told(
     reader = User(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(name, ["system:authenticated"])))
 
     async with watching(reader.connect, namespaces=[cluster.namespace]):
-        await cluster.apply(credential("here"), ours("here"))
+        await cluster.apply(credential("here"), labelled_secret("here"))
         await delivered.until_seen("here", "credential", "secret")
 
 
-async def test_recovers_by_itself_when_the_api_server_restarts(
+async def test_recovers_when_the_api_server_restarts(
     cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
 ) -> None:
-    """What changed meanwhile is delivered, without anybody's help."""
+    """It delivers what changed in the meantime, without any intervention."""
     await cluster.apply(credential("old"))
 
     async with watching():
         await delivered.until(("credential", None, "old"))
         await asyncio.to_thread(control_plane.restart_apiserver)
-        await cluster.apply(credential("meanwhile"), ours("meanwhile"))
+        await cluster.apply(credential("meanwhile"), labelled_secret("meanwhile"))
         await delivered.until_seen("meanwhile", "credential", "secret")
 
 
 @pytest.mark.usefixtures("changed_crd")
-async def test_waits_for_a_crd_that_is_not_there(
+async def test_waits_for_a_missing_crd(
     cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching, user: User
 ) -> None:
-    """Without a CRD, kopf would idle for ever; the watch looks for it again and again."""
+    """Without a CRD kopf would stay idle for ever, so the watch checks again periodically."""
     await cluster.remove_crd()
 
     async with watching():
@@ -158,10 +158,10 @@ async def test_waits_for_a_crd_that_is_not_there(
 
 
 @pytest.mark.usefixtures("changed_crd")
-async def test_survives_a_crd_that_goes_and_comes_back(
+async def test_survives_a_crd_that_is_deleted_and_created_again(
     cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
 ) -> None:
-    """Whatever kopf makes of that."""
+    """No matter how kopf reacts to it."""
     await cluster.apply(credential("old"))
 
     async with watching():
@@ -173,10 +173,8 @@ async def test_survives_a_crd_that_goes_and_comes_back(
 
 
 @pytest.mark.usefixtures("changed_crd")
-async def test_a_schema_that_is_replaced_is_an_interruption(
-    cluster: Cluster, delivered: Delivered, watching: Watching
-) -> None:
-    """The API server ends the watch; a change that leaves the schema alone does not. The beginning is one too."""
+async def test_a_replaced_schema_is_an_interruption(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
+    """The API server then ends the watch. A start is an interruption, too; another change of the CRD is not."""
     schema = "/spec/versions/0/schema/openAPIV3Schema/description"
     patch = json.dumps([{"op": "add", "path": schema, "value": f"Of {cluster.namespace}"}])
     await cluster.apply(credential("old"))
@@ -195,8 +193,8 @@ async def test_a_schema_that_is_replaced_is_an_interruption(
     assert delivered.threads == {threading.get_ident()}
 
 
-async def test_restarts_when_it_is_told(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
-    """A restart lists everything anew."""
+async def test_restarts_on_request(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
+    """A restart lists everything again."""
     await cluster.apply(credential("old"))
 
     async with watching() as watch:
@@ -209,7 +207,7 @@ async def test_restarts_when_it_is_told(cluster: Cluster, delivered: Delivered, 
 async def test_starts_again_after_a_failed_login(
     cluster: Cluster, delivered: Delivered, watching: Watching, user: User
 ) -> None:
-    """Neither the first request to the API nor kopf's login stops trying."""
+    """Both the first request to the API server and kopf's login are repeated."""
     attempts = 0
 
     async def connect(middleware: aiohttp.ClientMiddlewareType) -> tuple[str, aiohttp.ClientSession]:
@@ -233,7 +231,7 @@ async def test_starts_again_after_a_crash(
     crashed, streaming = asyncio.Event(), asyncio.Event()
 
     async def crash(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """Let the watch of Secrets fail once, when the other one has begun."""
+        """Make the watch of Secrets fail once, after the other one has started."""
         if "watch" in request.url.query and request.url.path.endswith("/secrets") and not crashed.is_set():
             await streaming.wait()
             crashed.set()
@@ -250,16 +248,16 @@ async def test_starts_again_after_a_crash(
 
     async with watching(connect):
         await delivered.until(("credential", None, "old"))
-        await cluster.apply(ours("new"))
+        await cluster.apply(labelled_secret("new"))
         await delivered.until_seen("new", "secret")
     assert crashed.is_set()
 
 
-async def test_tells_how_long_the_api_server_was_silent(
+async def test_reports_how_long_the_api_server_was_silent(
     cluster: Cluster, delivered: Delivered, watching: Watching
 ) -> None:
-    """The age is that of the last answer to the most silent of the watches."""
-    await cluster.apply(credential("old"), ours("old"))
+    """The age is that of the last response to the watch that was silent for longest."""
+    await cluster.apply(credential("old"), labelled_secret("old"))
 
     async with watching() as watch:
         began = time.monotonic()
@@ -269,7 +267,7 @@ async def test_tells_how_long_the_api_server_was_silent(
 
 
 async def test_stops_at_once_and_leaves_no_thread(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
-    """A stop takes well under a second, whatever the watch is doing, and can be repeated."""
+    """A stop takes less than a second in any state, and can be repeated."""
     before = set(threading.enumerate())
     await cluster.apply(credential("old"))
 

@@ -1,6 +1,6 @@
-"""One node for all tests of this folder, with the operator's image on it; Vault and Pipedrive are outside of it.
+"""One node for all tests of this folder, with the operator's image; Vault and Pipedrive run outside of it.
 
-It is prepared by `python -m testbed.node`, and runs in namespaces of its own: `make e2e` sees to both.
+`python -m testbed.node` prepares it, and it runs in namespaces of its own. `make e2e` does both.
 """
 
 import sys
@@ -28,13 +28,13 @@ SCOPES = ["base", "deals:full"]
 
 @pytest.fixture(scope="session")
 def machine() -> None:
-    """Make the network of this process's namespace."""
+    """Set up the network in the namespace of this process."""
     node_network.set_up()
 
 
 @pytest.fixture(scope="session")
 def control_plane(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Run a control plane with all controllers, RBAC on, and our CRD applied as the README says."""
+    """Run a control plane with all controllers and RBAC, and apply the CRD as the README says."""
     assert machine is None
     with ControlPlane(controllers=("*",), folder=tmp_path_factory.mktemp("control-plane")) as running:
         running.kubectl("apply", "--server-side", f"--filename={CRD}")
@@ -44,7 +44,7 @@ def control_plane(machine: None, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="session")
 def node(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """Run a node with two images: the operator's, and a Debian for workloads."""
+    """Run a node with two images: the operator's, and Debian for workloads."""
     with Node(control_plane, tmp_path_factory.mktemp("node")) as running:
         running.containerd.load(image.debian())
         running.containerd.load(image.last_built().archive)
@@ -64,7 +64,7 @@ def openbao(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="session")
 def pipedrive(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlClient]:
-    """Run the simulator at the node's address: a refresh token is good for one refresh."""
+    """Run the simulator at the address of the node: a refresh token can be used once."""
     assert machine is None
     port = free_port()
     address = (f"--host={node_network.ADDRESS}", f"--port={port}")
@@ -89,7 +89,7 @@ def _answers(control: ControlClient) -> bool:
 
 @pytest.fixture(scope="session")
 def client_id(pipedrive: ControlClient, openbao: OpenBao) -> str:
-    """Register the app, with its client in Vault."""
+    """Register the app, and write its client to Vault."""
     app = pipedrive.command("add-app", redirect_uri="http://127.0.0.1/callback", scopes=SCOPES)
     openbao.write_secret(APP_PATH, {"client_id": app["client_id"], "client_secret": app["client_secret"]})
     return str(app["client_id"])
@@ -97,14 +97,14 @@ def client_id(pipedrive: ControlClient, openbao: OpenBao) -> str:
 
 @pytest.fixture(scope="session")
 def helm(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """Return Helm as the administrator."""
+    """Return Helm, as administrator."""
     program = binaries.ensure("helm")["helm"]
     return Helm(program, tmp_path_factory.mktemp("helm"), control_plane.kubeconfig)
 
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> str:
-    """Make a namespace for one test."""
+    """Create a namespace for one test."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     control_plane.kubectl("create", "namespace", name)
     return name

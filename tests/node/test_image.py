@@ -1,4 +1,4 @@
-"""The operator's image: small, for a user who is not root, and without what could install or compile more."""
+"""The operator's image: small, for a user other than root, and without tools to install or compile software."""
 
 import re
 
@@ -18,12 +18,12 @@ def found() -> image.Built:
     return image.last_built()
 
 
-def test_it_is_under_200_megabytes(found: image.Built) -> None:
-    """As a registry stores it, compressed."""
+def test_the_image_is_under_200_megabytes(found: image.Built) -> None:
+    """Compressed, as in a registry."""
     assert found.compressed < LARGEST
 
 
-def test_it_names_a_user_by_number_and_says_what_it_is(found: image.Built) -> None:
+def test_the_image_names_its_user_by_number_and_describes_itself(found: image.Built) -> None:
     """The kubelet checks `runAsNonRoot` by the number."""
     config = image.inspected(found.archive)
 
@@ -32,16 +32,16 @@ def test_it_names_a_user_by_number_and_says_what_it_is(found: image.Built) -> No
     assert ("pipedrive-operator", image.version()) == (title, version)
 
 
-def test_nothing_in_it_installs_or_compiles(found: image.Built) -> None:
-    """Neither is the configuration of the package index in it that it was built with."""
+def test_the_image_contains_nothing_to_install_or_compile_with(found: image.Built) -> None:
+    """It does not contain the configuration of the package index of its build, either."""
     paths = image.paths(found.archive)
 
     assert any(path.endswith("/site-packages/pipedrive_operator/__main__.py") for path in paths)
     assert [] == sorted(path for path in paths if UNWANTED.search(path))
 
 
-def test_its_dependencies_are_the_locked_ones(found: image.Built) -> None:
-    """By name and version, and no other."""
+def test_the_dependencies_in_the_image_are_the_locked_ones(found: image.Built) -> None:
+    """With the same names and versions, and no others."""
     lock = (image.ROOT / "requirements/runtime.txt").read_text()
     locked = dict(re.findall(r"^([a-z0-9.-]+)==([^ ]+)", lock, re.MULTILINE))
     installed = re.compile(r"/site-packages/([A-Za-z0-9_.]+)-([^/]+)\.dist-info/METADATA$")

@@ -1,7 +1,7 @@
-"""The chart gives the operator what it uses, and nothing else: whatever single verb is taken away is missed.
+"""The chart grants the operator the permissions that it uses, and no others: it misses each verb that is removed.
 
-Played by the operator as a process, which is quick, as the ServiceAccount of a release that watches its own namespace.
-What it is refused is read from the API server's audit log.
+The operator runs as a process, which is quick, with the ServiceAccount of a release that watches its own namespace.
+The API server's audit log shows what it is refused.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ class Right(NamedTuple):
     resource: str
 
     def __str__(self) -> str:
-        """Write it as the audit log's reader does."""
+        """Format it as the reader of the audit log does."""
         return f"{self.verb} {self.resource}"
 
 
@@ -47,7 +47,7 @@ RIGHTS = [
 
 
 def granted(manifests: list[Json]) -> Iterator[Right]:
-    """Yield what roles give to the operator, a verb at a time."""
+    """Yield the permissions that roles grant to the operator, one verb at a time."""
     bound = {one["roleRef"]["name"] for one in manifests if one["kind"].endswith("Binding")}
     for role in manifests:
         if role["kind"] in ROLES and role["metadata"]["name"] in bound:
@@ -56,7 +56,7 @@ def granted(manifests: list[Json]) -> Iterator[Right]:
 
 
 def without(right: Right, manifest: Json) -> Json:
-    """Return a manifest, if it is a role without a right."""
+    """Return the manifest; if it is a role, without that right."""
     if manifest["kind"] not in ROLES:
         return manifest
     rules = [
@@ -70,7 +70,7 @@ def without(right: Right, manifest: Json) -> Json:
 
 @pytest.fixture
 def manifests(helm: Helm, namespace: str) -> list[Json]:
-    """Render the RBAC objects of a release in the test's namespace."""
+    """Render the RBAC objects of a release in the namespace of the test."""
     options = (
         f"--namespace={namespace}",
         f"--set=watchNamespaces={{{namespace}}}",
@@ -84,13 +84,13 @@ def manifests(helm: Helm, namespace: str) -> list[Json]:
 def tenant(
     control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, namespace: str, client_id: str
 ) -> Tenant:
-    """Give the namespace's team."""
+    """Provide the namespace and the company of the team."""
     return Tenant(cluster=control_plane, openbao=openbao, pipedrive=pipedrive, namespace=namespace, client_id=client_id)
 
 
 @pytest.fixture
 def start(tenant: Tenant, manifests: list[Json], tmp_path: Path) -> Iterator[Callable[[Right | None], None]]:
-    """Start an operator with all rights but one."""
+    """Return a function that starts an operator with all rights except one."""
     operators: list[OperatorProcess] = []
 
     def started(right: Right | None) -> None:
@@ -106,7 +106,7 @@ def start(tenant: Tenant, manifests: list[Json], tmp_path: Path) -> Iterator[Cal
 
 
 def play(tenant: Tenant, *, until: Callable[[], bool] = lambda: False) -> None:
-    """Live through what needs every right, step by step, until something is so."""
+    """Go through the situations that need each right, step by step, until a condition holds."""
 
     def step(act: Callable[[], object], is_done: Callable[[], object]) -> None:
         if not until():
@@ -127,8 +127,8 @@ def play(tenant: Tenant, *, until: Callable[[], bool] = lambda: False) -> None:
     step(lambda: None, lambda: _asked(tenant, Right("patch", "leases")))
 
 
-def test_all_rights_of_the_chart_are_enough(tenant: Tenant, start: Callable[[Right | None], None]) -> None:
-    """Nothing that the operator asks for is refused."""
+def test_the_rights_of_the_chart_are_sufficient(tenant: Tenant, start: Callable[[Right | None], None]) -> None:
+    """No request of the operator is refused."""
     start(None)
 
     play(tenant)
@@ -136,16 +136,16 @@ def test_all_rights_of_the_chart_are_enough(tenant: Tenant, start: Callable[[Rig
     assert [] == _refused(tenant)
 
 
-def test_the_rights_below_are_all_that_the_chart_gives(manifests: list[Json]) -> None:
-    """So that a new one needs a reason here too."""
+def test_the_rights_below_are_all_that_the_chart_grants(manifests: list[Json]) -> None:
+    """So a new one must be justified here."""
     assert sorted(RIGHTS) == sorted(granted(manifests))
 
 
 @pytest.mark.parametrize("right", RIGHTS, ids=str)
-def test_a_right_that_is_taken_away_is_missed(
+def test_each_right_is_missed_when_it_is_withdrawn(
     tenant: Tenant, start: Callable[[Right | None], None], right: Right
 ) -> None:
-    """The operator asks for it, and is refused."""
+    """The operator sends the request, which is refused."""
     start(right)
 
     play(tenant, until=lambda: bool(_refused(tenant)))

@@ -1,7 +1,7 @@
-"""The whole story, in order, each test from where the one before it left off: what users do, and what they then see.
+"""The life of a release, in order: each test continues where the one before ended, with what users do and see.
 
-The CRD by kubectl, the operator by Helm from its own image, a login to Vault with the pod's own ServiceAccount, a
-workload that mounts the Secret, a refresh, a dead leader, an upgrade, and the end of the release.
+The CRD by kubectl, the operator by Helm from its own image, a login to Vault with the pod's ServiceAccount, a
+workload that mounts the Secret, a refresh, a killed leader, an upgrade, and the end of the release.
 """
 
 import json
@@ -44,7 +44,7 @@ while :; do echo "$(cat /credential/access_token) $started"; sleep 0.2; done
 
 @pytest.fixture(scope="module")
 def tenant(control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, client_id: str) -> Tenant:
-    """Give the namespace of the team that uses the operator, and its company at Pipedrive."""
+    """Provide the namespace of the team that uses the operator, and its company at Pipedrive."""
     control_plane.kubectl("create", "namespace", "crm")
     return Tenant(cluster=control_plane, openbao=openbao, pipedrive=pipedrive, namespace="crm", client_id=client_id)
 
@@ -86,8 +86,8 @@ def values(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _told_on_failure(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Show what the cluster looked like, if a test failed."""
+def _show_cluster_on_failure(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Print the state of the cluster if a test failed."""
     before = request.session.testsfailed
     yield
     if request.session.testsfailed == before:
@@ -98,19 +98,19 @@ def _told_on_failure(control_plane: ControlPlane, request: pytest.FixtureRequest
 
 
 def operator_pods(control_plane: ControlPlane) -> dict[str, Json]:
-    """Return the pods of the release that are not on their way out, by name."""
+    """Return the release's pods that are not terminating, by name."""
     found = json.loads(control_plane.kubectl("get", "pods", HERE, f"--selector={OF_RELEASE}", "--output=json"))["items"]
     return {pod["metadata"]["name"]: pod for pod in found if "deletionTimestamp" not in pod["metadata"]}
 
 
 def leader(control_plane: ControlPlane) -> str:
-    """Return the pod that holds the Lease."""
+    """Return the name of the pod that holds the Lease."""
     found = json.loads(control_plane.kubectl("get", "lease", RELEASE, HERE, "--output=json"))
     return str(found["spec"].get("holderIdentity", "")).rpartition("_")[0]
 
 
-def said_by_workload(tenant: Tenant, *, lines: int = 1) -> list[tuple[str, str]]:
-    """Return the workload's newest log lines (-1: all): the token, and when the process started that read it."""
+def workload_log(tenant: Tenant, *, lines: int = 1) -> list[tuple[str, str]]:
+    """Return the workload's newest log lines (-1: all): the token, and when the process that read it started."""
     said = tenant.kubectl("logs", "deployment/sync", f"--tail={lines}").splitlines()
     return [(token, process) for token, _, process in (line.rpartition(" ") for line in said)]
 
@@ -118,7 +118,7 @@ def said_by_workload(tenant: Tenant, *, lines: int = 1) -> list[tuple[str, str]]
 def test_helm_installs_two_replicas_from_the_image(
     node: Node, control_plane: ControlPlane, helm: Helm, values: Path
 ) -> None:
-    """With the chart's own security context: not root, a read-only root file system, no capability."""
+    """With the chart's security context: not root, a read-only root file system, no capabilities."""
     assert node
     helm(
         *("install", RELEASE, str(CHART), HERE, "--create-namespace", f"--values={values}"),
@@ -135,8 +135,8 @@ def test_helm_installs_two_replicas_from_the_image(
     assert "ro" in next(line.split()[3].split(",") for line in mounts if line.split()[1] == "/")
 
 
-def test_the_operator_finds_all_that_it_needs(control_plane: ControlPlane) -> None:
-    """Its own check, run in its own pod as the notes of the chart say."""
+def test_the_check_in_the_pod_finds_nothing_missing(control_plane: ControlPlane) -> None:
+    """It runs as the notes of the chart say."""
     check = "pipedrive-operator check --config=/etc/pipedrive-operator/settings.yaml --output=json || true"
 
     findings = json.loads(control_plane.kubectl("exec", HERE, f"deployment/{RELEASE}", "--", "sh", "-c", check))
@@ -145,54 +145,54 @@ def test_the_operator_finds_all_that_it_needs(control_plane: ControlPlane) -> No
 
 
 def test_a_workload_reads_its_token_from_a_file(tenant: Tenant) -> None:
-    """From the Secret of a credential that was applied a moment before; Pipedrive accepts what the workload says."""
+    """The credential was applied a moment before; Pipedrive accepts the token that the workload prints."""
     tenant.apply_oauth2(account={"companyDomain": tenant.domain})
     tenant.wait_until_published()
 
     tenant.create(_workload())
     tenant.kubectl("rollout", "status", "deployment/sync", "--timeout=50s")
 
-    ((token, _),) = eventually(lambda: said_by_workload(tenant))
+    ((token, _),) = eventually(lambda: workload_log(tenant))
     assert tenant.stored("acme")["access_token"] == token
     credential = tenant.get("pipedrivecredential", "acme")
     assert credential is not None
     assert tenant.domain == credential["status"]["account"]["companyDomain"]
 
 
-def test_a_refresh_reaches_the_file_without_a_restart(tenant: Tenant) -> None:
+def test_a_refreshed_token_reaches_the_file_without_a_restart(tenant: Tenant) -> None:
     """The same process reads another token."""
-    ((before, process),) = said_by_workload(tenant)
+    ((before, process),) = workload_log(tenant)
 
     tenant.annotate("pipedrivecredential", "acme", requested_at=now(), request="refresh")
 
-    eventually(lambda: said_by_workload(tenant)[-1][0] != before, within=60)
-    assert [(tenant.stored("acme")["access_token"], process)] == said_by_workload(tenant)
+    eventually(lambda: workload_log(tenant)[-1][0] != before, within=60)
+    assert [(tenant.stored("acme")["access_token"], process)] == workload_log(tenant)
 
 
-def test_another_replica_takes_over_and_the_workload_notices_nothing(
+def test_another_replica_takes_over_without_a_trace_in_the_workload(
     node: Node, control_plane: ControlPlane, tenant: Tenant
 ) -> None:
-    """The leader's process is killed before it can give up its Lease, and another pod's refreshes what is asked for."""
+    """The leader is killed before it can release its Lease, and another pod carries out the requested refresh."""
     dead = leader(control_plane)
     (container,) = operator_pods(control_plane)[dead]["status"]["containerStatuses"]
-    ((token, process),) = said_by_workload(tenant)
+    ((token, process),) = workload_log(tenant)
     node.containerd.kill(container["containerID"])
-    # Or the kubelet starts it again, and the Lease may be its own again.
+    # The kubelet may also start it again, and it may acquire the Lease again.
     control_plane.kubectl("delete", "pod", dead, HERE, "--grace-period=0", "--force")
 
     successor = eventually(lambda: leader(control_plane) not in {"", dead} and leader(control_plane), within=90)
 
     assert successor in operator_pods(control_plane)
-    assert [(token, process)] == said_by_workload(tenant)
+    assert [(token, process)] == workload_log(tenant)
     tenant.annotate("pipedrivecredential", "acme", requested_at=now(), request="refresh")
-    eventually(lambda: said_by_workload(tenant)[-1][0] != token, within=60)
-    assert process == said_by_workload(tenant)[-1][1]
+    eventually(lambda: workload_log(tenant)[-1][0] != token, within=60)
+    assert process == workload_log(tenant)[-1][1]
 
 
 def test_an_upgrade_replaces_the_pods_and_nothing_else(
     control_plane: ControlPlane, helm: Helm, values: Path, tenant: Tenant
 ) -> None:
-    """A changed setting rolls them; the Secret is not written again."""
+    """A changed setting does; the Secret is not written again."""
     old, secret = operator_pods(control_plane), tenant.get("secret", "acme")
     control_plane.kubectl("rollout", "status", HERE, f"deployment/{RELEASE}", "--timeout=50s")
 
@@ -209,19 +209,19 @@ def test_an_upgrade_replaces_the_pods_and_nothing_else(
 
 
 def test_every_refresh_token_was_spent_once(tenant: Tenant) -> None:
-    """Through a crash and an upgrade; and the workload has never read anything but the three tokens, in one process."""
+    """Despite a crash and an upgrade; one workload process has read exactly the three tokens."""
     ledger = tenant.pipedrive.ledger()
 
     assert (3, []) == (len(ledger.refreshes()), ledger.double_spent())
-    said = said_by_workload(tenant, lines=-1)
+    said = workload_log(tenant, lines=-1)
     assert (3, 1) == (len({token for token, _ in said}), len({process for _, process in said}))
 
 
-def test_uninstalling_leaves_the_crd_the_credentials_and_the_secrets(
+def test_uninstalling_keeps_the_crd_the_credentials_and_the_secrets(
     control_plane: ControlPlane, helm: Helm, tenant: Tenant
 ) -> None:
-    """What the workload reads stays; what the release made is gone."""
-    secret, ((token, process),) = tenant.secret(), said_by_workload(tenant)
+    """The workload's Secret stays; the objects of the release are deleted."""
+    secret, ((token, process),) = tenant.secret(), workload_log(tenant)
 
     helm("uninstall", RELEASE, HERE, "--wait", "--timeout=110s")
 
@@ -230,7 +230,7 @@ def test_uninstalling_leaves_the_crd_the_credentials_and_the_secrets(
     assert "" == control_plane.kubectl("get", "clusterrole,clusterrolebinding", *ours)
     control_plane.kubectl("get", "customresourcedefinition", "pipedrivecredentials.pipedrive-operator.io")
     assert tenant.get("pipedrivecredential", "acme") is not None
-    assert (secret, [(token, process)]) == (tenant.secret(), said_by_workload(tenant))
+    assert (secret, [(token, process)]) == (tenant.secret(), workload_log(tenant))
 
 
 def _workload() -> Json:

@@ -1,1 +1,1 @@
-"""What unit tests stand on: builders of values, and every fake of a port."""
+"""Helpers that tests share: builders of values, and arrangements of the fakes and of the real parts."""

@@ -1,4 +1,4 @@
-"""An admission webhook on loopback that a test can direct, and its registration with a real API server."""
+"""An admission webhook on loopback that a test controls, and its registration with a real API server."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ _GROUP: Final = "admissionregistration.k8s.io"
 
 @dataclass
 class AdmissionWebhook:
-    """Answers each review with `response`, unless `broken` says otherwise."""
+    """Responds to each review with `response`, unless `broken` says otherwise."""
 
     control_plane: ControlPlane
     namespace: str
@@ -33,7 +33,7 @@ class AdmissionWebhook:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def deny(self, **status: Any) -> None:
-        """Deny every request from now on, with a status of the webhook's choice."""
+        """Deny every request from now on, with a status that the test chooses."""
         self.response = {"allowed": False, "status": status}
 
     def mutate(self, *operations: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ class AdmissionWebhook:
         operations: Sequence[str] = ("CREATE", "UPDATE"),
         mutating: bool = False,
     ) -> None:
-        """Have the API server call the webhook for a resource in the namespace, and fail if it cannot."""
+        """Let the API server call the webhook for a resource in the namespace, and refuse writes if it cannot."""
         kind = f"{'Mutating' if mutating else 'Validating'}WebhookConfiguration"
         rule = {"apiGroups": [group], "apiVersions": [version], "operations": operations, "resources": [resource]}
         webhook = {
@@ -71,7 +71,7 @@ class AdmissionWebhook:
         self.registered.append(name)
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer a review."""
+        """Respond to a review."""
         review = await request.json()
         if self.hangs:
             await self.ended.wait()
@@ -83,7 +83,7 @@ class AdmissionWebhook:
 
 @asynccontextmanager
 async def serving(control_plane: ControlPlane, namespace: str) -> AsyncIterator[AdmissionWebhook]:
-    """Serve a webhook for one namespace, and unregister it at the end."""
+    """Serve a webhook for one namespace; unregister it at the end."""
     webhook = AdmissionWebhook(control_plane, namespace)
     app = web.Application()
     app.router.add_post("/review", webhook.answer)

@@ -1,4 +1,4 @@
-"""Builders of values in a healthy state; a test changes one thing with `replace` and says what follows."""
+"""Builders of values in a healthy state; a test changes one part with `replace` and checks what follows."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -73,12 +73,12 @@ def readable(body: dict[str, Any]) -> Credential:
 
 
 def api_token_credential(**changes: Any) -> Credential:
-    """Build a credential of an API token; `changes` go into its metadata."""
+    """Build a credential with an API token; `changes` go into its metadata."""
     return readable(resource(API_TOKEN_SPEC, **changes))
 
 
 def oauth2_credential(**oauth2: Any) -> Credential:
-    """Build a credential of a grant; `oauth2` adds fields to spec.oauth2."""
+    """Build a credential with a grant; `oauth2` adds fields to spec.oauth2."""
     return readable(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | oauth2}))
 
 
@@ -100,7 +100,7 @@ def access_token(value: str = "v1u:access", *, lifetime: timedelta = timedelta(h
 
 
 def grant(refresh_token: str = "12:34:first", **changes: Any) -> Grant:
-    """Build a grant with a fresh access token, and with the scope of its token as a document has it."""
+    """Build a grant with a fresh access token, and with the scopes of its token in the form of a document."""
     made = replace(Grant(refresh_token=SecretValue(refresh_token), token=access_token()), **changes)
     return replace(made, scope=made.token.scope) if made.token is not None and "scope" not in changes else made
 
@@ -111,14 +111,14 @@ def document(location: VaultLocation, **values: object) -> Document:
 
 
 def published(credential: Credential, accepted: Accepted, **metadata: Any) -> TargetSecret:
-    """Build the Secret just as the operator publishes it; `metadata` adds what the API server or others add."""
+    """Build the Secret as the operator publishes it; `metadata` adds what the API server or others add."""
     body = manifest(desired_secret(credential, accepted))
     served = {"uid": "uid-of-secret", "resourceVersion": "200"} | body["metadata"] | metadata
     return read_target(body | {"metadata": served})
 
 
 def up_to_date(credential: Credential, token: Token, held: Grant | None = None) -> Observation:
-    """Build an observation that leaves nothing to do."""
+    """Build an observation for which the decision is to wait."""
     accepted = Accepted(token=token, account=ACCOUNT, verified_at=NOW, lineage=held.lineage if held else None)
     return Observation(
         now=NOW,
@@ -136,7 +136,7 @@ def up_to_date(credential: Credential, token: Token, held: Grant | None = None) 
 
 
 def changed(seen: Observation, **changes: Any) -> Observation:
-    """Change an observation; names of fields of its memory change the memory."""
+    """Change an observation; names of memory fields change its memory."""
     remembered = {name: changes.pop(name) for name in list(changes) if name in Memory.__dataclass_fields__}
     return replace(seen, memory=replace(seen.memory, **remembered), **changes)
 

@@ -1,4 +1,4 @@
-"""The chart, and the values that the tests install it with."""
+"""Where the chart is, and the values with which tests install it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The CRDs on an API server of tests."""
+"""Installs the CRDs on an API server of tests."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ CONSENT_CRD: Final = _FOLDER / "pipedriveconsents.yaml"
 
 
 def install_crd(cluster: ControlPlane) -> None:
-    """Apply the CRDs, whatever was there before, and wait until they are served. Raises KubectlError."""
+    """Apply the CRDs, also over another version, and wait until they are served. Raises KubectlError."""
     files = (f"--filename={CRD}", f"--filename={CONSENT_CRD}")
     cluster.kubectl("apply", "--server-side", "--force-conflicts", *files)
     cluster.kubectl("wait", "--for=condition=Established", *files, "--timeout=30s")

@@ -1,4 +1,4 @@
-"""Reads the table of what the API server refuses and takes of a PipedriveCredential. It judges nothing."""
+"""Reads the examples of credentials that the API server refuses or accepts. It checks nothing itself."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _TABLE: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").r
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One manifest; `before` is what is there already. Where it is refused, `message` says why, about `field`."""
+    """One manifest; `before` is the stored one, if any. If it is refused, `message` is the reason, about `field`."""
 
     manifest: Manifest
     before: Manifest | None
@@ -27,7 +27,7 @@ class Example:
     """Whether the operator's own reading agrees with the API server."""
 
     def label(self) -> str:
-        """Name it in a report of tests."""
+        """Return the name of the example in a test report."""
         return f"{self.field}: {self.message[:40]}"
 
 

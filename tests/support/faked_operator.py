@@ -1,4 +1,4 @@
-"""One operator with its ports faked, for tests of what a situation leads to."""
+"""One operator with fakes of all its ports, for tests of what follows from a situation."""
 
 import asyncio
 from base64 import b64decode
@@ -26,7 +26,7 @@ FIRST = "a" * 40
 
 
 class World:
-    """One operator and its surroundings."""
+    """One operator with its ports."""
 
     def __init__(self) -> None:
         """Start with an empty cluster and an empty Vault."""
@@ -43,7 +43,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        """Start the operator, or start it again with nothing remembered."""
+        """Start the operator, or restart it without its memory."""
         self.keeper = build_keeper(self.vault, self.pipedrive, self.clock, lambda keys, _: self.woken.extend(keys))
         ports = Ports(
             cache=self.cache,
@@ -60,12 +60,12 @@ class World:
         )
 
     def _see(self, kind: str, event: str, body: Mapping[str, Any]) -> None:
-        """See a change in the watch at once."""
+        """Deliver a change to the operator's cache at once, as the watch would."""
         see = self.cache.see_credential if kind == "credential" else self.cache.see_secret
         see(event, body)
 
     async def settle(self, key: Key = KEY) -> Outcome:
-        """Make passes until no refresh and no verification is in progress and nothing more is written."""
+        """Run passes until no refresh and no verification is in progress and nothing more is written."""
         while True:
             before = len(self.cluster.writes)
             outcome = await self.reconciler.reconcile(key)
@@ -77,7 +77,7 @@ class World:
             self.woken.clear()
 
     async def reconcile(self, key: Key = KEY) -> Outcome:
-        """Make a pass; if it ends at a verification, let that end and make the next pass."""
+        """Run a pass; if it started a verification, wait for its end and run the next pass."""
         outcome = await self.reconciler.reconcile(key)
         assert outcome is not None
         if not outcome.is_verifying:
@@ -86,7 +86,7 @@ class World:
         return await self.reconcile(key)
 
     def condition(self, wanted: ConditionType) -> tuple[str, str] | None:
-        """Return status and reason of a condition as the cluster has it."""
+        """Return status and reason of a condition in the cluster."""
         found = read_credential(self.cluster.credentials[KEY]).status.condition(wanted)
         return None if found is None else (found.status.value, found.reason.value)
 
@@ -96,7 +96,7 @@ class World:
         return "" if found is None else found.message
 
     def value(self, key: str, name: str = "acme") -> str | None:
-        """Return a value of the published Secret."""
+        """Return a value in the published Secret."""
         secret = self.cluster.secret(Key(namespace=KEY.namespace, name=name))
         return None if secret is None or key not in secret.data else b64decode(secret.data[key]).decode()
 
@@ -108,7 +108,7 @@ async def verifications_ended() -> None:
 
 
 async def seeded_world() -> AsyncIterator[World]:
-    """Return a world with an API token, a client and a grant in Vault; at the end no refresh may be in progress."""
+    """Provide a world with an API token, a client and a grant in Vault; no refresh may be in progress at the end."""
     made = World()
     made.vault.put(TOKEN_LOCATION, api_token=FIRST)
     made.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")

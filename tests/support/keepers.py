@@ -1,4 +1,4 @@
-"""A keeper of grants on the fakes."""
+"""Builds a keeper of grants on the fakes."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def build_keeper(
     *,
     escrow: Escrow | None = None,
 ) -> GrantKeeper:
-    """Build a keeper whose process leads without end."""
+    """Build a keeper in a process that is always the leader."""
     protocol = RefreshProtocol(
         vault=vault,
         pipedrive=pipedrive,

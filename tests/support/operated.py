@@ -1,4 +1,4 @@
-"""Settings of an operator for tests: the real parts, short intervals, and a user of its own at the API server."""
+"""Settings of an operator in tests: the real parts, short intervals, and a user of its own at the API server."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 
 def settings_for(openbao: OpenBao, pipedrive_url: str, *, kubeconfig: Path, token_file: Path) -> Json:
-    """Return settings that a test may change before it starts the operator."""
+    """Return settings, which a test may change before it starts the operator."""
     login = {"method": "token", "tokenFile": str(token_file)}
     return {
         "kubernetes": {"kubeconfig": str(kubeconfig), "operatorNamespace": "default"},

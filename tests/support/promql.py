@@ -1,6 +1,6 @@
-"""Reads the rules and the dashboard of the chart: which queries they hold, and which metrics and labels these name.
+"""Reads the queries in the chart's rules and dashboard, and the metrics and labels that they name.
 
-Whether a query is right is for promtool to say.
+promtool checks whether a query is valid.
 """
 
 import json
@@ -24,14 +24,14 @@ OF_THE_TARGET: Final = frozenset({"instance", "job", "pod", "namespace", "le"})
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query, and where it stands."""
+    """One query, and where it comes from."""
 
     place: str
     text: str
 
     @property
     def metrics(self) -> dict[str, set[str]]:
-        """The metrics that it names, each with the labels that it selects by."""
+        """The metrics in the query, each with the labels that select its series."""
         found: dict[str, set[str]] = {}
         for name, matchers in _METRIC.findall(self.text):
             found.setdefault(name, set()).update(_MATCHER.findall(matchers))
@@ -39,7 +39,7 @@ class Query:
 
     @property
     def groupings(self) -> set[str]:
-        """The labels that it groups or joins by."""
+        """The labels by which the query groups or joins."""
         return {
             label.strip() for labels in _GROUPING.findall(self.text) for label in labels.split(",") if label.strip()
         }
@@ -57,7 +57,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def queries() -> list[Query]:
-    """Return every query of the rules and of the dashboard, with Grafana's variables as Grafana fills them in."""
+    """Return every query of the rules and the dashboard, with Grafana's variables replaced as Grafana does."""
     of_rules = [Query(rule["alert"], rule["expr"]) for rule in rules()]
     return [*of_rules, *_of_dashboard(dashboard())]
 

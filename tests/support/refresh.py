@@ -1,4 +1,4 @@
-"""One grant, its client, and the refresh protocol on the fakes, with nothing remembered."""
+"""One grant, its client, and the refresh protocol on the fakes."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ ORDER = RefreshOrder(
 
 @dataclass
 class Surroundings:
-    """The protocol, and what it stands on."""
+    """The refresh protocol, and the fakes that it uses."""
 
     clock: TurnedClock = field(default_factory=TurnedClock)
     cluster: FakeCluster = field(default_factory=FakeCluster)
@@ -35,7 +35,7 @@ class Surroundings:
     states: list[refresh_state.RefreshState] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Seed a grant and its client."""
+        """Write a grant and its client to Vault."""
         self.vault = FakeVault(self.clock)
         self.escrow = FakeEscrow(self.cluster)
         self.pipedrive = FakePipedrive(self.clock, alive={"seed"})
@@ -44,7 +44,7 @@ class Surroundings:
         self.start()
 
     def start(self) -> None:
-        """Start the process, or start it again with nothing remembered."""
+        """Start the process, or restart it without its memory."""
         self.protocol = RefreshProtocol(
             vault=self.vault,
             pipedrive=self.pipedrive,
@@ -60,7 +60,7 @@ class Surroundings:
         return await self.protocol.run(ORDER, self.states.append)
 
     async def begin(self) -> asyncio.Task[Grant]:
-        """Begin a refresh, and return when Pipedrive has it; `pipedrive.answer` lets it go on."""
+        """Start a refresh, and return once Pipedrive has received it; `pipedrive.answer` lets it continue."""
         self.pipedrive.gate = asyncio.Event()
         task = asyncio.create_task(self.run())
         while not self.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
@@ -69,7 +69,7 @@ class Surroundings:
 
     @property
     def stored(self) -> Grant:
-        """What Vault holds."""
+        """The grant that Vault holds."""
         found = read_grant(self.vault.documents[GRANT_LOCATION])
         assert found is not None
         return found

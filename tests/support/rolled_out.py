@@ -1,4 +1,4 @@
-"""One operator with its ports faked that may restart two workloads, and what tests do to it."""
+"""One operator on fakes that may restart two workloads, and the verbs of its tests."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ INTERVAL = timedelta(minutes=10)
 
 
 async def world_with_workloads() -> AsyncIterator[World]:
-    """Give a seeded world that allows rollouts, with two workloads that allow them too."""
+    """Provide a seeded world that allows rollouts, with two workloads that allow them, too."""
     async for made in seeded_world():
         made.timings = replace(TIMINGS, restart_interval=INTERVAL)
         made.start()
@@ -27,26 +27,26 @@ async def world_with_workloads() -> AsyncIterator[World]:
 
 
 def rollout(*targets: WorkloadReference, on_refresh: bool = False) -> dict[str, Any]:
-    """Build a part of a spec."""
+    """Build the part of a spec that names workloads to restart."""
     named = [{"kind": str(target.kind), "name": target.name} for target in targets or (WEB, JOBS)]
     return {"rollout": {"targets": named, "onRefresh": on_refresh}}
 
 
 def put_token(world: World, value: str) -> None:
-    """Put another API token into Vault, which is found at the next poll."""
+    """Write another API token to Vault; the next poll finds it."""
     world.vault.put(TOKEN_LOCATION, api_token=value * 40)
     world.pipedrive.accounts[value * 40] = ACCOUNT
     world.clock.turn(TIMINGS.poll_interval)
 
 
 async def published(world: World, **spec: Any) -> None:
-    """Publish an API token for the workloads."""
+    """Publish an API token for these workloads."""
     world.cluster.apply(resource(API_TOKEN_SPEC | rollout() | spec))
     await world.settle()
 
 
 def ready_message(world: World) -> str:
-    """Return what people read beside Ready, which is True."""
+    """Return the message of Ready, which must be True."""
     found = read_credential(world.cluster.credentials[KEY]).status.condition(ConditionType.READY)
     assert found is not None
     assert "True" == found.status.value
@@ -54,7 +54,7 @@ def ready_message(world: World) -> str:
 
 
 def revive(world: World) -> None:
-    """Start the operator again, with caches as the cluster is."""
+    """Restart the operator, with caches filled from the cluster."""
     for body in world.cluster.credentials.values():
         world.cache.see_credential("MODIFIED", body)
     world.start()

@@ -1,4 +1,4 @@
-"""A tenant's ServiceAccount, set up as docs/vault.md says: who may have tokens of it."""
+"""Sets up a tenant's ServiceAccount as docs/vault.md says: which user may request its tokens."""
 
 import json
 
@@ -6,7 +6,7 @@ from testbed.control_plane import ControlPlane
 
 
 def allow_tokens(control_plane: ControlPlane, namespace: str, *accounts: str, user: str) -> None:
-    """Let a user have tokens of these ServiceAccounts of a namespace, and of no others."""
+    """Let a user request tokens of these ServiceAccounts in a namespace, and of no others."""
     name = "pipedrive-operator-tokens"
     rule = {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]}
     role = {

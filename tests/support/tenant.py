@@ -1,6 +1,6 @@
-"""One namespace, its folder in Vault and a company at Pipedrive, before an operator that runs as its own process.
+"""One namespace, its folder in Vault and a company at Pipedrive, for an operator that runs as its own process.
 
-Verbs to arrange things and conditions to wait for; what is right is for the tests to say.
+It arranges things and waits for conditions; the tests decide what is correct.
 """
 
 import json
@@ -34,18 +34,18 @@ _PATHS = {
 
 
 def eventually(look: Callable[[], T | None], *, within: float = DEADLINE) -> T:
-    """Look until there is something to see, and return it; AssertionError after `within` seconds."""
+    """Call `look` until it returns something true, and return that. Raises AssertionError after `within` seconds."""
     deadline = time.monotonic() + within
     while True:
         if seen := look():
             return seen
-        assert time.monotonic() < deadline, f"{getattr(look, '__doc__', None) or look} was not seen in {within:.1f} s"
+        assert time.monotonic() < deadline, f"not within {within:.1f} s: {getattr(look, '__doc__', None) or look}"
         time.sleep(POLL_SECONDS)
 
 
 @dataclass(kw_only=True)
 class Tenant:
-    """Who uses the operator in one namespace."""
+    """A team that uses the operator in one namespace."""
 
     cluster: ControlPlane
     openbao: OpenBao
@@ -55,7 +55,7 @@ class Tenant:
     company_id: int = field(default_factory=lambda: next(_COMPANIES))
 
     def __post_init__(self) -> None:
-        """Let a company with one user begin."""
+        """Create a company with one user."""
         self.domain = f"company-{self.company_id}"
         self.user_id = 1000 + self.company_id
         self.pipedrive.command("add-company", company_id=self.company_id, domain=self.domain)
@@ -67,17 +67,17 @@ class Tenant:
 
     @property
     def api_token(self) -> str:
-        """The user's present API token."""
+        """The user's current API token."""
         users = self.pipedrive.view("state")["users"]
         return str(next(user["api_token"] for user in users if user["id"] == self.user_id))
 
     def regenerate_api_token(self) -> str:
-        """Let the user make a new API token, with which the old one dies."""
+        """Create a new API token for the user, which revokes the old one."""
         self.pipedrive.command("regenerate-api-token", company_id=self.company_id, user_id=self.user_id)
         return self.api_token
 
     def consent(self) -> Json:
-        """Let the user install the app, and return the token endpoint's answer."""
+        """Let the user install the app, and return the token response."""
         found = self.pipedrive.install(self.client_id, self.company_id, self.user_id)
         answer: Json = found["answer"]
         return answer
@@ -87,22 +87,22 @@ class Tenant:
         return f"pipedrive/{self.namespace}/{name}"
 
     def store(self, name: str, **values: Any) -> None:
-        """Write a document to Vault, as a person does."""
+        """Write a document to Vault, as a person would."""
         self.openbao.write_secret(self.path(name), values)
 
     def stored(self, name: str) -> Json:
-        """Return what Vault holds."""
+        """Return a document from Vault."""
         found: Json | None = self.openbao.read_secret(self.path(name))
         assert found is not None
         return found
 
     def apply_api_token(self, name: str = "acme", *, api_token: str | None = None, **spec: Any) -> None:
-        """Put an API token into Vault, and apply a credential for it."""
+        """Write an API token to Vault, and apply a credential for it."""
         self.store(name, api_token=api_token or self.api_token)
         self.apply(name, {"apiToken": {"path": self.path(name)}, **spec})
 
     def apply_oauth2(self, name: str = "acme", *, seed: Json | None = None, **spec: Any) -> None:
-        """Consent, put the grant into Vault, and apply a credential for it."""
+        """Consent, write the grant to Vault, and apply a credential for it."""
         self.store(name, **(seed or {"refresh_token": self.consent()["refresh_token"]}))
         oauth2 = {"client": {"app": "crm-sync"}, "grant": {"path": self.path(name)}} | spec.pop("oauth2", {})
         self.apply(name, {"oauth2": oauth2, **spec})
@@ -133,7 +133,7 @@ class Tenant:
         return self._api.find(f"{_PATHS[kind].format(self.namespace)}/{name}")
 
     def all_of(self, kind: str) -> dict[str, Json]:
-        """Return all objects of a kind by their names."""
+        """Return all objects of a kind by name."""
         items = self._api.get(_PATHS[kind].format(self.namespace))["items"]
         return {item["metadata"]["name"]: item for item in items}
 
@@ -143,7 +143,7 @@ class Tenant:
         return None if found is None else decoded(found)
 
     def conditions(self, name: str = "acme") -> dict[str, Json]:
-        """Return the conditions of a credential by their types."""
+        """Return the conditions of a credential by type."""
         found = self.get("pipedrivecredential", name)
         assert found is not None
         return {one["type"]: one for one in found["status"].get("conditions", ())}
@@ -158,7 +158,7 @@ class Tenant:
         return eventually(look, within=within)
 
     def wait_until_published(self, name: str = "acme") -> dict[str, str]:
-        """Wait until the credential says so, and return the Secret's data."""
+        """Wait until the credential is published, and return the Secret's data."""
         self.wait_for("Published", name)
         found = self.secret(name)
         assert found is not None
@@ -176,10 +176,10 @@ class Tenant:
         eventually(look, within=within)
 
     def calls(self) -> list[Call]:
-        """Return what Pipedrive was asked about this company."""
+        """Return Pipedrive's ledger of requests about this company."""
         return [call for call in self.pipedrive.ledger().calls if call.subject.company_id == self.company_id]
 
 
 def now() -> str:
-    """Return the time as a person writes it into an annotation."""
+    """Return the time in the format that a person would put into an annotation."""
     return datetime.now(UTC).isoformat()

@@ -15,10 +15,10 @@ from testbed.openbao import OpenBao
 
 
 class ImpatientClock(TurnedClock):
-    """A clock that a test turns, except that a sleep of less than a second passes at once."""
+    """A clock that a test advances; a sleep of less than a second ends at once."""
 
     async def sleep(self, seconds: float) -> None:
-        """Pass, or wait until the clock is turned far enough."""
+        """End at once, or wait until the clock is advanced far enough."""
         if seconds < 1:
             self.turn(timedelta(seconds=seconds))
         else:
@@ -41,7 +41,7 @@ def rewrite(path: Path, text: str | None) -> str:
 
 
 async def trouble_of(vault: VaultConnections, location: VaultLocation) -> Trouble:
-    """Return the error of a read."""
+    """Return the error that a read raises."""
     with pytest.raises(Trouble) as caught:
         await vault.read(location, OPERATOR)
     return caught.value
@@ -59,7 +59,7 @@ async def when_it_serves(vault: VaultConnections, location: VaultLocation) -> Do
 
 
 async def when_it_is_back(vault: VaultConnections, location: VaultLocation, clock: TurnedClock) -> Document | None:
-    """Read until Vault has recovered; the clock is turned by the longest pause between the tries."""
+    """Read until Vault has recovered, advancing the clock by the longest pause between the attempts."""
     async with asyncio.timeout(30):
         while True:
             clock.turn(LONGEST_PROBE_PAUSE)

@@ -1,4 +1,4 @@
-"""What a test of the watch changes in a cluster, who connects, and what was delivered; nothing is judged here."""
+"""Helpers of the tests of the watch: what changes the cluster, who connects, and what was delivered."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ Event = tuple[str, str | None, str]
 
 @dataclass
 class Delivered:
-    """What a watch delivered of one namespace, and a wait for more."""
+    """The events that a watch delivered for one namespace, and methods that wait for more."""
 
     namespace: str
     events: list[Event] = field(default_factory=list)
@@ -33,14 +33,14 @@ class Delivered:
     _more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
-        """Take an event from the watch."""
+        """Record an event of the watch."""
         self.threads.add(threading.get_ident())
         if body["metadata"]["namespace"] == self.namespace:
             self.events.append((kind, event_type, body["metadata"]["name"]))
             self._more.set()
 
     def interrupt(self) -> None:
-        """Take note of an interruption."""
+        """Record an interruption."""
         self.threads.add(threading.get_ident())
         self.interruptions += 1
         self._more.set()
@@ -50,11 +50,11 @@ class Delivered:
         await self._until(lambda: self.interruptions >= times)
 
     async def until(self, *wanted: Event) -> None:
-        """Wait until these events are among those that were delivered."""
+        """Wait until these events were delivered."""
         await self._until(lambda: set(wanted) <= set(self.events))
 
     async def until_seen(self, name: str, *kinds: str) -> None:
-        """Wait until objects of that name and these kinds were delivered, by whatever events."""
+        """Wait until objects of that name and these kinds were delivered, with any type of event."""
         await self._until(lambda: {(kind, name) for kind in kinds} <= {(kind, seen) for kind, _, seen in self.events})
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -66,13 +66,13 @@ class Delivered:
 
 @dataclass
 class Cluster:
-    """Changes what is watched, in one namespace."""
+    """Changes the objects of one namespace."""
 
     plane: ControlPlane
     namespace: str
 
     async def kubectl(self, *arguments: str, stdin: str | None = None) -> None:
-        """Run kubectl there."""
+        """Run kubectl in the namespace."""
         await asyncio.to_thread(self.plane.kubectl, *arguments, f"--namespace={self.namespace}", stdin=stdin)
 
     async def remove_crd(self) -> None:
@@ -98,14 +98,14 @@ def secret(name: str, **labels: str) -> dict[str, Any]:
     return manifests.secret(name, metadata={"name": name, "labels": labels})
 
 
-def ours(name: str) -> dict[str, Any]:
-    """Build a Secret that carries our label."""
+def labelled_secret(name: str) -> dict[str, Any]:
+    """Build a Secret with the operator's label."""
     return secret(name, **{LABEL_CREDENTIAL: "acme"})
 
 
 @dataclass
 class User:
-    """Connects as somebody, and counts how often."""
+    """Connects as a user, and counts the connections."""
 
     settings: KubernetesSettings
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
@@ -117,7 +117,7 @@ class User:
         return await open_session(self.settings, *middlewares)
 
     async def until_connected(self, times: int) -> None:
-        """Wait for that many connections more than were waited for."""
+        """Wait for that many connections more than the last call waited for."""
         async with asyncio.timeout(DEADLINE):
             for _ in range(times):
                 await self._connected.acquire()

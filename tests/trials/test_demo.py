@@ -1,4 +1,4 @@
-"""The demo on real parts: its tour succeeds, and it leaves nothing behind, not even in the user's own cluster."""
+"""The demo on real parts: its tour succeeds, and it leaves nothing behind, even in the user's own cluster."""
 
 import os
 import signal
@@ -19,14 +19,14 @@ _DEMO = (sys.executable, "-m", "testbed.demo", "--once")
 
 @pytest.fixture
 def temporary(tmp_path: Path) -> Path:
-    """Name the folder in which the demo makes its own."""
+    """Return the folder in which the demo creates its own."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     return folder
 
 
 def environment(temporary: Path, **variables: str) -> Mapping[str, str]:
-    """Return this process's environment without a cluster of its own."""
+    """Return the environment of this process without a cluster."""
     inherited = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
     return {**inherited, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1", **variables}
 
@@ -49,8 +49,8 @@ def names(control_plane: ControlPlane, kind: str) -> set[str]:
     return set(control_plane.kubectl("get", kind, "--output=name").split())
 
 
-def test_the_tour_shows_what_it_should_and_leaves_nothing_behind(temporary: Path) -> None:
-    """Each step is reported, the exit code is 0 and no file stays."""
+def test_the_tour_succeeds_and_leaves_nothing_behind(temporary: Path) -> None:
+    """Each step is reported, the exit code is 0, and no file remains."""
     ended = demo(temporary)
 
     assert ended.returncode == 0, ended.stdout
@@ -60,7 +60,7 @@ def test_the_tour_shows_what_it_should_and_leaves_nothing_behind(temporary: Path
 
 
 def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path) -> None:
-    """Its programs run in sessions of their own, so that Ctrl-C reaches it alone."""
+    """Its programs run in sessions of their own, so that Ctrl-C reaches the demo alone."""
     with subprocess.Popen(_DEMO, env=environment(temporary), stdout=subprocess.PIPE, text=True) as process:
         next(line for line in process.stdout or () if "... publish" in line)
         started = children(process.pid)
@@ -74,7 +74,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path) -> None:
     assert [] == list(temporary.iterdir())
 
 
-def test_a_cluster_of_ones_own_gets_back_what_it_was(
+def test_the_users_own_cluster_is_left_as_it_was(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The demo deletes its namespace, and the CRD if it created it."""
@@ -88,7 +88,7 @@ def test_a_cluster_of_ones_own_gets_back_what_it_was(
     assert before == [names(control_plane, kind) for kind in ("namespaces", "customresourcedefinitions")]
 
 
-def test_a_namespace_that_was_there_is_refused_and_stays(control_plane: ControlPlane, temporary: Path) -> None:
+def test_an_existing_namespace_is_refused_and_kept(control_plane: ControlPlane, temporary: Path) -> None:
     """It may contain anything."""
     control_plane.kubectl("create", "namespace", NAMESPACE)
     try:
@@ -101,7 +101,7 @@ def test_a_namespace_that_was_there_is_refused_and_stays(control_plane: ControlP
         control_plane.kubectl("delete", "namespace", NAMESPACE)
 
 
-def test_a_cluster_of_ones_own_has_to_be_named(temporary: Path) -> None:
+def test_the_users_own_cluster_must_be_named(temporary: Path) -> None:
     """The demo never uses a cluster by accident."""
     ended = demo(temporary, "--cluster", "mine")
 
@@ -110,6 +110,6 @@ def test_a_cluster_of_ones_own_has_to_be_named(temporary: Path) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started and that still run."""
+    """Return the processes that a process has started and that are still running."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]

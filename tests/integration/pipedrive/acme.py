@@ -1,4 +1,4 @@
-"""One company, one user, one app and one grant on a running simulator, and the adapter that asks about them."""
+"""One company, one user, one app and one grant on a running simulator, and the adapter that is connected to it."""
 
 import asyncio
 import ssl
@@ -28,7 +28,7 @@ CLIENT = ClientCredentials(client_id="id", client_secret=SecretValue("secret"))
 
 
 def settings(url: str, **changes: object) -> PipedriveSettings:
-    """Build settings for a Pipedrive on this machine."""
+    """Return settings for a Pipedrive on this machine."""
     local = {
         "api_url": url,
         "oauth_url": url,
@@ -39,13 +39,13 @@ def settings(url: str, **changes: object) -> PipedriveSettings:
 
 
 def adapter(url: str, **changes: object) -> PipedriveApi:
-    """Build the adapter for a Pipedrive on this machine."""
+    """Return the adapter for a Pipedrive on this machine."""
     return PipedriveApi(settings(url, **changes), SystemClock())
 
 
 @dataclass(frozen=True)
 class Acme:
-    """A company with one user, one app and one grant, and the adapter that asks about them."""
+    """A company with one user, one app and one grant, and the adapter that is connected to its Pipedrive."""
 
     simulator: PipedriveSimulator
     api: PipedriveApi
@@ -60,16 +60,16 @@ class Acme:
 
     @property
     def refresh_token(self) -> SecretValue:
-        """The newest one."""
+        """The newest refresh token."""
         return SecretValue(self.simulator.newest_refresh_token(self.grant_id))
 
     @property
     def account(self) -> Account:
-        """The account of all its tokens."""
+        """The account that all tokens belong to."""
         return Account(company_id=self.user.company_id, company_domain="acme", user_id=self.user.id)
 
     async def refresh(self, refresh_token: SecretValue | None = None) -> TokenResponse:
-        """Refresh."""
+        """Refresh through the adapter."""
         return await self.api.refresh(self.client, refresh_token or self.refresh_token)
 
     async def identify(self) -> Account:
@@ -78,7 +78,7 @@ class Acme:
 
 
 async def trouble_of(call: Awaitable[object]) -> Trouble:
-    """Return what a call raises."""
+    """Return the error that a call raises."""
     with pytest.raises(Trouble) as caught:
         await call
     return caught.value
@@ -88,7 +88,7 @@ async def trouble_of(call: Awaitable[object]) -> Trouble:
 async def canned(
     answer: bytes, *, tls: ssl.SSLContext | None = None, stays_open: bool = False
 ) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Send every client the same bytes; yield host and port, and the heads of the requests that arrived."""
+    """Send the same bytes to every client; yield host, port and the heads of the requests that arrived."""
     heads: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,5 +106,5 @@ async def canned(
 
 
 def http_answer(status: str, body: str = "") -> bytes:
-    """Write an answer after which the connection closes."""
+    """Build a response after which the connection closes."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()

@@ -1,4 +1,4 @@
-"""What is sent where, and whether it left, if connections fail or must not be used."""
+"""Which requests leave, and to whom, if a connection fails or must not be used."""
 
 import asyncio
 import json
@@ -26,11 +26,11 @@ from testbed.pipedrive import Endpoint, Fault, FaultKind
 
 
 class Fenced(OperatorError):
-    """What a fence raises in these tests."""
+    """The error that the fences of these tests raise."""
 
 
 async def test_nothing_is_sent_when_the_fence_raises(acme: Acme) -> None:
-    """The connection is open, the request does not leave, and the fence's own error is raised."""
+    """The connection is open, the request does not leave, and the error of the fence is raised."""
 
     def fence() -> None:
         raise Fenced
@@ -42,7 +42,7 @@ async def test_nothing_is_sent_when_the_fence_raises(acme: Acme) -> None:
 
 
 async def test_the_fence_is_called_once_before_the_request_leaves(acme: Acme) -> None:
-    """Nothing has arrived at Pipedrive by then."""
+    """Nothing has arrived at Pipedrive at that time."""
     seen: list[int] = []
 
     await acme.api.refresh(acme.client, acme.refresh_token, fence=lambda: seen.append(len(acme.simulator.ledger.calls)))
@@ -61,8 +61,8 @@ async def test_a_refresh_without_a_connection_was_not_sent(free_port: int) -> No
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_a_certificate_is_trusted_only_by_its_authority(tmp_path: Path, *, trusted: bool) -> None:
-    """On both ways to Pipedrive; nothing is sent to a server that is not trusted."""
+async def test_a_certificate_is_trusted_only_with_its_ca(tmp_path: Path, *, trusted: bool) -> None:
+    """On both connections to Pipedrive. Nothing is sent to a server that is not trusted."""
     authority = Authority(tmp_path)
     pair = authority.serving("pipedrive", ["127.0.0.1"])
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -80,8 +80,8 @@ async def test_a_certificate_is_trusted_only_by_its_authority(tmp_path: Path, *,
     assert trusted or all("not trusted" in trouble.message for trouble in troubles)
 
 
-async def test_a_server_that_speaks_no_tls_is_not_sent_a_refresh(acme: Acme) -> None:
-    """The handshake comes first."""
+async def test_a_server_without_tls_receives_no_refresh(acme: Acme) -> None:
+    """The handshake precedes the request."""
     url = acme.simulator.url.replace("http:", "https:")
     async with adapter(url) as api:
         trouble = await trouble_of(api.refresh(acme.client, acme.refresh_token))
@@ -91,7 +91,7 @@ async def test_a_server_that_speaks_no_tls_is_not_sent_a_refresh(acme: Acme) -> 
 
 
 async def both_ways(api: PipedriveApi) -> list[Trouble]:
-    """Return what a refresh and a verification raise."""
+    """Return the errors of a refresh and of a verification."""
     return [
         await trouble_of(api.refresh(CLIENT, SecretValue("token"))),
         await trouble_of(api.identify_api_token(SecretValue("token"))),
@@ -107,12 +107,11 @@ async def both_ways(api: PipedriveApi) -> list[Trouble]:
         ("500 Internal Server Error", "refused to connect to pipedrive.invalid (HTTP 500)"),
     ],
 )
-async def test_a_proxy_that_refuses_is_named_and_was_not_sent_the_refresh(
-    status: str, words: str, tmp_path: Path
-) -> None:
-    """Its CONNECT leaves before the request, and must not be taken for it."""
+async def test_a_proxy_that_refuses_is_named_and_counts_as_not_sent(status: str, words: str, tmp_path: Path) -> None:
+    """The CONNECT request is not mistaken for the refresh."""
     credentials = tmp_path / "proxy"
-    credentials.write_text("user:word\n")
+    credentials.write_text("user:word
+")
     async with (
         canned(http_answer(status)) as (address, heads),
         adapter("https://pipedrive.invalid", proxy=f"http://{address}", proxy_credentials_file=credentials) as api,
@@ -130,7 +129,7 @@ async def test_a_proxy_that_refuses_is_named_and_was_not_sent_the_refresh(
 
 
 async def test_replaced_credentials_of_a_proxy_are_used_after_a_refusal(tmp_path: Path) -> None:
-    """On both ways, without a restart."""
+    """This holds for both connections to Pipedrive, without a restart."""
     credentials = tmp_path / "proxy"
     credentials.write_text("user:old")
     async with (
@@ -159,7 +158,7 @@ async def test_missing_credentials_of_a_proxy_are_named(tmp_path: Path) -> None:
 
 
 async def test_a_proxy_that_is_down_is_named(free_port: int) -> None:
-    """Pipedrive is not to blame."""
+    """The message does not blame Pipedrive."""
     async with adapter("https://pipedrive.invalid", proxy=f"http://127.0.0.1:{free_port}") as api:
         troubles = await both_ways(api)
 
@@ -235,7 +234,7 @@ async def tls_server(authority: Authority, *, strict: bool = True) -> AsyncItera
     "before",
     ["# Arany (Class Gold) F\N{LATIN SMALL LETTER O WITH DOUBLE ACUTE}\n".encode(), b"\xef\xbb\xbf", b"# \xe9t\xe9\n"],
 )
-async def test_comments_around_the_authority_are_passed_over(tmp_path: Path, before: bytes) -> None:
+async def test_comments_around_a_ca_certificate_are_ignored(tmp_path: Path, before: bytes) -> None:
     """In any language and encoding, and after a byte order mark."""
     authority, ca_file = Authority(tmp_path), tmp_path / "bundle.crt"
     ca_file.write_bytes(before + authority.certificate.read_bytes())
@@ -248,7 +247,7 @@ async def test_comments_around_the_authority_are_passed_over(tmp_path: Path, bef
 
 @pytest.mark.parametrize("content", [None, b"", b"this is no certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
 async def test_an_unusable_ca_file_is_named_and_can_be_corrected(tmp_path: Path, content: bytes | None) -> None:
-    """Nothing is sent, and no restart is needed."""
+    """Nothing is sent. After the correction no restart is needed."""
     authority, ca_file = Authority(tmp_path), tmp_path / "bundle.crt"
     if content is not None:
         ca_file.write_bytes(content)
@@ -265,8 +264,8 @@ async def test_an_unusable_ca_file_is_named_and_can_be_corrected(tmp_path: Path,
 
 
 @pytest.mark.parametrize("first", [0, 1])
-async def test_an_authority_that_is_replaced_is_read_again(tmp_path: Path, first: int) -> None:
-    """After a failure about certificates, on either way to Pipedrive, and without a restart."""
+async def test_a_replaced_ca_is_read_again(tmp_path: Path, first: int) -> None:
+    """After a certificate error, on either connection to Pipedrive, and without a restart."""
     former, new, ca_file = Authority(tmp_path / "a"), Authority(tmp_path / "b"), tmp_path / "bundle.crt"
     ca_file.write_bytes(former.certificate.read_bytes())
 
@@ -295,7 +294,7 @@ async def test_a_certificate_without_an_authority_key_identifier_is_accepted(tmp
 
 @contextmanager
 def counted(operation: str, code: str) -> Iterator[None]:
-    """Expect one request to be counted."""
+    """Check that one request is counted."""
     labels = {"service": "pipedrive", "operation": operation, "code": code}
     before = REGISTRY.get_sample_value("pipedrive_operator_requests_total", labels) or 0
     yield

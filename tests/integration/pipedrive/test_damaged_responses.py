@@ -59,7 +59,7 @@ COMPLETE = {
 
 @pytest.mark.parametrize("name", COMPLETE)
 async def test_a_complete_object_is_a_token_response(name: str) -> None:
-    """No matter how the response is framed and encoded."""
+    """The framing and encoding of the response do not matter."""
     async with canned(COMPLETE[name]) as (address, _), adapter(f"http://{address}") as api:
         answer = await api.refresh(CLIENT, SecretValue("1:2:sent"))
 
@@ -113,15 +113,15 @@ async def test_the_refresh_token_of_a_response_that_is_cut_is_kept(answer: bytes
         sized(BODY, status="302 Found"),
     ],
 )
-async def test_what_cannot_be_read_is_uncertain(answer: bytes) -> None:
-    """No other error comes out."""
+async def test_an_unreadable_response_leaves_the_outcome_unknown(answer: bytes) -> None:
+    """It raises RefreshUncertain and no other error."""
     async with canned(answer) as (address, _), adapter(f"http://{address}") as api:
         trouble = await trouble_of(api.refresh(CLIENT, SecretValue("1:2:sent")))
 
     assert type(trouble) is RefreshUncertain
 
 
-async def test_a_refusal_whose_length_is_wrong_is_a_refusal() -> None:
+async def test_a_refusal_with_a_wrong_length_is_a_refusal() -> None:
     """Its JSON is complete."""
     answer = sized(b'{"error": "invalid_grant"}', by=1, status="400 Bad Request")
 
@@ -131,8 +131,8 @@ async def test_a_refusal_whose_length_is_wrong_is_a_refusal() -> None:
     assert type(trouble) is ConsentRequired
 
 
-async def test_an_error_with_status_200_is_quoted_and_believed() -> None:
-    """Some servers send errors so; trying again for ever would hide the reason."""
+async def test_an_error_with_status_200_is_a_refusal_and_quoted() -> None:
+    """Some servers send errors so; repeating the refresh for ever would hide the reason."""
     answer = sized(b'{"error": "invalid_grant", "message": "refresh_token is invalid"}')
 
     async with canned(answer) as (address, _), adapter(f"http://{address}") as api:

@@ -25,7 +25,7 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 from testbed.pipedrive import Effect, Fault, FaultKind, Outcome, Rotation
 
 
-async def test_a_refresh_brings_a_token_of_the_same_account(acme: Acme) -> None:
+async def test_a_refresh_returns_a_token_of_the_same_account(acme: Acme) -> None:
     """The token is verified at its own api_domain."""
     answer = await acme.refresh()
 
@@ -50,8 +50,8 @@ async def test_each_refresh_uses_the_token_of_the_one_before(acme: Acme, rotatio
     assert acme.simulator.ledger.double_spent() == []
 
 
-async def test_a_spent_refresh_token_needs_consent(acme: Acme) -> None:
-    """Pipedrive's words are quoted, the token is not."""
+async def test_a_spent_refresh_token_requires_consent(acme: Acme) -> None:
+    """Pipedrive's message is quoted, the token is not."""
     spent = acme.refresh_token
     await acme.refresh(spent)
 
@@ -62,7 +62,7 @@ async def test_a_spent_refresh_token_needs_consent(acme: Acme) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401])
-async def test_a_wrong_client_is_not_a_dead_grant(acme: Acme, status: int) -> None:
+async def test_a_wrong_client_is_not_a_refused_grant(acme: Acme, status: int) -> None:
     """With either of the statuses that Pipedrive may use."""
     acme.simulator.switches.bad_client_status = 400 if status == 400 else 401
     wrong = ClientCredentials(client_id=acme.app.client_id, client_secret=SecretValue("not-the-secret"))
@@ -102,7 +102,7 @@ async def test_a_malformed_client_is_rejected_before_anything_is_sent(acme: Acme
         (FaultKind.PAYMENT_REQUIRED, AccountNotOpen),
     ],
 )
-async def test_a_failed_refresh_is_sent_once_and_reported_truthfully(
+async def test_a_failed_refresh_is_sent_once_and_reported_correctly(
     acme: Acme, kind: FaultKind, effect: Effect, trouble: type[Trouble]
 ) -> None:
     """The adapter cannot know whether it took effect; the ledger does. No layer sends it again."""
@@ -119,8 +119,8 @@ async def test_a_failed_refresh_is_sent_once_and_reported_truthfully(
     assert acme.app.client_secret not in caught.value.message
 
 
-async def test_a_response_without_a_refresh_token_leaves_the_one_that_was_sent(acme: Acme) -> None:
-    """RFC 6749 section 6: issuing a new one is optional."""
+async def test_a_response_without_a_refresh_token_keeps_the_one_that_was_sent(acme: Acme) -> None:
+    """RFC 6749, section 6: issuing a new one is optional."""
     sent = acme.refresh_token
     acme.simulator.faults.add(Fault(kind=FaultKind.NO_REFRESH_TOKEN))
 
@@ -135,7 +135,7 @@ async def test_a_lifetime_in_quotes_is_read(acme: Acme) -> None:
 
 
 async def test_a_foreign_api_domain_is_refused(acme: Acme) -> None:
-    """A token would be sent there."""
+    """The token would be sent to it."""
     acme.simulator.switches.api_domain = "https://{company_domain}.evil.example"
 
     with pytest.raises(TokenResponseUnusable, match="api_domain"):

@@ -19,7 +19,7 @@ from testbed.pipedrive import Endpoint, Fault, FaultKind
 
 
 async def test_an_api_token_is_identified(acme: Acme) -> None:
-    """By its header."""
+    """By its x-api-token header."""
     assert await acme.identify() == acme.account
 
 
@@ -157,7 +157,7 @@ async def test_a_401_with_a_page_does_not_reject_the_token() -> None:
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "407 Proxy Authentication Required", "200 OK"])
 async def test_a_page_shows_that_pipedrive_is_not_reached(status: str) -> None:
-    """Whatever its status: the page is not Pipedrive's."""
+    """Its status does not matter: Pipedrive sends no pages."""
     async with canned(http_answer(status, "<!doctype html>")) as (address, _), adapter(f"http://{address}") as api:
         trouble = await trouble_of(api.reach())
 

@@ -1,4 +1,4 @@
-"""One company, one user and one app on a running simulator, and the requests an integration makes of it."""
+"""One company, one user and one app on a running simulator, and the requests that an integration sends to it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ START = 1_760_000_000.0
 
 @dataclass
 class TurnedClock:
-    """A clock that stands still until a test turns it."""
+    """A clock that stands still until a test advances it."""
 
     now: float = START
 
@@ -25,7 +25,7 @@ class TurnedClock:
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, read whole."""
+    """An HTTP response, read completely."""
 
     status: int
     headers: dict[str, str]
@@ -34,13 +34,13 @@ class Answer:
 
 
 def basic(client_id: str, client_secret: str) -> dict[str, str]:
-    """Return the header of Basic authentication."""
+    """Return the header of HTTP Basic authentication."""
     return {"Authorization": aiohttp.encode_basic_auth(client_id, client_secret)}
 
 
 @dataclass(frozen=True)
 class Acme:
-    """A client's view of the simulator, beside the simulator itself."""
+    """A client's view of the simulator, together with the simulator itself."""
 
     simulator: PipedriveSimulator
     session: aiohttp.ClientSession
@@ -50,7 +50,7 @@ class Acme:
     app: App
 
     def install(self) -> dict[str, Any]:
-        """Return the token answer of a fresh consent."""
+        """Consent, exchange the code, and return the token response."""
         return dict(
             self.simulator.install(
                 client_id=self.app.client_id, company_id=self.company.id, user_id=self.user.id
@@ -58,7 +58,7 @@ class Acme:
         )
 
     def consent(self) -> str:
-        """Return a fresh authorization code."""
+        """Consent, and return the authorization code."""
         return self.simulator.consent(client_id=self.app.client_id, company_id=self.company.id, user_id=self.user.id)
 
     async def post(self, path: str, form: dict[str, str], **options: object) -> Answer:
@@ -67,7 +67,7 @@ class Acme:
         return await self.ask("POST", path, data=form, **options)
 
     async def refresh(self, refresh_token: str, **options: object) -> Answer:
-        """Refresh."""
+        """Send a refresh."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         return await self.post("/oauth/token", form, **options)
 
@@ -77,11 +77,11 @@ class Acme:
         return await self.post("/oauth/token", form)
 
     async def me(self, access_token: str, path: str = "/v1/users/me") -> Answer:
-        """Ask who an access token is."""
+        """Request `/users/me` with an access token."""
         return await self.ask("GET", path, headers={"Authorization": f"Bearer {access_token}"})
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
-        """Send any request, following no redirect."""
+        """Send any request, and follow no redirect."""
         url = self.simulator.url + path
         async with self.session.request(method, url, allow_redirects=False, **options) as answer:
             text = await answer.text()

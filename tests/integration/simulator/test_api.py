@@ -28,8 +28,8 @@ async def test_both_credentials_name_the_same_person(acme: Acme, path: str) -> N
 
 
 @pytest.mark.parametrize(("accepted", "status"), [(True, 200), (False, 401)])
-async def test_the_token_in_the_query_is_a_switch(acme: Acme, *, accepted: bool, status: int) -> None:
-    """It is undocumented, and in wide use."""
+async def test_a_token_in_the_query_is_accepted_if_switched_on(acme: Acme, *, accepted: bool, status: int) -> None:
+    """It is undocumented, and widely used."""
     acme.simulator.switches.api_token_in_query = accepted
 
     answer = await acme.ask("GET", f"/v1/users/me?api_token={acme.user.api_token}")
@@ -47,10 +47,8 @@ async def test_the_token_in_the_query_is_a_switch(acme: Acme, *, accepted: bool,
         ("DELETE", "/v1/users/me", {}),
     ],
 )
-async def test_the_gateway_authenticates_before_it_routes(
-    acme: Acme, method: str, path: str, headers: dict[str, str]
-) -> None:
-    """One body for all that comes without a good credential."""
+async def test_authentication_comes_before_routing(acme: Acme, method: str, path: str, headers: dict[str, str]) -> None:
+    """Every request without a valid credential gets the same response, on any path."""
     answer = await acme.ask(method, path, headers=headers)
 
     assert (answer.status, answer.json) == (401, GATEWAY_BODY)
@@ -58,7 +56,7 @@ async def test_the_gateway_authenticates_before_it_routes(
     assert len(answer.headers["x-correlation-id"]) == 36
 
 
-async def test_a_token_once_good_has_its_own_text(acme: Acme) -> None:
+async def test_a_former_access_token_has_its_own_message(acme: Acme) -> None:
     """As documented for an access token that is no longer valid."""
     tokens = acme.install()
     acme.simulator.revoke_token(token=tokens["access_token"])
@@ -69,14 +67,14 @@ async def test_a_token_once_good_has_its_own_text(acme: Acme) -> None:
 
 
 async def test_another_authorization_scheme_is_malformed(acme: Acme) -> None:
-    """400, not 401."""
+    """The status is 400, not 401."""
     answer = await acme.ask("GET", "/v1/users/me", headers={"Authorization": "Basic eDp5"})
 
     assert (answer.status, answer.json["error"]) == (400, "Invalid request: malformed authorization header")
 
 
-async def test_regenerating_kills_the_old_api_token_at_once(acme: Acme) -> None:
-    """There is one per user and company."""
+async def test_a_new_api_token_revokes_the_old_one_at_once(acme: Acme) -> None:
+    """Each user has one per company."""
     old = acme.user.api_token
     acme.simulator.world.regenerate_api_token(company_id=acme.company.id, user_id=acme.user.id)
 
@@ -88,7 +86,7 @@ async def test_regenerating_kills_the_old_api_token_at_once(acme: Acme) -> None:
 
 
 async def test_a_user_of_two_companies_has_a_token_for_each(acme: Acme) -> None:
-    """The same id, another company."""
+    """The user's id is the same, the company differs."""
     other = acme.simulator.world.add_company(domain="umbrella")
     twin = acme.simulator.world.add_user(company_id=other.id, user_id=acme.user.id)
 
@@ -98,8 +96,8 @@ async def test_a_user_of_two_companies_has_a_token_for_each(acme: Acme) -> None:
     assert answer.json["data"]["id"] == acme.user.id
 
 
-async def test_a_company_that_is_not_open_owes_payment(acme: Acme) -> None:
-    """402 in the usual envelope."""
+async def test_a_company_that_is_not_open_is_answered_with_402(acme: Acme) -> None:
+    """In the usual envelope."""
     acme.company.is_open = False
 
     answer = await acme.me(acme.install()["access_token"])
@@ -107,8 +105,8 @@ async def test_a_company_that_is_not_open_owes_payment(acme: Acme) -> None:
     assert (answer.status, answer.json["errorCode"]) == (402, 402)
 
 
-async def test_a_deactivated_user_is_unauthorized_by_both_credentials(acme: Acme) -> None:
-    """This is presumed; there is no recording."""
+async def test_both_credentials_of_a_deactivated_user_are_unauthorized(acme: Acme) -> None:
+    """This is an assumption; no recording shows it."""
     token = acme.install()["access_token"]
     acme.user.is_active = False
 
@@ -121,8 +119,8 @@ async def test_a_deactivated_user_is_unauthorized_by_both_credentials(acme: Acme
     ("method", "path", "status"),
     [("GET", "/api/v2/users/me", 404), ("GET", "/v1/persons", 404), ("POST", "/v1/users/me", 405)],
 )
-async def test_nothing_else_is_there(acme: Acme, method: str, path: str, status: int) -> None:
-    """Behind the gateway, unknown paths and methods have their own errors."""
+async def test_unknown_paths_and_methods_have_their_own_errors(acme: Acme, method: str, path: str, status: int) -> None:
+    """After authentication."""
     answer = await acme.ask(method, path, headers={"x-api-token": acme.user.api_token})
 
     assert (answer.status, answer.json["success"]) == (status, False)

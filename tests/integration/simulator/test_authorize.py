@@ -7,8 +7,8 @@ import pytest
 from integration.simulator.acme import REDIRECT_URI, Acme, Answer
 
 
-async def test_the_page_says_who_asks_for_what(acme: Acme) -> None:
-    """App, company and scopes are there, escaped."""
+async def test_the_page_names_the_app_the_company_and_the_scopes(acme: Acme) -> None:
+    """They are escaped."""
     acme.app.name = "<b>CRM</b>"
 
     page = await acme.ask("GET", address(acme))
@@ -19,7 +19,7 @@ async def test_the_page_says_who_asks_for_what(acme: Acme) -> None:
 
 
 async def test_accepting_sends_the_browser_back_with_a_code(acme: Acme) -> None:
-    """State comes back untouched, and the code can be exchanged."""
+    """The state is returned unchanged, and the code can be exchanged."""
     back = await decide(acme, "accept")
 
     target = urlsplit(back.headers["location"])
@@ -32,7 +32,7 @@ async def test_accepting_sends_the_browser_back_with_a_code(acme: Acme) -> None:
 
 @pytest.mark.parametrize("denial", ["user_denied", "access_denied"])
 async def test_denying_sends_the_browser_back_with_an_error(acme: Acme, denial: str) -> None:
-    """Which error is a switch; there is no code."""
+    """A switch selects the error; there is no code."""
     acme.simulator.switches.denial = denial
 
     back = await decide(acme, "deny")
@@ -49,8 +49,8 @@ async def test_denying_sends_the_browser_back_with_an_error(acme: Acme, denial: 
         ("&scope=", "Invalid request: scope is empty"),
     ],
 )
-async def test_a_wrong_address_shows_an_error(acme: Acme, change: str, error: str) -> None:
-    """No redirect: neither shown nor decided."""
+async def test_a_wrong_authorization_url_shows_an_error(acme: Acme, change: str, error: str) -> None:
+    """The browser is not redirected, neither from the page nor by a decision."""
     answers = [await acme.ask(method, "/oauth/authorize?" + change) for method in ("GET", "POST")]
     if "client_id" not in change:
         query = f"client_id={acme.app.client_id}{change}"
@@ -59,15 +59,15 @@ async def test_a_wrong_address_shows_an_error(acme: Acme, change: str, error: st
     assert [(answer.status, answer.json) for answer in answers] == [(400, {"error": error})] * 2
 
 
-async def test_an_empty_scope_may_be_tolerated(acme: Acme) -> None:
-    """Its refusal is a report, so it is a switch."""
+async def test_an_empty_scope_is_accepted_if_switched_on(acme: Acme) -> None:
+    """Only a report says that it is refused, so it is a switch."""
     acme.simulator.switches.empty_scope_refused = False
 
     assert (await acme.ask("GET", address(acme) + "&scope=")).status == 200
 
 
 async def test_an_app_hidden_from_the_company_cannot_be_installed(acme: Acme) -> None:
-    """As for an unlisted app that another company made."""
+    """Like an unlisted app of another company."""
     acme.app.company_ids = (acme.company.id + 1,)
 
     answers = [await acme.ask("GET", address(acme)), await decide(acme, "accept")]
@@ -77,11 +77,11 @@ async def test_an_app_hidden_from_the_company_cannot_be_installed(acme: Acme) ->
 
 
 def address(acme: Acme) -> str:
-    """Return where an integration sends the browser."""
+    """Return the URL to which an integration sends the browser."""
     return f"/oauth/authorize?client_id={acme.app.client_id}&redirect_uri={REDIRECT_URI}&state=a+b%26c"
 
 
 async def decide(acme: Acme, decision: str) -> Answer:
-    """Press a button of the page."""
+    """Press a button on the page."""
     form = {"user": f"{acme.company.id}:{acme.user.id}", "decision": decision}
     return await acme.ask("POST", address(acme), data=form)

@@ -24,8 +24,8 @@ SEED = {
 }
 
 
-def test_it_runs_alone_and_is_told_what_to_do_by_another_process(tmp_path: Path) -> None:
-    """From a seed file to the ledger, and it stops on request."""
+def test_the_simulator_runs_as_a_process_and_is_controlled_by_another(tmp_path: Path) -> None:
+    """From its seed file to the ledger; it stops on request."""
     seed_file = tmp_path / "seed.json"
     seed_file.write_text(json.dumps(SEED))
     arguments = [sys.executable, "-m", "testbed.pipedrive", "--seed-file", str(seed_file)]
@@ -49,7 +49,7 @@ def test_it_runs_alone_and_is_told_what_to_do_by_another_process(tmp_path: Path)
 
 
 async def test_every_command_and_view_is_listed_with_a_summary(acme: Acme) -> None:
-    """Who knows the prefix can find the rest."""
+    """The list is at the prefix of the control API."""
     overview = (await acme.ask("GET", "/_simulator/")).json
 
     assert {"state", "ledger", "switches", "health"} == set(overview["GET"])
@@ -58,7 +58,7 @@ async def test_every_command_and_view_is_listed_with_a_summary(acme: Acme) -> No
 
 
 async def test_commands_change_the_world(acme: Acme) -> None:
-    """Rename, move, close, deactivate, hide, rescope, regenerate."""
+    """Rename, move, close, deactivate, hide, change scopes, regenerate."""
     company, user, app = acme.company, acme.user, acme.app
     person = {"company_id": company.id, "user_id": user.id}
     await command(acme, "change-company", company_id=company.id, domain="umbrella", is_open=False)
@@ -71,8 +71,8 @@ async def test_commands_change_the_world(acme: Acme) -> None:
     assert user.api_token == "f" * 40
 
 
-async def test_commands_give_and_take_grants(acme: Acme) -> None:
-    """Install answers as the token endpoint does; each way of revoking kills."""
+async def test_commands_create_and_revoke_grants(acme: Acme) -> None:
+    """Install returns the token response, and each kind of revocation works."""
     who = {"client_id": acme.app.client_id, "company_id": acme.company.id, "user_id": acme.user.id}
     code = (await command(acme, "consent", **who)).strip()
     first, second, third = [await command(acme, "install", **who) for _ in range(3)]
@@ -88,7 +88,7 @@ async def test_commands_give_and_take_grants(acme: Acme) -> None:
     assert delivery == {"status": None, "error": "ClientConnectorError"}
 
 
-async def test_the_clock_can_be_turned(acme: Acme) -> None:
+async def test_the_clock_can_be_advanced(acme: Acme) -> None:
     """Sixty days pass at once."""
     token = acme.install()["refresh_token"]
 
@@ -97,8 +97,8 @@ async def test_the_clock_can_be_turned(acme: Acme) -> None:
     assert (await acme.refresh(token)).status == 400
 
 
-async def test_the_client_covers_what_tests_do_most(acme: Acme) -> None:
-    """Seed, switch, break, turn the clock, read."""
+async def test_the_client_covers_the_usual_commands(acme: Acme) -> None:
+    """Seed, switch, inject faults, advance the clock, read."""
     client = ControlClient(acme.simulator.url)
 
     made = await asyncio.to_thread(client.seed, {"companies": [{"domain": "umbrella"}]})
@@ -128,7 +128,7 @@ async def test_the_client_covers_what_tests_do_most(acme: Acme) -> None:
     ],
 )
 async def test_a_wrong_command_is_refused(acme: Acme, name: str, arguments: dict[str, Any], status: int) -> None:
-    """Misspelling is an error and not a silent default."""
+    """A misspelt name is an error; it does not select a default."""
     answer = await acme.ask("POST", f"/_simulator/{name}", json=arguments)
 
     assert answer.status == status
@@ -138,13 +138,13 @@ async def test_a_wrong_command_is_refused(acme: Acme, name: str, arguments: dict
 
 
 @pytest.mark.parametrize("body", ["[]", "{"])
-async def test_arguments_that_are_no_object_are_refused(acme: Acme, body: str) -> None:
-    """400, with the reason."""
+async def test_arguments_that_are_not_an_object_are_refused(acme: Acme, body: str) -> None:
+    """With status 400 and the reason."""
     assert (await acme.ask("POST", "/_simulator/clear-faults", data=body)).status == 400
 
 
 async def command(acme: Acme, name: str, **arguments: object) -> Any:
-    """Give a command and return what it returned."""
+    """Send a command, and return its result."""
     answer = await acme.ask("POST", f"/_simulator/{name}", json=arguments)
     assert answer.status == 200, answer.text
     return answer.json

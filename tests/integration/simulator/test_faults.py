@@ -13,7 +13,7 @@ BEFORE, AFTER = Effect.BEFORE, Effect.AFTER
 
 @pytest.fixture(autouse=True)
 def _rotating(acme: Acme) -> None:
-    """Rotate refresh tokens, so that every effect can be seen."""
+    """Turn rotation on, so that every effect of a refresh can be seen."""
     acme.simulator.switches.rotate = Rotation.ALWAYS
 
 
@@ -35,8 +35,8 @@ async def test_a_lost_connection_spends_the_token_only_after_the_effect(
     assert (await acme.refresh(token)).status == (400 if times_spent else 200)
 
 
-async def test_half_an_answer_arrives_when_it_is_cut(acme: Acme) -> None:
-    """Status and headers are those of a success."""
+async def test_a_response_that_is_cut_arrives_in_part(acme: Acme) -> None:
+    """Its status and headers are those of a success."""
     acme.simulator.faults.add(Fault(kind=FaultKind.CUT, effect=AFTER))
     url = f"{acme.simulator.url}/v1/users/me"
 
@@ -129,8 +129,8 @@ async def test_hanging_requests_do_not_keep_the_simulator_from_stopping(acme: Ac
         (Fault(kind=FaultKind.NO_ERROR), 400, '{"success": false}'),
     ],
 )
-async def test_a_false_answer_leaves_the_token_unspent(acme: Acme, fault: Fault, status: int, body: str) -> None:
-    """Before the effect, at every endpoint."""
+async def test_a_false_response_leaves_the_token_unspent(acme: Acme, fault: Fault, status: int, body: str) -> None:
+    """It precedes the effect, at every endpoint."""
     tokens = acme.install()
     acme.simulator.faults.add(fault)
 
@@ -144,7 +144,7 @@ async def test_a_false_answer_leaves_the_token_unspent(acme: Acme, fault: Fault,
 
 
 @pytest.mark.parametrize("kind", [FaultKind.DAILY_LIMIT, FaultKind.BURST_LIMIT, FaultKind.STATUS])
-async def test_retry_after_can_be_given(acme: Acme, kind: FaultKind) -> None:
+async def test_retry_after_can_be_set(acme: Acme, kind: FaultKind) -> None:
     """In seconds, as recorded."""
     acme.simulator.faults.add(Fault(kind=kind, retry_after=3939))
 
@@ -186,8 +186,8 @@ async def test_a_page_is_not_changed(acme: Acme) -> None:
     assert (page.status, "Accept" in page.text) == (200, True)
 
 
-async def test_a_fault_strikes_in_its_scope_only(acme: Acme) -> None:
-    """Endpoint, app, grant, company and token all narrow it."""
+async def test_a_fault_affects_only_its_scope(acme: Acme) -> None:
+    """Endpoint, app, grant, company and token each narrow it."""
     tokens = acme.install()
     refresh_token, access_token = tokens["refresh_token"], tokens["access_token"]
     elsewhere = [
@@ -216,8 +216,8 @@ async def test_a_fault_strikes_in_its_scope_only(acme: Acme) -> None:
     assert armed.hits == 1
 
 
-async def test_a_fault_skips_requests_then_strikes_then_ends(acme: Acme) -> None:
-    """Counted in requests of its scope."""
+async def test_a_fault_skips_some_requests_and_ends_after_some(acme: Acme) -> None:
+    """Only requests in its scope count."""
     acme.simulator.faults.add(Fault(kind=FaultKind.STATUS, status=503, skip=1, times=2))
 
     statuses = [(await acme.me("x")).status for _ in range(4)]
@@ -226,7 +226,7 @@ async def test_a_fault_skips_requests_then_strikes_then_ends(acme: Acme) -> None
 
 
 async def test_one_fault_can_be_removed(acme: Acme) -> None:
-    """The others stay."""
+    """The other faults stay."""
     first = acme.simulator.faults.add(Fault(kind=FaultKind.STATUS, status=500))
     acme.simulator.faults.add(Fault(kind=FaultKind.STATUS, status=503))
 
@@ -235,8 +235,8 @@ async def test_one_fault_can_be_removed(acme: Acme) -> None:
     assert (await acme.me("x")).status == 503
 
 
-async def test_the_authorize_page_fails_too(acme: Acme) -> None:
-    """503 while a company's database is in maintenance."""
+async def test_the_authorize_page_can_fail_too(acme: Acme) -> None:
+    """It returns 503 while a company's database is in maintenance."""
     acme.simulator.faults.add(Fault(kind=FaultKind.STATUS, status=503, endpoint=Endpoint.AUTHORIZE))
 
     assert (await acme.ask("GET", "/oauth/authorize")).status == 503

@@ -1,4 +1,4 @@
-"""The ledger answers what a test asks: spent once, never twice, never two at a time."""
+"""The ledger shows whether a refresh token was spent once, twice, or twice at the same time."""
 
 import asyncio
 
@@ -62,8 +62,8 @@ async def test_an_api_call_records_user_and_credential(acme: Acme) -> None:
     assert call.outcome is Outcome.ACCEPTED
 
 
-async def test_two_requests_in_sequence_are_no_overlap(acme: Acme) -> None:
-    """The same token, as it may be without rotation."""
+async def test_two_requests_in_sequence_do_not_overlap(acme: Acme) -> None:
+    """They may send the same token if tokens do not rotate."""
     token = acme.install()["refresh_token"]
 
     for _ in range(2):

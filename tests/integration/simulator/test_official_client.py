@@ -1,4 +1,4 @@
-"""The vendor's own Node.js client works against the simulator: the check from outside."""
+"""The vendor's own Node.js client works with the simulator, which checks the simulator independently."""
 
 import asyncio
 import json
@@ -26,8 +26,8 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("rotate", [Rotation.NEVER, Rotation.ALWAYS])
-async def test_the_official_client_is_content(acme: Acme, rotate: Rotation) -> None:
-    """It exchanges, asks by both credentials, refreshes and revokes, and is refused where it should be."""
+async def test_the_official_client_works(acme: Acme, rotate: Rotation) -> None:
+    """It exchanges, identifies by both credentials, refreshes and revokes, and is refused where it should be."""
     acme.simulator.switches.rotate = rotate
 
     seen = await drive(acme)
@@ -42,7 +42,7 @@ async def test_the_official_client_is_content(acme: Acme, rotate: Rotation) -> N
 
 
 async def drive(acme: Acme) -> Any:
-    """Run the client and return what it saw."""
+    """Run the client, and return what it observed."""
     app = acme.app
     process = await asyncio.create_subprocess_exec(
         "node",

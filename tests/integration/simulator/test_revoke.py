@@ -63,8 +63,10 @@ async def test_an_unknown_token_and_one_of_another_app_have_the_same_response(ac
     ("form", "secret", "error"),
     [({"token": "x"}, "wrong", "invalid_client"), ({"other": "x"}, None, "invalid_request")],
 )
-async def test_a_bad_revocation_is_refused(acme: Acme, form: dict[str, str], secret: str | None, error: str) -> None:
-    """The client must be right and a token named."""
+async def test_a_malformed_revocation_is_refused(
+    acme: Acme, form: dict[str, str], secret: str | None, error: str
+) -> None:
+    """It must authenticate the client and name a token."""
     headers = basic(acme.app.client_id, secret or acme.app.client_secret)
 
     answer = await acme.post("/oauth/revoke", form, headers=headers)

@@ -1,4 +1,4 @@
-"""The token endpoint answers and refuses as documented."""
+"""The token endpoint responds to valid and invalid requests as documented."""
 
 import re
 
@@ -8,8 +8,8 @@ from integration.simulator.acme import Acme, Answer, basic
 from testbed.pipedrive import Rotation
 
 
-async def test_a_code_buys_tokens_that_look_like_the_vendors(acme: Acme) -> None:
-    """Lengths, alphabets, scope separator and api_domain are those of the documented example."""
+async def test_a_code_is_exchanged_for_tokens_like_the_vendors(acme: Acme) -> None:
+    """Their lengths, alphabets, scope separator and api_domain are those of the documented example."""
     answer = (await acme.exchange(acme.consent())).json
 
     assert re.fullmatch(r"v1u:[\w+/=]+:[\w+/=]+", answer["access_token"])
@@ -31,7 +31,7 @@ async def test_a_code_can_be_used_once(acme: Acme) -> None:
 
 
 async def test_a_code_expires_after_five_minutes(acme: Acme) -> None:
-    """An expired code has a message of its own."""
+    """The message for an expired code differs."""
     code = acme.consent()
     acme.clock.now += 300
 
@@ -47,8 +47,8 @@ async def test_a_code_expires_after_five_minutes(acme: Acme) -> None:
         ("https://elsewhere.example/", "Invalid request: redirect_uri is invalid"),
     ],
 )
-async def test_a_code_needs_the_registered_redirect(acme: Acme, redirect_uri: str, message: str) -> None:
-    """A wrong redirect_uri does not use the code up."""
+async def test_a_code_needs_the_registered_redirect_uri(acme: Acme, redirect_uri: str, message: str) -> None:
+    """A wrong redirect_uri does not use up the code."""
     code = acme.consent()
 
     wrong = await acme.exchange(code, redirect_uri)
@@ -70,7 +70,7 @@ async def test_a_code_needs_the_registered_redirect(acme: Acme, redirect_uri: st
     ],
 )
 async def test_a_wrong_form_is_refused(acme: Acme, form: dict[str, str], error: str, message: str) -> None:
-    """Each documented text comes with its code."""
+    """Each documented message comes with its error code."""
     # aiohttp sends no content type with an empty form.
     answer = await acme.post("/oauth/token", {"unknown": "field"} | form)
 
@@ -78,7 +78,7 @@ async def test_a_wrong_form_is_refused(acme: Acme, form: dict[str, str], error: 
 
 
 async def test_a_body_in_json_is_refused(acme: Acme) -> None:
-    """Only form encoding is taken."""
+    """The endpoint accepts form encoding only."""
     headers = basic(acme.app.client_id, acme.app.client_secret)
 
     answer = await acme.ask("POST", "/oauth/token", json={"grant_type": "refresh_token"}, headers=headers)
@@ -88,7 +88,7 @@ async def test_a_body_in_json_is_refused(acme: Acme) -> None:
 
 
 async def test_the_client_credentials_may_be_in_the_body(acme: Acme) -> None:
-    """The vendor's PHP client sends its credentials there, and to the path with a slash."""
+    """The vendor's PHP client sends them there, and to the path with a slash at its end."""
     form = {
         "grant_type": "refresh_token",
         "refresh_token": acme.install()["refresh_token"],
@@ -103,7 +103,7 @@ async def test_the_client_credentials_may_be_in_the_body(acme: Acme) -> None:
 
 @pytest.mark.parametrize("status", [400, 401])
 async def test_a_wrong_secret_has_another_error_than_a_wrong_grant(acme: Acme, status: int) -> None:
-    """The status is a switch; the code is invalid_client either way, and the grant lives on."""
+    """A switch selects the status; the code is always invalid_client, and the grant stays valid."""
     token = acme.install()["refresh_token"]
     acme.simulator.switches.bad_client_status = 400 if status == 400 else 401
 
@@ -115,8 +115,8 @@ async def test_a_wrong_secret_has_another_error_than_a_wrong_grant(acme: Acme, s
 
 
 @pytest.mark.parametrize("header", ["Basic !!!", "Bearer aWQ6c2VjcmV0", "Basic aWQ6"])
-async def test_credentials_that_cannot_be_read_are_missing(acme: Acme, header: str) -> None:
-    """A broken header is not a wrong client."""
+async def test_credentials_that_cannot_be_read_count_as_missing(acme: Acme, header: str) -> None:
+    """A malformed header is not reported as a wrong client."""
     answer = await acme.refresh("x", headers={"Authorization": header})
 
     assert_refused(answer, "invalid_client", "Invalid client: cannot retrieve client credentials")
@@ -132,7 +132,7 @@ async def test_another_apps_refresh_token_is_invalid(acme: Acme) -> None:
     assert_refused(answer, "invalid_grant", "Invalid grant: refresh_token is invalid")
 
 
-async def test_a_refresh_token_unused_for_sixty_days_is_dead(acme: Acme) -> None:
+async def test_a_refresh_token_unused_for_sixty_days_expires(acme: Acme) -> None:
     """Each use restarts the sixty days, even without rotation."""
     token = acme.install()["refresh_token"]
     day = 24 * 3600
@@ -145,8 +145,8 @@ async def test_a_refresh_token_unused_for_sixty_days_is_dead(acme: Acme) -> None
     assert statuses == [200, 200, 400]
 
 
-async def test_without_rotation_the_same_refresh_token_comes_back(acme: Acme) -> None:
-    """The documented behaviour is the default."""
+async def test_without_rotation_the_same_refresh_token_is_returned(acme: Acme) -> None:
+    """This documented behaviour is the default."""
     token = acme.install()["refresh_token"]
 
     answers = [(await acme.refresh(token)).json for _ in range(2)]
@@ -169,7 +169,7 @@ async def test_with_rotation_the_old_refresh_token_is_refused_at_once(acme: Acme
 
 
 async def test_with_grace_the_old_refresh_token_is_refused_later(acme: Acme) -> None:
-    """It is accepted until the grace is over."""
+    """It is accepted until the grace period ends."""
     acme.simulator.switches.rotate = Rotation.GRACE
     old = acme.install()["refresh_token"]
     statuses = []
@@ -181,8 +181,8 @@ async def test_with_grace_the_old_refresh_token_is_refused_later(acme: Acme) -> 
     assert statuses == [200, 200, 400]
 
 
-async def test_a_replay_can_kill_the_grant(acme: Acme) -> None:
-    """With the switch on, the successor dies too."""
+async def test_a_replay_revokes_the_grant_if_switched_on(acme: Acme) -> None:
+    """The successor is revoked, too."""
     acme.simulator.switches.rotate = Rotation.ALWAYS
     acme.simulator.switches.replay_kills_grant = True
     old = acme.install()["refresh_token"]
@@ -194,8 +194,10 @@ async def test_a_replay_can_kill_the_grant(acme: Acme) -> None:
 
 
 @pytest.mark.parametrize(("survives", "status"), [(True, 200), (False, 401)])
-async def test_earlier_access_tokens_survive_a_refresh_or_not(acme: Acme, *, survives: bool, status: int) -> None:
-    """It is a switch, because the documentation does not say."""
+async def test_a_switch_decides_whether_earlier_access_tokens_survive_a_refresh(
+    acme: Acme, *, survives: bool, status: int
+) -> None:
+    """The documentation does not say."""
     acme.simulator.switches.old_access_survives = survives
     first = acme.install()
 
@@ -205,8 +207,8 @@ async def test_earlier_access_tokens_survive_a_refresh_or_not(acme: Acme, *, sur
     assert (await acme.me(second["access_token"])).status == 200
 
 
-async def test_the_lifetime_is_a_switch_and_is_kept(acme: Acme) -> None:
-    """An access token expires to the second."""
+async def test_the_lifetime_of_an_access_token_is_a_switch(acme: Acme) -> None:
+    """The token expires to the second."""
     acme.simulator.switches.expires_in = 60
     answer = acme.install()
 
@@ -219,7 +221,7 @@ async def test_the_lifetime_is_a_switch_and_is_kept(acme: Acme) -> None:
     assert (before.status, after.status) == (200, 401)
 
 
-async def test_a_second_consent_can_kill_the_first(acme: Acme) -> None:
+async def test_a_second_consent_revokes_the_first_if_switched_on(acme: Acme) -> None:
     """By default both stay valid."""
     first, second = acme.install(), acme.install()
     acme.simulator.switches.second_consent_kills_first = True
@@ -230,8 +232,8 @@ async def test_a_second_consent_can_kill_the_first(acme: Acme) -> None:
     assert [(await acme.refresh(token)).status for token in tokens] == [400, 400, 200]
 
 
-async def test_an_added_scope_kills_access_but_is_not_in_the_old_grant(acme: Acme) -> None:
-    """Old access tokens are revoked, the refresh token keeps the old scopes, a new consent has the new ones."""
+async def test_an_added_scope_revokes_access_tokens_and_is_not_in_the_old_grant(acme: Acme) -> None:
+    """The refresh token keeps the old scopes; a new consent has the new ones."""
     old = acme.install()
     acme.simulator.grants.change_scopes(acme.app, ("deals:full", "leads:full"))
 
@@ -242,8 +244,8 @@ async def test_an_added_scope_kills_access_but_is_not_in_the_old_grant(acme: Acm
     assert acme.install()["scope"] == "deals:full,leads:full,base"
 
 
-async def test_an_added_scope_may_leave_access_alone(acme: Acme) -> None:
-    """The vendor's older statement is a switch."""
+async def test_an_added_scope_leaves_access_tokens_valid_if_switched_on(acme: Acme) -> None:
+    """The vendor's older documentation says so."""
     acme.simulator.switches.added_scope_kills_access = False
     old = acme.install()
 
@@ -252,8 +254,8 @@ async def test_an_added_scope_may_leave_access_alone(acme: Acme) -> None:
     assert (await acme.me(old["access_token"])).status == 200
 
 
-async def test_a_removed_scope_is_gone_at_the_next_refresh(acme: Acme) -> None:
-    """Access tokens stay valid."""
+async def test_a_removed_scope_is_missing_after_the_next_refresh(acme: Acme) -> None:
+    """Access tokens stay valid until then."""
     old = acme.install()
     acme.simulator.grants.change_scopes(acme.app, ())
 
@@ -264,7 +266,7 @@ async def test_a_removed_scope_is_gone_at_the_next_refresh(acme: Acme) -> None:
 
 
 async def test_api_domain_follows_the_company(acme: Acme) -> None:
-    """A renamed company shows in the next answer, by pattern or by its own address."""
+    """After a rename, the next response has the new domain, by pattern or by its own address."""
     token = acme.install()["refresh_token"]
     acme.simulator.switches.api_domain = "https://{company_domain}.pipedrive.com"
     by_pattern = (await acme.refresh(token)).json["api_domain"]
@@ -279,5 +281,5 @@ async def test_api_domain_follows_the_company(acme: Acme) -> None:
 
 
 def assert_refused(answer: Answer, error: str, message: str, status: int = 400) -> None:
-    """Check status and the whole body of a refusal."""
+    """Check the status and the whole body of a refusal."""
     assert (answer.status, answer.json) == (status, {"success": False, "message": message, "error": error})

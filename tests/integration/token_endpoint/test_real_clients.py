@@ -1,6 +1,6 @@
-"""OAuth2 clients that people use fetch their token from the endpoint: what they send, and what they make of the answer.
+"""Common OAuth2 clients fetch their token from the endpoint: what they send, and how they read the response.
 
-n8n's own client is tried with a real n8n (`make n8n`).
+`make n8n` does the same with the client of a real n8n.
 """
 
 import json
@@ -27,7 +27,7 @@ Fetch = Callable[[str, str, str, str], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A running endpoint, with one client whose token lives an hour."""
+    """A running endpoint, with one client whose token expires in an hour."""
 
     url: str
     secret: str
@@ -80,7 +80,7 @@ def test_gos_client_gets_the_token(go: Fetch, endpoint: Endpoint, style: str) ->
 
 
 def test_gos_client_reads_the_errors(go: Fetch, endpoint: Endpoint) -> None:
-    """A wrong secret, and a token that has expired."""
+    """For a wrong secret, and for a token that has expired."""
     wrong = go(endpoint.url, "acme", "wrong", "header")
     (endpoint.mount / "expires_at").write_text("2026-01-01T00:00:00Z")
     expired = go(endpoint.url, "acme", endpoint.secret, "header")
@@ -100,7 +100,7 @@ def test_authlibs_client_gets_the_token(endpoint: Endpoint, method: str) -> None
 
 
 def test_authlibs_client_reads_the_errors(endpoint: Endpoint) -> None:
-    """In the words of RFC 6749."""
+    """They are those of RFC 6749."""
     with OAuth2Session("acme", "wrong") as session, pytest.raises(OAuthError, match="invalid_client"):
         session.fetch_token(endpoint.url, grant_type="client_credentials")
     with OAuth2Session("acme", endpoint.secret) as session, pytest.raises(OAuthError, match="unsupported_grant_type"):

@@ -1,1 +1,1 @@
-"""Everything that can be wrong around the operator, struck at once on real parts, watched and mended."""
+"""Everything that can go wrong around the operator: caused at the same time on real parts, recorded, and fixed."""

@@ -1,4 +1,4 @@
-"""A server that refuses every request and quotes all of it, as a debugging proxy or a hostile company's host might."""
+"""A server that refuses every request and quotes all of it, like a debugging proxy or a hostile company's host."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class _Echo(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Quote what was sent, as it is, in halves and encoded."""
+        """Quote the request: unchanged, in halves and encoded."""
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         half = len(token) // 2
         encoded = base64.b64encode(token.encode()).decode()
@@ -23,7 +23,7 @@ class _Echo(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Keep the test's own output free of it."""
+        """Keep the log of requests out of the test's output."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What Pipedrive may answer, or not answer, and what people may do there."""
+"""Troubles with Pipedrive: its responses, missing responses, and what people change there."""
 
 from support.troubles.trouble import Actor, Deed, Kind, Trouble
 
@@ -46,7 +46,7 @@ def _write_client_secret(actor: Actor) -> None:
 
 
 def _spoil_refresh_token(actor: Actor) -> None:
-    """Leave the access token alive: a revocation would kill it too, and be noticed by whichever comes first."""
+    """Damage the refresh token only: a revocation would end the access token too, and either could be noticed first."""
     actor.write(**actor.read() | {"refresh_token": "1:1:" + "0" * 40})
     actor.age()
 
@@ -61,7 +61,7 @@ def _move_api_back(actor: Actor) -> None:
 
 
 def _echo_meets(actor: Actor) -> None:
-    """Let the company's own API quote everything that it is sent."""
+    """Let the company's own API quote everything that it receives."""
     actor.write(**actor.read() | {"api_domain": actor.stage.echo_url})
 
 

@@ -1,4 +1,4 @@
-"""What may keep a Secret from being written."""
+"""Troubles that keep the operator from writing a Secret."""
 
 import json
 import time
@@ -12,20 +12,20 @@ _GROUP = "admissionregistration.k8s.io/v1"
 
 
 def _foreign_secret(actor: Actor) -> None:
-    """Let somebody else have a Secret of that name."""
+    """Create a foreign Secret of that name."""
     metadata = {"name": actor.name, "namespace": actor.namespace}
     actor.stage.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": FOREIGN})
 
 
 def _exhaust_quota(actor: Actor) -> None:
-    """Allow no Secret; the status is what a controller, which does not run here, would write."""
+    """Allow no Secrets. The test writes the quota's status itself, because its controller does not run here."""
     actor.kubectl("create", "quota", "no-secrets", "--hard=secrets=0")
     status = json.dumps({"status": {"hard": {"secrets": "0"}, "used": {"secrets": "0"}}})
     actor.kubectl("patch", "quota", "no-secrets", "--subresource=status", "--type=merge", f"--patch={status}")
 
 
 def _take_rights(actor: Actor) -> None:
-    """Leave the operator only the right to read Secrets."""
+    """Withdraw all permissions except reading Secrets."""
     rules = json.loads(actor.kubectl("get", "role", "pipedrive-operator", "--output=json"))["rules"]
     narrowed = [
         {**rule, "verbs": ["get", "list", "watch"]} if rule["resources"] == ["secrets"] else rule for rule in rules
@@ -42,7 +42,7 @@ def _delete_secret(actor: Actor) -> None:
 
 
 def _give_rights(actor: Actor) -> None:
-    """Bind what the operator's own namespace has."""
+    """Grant the permissions of the operator's own namespace."""
     home = ["--namespace", actor.stage.home]
     role = actor.stage.cluster.kubectl("get", "role", "pipedrive-operator", "--output=json", *home)
     rules = json.loads(role)["rules"]
@@ -50,7 +50,7 @@ def _give_rights(actor: Actor) -> None:
 
 
 def _forbid(actor: Actor) -> None:
-    """Let a policy refuse the Secret, and quote the token while it does."""
+    """Let a policy refuse the Secret and quote its token."""
     name = f"{actor.namespace}-{actor.name}"
     rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}]
     validation = {
@@ -69,7 +69,7 @@ def _forbid(actor: Actor) -> None:
 
 
 def _forbid_and_need_it(actor: Actor) -> None:
-    """Need another label once the policy is in force, which takes it a moment."""
+    """Change the target's labels once the policy is in force, which takes a moment."""
     _forbid(actor)
     deadline = time.monotonic() + _POLICY_SECONDS
     while _may_be_written(actor) and time.monotonic() < deadline:
@@ -92,7 +92,7 @@ def _permit(actor: Actor) -> None:
 
 
 def _freeze(actor: Actor) -> None:
-    """Make the Secret immutable, and then need another key in it."""
+    """Make the Secret immutable, and then ask for another key in it."""
     actor.kubectl("patch", "secret", actor.name, "--type=merge", '--patch={"immutable": true}')
     actor.change(target={"data": {"api_token": "$(api_token)", "copy": "$(api_token)"}})
 

@@ -1,4 +1,4 @@
-"""Names and places in a spec that the API server cannot know to be wrong."""
+"""Troubles with names and paths in a spec that the API server cannot check."""
 
 import time
 from datetime import UTC, datetime
@@ -15,12 +15,12 @@ def _without(field: str) -> Deed:
 
 
 def _share_a_grant(actor: Actor) -> None:
-    """Let an older credential use the grant, with the right client."""
+    """Let an older credential use the grant, with the correct client."""
     actor.spec["oauth2"]["client"] = {"path": actor.app_path}
     older = Actor(**{**vars(actor), "name": "the-older"})
     older.apply()
     created = older.kubectl("get", "pdc", older.name, "--output=jsonpath={.metadata.creationTimestamp}")
-    while f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" <= created:  # Kubernetes dates an object to the second
+    while f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" <= created:  # creation timestamps have a resolution of one second
         time.sleep(0.1)
     actor.spec["oauth2"]["client"] = {"path": f"{actor.path}-other"}
 

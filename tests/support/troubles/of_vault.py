@@ -1,4 +1,4 @@
-"""What may be wrong in Vault, or with it."""
+"""Troubles with Vault and its documents."""
 
 import time
 
@@ -30,7 +30,7 @@ def _deny_writes_and_age(actor: Actor) -> None:
 
 
 def _deny_writes_in_flight(actor: Actor) -> None:
-    """Take the right to write away after the intent, while Pipedrive thinks about the refresh."""
+    """Withdraw the right to write after the intent was written, while Pipedrive processes the refresh."""
     actor.fault("slow", endpoint="token", delay=3)
     actor.age()
     deadline = time.monotonic() + _INTENT_SECONDS

@@ -1,6 +1,6 @@
 """Runs all troubles at once: waits until all is well, causes them, watches the status, fixes them, and watches again.
 
-What is seen is recorded and judged by tests; a wait that takes too long records what was there at its end.
+It records what it observes, and tests check it. A wait that takes too long records the state at its end.
 """
 
 import base64
@@ -21,14 +21,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """One credential and its Secret, at one time."""
+    """One credential and its Secret, at one moment."""
 
     conditions: Mapping[str, Json]
     status: Json
     secret: Json | None
 
     def says(self, kind: str) -> str:
-        """Return a condition's message; empty where there is no such condition."""
+        """Return a condition's message, or "" if there is no such condition."""
         return str(self.conditions.get(kind, {}).get("message", ""))
 
     def is_true(self, kind: str) -> bool:
@@ -36,24 +36,24 @@ class Sight:
         return bool(self.conditions.get(kind, {}).get("status") == "True")
 
     def condition_with(self, reason: str) -> Json | None:
-        """Return a condition that has the reason."""
+        """Return the condition with the reason."""
         return next((each for each in self.conditions.values() if each["reason"] == reason), None)
 
     @property
     def is_fine(self) -> bool:
-        """Whether everything is as it should be."""
+        """Whether the credential is ready, authorized and not stalled."""
         return self.is_true("Ready") and self.is_true("Authorized") and "Stalled" not in self.conditions
 
     @property
     def data(self) -> dict[str, str] | None:
-        """What the Secret holds."""
+        """The data of the Secret."""
         if self.secret is None:
             return None
         return {key: base64.b64decode(value).decode() for key, value in self.secret.get("data", {}).items()}
 
     @property
     def token(self) -> str | None:
-        """The token that the Secret holds."""
+        """The token in the Secret."""
         return next((value for key, value in (self.data or {}).items() if key in {"api_token", "access_token"}), None)
 
 
@@ -62,7 +62,7 @@ NOTHING = Sight(conditions={}, status={}, secret=None)
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One trouble from beginning to end."""
+    """One trouble, from before it is caused until it is fixed."""
 
     trouble: Trouble
     actor: Actor
@@ -73,7 +73,7 @@ class Scene:
 
 @dataclass(kw_only=True)
 class Play:
-    """The scenes by the troubles' names, and everything that was ever to be seen of them."""
+    """The scenes by the troubles' names, and every state of them that was observed."""
 
     stage: Stage
     scenes: dict[str, Scene] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Play:
 
 
 def play(stage: Stage, troubles: Iterable[Trouble]) -> Play:
-    """Strike and mend all of them."""
+    """Cause and fix all troubles."""
     actors = {trouble.name: (trouble, enter(stage, trouble)) for trouble in troubles}
     for trouble, actor in actors.values():
         if trouble.was_fine:
@@ -113,7 +113,7 @@ def _is_told(trouble: Trouble, sight: Sight) -> bool:
 
 
 def _watch(played: Play, names: set[str], is_enough: Callable[[str, Sight], bool]) -> dict[str, Sight]:
-    """Return each credential as it was when it first was as wanted, or at the end of a long wait."""
+    """Return each credential as it was when it first met the condition, or at the end of a long wait."""
     found: dict[str, Sight] = {}
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:

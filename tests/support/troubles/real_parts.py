@@ -1,6 +1,6 @@
 """Starts the operator as its own process with real parts that tests may break, and reads what it reports.
 
-Nothing here knows about single faults; they are in the modules beside this one.
+Single troubles are in the modules beside this one.
 """
 
 import json
@@ -48,13 +48,13 @@ class Person:
 
     @property
     def key(self) -> dict[str, int]:
-        """What Pipedrive's commands call them."""
+        """The arguments that identify the person in Pipedrive's commands."""
         return {"company_id": self.company_id, "user_id": self.user_id}
 
 
 @dataclass(kw_only=True)
 class Stage:
-    """Everything that runs, and verbs to arrange it."""
+    """Everything that runs, and the verbs to arrange it."""
 
     cluster: ControlPlane
     openbao: OpenBao
@@ -73,7 +73,7 @@ class Stage:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """All that the operator watches."""
+        """All namespaces that the operator watches."""
         return tuple(f"{self.home}{room}" for room in ROOMS)
 
     @property
@@ -82,7 +82,7 @@ class Stage:
         return f"operator-{self.home}"
 
     def person(self, name: str) -> Person:
-        """Let a company begin, with one user."""
+        """Create a company with one user."""
         company_id = next(self._companies)
         self.pipedrive.command("add-company", company_id=company_id, domain=name)
         user = self.pipedrive.command("add-user", company_id=company_id, user_id=company_id + 1000)
@@ -93,7 +93,7 @@ class Stage:
         self.cluster.kubectl("apply", "--filename=-", stdin=json.dumps(manifest))
 
     def allow(self, path: str, capabilities: str | None) -> None:
-        """Let the operator do only this with one path of its Vault; None stands for everything again."""
+        """Restrict the operator's capabilities for one path of its Vault; None removes the restriction."""
         if capabilities is None:
             del self.denials[path]
         else:
@@ -101,7 +101,7 @@ class Stage:
         self.openbao.put_policy(self.policy, self.rules())
 
     def rules(self) -> str:
-        """Write the operator's policy."""
+        """Write the operator's policy to Vault."""
         wide = f'path "secret/data/pipedrive/{self.home}*" {{ capabilities = ["read", "create", "update"] }}\n'
         narrow = (f'path "secret/data/{path}" {{ capabilities = [{what}] }}\n' for path, what in self.denials.items())
         return wide + "".join(narrow)
@@ -120,7 +120,7 @@ class Stage:
 
 @contextmanager
 def set_up(cluster: ControlPlane, openbao: OpenBao, *, home: str, folder: Path) -> Iterator[Stage]:
-    """Start what is not there yet, and make the namespaces; everything is taken away at the end."""
+    """Start what does not run yet, and create the namespaces; end and delete everything at the end."""
     with ExitStack() as stack:
         url = _start_pipedrive(stack, folder)
         for name in ("far", "strict"):
@@ -144,7 +144,7 @@ def set_up(cluster: ControlPlane, openbao: OpenBao, *, home: str, folder: Path) 
 
 @contextmanager
 def operate(stage: Stage, log: Mapping[str, str]) -> Iterator[OperatorProcess]:
-    """Run the operator with logins of its own."""
+    """Run the operator with Vault tokens of its own."""
     openbao_token = stage.openbao.create_token(_policy(stage, stage.openbao), period="1h")
     kubeconfig = _kubeconfig(stage)
     for vault in (stage.far, stage.strict):
@@ -179,7 +179,7 @@ def operate(stage: Stage, log: Mapping[str, str]) -> Iterator[OperatorProcess]:
 
 
 def _pipedrive_settings(stage: Stage) -> Json:
-    """Describe the simulator, and an app that is for the operator's own namespace alone."""
+    """Return settings for the simulator, with an app that only the operator's own namespace may use."""
     app = {"path": f"pipedrive/{stage.home}/app", "allowedNamespaces": [stage.home]}
     return {
         "apiUrl": stage.pipedrive_url,
@@ -196,7 +196,7 @@ def _policy(stage: Stage, vault: OpenBao) -> list[str]:
 
 
 def _kubeconfig(stage: Stage) -> str:
-    """Let a ServiceAccount do what the operator needs in each of the namespaces."""
+    """Grant a ServiceAccount what the operator needs in each of the namespaces, and write its kubeconfig."""
     for namespace in stage.namespaces:
         stage.cluster.kubectl("apply", f"--filename={RIGHTS}", f"--namespace={namespace}")
         subject = f"--serviceaccount={stage.home}:pipedrive-operator"
@@ -230,7 +230,7 @@ def _versions(vault: OpenBao, folder: str) -> Iterator[Json]:
     for name in _listed(vault, folder):
         path = f"{folder}/{name}"
         for version in (vault.secret_metadata(path) or {"versions": {}})["versions"]:
-            with suppress(OpenBaoError):  # a version that was deleted
+            with suppress(OpenBaoError):  # this version was deleted
                 yield vault.request("GET", f"secret/data/{path}?version={version}")["data"]["data"]
 
 

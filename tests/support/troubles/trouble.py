@@ -1,6 +1,6 @@
-"""What a trouble is: how a credential is set up, what strikes it, what the operator must then say, and the mending.
+"""What a trouble is: how a credential is set up, how the trouble is caused, what the operator must report, and the fix.
 
-The troubles themselves are in the modules beside it, and how they are played in `play`.
+The troubles themselves are in the modules beside this one, and `play` runs them.
 """
 
 import json
@@ -16,7 +16,7 @@ from testbed.openbao import OpenBao
 
 
 class Kind(Enum):
-    """What a credential is of."""
+    """Which kind of credential a trouble needs."""
 
     API_TOKEN = auto()
     OAUTH2 = auto()
@@ -24,7 +24,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """One credential of one person, and verbs to spoil and to mend what it stands on."""
+    """One credential of one person, and the verbs to break and to fix what it depends on."""
 
     stage: Stage
     name: str
@@ -36,12 +36,12 @@ class Actor:
 
     @property
     def path(self) -> str:
-        """Where its API token or its grant is in Vault."""
+        """The path of its API token or grant in Vault."""
         return f"pipedrive/{self.namespace}/{self.name}"
 
     @property
     def app_path(self) -> str:
-        """Where its app's id and secret are in Vault."""
+        """The path of its app's client id and secret in Vault."""
         return f"{self.path}-app"
 
     def write(self, **values: str) -> None:
@@ -53,15 +53,15 @@ class Actor:
         return self.vault.read_secret(self.path) or {}
 
     def erase(self, path: str) -> None:
-        """Take a path out of Vault, with all its versions."""
+        """Delete a document with all its versions."""
         self.vault.request("DELETE", f"secret/metadata/{path}")
 
     def apply(self) -> None:
-        """Apply the credential as it is described."""
+        """Apply the credential with its current spec."""
         self.stage.apply(credential(self.name, self.spec, namespace=self.namespace))
 
     def change(self, **spec: object) -> None:
-        """Change fields at the top of the spec; None takes one away."""
+        """Change top-level fields of the spec; None removes a field."""
         patch = json.dumps({"spec": spec})
         self.kubectl("patch", "pdc", self.name, "--type=merge", f"--patch={patch}")
 
@@ -70,21 +70,21 @@ class Actor:
         return self.stage.cluster.kubectl(*arguments, f"--namespace={self.namespace}")
 
     def fault(self, kind: str, **fields: object) -> None:
-        """Break Pipedrive for this person's company alone."""
+        """Inject a fault into Pipedrive's responses to this company only."""
         self.stage.pipedrive.add_fault(kind, company_id=self.person.company_id, **fields)
 
     def lift_faults(self) -> None:
-        """Let Pipedrive answer this company again."""
+        """Remove the faults of this company."""
         for fault in self.stage.pipedrive.view("state")["faults"]:
             if fault["company_id"] == self.person.company_id:
                 self.stage.pipedrive.command("clear-faults", fault_id=fault["id"])
 
     def consent(self) -> None:
-        """Consent again: a new grant takes the place of the one in Vault."""
+        """Consent again, and replace the grant in Vault."""
         self.vault.write_secret(self.path, _texts(install(self.stage, self.person, self.name)["answer"]))
 
     def age(self) -> None:
-        """Let the access token in Vault be near its end, so that a refresh is due."""
+        """Let the access token in Vault expire soon, so that a refresh is due."""
         now = datetime.now(UTC).replace(microsecond=0)
         times = {"obtained_at": now - timedelta(minutes=50), "expires_at": now + timedelta(minutes=10)}
         held = {key: value for key, value in self.read().items() if key != "expires_in"}
@@ -95,12 +95,12 @@ Deed = Callable[[Actor], None]
 
 
 def nothing(_actor: Actor) -> None:
-    """Leave everything as it is."""
+    """Change nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """Something wrong with one credential. The defaults describe one that strikes a credential which was fine."""
+    """Something wrong with one credential. By default, it happens to a credential that was ready."""
 
     name: str
     """The credential's, and the test's."""
@@ -124,12 +124,12 @@ class Trouble:
 
 
 def install(stage: Stage, person: Person, app: str) -> dict[str, Any]:
-    """Let the person accept the app: a grant's id and the raw answer of the token endpoint."""
+    """Let the person install the app; return the grant's id and the raw token response."""
     return stage.pipedrive.install(app, **person.key)
 
 
 def enter(stage: Stage, trouble: Trouble) -> Actor:
-    """Put into Vault what a trouble's credential needs; the credential itself is applied later."""
+    """Write to Vault what a trouble's credential needs; the credential itself is applied later."""
     namespace = f"{stage.home}{trouble.room}"
     vault = stage.far if trouble.vault == "far" else stage.openbao
     path = f"pipedrive/{namespace}/{trouble.name}"

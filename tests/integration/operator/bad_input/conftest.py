@@ -1,4 +1,4 @@
-"""One operator among troubles for all tests of this folder: all strike at once, and the tests only look."""
+"""One operator for all tests of this folder: every trouble happens at the same time, and tests read the record."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ ALL = (*of_the_spec.TROUBLES, *of_vault.TROUBLES, *of_pipedrive.TROUBLES, *of_th
 
 @dataclass(frozen=True, kw_only=True)
 class Performance:
-    """What was played, before an operator that still runs."""
+    """What was recorded, and the operator, which still runs."""
 
     play: Play
     operator: OperatorProcess
@@ -33,7 +33,7 @@ Perform = Callable[[str], Performance]
 def perform(
     control_plane: ControlPlane, crd: None, openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Perform]:
-    """Play everything, once for each format of the log."""
+    """Cause and fix all troubles, once for each format of the log."""
     assert crd is None
     with ExitStack() as stack:
         performances: dict[str, Performance] = {}
@@ -49,7 +49,7 @@ def perform(
 
 @pytest.fixture(scope="module")
 def troubles(perform: Perform) -> Play:
-    """Everything that was seen, whichever way it was logged."""
+    """Return everything that was recorded, in either format of the log."""
     return perform("json").play
 
 

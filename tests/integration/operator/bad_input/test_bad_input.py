@@ -1,8 +1,8 @@
-"""Every bad input: the status says what to do, the last good value stays, a fix is enough, and no secret leaks.
+"""Every bad input: the status says what to do, the last accepted value stays, a fix is enough, and no secret leaks.
 
-The operator runs as its own process. All faults happen at once, each to a credential of its own. They run with both
-formats of the log at its most verbose, and with known values. All tests about that are in this file, because one
-process of the tests takes a file at a time.
+The operator runs as its own process. All troubles are caused at the same time, each for a credential of its own, with
+both formats of the log at its most verbose level. All these tests are in one file, because one process of the test
+run takes a whole file.
 """
 
 import json
@@ -31,7 +31,7 @@ def _named(trouble: Trouble) -> str:
 
 @pytest.mark.parametrize("trouble", ALL, ids=_named)
 def test_the_message_says_what_happened_and_what_to_do(troubles: Play, trouble: Trouble) -> None:
-    """The reason is in a condition, and its message has the place and the next step."""
+    """The reason is in a condition, and its message names the place and the next step."""
     scene = troubles.scenes[trouble.name]
 
     condition = scene.struck.condition_with(trouble.reason)
@@ -44,14 +44,14 @@ def test_the_message_says_what_happened_and_what_to_do(troubles: Play, trouble: 
 
 @pytest.mark.parametrize("trouble", ALL, ids=_named)
 def test_stalled_means_that_a_person_must_act(troubles: Play, trouble: Trouble) -> None:
-    """An outage and a limit pass by themselves; a wrong field does not."""
+    """An outage or a rate limit ends without a person; a wrong field does not."""
     struck = troubles.scenes[trouble.name].struck
 
     assert struck.is_true("Stalled") == trouble.stalled, struck.conditions
 
 
 @pytest.mark.parametrize("trouble", STRUCK, ids=_named)
-def test_the_last_good_value_stays(troubles: Play, trouble: Trouble) -> None:
+def test_the_last_accepted_value_stays_published(troubles: Play, trouble: Trouble) -> None:
     """Whatever happened, the Secret holds the token that was published before."""
     scene = troubles.scenes[trouble.name]
 
@@ -61,8 +61,8 @@ def test_the_last_good_value_stays(troubles: Play, trouble: Trouble) -> None:
 
 
 @pytest.mark.parametrize("trouble", ALL, ids=_named)
-def test_it_recovers_once_mended(troubles: Play, trouble: Trouble) -> None:
-    """Nobody restarts anything or annotates the credential."""
+def test_a_credential_recovers_when_its_trouble_is_fixed(troubles: Play, trouble: Trouble) -> None:
+    """Nobody restarts the operator or annotates the credential."""
     mended = troubles.scenes[trouble.name].mended
 
     assert mended.is_fine, mended.conditions
@@ -70,8 +70,8 @@ def test_it_recovers_once_mended(troubles: Play, trouble: Trouble) -> None:
 
 
 @pytest.mark.parametrize("trouble", STALLING, ids=_named)
-def test_what_needs_a_person_is_an_event_too(troubles: Play, trouble: Trouble) -> None:
-    """A Warning on the credential, with the same reason."""
+def test_a_trouble_that_needs_a_person_is_an_event_too(troubles: Play, trouble: Trouble) -> None:
+    """A Warning about the credential, with the same reason."""
     actor = troubles.scenes[trouble.name].actor
 
     announced = {
@@ -86,8 +86,10 @@ def test_what_needs_a_person_is_an_event_too(troubles: Play, trouble: Trouble) -
 @pytest.mark.parametrize(
     "trouble", [trouble for trouble in ALL if trouble.reason in {"WrongAccount", "SecretConflict"}], ids=_named
 )
-def test_nothing_of_the_wrong_account_and_nothing_over_a_foreign_secret(troubles: Play, trouble: Trouble) -> None:
-    """What is there is what was there."""
+def test_no_token_of_a_wrong_account_is_published_and_no_foreign_secret_overwritten(
+    troubles: Play, trouble: Trouble
+) -> None:
+    """The Secret holds what it held before."""
     struck = troubles.scenes[trouble.name].struck
 
     was_there = troubles.scenes[trouble.name].before.data
@@ -96,7 +98,7 @@ def test_nothing_of_the_wrong_account_and_nothing_over_a_foreign_secret(troubles
     assert struck.data == (was_there if trouble.was_fine else foreign)
 
 
-def test_a_foreign_secret_is_left_alone_to_the_end(troubles: Play) -> None:
+def test_a_foreign_secret_is_never_written(troubles: Play) -> None:
     """It has the resourceVersion of its creation, and no label or annotation of the operator."""
     taken = troubles.scenes["taken"]
 
@@ -108,8 +110,8 @@ def test_a_foreign_secret_is_left_alone_to_the_end(troubles: Play) -> None:
     assert "ownerReferences" not in now["metadata"]
 
 
-def test_a_wrong_client_secret_leaves_the_grant_as_it_is(troubles: Play) -> None:
-    """The refresh token is the one of the consent, alive, and nothing of a refresh is left behind."""
+def test_a_wrong_client_secret_leaves_the_grant_unchanged(troubles: Play) -> None:
+    """The refresh token is that of the consent and still valid, and no intent is left behind."""
     scene = troubles.scenes["client-secret-wrong"]
 
     versions = [
@@ -124,8 +126,8 @@ def test_a_wrong_client_secret_leaves_the_grant_as_it_is(troubles: Play) -> None
 
 
 @pytest.mark.parametrize(("name", "endpoint"), [("verify-limited", "users_me"), ("refresh-limited", "token")])
-def test_retry_after_is_waited_for(troubles: Play, name: str, endpoint: str) -> None:
-    """Pipedrive is not asked again about that company before the pause that it named has passed."""
+def test_the_pause_of_retry_after_is_kept(troubles: Play, name: str, endpoint: str) -> None:
+    """Pipedrive receives no request about that company before the pause has passed."""
     company_id = troubles.scenes[name].actor.person.company_id
     calls = [
         call
@@ -139,7 +141,7 @@ def test_retry_after_is_waited_for(troubles: Play, name: str, endpoint: str) -> 
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-def test_the_log_holds_no_secret(perform: Perform, log_format: str) -> None:
+def test_the_log_contains_no_secret(perform: Perform, log_format: str) -> None:
     """At the level debug."""
     performance = perform(log_format)
 
@@ -152,8 +154,8 @@ def test_the_log_holds_no_secret(perform: Perform, log_format: str) -> None:
 
 @pytest.mark.parametrize("log_format", FORMATS)
 @pytest.mark.parametrize("kind", ["events.v1.events.k8s.io", "pipedrivecredentials"])
-def test_no_event_and_no_credential_holds_a_secret(perform: Perform, log_format: str, kind: str) -> None:
-    """Everyone with view rights can read them."""
+def test_no_event_and_no_credential_contains_a_secret(perform: Perform, log_format: str, kind: str) -> None:
+    """Every user with view rights can read them."""
     stage = perform(log_format).play.stage
 
     objects = stage.objects(kind)
@@ -163,8 +165,8 @@ def test_no_event_and_no_credential_holds_a_secret(perform: Perform, log_format:
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-def test_no_status_holds_a_secret_while_something_is_wrong(perform: Perform, log_format: str) -> None:
-    """When it was struck, and a message quotes what others said."""
+def test_no_status_contains_a_secret_during_a_trouble(perform: Perform, log_format: str) -> None:
+    """Some messages quote what other services said."""
     played = perform(log_format).play
 
     statuses = [scene.struck.status for scene in played.scenes.values()]
@@ -179,14 +181,14 @@ def _expected(troubles: Play, trouble: Trouble) -> list[str]:
 
 
 def _known(stage: Stage) -> set[str]:
-    """Return every secret value that the operator was given, read, won or wrote."""
+    """Return every secret value that the operator was configured with, read, received or wrote."""
     stored = {str(value) for version in stage.secret_versions() for key, value in version.items() if key in SECRET_KEYS}
     users = {str(user["api_token"]) for user in stage.pipedrive.view("state")["users"]}
     return {value for value in stored | users | stage.given if value}
 
 
 def _written(value: str) -> Iterator[str]:
-    """Yield the ways in which a value might be written."""
+    """Yield the forms in which a value might be written."""
     yield value
     yield quote(value, safe="")
     yield b64encode(value.encode()).decode().rstrip("=")

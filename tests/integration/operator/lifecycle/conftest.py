@@ -1,6 +1,6 @@
-"""One operator for all tests of a module, which watches all namespaces; every test has one of its own.
+"""One operator for all tests of a module, which watches all namespaces; each test has a namespace of its own.
 
-It acts as a user who may do what the chart's ClusterRole gives, and nothing else.
+It acts as a user with the permissions of the chart's ClusterRole, and no others.
 """
 
 import json
@@ -37,7 +37,7 @@ SCOPES = ["base", "deals:full"]
 
 @pytest.fixture(scope="session")
 def pipedrive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlClient]:
-    """Run the simulator: a refresh token is good for one refresh, an access token for a minute."""
+    """Run the simulator: a refresh token can be used once, and an access token is valid for a minute."""
     port = free_port()
     command = [sys.executable, "-m", "testbed.pipedrive", f"--port={port}", "--rotate=always", "--expires-in=60"]
     process = ChildProcess(command, log=tmp_path_factory.mktemp("pipedrive") / "pipedrive.log")
@@ -51,7 +51,7 @@ def pipedrive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlClien
 
 @pytest.fixture(scope="session")
 def client_id(pipedrive: ControlClient, openbao: OpenBao) -> str:
-    """Register the app, with its client in Vault."""
+    """Register the app, and write its client to Vault."""
     app = pipedrive.command("add-app", redirect_uri="http://127.0.0.1/callback", scopes=SCOPES)
     openbao.write_secret(APP_PATH, {"client_id": app["client_id"], "client_secret": app["client_secret"]})
     return str(app["client_id"])
@@ -59,7 +59,7 @@ def client_id(pipedrive: ControlClient, openbao: OpenBao) -> str:
 
 @pytest.fixture(scope="session")
 def user(control_plane: ControlPlane) -> Callable[[str], Path]:
-    """Make users with the operator's rights in all namespaces."""
+    """Return a function that creates users with the operator's permissions in all namespaces."""
     role = next(one for one in yaml.safe_load_all(RIGHTS.read_text()) if one["kind"] == "Role")
     cluster_role = {**role, "kind": "ClusterRole", "rules": [*role["rules"], READS_ITS_CRD]}
     control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(cluster_role))
@@ -74,7 +74,7 @@ def user(control_plane: ControlPlane) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def vault_token(openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Log the operator in to Vault."""
+    """Return a Vault token for the operator."""
     openbao.put_policy("pipedrive-operator", POLICY)
     path = tmp_path_factory.mktemp("vault") / "token"
     path.write_text(openbao.create_token(["pipedrive-operator"], period="1h"))
@@ -85,7 +85,7 @@ def vault_token(openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory) -> P
 def settings(
     openbao: OpenBao, pipedrive: ControlClient, user: Callable[[str], Path], vault_token: Path
 ) -> Callable[[str], Json]:
-    """Make settings for an operator that acts as a user of its own."""
+    """Return a function that builds settings for an operator with a user of its own."""
 
     def made(name: str) -> Json:
         return settings_for(openbao, pipedrive.url, kubeconfig=user(name), token_file=vault_token)
@@ -97,7 +97,7 @@ def settings(
 def operator(
     settings: Callable[[str], Json], crd: None, client_id: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OperatorProcess]:
-    """Run the operator that the tests of a module share; it would meddle with the operators of other modules."""
+    """Run the operator that the tests of a module share; it would interfere with those of other modules."""
     assert crd is None
     assert client_id
     folder = tmp_path_factory.mktemp("operator")
@@ -109,5 +109,5 @@ def operator(
 def tenant(
     control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, namespace: str, client_id: str
 ) -> Tenant:
-    """Give a namespace, a folder in Vault and a company."""
+    """Provide a namespace, a folder in Vault and a company."""
     return Tenant(cluster=control_plane, openbao=openbao, pipedrive=pipedrive, namespace=namespace, client_id=client_id)

@@ -1,4 +1,4 @@
-"""Others that change the Secret on a real API server: an admission policy with the last word, and a controller."""
+"""Others that change the Secret on a real API server: a mutating admission policy, and a controller."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ KINDS = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")
 
 @contextmanager
 def mutating(tenant: Tenant, expression: str) -> Iterator[None]:
-    """Let a policy change each Secret of the tenant; wait until it does, and remove it in the end."""
+    """Let a policy change each Secret of the tenant, and wait until it is in force; remove it at the end."""
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}
     spec: dict[str, Any] = {
         "matchConstraints": {
@@ -49,8 +49,8 @@ def mutating(tenant: Tenant, expression: str) -> Iterator[None]:
         tenant.cluster.kubectl("delete", ",".join(KINDS), name)
 
 
-def test_a_policy_that_overrides_a_label_is_named_and_stops_no_refresh(tenant: Tenant) -> None:
-    """The new credential has a status, few writes are made, and a refresh that is asked for is carried out."""
+def test_a_policy_that_overrides_a_label_is_reported_and_blocks_no_refresh(tenant: Tenant) -> None:
+    """The new credential has a status, few writes are made, and a requested refresh is carried out."""
     override = '[JSONPatch{op: "add", path: "/metadata/labels/team", value: "platform"}]'
     with mutating(tenant, override):
         tenant.apply_oauth2(target={"labels": {"team": "crm"}})
@@ -71,8 +71,8 @@ def test_a_policy_that_overrides_a_label_is_named_and_stops_no_refresh(tenant: T
     tenant.wait_until_published()
 
 
-def test_a_controller_that_changes_a_label_back_is_named(tenant: Tenant) -> None:
-    """And the two do not write as fast as they can."""
+def test_a_controller_that_changes_a_label_back_is_reported(tenant: Tenant) -> None:
+    """The two do not write as fast as they can."""
     tenant.apply_api_token(target={"labels": {"team": "crm"}})
     tenant.wait_until_published()
     ended, changes = threading.Event(), list[str]()

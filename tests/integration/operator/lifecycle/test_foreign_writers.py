@@ -1,6 +1,6 @@
-"""A cluster in which others have a say in what the operator writes: admission policies, webhooks, other controllers.
+"""A cluster in which others change what the operator writes: admission policies, webhooks, other controllers.
 
-Each case is taken from a public report. The operator comes to rest, says what happens, and keeps refreshing.
+Each case comes from a public report. The operator stops writing, says what happens, and keeps refreshing.
 """
 
 import json
@@ -51,7 +51,7 @@ POLLS = 4
 
 @pytest.fixture
 def operator(settings: Callable[[str], Json], crd: None, tmp_path: Path, namespace: str) -> Iterator[OperatorProcess]:
-    """Run an operator for the test's namespace alone, as a user of that name."""
+    """Run an operator for the namespace of the test alone, as a user of that name."""
     assert crd is None
     wanted = settings(namespace)
     wanted["kubernetes"]["namespaces"] = [namespace]
@@ -61,7 +61,7 @@ def operator(settings: Callable[[str], Json], crd: None, tmp_path: Path, namespa
 
 @contextmanager
 def applied(cluster: ControlPlane, *manifests: Json) -> Iterator[None]:
-    """Apply objects of the whole cluster for a while."""
+    """Apply cluster-wide objects, and delete them at the end."""
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
     cluster.kubectl("apply", "--filename=-", stdin=text)
     try:
@@ -71,7 +71,7 @@ def applied(cluster: ControlPlane, *manifests: Json) -> Iterator[None]:
 
 
 def mutates(tenant: Tenant, expression: str, *, secret: str) -> list[Json]:
-    """Build a policy, and its binding, that changes one Secret of a tenant whenever it is written."""
+    """Build a policy, with its binding, that changes one Secret of a tenant at each write."""
     name = f"{tenant.namespace}-{secret}"
     policy: Json = yaml.safe_load(POLICY)
     policy["metadata"] = {"name": name}
@@ -83,7 +83,7 @@ def mutates(tenant: Tenant, expression: str, *, secret: str) -> list[Json]:
 
 
 def wait_until_mutated(tenant: Tenant, name: str, wanted: Callable[[Json], bool]) -> None:
-    """Wait until a policy is in force: the API server reads it some time after it was created."""
+    """Wait until a policy is in force, which takes the API server a moment."""
     body = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -92,7 +92,7 @@ def wait_until_mutated(tenant: Tenant, name: str, wanted: Callable[[Json], bool]
     }
 
     def look() -> bool:
-        """See the policy in force."""
+        """Return whether the policy is in force."""
         options = ("--dry-run=server", "--output=json", "--filename=-")
         return wanted(json.loads(tenant.kubectl("create", *options, stdin=json.dumps(body))))
 
@@ -100,13 +100,13 @@ def wait_until_mutated(tenant: Tenant, name: str, wanted: Callable[[Json], bool]
 
 
 def writes(tenant: Tenant) -> int:
-    """Count what the operator has written, or tried to write, to the Secrets of its namespace."""
+    """Count the writes and attempts to write of the operator to Secrets of its namespace."""
     requests = tenant.cluster.requests(tenant.namespace)
     return sum(request.writes and request.resource == "secrets" for request in requests)
 
 
 def wait_for_polls(tenant: Tenant, openbao: OpenBao) -> None:
-    """Wait until the operator has read the document some more times."""
+    """Wait until the operator has read the document a few more times."""
 
     def polls() -> int:
         path = f"secret/data/{tenant.path('acme')}"
@@ -115,14 +115,14 @@ def wait_for_polls(tenant: Tenant, openbao: OpenBao) -> None:
     wanted = polls() + POLLS
 
     def look() -> bool:
-        """See some polls of Vault."""
+        """Return whether Vault has been polled a few times."""
         return polls() >= wanted
 
     eventually(look, within=60)
 
 
 def message_of(tenant: Tenant, reason: str) -> str:
-    """Wait for a reason, and return the message."""
+    """Wait for a reason, and return the message of its condition."""
     return str(tenant.wait_for(reason, within=30)["message"])
 
 
@@ -130,7 +130,7 @@ def message_of(tenant: Tenant, reason: str) -> str:
 def test_a_policy_that_overrides_a_label_is_reported_and_does_not_stop_a_refresh(
     tenant: Tenant, openbao: OpenBao
 ) -> None:
-    """The message names the field, both values and where the other one is asked for; the writes come to rest."""
+    """The message names the field, both values and the field of the spec; the operator stops writing."""
     with applied(tenant.cluster, *mutates(tenant, OVERRIDES_LABEL, secret="acme")):
         wait_until_mutated(tenant, "acme-probe", lambda body: bool(body["metadata"]["labels"]["team"] == "platform"))
         tenant.apply_oauth2(target=TEAM)
@@ -144,7 +144,7 @@ def test_a_policy_that_overrides_a_label_is_reported_and_does_not_stop_a_refresh
         assert writes(tenant) - before <= 6
 
         def look() -> bool:
-            """See a refreshed token in the Secret."""
+            """Return whether the Secret holds a refreshed token."""
             return (tenant.secret() or {})["access_token"] != first
 
         eventually(look, within=90)
@@ -152,7 +152,7 @@ def test_a_policy_that_overrides_a_label_is_reported_and_does_not_stop_a_refresh
 
 @pytest.mark.usefixtures("operator")
 def test_a_policy_that_drops_an_empty_value_is_reported(tenant: Tenant, openbao: OpenBao) -> None:
-    """A grant without a scope has an empty one."""
+    """The scope of a grant without scopes is such a value."""
     with applied(tenant.cluster, *mutates(tenant, DROPS_VALUE, secret="acme")):
         wait_until_mutated(tenant, "acme-probe", lambda body: "scope" not in body.get("data", {}))
         tenant.apply_oauth2()
@@ -187,7 +187,7 @@ def test_a_webhook_that_is_down_is_reported_with_the_api_servers_words(tenant: T
 
 
 def webhook_is_called(tenant: Tenant) -> bool:
-    """Return whether the API server calls the webhook yet."""
+    """Return whether the API server calls the webhook."""
     try:
         tenant.kubectl("create", "secret", "generic", "probe", "--dry-run=server")
     except Exception as error:  # noqa: BLE001  kubectl's failure is what is waited for
@@ -197,7 +197,7 @@ def webhook_is_called(tenant: Tenant) -> bool:
 
 @contextmanager
 def relabelling(tenant: Tenant) -> Iterator[None]:
-    """Change a label of the Secret back, as another controller does, as soon as the operator has repaired it."""
+    """Change a label of the Secret back as soon as the operator has repaired it, as another controller would."""
     client, over = tenant.cluster.client(), threading.Event()
     path = f"/api/v1/namespaces/{tenant.namespace}/secrets/acme"
     patch = json.dumps({"metadata": {"labels": {"team": "platform"}}})
@@ -222,7 +222,7 @@ def relabelling(tenant: Tenant) -> Iterator[None]:
 def test_a_controller_that_undoes_each_repair_is_named_and_repairs_become_rare(
     tenant: Tenant, openbao: OpenBao
 ) -> None:
-    """Neither side can win: the credential says who the other one is, and both come to rest."""
+    """Neither side can win: the message names the other one, and both stop writing."""
     tenant.apply_api_token(target=TEAM)
     tenant.wait_until_published()
     with relabelling(tenant):

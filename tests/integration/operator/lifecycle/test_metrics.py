@@ -1,4 +1,4 @@
-"""What Prometheus gets of a running operator: every metric that is defined, with its labels, while it has an object."""
+"""What Prometheus scrapes from a running operator: every metric, with its labels, as long as its object exists."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,14 +17,14 @@ NOT_MET = {"escrow_failures_total", "workload_restarts_total"}
 
 
 def scraped(operator: OperatorProcess) -> dict[str, Any]:
-    """Return what is exported: each family by its name."""
+    """Return the scraped families by their names."""
     answer = operator.get("/metrics")
     assert answer is not None
     return {family.name: family for family in text_string_to_metric_families(answer.text)}
 
 
 def of(operator: OperatorProcess, tenant: Tenant) -> dict[str, float]:
-    """Return the series about one credential, by their names."""
+    """Return the series about one credential by their names."""
     return {
         sample.name.removeprefix("pipedrive_operator_credential_"): sample.value
         for family in scraped(operator).values()
@@ -41,8 +41,8 @@ def published(tenant: Tenant) -> Tenant:
     return tenant
 
 
-def test_every_metric_that_is_defined_is_exported(operator: OperatorProcess, published: Tenant) -> None:
-    """With the labels that docs/metrics.md names; so is every one that an alert or the dashboard asks for."""
+def test_every_defined_metric_is_exported(operator: OperatorProcess, published: Tenant) -> None:
+    """With the labels that docs/metrics.md names. So is every metric that an alert or the dashboard queries."""
     assert published.secret() is not None
     found = scraped(operator)
 
@@ -56,8 +56,10 @@ def test_every_metric_that_is_defined_is_exported(operator: OperatorProcess, pub
     assert {f"pipedrive_operator_{name}" for name in NOT_MET} >= wanted - series
 
 
-def test_a_credential_is_told_of_while_it_is_there(operator: OperatorProcess, published: Tenant) -> None:
-    """Its times lie where they should, and all of it goes with the credential."""
+def test_the_series_of_a_credential_end_with_it(
+    operator: OperatorProcess, published: Tenant
+) -> None:
+    """Its times are plausible while it exists."""
     series = eventually(lambda: of(operator, published))
     times = [series[f"{name}_timestamp_seconds"] for name in ("last_refresh", "renewal", "expiration")]
     assert times == sorted(times)
@@ -68,8 +70,8 @@ def test_a_credential_is_told_of_while_it_is_there(operator: OperatorProcess, pu
     eventually(lambda: of(operator, published) == {})
 
 
-def test_a_sealed_vault_is_told(operator: OperatorProcess, published: Tenant, openbao: OpenBao) -> None:
-    """From the next poll to the first answer after it."""
+def test_a_sealed_vault_is_reported_by_a_metric(operator: OperatorProcess, published: Tenant, openbao: OpenBao) -> None:
+    """From the next poll to the first response after it is unsealed."""
 
     def vault_up(value: float) -> Callable[[], bool]:
         return lambda: [value] == [one.value for one in scraped(operator)["pipedrive_operator_vault_up"].samples]

@@ -1,4 +1,4 @@
-"""What a tenant gets: a Secret with a credential that Pipedrive accepts, and a status that says so."""
+"""What a tenant receives: a Secret with a token that Pipedrive accepts, and a status that says so."""
 
 import pytest
 
@@ -8,7 +8,7 @@ pytestmark = pytest.mark.usefixtures("operator")
 
 
 def test_an_api_token_is_verified_and_published(tenant: Tenant) -> None:
-    """With the company that it belongs to."""
+    """The status names its company."""
     tenant.apply_api_token(account={"companyDomain": tenant.domain})
 
     secret = tenant.wait_until_published()
@@ -18,14 +18,14 @@ def test_an_api_token_is_verified_and_published(tenant: Tenant) -> None:
 
 
 def test_a_trailing_newline_is_trimmed(tenant: Tenant) -> None:
-    """As `vault kv put` from a file leaves one."""
+    """`vault kv put` from a file leaves one."""
     tenant.apply_api_token(api_token=f"{tenant.api_token}\n")
 
     assert tenant.api_token == tenant.wait_until_published()["api_token"]
 
 
 def test_a_grant_is_refreshed_stored_and_published(tenant: Tenant) -> None:
-    """What Vault holds is what is published, and the consent's refresh token was spent once."""
+    """Vault holds what is published, and the refresh token of the consent was spent once."""
     seed = tenant.consent()["refresh_token"]
     tenant.apply_oauth2(seed={"refresh_token": seed})
 
@@ -39,8 +39,8 @@ def test_a_grant_is_refreshed_stored_and_published(tenant: Tenant) -> None:
     assert 1 == tenant.pipedrive.ledger().spent(seed)
 
 
-def test_a_raw_token_answer_is_a_seed(tenant: Tenant) -> None:
-    """Its access token is used as it is: nothing is refreshed."""
+def test_a_raw_token_response_can_be_written_to_vault(tenant: Tenant) -> None:
+    """Its access token is used unchanged: nothing is refreshed."""
     answer = tenant.consent()
 
     tenant.apply_oauth2(seed=answer)
@@ -50,7 +50,7 @@ def test_a_raw_token_answer_is_a_seed(tenant: Tenant) -> None:
 
 
 def test_a_template_replaces_the_default_keys(tenant: Tenant) -> None:
-    """The value is quoted as JSON where that is asked for, and a doubled dollar sign is one."""
+    """Values are quoted as JSON on request, and `$$` is a dollar sign."""
     data = {".env": "TOKEN=$(api_token)\n", "token.json": '{"token": $(api_token|json)}', "price": "5 $$(api_token)"}
     tenant.apply_api_token(target={"name": "pipedrive", "data": data})
     tenant.wait_for("Published")
@@ -61,7 +61,7 @@ def test_a_template_replaces_the_default_keys(tenant: Tenant) -> None:
 
 
 def test_a_new_value_is_verified_at_once(tenant: Tenant) -> None:
-    """Within a poll of Vault, not at the next verification."""
+    """It is verified within one poll of Vault, not at the next verification."""
     tenant.apply_api_token()
     tenant.wait_until_published()
 
@@ -70,7 +70,7 @@ def test_a_new_value_is_verified_at_once(tenant: Tenant) -> None:
     tenant.wait_for_value(new)
 
 
-def test_a_value_that_pipedrive_refuses_does_not_replace_the_last_good_one(tenant: Tenant) -> None:
+def test_a_rejected_value_does_not_replace_the_last_accepted_one(tenant: Tenant) -> None:
     """The status says which of the two is wrong."""
     tenant.apply_api_token()
     good = tenant.wait_until_published()
@@ -81,8 +81,8 @@ def test_a_value_that_pipedrive_refuses_does_not_replace_the_last_good_one(tenan
     assert good == tenant.secret()
 
 
-def test_too_few_scopes_are_told_and_published_all_the_same(tenant: Tenant) -> None:
-    """The workload may do with less than it asked for."""
+def test_missing_scopes_are_reported_and_the_token_is_published(tenant: Tenant) -> None:
+    """The workload may not need all the scopes that it asked for."""
     tenant.apply_oauth2(oauth2={"requiredScopes": ["base", "users:read"]})
 
     assert "users:read" in tenant.wait_for("ScopeMissing")["message"]
@@ -90,15 +90,15 @@ def test_too_few_scopes_are_told_and_published_all_the_same(tenant: Tenant) -> N
 
 
 def test_a_token_of_another_company_is_not_published(tenant: Tenant) -> None:
-    """The guard of the spec says whose it must be."""
+    """The spec names the company that it must belong to."""
     tenant.apply_api_token(account={"companyDomain": "somebody-else"})
 
     assert tenant.domain in tenant.wait_for("WrongAccount")["message"]
     assert tenant.secret() is None
 
 
-def test_a_company_that_is_renamed_is_a_message(tenant: Tenant) -> None:
-    """Its id decides, and nothing stops."""
+def test_a_renamed_company_is_reported_and_stays_published(tenant: Tenant) -> None:
+    """The id of the company decides."""
     tenant.apply_api_token(account={"companyDomain": tenant.domain, "companyId": tenant.company_id})
     tenant.wait_until_published()
 
@@ -108,33 +108,33 @@ def test_a_company_that_is_renamed_is_a_message(tenant: Tenant) -> None:
     assert "True" == tenant.conditions()["Ready"]["status"]
 
 
-def test_an_access_token_revoked_early_costs_one_refresh(tenant: Tenant) -> None:
-    """The verification finds out, and the grant is still good."""
+def test_an_access_token_that_was_revoked_early_is_refreshed_once(tenant: Tenant) -> None:
+    """The verification notices it, and the grant is still valid."""
     tenant.apply_oauth2()
     revoked = tenant.wait_until_published()["access_token"]
     before = len(tenant.pipedrive.ledger().refreshes())
 
     tenant.pipedrive.command("revoke-token", token=revoked)
 
-    eventually(lambda: tenant.secret()["access_token"] != revoked)  # type: ignore[index]  # it is there
+    eventually(lambda: tenant.secret()["access_token"] != revoked)  # type: ignore[index]  # type: ignore[index]  # it exists
     assert before + 1 == len(tenant.pipedrive.ledger().refreshes())
 
 
 def test_a_requested_refresh_is_made_once(tenant: Tenant) -> None:
-    """The status says which request was handled."""
+    """The status records which request was handled."""
     tenant.apply_oauth2()
     first = tenant.wait_until_published()["access_token"]
     asked = now()
 
     tenant.annotate("pipedrivecredential", "acme", requested_at=asked, request="refresh")
 
-    eventually(lambda: tenant.secret()["access_token"] != first)  # type: ignore[index]  # it is there
+    eventually(lambda: tenant.secret()["access_token"] != first)  # type: ignore[index]  # type: ignore[index]  # it exists
     handled = eventually(lambda: tenant.get("pipedrivecredential", "acme")["status"].get("lastHandledRequest"))  # type: ignore[index]
     assert asked == handled
 
 
-def test_a_suspended_credential_is_left_alone_until_it_is_not(tenant: Tenant) -> None:
-    """No call, and no write but the status."""
+def test_a_suspended_credential_is_left_alone_until_it_is_resumed(tenant: Tenant) -> None:
+    """The operator sends no request about it, and writes only its status."""
     tenant.apply_api_token(suspend=True)
     tenant.wait_for("Suspended")
     assert (None, []) == (tenant.secret(), tenant.calls())
@@ -145,7 +145,7 @@ def test_a_suspended_credential_is_left_alone_until_it_is_not(tenant: Tenant) ->
 
 
 def test_an_access_token_is_replaced_before_it_expires(tenant: Tenant) -> None:
-    """It lives a minute, and `renewBefore` is clamped to half of that, and said so."""
+    """It is valid for a minute. `renewBefore` is limited to half of that, and the message says so."""
     tenant.apply_oauth2(oauth2={"renewBefore": "50s"})
     first = tenant.wait_until_published()
     assert "half" in tenant.conditions()["Ready"]["message"]

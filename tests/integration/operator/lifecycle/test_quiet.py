@@ -1,6 +1,6 @@
-"""The requests of the operator: two writes and one read for a publication, and nothing when nothing changes.
+"""The number of requests: two writes and one read for a first publication, and no writes while nothing changes.
 
-Counted by the API server and by OpenBao, for operators that act as users of their own.
+The API server and OpenBao count them, for operators that act as users of their own.
 """
 
 import json
@@ -26,7 +26,7 @@ Operate = Callable[..., OperatorProcess]
 
 @pytest.fixture
 def operate(settings: Callable[[str], Json], crd: None, tmp_path: Path, namespace: str) -> Iterator[Operate]:
-    """Run an operator for the test's namespace alone, with long intervals unless the test has its own."""
+    """Run an operator for the namespace of the test alone, with long intervals unless the test sets them."""
     assert crd is None
     with contextmanager(_operating)(settings, tmp_path, namespace) as made:
         yield made
@@ -50,7 +50,7 @@ def _operating(settings: Callable[[str], Json], folder: Path, namespace: str) ->
 def test_a_first_publication_is_two_writes_and_one_read(
     tenant: Tenant, operate: Operate, control_plane: ControlPlane, openbao: OpenBao
 ) -> None:
-    """The Secret and the status at the API server, and the value from Vault; no Event for a first success."""
+    """It writes the Secret and the status, and reads the value from Vault; a first success is no Event."""
     operate()
 
     tenant.apply_api_token()
@@ -64,12 +64,12 @@ def test_a_first_publication_is_two_writes_and_one_read(
     assert 1 == len(tenant.calls())
 
 
-def test_an_operator_with_nothing_to_do_asks_only_what_it_must(
+def test_an_idle_operator_sends_only_the_necessary_requests(
     tenant: Tenant, operate: Operate, control_plane: ControlPlane, openbao: OpenBao
 ) -> None:
-    """Polls of Vault each second and nothing else there, the verification, the resync's lists and the watches.
+    """Vault is polled each second; otherwise there are the verification, the lists of the resync and the watches.
 
-    And no write anywhere.
+    Nothing is written.
     """
     operate(pollInterval="1s", verifyInterval="3s", resyncInterval="2s")
     for name in ("one", "two"):
@@ -79,7 +79,7 @@ def test_an_operator_with_nothing_to_do_asks_only_what_it_must(
     tenant.wait_until_published("three")
     eventually(lambda: _looks_at_the_crd(control_plane, tenant) == 2)  # at the start, and when the watch had begun
     asked, read = len(control_plane.requests(tenant.namespace)), len(openbao.requests())
-    version = tenant.get("secret", "one")["metadata"]["resourceVersion"]  # type: ignore[index]  # it is there
+    version = tenant.get("secret", "one")["metadata"]["resourceVersion"]  # type: ignore[index]  # type: ignore[index]  # it exists
 
     eventually(lambda: _lists(control_plane, tenant, asked) >= 4 and _reads(openbao, tenant, read) >= 9)
 
@@ -87,13 +87,13 @@ def test_an_operator_with_nothing_to_do_asks_only_what_it_must(
     assert {request.kind for request in since} <= _WATCHES_AND_RESYNC
     polls = [f"secret/data/{tenant.path(name)}" for name in ("one", "two", "three")]
     assert {("read", path) for path in polls} == {(one.operation, one.path) for one in openbao.requests()[read:]}
-    assert min(_pauses(openbao, tenant)) > 0.5  # an answer may be late, and the next one not
+    assert min(_pauses(openbao, tenant)) > 0.5  # one response may be late, and the next one on time
     assert version == tenant.get("secret", "one")["metadata"]["resourceVersion"]  # type: ignore[index]
     assert 0 == len([call for call in tenant.calls() if call.is_refresh])
 
 
 def test_foreign_secrets_are_never_received(tenant: Tenant, operate: Operate, control_plane: ControlPlane) -> None:
-    """A thousand of them are there; every list and every watch of Secrets asks for ours alone, and none is read."""
+    """There are a thousand: lists and watches of Secrets select the operator's label, and no other Secret is read."""
     items = [
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"foreign-{number}"}, "stringData": {"a": "b"}}
         for number in range(FOREIGN)
@@ -125,7 +125,7 @@ def _lists(control_plane: ControlPlane, tenant: Tenant, since: int) -> int:
 
 
 def _pauses(openbao: OpenBao, tenant: Tenant) -> list[float]:
-    """Return the seconds from each read of a document to the next one."""
+    """Return the seconds between consecutive reads of a document."""
     read = [one for one in openbao.kv_answers() if tenant.namespace in one.path and one.operation == "read"]
     times = {path: sorted(one.at for one in read if one.path == path) for path in {one.path for one in read}}
     return [after - before for each in times.values() for before, after in pairwise(each)]

@@ -1,4 +1,4 @@
-"""Restart on change, as a tenant sees it: which Deployments are restarted, when, and what is reported otherwise."""
+"""Restarts of workloads, as a tenant sees them: which Deployments are restarted, when, and what the status says."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ Operate = Callable[..., OperatorProcess]
 def operate(
     settings: Callable[[str], Json], control_plane: ControlPlane, crd: None, tmp_path: Path, namespace: str
 ) -> Iterator[Operate]:
-    """Run an operator for the test's namespace that allows rollouts, with the rights for it by default."""
+    """Run an operator for the namespace of the test that allows rollouts, by default with the permissions for it."""
     assert crd is None
     wanted = settings(namespace)
     wanted["kubernetes"]["namespaces"] = [namespace]
@@ -55,29 +55,29 @@ def deployment(**annotations: str) -> Json:
 
 
 def restarts(tenant: Tenant) -> int:
-    """Count how often the operator has patched the Deployment."""
+    """Count the patches that the operator sent for the Deployment."""
     return asked(tenant).count("patch deployments")
 
 
 def template(tenant: Tenant) -> dict[str, str]:
-    """Return the annotations of its pod template."""
+    """Return the annotations of the Deployment's pod template."""
     found: Any = tenant.get("deployment", "web")
     return dict(found["spec"]["template"]["metadata"].get("annotations", {}))
 
 
 def asked(tenant: Tenant) -> list[str]:
-    """Return what the operator has asked about Deployments."""
+    """Return the operator's requests about Deployments."""
     return [one.kind for one in tenant.cluster.requests(tenant.namespace) if one.resource == "deployments"]
 
 
 def replace_token(tenant: Tenant) -> str:
-    """Let the user make another API token, and put it into Vault."""
+    """Replace the user's API token, and write the new one to Vault."""
     tenant.store("acme", api_token=(new := tenant.regenerate_api_token()))
     return new
 
 
 def wait_for_restarts(tenant: Tenant, count: int) -> None:
-    """Wait until the Deployment was restarted so often, and the status has noted it."""
+    """Wait until the Deployment was restarted that often and the status records it."""
 
     def is_noted() -> bool:
         noted: Any = tenant.get("pipedrivecredential", "acme")
@@ -89,7 +89,7 @@ def wait_for_restarts(tenant: Tenant, count: int) -> None:
 
 
 def test_a_replaced_token_restarts_a_deployment_once(tenant: Tenant, operate: Operate) -> None:
-    """Not the first publication, nor a restart of the operator; and the Deployment is read for that alone."""
+    """Neither the first publication nor a restart of the operator does. Nothing else reads the Deployment."""
     tenant.create(deployment(**{ALLOW: "acme"}))
     operator = operate()
     tenant.apply_api_token(rollout=ROLLOUT)
@@ -108,8 +108,8 @@ def test_a_replaced_token_restarts_a_deployment_once(tenant: Tenant, operate: Op
     assert (1, 2) == (restarts(tenant), len(asked(tenant)))
 
 
-def test_a_token_that_was_replaced_while_nobody_ran_restarts_once(tenant: Tenant, operate: Operate) -> None:
-    """The operator was killed, and what it had published is in the status."""
+def test_a_token_that_was_replaced_while_the_operator_was_down_restarts_once(tenant: Tenant, operate: Operate) -> None:
+    """The operator was killed; the status records what it had published."""
     tenant.create(deployment(**{ALLOW: "other,acme"}))
     operator = operate()
     tenant.apply_api_token(rollout=ROLLOUT)
@@ -124,8 +124,8 @@ def test_a_token_that_was_replaced_while_nobody_ran_restarts_once(tenant: Tenant
     wait_for_restarts(tenant, 1)
 
 
-def test_a_deployment_that_does_not_allow_it_is_left_alone_and_told(tenant: Tenant, operate: Operate) -> None:
-    """The credential stays ready; once allowed, the restart is made up for."""
+def test_a_deployment_that_does_not_allow_restarts_is_not_restarted(tenant: Tenant, operate: Operate) -> None:
+    """The credential stays ready, and its message says so. Once allowed, the restart follows."""
     tenant.create(deployment())
     operate()
     tenant.apply_api_token(rollout=ROLLOUT)
@@ -143,7 +143,7 @@ def test_a_deployment_that_does_not_allow_it_is_left_alone_and_told(tenant: Tena
     eventually(lambda: "not allowed" not in tenant.conditions()["Ready"]["message"])
 
 
-def test_without_the_right_the_credential_is_ready_all_the_same(tenant: Tenant, operate: Operate) -> None:
+def test_a_missing_permission_to_restart_leaves_the_credential_ready(tenant: Tenant, operate: Operate) -> None:
     """The message quotes the API server."""
     tenant.create(deployment(**{ALLOW: "acme"}))
     operate(may_patch=False)
@@ -156,8 +156,8 @@ def test_without_the_right_the_credential_is_ready_all_the_same(tenant: Tenant, 
     assert ("True", 0) == (tenant.conditions()["Ready"]["status"], restarts(tenant))
 
 
-def test_settings_without_rollouts_say_so(tenant: Tenant, operate: Operate) -> None:
-    """As they are by default."""
+def test_settings_that_disable_rollouts_are_reported(tenant: Tenant, operate: Operate) -> None:
+    """They are the default."""
     tenant.create(deployment(**{ALLOW: "acme"}))
     operate(enabled=False)
     tenant.apply_api_token(rollout=ROLLOUT)
@@ -167,8 +167,8 @@ def test_settings_without_rollouts_say_so(tenant: Tenant, operate: Operate) -> N
     assert "rollout.enabled is off" in tenant.conditions()["Ready"]["message"]
 
 
-def test_a_refresh_restarts_only_where_that_is_asked_for(tenant: Tenant, operate: Operate) -> None:
-    """Access tokens live an hour; here, a person asks for a new one."""
+def test_a_refresh_restarts_a_deployment_only_on_request(tenant: Tenant, operate: Operate) -> None:
+    """Access tokens are valid for an hour; in this test, a person requests a new one."""
     tenant.create(deployment(**{ALLOW: "acme"}))
     operate()
     tenant.apply_oauth2(rollout=ROLLOUT)
@@ -185,7 +185,7 @@ def test_a_refresh_restarts_only_where_that_is_asked_for(tenant: Tenant, operate
 
 
 def test_a_second_change_waits_for_the_interval(tenant: Tenant, operate: Operate) -> None:
-    """It is published at once, and the message says when the Deployment follows."""
+    """It is published at once, and the message says when the Deployment is restarted."""
     tenant.create(deployment(**{ALLOW: "acme"}))
     operate(min_interval="10m")
     tenant.apply_api_token(rollout=ROLLOUT)

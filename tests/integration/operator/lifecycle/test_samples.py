@@ -1,4 +1,4 @@
-"""Each sample before a running operator: with its paths and its company made a tenant's, it is published."""
+"""Each sample with a running operator: it is published once its paths and its company are those of a tenant."""
 
 import json
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ SAMPLES = sorted((Path(__file__).parents[4] / "crds" / "samples").glob("*.yaml")
 
 
 def apply(tenant: Tenant, sample: Path) -> list[str]:
-    """Apply a sample as this tenant's, and return the names of its credentials."""
+    """Apply a sample with the tenant's paths and company, and return the names of its credentials."""
     text = sample.read_text().replace("pipedrive/crm/", f"pipedrive/{tenant.namespace}/")
     manifests = list(yaml.safe_load_all(text.replace("companyDomain: acme", f"companyDomain: {tenant.domain}")))
     for manifest in manifests:
@@ -36,7 +36,7 @@ def filled(tenant: Tenant) -> Tenant:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_a_sample_is_published(filled: Tenant, sample: Path) -> None:
-    """Every credential in it."""
+    """This holds for every credential in it."""
     names = apply(filled, sample)
 
     assert names
@@ -44,8 +44,8 @@ def test_a_sample_is_published(filled: Tenant, sample: Path) -> None:
         filled.wait_for("Published", name)
 
 
-def test_n8n_finds_its_token_where_it_looks(filled: Tenant) -> None:
-    """As n8n's documentation has the file."""
+def test_n8n_finds_its_token_in_its_credential_file(filled: Tenant) -> None:
+    """The file has the form that n8n's documentation describes."""
     (sample,) = (path for path in SAMPLES if path.stem == "n8n")
     for name in apply(filled, sample):
         filled.wait_for("Published", name)
@@ -59,7 +59,7 @@ def test_n8n_finds_its_token_where_it_looks(filled: Tenant) -> None:
 
 
 def test_the_token_endpoint_serves_what_the_sample_publishes(filled: Tenant, tmp_path: Path) -> None:
-    """The default keys are enough."""
+    """The default keys are sufficient."""
     (sample,) = (path for path in SAMPLES if path.stem == "n8n")
     apply(filled, sample)
     filled.wait_for("Published", "acme-n8n-oauth2")
@@ -77,7 +77,7 @@ def test_the_token_endpoint_serves_what_the_sample_publishes(filled: Tenant, tmp
 
 
 def test_a_shared_grant_is_refreshed_once_for_both(filled: Tenant) -> None:
-    """Both hold the same token."""
+    """Both Secrets hold the same token."""
     seed = filled.stored("acme-shared")["refresh_token"]
     (sample,) = (path for path in SAMPLES if path.stem == "shared-grant")
 

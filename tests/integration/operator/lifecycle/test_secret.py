@@ -1,4 +1,4 @@
-"""The target Secret: repaired, renamed, adopted, kept or taken away, and never anybody else's."""
+"""The target Secret: it is repaired, renamed, adopted, kept or deleted, and a foreign Secret is never changed."""
 
 import base64
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ REPAIRED_WITHIN = 1.0
 
 @pytest.fixture
 def sealed(openbao: OpenBao) -> Iterator[OpenBao]:
-    """Give a Vault that a test may seal."""
+    """Provide a Vault that a test may seal."""
     yield openbao
     openbao.unseal()
 
@@ -30,7 +30,7 @@ def _secret(name: str, **metadata: object) -> dict[str, object]:
 
 
 def test_an_edited_secret_is_repaired_within_a_second(tenant: Tenant) -> None:
-    """Without a call to Pipedrive; what others put there stays."""
+    """No request is sent to Pipedrive. The keys of others stay."""
     tenant.apply_api_token()
     good = tenant.wait_until_published()["api_token"]
     theirs = {"metadata": {"labels": {"team": "crm"}, "annotations": {"note": "ours"}}, "stringData": {"extra": "x"}}
@@ -41,15 +41,17 @@ def test_an_edited_secret_is_repaired_within_a_second(tenant: Tenant) -> None:
     tenant.patch("secret", "acme", {"stringData": {"api_token": "edited"}})
 
     tenant.wait_for_value(good, within=REPAIRED_WITHIN)
-    assert len(tenant.calls()) <= verified + 1  # a verification may be due just then
+    assert len(tenant.calls()) <= verified + 1  # a verification may be due at this moment
     found = tenant.get("secret", "acme")
     assert found is not None
     assert ("crm", "ours") == (found["metadata"]["labels"]["team"], found["metadata"]["annotations"]["note"])
     assert "x" == base64.b64decode(found["data"]["extra"]).decode()
 
 
-def test_a_deleted_secret_is_back_within_a_second_while_vault_is_sealed(tenant: Tenant, sealed: OpenBao) -> None:
-    """It is repaired from memory."""
+def test_a_deleted_secret_is_created_again_within_a_second_while_vault_is_sealed(
+    tenant: Tenant, sealed: OpenBao
+) -> None:
+    """The operator remembers its content."""
     tenant.apply_api_token()
     good = tenant.wait_until_published()
     sealed.seal()
@@ -59,21 +61,21 @@ def test_a_deleted_secret_is_back_within_a_second_while_vault_is_sealed(tenant: 
     tenant.wait_for_value(good["api_token"], within=REPAIRED_WITHIN)
 
 
-def test_the_secret_goes_with_its_credential(tenant: Tenant) -> None:
-    """Kubernetes collects it."""
+def test_the_secret_is_deleted_with_its_credential(tenant: Tenant) -> None:
+    """Kubernetes' garbage collector deletes it."""
     tenant.apply_api_token()
     tenant.wait_until_published()
 
     tenant.kubectl("delete", "pipedrivecredential", "acme")
 
-    eventually(lambda: tenant.secret() is None, within=90)  # the collector learns of new kinds each half minute
+    eventually(lambda: tenant.secret() is None, within=90)  # the collector discovers new kinds every 30 seconds
 
 
-def test_a_retained_secret_stays_and_is_taken_up_again(tenant: Tenant) -> None:
-    """Its label still says whose it was."""
+def test_a_retained_secret_stays_and_is_reused_by_the_next_credential(tenant: Tenant) -> None:
+    """Its label still names the credential."""
     tenant.apply_api_token(target={"deletionPolicy": "Retain"})
     good = tenant.wait_until_published()
-    owners = tenant.get("secret", "acme")["metadata"].get("ownerReferences")  # type: ignore[index]  # it is there
+    owners = tenant.get("secret", "acme")["metadata"].get("ownerReferences")  # type: ignore[index]  # type: ignore[index]  # it exists
 
     tenant.kubectl("delete", "pipedrivecredential", "acme")
     assert (None, good) == (owners, tenant.secret())
@@ -82,8 +84,8 @@ def test_a_retained_secret_stays_and_is_taken_up_again(tenant: Tenant) -> None:
     tenant.wait_until_published()
 
 
-def test_under_a_new_name_the_secret_appears_before_the_old_one_goes(tenant: Tenant) -> None:
-    """A workload that reads either of them is never without."""
+def test_after_a_rename_the_new_secret_appears_before_the_old_one_is_deleted(tenant: Tenant) -> None:
+    """A workload that reads either of them always finds one."""
     tenant.apply_api_token()
     good = tenant.wait_until_published()
     tenant.patch("pipedrivecredential", "acme", {"spec": {"target": {"name": "new"}}})
@@ -97,8 +99,8 @@ def test_under_a_new_name_the_secret_appears_before_the_old_one_goes(tenant: Ten
     assert good == tenant.secret("new")
 
 
-def test_an_annotated_secret_is_adopted_and_its_own_keys_stay(tenant: Tenant) -> None:
-    """They are listed in the message."""
+def test_an_annotated_secret_is_adopted_and_keeps_its_other_keys(tenant: Tenant) -> None:
+    """The message lists them."""
     tenant.create(_secret("acme", annotations={"pipedrive-operator.io/adopt": "acme"}))
 
     tenant.apply_api_token()
@@ -108,7 +110,7 @@ def test_an_annotated_secret_is_adopted_and_its_own_keys_stay(tenant: Tenant) ->
     assert "password" in tenant.conditions()["Ready"]["message"]
 
 
-def test_a_secret_of_somebody_else_is_left_alone_until_it_is_released(tenant: Tenant) -> None:
+def test_a_foreign_secret_is_left_alone_until_it_is_handed_over(tenant: Tenant) -> None:
     """The message says how."""
     tenant.create(_secret("acme"))
     tenant.apply_api_token()
@@ -134,7 +136,7 @@ def test_two_credentials_never_share_a_target(tenant: Tenant) -> None:
 
 
 def test_a_credential_that_is_being_deleted_is_not_repaired(tenant: Tenant) -> None:
-    """A finalizer of somebody's holds it; the next credential's repair shows that there was time for it."""
+    """A finalizer delays its deletion. The repair for another credential shows that there was time."""
     tenant.apply_api_token("doomed")
     tenant.apply_api_token("other")
     tenant.wait_until_published("doomed")

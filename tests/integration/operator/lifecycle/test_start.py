@@ -1,4 +1,4 @@
-"""What is missing when the operator starts, or goes later: it is not ready, says what helps, and waits for that."""
+"""What is missing when the operator starts, or disappears later: it is not ready, says what to do, and waits."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from testbed.operator_process import OperatorProcess
 
 @pytest.fixture
 def older(control_plane: ControlPlane, crd: None) -> Iterator[Callable[[], None]]:
-    """Replace the CRD by one that lacks a field of the status; it is the current one again after the test."""
+    """Replace the CRD by one that lacks a field of the status; restore it after the test."""
     assert crd is None
     definition = yaml.safe_load(CRD.read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -36,7 +36,7 @@ def older(control_plane: ControlPlane, crd: None) -> Iterator[Callable[[], None]
 
 @pytest.fixture
 def absent(control_plane: ControlPlane) -> Iterator[Callable[[], None]]:
-    """Delete the CRD; it is there again after the test."""
+    """Delete the CRD; restore it after the test."""
 
     def delete() -> None:
         control_plane.kubectl("delete", "crd", NAME)
@@ -46,7 +46,7 @@ def absent(control_plane: ControlPlane) -> Iterator[Callable[[], None]]:
 
 
 def eventually_not_ready(operator: OperatorProcess, *words: str) -> None:
-    """Wait until it is not ready, and says this about it."""
+    """Wait until the operator is not ready and its report contains this text."""
 
     def look() -> bool:
         answer = operator.get("/readyz")
@@ -67,10 +67,10 @@ def started(settings: Json, folder: Path) -> Iterator[OperatorProcess]:
         operator.stop()
 
 
-def test_an_older_crd_that_comes_while_it_runs_is_noticed_at_once(
+def test_an_older_crd_is_noticed_at_once_and_so_is_its_upgrade(
     settings: Callable[[str], Json], older: Callable[[], None], tenant: Tenant, tmp_path: Path
 ) -> None:
-    """And so is the current one that replaces it. What is published is kept good meanwhile."""
+    """Published Secrets stay valid in the meantime."""
     with started(settings(tenant.namespace), tmp_path) as operator:
         operator.wait_ready()
         older()
@@ -86,7 +86,7 @@ def test_an_older_crd_that_comes_while_it_runs_is_noticed_at_once(
 def test_an_operator_that_starts_before_its_crd_waits(
     settings: Callable[[str], Json], absent: Callable[[], None], tenant: Tenant, tmp_path: Path
 ) -> None:
-    """It says so, in its log too, and begins without a restart when the CRD is there."""
+    """Its log says so, too. It starts to work once the CRD exists, without a restart."""
     absent()
     with started(settings(tenant.namespace), tmp_path) as operator:
         eventually_not_ready(operator, "is not installed", UPGRADE)
@@ -101,7 +101,7 @@ def test_an_operator_that_starts_before_its_crd_waits(
 def test_an_operator_that_starts_before_its_crd_is_upgraded_waits(
     settings: Callable[[str], Json], older: Callable[[], None], tenant: Tenant, tmp_path: Path
 ) -> None:
-    """A credential that is there already is not touched before."""
+    """An existing credential is not touched before."""
     older()
     tenant.apply_api_token()
     with started(settings(tenant.namespace), tmp_path) as operator:
@@ -130,10 +130,10 @@ def test_an_operator_that_starts_before_the_api_server_waits(
         tenant.wait_until_published()
 
 
-def test_an_operator_that_starts_before_vault_publishes_when_it_is_there(
+def test_an_operator_that_starts_before_vault_publishes_once_vault_is_available(
     settings: Callable[[str], Json], openbao: OpenBao, crd: None, tenant: Tenant, tmp_path: Path
 ) -> None:
-    """It is ready: other connections may serve. The credential says what is wrong."""
+    """It is ready, as other connections may work. The credential reports the trouble."""
     assert crd is None
     with Links() as links:
         way = links.to(openbao.port)

@@ -1,4 +1,4 @@
-"""Two tenants, each with a ServiceAccount of its own in Vault, and the grant of one of them, which the other names."""
+"""Two tenants, each with a ServiceAccount of its own in Vault; one names the grant of the other."""
 
 import json
 import uuid
@@ -27,15 +27,15 @@ ACCOUNT = "pipedrive"
 
 @dataclass(kw_only=True)
 class Resident(Tenant):
-    """A tenant whose credentials log in for themselves."""
+    """A tenant whose credentials log in to Vault with its own ServiceAccount."""
 
     @property
     def role(self) -> str:
-        """The role in Vault, and its policy."""
+        """The name of its role and policy in Vault."""
         return f"role-of-{self.namespace}"
 
     def settle(self) -> None:
-        """Set up the ServiceAccount, its role, and the operator's right to have tokens of it."""
+        """Create the ServiceAccount, its role, and the operator's permission to request its tokens."""
         self.kubectl("create", "serviceaccount", ACCOUNT)
         allow_tokens(self.cluster, self.namespace, ACCOUNT, user=USER)
         self.openbao.put_kubernetes_role(
@@ -48,7 +48,7 @@ class Resident(Tenant):
         self.allow(self.path("*"))
 
     def allow(self, *paths: str) -> None:
-        """Let Vault's policy allow these paths and nothing else."""
+        """Let Vault's policy allow these paths and no others."""
         stanza = 'path "secret/data/{}" {{ capabilities = ["read", "create", "update"] }}'
         self.openbao.put_policy(self.role, "\n".join(map(stanza.format, paths)))
 
@@ -59,21 +59,21 @@ class Resident(Tenant):
         self.apply(credential, {"oauth2": oauth2, "vault": {"auth": auth}})
 
     def reads(self, path: str) -> int:
-        """Count how often Vault was asked for a path by this tenant's ServiceAccount."""
+        """Count the requests of this tenant's ServiceAccount for a path."""
         asked = (one for one in self.openbao.requests() if one.path == f"secret/data/{path}")
         return sum(one.display_name.endswith(f"{self.namespace}-{ACCOUNT}") for one in asked)
 
     def wait_for_read(self, path: str) -> None:
-        """Wait until Vault was asked for a path once more, and once again, so that the first answer is dealt with."""
+        """Wait for two more requests for a path, so that the response to the first one has been processed."""
         before = self.reads(path)
         eventually(lambda: self.reads(path) >= before + 2)
 
     def in_flight(self) -> list[Call]:
-        """Return the calls that Pipedrive has not answered yet."""
+        """Return the requests that Pipedrive has not answered yet."""
         return [call for call in self.calls() if call.closed is None]
 
     def everything(self) -> list[Json]:
-        """Return whatever the operator may have written for this tenant."""
+        """Return everything that the operator may have written for this tenant."""
         kinds = "pipedrivecredentials,secrets,events.v1.events.k8s.io"
         found: list[Json] = json.loads(self.kubectl("get", kinds, "--output=json"))["items"]
         return found
@@ -90,7 +90,7 @@ def operator(
     control_plane: ControlPlane,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OperatorProcess]:
-    """Run an operator that lets tenants log in, polls each second, and waits long for an answer that is held up."""
+    """Run an operator that lets tenants log in, polls each second, and waits a long time for a delayed response."""
     assert crd is None
     openbao.enable_kubernetes_auth(control_plane, path=MOUNT)
     wanted = settings(USER)
@@ -103,7 +103,7 @@ def operator(
 
 @pytest.fixture
 def move_in(control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, client_id: str) -> Iterator[Move]:
-    """Let tenants move in, each to a namespace of its own."""
+    """Return a function that creates a tenant in a namespace of its own."""
     namespaces: list[str] = []
 
     def moved_in() -> Resident:
@@ -122,30 +122,32 @@ def move_in(control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlCli
 
 @pytest.fixture
 def owner(move_in: Move) -> Resident:
-    """Let the tenant move in to whom the grant belongs."""
+    """Create the tenant that owns the grant."""
     return move_in()
 
 
 @pytest.fixture
 def other(move_in: Move) -> Resident:
-    """Let a tenant move in who may read no path but its own."""
+    """Create a tenant that may read no path except its own."""
     return move_in()
 
 
 def leaked(values: set[str], objects: list[Json]) -> set[str]:
-    """Return the values that are written anywhere in objects, plainly or as a Secret has them."""
+    """Return the values that occur in objects, as text or base64."""
     text = json.dumps(objects)
     return {value for value in values if value in text or b64encode(value.encode()).decode() in text}
 
 
 def secret_values(tenant: Resident, *more: str) -> set[str]:
-    """Return what nobody else may see of a tenant's grant."""
+    """Return the values of a tenant's grant that nobody else may see."""
     stored = tenant.stored("acme")
     return {stored["access_token"], stored["refresh_token"], tenant.domain, *more}
 
 
-def test_who_may_not_read_a_grant_gets_nothing_of_its_refresh(owner: Resident, other: Resident) -> None:
-    """Neither while it is in flight nor when it has landed; nor by naming the role of who may."""
+def test_a_credential_that_cannot_read_a_grant_learns_nothing_about_its_refresh(
+    owner: Resident, other: Resident
+) -> None:
+    """Neither during the refresh nor after it, and not by naming the role of the owner, either."""
     path, seed = owner.path("acme"), owner.consent()["refresh_token"]
     owner.store("acme", refresh_token=seed)
     owner.pipedrive.add_fault("hang", endpoint="token", company_id=owner.company_id)
@@ -173,8 +175,8 @@ def test_who_may_not_read_a_grant_gets_nothing_of_its_refresh(owner: Resident, o
     assert 1 == owner.pipedrive.ledger().spent(seed)
 
 
-def test_a_right_that_is_taken_away_while_ready_ends_at_the_next_poll(owner: Resident, other: Resident) -> None:
-    """What is published stays as it is until it expires, nothing newer comes; and a right that is back is used."""
+def test_a_permission_that_is_withdrawn_while_ready_ends_at_the_next_poll(owner: Resident, other: Resident) -> None:
+    """What was published stays until it expires. Once the permission is granted again, it is used."""
     path = owner.path("acme")
     other.allow(path)
     owner.store("acme", refresh_token=owner.consent()["refresh_token"])

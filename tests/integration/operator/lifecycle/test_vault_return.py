@@ -1,4 +1,4 @@
-"""Many credentials while their Vault gives no answer, and when it is back: nothing is lost, and nobody rushes."""
+"""Many credentials during an outage of Vault and at its end: nothing is lost, and Vault is not flooded."""
 
 import re
 import time
@@ -29,13 +29,13 @@ LOOKS = 4
 
 @dataclass(frozen=True)
 class Watched:
-    """An operator that reaches Vault by a way that can be broken."""
+    """An operator whose connection to Vault a test can break."""
 
     operator: OperatorProcess
     way: Link
 
     def failed_looks(self) -> int:
-        """Count the passes that ended for want of Vault."""
+        """Count the passes that failed because of Vault."""
         answer = self.operator.get("/metrics")
         assert answer is not None
         found = re.search(
@@ -46,7 +46,7 @@ class Watched:
 
 @pytest.fixture
 def watched(settings: Callable[[str], Json], crd: None, tenant: Tenant, tmp_path: Path) -> Iterator[Watched]:
-    """Run an operator for the test's namespace alone, which soon gives a request to Vault up."""
+    """Run an operator for the namespace of the test, with short timeouts for Vault."""
     assert crd is None
     with Links() as links:
         way = links.to(tenant.openbao.port)
@@ -68,7 +68,7 @@ def crowd(watched: Watched, tenant: Tenant) -> list[str]:
         tenant.store(name, api_token=token)
         items.append(credential(name, {"apiToken": {"path": tenant.path(name)}}))
     for name in GRANTS:
-        tenant.store(name, **tenant.consent() | {"expires_in": 3600})  # no refresh is due while the test runs
+        tenant.store(name, **tenant.consent() | {"expires_in": 3600})  # no refresh is due during the test
         oauth2 = {"client": {"app": "crm-sync"}, "grant": {"path": tenant.path(name)}}
         items.append(credential(name, {"oauth2": oauth2}))
     tenant.create({"apiVersion": "v1", "kind": "List", "items": items})
@@ -77,10 +77,10 @@ def crowd(watched: Watched, tenant: Tenant) -> list[str]:
     return names
 
 
-def test_an_outage_loses_nothing_and_its_end_wakes_everybody_in_turn(
+def test_an_outage_loses_nothing_and_its_end_wakes_all_credentials_in_turn(
     watched: Watched, crowd: list[str], tenant: Tenant
 ) -> None:
-    """What was written meanwhile is published too, by as many requests at once as there are workers."""
+    """Values written in the meantime are published, with as many concurrent requests as there are workers."""
     before = _secrets(tenant)
     watched.way.hang()
     asked = watched.way.accepted
@@ -119,20 +119,20 @@ def _all_have(tenant: Tenant, names: list[str], *reasons: str) -> bool:
 
 
 def _secrets(tenant: Tenant) -> dict[str, str]:
-    """Return the token that each Secret holds."""
+    """Return the token in each Secret."""
     found = {name: decoded(item) for name, item in tenant.all_of("secret").items()}
     return {name: data.get("api_token") or data["access_token"] for name, data in found.items()}
 
 
 def _second_token(tenant: Tenant) -> str:
-    """Let the company have another user, and return their API token."""
+    """Create another user of the company, and return their API token."""
     user_id = tenant.user_id + 1000
     added = tenant.pipedrive.command("add-user", company_id=tenant.company_id, user_id=user_id)
     return str(added["api_token"])
 
 
 def _first_reads(tenant: Tenant, *, since: float) -> dict[str, float]:
-    """Return when Vault answered each credential first."""
+    """Return when Vault first answered a read of each credential."""
     first: dict[str, float] = {}
     folder = tenant.path("")
     for answer in tenant.openbao.kv_answers():
