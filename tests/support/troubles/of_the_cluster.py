@@ -3,7 +3,7 @@
 import json
 import time
 
-from support.troubles.trouble import Actor, Trouble
+from support.troubles.trouble import Subject, Trouble
 from testbed.kubectl import KubectlError
 
 FOREIGN = {"password": "bm90IG91cnM="}
@@ -11,53 +11,53 @@ _POLICY_SECONDS = 15.0
 _GROUP = "admissionregistration.k8s.io/v1"
 
 
-def _foreign_secret(actor: Actor) -> None:
+def _foreign_secret(subject: Subject) -> None:
     """Create a foreign Secret of that name."""
-    metadata = {"name": actor.name, "namespace": actor.namespace}
-    actor.stage.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": FOREIGN})
+    metadata = {"name": subject.name, "namespace": subject.namespace}
+    subject.parts.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": FOREIGN})
 
 
-def _exhaust_quota(actor: Actor) -> None:
+def _exhaust_quota(subject: Subject) -> None:
     """Allow no Secrets. The test writes the quota's status itself, because its controller does not run here."""
-    actor.kubectl("create", "quota", "no-secrets", "--hard=secrets=0")
+    subject.kubectl("create", "quota", "no-secrets", "--hard=secrets=0")
     status = json.dumps({"status": {"hard": {"secrets": "0"}, "used": {"secrets": "0"}}})
-    actor.kubectl("patch", "quota", "no-secrets", "--subresource=status", "--type=merge", f"--patch={status}")
+    subject.kubectl("patch", "quota", "no-secrets", "--subresource=status", "--type=merge", f"--patch={status}")
 
 
-def _take_rights(actor: Actor) -> None:
+def _take_rights(subject: Subject) -> None:
     """Withdraw all permissions except reading Secrets."""
-    rules = json.loads(actor.kubectl("get", "role", "pipedrive-operator", "--output=json"))["rules"]
+    rules = json.loads(subject.kubectl("get", "role", "pipedrive-operator", "--output=json"))["rules"]
     narrowed = [
         {**rule, "verbs": ["get", "list", "watch"]} if rule["resources"] == ["secrets"] else rule for rule in rules
     ]
-    actor.kubectl("patch", "role", "pipedrive-operator", "--type=merge", f"--patch={json.dumps({'rules': narrowed})}")
+    subject.kubectl("patch", "role", "pipedrive-operator", "--type=merge", f"--patch={json.dumps({'rules': narrowed})}")
 
 
-def _lift_quota(actor: Actor) -> None:
-    actor.kubectl("delete", "quota", "no-secrets")
+def _lift_quota(subject: Subject) -> None:
+    subject.kubectl("delete", "quota", "no-secrets")
 
 
-def _delete_secret(actor: Actor) -> None:
-    actor.kubectl("delete", "secret", actor.name)
+def _delete_secret(subject: Subject) -> None:
+    subject.kubectl("delete", "secret", subject.name)
 
 
-def _give_rights(actor: Actor) -> None:
+def _give_rights(subject: Subject) -> None:
     """Grant the permissions of the operator's own namespace."""
-    home = ["--namespace", actor.stage.home]
-    role = actor.stage.cluster.kubectl("get", "role", "pipedrive-operator", "--output=json", *home)
+    home = ["--namespace", subject.parts.home]
+    role = subject.parts.cluster.kubectl("get", "role", "pipedrive-operator", "--output=json", *home)
     rules = json.loads(role)["rules"]
-    actor.kubectl("patch", "role", "pipedrive-operator", "--type=merge", f"--patch={json.dumps({'rules': rules})}")
+    subject.kubectl("patch", "role", "pipedrive-operator", "--type=merge", f"--patch={json.dumps({'rules': rules})}")
 
 
-def _forbid(actor: Actor) -> None:
+def _forbid(subject: Subject) -> None:
     """Let a policy refuse the Secret and quote its token."""
-    name = f"{actor.namespace}-{actor.name}"
+    name = f"{subject.namespace}-{subject.name}"
     rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}]
     validation = {
-        "expression": f"object.metadata.name != '{actor.name}'",
+        "expression": f"object.metadata.name != '{subject.name}'",
         "messageExpression": "'ask the platform team, who saw ' + string(object.data['api_token'])",
     }
-    selector = {"matchLabels": {"kubernetes.io/metadata.name": actor.namespace}}
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": subject.namespace}}
     spec = {"matchConstraints": {"resourceRules": rules}, "validations": [validation]}
     binding = {
         "policyName": name,
@@ -65,36 +65,36 @@ def _forbid(actor: Actor) -> None:
         "matchResources": {"namespaceSelector": selector},
     }
     for kind, body in (("ValidatingAdmissionPolicy", spec), ("ValidatingAdmissionPolicyBinding", binding)):
-        actor.stage.apply({"apiVersion": _GROUP, "kind": kind, "metadata": {"name": name}, "spec": body})
+        subject.parts.apply({"apiVersion": _GROUP, "kind": kind, "metadata": {"name": name}, "spec": body})
 
 
-def _forbid_and_need_it(actor: Actor) -> None:
+def _forbid_and_need_it(subject: Subject) -> None:
     """Change the target's labels once the policy is in force, which takes a moment."""
-    _forbid(actor)
+    _forbid(subject)
     deadline = time.monotonic() + _POLICY_SECONDS
-    while _may_be_written(actor) and time.monotonic() < deadline:
+    while _may_be_written(subject) and time.monotonic() < deadline:
         time.sleep(0.2)
-    actor.change(target={"labels": {"round": "second"}})
+    subject.change(target={"labels": {"round": "second"}})
 
 
-def _may_be_written(actor: Actor) -> bool:
+def _may_be_written(subject: Subject) -> bool:
     try:
-        actor.kubectl("label", "secret", actor.name, "round=tried", "--overwrite", "--dry-run=server")
+        subject.kubectl("label", "secret", subject.name, "round=tried", "--overwrite", "--dry-run=server")
     except KubectlError:
         return False
     return True
 
 
-def _permit(actor: Actor) -> None:
-    name = f"{actor.namespace}-{actor.name}"
+def _permit(subject: Subject) -> None:
+    name = f"{subject.namespace}-{subject.name}"
     kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings"
-    actor.stage.cluster.kubectl("delete", kinds, name)
+    subject.parts.cluster.kubectl("delete", kinds, name)
 
 
-def _freeze(actor: Actor) -> None:
+def _freeze(subject: Subject) -> None:
     """Make the Secret immutable, and then ask for another key in it."""
-    actor.kubectl("patch", "secret", actor.name, "--type=merge", '--patch={"immutable": true}')
-    actor.change(target={"data": {"api_token": "$(api_token)", "copy": "$(api_token)"}})
+    subject.kubectl("patch", "secret", subject.name, "--type=merge", '--patch={"immutable": true}')
+    subject.change(target={"data": {"api_token": "$(api_token)", "copy": "$(api_token)"}})
 
 
 TROUBLES = (
@@ -102,29 +102,29 @@ TROUBLES = (
         name="taken",
         reason="SecretConflict",
         says=("Secret taken already exists, does not belong to this credential", "spec.target.name", "adopt=taken"),
-        was_fine=False,
-        strike=_foreign_secret,
-        mend=lambda actor: actor.change(target={"name": "another-name"}),
+        starts_ready=False,
+        cause=_foreign_secret,
+        fix=lambda subject: subject.change(target={"name": "another-name"}),
         stalled=True,
     ),
     Trouble(
         name="quota",
         reason="SecretWriteDenied",
         says=("denied the write of the Secret", "exceeded quota: no-secrets"),
-        room="-quota",
-        was_fine=False,
-        strike=_exhaust_quota,
-        mend=_lift_quota,
+        namespace_suffix="-quota",
+        starts_ready=False,
+        cause=_exhaust_quota,
+        fix=_lift_quota,
         stalled=True,
     ),
     Trouble(
         name="rights-missing",
         reason="SecretWriteDenied",
-        says=("denied the write of the Secret", 'cannot create resource "secrets"', "{actor.namespace}"),
-        room="-rbac",
-        was_fine=False,
-        strike=_take_rights,
-        mend=_give_rights,
+        says=("denied the write of the Secret", 'cannot create resource "secrets"', "{subject.namespace}"),
+        namespace_suffix="-rbac",
+        starts_ready=False,
+        cause=_take_rights,
+        fix=_give_rights,
         stalled=True,
     ),
     Trouble(
@@ -132,8 +132,8 @@ TROUBLES = (
         reason="SecretWriteDenied",
         says=("denied the write of the Secret", "ask the platform team, who saw (hidden)"),
         spec={"target": {"labels": {"round": "first"}}},
-        strike=_forbid_and_need_it,
-        mend=_permit,
+        cause=_forbid_and_need_it,
+        fix=_permit,
         stalled=True,
         stays_ready=False,
     ),
@@ -141,8 +141,8 @@ TROUBLES = (
         name="immutable",
         reason="SecretWriteDenied",
         says=("denied the write of the Secret", "field is immutable"),
-        strike=_freeze,
-        mend=_delete_secret,
+        cause=_freeze,
+        fix=_delete_secret,
         stalled=True,
         stays_ready=False,
     ),

@@ -3,31 +3,31 @@
 import time
 from datetime import UTC, datetime
 
-from support.troubles.trouble import Actor, Deed, Kind, Trouble
+from support.troubles.trouble import Change, Kind, Subject, Trouble
 
 
-def _with_own_client(actor: Actor) -> None:
-    actor.change(oauth2={"client": {"app": None, "path": actor.app_path}})
+def _with_own_client(subject: Subject) -> None:
+    subject.change(oauth2={"client": {"app": None, "path": subject.app_path}})
 
 
-def _without(field: str) -> Deed:
-    return lambda actor: actor.change(vault={field: None})
+def _without(field: str) -> Change:
+    return lambda subject: subject.change(vault={field: None})
 
 
-def _share_a_grant(actor: Actor) -> None:
+def _share_a_grant(subject: Subject) -> None:
     """Let an older credential use the grant, with the correct client."""
-    actor.spec["oauth2"]["client"] = {"path": actor.app_path}
-    older = Actor(**{**vars(actor), "name": "the-older"})
+    subject.spec["oauth2"]["client"] = {"path": subject.app_path}
+    older = Subject(**{**vars(subject), "name": "the-older"})
     older.apply()
     created = older.kubectl("get", "pdc", older.name, "--output=jsonpath={.metadata.creationTimestamp}")
     while f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" <= created:  # creation timestamps have a resolution of one second
         time.sleep(0.1)
-    actor.spec["oauth2"]["client"] = {"path": f"{actor.path}-other"}
+    subject.spec["oauth2"]["client"] = {"path": f"{subject.path}-other"}
 
 
-def _name_another_client(actor: Actor) -> None:
-    actor.write(**actor.read() | {"client_id": "somebody"})
-    actor.age()
+def _name_another_client(subject: Subject) -> None:
+    subject.write(**subject.read() | {"client_id": "somebody"})
+    subject.age()
 
 
 TROUBLES = (
@@ -36,9 +36,9 @@ TROUBLES = (
         reason="InvalidSpec",
         says=("spec.oauth2.client.app", "no app no-such-app", "may use none"),
         kind=Kind.OAUTH2,
-        was_fine=False,
-        strike=lambda actor: actor.spec["oauth2"].update(client={"app": "no-such-app"}),
-        mend=_with_own_client,
+        starts_ready=False,
+        cause=lambda subject: subject.spec["oauth2"].update(client={"app": "no-such-app"}),
+        fix=_with_own_client,
         stalled=True,
     ),
     Trouble(
@@ -46,10 +46,10 @@ TROUBLES = (
         reason="InvalidSpec",
         says=("spec.oauth2.client.app", "may not use app", "pipedrive.apps.crm-sync.allowedNamespaces"),
         kind=Kind.OAUTH2,
-        room="-stranger",
-        was_fine=False,
-        strike=lambda actor: actor.spec["oauth2"].update(client={"app": "crm-sync"}),
-        mend=_with_own_client,
+        namespace_suffix="-stranger",
+        starts_ready=False,
+        cause=lambda subject: subject.spec["oauth2"].update(client={"app": "crm-sync"}),
+        fix=_with_own_client,
         stalled=True,
     ),
     Trouble(
@@ -57,8 +57,8 @@ TROUBLES = (
         reason="InvalidSpec",
         says=("spec.vault.connection", "no connection elsewhere", "may use default, far"),
         spec={"vault": {"connection": "elsewhere"}},
-        was_fine=False,
-        mend=_without("connection"),
+        starts_ready=False,
+        fix=_without("connection"),
         stalled=True,
     ),
     Trouble(
@@ -66,27 +66,35 @@ TROUBLES = (
         reason="InvalidSpec",
         says=("spec.vault.mount", "no mount private", "it lists secret"),
         spec={"vault": {"mount": "private"}},
-        was_fine=False,
-        mend=_without("mount"),
+        starts_ready=False,
+        fix=_without("mount"),
         stalled=True,
     ),
     Trouble(
         name="path-outside",
         reason="InvalidSpec",
-        says=("spec.apiToken.path", "outside what namespace {actor.namespace} may use", "pipedrive/{actor.namespace}/"),
+        says=(
+            "spec.apiToken.path",
+            "outside what namespace {subject.namespace} may use",
+            "pipedrive/{subject.namespace}/",
+        ),
         spec={"apiToken": {"path": "apps/crm-sync"}},
-        was_fine=False,
-        mend=lambda actor: actor.change(apiToken={"path": actor.path}),
+        starts_ready=False,
+        fix=lambda subject: subject.change(apiToken={"path": subject.path}),
         stalled=True,
     ),
     Trouble(
         name="two-clients",
         reason="InvalidSpec",
-        says=("spec.oauth2.client", "{actor.namespace}/the-older uses the same grant (secret/{actor.path})", "Copy"),
+        says=(
+            "spec.oauth2.client",
+            "{subject.namespace}/the-older uses the same grant (secret/{subject.path})",
+            "Copy",
+        ),
         kind=Kind.OAUTH2,
-        was_fine=False,
-        strike=_share_a_grant,
-        mend=lambda actor: actor.change(oauth2={"client": {"path": actor.app_path}}),
+        starts_ready=False,
+        cause=_share_a_grant,
+        fix=lambda subject: subject.change(oauth2={"client": {"path": subject.app_path}}),
         stalled=True,
     ),
     Trouble(
@@ -94,8 +102,8 @@ TROUBLES = (
         reason="InvalidSpec",
         says=("spec.oauth2.client", "issued to another client", "authorize the app of this one"),
         kind=Kind.OAUTH2,
-        strike=_name_another_client,
-        mend=lambda actor: actor.write(**actor.read() | {"client_id": actor.name}),
+        cause=_name_another_client,
+        fix=lambda subject: subject.write(**subject.read() | {"client_id": subject.name}),
         stalled=True,
         stays_ready=False,
     ),

@@ -3,179 +3,179 @@
 import time
 
 from support.troubles.real_parts import FAR, NOWHERE, UNKNOWN_ROLE
-from support.troubles.trouble import Actor, Deed, Kind, Trouble
+from support.troubles.trouble import Change, Kind, Subject, Trouble
 
 _INTENT_SECONDS = 10.0
 
 
-def _deny(capabilities: str) -> Deed:
-    return lambda actor: actor.stage.allow(actor.path, capabilities)
+def _deny(capabilities: str) -> Change:
+    return lambda subject: subject.parts.allow(subject.path, capabilities)
 
 
-def _allow(actor: Actor) -> None:
-    actor.stage.allow(actor.path, None)
+def _allow(subject: Subject) -> None:
+    subject.parts.allow(subject.path, None)
 
 
-def _write_token(actor: Actor) -> None:
-    actor.write(api_token=actor.person.api_token)
+def _write_token(subject: Subject) -> None:
+    subject.write(api_token=subject.person.api_token)
 
 
-def _delete_version(actor: Actor) -> None:
-    actor.vault.request("DELETE", f"secret/data/{actor.path}")
+def _delete_version(subject: Subject) -> None:
+    subject.vault.request("DELETE", f"secret/data/{subject.path}")
 
 
-def _deny_writes_and_age(actor: Actor) -> None:
-    actor.age()
-    actor.stage.allow(actor.path, '"read"')
+def _deny_writes_and_age(subject: Subject) -> None:
+    subject.age()
+    subject.parts.allow(subject.path, '"read"')
 
 
-def _deny_writes_in_flight(actor: Actor) -> None:
+def _deny_writes_in_flight(subject: Subject) -> None:
     """Withdraw the right to write after the intent was written, while Pipedrive processes the refresh."""
-    actor.fault("slow", endpoint="token", delay=3)
-    actor.age()
+    subject.fault("slow", endpoint="token", delay=3)
+    subject.age()
     deadline = time.monotonic() + _INTENT_SECONDS
-    while "refresh_id" not in actor.read() and time.monotonic() < deadline:
+    while "refresh_id" not in subject.read() and time.monotonic() < deadline:
         time.sleep(0.1)
-    actor.stage.allow(actor.path, '"read"')
+    subject.parts.allow(subject.path, '"read"')
 
 
-def _store_again(actor: Actor) -> None:
-    actor.lift_faults()
-    _allow(actor)
+def _store_again(subject: Subject) -> None:
+    subject.lift_faults()
+    _allow(subject)
 
 
-def _take_client(actor: Actor) -> None:
-    actor.stage.openbao.write_secret(f"{actor.path}-kept", actor.vault.read_secret(actor.app_path) or {})
-    actor.erase(actor.app_path)
-    actor.age()
+def _take_client(subject: Subject) -> None:
+    subject.parts.openbao.write_secret(f"{subject.path}-kept", subject.vault.read_secret(subject.app_path) or {})
+    subject.erase(subject.app_path)
+    subject.age()
 
 
-def _give_client(actor: Actor) -> None:
-    actor.vault.write_secret(actor.app_path, actor.vault.read_secret(f"{actor.path}-kept") or {})
+def _give_client(subject: Subject) -> None:
+    subject.vault.write_secret(subject.app_path, subject.vault.read_secret(f"{subject.path}-kept") or {})
 
 
-def _take_client_secret(actor: Actor) -> None:
-    held = actor.vault.read_secret(actor.app_path) or {}
-    actor.vault.write_secret(f"{actor.path}-kept", held)
-    actor.vault.write_secret(actor.app_path, {"client_id": held["client_id"], "secret": held["client_secret"]})
-    actor.age()
+def _take_client_secret(subject: Subject) -> None:
+    held = subject.vault.read_secret(subject.app_path) or {}
+    subject.vault.write_secret(f"{subject.path}-kept", held)
+    subject.vault.write_secret(subject.app_path, {"client_id": held["client_id"], "secret": held["client_secret"]})
+    subject.age()
 
 
-def _use_default(actor: Actor) -> None:
-    actor.change(vault=None)
+def _use_default(subject: Subject) -> None:
+    subject.change(vault=None)
 
 
 TROUBLES = (
     Trouble(
         name="path-erased",
         reason="SourceMissing",
-        says=("Vault has nothing at secret/{actor.path}", "vault kv put -mount=secret {actor.path} api_token=..."),
-        strike=lambda actor: actor.erase(actor.path),
-        mend=_write_token,
+        says=("Vault has nothing at secret/{subject.path}", "vault kv put -mount=secret {subject.path} api_token=..."),
+        cause=lambda subject: subject.erase(subject.path),
+        fix=_write_token,
     ),
     Trouble(
         name="version-deleted",
         reason="SourceMissing",
-        says=("of secret/{actor.path} in Vault was deleted", "vault kv undelete -mount=secret -versions="),
-        strike=_delete_version,
-        mend=_write_token,
+        says=("of secret/{subject.path} in Vault was deleted", "vault kv undelete -mount=secret -versions="),
+        cause=_delete_version,
+        fix=_write_token,
     ),
     Trouble(
         name="key-renamed",
         reason="SourceMissing",
-        says=("no text under key api_token of secret/{actor.path}", "vault kv patch -mount=secret {actor.path}"),
-        strike=lambda actor: actor.write(token=actor.person.api_token),
-        mend=_write_token,
+        says=("no text under key api_token of secret/{subject.path}", "vault kv patch -mount=secret {subject.path}"),
+        cause=lambda subject: subject.write(token=subject.person.api_token),
+        fix=_write_token,
     ),
     Trouble(
         name="control-characters",
         reason="SourceMissing",
-        says=("key api_token of secret/{actor.path}", "holds control characters", "write it again"),
-        strike=lambda actor: actor.write(api_token=f"{actor.person.api_token}\x07{actor.person.api_token}"),
-        mend=_write_token,
+        says=("key api_token of secret/{subject.path}", "holds control characters", "write it again"),
+        cause=lambda subject: subject.write(api_token=f"{subject.person.api_token}\x07{subject.person.api_token}"),
+        fix=_write_token,
     ),
     Trouble(
         name="reading-denied",
         reason="VaultDenied",
-        says=("denies the operator access", 'path "secret/data/{actor.path}" {{ capabilities = ["read"] }}'),
-        strike=_deny('"deny"'),
-        mend=_allow,
+        says=("denies the operator access", 'path "secret/data/{subject.path}" {{ capabilities = ["read"] }}'),
+        cause=_deny('"deny"'),
+        fix=_allow,
     ),
     Trouble(
         name="writing-denied",
         reason="VaultDenied",
         says=(
             "denies the operator access",
-            'path "secret/data/{actor.path}" {{ capabilities = ["create", "update"] }}',
+            'path "secret/data/{subject.path}" {{ capabilities = ["create", "update"] }}',
         ),
         kind=Kind.OAUTH2,
-        strike=_deny_writes_and_age,
-        mend=_allow,
+        cause=_deny_writes_and_age,
+        fix=_allow,
     ),
     Trouble(
         name="escrowed",
         reason="GrantEscrowed",
         says=("Refreshed", "has not stored the new grant", 'capabilities = ["create", "update"]'),
         kind=Kind.OAUTH2,
-        strike=_deny_writes_in_flight,
-        mend=_store_again,
+        cause=_deny_writes_in_flight,
+        fix=_store_again,
     ),
     Trouble(
         name="login-denied",
         reason="VaultDenied",
         says=("refuses the login", "role nobody", "vault read auth/kubernetes/role/nobody"),
         spec={"vault": {"connection": UNKNOWN_ROLE}},
-        was_fine=False,
-        mend=_use_default,
+        starts_ready=False,
+        fix=_use_default,
     ),
     Trouble(
         name="sealed",
         reason="VaultUnavailable",
         says=("Vault (far) is sealed", "vault operator unseal"),
         vault=FAR,
-        strike=lambda actor: actor.vault.seal(),
-        mend=lambda actor: actor.vault.unseal(),
+        cause=lambda subject: subject.vault.seal(),
+        fix=lambda subject: subject.vault.unseal(),
     ),
     Trouble(
         name="nowhere",
         reason="VaultUnavailable",
         says=("cannot be reached", "check vault.connections.nowhere.address"),
         spec={"vault": {"connection": NOWHERE}},
-        was_fine=False,
-        mend=_use_default,
+        starts_ready=False,
+        fix=_use_default,
     ),
     Trouble(
         name="client-erased",
         reason="SourceMissing",
-        says=("no client at secret/{actor.app_path}", "write its client_id and client_secret"),
+        says=("no client at secret/{subject.app_path}", "write its client_id and client_secret"),
         kind=Kind.OAUTH2,
-        strike=_take_client,
-        mend=_give_client,
+        cause=_take_client,
+        fix=_give_client,
     ),
     Trouble(
         name="client-secret-renamed",
         reason="SourceMissing",
-        says=("no text under key client_secret of secret/{actor.app_path}", "vault kv patch"),
+        says=("no text under key client_secret of secret/{subject.app_path}", "vault kv patch"),
         kind=Kind.OAUTH2,
-        strike=_take_client_secret,
-        mend=_give_client,
+        cause=_take_client_secret,
+        fix=_give_client,
     ),
     Trouble(
         name="grant-missing",
         reason="GrantMissing",
         says=("no refresh_token", "consent, or write one"),
         kind=Kind.OAUTH2,
-        was_fine=False,
-        strike=lambda actor: actor.erase(actor.path),
-        mend=Actor.consent,
+        starts_ready=False,
+        cause=lambda subject: subject.erase(subject.path),
+        fix=Subject.consent,
     ),
     Trouble(
         name="grant-emptied",
         reason="GrantMissing",
         says=("no refresh_token", "consent, or write one"),
         kind=Kind.OAUTH2,
-        strike=lambda actor: actor.write(note="moved"),
-        mend=Actor.consent,
+        cause=lambda subject: subject.write(note="moved"),
+        fix=Subject.consent,
     ),
 )
-"""`{actor...}` stands for what the credential's actor says."""
+"""`{subject...}` stands for what the credential's subject says."""

@@ -24,7 +24,7 @@ from testbed.processes import ChildProcess, free_port
 
 ROOT = Path(__file__).parents[3]
 RIGHTS = ROOT / "tests" / "testbed" / "rights.yaml"
-ROOMS = ("", "-quota", "-rbac", "-stranger")
+NAMESPACE_SUFFIXES = ("", "-quota", "-rbac", "-stranger")
 """Endings of the namespaces: what is done to one of them must not meet the others' credentials."""
 FAR = "far"
 """A Vault connection of its own server, which is sealed; the operator logs in there with its ServiceAccount."""
@@ -53,7 +53,7 @@ class Person:
 
 
 @dataclass(kw_only=True)
-class Stage:
+class RealParts:
     """Everything that runs, and the verbs to arrange it."""
 
     cluster: ControlPlane
@@ -67,14 +67,14 @@ class Stage:
     folder: Path
     denials: dict[str, str] = field(default_factory=dict)
     """Vault paths with what of them is allowed."""
-    given: set[str] = field(default_factory=set)
-    """The secrets that the operator was given to log in with."""
+    provided_secrets: set[str] = field(default_factory=set)
+    """The secrets that the operator was provided_secrets to log in with."""
     _companies: "count[int]" = field(default_factory=lambda: count(100))
 
     @property
     def namespaces(self) -> tuple[str, ...]:
         """All namespaces that the operator watches."""
-        return tuple(f"{self.home}{room}" for room in ROOMS)
+        return tuple(f"{self.home}{namespace_suffix}" for namespace_suffix in NAMESPACE_SUFFIXES)
 
     @property
     def policy(self) -> str:
@@ -119,13 +119,13 @@ class Stage:
 
 
 @contextmanager
-def set_up(cluster: ControlPlane, openbao: OpenBao, *, home: str, folder: Path) -> Iterator[Stage]:
+def set_up(cluster: ControlPlane, openbao: OpenBao, *, home: str, folder: Path) -> Iterator[RealParts]:
     """Start what does not run yet, and create the namespaces; end and delete everything at the end."""
     with ExitStack() as stack:
         url = _start_pipedrive(stack, folder)
         for name in ("far", "strict"):
             (folder / name).mkdir()
-        stage = Stage(
+        parts = RealParts(
             cluster=cluster,
             openbao=openbao,
             far=stack.enter_context(OpenBao(folder=folder / "far")),
@@ -136,76 +136,76 @@ def set_up(cluster: ControlPlane, openbao: OpenBao, *, home: str, folder: Path) 
             home=home,
             folder=folder,
         )
-        for namespace in stage.namespaces:
+        for namespace in parts.namespaces:
             cluster.kubectl("create", "namespace", namespace)
             stack.callback(cluster.kubectl, "delete", "namespace", namespace, "--wait=false")
-        yield stage
+        yield parts
 
 
 @contextmanager
-def operate(stage: Stage, log: Mapping[str, str]) -> Iterator[OperatorProcess]:
+def operate(parts: RealParts, log: Mapping[str, str]) -> Iterator[OperatorProcess]:
     """Run the operator with Vault tokens of its own."""
-    openbao_token = stage.openbao.create_token(_policy(stage, stage.openbao), period="1h")
-    kubeconfig = _kubeconfig(stage)
-    for vault in (stage.far, stage.strict):
-        vault.enable_kubernetes_auth(stage.cluster)
-    stage.far.put_kubernetes_role(
-        "operator", service_account=f"{stage.home}/pipedrive-operator", policies=_policy(stage, stage.far)
+    openbao_token = parts.openbao.create_token(_policy(parts, parts.openbao), period="1h")
+    kubeconfig = _kubeconfig(parts)
+    for vault in (parts.far, parts.strict):
+        vault.enable_kubernetes_auth(parts.cluster)
+    parts.far.put_kubernetes_role(
+        "operator", service_account=f"{parts.home}/pipedrive-operator", policies=_policy(parts, parts.far)
     )
-    jwt = stage.cluster.service_account_token(stage.home, "pipedrive-operator")
-    stage.given |= {openbao_token, jwt}
-    token_file, jwt_file = _private(stage, "vault-token", openbao_token), _private(stage, "jwt", jwt)
+    jwt = parts.cluster.service_account_token(parts.home, "pipedrive-operator")
+    parts.provided_secrets |= {openbao_token, jwt}
+    token_file, jwt_file = _private(parts, "vault-token", openbao_token), _private(parts, "jwt", jwt)
     with_jwt = {"method": "kubernetes", "serviceAccountTokenFile": jwt_file}
     connections = {
-        "default": {"address": stage.openbao.address, "auth": {"method": "token", "tokenFile": token_file}},
-        FAR: {"address": stage.far.address, "auth": {**with_jwt, "role": "operator"}},
-        UNKNOWN_ROLE: {"address": stage.strict.address, "auth": {**with_jwt, "role": "nobody"}},
+        "default": {"address": parts.openbao.address, "auth": {"method": "token", "tokenFile": token_file}},
+        FAR: {"address": parts.far.address, "auth": {**with_jwt, "role": "operator"}},
+        UNKNOWN_ROLE: {"address": parts.strict.address, "auth": {**with_jwt, "role": "nobody"}},
         NOWHERE: {"address": f"http://127.0.0.1:{free_port()}", "auth": {"method": "token", "tokenFile": token_file}},
     }
     settings = {
         "kubernetes": {
             "kubeconfig": kubeconfig,
-            "namespaces": list(stage.namespaces),
-            "operatorNamespace": stage.home,
+            "namespaces": list(parts.namespaces),
+            "operatorNamespace": parts.home,
         },
         "vault": {"connections": connections},
-        "pipedrive": _pipedrive_settings(stage),
+        "pipedrive": _pipedrive_settings(parts),
         "controller": {"pollInterval": "2s", "verifyInterval": "4s"},
         "leaderElection": {"enabled": False},
         "log": dict(log),
     }
-    with OperatorProcess(settings, folder=stage.folder) as operator:
+    with OperatorProcess(settings, folder=parts.folder) as operator:
         yield operator
 
 
-def _pipedrive_settings(stage: Stage) -> Json:
+def _pipedrive_settings(parts: RealParts) -> Json:
     """Return settings for the simulator, with an app that only the operator's own namespace may use."""
-    app = {"path": f"pipedrive/{stage.home}/app", "allowedNamespaces": [stage.home]}
+    app = {"path": f"pipedrive/{parts.home}/app", "allowedNamespaces": [parts.home]}
     return {
-        "apiUrl": stage.pipedrive_url,
-        "oauthUrl": stage.pipedrive_url,
+        "apiUrl": parts.pipedrive_url,
+        "oauthUrl": parts.pipedrive_url,
         "allowedApiDomains": ["http://127.0.0.1:*", "https://*.pipedrive.com"],
         "timeout": "5s",
         "apps": {"crm-sync": app},
     }
 
 
-def _policy(stage: Stage, vault: OpenBao) -> list[str]:
-    vault.put_policy(stage.policy, stage.rules())
-    return ["default", stage.policy]
+def _policy(parts: RealParts, vault: OpenBao) -> list[str]:
+    vault.put_policy(parts.policy, parts.rules())
+    return ["default", parts.policy]
 
 
-def _kubeconfig(stage: Stage) -> str:
+def _kubeconfig(parts: RealParts) -> str:
     """Grant a ServiceAccount what the operator needs in each of the namespaces, and write its kubeconfig."""
-    for namespace in stage.namespaces:
-        stage.cluster.kubectl("apply", f"--filename={RIGHTS}", f"--namespace={namespace}")
-        subject = f"--serviceaccount={stage.home}:pipedrive-operator"
+    for namespace in parts.namespaces:
+        parts.cluster.kubectl("apply", f"--filename={RIGHTS}", f"--namespace={namespace}")
+        subject = f"--serviceaccount={parts.home}:pipedrive-operator"
         arguments = ("rolebinding", "from-home", "--role=pipedrive-operator", subject)
-        stage.cluster.kubectl("create", *arguments, f"--namespace={namespace}")
-    token = stage.cluster.service_account_token(stage.home, "pipedrive-operator")
-    stage.given.add(token)
-    kubeconfig = stage.folder / "operator.kubeconfig"
-    cluster = cluster_entry(stage.cluster.server, stage.cluster.ca)
+        parts.cluster.kubectl("create", *arguments, f"--namespace={namespace}")
+    token = parts.cluster.service_account_token(parts.home, "pipedrive-operator")
+    parts.provided_secrets.add(token)
+    kubeconfig = parts.folder / "operator.kubeconfig"
+    cluster = cluster_entry(parts.cluster.server, parts.cluster.ca)
     write_token_kubeconfig(kubeconfig, cluster=cluster, token=token)
     return str(kubeconfig)
 
@@ -219,8 +219,8 @@ def _start_pipedrive(stack: ExitStack, folder: Path) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _private(stage: Stage, name: str, text: str) -> str:
-    path = stage.folder / name
+def _private(parts: RealParts, name: str, text: str) -> str:
+    path = parts.folder / name
     path.touch(mode=0o600)
     path.write_text(text)
     return str(path)

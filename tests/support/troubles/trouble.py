@@ -1,6 +1,6 @@
 """What a trouble is: how a credential is set up, how the trouble is caused, what the operator must report, and the fix.
 
-The troubles themselves are in the modules beside this one, and `play` runs them.
+The troubles themselves are in the modules beside this one, and `run_all` runs them.
 """
 
 import json
@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Any
 
 from support.manifests import credential
-from support.troubles.real_parts import Person, Stage
+from support.troubles.real_parts import Person, RealParts
 from testbed.openbao import OpenBao
 
 
@@ -23,10 +23,10 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Actor:
+class Subject:
     """One credential of one person, and the verbs to break and to fix what it depends on."""
 
-    stage: Stage
+    parts: RealParts
     name: str
     namespace: str
     kind: Kind
@@ -58,7 +58,7 @@ class Actor:
 
     def apply(self) -> None:
         """Apply the credential with its current spec."""
-        self.stage.apply(credential(self.name, self.spec, namespace=self.namespace))
+        self.parts.apply(credential(self.name, self.spec, namespace=self.namespace))
 
     def change(self, **spec: object) -> None:
         """Change top-level fields of the spec; None removes a field."""
@@ -67,21 +67,21 @@ class Actor:
 
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl as administrator in the credential's namespace."""
-        return self.stage.cluster.kubectl(*arguments, f"--namespace={self.namespace}")
+        return self.parts.cluster.kubectl(*arguments, f"--namespace={self.namespace}")
 
     def fault(self, kind: str, **fields: object) -> None:
         """Inject a fault into Pipedrive's responses to this company only."""
-        self.stage.pipedrive.add_fault(kind, company_id=self.person.company_id, **fields)
+        self.parts.pipedrive.add_fault(kind, company_id=self.person.company_id, **fields)
 
     def lift_faults(self) -> None:
         """Remove the faults of this company."""
-        for fault in self.stage.pipedrive.view("state")["faults"]:
+        for fault in self.parts.pipedrive.view("state")["faults"]:
             if fault["company_id"] == self.person.company_id:
-                self.stage.pipedrive.command("clear-faults", fault_id=fault["id"])
+                self.parts.pipedrive.command("clear-faults", fault_id=fault["id"])
 
     def consent(self) -> None:
         """Consent again, and replace the grant in Vault."""
-        self.vault.write_secret(self.path, _texts(install(self.stage, self.person, self.name)["answer"]))
+        self.vault.write_secret(self.path, _texts(install(self.parts, self.person, self.name)["answer"]))
 
     def age(self) -> None:
         """Let the access token in Vault expire soon, so that a refresh is due."""
@@ -91,10 +91,10 @@ class Actor:
         self.vault.write_secret(self.path, held | {key: f"{at:%Y-%m-%dT%H:%M:%SZ}" for key, at in times.items()})
 
 
-Deed = Callable[[Actor], None]
+Change = Callable[[Subject], None]
 
 
-def nothing(_actor: Actor) -> None:
+def nothing(_subject: Subject) -> None:
     """Change nothing."""
 
 
@@ -103,48 +103,48 @@ class Trouble:
     """Something wrong with one credential. By default, it happens to a credential that was ready."""
 
     name: str
-    """The credential's, and the test's."""
+    """The name of the credential, and of the test."""
     reason: str
     says: tuple[str, ...]
-    """What the message must hold: what happened, and the next step. `{actor...}` is filled in."""
-    strike: Deed = nothing
-    mend: Deed
+    """Parts of the message: what happened, and the next step. `{subject.path}` and the like are replaced."""
+    cause: Change = nothing
+    fix: Change
     kind: Kind = Kind.API_TOKEN
     spec: Mapping[str, Any] = field(default_factory=dict)
-    room: str = ""
-    """The ending of the namespace."""
+    namespace_suffix: str = ""
+    """Follows the name of the operator's own namespace."""
     vault: str | None = None
-    """The connection, where it is not the default."""
-    was_fine: bool = True
-    """Whether a good value was published before the trouble struck."""
+    """The Vault connection, if it is not the default."""
+    starts_ready: bool = True
+    """Whether an accepted value was published before the trouble."""
     stalled: bool = False
     """Whether a person must act."""
     stays_ready: bool = True
-    """Whether the published value is still good."""
+    """Whether the published value can still be used."""
 
 
-def install(stage: Stage, person: Person, app: str) -> dict[str, Any]:
+def install(parts: RealParts, person: Person, app: str) -> dict[str, Any]:
     """Let the person install the app; return the grant's id and the raw token response."""
-    return stage.pipedrive.install(app, **person.key)
+    return parts.pipedrive.install(app, **person.key)
 
 
-def enter(stage: Stage, trouble: Trouble) -> Actor:
+def write_documents(parts: RealParts, trouble: Trouble) -> Subject:
     """Write to Vault what a trouble's credential needs; the credential itself is applied later."""
-    namespace = f"{stage.home}{trouble.room}"
-    vault = stage.far if trouble.vault == "far" else stage.openbao
+    namespace = f"{parts.home}{trouble.namespace_suffix}"
+    vault = parts.far if trouble.vault == "far" else parts.openbao
     path = f"pipedrive/{namespace}/{trouble.name}"
-    person = stage.person(trouble.name)
+    person = parts.person(trouble.name)
     spec: dict[str, Any] = {"apiToken": {"path": path}}
     if trouble.vault is not None:
         spec["vault"] = {"connection": trouble.vault}
     if trouble.kind is Kind.OAUTH2:
         spec |= {"oauth2": {"client": {"path": f"{path}-app"}, "grant": {"path": path}}}
         del spec["apiToken"]
-        _seed_grant(stage, vault, person, trouble.name, path)
+        _seed_grant(parts, vault, person, trouble.name, path)
     else:
         vault.write_secret(path, {"api_token": person.api_token})
-    return Actor(
-        stage=stage,
+    return Subject(
+        parts=parts,
         name=trouble.name,
         namespace=namespace,
         kind=trouble.kind,
@@ -154,9 +154,9 @@ def enter(stage: Stage, trouble: Trouble) -> Actor:
     )
 
 
-def _seed_grant(stage: Stage, vault: OpenBao, person: Person, name: str, path: str) -> None:
-    app = stage.pipedrive.command("add-app", client_id=name, redirect_uri="http://127.0.0.1/callback")
-    consent = install(stage, person, name)
+def _seed_grant(parts: RealParts, vault: OpenBao, person: Person, name: str, path: str) -> None:
+    app = parts.pipedrive.command("add-app", client_id=name, redirect_uri="http://127.0.0.1/callback")
+    consent = install(parts, person, name)
     vault.write_secret(f"{path}-app", {"client_id": name, "client_secret": app["client_secret"]})
     vault.write_secret(path, _texts(consent["answer"]))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.troubles import of_pipedrive, of_the_cluster, of_the_spec, of_vault
-from support.troubles.play import Play, play
 from support.troubles.real_parts import operate, set_up
+from support.troubles.runner import Record, run_all
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 from testbed.operator_process import OperatorProcess
@@ -19,45 +19,45 @@ ALL = (*of_the_spec.TROUBLES, *of_vault.TROUBLES, *of_pipedrive.TROUBLES, *of_th
 
 
 @dataclass(frozen=True, kw_only=True)
-class Performance:
+class RecordedRun:
     """What was recorded, and the operator, which still runs."""
 
-    play: Play
+    record: Record
     operator: OperatorProcess
 
 
-Perform = Callable[[str], Performance]
+RunTroubles = Callable[[str], RecordedRun]
 
 
 @pytest.fixture(scope="module")
-def perform(
+def run_troubles(
     control_plane: ControlPlane, crd: None, openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Perform]:
+) -> Iterator[RunTroubles]:
     """Cause and fix all troubles, once for each format of the log."""
     assert crd is None
     with ExitStack() as stack:
-        performances: dict[str, Performance] = {}
+        runs: dict[str, RecordedRun] = {}
 
-        def performed(log_format: str) -> Performance:
-            if log_format not in performances:
+        def run_once(log_format: str) -> RecordedRun:
+            if log_format not in runs:
                 folder = tmp_path_factory.mktemp(f"bad-input-{log_format}")
-                performances[log_format] = stack.enter_context(_performed(control_plane, openbao, folder, log_format))
-            return performances[log_format]
+                runs[log_format] = stack.enter_context(_run_troubles(control_plane, openbao, folder, log_format))
+            return runs[log_format]
 
-        yield performed
+        yield run_once
 
 
 @pytest.fixture(scope="module")
-def troubles(perform: Perform) -> Play:
+def troubles(run_troubles: RunTroubles) -> Record:
     """Return everything that was recorded, in either format of the log."""
-    return perform("json").play
+    return run_troubles("json").record
 
 
 @contextmanager
-def _performed(cluster: ControlPlane, openbao: OpenBao, folder: Path, log_format: str) -> Iterator[Performance]:
+def _run_troubles(cluster: ControlPlane, openbao: OpenBao, folder: Path, log_format: str) -> Iterator[RecordedRun]:
     home = f"test-{uuid.uuid4().hex[:8]}"
     with (
-        set_up(cluster, openbao, home=home, folder=folder) as stage,
-        operate(stage, {"level": "debug", "format": log_format}) as operator,
+        set_up(cluster, openbao, home=home, folder=folder) as parts,
+        operate(parts, {"level": "debug", "format": log_format}) as operator,
     ):
-        yield Performance(play=play(stage, ALL), operator=operator)
+        yield RecordedRun(record=run_all(parts, ALL), operator=operator)

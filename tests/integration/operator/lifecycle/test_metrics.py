@@ -56,9 +56,7 @@ def test_every_defined_metric_is_exported(operator: OperatorProcess, published: 
     assert {f"pipedrive_operator_{name}" for name in NOT_MET} >= wanted - series
 
 
-def test_the_series_of_a_credential_end_with_it(
-    operator: OperatorProcess, published: Tenant
-) -> None:
+def test_the_series_of_a_credential_end_with_it(operator: OperatorProcess, published: Tenant) -> None:
     """Its times are plausible while it exists."""
     series = eventually(lambda: of(operator, published))
     times = [series[f"{name}_timestamp_seconds"] for name in ("last_refresh", "renewal", "expiration")]

@@ -116,7 +116,7 @@ def test_an_access_token_that_was_revoked_early_is_refreshed_once(tenant: Tenant
 
     tenant.pipedrive.command("revoke-token", token=revoked)
 
-    eventually(lambda: tenant.secret()["access_token"] != revoked)  # type: ignore[index]  # type: ignore[index]  # it exists
+    eventually(lambda: tenant.secret()["access_token"] != revoked)  # type: ignore[index]  # it exists
     assert before + 1 == len(tenant.pipedrive.ledger().refreshes())
 
 
@@ -128,7 +128,7 @@ def test_a_requested_refresh_is_made_once(tenant: Tenant) -> None:
 
     tenant.annotate("pipedrivecredential", "acme", requested_at=asked, request="refresh")
 
-    eventually(lambda: tenant.secret()["access_token"] != first)  # type: ignore[index]  # type: ignore[index]  # it exists
+    eventually(lambda: tenant.secret()["access_token"] != first)  # type: ignore[index]  # it exists
     handled = eventually(lambda: tenant.get("pipedrivecredential", "acme")["status"].get("lastHandledRequest"))  # type: ignore[index]
     assert asked == handled
 

@@ -79,7 +79,7 @@ def test_an_idle_operator_sends_only_the_necessary_requests(
     tenant.wait_until_published("three")
     eventually(lambda: _looks_at_the_crd(control_plane, tenant) == 2)  # at the start, and when the watch had begun
     asked, read = len(control_plane.requests(tenant.namespace)), len(openbao.requests())
-    version = tenant.get("secret", "one")["metadata"]["resourceVersion"]  # type: ignore[index]  # type: ignore[index]  # it exists
+    version = tenant.get("secret", "one")["metadata"]["resourceVersion"]  # type: ignore[index]  # it exists
 
     eventually(lambda: _lists(control_plane, tenant, asked) >= 4 and _reads(openbao, tenant, read) >= 9)
 

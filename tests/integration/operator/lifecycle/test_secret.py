@@ -75,7 +75,7 @@ def test_a_retained_secret_stays_and_is_reused_by_the_next_credential(tenant: Te
     """Its label still names the credential."""
     tenant.apply_api_token(target={"deletionPolicy": "Retain"})
     good = tenant.wait_until_published()
-    owners = tenant.get("secret", "acme")["metadata"].get("ownerReferences")  # type: ignore[index]  # type: ignore[index]  # it exists
+    owners = tenant.get("secret", "acme")["metadata"].get("ownerReferences")  # type: ignore[index]  # it exists
 
     tenant.kubectl("delete", "pipedrivecredential", "acme")
     assert (None, good) == (owners, tenant.secret())

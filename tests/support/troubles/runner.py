@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.troubles.real_parts import Stage
-from support.troubles.trouble import Actor, Trouble, enter
+from support.troubles.real_parts import RealParts
+from support.troubles.trouble import Subject, Trouble, write_documents
 
 _WAIT_SECONDS = 120.0
-"""A back-off that has grown while all was struck is waited for."""
+"""A back-off that has grown while all was affected is waited for."""
 _POLL_SECONDS = 0.5
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class Snapshot:
     """One credential and its Secret, at one moment."""
 
     conditions: Mapping[str, Json]
@@ -40,7 +40,7 @@ class Sight:
         return next((each for each in self.conditions.values() if each["reason"] == reason), None)
 
     @property
-    def is_fine(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether the credential is ready, authorized and not stalled."""
         return self.is_true("Ready") and self.is_true("Authorized") and "Stalled" not in self.conditions
 
@@ -57,91 +57,91 @@ class Sight:
         return next((value for key, value in (self.data or {}).items() if key in {"api_token", "access_token"}), None)
 
 
-NOTHING = Sight(conditions={}, status={}, secret=None)
+NOTHING = Snapshot(conditions={}, status={}, secret=None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class Outcome:
     """One trouble, from before it is caused until it is fixed."""
 
     trouble: Trouble
-    actor: Actor
-    before: Sight
-    struck: Sight
-    mended: Sight
+    subject: Subject
+    before: Snapshot
+    affected: Snapshot
+    fixed: Snapshot
 
 
 @dataclass(kw_only=True)
-class Play:
-    """The scenes by the troubles' names, and every state of them that was observed."""
+class Record:
+    """The outcomes by the troubles' names, and every state of them that was observed."""
 
-    stage: Stage
-    scenes: dict[str, Scene] = field(default_factory=dict)
+    parts: RealParts
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
     reasons: set[str] = field(default_factory=set)
 
 
-def play(stage: Stage, troubles: Iterable[Trouble]) -> Play:
+def run_all(parts: RealParts, troubles: Iterable[Trouble]) -> Record:
     """Cause and fix all troubles."""
-    actors = {trouble.name: (trouble, enter(stage, trouble)) for trouble in troubles}
-    for trouble, actor in actors.values():
-        if trouble.was_fine:
-            actor.apply()
-    played = Play(stage=stage)
-    fine = {name for name, (trouble, _) in actors.items() if trouble.was_fine}
-    before = _watch(played, fine, lambda _, sight: sight.is_fine)
-    for trouble, actor in actors.values():
-        trouble.strike(actor)
-        if not trouble.was_fine:
-            actor.apply()
-    struck = _watch(played, set(actors), lambda name, sight: _is_told(actors[name][0], sight))
-    for trouble, actor in actors.values():
-        trouble.mend(actor)
-    mended = _watch(played, set(actors), lambda _, sight: sight.is_fine)
-    for name, (trouble, actor) in actors.items():
-        played.scenes[name] = Scene(
+    subjects = {trouble.name: (trouble, write_documents(parts, trouble)) for trouble in troubles}
+    for trouble, subject in subjects.values():
+        if trouble.starts_ready:
+            subject.apply()
+    record = Record(parts=parts)
+    healthy = {name for name, (trouble, _) in subjects.items() if trouble.starts_ready}
+    before = _watch(record, healthy, lambda _, snapshot: snapshot.is_healthy)
+    for trouble, subject in subjects.values():
+        trouble.cause(subject)
+        if not trouble.starts_ready:
+            subject.apply()
+    affected = _watch(record, set(subjects), lambda name, snapshot: _is_reported(subjects[name][0], snapshot))
+    for trouble, subject in subjects.values():
+        trouble.fix(subject)
+    fixed = _watch(record, set(subjects), lambda _, snapshot: snapshot.is_healthy)
+    for name, (trouble, subject) in subjects.items():
+        record.outcomes[name] = Outcome(
             trouble=trouble,
-            actor=actor,
+            subject=subject,
             before=before.get(name, NOTHING),
-            struck=struck.get(name, NOTHING),
-            mended=mended.get(name, NOTHING),
+            affected=affected.get(name, NOTHING),
+            fixed=fixed.get(name, NOTHING),
         )
-    return played
+    return record
 
 
-def _is_told(trouble: Trouble, sight: Sight) -> bool:
-    return sight.condition_with(trouble.reason) is not None
+def _is_reported(trouble: Trouble, snapshot: Snapshot) -> bool:
+    return snapshot.condition_with(trouble.reason) is not None
 
 
-def _watch(played: Play, names: set[str], is_enough: Callable[[str, Sight], bool]) -> dict[str, Sight]:
+def _watch(record: Record, names: set[str], is_enough: Callable[[str, Snapshot], bool]) -> dict[str, Snapshot]:
     """Return each credential as it was when it first met the condition, or at the end of a long wait."""
-    found: dict[str, Sight] = {}
+    found: dict[str, Snapshot] = {}
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
-        sights = _look(played.stage)
+        snapshots = _look(record.parts)
         for name in names - found.keys():
-            sight = sights.get(name, NOTHING)
-            played.reasons |= {str(each["reason"]) for each in sight.conditions.values()}
-            if is_enough(name, sight):
-                found[name] = sight
+            snapshot = snapshots.get(name, NOTHING)
+            record.reasons |= {str(each["reason"]) for each in snapshot.conditions.values()}
+            if is_enough(name, snapshot):
+                found[name] = snapshot
         if found.keys() == names:
             return found
         if time.monotonic() > deadline:
-            return {name: sights.get(name, NOTHING) for name in names} | found
+            return {name: snapshots.get(name, NOTHING) for name in names} | found
         time.sleep(_POLL_SECONDS)
 
 
-def _look(stage: Stage) -> dict[str, Sight]:
-    objects = stage.objects("pipedrivecredentials,secrets")
+def _look(parts: RealParts) -> dict[str, Snapshot]:
+    objects = parts.objects("pipedrivecredentials,secrets")
     secrets = {_key(item): item for item in objects if item["kind"] == "Secret"}
-    sights = {}
+    snapshots = {}
     for item in objects:
         if item["kind"] == "PipedriveCredential":
             status = item.get("status", {})
             conditions = {each["type"]: each for each in status.get("conditions", ())}
             target = item["spec"].get("target", {}).get("name", item["metadata"]["name"])
             secret = secrets.get((item["metadata"]["namespace"], target))
-            sights[item["metadata"]["name"]] = Sight(conditions=conditions, status=status, secret=secret)
-    return sights
+            snapshots[item["metadata"]["name"]] = Snapshot(conditions=conditions, status=status, secret=secret)
+    return snapshots
 
 
 def _key(item: Json) -> tuple[str, str]:
