@@ -25,7 +25,7 @@ from testbed.pipedrive.world import App, User
 CALL_TIMEOUT = timedelta(seconds=0.5)
 
 
-class Trial(Enum):
+class Disturbance(Enum):
     """What goes wrong with every request."""
 
     UNREACHABLE = "unreachable"
@@ -70,7 +70,7 @@ class PipedrivePart(Protocol):
     def rotate(self, *, does: bool) -> None:
         """Turn the rotation of refresh tokens on or off."""
 
-    async def try_with(self, trial: Trial) -> None:
+    async def disturb(self, disturbance: Disturbance) -> None:
         """Let every request go wrong in this way from now on."""
 
     async def heal(self) -> None:
@@ -114,20 +114,20 @@ class FakedPipedrive:
         """Rotate."""
         self.port.rotates = does
 
-    async def try_with(self, trial: Trial) -> None:
+    async def disturb(self, disturbance: Disturbance) -> None:
         """Try; a request that fails and one that is lost are the same to the port."""
-        match trial:
-            case Trial.UNREACHABLE:
+        match disturbance:
+            case Disturbance.UNREACHABLE:
                 self.port.network = Network(is_away=True)
-            case Trial.REQUEST_LOST | Trial.FAILS:
+            case Disturbance.REQUEST_LOST | Disturbance.FAILS:
                 self.port.network = Network(loses_requests=1)
-            case Trial.ANSWER_LOST:
+            case Disturbance.ANSWER_LOST:
                 self.port.network = Network(loses_answers=1)
-            case Trial.ANSWER_HANGS:
+            case Disturbance.ANSWER_HANGS:
                 self.port.network = Network(loses_answers=1, hangs=1)
-            case Trial.TOO_MANY:
+            case Disturbance.TOO_MANY:
                 self.port.limits = 1
-            case Trial.NOT_OPEN:
+            case Disturbance.NOT_OPEN:
                 self.port.is_open = False
 
     async def heal(self) -> None:
@@ -179,22 +179,22 @@ class SimulatedPipedrive:
         """Rotate."""
         self.simulator.switches.rotate = Rotation.ALWAYS if does else Rotation.NEVER
 
-    async def try_with(self, trial: Trial) -> None:
+    async def disturb(self, disturbance: Disturbance) -> None:
         """Try."""
-        match trial:
-            case Trial.UNREACHABLE:
+        match disturbance:
+            case Disturbance.UNREACHABLE:
                 await self.wire.hang_up()
-            case Trial.REQUEST_LOST:
+            case Disturbance.REQUEST_LOST:
                 self._fault(FaultKind.DROP, Effect.BEFORE)
-            case Trial.ANSWER_LOST:
+            case Disturbance.ANSWER_LOST:
                 self._fault(FaultKind.DROP, Effect.AFTER)
-            case Trial.ANSWER_HANGS:
+            case Disturbance.ANSWER_HANGS:
                 self._fault(FaultKind.HANG, Effect.AFTER)
-            case Trial.FAILS:
+            case Disturbance.FAILS:
                 self._fault(FaultKind.STATUS, Effect.BEFORE)
-            case Trial.TOO_MANY:
+            case Disturbance.TOO_MANY:
                 self.simulator.faults.add(Fault(kind=FaultKind.BURST_LIMIT, retry_after=5))
-            case Trial.NOT_OPEN:
+            case Disturbance.NOT_OPEN:
                 self._fault(FaultKind.PAYMENT_REQUIRED, Effect.BEFORE)
 
     async def heal(self) -> None:

@@ -47,7 +47,7 @@ async def trouble_of(vault: VaultConnections, location: VaultLocation) -> Troubl
     return caught.value
 
 
-async def when_it_serves(vault: VaultConnections, location: VaultLocation) -> Document | None:
+async def read_once_ready(vault: VaultConnections, location: VaultLocation) -> Document | None:
     """Read until the engine has finished its upgrade, which takes a moment."""
     async with asyncio.timeout(30):
         while True:
@@ -58,7 +58,7 @@ async def when_it_serves(vault: VaultConnections, location: VaultLocation) -> Do
                 await asyncio.sleep(0.05)
 
 
-async def when_it_is_back(vault: VaultConnections, location: VaultLocation, clock: TurnedClock) -> Document | None:
+async def read_once_recovered(vault: VaultConnections, location: VaultLocation, clock: TurnedClock) -> Document | None:
     """Read until Vault has recovered, advancing the clock by the longest pause between the attempts."""
     async with asyncio.timeout(30):
         while True:

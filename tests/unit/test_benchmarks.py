@@ -91,7 +91,7 @@ def test_each_round_is_compared_with_its_own_floor() -> None:
     ],
 )
 def test_a_missed_expectation_is_reported(what: str, worse: Round) -> None:
-    """And no other line is."""
+    """No other line is."""
     found = report(worse)
 
     assert not found.as_expected

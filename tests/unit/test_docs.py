@@ -83,5 +83,5 @@ def test_log_messages_that_a_runbook_quotes_exist(page: Path) -> None:
 
 
 def test_runbooks_quote_log_messages() -> None:
-    """So that the test above has something to check."""
+    """This proves that the test above checks something."""
     assert any("log says *" in page.read_text() for page in RUNBOOKS)

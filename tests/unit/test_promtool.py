@@ -39,7 +39,7 @@ def test_without_apt_the_error_names_the_package_to_install(path: Path) -> None:
 
 
 def test_the_output_of_apt_is_reported(path: Path) -> None:
-    """For example if its lists are empty and only root can refresh them."""
+    """Its lists may be empty, for example, and only root can refresh them."""
     program(path, "apt-get", 'echo "E: Unable to locate package prometheus"; exit 100')
     program(path, "dpkg-deb", "exit 0")
 

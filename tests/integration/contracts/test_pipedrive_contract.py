@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from contracts.pipedrive_contract import FakedPipedrive, PipedrivePart, Trial, simulated_pipedrive
+from contracts.pipedrive_contract import Disturbance, FakedPipedrive, PipedrivePart, simulated_pipedrive
 from pipedrive_operator.core.grant.grant import TokenResponse
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.values.errors import (
@@ -21,8 +21,8 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 
-AFTER_EFFECT = [Trial.ANSWER_LOST, Trial.ANSWER_HANGS]
-BEFORE_EFFECT = [Trial.REQUEST_LOST, Trial.FAILS]
+AFTER_EFFECT = [Disturbance.ANSWER_LOST, Disturbance.ANSWER_HANGS]
+BEFORE_EFFECT = [Disturbance.REQUEST_LOST, Disturbance.FAILS]
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -113,20 +113,22 @@ async def test_a_rejected_client_leaves_the_grant_alive(part: PipedrivePart) -> 
 
 
 @pytest.mark.parametrize(
-    ("trial", "error"),
+    ("disturbance", "error"),
     [
-        (Trial.UNREACHABLE, PipedriveUnavailable),
-        (Trial.REQUEST_LOST, RefreshUncertain),
-        (Trial.FAILS, RefreshUncertain),
-        (Trial.ANSWER_LOST, RefreshUncertain),
-        (Trial.ANSWER_HANGS, RefreshUncertain),
-        (Trial.TOO_MANY, RateLimited),
-        (Trial.NOT_OPEN, AccountNotOpen),
+        (Disturbance.UNREACHABLE, PipedriveUnavailable),
+        (Disturbance.REQUEST_LOST, RefreshUncertain),
+        (Disturbance.FAILS, RefreshUncertain),
+        (Disturbance.ANSWER_LOST, RefreshUncertain),
+        (Disturbance.ANSWER_HANGS, RefreshUncertain),
+        (Disturbance.TOO_MANY, RateLimited),
+        (Disturbance.NOT_OPEN, AccountNotOpen),
     ],
 )
-async def test_each_failure_of_a_refresh_has_its_error(part: PipedrivePart, trial: Trial, error: type[Trouble]) -> None:
+async def test_each_failure_of_a_refresh_has_its_error(
+    part: PipedrivePart, disturbance: Disturbance, error: type[Trouble]
+) -> None:
     """The message contains no token."""
-    await part.try_with(trial)
+    await part.disturb(disturbance)
 
     with pytest.raises(Trouble) as caught:
         await part.refresh(part.refresh_token)
@@ -135,10 +137,14 @@ async def test_each_failure_of_a_refresh_has_its_error(part: PipedrivePart, tria
     assert part.refresh_token.reveal() not in caught.value.message
 
 
-@pytest.mark.parametrize("trial", [Trial.UNREACHABLE, *BEFORE_EFFECT, Trial.TOO_MANY, Trial.NOT_OPEN])
-async def test_a_refresh_that_failed_before_its_effect_spent_no_token(part: PipedrivePart, trial: Trial) -> None:
+@pytest.mark.parametrize(
+    "disturbance", [Disturbance.UNREACHABLE, *BEFORE_EFFECT, Disturbance.TOO_MANY, Disturbance.NOT_OPEN]
+)
+async def test_a_refresh_that_failed_before_its_effect_spent_no_token(
+    part: PipedrivePart, disturbance: Disturbance
+) -> None:
     """The same refresh token is accepted afterwards."""
-    await part.try_with(trial)
+    await part.disturb(disturbance)
     with pytest.raises(Trouble):
         await part.refresh(part.refresh_token)
     await part.heal()
@@ -148,10 +154,12 @@ async def test_a_refresh_that_failed_before_its_effect_spent_no_token(part: Pipe
     assert answer.refresh_token != part.refresh_token
 
 
-@pytest.mark.parametrize("trial", AFTER_EFFECT)
-async def test_a_refresh_that_failed_after_its_effect_spent_the_token(part: PipedrivePart, trial: Trial) -> None:
+@pytest.mark.parametrize("disturbance", AFTER_EFFECT)
+async def test_a_refresh_that_failed_after_its_effect_spent_the_token(
+    part: PipedrivePart, disturbance: Disturbance
+) -> None:
     """The new tokens are lost with the response."""
-    await part.try_with(trial)
+    await part.disturb(disturbance)
     with pytest.raises(RefreshUncertain):
         await part.refresh(part.refresh_token)
     await part.heal()
@@ -160,17 +168,21 @@ async def test_a_refresh_that_failed_after_its_effect_spent_the_token(part: Pipe
         await part.refresh(part.refresh_token)
 
 
-@pytest.mark.parametrize("trial", [None, *BEFORE_EFFECT, *AFTER_EFFECT, Trial.TOO_MANY, Trial.NOT_OPEN])
-async def test_the_fence_is_called_once_and_before_the_request_leaves(part: PipedrivePart, trial: Trial | None) -> None:
+@pytest.mark.parametrize(
+    "disturbance", [None, *BEFORE_EFFECT, *AFTER_EFFECT, Disturbance.TOO_MANY, Disturbance.NOT_OPEN]
+)
+async def test_the_fence_is_called_once_and_before_the_request_leaves(
+    part: PipedrivePart, disturbance: Disturbance | None
+) -> None:
     """No matter how the request ends; and it leaves once."""
     seen: list[int] = []
-    if trial is not None:
-        await part.try_with(trial)
+    if disturbance is not None:
+        await part.disturb(disturbance)
 
     try:
         await part.refresh(part.refresh_token, fence=lambda: seen.append(part.sends))
     except Trouble:
-        assert trial is not None
+        assert disturbance is not None
 
     assert seen == [0]
     assert part.sends == 1
@@ -179,7 +191,7 @@ async def test_the_fence_is_called_once_and_before_the_request_leaves(part: Pipe
 async def test_the_fence_is_not_called_without_a_connection(part: PipedrivePart) -> None:
     """Nothing can be sent."""
     seen: list[int] = []
-    await part.try_with(Trial.UNREACHABLE)
+    await part.disturb(Disturbance.UNREACHABLE)
 
     with pytest.raises(PipedriveUnavailable):
         await part.refresh(part.refresh_token, fence=lambda: seen.append(part.sends))
@@ -242,22 +254,22 @@ async def test_an_expired_access_token_is_rejected(part: PipedrivePart) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trial", "error"),
+    ("disturbance", "error"),
     [
-        (Trial.UNREACHABLE, PipedriveUnavailable),
-        (Trial.REQUEST_LOST, PipedriveUnavailable),
-        (Trial.ANSWER_LOST, PipedriveUnavailable),
-        (Trial.FAILS, PipedriveUnavailable),
-        (Trial.TOO_MANY, RateLimited),
-        (Trial.NOT_OPEN, AccountNotOpen),
+        (Disturbance.UNREACHABLE, PipedriveUnavailable),
+        (Disturbance.REQUEST_LOST, PipedriveUnavailable),
+        (Disturbance.ANSWER_LOST, PipedriveUnavailable),
+        (Disturbance.FAILS, PipedriveUnavailable),
+        (Disturbance.TOO_MANY, RateLimited),
+        (Disturbance.NOT_OPEN, AccountNotOpen),
     ],
 )
 async def test_each_failure_of_a_verification_has_its_error(
-    part: PipedrivePart, trial: Trial, error: type[Trouble]
+    part: PipedrivePart, disturbance: Disturbance, error: type[Trouble]
 ) -> None:
     """It is the same for both kinds of token, and none of them rejects the token."""
     answer = await part.refresh(part.refresh_token)
-    await part.try_with(trial)
+    await part.disturb(disturbance)
 
     with pytest.raises(Trouble) as of_api_token:
         await part.port.identify_api_token(part.api_token)
@@ -272,7 +284,7 @@ async def test_each_failure_of_a_verification_has_its_error(
 
 async def test_the_pause_that_a_429_asks_for_is_passed_on(part: PipedrivePart) -> None:
     """From both endpoints."""
-    await part.try_with(Trial.TOO_MANY)
+    await part.disturb(Disturbance.TOO_MANY)
 
     with pytest.raises(RateLimited) as of_refresh:
         await part.refresh(part.refresh_token)

@@ -12,7 +12,7 @@ import pytest
 from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, InvalidSpec, SourceMissing, VaultDenied
-from support.vault_clock import rewrite, trouble_of, when_it_serves
+from support.vault_clock import read_once_ready, rewrite, trouble_of
 from testbed.openbao import OpenBao
 
 Connect = Callable[..., VaultConnections]
@@ -184,7 +184,7 @@ async def test_a_kv_engine_without_versions_is_reported(
     assert f"vault kv enable-versioning {vault_prefix}/" in absent.message
     openbao.request("DELETE", f"{vault_prefix}/data/acme")
     openbao.request("POST", f"sys/mounts/{vault_prefix}/tune", json={"options": {"version": "2"}})
-    assert await when_it_serves(vault, unversioned) is None
+    assert await read_once_ready(vault, unversioned) is None
 
 
 async def test_a_connection_that_is_not_configured_is_reported(
@@ -202,7 +202,7 @@ async def test_a_vault_namespace_has_its_own_documents(
     openbao.request("POST", f"sys/namespaces/{vault_prefix}")
     openbao.request("POST", f"{vault_prefix}/sys/mounts/secret", json={"type": "kv", "options": {"version": "2"}})
     vault = connect(namespace=vault_prefix, method="token", token_file=token_file)
-    await when_it_serves(vault, location)
+    await read_once_ready(vault, location)
 
     await vault.write(location, {"token": "of the namespace"}, OPERATOR, cas=0)
 

@@ -14,7 +14,7 @@ from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import VaultUnavailable
-from support.vault_clock import trouble_of, when_it_is_back
+from support.vault_clock import read_once_recovered, trouble_of
 from testbed.link import Link, Links
 from testbed.openbao import OpenBao
 
@@ -92,7 +92,7 @@ async def test_a_standby_that_cannot_forward_is_reported_and_the_token_sent_to_n
         )
     assert forwarded == pair.forwarded
     pair.link.mend()
-    assert before == await when_it_is_back(vault, ACME, clock)
+    assert before == await read_once_recovered(vault, ACME, clock)
     assert forwarded < pair.forwarded
 
 
@@ -111,7 +111,7 @@ async def test_a_standby_names_its_dead_leader_and_works_when_the_leader_is_back
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
     assert f"its active server, {pair.leader.address}, and" in trouble.message
     assert "Check that the active server is running" in trouble.message
-    assert before == await when_it_is_back(vault, ACME, clock)
+    assert before == await read_once_recovered(vault, ACME, clock)
 
 
 async def test_a_leader_that_stepped_down_works_when_it_leads_again(
@@ -130,4 +130,4 @@ async def test_a_leader_that_stepped_down_works_when_it_leads_again(
         "The servers elect one within seconds, if most of them are running and unsealed. If this persists, run "
         "`vault status` on each server, and start or unseal those that are down"
     )
-    assert before == await when_it_is_back(vault, ACME, clock)
+    assert before == await read_once_recovered(vault, ACME, clock)

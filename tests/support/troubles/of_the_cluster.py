@@ -68,7 +68,7 @@ def _forbid(subject: Subject) -> None:
         subject.parts.apply({"apiVersion": _GROUP, "kind": kind, "metadata": {"name": name}, "spec": body})
 
 
-def _forbid_and_need_it(subject: Subject) -> None:
+def _forbid_and_change_target(subject: Subject) -> None:
     """Change the target's labels once the policy is in force, which takes a moment."""
     _forbid(subject)
     deadline = time.monotonic() + _POLICY_SECONDS
@@ -132,7 +132,7 @@ TROUBLES = (
         reason="SecretWriteDenied",
         says=("denied the write of the Secret", "ask the platform team, who saw (hidden)"),
         spec={"target": {"labels": {"round": "first"}}},
-        cause=_forbid_and_need_it,
+        cause=_forbid_and_change_target,
         fix=_permit,
         stalled=True,
         stays_ready=False,

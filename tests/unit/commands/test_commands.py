@@ -30,13 +30,13 @@ def test_every_command_has_help(command: tuple[str, ...]) -> None:
 
 
 def test_the_version_is_printed_for_people_and_programs() -> None:
-    """As text and as JSON."""
+    """It is printed as text or as JSON."""
     assert __version__ in run("version").output
     assert __version__ == json.loads(run("version", "-o", "json").output)["version"]
 
 
 def test_the_crd_is_printed_for_kubectl() -> None:
-    """As YAML, or as JSON."""
+    """It is printed as YAML or as JSON."""
     assert custom_resource_definition() == yaml.safe_load(run("crd").output)
     assert custom_resource_definition() == json.loads(run("crd", "-o", "json").output)
 
@@ -56,7 +56,7 @@ def test_unusable_settings_have_their_own_exit_code(tmp_path: Path, command: str
 
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_a_directory_in_place_of_the_file_is_reported_with_the_fix(tmp_path: Path, command: str) -> None:
-    """By the operator, whose message says what to do, and not by the parser of the command line."""
+    """The operator reports it, not the parser of the command line."""
     result = run(command, "--config", str(tmp_path))
 
     assert 2 == result.exit_code
@@ -73,7 +73,7 @@ def test_a_directory_in_place_of_the_file_is_reported_with_the_fix(tmp_path: Pat
     ],
 )
 def test_a_failed_finding_shows_its_remedy(finding: Finding, line: str, *, unicode: bool) -> None:
-    """On a line of its own."""
+    """The remedy is on a line of its own."""
     assert line == finding.as_text(unicode=unicode)
 
 

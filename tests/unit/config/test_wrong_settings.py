@@ -155,7 +155,7 @@ def test_a_directory_is_reported(tmp_path: Path) -> None:
     ],
 )
 def test_an_unreadable_file_is_reported(monkeypatch: pytest.MonkeyPatch, error: OSError, expected: str) -> None:
-    """With what the operating system says."""
+    """The message quotes the operating system."""
 
     def fail(_: Path) -> bytes:
         raise error

@@ -65,7 +65,7 @@ def cache() -> Cache:
 class TestCredentials:
     """What is seen of credentials."""
 
-    def test_a_new_one_needs_a_pass(self, cache: Cache) -> None:
+    def test_a_new_credential_needs_a_pass(self, cache: Cache) -> None:
         """It is kept as well."""
         assert cache.see_credential(None, credential("acme", 1)) == {key("acme")}
 
@@ -97,7 +97,7 @@ class TestCredentials:
 
         assert cache.see_credential("MODIFIED", credential("acme", 2, **change)) == {key("acme")}
 
-    def test_an_older_one_changes_nothing(self, cache: Cache) -> None:
+    def test_an_older_version_changes_nothing(self, cache: Cache) -> None:
         """A list from before the last event of the watch is ignored; versions are compared as numbers."""
         cache.see_credential("MODIFIED", credential("acme", 10, generation=2))
 
@@ -119,7 +119,7 @@ class TestCredentials:
         assert known is not None
         assert known.resource_version == "3"
 
-    def test_a_deleted_one_is_forgotten_and_needs_a_pass(self, cache: Cache) -> None:
+    def test_a_deleted_credential_is_forgotten_and_needs_a_pass(self, cache: Cache) -> None:
         """A second event of its deletion changes nothing."""
         cache.see_credential("ADDED", credential("acme", 1))
 
@@ -129,7 +129,7 @@ class TestCredentials:
         assert cache.credential(key("acme")) is None
         assert cache.oldest_sharer(location("grants/acme"), OPERATOR) is None
 
-    def test_a_deleted_one_is_not_restored_by_an_older_list_or_answer(self, cache: Cache) -> None:
+    def test_a_deleted_credential_is_not_restored_by_an_older_list_or_response(self, cache: Cache) -> None:
         """Only a newer object under its name does."""
         cache.see_credential("ADDED", credential("acme", 1))
         cache.see_credential("DELETED", credential("acme", 5))
@@ -177,7 +177,7 @@ class TestCredentials:
         assert cache.oldest_sharer(location("grants/acme"), OPERATOR) is None
 
     def test_an_unreadable_spec_is_kept_too(self, cache: Cache) -> None:
-        """So that its status can say what is wrong."""
+        """The status of its credential must say what is wrong."""
         body = credential("acme", 1) | {"spec": {}}
 
         assert {key("acme")} == cache.see_credential(None, body)
@@ -248,7 +248,7 @@ class TestSecrets:
         """Let there be a credential."""
         cache.see_credential(None, credential("acme", 1))
 
-    def test_a_changed_one_affects_the_credential_on_its_label(self, cache: Cache) -> None:
+    def test_a_changed_secret_affects_the_credential_on_its_label(self, cache: Cache) -> None:
         """It is kept under its own name and for its credential."""
         assert cache.see_secret("ADDED", secret("pipedrive", 2)) == {key("acme")}
         assert cache.see_secret("MODIFIED", secret("pipedrive", 3)) == {key("acme")}
@@ -260,7 +260,7 @@ class TestSecrets:
         assert cache.secrets_of(owner) == [target]
 
     def test_our_own_write_affects_no_credential(self, cache: Cache) -> None:
-        """Neither its event nor an older one contains news."""
+        """Neither its event nor an older one contains anything new."""
         cache.keep_secret(read_target(secret("pipedrive", 3)))
 
         assert cache.see_secret("MODIFIED", secret("pipedrive", 3)) == NOTHING
@@ -278,7 +278,7 @@ class TestSecrets:
         cache.keep_secret(read_target(secret("pipedrive", 5)))
         assert cache.secret(key("pipedrive")) is None
 
-    def test_a_deleted_one_affects_its_credential(self, cache: Cache) -> None:
+    def test_a_deleted_secret_affects_its_credential(self, cache: Cache) -> None:
         """Its deletion by ourselves does too, once."""
         cache.see_secret("ADDED", secret("pipedrive", 2))
 
@@ -289,7 +289,7 @@ class TestSecrets:
         assert owner is not None
         assert cache.secrets_of(owner) == []
 
-    def test_a_relabelled_one_affects_both(self, cache: Cache) -> None:
+    def test_a_relabelled_secret_affects_both_credentials(self, cache: Cache) -> None:
         """The credential of the old label, and that of the new one."""
         cache.see_credential(None, credential("other", 1))
         cache.see_secret("ADDED", secret("pipedrive", 2))

@@ -50,7 +50,7 @@ def count(reason: str) -> float:
     ],
 )
 async def test_a_pass_without_an_outcome_is_counted(error: Exception, reason: str) -> None:
-    """By whether the operator must wait or has a defect."""
+    """The metric says whether the operator must wait or has a defect."""
     clock = TurnedClock()
     queue = WorkQueue(clock)
     controller = Controller(reconciler=cast("Reconciler", FailingReconciler(error)), queue=queue, clock=clock)

@@ -123,8 +123,8 @@ async def start(supervised: Supervised) -> asyncio.Task[None]:
     return supervised.task
 
 
-async def test_nothing_is_ready_before_it_was_checked(supervised: Supervised) -> None:
-    """And a process without a watch is alive: it waits for its prerequisites."""
+async def test_the_operator_is_not_ready_before_the_first_check(supervised: Supervised) -> None:
+    """A process without a watch is alive, because it waits for its prerequisites."""
     assert {"crd": "not checked yet", "caches": "not filled yet", "watch": None} == supervised.supervisor.readiness()
     assert {"event loop": None, "watch": None} == supervised.supervisor.liveness()
 

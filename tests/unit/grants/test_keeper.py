@@ -85,7 +85,7 @@ async def test_a_refresh_is_stored_with_foreign_keys_kept(around: Surroundings) 
     assert SecretValue("seed").digest() == around.stored("refreshed_from")
 
 
-async def test_nothing_is_fresh_before_it_is_stored(around: Surroundings) -> None:
+async def test_a_grant_is_not_fresh_before_vault_has_stored_it(around: Surroundings) -> None:
     """A waiting credential is woken when storing fails, and at the end."""
     around.vault.breaks_after = 1
     around.keeper.refresh(ORDER)

@@ -47,7 +47,7 @@ async def test_the_intent_is_in_vault_before_the_token_is_sent(around: Surroundi
     assert around.stored.intent is None
 
 
-async def test_a_vault_that_cannot_be_written_costs_no_token(around: Surroundings) -> None:
+async def test_no_token_is_spent_if_vault_cannot_be_written(around: Surroundings) -> None:
     """Nothing is sent."""
     around.vault.breaks_after = 0
 

@@ -62,12 +62,12 @@ async def fight(world: World, length: timedelta) -> int:
 
 
 async def test_repairs_that_are_undone_at_once_become_rarer(world: World) -> None:
-    """In an hour as many as there were in a quarter of a second."""
+    """There are as many in an hour as there were in the first quarter of a second."""
     assert await fight(world, timedelta(hours=1)) < 40
 
 
-async def test_the_credential_says_who_undoes_what(world: World) -> None:
-    """With the field manager that the API server records."""
+async def test_the_status_names_the_program_that_undoes_repairs(world: World) -> None:
+    """It names the field manager that the API server records."""
     await fight(world, timedelta(minutes=10))
 
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
@@ -92,7 +92,7 @@ async def test_a_fight_that_is_over_is_forgotten(world: World) -> None:
     assert ("True", "Published") == world.condition(ConditionType.READY)
 
 
-async def test_a_person_who_edits_now_and_again_is_repaired_at_once(world: World) -> None:
+async def test_occasional_edits_by_a_person_are_repaired_at_once(world: World) -> None:
     """Minutes lie between the edits, so it is no fight."""
     for _ in range(10):
         relabel(world)
@@ -114,7 +114,7 @@ async def test_a_secret_that_is_deleted_again_and_again_is_restored_ever_more_ra
 
 
 async def test_a_repeated_repair_is_counted(world: World) -> None:
-    """For the metric."""
+    """The metric secret_repairs_undone_total shows it."""
     relabel(world)
     await world.settle()
     relabel(world)

@@ -73,7 +73,7 @@ async def test_what_admission_changes_is_named(mutate: Callable[[Body], Body], m
 
 
 async def test_the_message_says_what_the_spec_asks_for() -> None:
-    """And what may be done."""
+    """It also says what to do."""
     async for world in seeded(POLICIES["another label"][0]):
         world.cluster.apply(resource(API_TOKEN_SPEC | {"target": {"labels": {"team": "crm"}}}))
 

@@ -310,7 +310,7 @@ async def test_an_unavailable_api_server_ends_the_pass(world: World) -> None:
 
 
 async def test_a_suspended_credential_makes_no_calls(world: World) -> None:
-    """Not even Vault."""
+    """Neither Vault nor Pipedrive receives a request."""
     world.cluster.apply(resource(API_TOKEN_SPEC | {"suspend": True}))
 
     await world.settle()

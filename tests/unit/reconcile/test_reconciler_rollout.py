@@ -320,7 +320,7 @@ async def test_settings_that_disable_restarts_are_reported(world: World) -> None
 
 
 async def test_a_suspended_credential_restarts_nothing(world: World) -> None:
-    """As it writes nothing at all."""
+    """It writes nothing else, either."""
     world.workloads.put(WEB, allows="")
     await published(world)
     put_token(world, "b")

@@ -75,7 +75,7 @@ async def test_a_crash_at_any_write_loses_no_restart_and_makes_none_twice(
 
 
 async def test_there_are_four_writes_to_crash_at(world: World) -> None:
-    """So that the test above misses none."""
+    """This proves that the test above covers all of them."""
     await published(world)
 
     assert 4 == await change_and_die(world, 0, after=False)

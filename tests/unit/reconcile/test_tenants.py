@@ -49,8 +49,8 @@ def deny(world: World, key: Key) -> None:
     world.vault.deny(GRANT_LOCATION, identity(key))
 
 
-async def test_a_tenant_that_cannot_read_a_grant_learns_nothing_of_its_refresh(world: World) -> None:
-    """Neither while it is in progress nor when it has ended."""
+async def test_a_tenant_that_cannot_read_a_grant_learns_nothing_about_its_refresh(world: World) -> None:
+    """Neither during the refresh nor after it."""
     deny(world, OTHER)
     world.cluster.apply(named(OWNER))
     world.cluster.apply(named(OTHER))

@@ -56,7 +56,7 @@ def deployment(**annotations: str) -> Json:
 
 def restarts(tenant: Tenant) -> int:
     """Count the patches that the operator sent for the Deployment."""
-    return asked(tenant).count("patch deployments")
+    return deployment_requests(tenant).count("patch deployments")
 
 
 def template(tenant: Tenant) -> dict[str, str]:
@@ -65,7 +65,7 @@ def template(tenant: Tenant) -> dict[str, str]:
     return dict(found["spec"]["template"]["metadata"].get("annotations", {}))
 
 
-def asked(tenant: Tenant) -> list[str]:
+def deployment_requests(tenant: Tenant) -> list[str]:
     """Return the operator's requests about Deployments."""
     return [one.kind for one in tenant.cluster.requests(tenant.namespace) if one.resource == "deployments"]
 
@@ -94,18 +94,18 @@ def test_a_replaced_token_restarts_a_deployment_once(tenant: Tenant, operate: Op
     operator = operate()
     tenant.apply_api_token(rollout=ROLLOUT)
     tenant.wait_until_published()
-    assert (0, []) == (restarts(tenant), asked(tenant))
+    assert (0, []) == (restarts(tenant), deployment_requests(tenant))
 
     tenant.wait_for_value(replace_token(tenant))
     wait_for_restarts(tenant, 1)
-    assert ["get deployments", "patch deployments"] == asked(tenant)
+    assert ["get deployments", "patch deployments"] == deployment_requests(tenant)
 
     operator.stop()
     operator.start()
     operator.wait_ready()
     tenant.annotate("pipedrivecredential", "acme", requested_at=(request := now()))
     eventually(lambda: tenant.get("pipedrivecredential", "acme")["status"].get("lastHandledRequest") == request)  # type: ignore[index]
-    assert (1, 2) == (restarts(tenant), len(asked(tenant)))
+    assert (1, 2) == (restarts(tenant), len(deployment_requests(tenant)))
 
 
 def test_a_token_that_was_replaced_while_the_operator_was_down_restarts_once(tenant: Tenant, operate: Operate) -> None:

@@ -26,7 +26,7 @@ ACCOUNT = "pipedrive"
 
 
 @dataclass(kw_only=True)
-class Resident(Tenant):
+class VaultTenant(Tenant):
     """A tenant whose credentials log in to Vault with its own ServiceAccount."""
 
     @property
@@ -34,7 +34,7 @@ class Resident(Tenant):
         """The name of its role and policy in Vault."""
         return f"role-of-{self.namespace}"
 
-    def settle(self) -> None:
+    def set_up(self) -> None:
         """Create the ServiceAccount, its role, and the operator's permission to request its tokens."""
         self.kubectl("create", "serviceaccount", ACCOUNT)
         allow_tokens(self.cluster, self.namespace, ACCOUNT, user=USER)
@@ -79,7 +79,7 @@ class Resident(Tenant):
         return found
 
 
-Move = Callable[[], Resident]
+CreateTenant = Callable[[], VaultTenant]
 
 
 @pytest.fixture(scope="module")
@@ -102,34 +102,36 @@ def operator(
 
 
 @pytest.fixture
-def move_in(control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, client_id: str) -> Iterator[Move]:
+def create_tenant(
+    control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient, client_id: str
+) -> Iterator[CreateTenant]:
     """Return a function that creates a tenant in a namespace of its own."""
     namespaces: list[str] = []
 
-    def moved_in() -> Resident:
+    def created() -> VaultTenant:
         namespace = f"test-{uuid.uuid4().hex[:8]}"
         control_plane.kubectl("create", "namespace", namespace)
         namespaces.append(namespace)
         parts: dict[str, Any] = {"cluster": control_plane, "openbao": openbao, "pipedrive": pipedrive}
-        tenant = Resident(**parts, namespace=namespace, client_id=client_id)
-        tenant.settle()
+        tenant = VaultTenant(**parts, namespace=namespace, client_id=client_id)
+        tenant.set_up()
         return tenant
 
-    yield moved_in
+    yield created
     pipedrive.clear_faults()
     control_plane.kubectl("delete", "namespace", "--wait=false", *namespaces)
 
 
 @pytest.fixture
-def owner(move_in: Move) -> Resident:
+def owner(create_tenant: CreateTenant) -> VaultTenant:
     """Create the tenant that owns the grant."""
-    return move_in()
+    return create_tenant()
 
 
 @pytest.fixture
-def other(move_in: Move) -> Resident:
+def other(create_tenant: CreateTenant) -> VaultTenant:
     """Create a tenant that may read no path except its own."""
-    return move_in()
+    return create_tenant()
 
 
 def leaked(values: set[str], objects: list[Json]) -> set[str]:
@@ -138,14 +140,14 @@ def leaked(values: set[str], objects: list[Json]) -> set[str]:
     return {value for value in values if value in text or b64encode(value.encode()).decode() in text}
 
 
-def secret_values(tenant: Resident, *more: str) -> set[str]:
+def secret_values(tenant: VaultTenant, *more: str) -> set[str]:
     """Return the values of a tenant's grant that nobody else may see."""
     stored = tenant.stored("acme")
     return {stored["access_token"], stored["refresh_token"], tenant.domain, *more}
 
 
 def test_a_credential_that_cannot_read_a_grant_learns_nothing_about_its_refresh(
-    owner: Resident, other: Resident
+    owner: VaultTenant, other: VaultTenant
 ) -> None:
     """Neither during the refresh nor after it, and not by naming the role of the owner, either."""
     path, seed = owner.path("acme"), owner.consent()["refresh_token"]
@@ -175,7 +177,9 @@ def test_a_credential_that_cannot_read_a_grant_learns_nothing_about_its_refresh(
     assert 1 == owner.pipedrive.ledger().spent(seed)
 
 
-def test_a_permission_that_is_withdrawn_while_ready_ends_at_the_next_poll(owner: Resident, other: Resident) -> None:
+def test_a_permission_that_is_withdrawn_while_ready_ends_at_the_next_poll(
+    owner: VaultTenant, other: VaultTenant
+) -> None:
     """What was published stays until it expires. Once the permission is granted again, it is used."""
     path = owner.path("acme")
     other.allow(path)

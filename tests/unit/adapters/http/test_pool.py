@@ -139,8 +139,8 @@ async def test_certificates_that_were_never_readable_are_an_error_of_their_sourc
     assert await trust.is_trusted()
 
 
-async def test_a_slow_reading_does_not_undo_a_later_one(trust: Trust) -> None:
-    """Else an authority that was removed would be trusted again."""
+async def test_a_slow_read_does_not_replace_a_later_one(trust: Trust) -> None:
+    """Otherwise a CA that was removed would be trusted again."""
     assert await trust.is_trusted()
     trust.file.write_text(
         trust.file.read_text() + "\n" + Authority(trust.file.parent / "third").certificate.read_text()

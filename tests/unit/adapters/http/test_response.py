@@ -34,7 +34,7 @@ def test_a_body_that_expands_too_much_is_truncated() -> None:
     assert len(decompress(gzip.compress(b"0" * 10_000_000), longest=4096)) == 4096
 
 
-def test_what_arrived_is_a_response_once_its_status_arrived() -> None:
+def test_a_response_counts_once_its_status_has_arrived() -> None:
     """Even if the rest is missing."""
     received = Received()
     assert received.response() is None

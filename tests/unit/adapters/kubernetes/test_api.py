@@ -96,7 +96,7 @@ async def test_a_response_that_does_not_end_is_unusable(server: FakeApiServer) -
 
 
 async def test_each_request_is_counted(server: FakeApiServer, api: Api) -> None:
-    """By verb, resource and code."""
+    """The metric has the labels verb, resource and code."""
     labels = {"service": "kubernetes", "operation": "get_secrets", "code": "404"}
     before = metrics.REGISTRY.get_sample_value("pipedrive_operator_requests_total", labels) or 0
     server.answer = say(404, {"message": "absent"})

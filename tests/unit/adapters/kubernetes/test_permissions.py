@@ -40,8 +40,8 @@ def reviewed(server: FakeApiServer) -> list[dict[str, Any]]:
     return [json.loads(body)["spec"]["resourceAttributes"] for body in server.bodies]
 
 
-async def test_what_is_denied_is_missing(server: FakeApiServer, api: Api) -> None:
-    """In the order of the question."""
+async def test_denied_permissions_are_missing(server: FakeApiServer, api: Api) -> None:
+    """They are returned in the order of the question."""
     server.answer = allow_all_but_patches
 
     lacking = await missing(api, [*required(["crm"]), *required_for_election(LEASE)])

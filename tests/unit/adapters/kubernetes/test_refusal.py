@@ -109,7 +109,7 @@ def test_a_response_that_says_nothing_about_the_request_is_unusable(code: int, b
     ],
 )
 def test_a_request_that_could_not_be_processed_is_quoted(message: str) -> None:
-    """A person may have to mend what the API server reports; or it mends itself."""
+    """A person may have to fix what the API server reports, or it may recover by itself."""
     failure = response(500, "InternalError", message)
     error = denial(failure)
 
@@ -118,8 +118,8 @@ def test_a_request_that_could_not_be_processed_is_quoted(message: str) -> None:
 
 
 @pytest.mark.parametrize("code", [200, 401, 403, 404, 408, 409, 418, 429, 500, 503, 504])
-def test_a_webhook_chooses_its_code_reason_and_details_freely(code: int) -> None:
-    """So none of them means anything: it is a refusal, and nothing else."""
+def test_a_denial_by_a_webhook_is_only_a_refusal(code: int) -> None:
+    """The webhook chooses the code, the reason and the details freely, so they mean nothing."""
     details = {"kind": "namespaces", "causes": [{"reason": "NamespaceTerminating"}]}
     refusal = response(code, "AlreadyExists", DENIED_BY_WEBHOOK, details=details)
 

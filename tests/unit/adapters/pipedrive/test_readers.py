@@ -144,7 +144,7 @@ def test_any_address_that_is_allowed_is_a_company_of_pipedrives(address: str) ->
 @reads_anything
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ [+-]?\w+"))
 def test_any_retry_after_is_none_or_a_bounded_pause(value: str) -> None:
-    """And raises nothing."""
+    """No value raises an error."""
     pause = read_retry_after(value, NOW)
 
     assert pause is None or timedelta(0) <= pause <= LONGEST
@@ -153,5 +153,5 @@ def test_any_retry_after_is_none_or_a_bounded_pause(value: str) -> None:
 @reads_anything
 @given(st.sampled_from([b"", b"\x1f\x8b", b"\x78\x9c"]), BYTES)
 def test_any_body_is_uncompressed_and_parsed(start: bytes, body: bytes) -> None:
-    """Or left as it is."""
+    """A body that is neither is left unchanged."""
     json_object(decompress(start + body, longest=1000))

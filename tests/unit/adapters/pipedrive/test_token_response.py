@@ -169,7 +169,7 @@ def test_the_api_domain_has_one_spelling(spelling: str) -> None:
 
 
 def test_a_message_contains_no_token() -> None:
-    """Not even if it is the api_domain."""
+    """This includes a token in the place of the api_domain."""
     with pytest.raises(TokenResponseUnusable) as caught:
         read(COMPLETE | {"api_domain": "https://12:34:abcdef"})
 

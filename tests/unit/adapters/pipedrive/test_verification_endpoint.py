@@ -73,8 +73,8 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_token_goes_into_its_header() -> None:
-    """And into nothing else."""
+async def test_a_token_is_sent_in_its_header_only() -> None:
+    """It is in no other part of the request."""
     pipedrive = Scripted()
 
     await pipedrive.users_me().verify(URL, "Authorization", TOKEN, scheme="Bearer ")

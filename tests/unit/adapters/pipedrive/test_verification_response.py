@@ -71,7 +71,7 @@ def test_a_response_without_an_account_is_an_error(status: int, content: bytes, 
     [(407, "A proxy between the operator and Pipedrive requires credentials"), (502, "proxies send it if they cannot")],
 )
 def test_the_page_of_a_proxy_is_not_blamed_on_pipedrive(status: int, words: str) -> None:
-    """And the message says what to check."""
+    """The message says what to check."""
     with pytest.raises(PipedriveUnavailable, match=words):
         read_account(PipedriveResponse(status=status, body=PAGE), f"HTTP {status}")
 

@@ -144,7 +144,7 @@ def test_a_workload_that_is_behind_is_restarted() -> None:
 
 
 def test_a_missing_scope_names_what_the_grant_has() -> None:
-    """Or that it has none."""
+    """The message also says if the grant has no scope at all."""
     seen = oauth2_up_to_date(requiredScopes=["contacts:full"])
 
     found = [

@@ -130,7 +130,7 @@ class TestOutdatedReads:
 
         assert api_token("b" * 40) == after_reading(memory, deleted, LATER).token
 
-    def test_a_document_that_begins_anew_is_news(self) -> None:
+    def test_a_document_that_was_recreated_is_read_as_new(self) -> None:
         """A document whose metadata were deleted starts at version 1 again."""
         memory = after_reading(TOKEN_MEMORY, replace(document(TOKEN_LOCATION, api_token="a" * 40), version=7), NOW)
 
@@ -197,7 +197,7 @@ class TestVault:
             pytest.param(None, "default", False, id="no failure"),
         ],
     )
-    def test_what_waited_for_vault_is_due_when_it_returns(
+    def test_credentials_that_waited_for_vault_are_due_when_it_recovers(
         self, trouble: Trouble | None, connection: str, *, is_due: bool
     ) -> None:
         """No other credential is woken."""
@@ -237,7 +237,7 @@ class TestVerifications:
             pytest.param(AccountNotOpen("402"), 0, True, id="account closed"),
         ],
     )
-    def test_a_failure_is_an_answer_if_it_speaks_of_the_token(
+    def test_a_failure_is_a_verification_if_it_is_about_the_token(
         self, trouble: Trouble, rejections: int, *, is_answer: bool
     ) -> None:
         """Only then is the accepted token no longer published."""
@@ -276,7 +276,7 @@ class TestVerifications:
         assert reasons == found
 
     def test_a_first_rejection_is_checked_within_seconds(self) -> None:
-        """And not after the verification interval."""
+        """It does not wait for the verification interval."""
         memory = after_failed_verification(TOKEN_MEMORY, api_token(), TokenRejected("401"), bounds=BOUNDS)
 
         assert memory.verify_failure is not None

@@ -89,7 +89,7 @@ class TestConditions:
 
     @pytest.mark.parametrize("reason", Reason, ids=str)
     def test_every_reason_has_the_effect_that_the_table_gives_it(self, reason: Reason) -> None:
-        """While the Secret is as desired."""
+        """In this test the Secret is as desired."""
         effect = EFFECTS[reason]
 
         found = summary(reported(api_token_up_to_date(), reason))
@@ -162,8 +162,8 @@ class TestConditions:
 
         assert {LONGEST_MESSAGE} == {len(one.message) for one in status.conditions if one.type is not AUTHORIZED}
 
-    def test_the_time_of_a_condition_stays_while_its_status_does(self) -> None:
-        """And nothing changes if nothing has happened."""
+    def test_the_transition_time_changes_only_with_the_status(self) -> None:
+        """A pass without any news changes nothing."""
         first = reported(oauth2_up_to_date())
         later = with_status(changed(oauth2_up_to_date(), now=NOW + timedelta(minutes=1)), conditions=first.conditions)
 
@@ -188,7 +188,7 @@ class TestReadyMessage:
         assert "so 30m is used" in self.message(oauth2_up_to_date(renewBefore="50m"))
 
     def test_a_renamed_company_is_named(self) -> None:
-        """And the domain in the status stays the guard's."""
+        """The domain in the status stays that of spec.account."""
         seen = api_token_up_to_date()
         spec = replace(seen.credential.spec, account=AccountGuard(company_id=12, company_domain="former"))
         seen = replace(seen, credential=replace(seen.credential, spec=spec))
@@ -207,8 +207,8 @@ class TestReadyMessage:
 
         assert "Foreign keys are left unchanged: theirs" in self.message(replace(seen, target=shared))
 
-    def test_a_rollout_without_the_setting_is_named(self) -> None:
-        """In an Event too, once."""
+    def test_a_rollout_without_the_setting_is_reported(self) -> None:
+        """An Event says so once, too."""
         seen = with_rollout(api_token_up_to_date())
 
         assert "rollout.enabled" in self.message(seen)

@@ -73,7 +73,7 @@ def test_a_mount_is_one_that_the_connection_lists(mounts: list[str], mount: str 
 
 
 @given(namespace=NAMES)
-def test_a_tenant_is_of_the_credentials_own_namespace(namespace: str) -> None:
+def test_a_tenant_identity_belongs_to_the_credentials_namespace(namespace: str) -> None:
     """Without spec.vault.auth the operator reads; the client of an app is always read by the operator."""
     tenant = TenantIdentity(namespace=namespace, service_account="app", role="crm")
     changed = replace(RULES, apps={"crm-sync": replace(RULES.apps["crm-sync"], allowed_namespaces=["*"])})
@@ -160,8 +160,8 @@ def test_a_refusal_names_the_field(spec: dict[str, Any], says: str) -> None:
         resolve(read_credential(resource(spec)), RULES)
 
 
-def test_a_client_in_vault_is_read_as_the_grant_is() -> None:
-    """By the tenant, with keys that have defaults."""
+def test_a_client_in_vault_is_read_by_the_tenant() -> None:
+    """Its keys have defaults."""
     client = {"path": "pipedrive/crm/client", "idKey": "id"}
     body = resource({"oauth2": oauth2(client=client), "vault": {"auth": AUTH}})
 

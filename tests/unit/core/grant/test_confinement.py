@@ -73,7 +73,7 @@ def test_a_path_elsewhere_is_refused_with_what_is_allowed(path: str) -> None:
     ],
 )
 def test_a_path_that_is_not_plain_is_refused_and_not_corrected(path: str) -> None:
-    """Even where everything is allowed."""
+    """This holds even where every path is allowed."""
     with pytest.raises(InvalidSpec, match="is not a plain path"):
         confine(path, prefixes=("",), namespace="crm")
 

@@ -35,7 +35,7 @@ def test_without_a_refresh_token_there_is_no_grant(values: dict[str, object]) ->
 
 
 @pytest.mark.parametrize("expires_in", [3599, "3599"])
-def test_a_raw_answer_is_a_grant_from_when_it_was_written(expires_in: object) -> None:
+def test_a_raw_token_response_is_a_grant_of_the_time_when_it_was_written(expires_in: object) -> None:
     """Its lifetime counts from the version's creation."""
     raw = {"access_token": "v1u:x", "refresh_token": "r", "scope": "base,deals:full", "expires_in": expires_in}
 
@@ -48,7 +48,7 @@ def test_a_raw_answer_is_a_grant_from_when_it_was_written(expires_in: object) ->
 
 
 @pytest.mark.parametrize("expires_at", ["2026-03-04T13:00:00Z", "2026-03-04T14:00:00+01:00", 1772629200, "1772629200"])
-def test_an_expiry_may_be_written_as_people_and_tools_do(expires_at: object) -> None:
+def test_an_expiry_is_read_in_every_common_format(expires_at: object) -> None:
     """RFC 3339, or seconds since the epoch."""
     grant = read_grant(document(GRANT_LOCATION, access_token="v1u:x", refresh_token="r", expires_at=expires_at))
 

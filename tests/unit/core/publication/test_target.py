@@ -44,7 +44,7 @@ def test_a_secret_belongs_to_its_controller_or_by_its_label(target: TargetSecret
         pytest.param({}, (), False, id="not offered"),
     ],
 )
-def test_a_foreign_secret_is_adopted_if_it_is_offered(
+def test_a_foreign_secret_is_adopted_if_its_annotation_offers_it(
     annotations: dict[str, str], owners: tuple[Any, ...], *, expected: bool
 ) -> None:
     """Anyone who can write its annotations can offer it."""

@@ -28,7 +28,7 @@ VALUES = {"api_token": 'a"b\\c', "api_domain": "https://acme.pipedrive.com", "co
     ],
 )
 def test_a_template_is_filled_in(template: str, rendered: str) -> None:
-    """With the syntax of Kubernetes, and no other."""
+    """The syntax is that of Kubernetes."""
     check_template(".env", template, API_TOKEN_FIELDS)
 
     assert rendered == render(template, VALUES)
@@ -61,14 +61,14 @@ def test_a_similar_reference_is_suggested(reference: str, suggested: str) -> Non
 
 
 def test_an_expiry_is_written_in_seconds() -> None:
-    """As token caches of many libraries keep it."""
+    """The token caches of many libraries expect this."""
     check_template("token.json", "$(expires_at|unix)", OAUTH2_FIELDS)
 
     assert "1772629200" == render("$(expires_at|unix)", {"expires_at": "2026-03-04T13:00:00Z"})
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=0x2FF)))
-def test_a_value_is_one_word_of_a_shell(value: str) -> None:
+def test_a_value_is_quoted_as_one_word_of_a_shell(value: str) -> None:
     """Quotes, spaces and dollar signs in a value change nothing else in the file."""
     assert [value] == shlex.split(render("$(api_token|sh)", {"api_token": value}))
 

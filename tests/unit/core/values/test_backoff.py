@@ -37,5 +37,5 @@ def test_a_pause_leaves_three_quarters_of_the_lifetime() -> None:
 
 @given(st.text())
 def test_a_fraction_is_below_one(text: str) -> None:
-    """And not negative."""
+    """It is not negative, either."""
     assert 0 <= fraction(text) < 1

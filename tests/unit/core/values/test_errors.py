@@ -20,7 +20,7 @@ TROUBLES = [kind for kind in vars(errors).values() if isinstance(kind, type) and
 
 @pytest.mark.parametrize("kind", [kind for kind in TROUBLES if kind is not Trouble], ids=lambda kind: kind.__name__)
 def test_a_trouble_has_a_reason(kind: type[Trouble]) -> None:
-    """So that it can be reported."""
+    """Otherwise it could not be reported."""
     assert kind.reason in EFFECTS
     assert issubclass(kind, OperatorError)
 
@@ -35,8 +35,8 @@ def test_every_error_is_in_the_tree_of_the_docstring() -> None:
     ]
 
 
-def test_a_trouble_keeps_its_sentence_and_its_pause() -> None:
-    """For the message, and for the next try."""
+def test_a_trouble_keeps_its_message_and_its_pause() -> None:
+    """The status shows the message; the pause delays the next attempt."""
     trouble = RateLimited("the budget is used up", retry_after=timedelta(seconds=30))
 
     assert ("the budget is used up", timedelta(seconds=30)) == (trouble.message, trouble.retry_after)

@@ -128,7 +128,7 @@ async def test_a_redirect_is_reported_and_not_followed(start: Start, connect: Co
     assert visits == []
 
 
-async def test_the_environment_changes_nothing(
+async def test_environment_variables_are_ignored(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Neither proxies nor ~/.netrc nor the settings of the vault command are used."""
