@@ -35,12 +35,12 @@ def defined(name: str) -> Definition | None:
 
 
 def test_prometheus_accepts_the_rules() -> None:
-    """As they are in the chart."""
+    """They are tested as they are in the chart."""
     judged("check", "rules", promql.RULES)
 
 
 def test_each_alert_fires_when_it_should_and_not_before() -> None:
-    """With its labels and its text, on recorded series."""
+    """Its labels and its text are compared, on recorded series."""
     judged("test", "rules", RULES_TEST)
 
 
@@ -69,7 +69,7 @@ def test_each_alert_states_its_severity_and_names_its_runbook(rule: dict[str, ob
 
 
 def test_the_index_lists_each_runbook_once() -> None:
-    """In the order of the rules; each page belongs to an alert."""
+    """It is in the order of the rules, and each page belongs to an alert."""
     index = re.findall(r"^\| \[`(\w+)`\]\((\w+)\.md\) \|", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
 
     assert [(alert, alert) for alert in ALERTS] == index
@@ -103,7 +103,7 @@ def test_each_reason_and_outcome_that_a_query_selects_exists() -> None:
 
 
 def test_prometheus_accepts_each_query_of_the_dashboard(tmp_path: Path) -> None:
-    """As recording rules, because promtool checks no single query."""
+    """The queries are wrapped in recording rules, because promtool checks no single query."""
     recorded = [{"record": f"query:{number}", "expr": one.text} for number, one in enumerate(promql.queries())]
     path = tmp_path / "queries.yaml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": recorded}]}))
@@ -112,7 +112,7 @@ def test_prometheus_accepts_each_query_of_the_dashboard(tmp_path: Path) -> None:
 
 
 def test_each_metric_about_a_credential_is_used() -> None:
-    """By the dashboard or by an alert: a metric that is never read need not be exported."""
+    """A metric that neither the dashboard nor an alert reads need not be exported."""
     named = {name for query in promql.queries() for name in query.metrics}
 
     assert set() == {name for name in DEFINED if name not in named and f"{name}_bucket" not in named}

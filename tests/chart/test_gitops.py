@@ -102,7 +102,7 @@ def test_a_change_is_in_progress_until_it_was_handled(kstatus: Callable[[Manifes
 def test_a_trouble_that_needs_a_person_is_a_failure(
     kstatus: Callable[[Manifest], str], reason: Reason, *, published: bool
 ) -> None:
-    """Even while the Secret can still be used, because it will expire."""
+    """The Secret may still be usable, but it will expire."""
     manifest = reported(reason, published=published)
 
     assert {"argo": "Degraded", "kstatus": "Failed"} == both(manifest, kstatus)

@@ -22,7 +22,7 @@ Render = Callable[..., list[Manifest]]
 
 @pytest.mark.parametrize("values", MATRIX, ids=lambda path: path.stem)
 def test_helm_lint_finds_nothing(helm: Helm, values: Path) -> None:
-    """Not even a warning."""
+    """There is not even a warning."""
     assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART), f"--values={values}")
 
 
@@ -111,7 +111,7 @@ def test_the_alerts_are_those_of_the_rules_file(render: Render) -> None:
 
 
 def test_an_alert_can_be_disabled(render: Render) -> None:
-    """By its name."""
+    """The values name it."""
     (first, *_) = (
         one
         for group in yaml.safe_load((CHART / "rules" / "alerts.yaml").read_text())["groups"]

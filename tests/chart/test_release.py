@@ -53,7 +53,7 @@ def installing(helm: Helm, control_plane: ControlPlane) -> Helm:
 def test_the_api_server_accepts_every_object(
     control_plane: ControlPlane, helm: Helm, namespace: str, values: Path
 ) -> None:
-    """By a dry run of server-side apply, as Helm 4, Flux and Argo CD use it."""
+    """The test uses a dry run of server-side apply, as Helm 4, Flux and Argo CD do."""
     manifests = helm("template", "x", str(CHART), f"--namespace={namespace}", f"--values={values}")
     count = len([one for one in yaml.safe_load_all(manifests) if one])
 

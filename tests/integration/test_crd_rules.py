@@ -187,7 +187,7 @@ def test_an_unknown_field_is_reported_and_dropped(control_plane: ControlPlane, n
 
 
 def test_kubectl_explains_the_fields(control_plane: ControlPlane) -> None:
-    """By the short name, with the descriptions of the models."""
+    """The short name works, and the descriptions are those of the models."""
     spec = control_plane.kubectl("explain", "pdc.spec")
     data = control_plane.kubectl("explain", "pdc.spec.target.data")
 
@@ -196,7 +196,7 @@ def test_kubectl_explains_the_fields(control_plane: ControlPlane) -> None:
 
 
 def test_kubectl_lists_the_useful_columns(control_plane: ControlPlane, namespace: str) -> None:
-    """Also by the category. A time in the future is shown unchanged."""
+    """The category works, too. A time in the future is shown unchanged."""
     send(control_plane, namespace, "create", credential_examples.valid())
     account = {"companyId": 12, "companyDomain": "acme-inc", "userId": 34}
     status = {"conditions": [ready("Published")], "account": account, "expiresAt": "2999-03-04T12:00:00Z"}

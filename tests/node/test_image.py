@@ -41,7 +41,7 @@ def test_the_image_contains_nothing_to_install_or_compile_with(found: image.Buil
 
 
 def test_the_dependencies_in_the_image_are_the_locked_ones(found: image.Built) -> None:
-    """With the same names and versions, and no others."""
+    """Their names and versions are the same, and there are no others."""
     lock = (image.ROOT / "requirements/runtime.txt").read_text()
     locked = dict(re.findall(r"^([a-z0-9.-]+)==([^ ]+)", lock, re.MULTILINE))
     installed = re.compile(r"/site-packages/([A-Za-z0-9_.]+)-([^/]+)\.dist-info/METADATA$")

@@ -137,7 +137,7 @@ def test_the_rights_of_the_chart_are_sufficient(tenant: Tenant, start: Callable[
 
 
 def test_the_rights_below_are_all_that_the_chart_grants(manifests: list[Json]) -> None:
-    """So a new one must be justified here."""
+    """A new one must be justified here."""
     assert sorted(RIGHTS) == sorted(granted(manifests))
 
 

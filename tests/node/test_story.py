@@ -118,7 +118,7 @@ def workload_log(tenant: Tenant, *, lines: int = 1) -> list[tuple[str, str]]:
 def test_helm_installs_two_replicas_from_the_image(
     node: Node, control_plane: ControlPlane, helm: Helm, values: Path
 ) -> None:
-    """With the chart's security context: not root, a read-only root file system, no capabilities."""
+    """The chart's security context applies: not root, a read-only root file system, no capabilities."""
     assert node
     helm(
         *("install", RELEASE, str(CHART), HERE, "--create-namespace", f"--values={values}"),

@@ -35,7 +35,7 @@ async def test_a_location_without_an_escrow_has_nothing_to_open_or_drop(cluster:
 
 
 async def test_an_escrow_is_opened_as_it_was_kept(cluster: ClusterPart) -> None:
-    """By the process that kept it, and only for the location of its grant."""
+    """The process that kept it opens it, for the location of its grant only."""
     escrow = cluster.escrow()
 
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
@@ -198,7 +198,7 @@ async def test_an_unacknowledged_escrow_is_kept_once_and_dropped(cluster: Cluste
 async def test_an_unacknowledged_escrow_is_dropped_without_a_second_attempt(
     cluster: ClusterPart,
 ) -> None:
-    """For example because Vault recovers first."""
+    """Vault may recover before the second attempt."""
     escrow = cluster.escrow()
     await cluster.lose(Loss.ANSWERS)
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)

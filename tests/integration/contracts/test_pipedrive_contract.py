@@ -42,7 +42,7 @@ def token_of(answer: TokenResponse) -> Token:
 
 
 async def test_a_refresh_returns_an_access_token_of_the_account(part: PipedrivePart) -> None:
-    """With its scopes, expiry and API domain."""
+    """The response also holds its scopes, expiry and API domain."""
     answer = await part.refresh(part.refresh_token)
 
     assert await part.port.identify_access_token(token_of(answer)) == part.account
@@ -79,7 +79,7 @@ async def test_a_refresh_token_that_does_not_rotate_can_be_used_again(part: Pipe
 
 
 async def test_a_former_access_token_stays_accepted_after_a_refresh(part: PipedrivePart) -> None:
-    """Until it expires: workloads still use it."""
+    """Workloads use it until it expires."""
     first = await part.refresh(part.refresh_token)
 
     await part.refresh(first.refresh_token)
@@ -96,7 +96,7 @@ async def test_an_unknown_refresh_token_needs_consent(part: PipedrivePart) -> No
 
 
 async def test_a_revoked_grant_needs_consent(part: PipedrivePart) -> None:
-    """As after the app was uninstalled."""
+    """Uninstalling the app revokes a grant, too."""
     part.revoke(part.refresh_token)
 
     with pytest.raises(ConsentRequired):
@@ -215,7 +215,7 @@ async def test_a_closed_fence_keeps_the_request_from_leaving(part: PipedrivePart
 
 
 async def test_an_api_token_is_identified(part: PipedrivePart) -> None:
-    """As the account of its user."""
+    """The account is that of its user."""
     assert await part.port.identify_api_token(part.api_token) == part.account
 
 
@@ -283,7 +283,7 @@ async def test_each_failure_of_a_verification_has_its_error(
 
 
 async def test_the_pause_that_a_429_asks_for_is_passed_on(part: PipedrivePart) -> None:
-    """From both endpoints."""
+    """This holds for both endpoints."""
     await part.disturb(Disturbance.TOO_MANY)
 
     with pytest.raises(RateLimited) as of_refresh:

@@ -89,7 +89,7 @@ async def test_a_restart_annotates_the_pod_template_and_keeps_the_permission(
 
 
 async def test_a_patch_keeps_what_it_does_not_name_and_removes_what_is_null(cluster: ClusterPart) -> None:
-    """As RFC 7386 defines for a merge patch."""
+    """RFC 7386 defines a merge patch so."""
     await restart(cluster, await created(cluster))
     restarted = await existing(cluster)
     annotations = {ANNOTATION_RESTARTED_AT: None, "another": "1"}

@@ -195,7 +195,7 @@ async def test_an_event_that_cannot_be_reviewed_is_reported_as_denied(
 async def test_a_lease_denied_by_a_webhook_does_not_count_as_taken(
     api: Api, namespace: str, webhook: AdmissionWebhook
 ) -> None:
-    """Not even if the webhook denies it with status 409."""
+    """This holds even if the webhook denies it with status 409."""
     webhook.deny(code=409, message="no leases here", reason="AlreadyExists")
     await webhook.register("leases", group="coordination.k8s.io")
     names = (Key(namespace=namespace, name=f"leader-{number}") for number in itertools.count())

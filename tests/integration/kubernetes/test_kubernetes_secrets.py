@@ -58,7 +58,7 @@ class TestSecrets:
     """The port of Secrets."""
 
     async def test_a_created_secret_is_read_back(self, secrets: KubernetesSecrets, namespace: str) -> None:
-        """As the creation returned it."""
+        """It equals what the creation returned."""
         created = await secrets.create(published_secret(namespace))
 
         assert await secrets.read(created.key) == created
@@ -113,7 +113,7 @@ class TestSecrets:
             await created_until_denied(secrets, namespace)
 
     async def test_the_message_quotes_a_missing_permission(self, stranger: Api, namespace: str) -> None:
-        """With its verb and resource."""
+        """The quotation names the verb and the resource."""
         with pytest.raises(SecretWriteDenied, match='cannot create resource "secrets"'):
             await KubernetesSecrets(stranger).create(published_secret(namespace))
 
@@ -201,7 +201,7 @@ class TestSecrets:
     async def test_a_denied_deletion_quotes_the_missing_permission(
         self, secrets: KubernetesSecrets, stranger: Api, namespace: str
     ) -> None:
-        """With its verb and resource."""
+        """The quotation names the verb and the resource."""
         created = await secrets.create(published_secret(namespace))
 
         with pytest.raises(SecretWriteDenied, match='cannot delete resource "secrets"'):

@@ -62,7 +62,7 @@ async def test_a_refresh_without_a_connection_was_not_sent(free_port: int) -> No
 
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_a_certificate_is_trusted_only_with_its_ca(tmp_path: Path, *, trusted: bool) -> None:
-    """On both connections to Pipedrive. Nothing is sent to a server that is not trusted."""
+    """Both connections to Pipedrive send nothing to a server that is not trusted."""
     authority = Authority(tmp_path)
     pair = authority.serving("pipedrive", ["127.0.0.1"])
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -235,7 +235,7 @@ async def tls_server(authority: Authority, *, strict: bool = True) -> AsyncItera
     ["# Arany (Class Gold) F\N{LATIN SMALL LETTER O WITH DOUBLE ACUTE}\n".encode(), b"\xef\xbb\xbf", b"# \xe9t\xe9\n"],
 )
 async def test_comments_around_a_ca_certificate_are_ignored(tmp_path: Path, before: bytes) -> None:
-    """In any language and encoding, and after a byte order mark."""
+    """They may be in any language and encoding, and follow a byte order mark."""
     authority, ca_file = Authority(tmp_path), tmp_path / "bundle.crt"
     ca_file.write_bytes(before + authority.certificate.read_bytes())
 

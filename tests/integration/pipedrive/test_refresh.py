@@ -63,7 +63,7 @@ async def test_a_spent_refresh_token_requires_consent(acme: Acme) -> None:
 
 @pytest.mark.parametrize("status", [400, 401])
 async def test_a_wrong_client_is_not_a_refused_grant(acme: Acme, status: int) -> None:
-    """With either of the statuses that Pipedrive may use."""
+    """Pipedrive may use either of two statuses."""
     acme.simulator.switches.bad_client_status = 400 if status == 400 else 401
     wrong = ClientCredentials(client_id=acme.app.client_id, client_secret=SecretValue("not-the-secret"))
 
@@ -128,7 +128,7 @@ async def test_a_response_without_a_refresh_token_keeps_the_one_that_was_sent(ac
 
 
 async def test_a_lifetime_in_quotes_is_read(acme: Acme) -> None:
-    """As in the tests of Pipedrive's own client."""
+    """The tests of Pipedrive's own client contain one."""
     acme.simulator.faults.add(Fault(kind=FaultKind.TEXT_EXPIRY))
 
     assert (await acme.refresh()).expires_in == timedelta(seconds=3599)

@@ -19,7 +19,7 @@ from testbed.pipedrive import Endpoint, Fault, FaultKind
 
 
 async def test_an_api_token_is_identified(acme: Acme) -> None:
-    """By its x-api-token header."""
+    """The token is sent in the header x-api-token."""
     assert await acme.identify() == acme.account
 
 
@@ -63,7 +63,7 @@ async def test_a_failed_verification_rejects_the_token_only_if_pipedrive_did(
 @pytest.mark.parametrize("kind", [FaultKind.DAILY_LIMIT, FaultKind.BURST_LIMIT])
 @pytest.mark.parametrize("seconds", [None, 3939])
 async def test_the_pause_of_a_429_is_passed_on(acme: Acme, kind: FaultKind, seconds: int | None) -> None:
-    """From both endpoints, if the response asks for a pause."""
+    """This holds for both endpoints, if the response asks for a pause."""
     acme.simulator.faults.add(Fault(kind=kind, retry_after=seconds))
 
     troubles = [await trouble_of(acme.identify()), await trouble_of(acme.refresh())]

@@ -57,7 +57,7 @@ async def test_authentication_comes_before_routing(acme: Acme, method: str, path
 
 
 async def test_a_former_access_token_has_its_own_message(acme: Acme) -> None:
-    """As documented for an access token that is no longer valid."""
+    """Pipedrive documents a message for an access token that is no longer valid."""
     tokens = acme.install()
     acme.simulator.revoke_token(token=tokens["access_token"])
 
@@ -97,7 +97,7 @@ async def test_a_user_of_two_companies_has_a_token_for_each(acme: Acme) -> None:
 
 
 async def test_a_company_that_is_not_open_is_answered_with_402(acme: Acme) -> None:
-    """In the usual envelope."""
+    """The body has the usual envelope."""
     acme.company.is_open = False
 
     answer = await acme.me(acme.install()["access_token"])

@@ -25,7 +25,7 @@ SEED = {
 
 
 def test_the_simulator_runs_as_a_process_and_is_controlled_by_another(tmp_path: Path) -> None:
-    """From its seed file to the ledger; it stops on request."""
+    """It reads a seed file, serves its ledger and stops on request."""
     seed_file = tmp_path / "seed.json"
     seed_file.write_text(json.dumps(SEED))
     arguments = [sys.executable, "-m", "testbed.pipedrive", "--seed-file", str(seed_file)]
@@ -139,7 +139,7 @@ async def test_a_wrong_command_is_refused(acme: Acme, name: str, arguments: dict
 
 @pytest.mark.parametrize("body", ["[]", "{"])
 async def test_arguments_that_are_not_an_object_are_refused(acme: Acme, body: str) -> None:
-    """With status 400 and the reason."""
+    """The status is 400, and the body names the reason."""
     assert (await acme.ask("POST", "/_simulator/clear-faults", data=body)).status == 400
 
 

@@ -145,7 +145,7 @@ async def test_a_false_response_leaves_the_token_unspent(acme: Acme, fault: Faul
 
 @pytest.mark.parametrize("kind", [FaultKind.DAILY_LIMIT, FaultKind.BURST_LIMIT, FaultKind.STATUS])
 async def test_retry_after_can_be_set(acme: Acme, kind: FaultKind) -> None:
-    """In seconds, as recorded."""
+    """It is in seconds, as in recorded responses."""
     acme.simulator.faults.add(Fault(kind=kind, retry_after=3939))
 
     assert (await acme.me("x")).headers["retry-after"] == "3939"
@@ -162,7 +162,7 @@ async def test_an_error_may_hide_a_spent_token(acme: Acme) -> None:
 
 
 async def test_a_real_response_can_be_changed(acme: Acme) -> None:
-    """Without a refresh token, or with a lifetime in quotes; the request took effect."""
+    """It can lack the refresh token or have its lifetime in quotes; the request took effect."""
     acme.simulator.switches.rotate = Rotation.NEVER
     token = acme.install()["refresh_token"]
     for kind in (FaultKind.NO_REFRESH_TOKEN, FaultKind.TEXT_EXPIRY):

@@ -9,7 +9,7 @@ from testbed.pipedrive import Effect, Fault, FaultKind, Outcome, Rotation, diges
 
 
 async def test_calls_are_found_by_grant_and_token(acme: Acme) -> None:
-    """With the generation of each refresh token, and digests in place of tokens."""
+    """A call has the generation of its refresh token, and digests instead of tokens."""
     acme.simulator.switches.rotate = Rotation.ALWAYS
     first = acme.install()
     second = (await acme.refresh(first["refresh_token"])).json
@@ -53,7 +53,7 @@ async def test_a_refusal_and_a_replay_are_recorded(acme: Acme) -> None:
 
 
 async def test_an_api_call_records_user_and_credential(acme: Acme) -> None:
-    """For API tokens too, which have no grant."""
+    """API tokens, which have no grant, are recorded as well."""
     await acme.ask("GET", "/v1/users/me", headers={"x-api-token": acme.user.api_token})
 
     [call] = acme.simulator.ledger.of_token(acme.user.api_token)
@@ -123,6 +123,6 @@ async def test_two_requests_at_a_time_overlap_even_if_the_clock_stands_still(acm
 
 
 async def test_waiting_for_a_condition_that_never_holds_ends(acme: Acme) -> None:
-    """With TimeoutError."""
+    """It raises TimeoutError."""
     with pytest.raises(TimeoutError):
         await acme.simulator.ledger.until(lambda ledger: bool(ledger.calls), within=0.01)

@@ -72,7 +72,7 @@ def go(tmp_path_factory: pytest.TempPathFactory) -> Fetch:
 
 @pytest.mark.parametrize("style", ["auto", "header", "params"])
 def test_gos_client_gets_the_token(go: Fetch, endpoint: Endpoint, style: str) -> None:
-    """With each of its ways to authenticate, and with the extra field."""
+    """It uses each of its ways to authenticate, and finds the extra field."""
     found = go(endpoint.url, "acme", endpoint.secret, style)
 
     assert ("v1u:abc", "https://acme.pipedrive.com", "") == (found["access_token"], found["api_domain"], found["error"])
@@ -80,7 +80,7 @@ def test_gos_client_gets_the_token(go: Fetch, endpoint: Endpoint, style: str) ->
 
 
 def test_gos_client_reads_the_errors(go: Fetch, endpoint: Endpoint) -> None:
-    """For a wrong secret, and for a token that has expired."""
+    """It reports a wrong secret and an expired token."""
     wrong = go(endpoint.url, "acme", "wrong", "header")
     (endpoint.mount / "expires_at").write_text("2026-01-01T00:00:00Z")
     expired = go(endpoint.url, "acme", endpoint.secret, "header")
@@ -91,7 +91,7 @@ def test_gos_client_reads_the_errors(go: Fetch, endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 def test_authlibs_client_gets_the_token(endpoint: Endpoint, method: str) -> None:
-    """With both ways to authenticate."""
+    """It uses both ways to authenticate."""
     with OAuth2Session("acme", endpoint.secret, token_endpoint_auth_method=method) as session:
         token = session.fetch_token(endpoint.url, grant_type="client_credentials")
 

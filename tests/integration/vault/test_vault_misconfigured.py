@@ -81,7 +81,7 @@ async def test_a_wrapped_secret_id_is_reported(connect: Connect, role: Role, loc
 async def test_a_namespace_that_does_not_exist_is_reported(
     connect: Connect, role: Role, location: VaultLocation, token_file: Path, method: str
 ) -> None:
-    """Whatever the method of the login, its credentials are not to blame."""
+    """The message does not blame the credentials, for any auth method."""
     settings = role.settings if method == "approle" else {"method": "token", "token_file": token_file}
 
     trouble = await trouble_of(connect(namespace="nowhere", **settings), location)

@@ -142,7 +142,7 @@ def test_the_pause_of_retry_after_is_kept(troubles: Record, name: str, endpoint:
 
 @pytest.mark.parametrize("log_format", FORMATS)
 def test_the_log_contains_no_secret(run_troubles: RunTroubles, log_format: str) -> None:
-    """At the level debug."""
+    """Its level is debug, the most verbose one."""
     run = run_troubles(log_format)
 
     text = run.operator.log.read_text()

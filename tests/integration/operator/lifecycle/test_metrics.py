@@ -42,7 +42,7 @@ def published(tenant: Tenant) -> Tenant:
 
 
 def test_every_defined_metric_is_exported(operator: OperatorProcess, published: Tenant) -> None:
-    """With the labels that docs/metrics.md names. So is every metric that an alert or the dashboard queries."""
+    """Its labels are those in docs/metrics.md. Every metric that an alert or the dashboard queries is exported, too."""
     assert published.secret() is not None
     found = scraped(operator)
 
@@ -69,7 +69,7 @@ def test_the_series_of_a_credential_end_with_it(operator: OperatorProcess, publi
 
 
 def test_a_sealed_vault_is_reported_by_a_metric(operator: OperatorProcess, published: Tenant, openbao: OpenBao) -> None:
-    """From the next poll to the first response after it is unsealed."""
+    """The metric is 0 from the next poll until the first response after Vault is unsealed."""
 
     def vault_up(value: float) -> Callable[[], bool]:
         return lambda: [value] == [one.value for one in scraped(operator)["pipedrive_operator_vault_up"].samples]

@@ -116,7 +116,7 @@ def test_an_operator_that_starts_before_its_crd_is_upgraded_waits(
 def test_an_operator_that_starts_before_the_api_server_waits(
     settings: Callable[[str], Json], control_plane: ControlPlane, crd: None, tenant: Tenant, tmp_path: Path
 ) -> None:
-    """As after a power cut."""
+    """Both start at the same time after a power cut."""
     assert crd is None
     wanted = settings(tenant.namespace)
     control_plane.stop_apiserver()
