@@ -76,10 +76,11 @@ class Cluster:
         await asyncio.to_thread(self.plane.kubectl, *arguments, f"--namespace={self.namespace}", stdin=stdin)
 
     async def remove_crd(self) -> None:
-        """Delete the CRD, and wait until the API server no longer lists it."""
+        """Delete the CRD of credentials, and wait until the API server no longer lists it in its group."""
         await self.kubectl("delete", "crd", NAME)
+        plural, group = NAME.partition(".")[0], f"--raw=/apis/{manifests.API_VERSION}"
         async with asyncio.timeout(DEADLINE):
-            while NAME.partition(".")[2] in await asyncio.to_thread(self.plane.kubectl, "get", "--raw=/apis"):
+            while f'"{plural}"' in await asyncio.to_thread(self.plane.kubectl, "get", group):
                 pass
 
     async def apply(self, *bodies: dict[str, Any]) -> None:
