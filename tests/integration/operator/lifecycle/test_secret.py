@@ -30,7 +30,7 @@ def _secret(name: str, **metadata: object) -> dict[str, object]:
 
 
 def test_an_edited_secret_is_repaired_within_a_second(tenant: Tenant) -> None:
-    """No request is sent to Pipedrive. The keys of others stay."""
+    """No request is sent to Pipedrive. Keys that someone else added stay."""
     tenant.apply_api_token()
     good = tenant.wait_until_published()["api_token"]
     theirs = {"metadata": {"labels": {"team": "crm"}, "annotations": {"note": "ours"}}, "stringData": {"extra": "x"}}
