@@ -110,8 +110,7 @@ async def both_ways(api: PipedriveApi) -> list[Trouble]:
 async def test_a_proxy_that_refuses_is_named_and_counts_as_not_sent(status: str, words: str, tmp_path: Path) -> None:
     """The CONNECT request is not mistaken for the refresh."""
     credentials = tmp_path / "proxy"
-    credentials.write_text("user:word
-")
+    credentials.write_text("user:word\n")
     async with (
         canned(http_answer(status)) as (address, heads),
         adapter("https://pipedrive.invalid", proxy=f"http://{address}", proxy_credentials_file=credentials) as api,
