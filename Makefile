@@ -1,7 +1,7 @@
 # Everything that a contributor or a curious user runs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help test trials coverage n8n e2e demo soak chaos bench generate lock clean
+.PHONY: help test trials coverage n8n e2e demo soak chaos bench generate kubectl-plugin lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,6 +23,7 @@ help:
 	@echo "make n8n             run a real n8n on what the operator publishes; some 10 minutes to install it from npm, once"
 	@echo "make bench           measure speed and memory on this machine"
 	@echo "make generate        write the generated files: the CRD and the reference pages"
+	@echo "make kubectl-plugin  build the plugin \`kubectl pipedrive\` as one file, into dist/; URL=... goes into its krew manifest"
 	@echo "make lock            resolve the dependencies again, into requirements/"
 	@echo "make clean           remove the virtual environment and caches"
 	@echo
@@ -60,6 +61,9 @@ bench: $(READY)
 
 generate: $(READY)
 	@$(RUN) -m generated --write
+
+kubectl-plugin: $(READY)
+	@$(RUN) -m distribution.kubectl_plugin $(if $(URL),--url $(URL))
 
 lock: $(READY)
 	$(COMPILE) -o requirements/runtime.txt

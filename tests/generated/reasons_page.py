@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from generated.markdown import GENERATED, table
-from pipedrive_operator.core.values.conditions import EFFECTS, Effect, Reason
+from kubectl_pipedrive.explanation import conditions
+from pipedrive_operator.core.values.conditions import EFFECTS
 
 PATH = Path(__file__).parents[2] / "docs" / "reasons.md"
 
@@ -41,18 +42,3 @@ def text() -> str:
         for reason, effect in EFFECTS.items()
     )
     return f"{GENERATED}\n{_INTRODUCTION}\n{table(heads, rows)}\n"
-
-
-def conditions(reason: Reason) -> str:
-    """Return how a reason sets the conditions."""
-    if reason is Reason.PUBLISHED:
-        return "Ready=True"
-    if reason is Reason.ACCEPTED:
-        return "Authorized=True"
-    return ", ".join(_conditions_of_failure(EFFECTS[reason]))
-
-
-def _conditions_of_failure(effect: Effect) -> list[str]:
-    ready = "Ready=False" if effect.not_ready else "Ready kept"
-    authorized = [f"Authorized={effect.authorized}"] if effect.authorized is not None else []
-    return [ready, *authorized, *(["Stalled=True"] if effect.stalled else [])]

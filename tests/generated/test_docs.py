@@ -2,7 +2,8 @@
 
 import re
 
-from generated import api_page, configuration_page, metrics_page, readme_page, reasons_page
+from generated import api_page, cli_page, configuration_page, metrics_page, readme_page, reasons_page
+from kubectl_pipedrive.explanation import conditions
 from pipedrive_operator.core.resource.spec import Spec
 from pipedrive_operator.core.values.conditions import Reason
 
@@ -27,6 +28,11 @@ def test_the_page_of_metrics_is_up_to_date() -> None:
     assert metrics_page.PATH.read_text() == metrics_page.text()
 
 
+def test_the_page_of_the_plugin_is_up_to_date() -> None:
+    """Its commands, and the recordings of what they print. Run `python -m generated --write` if this fails."""
+    assert cli_page.PATH.read_text() == cli_page.text()
+
+
 def test_the_reasons_in_the_readme_are_up_to_date() -> None:
     """Run `python -m generated --write` if this fails."""
     assert readme_page.PATH.read_text() == readme_page.text()
@@ -41,11 +47,11 @@ def test_every_reason_has_one_row() -> None:
 
 def test_each_kind_of_reason_sets_its_conditions() -> None:
     """One example of each combination."""
-    assert reasons_page.conditions(Reason.PUBLISHED) == "Ready=True"
-    assert reasons_page.conditions(Reason.ACCEPTED) == "Authorized=True"
-    assert reasons_page.conditions(Reason.VAULT_DENIED) == "Ready kept, Authorized=Unknown"
-    assert reasons_page.conditions(Reason.WRONG_ACCOUNT) == "Ready kept, Authorized=False, Stalled=True"
-    assert reasons_page.conditions(Reason.INVALID_SPEC) == "Ready=False, Stalled=True"
+    assert conditions(Reason.PUBLISHED) == "Ready=True"
+    assert conditions(Reason.ACCEPTED) == "Authorized=True"
+    assert conditions(Reason.VAULT_DENIED) == "Ready kept, Authorized=Unknown"
+    assert conditions(Reason.WRONG_ACCOUNT) == "Ready kept, Authorized=False, Stalled=True"
+    assert conditions(Reason.INVALID_SPEC) == "Ready=False, Stalled=True"
 
 
 def test_every_section_of_the_page_of_fields_is_linked() -> None:

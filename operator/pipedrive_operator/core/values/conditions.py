@@ -75,6 +75,29 @@ class EventReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventText:
+    """What the reason of such an Event means, for people."""
+
+    meaning: str
+    remedy: str
+
+
+EVENTS: Final[Mapping[EventReason, EventText]] = MappingProxyType(
+    {
+        EventReason.ORPHAN_DELETED: EventText(
+            meaning="a Secret that the credential controlled under another name than its target's was deleted",
+            remedy="nothing; if you had copied the Secret, create the copy without metadata.ownerReferences",
+        ),
+        EventReason.ROLLOUT_DENIED: EventText(
+            meaning="a workload of spec.rollout was not restarted; the Secret is as desired",
+            remedy="remove the cause that the message names, or restart the workload yourself",
+        ),
+    }
+)
+"""The meaning and remedy of each reason that only Events have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
     """What a reason does to the conditions.
 

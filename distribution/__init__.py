@@ -1,0 +1,1 @@
+"""Builds what is handed out besides the image and the chart."""

@@ -1,0 +1,58 @@
+"""What to do about an error of kubectl. Its own message is printed first, unchanged."""
+
+import re
+from typing import Final
+
+from pipedrive_operator.core.resource.names import PLURAL
+
+_ABSENT: Final = """\
+The operator's CRD is not installed in this cluster, or this is not the cluster that you meant:
+  kubectl config current-context
+An administrator of the cluster installs the CRD and the operator as the README of pipedrive-operator describes."""
+_FORBIDDEN: Final = """\
+You lack a permission. The operator's chart adds reading credentials to the role `view`, and changing them to `edit`.
+Ask an administrator of the namespace for one of these roles. To see what you may do:
+  kubectl auth can-i --list -n NAMESPACE"""
+_NO_NAMESPACE: Final = """\
+This cluster has no such namespace. List them, and check that this is the right cluster:
+  kubectl get namespaces
+  kubectl config current-context"""
+_NOT_FOUND: Final = """\
+This namespace has no such credential. List those that exist:
+  kubectl pipedrive status -n NAMESPACE
+  kubectl pipedrive status -A"""
+_LOGGED_OUT: Final = """\
+The cluster does not accept your login, which may have expired. Log in again, then check:
+  kubectl auth whoami"""
+_NO_CONTEXT: Final = """\
+Choose a context of your kubeconfig with --context, or for all commands with `kubectl config use-context`:
+  kubectl config get-contexts"""
+_UNREACHABLE: Final = """\
+The cluster cannot be reached. Check the network (VPN, proxy), and that this is the right cluster:
+  kubectl config current-context
+  kubectl cluster-info"""
+_NETWORK: Final = (
+    r"Unable to connect|was refused|no such host|i/o timeout|deadline exceeded|TLS handshake|x509:|no route to host|"
+    "network is unreachable|couldn't get current server API group list"
+)
+_ADVICE: Final = (
+    (rf"have a resource type \"{PLURAL}|no matches for kind|could not find the requested resource", _ABSENT),
+    (r"\(Forbidden\)|is forbidden:", _FORBIDDEN),
+    (r"namespaces \"[^\"]*\" not found", _NO_NAMESPACE),
+    (rf"{re.escape(PLURAL)}[.a-z-]* \"[^\"]*\" not found", _NOT_FOUND),
+    (r"must be logged in|Unauthorized|provide credentials", _LOGGED_OUT),
+    (
+        r"context .*does not exist|no context exists|cluster \"[^\"]*\" does not exist|current-context is not",
+        _NO_CONTEXT,
+    ),
+    (_NETWORK, _UNREACHABLE),
+)
+NO_KUBECTL: Final = (
+    "error: there is no program `kubectl` on your PATH. Every access to the cluster goes through it: install it, "
+    "https://kubernetes.io/docs/tasks/tools/"
+)
+
+
+def advice(message: str) -> str | None:
+    """Return the next step after an error of kubectl; None if its own message has to be enough."""
+    return next((text for pattern, text in _ADVICE if re.search(pattern, message)), None)

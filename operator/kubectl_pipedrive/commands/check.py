@@ -1,0 +1,123 @@
+"""`check`: from the side of a credential's owner, what works, and the first thing that does not."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from kubectl_pipedrive import cluster
+from kubectl_pipedrive.cluster import Finding
+from kubectl_pipedrive.command_line import Arguments, Command, Session
+from kubectl_pipedrive.credential import Credential
+from kubectl_pipedrive.errors import KubectlFailed
+from kubectl_pipedrive.health import Health, deciding, health, next_step
+from kubectl_pipedrive.links import State, first_broken, links
+from kubectl_pipedrive.selection import find
+from kubectl_pipedrive.surroundings import look_around
+from kubectl_pipedrive.terminal import Style
+
+_SUBJECT: Final = 14
+_FROM_INSIDE: Final = (
+    "This is the view of a credential's owner. For the operator's own view of its settings, permissions and Vault, its "
+    "administrator runs `pipedrive-operator check` in the operator's pod."
+)
+
+
+def check(session: Session, arguments: Arguments) -> int:
+    """Print what was found, and return whether nothing is broken."""
+    kubectl, namespace = session.kubectl, session.kubectl.current_namespace()
+    api = cluster.served_api(kubectl)
+    findings = [api]
+    if api.ok:
+        findings += cluster.permissions(kubectl, namespace) + cluster.operator(kubectl, session.clock.now())
+        findings += [] if arguments.names else _credentials(session, namespace)
+    _print(session, findings)
+    is_fine = all(finding.ok is not False for finding in findings)
+    if api.ok and arguments.names:
+        is_fine = _chain(session, find(session, arguments)[0]) and is_fine
+    session.terminal.line(f"\n{session.terminal.wrap(_FROM_INSIDE, '')}")
+    return 0 if is_fine else 1
+
+
+def _credentials(session: Session, namespace: str) -> list[Finding]:
+    """Return one finding for each credential that needs someone, and one for the others together."""
+    try:
+        found = find(session, Arguments())
+    except KubectlFailed as failure:
+        if failure.is_forbidden:
+            return [
+                Finding(
+                    ok=False, subject="Credentials", text=f"your permissions do not include reading them in {namespace}"
+                )
+            ]
+        raise
+    unprocessed = [one for one in found if not one.is_current]
+    acting = [one for one in found if health(one) is Health.ACT]
+    findings = [
+        Finding(
+            ok=None,
+            subject=one.name,
+            text="not processed yet: is the operator running, and does it watch this namespace?",
+        )
+        for one in unprocessed
+    ]
+    for one in acting:
+        condition = deciding(one)
+        reason = condition.reason if condition is not None else ""
+        findings.append(Finding(ok=False, subject=one.name, text=f"{reason}: kubectl pipedrive check {one.flags()}"))
+    others = len(found) - len(acting) - len(unprocessed)
+    return [
+        Finding(
+            ok=True if others else None,
+            subject="Credentials",
+            text=f"{others} of {len(found)} in {namespace} need nobody",
+        ),
+        *findings,
+    ]
+
+
+def _chain(session: Session, credential: Credential) -> bool:
+    """Print the links of one credential, and return whether all hold."""
+    around = look_around(session.kubectl, credential)
+    found = links(credential, around, session.clock.now())
+    session.terminal.line(f"\nFrom the spec of {credential} to its workload:")
+    _print(session, (Finding(ok=_STATES[link.state], subject=link.name, text=link.text) for link in found))
+    broken = first_broken(found)
+    if broken is None:
+        return True
+    session.terminal.line(f"\nThe first broken link is {broken.name}.")
+    step = next_step(credential)
+    if step is not None:
+        command = f"\n  {session.terminal.paint(step.command, Style.STRONG)}" if step.command is not None else ""
+        session.terminal.line(f"What to do: {step.text}{command}")
+    return False
+
+
+_STATES: Final = {State.OK: True, State.BROKEN: False, State.UNKNOWN: None}
+
+
+def _print(session: Session, findings: Iterable[Finding]) -> None:
+    screen = session.terminal
+    for finding in findings:
+        mark = screen.mark(ok=finding.ok) if finding.ok is not None else screen.paint("-", Style.FAINT)
+        text = screen.wrap(finding.text, " " * (_SUBJECT + 2))
+        screen.line(f"{mark} {finding.subject:<{_SUBJECT}}{text}")
+
+
+_COMMAND: Final = Command(
+    words=("check",),
+    arguments="[NAME]",
+    most=1,
+    summary="Check what a credential depends on, and name the first thing that is broken.",
+    description=(
+        "It checks the CRD, your own permissions, and the operator and its leader as far as you may see them. With a "
+        "name, it goes through the links of that credential one by one: spec, app, Vault, Pipedrive, Secret, workload. "
+        "Nothing is changed.\n\n"
+        f"{_FROM_INSIDE}"
+    ),
+    examples=(
+        ("The operator, and every credential of the namespace", "kubectl pipedrive check -n crm"),
+        ("One credential, link by link", "kubectl pipedrive check acme -n crm"),
+    ),
+    exit_codes="0 nothing is broken, 1 something is broken, 2 wrong usage or no access.",
+    run=check,
+)
+COMMANDS: Final = (_COMMAND,)

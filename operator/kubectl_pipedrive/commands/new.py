@@ -1,0 +1,92 @@
+"""`new`: prints a manifest to start from, with the steps that make it work."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from kubectl_pipedrive import manifests
+from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
+from kubectl_pipedrive.manifests import Outline, checked
+
+_PATH: Final = Option(
+    name="path",
+    value="PATH",
+    help="Path in Vault. By default pipedrive/NAMESPACE/NAME; the operator may confine paths.",
+)
+_COMPANY: Final = Option(name="company", value="DOMAIN", help="The company's domain: acme of acme.pipedrive.com.")
+_SECRET: Final = Option(name="secret", value="NAME", help="Name of the Secret. By default that of the credential.")
+_APP: Final = Option(
+    name="app", value="NAME", default="crm-sync", help="An app of the operator's settings; ask its administrator."
+)
+
+
+def _new(session: Session, arguments: Arguments, *, write: Callable[[Outline], str], key: str) -> int:
+    name = checked("the name", arguments.names[0])
+    namespace = checked("the namespace", session.kubectl.current_namespace())
+    outline = Outline(
+        name=name,
+        namespace=session.kubectl.namespace,
+        path=checked("--path", arguments.value("path") or f"pipedrive/{namespace}/{name}"),
+        app=_optional(arguments, "app"),
+        company=_optional(arguments, "company"),
+        secret=_optional(arguments, "secret"),
+    )
+    session.terminal.line(f"{_steps(outline, namespace, key)}{write(outline)}".rstrip())
+    return 0
+
+
+def _optional(arguments: Arguments, option: str) -> str | None:
+    given = arguments.value(option)
+    return None if given is None else checked(f"--{option}", given)
+
+
+def _steps(outline: Outline, namespace: str, key: str) -> str:
+    lines = (
+        f"1. Write the {key} to Vault. The dash reads it from standard input, so that your shell does not remember it:",
+        f"     vault kv put -mount=secret {outline.path} {key}=-",
+        f"2. Apply this manifest: kubectl apply -n {namespace} -f FILE",
+        f"3. See what becomes of it: kubectl pipedrive status {outline.name} -n {namespace} --watch",
+    )
+    return "".join(f"# {line}\n" for line in lines)
+
+
+_RESULT: Final = (
+    "The manifest goes to the standard output, with comments. Nothing is created, and nothing is asked of the cluster."
+)
+_NEW_API_TOKEN: Final = Command(
+    words=("new", "api-token"),
+    arguments="NAME",
+    least=1,
+    most=1,
+    summary="Print the manifest of a credential for an API token.",
+    description=_RESULT,
+    examples=(
+        (
+            "A manifest with a guard for the company",
+            "kubectl pipedrive new api-token acme -n crm --company acme > acme.yaml",
+        ),
+        ("Apply it without a file", "kubectl pipedrive new api-token acme -n crm | kubectl apply -f -"),
+    ),
+    options=(_PATH, _COMPANY, _SECRET),
+    exit_codes="0 printed, 2 wrong usage.",
+    run=partial(_new, write=manifests.api_token, key="api_token"),
+)
+_NEW_OAUTH2: Final = Command(
+    words=("new", "oauth2"),
+    arguments="NAME",
+    least=1,
+    most=1,
+    summary="Print the manifest of a credential for an OAuth2 access token.",
+    description=_RESULT,
+    examples=(
+        (
+            "A manifest with a guard for the company",
+            "kubectl pipedrive new oauth2 acme -n crm --app crm-sync --company acme > acme.yaml",
+        ),
+        ("All fields that a manifest can have", "kubectl explain pdc.spec --recursive"),
+    ),
+    options=(_APP, _PATH, _COMPANY, _SECRET),
+    exit_codes="0 printed, 2 wrong usage.",
+    run=partial(_new, write=manifests.oauth2, key="refresh_token"),
+)
+COMMANDS: Final = (_NEW_API_TOKEN, _NEW_OAUTH2)

@@ -1,0 +1,122 @@
+"""`refresh`: asks the operator for a refresh or a check by an annotation, and reports what came of it."""
+
+from datetime import timedelta
+from typing import Final
+
+from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
+from kubectl_pipedrive.credential import Credential
+from kubectl_pipedrive.errors import UsageError
+from kubectl_pipedrive.kubectl import CREDENTIALS
+from kubectl_pipedrive.outcome import Outcome, Request, outcome
+from kubectl_pipedrive.selection import ALL, ALL_NAMESPACES, SELECTOR, by_namespace, find_chosen, nothing_found
+from pipedrive_operator.core.resource.names import ANNOTATION_REQUEST, ANNOTATION_REQUESTED_AT
+from pipedrive_operator.core.values.times import parse_duration
+
+_POLL_SECONDS: Final = 1.0
+
+
+def refresh(session: Session, arguments: Arguments) -> int:
+    """Request it, and wait for the outcome if asked to."""
+    timeout = _timeout(arguments)
+    found = find_chosen(session, arguments)
+    if not found:
+        session.terminal.error(nothing_found(session, arguments))
+        return 0
+    suspended = [one for one in found if one.is_suspended]
+    for one in suspended:
+        session.terminal.error(f"{one}: suspended, so nothing is done for it: kubectl pipedrive resume {one.flags()}")
+    requests = _request(session, [one for one in found if not one.is_suspended], arguments)
+    if not arguments.switch("wait"):
+        for request in requests:
+            session.terminal.line(f"{request.before}: {'refresh' if request.is_refresh else 'check'} requested")
+        return 1 if suspended else 0
+    done = _wait(session, requests, timeout)
+    return 0 if done and not suspended else 1
+
+
+def _request(session: Session, found: list[Credential], arguments: Arguments) -> list[Request]:
+    """Annotate the credentials. An API token cannot be refreshed: it is read from Vault and verified again."""
+    now = session.clock.now()
+    value = now.isoformat(timespec="microseconds")
+    wanted = f"{ANNOTATION_REQUEST}-" if arguments.switch("verify-only") else f"{ANNOTATION_REQUEST}=refresh"
+    for namespace, members in by_namespace(found):
+        names = [one.name for one in members]
+        annotations = ("--overwrite", f"{ANNOTATION_REQUESTED_AT}={value}", wanted)
+        session.kubectl.within(namespace).run("annotate", CREDENTIALS, *names, *annotations)
+    return [
+        Request(before=one, value=value, at=now, is_refresh=one.is_oauth2 and not arguments.switch("verify-only"))
+        for one in found
+    ]
+
+
+def _wait(session: Session, requests: list[Request], timeout: timedelta) -> bool:
+    """Print the outcome of each request as it becomes known, and return whether all succeeded."""
+    waiting = {str(request.before): request for request in requests}
+    ok = True
+    while waiting:
+        for credential in _read([request.before for request in waiting.values()], session):
+            request, now = waiting[str(credential)], session.clock.now()
+            ended = outcome(request, credential, now) or _late(request, now - request.at, timeout)
+            if ended is not None:
+                session.terminal.line(f"{session.terminal.mark(ok=ended.ok)} {credential}: {ended.text}")
+                ok = ok and ended.ok
+                del waiting[str(credential)]
+        if waiting:
+            session.clock.sleep(_POLL_SECONDS)
+    return ok
+
+
+def _read(credentials: list[Credential], session: Session) -> list[Credential]:
+    return [
+        Credential(body)
+        for namespace, members in by_namespace(credentials)
+        for body in session.kubectl.within(namespace).items(CREDENTIALS, *(one.name for one in members))
+    ]
+
+
+def _late(request: Request, waited: timedelta, timeout: timedelta) -> Outcome | None:
+    if waited < timeout:
+        return None
+    check = f"kubectl pipedrive check {request.before.flags()}"
+    return Outcome(ok=False, text=f"no outcome after {int(waited.total_seconds())} s: is the operator running? {check}")
+
+
+def _timeout(arguments: Arguments) -> timedelta:
+    given = arguments.value("timeout") or ""
+    found = parse_duration(given)
+    if found is None:
+        message = f"--timeout={given} is not a duration such as 90s or 2m"
+        raise UsageError(message)
+    return found
+
+
+_COMMAND: Final = Command(
+    words=("refresh",),
+    arguments="[NAME...]",
+    summary="Have credentials refreshed or checked now, instead of when they are due.",
+    description=(
+        "It sets an annotation, which the operator acts on within seconds. An OAuth2 credential gets a new access "
+        "token; an API token is read from Vault and verified with Pipedrive again. After you have corrected something "
+        "in Vault or in Pipedrive, use --verify-only: it costs no refresh.\n\n"
+        "It needs the permission to change credentials, which the role `edit` has."
+    ),
+    examples=(
+        ("Refresh one credential, and wait for the result", "kubectl pipedrive refresh acme -n crm --wait"),
+        ("Have Vault read again after you wrote to it", "kubectl pipedrive refresh acme -n crm --verify-only --wait"),
+        ("All credentials of a team", "kubectl pipedrive refresh -l team=crm"),
+        ("Every credential of the cluster", "kubectl pipedrive refresh --all -A"),
+    ),
+    options=(
+        ALL,
+        ALL_NAMESPACES,
+        SELECTOR,
+        Option(name="verify-only", help="Read Vault and ask Pipedrive, but do not refresh."),
+        Option(name="wait", help="Wait for the outcome, and print it."),
+        Option(name="timeout", value="DURATION", default="2m", help="How long --wait waits."),
+    ),
+    exit_codes=(
+        "0 requested, or with --wait: all succeeded; 1 at least one did not succeed;\n2 wrong usage or no access."
+    ),
+    run=refresh,
+)
+COMMANDS: Final = (_COMMAND,)

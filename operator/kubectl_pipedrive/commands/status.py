@@ -1,0 +1,99 @@
+"""`status`: a table of credentials, or everything about one of them."""
+
+from typing import Final
+
+from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
+from kubectl_pipedrive.credential import Credential
+from kubectl_pipedrive.details import details
+from kubectl_pipedrive.health import exit_code
+from kubectl_pipedrive.overview import Columns
+from kubectl_pipedrive.selection import ALL_NAMESPACES, SELECTOR, find, nothing_found, query
+from kubectl_pipedrive.surroundings import look_around
+
+_AS_IT_IS: Final = ("json", "yaml")
+
+
+def status(session: Session, arguments: Arguments) -> int:
+    """Print what was asked for, and return whether everything is well."""
+    output = arguments.value("output")
+    found = find(session, arguments)
+    if output in _AS_IT_IS:
+        session.terminal.line(session.kubectl.run("get", *query(arguments), f"--output={output}").rstrip())
+        return exit_code(found)
+    if not found:
+        session.terminal.error(nothing_found(session, arguments))
+    columns = Columns(namespace=arguments.switch("all-namespaces"), wide=output == "wide")
+    if len(arguments.names) == 1 and output is None:
+        _print_details(session, found[0])
+    elif found:
+        _print_table(session, columns, found)
+    if arguments.switch("watch"):
+        _follow(session, arguments, columns, found)
+    return exit_code(found)
+
+
+def _print_details(session: Session, credential: Credential) -> None:
+    around = look_around(session.kubectl, credential)
+    for line in details(credential, around, session.clock.now(), session.terminal):
+        session.terminal.line(line)
+
+
+def _print_table(session: Session, columns: Columns, found: list[Credential]) -> None:
+    for line in columns.table(found, session.clock.now()).lines(session.terminal):
+        session.terminal.line(line)
+
+
+def _follow(session: Session, arguments: Arguments, columns: Columns, found: list[Credential]) -> None:
+    """Print a row whenever a credential changes, until Ctrl-C. The API server ends a watch at times: it is renewed."""
+    shown = {one.uid: one.version for one in found}
+    table = columns.table(found, session.clock.now())
+    while True:
+        for kind, body in session.kubectl.watch(*query(arguments)):
+            credential = Credential(body)
+            if kind in {"ADDED", "MODIFIED"} and shown.get(credential.uid) != credential.version:
+                shown[credential.uid] = credential.version
+                session.terminal.line(table.line(columns.row(credential, session.clock.now()), session.terminal))
+            elif kind == "DELETED":
+                session.terminal.line(f"{credential} was deleted")
+
+
+_COMMAND: Final = Command(
+    words=("status",),
+    arguments="[NAME...]",
+    summary="Show whether credentials are well, why not, and what to do next.",
+    description=(
+        "Without a name, or with several, it prints one line for each credential. With one name it prints everything "
+        "about that credential: its conditions in words, its Secret and the keys in it (never a value), the pods that "
+        "use the Secret, the times, the Events, and what happens next.\n\n"
+        "REASON is the reason of the condition that matters most; `kubectl pipedrive explain REASON` describes it. "
+        "With -o json or -o yaml, the resources are printed as kubectl prints them."
+    ),
+    examples=(
+        ("All credentials of the namespace", "kubectl pipedrive status"),
+        ("All credentials of all namespaces, with more columns", "kubectl pipedrive status -A -o wide"),
+        ("Everything about one credential", "kubectl pipedrive status acme -n crm"),
+        ("Follow the changes of one team's credentials", "kubectl pipedrive status -l team=crm --watch"),
+        (
+            "Stop a script unless every credential of the namespace can be used",
+            "kubectl pipedrive status >&2 || exit 1",
+        ),
+    ),
+    options=(
+        ALL_NAMESPACES,
+        SELECTOR,
+        Option(name="watch", short="w", help="Afterwards, print a line whenever a credential changes, until Ctrl-C."),
+        Option(
+            name="output",
+            short="o",
+            value="FORMAT",
+            choices=("wide", *_AS_IT_IS),
+            help="wide adds columns; json and yaml print the resources themselves.",
+        ),
+    ),
+    exit_codes=(
+        "0 every credential can be used, 1 a person must act or a credential is not ready yet,\n"
+        "2 wrong usage or no access."
+    ),
+    run=status,
+)
+COMMANDS: Final = (_COMMAND,)

@@ -1,0 +1,23 @@
+"""Why a command ends early. The message is written for the person who typed it."""
+
+
+class UsageError(Exception):
+    """The command line cannot be used; the exit code is 2."""
+
+
+class KubectlFailed(Exception):
+    """kubectl ended with an error; the text is what it wrote to its standard error."""
+
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether the API server denied the request for lack of a permission."""
+        return "(Forbidden)" in str(self) or "is forbidden:" in str(self)
+
+    @property
+    def is_not_found(self) -> bool:
+        """Whether the object does not exist."""
+        return "(NotFound)" in str(self)
+
+
+class KubectlMissing(Exception):
+    """There is no program `kubectl` on the PATH."""

@@ -1,0 +1,109 @@
+"""Runs kubectl, with the flags that the person gave for the cluster, the user and the namespace.
+
+This is the only module that starts programs. No secret value is ever an argument of one.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+from kubectl_pipedrive.errors import KubectlFailed, KubectlMissing
+from pipedrive_operator.core.resource.names import GROUP, PLURAL
+
+Json = Mapping[str, Any]
+CREDENTIALS: Final = f"{PLURAL}.{GROUP}"
+"""The full name of the resource, which no other CRD can take."""
+_PROGRAM: Final = "kubectl"
+
+
+class Runner(Protocol):
+    """Starts kubectl. Both methods raise KubectlFailed and KubectlMissing."""
+
+    def run(self, arguments: Sequence[str], stdin: str | None) -> str:
+        """Run to the end, and return the standard output."""
+
+    def stream(self, arguments: Sequence[str]) -> Iterator[str]:
+        """Yield the lines of the standard output as they come."""
+
+
+class Subprocesses:
+    """Runs the kubectl that is first on the PATH."""
+
+    def run(self, arguments: Sequence[str], stdin: str | None) -> str:
+        """Run to the end, and return the standard output."""
+        with suppress(FileNotFoundError):
+            done = subprocess.run(
+                [_PROGRAM, *arguments], input=stdin, capture_output=True, text=True, check=False, errors="replace"
+            )
+            if done.returncode != 0:
+                raise KubectlFailed(done.stderr.strip())
+            return done.stdout
+        raise KubectlMissing
+
+    def stream(self, arguments: Sequence[str]) -> Iterator[str]:
+        """Yield the lines of the standard output as they come; kubectl ends when the caller stops reading."""
+        try:
+            process = subprocess.Popen(
+                [_PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+            )
+        except FileNotFoundError:
+            raise KubectlMissing from None
+        with process:
+            try:
+                yield from process.stdout or ()
+                if process.wait() != 0:
+                    raise KubectlFailed((process.stderr.read() if process.stderr else "").strip())
+            finally:
+                process.terminate()
+
+
+@dataclass(frozen=True, slots=True)
+class Kubectl:
+    """kubectl with its flags for the cluster, the user and the namespace."""
+
+    runner: Runner
+    flags: tuple[str, ...] = ()
+    """Flags that select the cluster and the user, such as `--context=production`."""
+    namespace: str | None = None
+    """The namespace that was asked for; None means that of the context."""
+
+    def within(self, namespace: str) -> "Kubectl":
+        """Return a kubectl for another namespace."""
+        return replace(self, namespace=namespace)
+
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run a command, and return its standard output. Raises KubectlFailed and KubectlMissing."""
+        return self.runner.run(self._complete(arguments), stdin)
+
+    def get(self, *arguments: str, stdin: str | None = None) -> Json:
+        """Run a command that prints one JSON object. Raises KubectlFailed and KubectlMissing."""
+        found = json.loads(self.run(*arguments, "--output=json", stdin=stdin))
+        return found if isinstance(found, Mapping) else {}
+
+    def items(self, *arguments: str) -> list[Json]:
+        """Run a `get`, and return its objects, whether it printed one or a list. Raises as `get` does."""
+        found = self.get("get", *arguments)
+        return list(found["items"]) if "items" in found else [found]
+
+    def watch(self, *arguments: str) -> Iterator[tuple[str, Json]]:
+        """Yield the type and object of each watch event until kubectl ends. Raises as `get` does."""
+        options = ("--watch", "--output-watch-events", "--output=json")
+        for line in self.runner.stream(self._complete(("get", *arguments, *options))):
+            event = json.loads(line)
+            yield str(event["type"]), event["object"]
+
+    def current_namespace(self) -> str:
+        """Return the namespace that kubectl works in, without asking the cluster."""
+        if self.namespace is not None:
+            return self.namespace
+        path = "--output=jsonpath={.contexts[0].context.namespace}"
+        with suppress(KubectlFailed):  # without a kubeconfig, kubectl works in the namespace default
+            return self.run("config", "view", "--minify", path) or "default"
+        return "default"
+
+    def _complete(self, arguments: Sequence[str]) -> list[str]:
+        namespace = [] if self.namespace is None else [f"--namespace={self.namespace}"]
+        return [*arguments, *namespace, *self.flags]

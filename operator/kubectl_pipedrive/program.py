@@ -1,0 +1,103 @@
+"""The program: finds the command, runs it, and turns what went wrong into a message and an exit code."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from kubectl_pipedrive.advice import NO_KUBECTL, advice
+from kubectl_pipedrive.command_line import PROGRAM, Clock, Session, cluster_flags, parse, split
+from kubectl_pipedrive.completion import complete
+from kubectl_pipedrive.errors import KubectlFailed, KubectlMissing, UsageError
+from kubectl_pipedrive.help_text import command_help, root_help
+from kubectl_pipedrive.kubectl import Kubectl, Runner, Subprocesses
+from kubectl_pipedrive.registry import commands_for, every_command, groups
+from kubectl_pipedrive.terminal import Terminal, terminal
+
+COMPLETE: Final = "__complete"
+"""What `kubectl_complete-pipedrive` calls, as in programs that are built on cobra."""
+NO_ACCESS: Final = 2
+INTERRUPTED: Final = 130
+_HELP: Final = frozenset({"-h", "--help", "help"})
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        """Return the present time, in UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+def main(*first: str) -> None:
+    """Run the command that the arguments name, after the `first` ones, and exit with its code."""
+    screen = terminal()
+    try:
+        code = run([*first, *sys.argv[1:]], screen, runner=Subprocesses(), clock=SystemClock())
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:  # `| head` has read enough; Python would complain once more while it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    raise SystemExit(code)
+
+
+def complete_main() -> None:
+    """Complete a command line: the entry point of `kubectl_complete-pipedrive`."""
+    main(COMPLETE)
+
+
+def run(arguments: Sequence[str], screen: Terminal, *, runner: Runner, clock: Clock) -> int:
+    """Run a command, and return the exit code."""
+    try:
+        return _dispatch(arguments, screen, runner=runner, clock=clock)
+    except UsageError as error:
+        screen.error(f"error: {error}\nSee `{PROGRAM} --help`, or `{PROGRAM} COMMAND --help`.")
+    except KubectlMissing:
+        screen.error(NO_KUBECTL)
+    except KubectlFailed as failure:
+        screen.error(str(failure))
+        if (text := advice(str(failure))) is not None:
+            screen.error(f"\n{text}")
+    return NO_ACCESS
+
+
+def _dispatch(arguments: Sequence[str], screen: Terminal, *, runner: Runner, clock: Clock) -> int:
+    if arguments[:1] == [COMPLETE]:
+        return _complete(arguments[1:], screen, runner)
+    command, rest = split(arguments, commands_for(arguments))
+    if command is None:
+        return _without_command(rest, arguments, screen)
+    parsed = parse(command, rest)
+    if parsed.switch("help"):
+        screen.line(command_help(command))
+        return 0
+    kubectl = Kubectl(runner, cluster_flags(parsed), parsed.value("namespace"))
+    return command.run(Session(kubectl=kubectl, terminal=screen, clock=clock), parsed)
+
+
+def _complete(words: Sequence[str], screen: Terminal, runner: Runner) -> int:
+    candidates, directive = complete(words, commands_for(words[:-1]), runner)
+    for line in (*candidates, f":{directive}"):
+        screen.line(line)
+    return 0
+
+
+def _without_command(words: Sequence[str], arguments: Sequence[str], screen: Terminal) -> int:
+    """Print the list of commands, which is what someone without a command needs."""
+    unknown = [word for word in words if word not in _HELP]
+    wanted = [one for one in every_command() if one.words[: len(unknown)] == tuple(unknown)]
+    if unknown and wanted and _HELP & set(arguments):
+        screen.line("\n\n".join(command_help(one) for one in wanted))
+        return 0
+    if unknown:
+        longer = " or ".join(f"`{PROGRAM} {one.name}`" for one in wanted)
+        raise UsageError(f"write {longer}" if longer else f"there is no command {' '.join(unknown)}")
+    screen.line(root_help(groups()))
+    return 0 if _HELP & set(arguments) or not arguments else NO_ACCESS

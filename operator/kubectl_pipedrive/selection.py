@@ -1,0 +1,76 @@
+"""Which credentials a command is about: names, a label selector, all of a namespace, or all namespaces."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import Final
+
+from kubectl_pipedrive.command_line import Arguments, Option, Session
+from kubectl_pipedrive.credential import Credential
+from kubectl_pipedrive.errors import KubectlFailed, UsageError
+from kubectl_pipedrive.kubectl import CREDENTIALS
+
+ALL_NAMESPACES: Final = Option(name="all-namespaces", short="A", help="The credentials of all namespaces.")
+SELECTOR: Final = Option(
+    name="selector", short="l", value="SELECTOR", help="Only credentials whose labels match, such as -l team=crm."
+)
+ALL: Final = Option(name="all", help="Every credential of the namespace; with -A, of all namespaces.")
+
+
+def query(arguments: Arguments) -> tuple[str, ...]:
+    """Return the arguments of `kubectl get` for the credentials that were asked for."""
+    selector = arguments.value("selector")
+    return (
+        CREDENTIALS,
+        *arguments.names,
+        *([f"--selector={selector}"] if selector is not None else []),
+        *(["--all-namespaces"] if arguments.switch("all-namespaces") else []),
+    )
+
+
+def find(session: Session, arguments: Arguments) -> list[Credential]:
+    """Return the credentials, sorted. Raises KubectlFailed, also for a namespace that does not exist."""
+    found = [Credential(body) for body in session.kubectl.items(*query(arguments))]
+    if not found and session.kubectl.namespace is not None and not arguments.switch("all-namespaces"):
+        require_namespace(session, session.kubectl.namespace)
+    return sorted(found, key=lambda one: (one.namespace, one.name))
+
+
+def find_chosen(session: Session, arguments: Arguments) -> list[Credential]:
+    """Return the credentials to change, which must be chosen in one way. Raises UsageError and KubectlFailed."""
+    ways = [bool(arguments.names), arguments.value("selector") is not None, arguments.switch("all")]
+    if sum(ways) != 1:
+        raise UsageError("choose credentials in one of three ways: by NAME, by -l SELECTOR, or --all")
+    return find(session, arguments)
+
+
+def require_namespace(session: Session, namespace: str) -> None:
+    """Raise KubectlFailed if the namespace does not exist; someone who cannot read namespaces is not asked to."""
+    with suppress(_Unreadable):
+        try:
+            session.kubectl.run("get", "namespace", namespace, "--output=name")
+        except KubectlFailed as failure:
+            if failure.is_forbidden:
+                raise _Unreadable from failure
+            raise
+
+
+def nothing_found(session: Session, arguments: Arguments) -> str:
+    """Return the message for an empty list."""
+    everywhere = arguments.switch("all-namespaces")
+    place = "in any namespace" if everywhere else f"in namespace {session.kubectl.current_namespace()}"
+    matching = " that matches the selector" if arguments.value("selector") is not None else ""
+    return (
+        f"No PipedriveCredential{matching} {place}.\n"
+        "Print a manifest to start from: kubectl pipedrive new oauth2 NAME, or kubectl pipedrive new api-token NAME"
+    )
+
+
+def by_namespace(credentials: Sequence[Credential]) -> Iterator[tuple[str, list[Credential]]]:
+    """Yield each namespace with its credentials; they must be sorted."""
+    for namespace, members in groupby(credentials, key=lambda one: one.namespace):
+        yield namespace, list(members)
+
+
+class _Unreadable(Exception):
+    """Namespaces cannot be read with these permissions."""

@@ -1,0 +1,219 @@
+"""`kubectl pipedrive` against a real API server and a real operator, with the permissions that people have."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support import plugin as plugins
+from support.plugin import Plugin
+from support.tenant import Tenant, eventually
+from testbed.control_plane import ControlPlane
+
+pytestmark = pytest.mark.usefixtures("operator")
+UserOf = Callable[[str | None], Plugin]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane) -> Path:
+    """Build the plugin, and create the roles of people."""
+    path = tmp_path_factory.mktemp("plugin")
+    plugins.install(path)
+    plugins.create_roles(control_plane)
+    return path
+
+
+@pytest.fixture
+def plugin_of(folder: Path, tenant: Tenant) -> UserOf:
+    """Return the plugin of a user with a role in the tenant's namespace."""
+
+    def made(role: str | None) -> Plugin:
+        name = f"{role or 'stranger'}-{tenant.namespace}"
+        kubeconfig = plugins.user(tenant.cluster, name, namespace=tenant.namespace, role=role)
+        return Plugin(folder=folder, kubeconfig=kubeconfig, namespace=tenant.namespace)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def bare(folder: Path) -> Iterator[Plugin]:
+    """Give the plugin a cluster without the CRD."""
+    with ControlPlane(controllers=()) as cluster:
+        yield Plugin(folder=folder, kubeconfig=cluster.kubeconfig, namespace="default")
+
+
+def test_an_editor_sees_refreshes_suspends_and_resumes(tenant: Tenant, plugin_of: UserOf) -> None:
+    """The whole life of a credential, with the role `edit`."""
+    tenant.apply_oauth2()
+    tenant.wait_until_published()
+    plugin = plugin_of("edit")
+
+    listed = plugin("status")
+    assert (0, "") == (listed.code, listed.err)
+    assert f"acme True Published {tenant.domain} in" in " ".join(listed.out.split())
+
+    refreshed = plugin("refresh", "acme", "--wait")
+    assert 0 == refreshed.code, refreshed
+    assert "refreshed; the new access token expires in" in refreshed.out
+
+    checked = plugin("refresh", "acme", "--verify-only", "--wait")
+    assert f"verified; Pipedrive accepts the token in Vault, for company {tenant.domain}" in checked.out
+
+    assert "suspended; Secret acme stays as it is" in plugin("suspend", "acme").out
+    tenant.wait_for("Suspended")
+    assert f"{tenant.namespace}/acme: suspended on request" in plugin("status", "acme").out
+
+    assert "resumed" in plugin("resume", "acme").out
+    tenant.wait_for("Accepted")
+    shown = plugin("status", "acme")
+    assert 0 == shown.code
+    assert "acme with the keys access_token, api_domain, company_domain, expires_at" in shown.out
+    assert "Accepted" in shown.out.split("Events:")[1]
+    assert tenant.stored("acme")["access_token"] not in shown.out
+
+
+def test_a_viewer_sees_but_changes_nothing(tenant: Tenant, plugin_of: UserOf) -> None:
+    """With the role `view`, which cannot read Secrets either."""
+    tenant.apply_api_token()
+    tenant.wait_until_published()
+    plugin = plugin_of("view")
+
+    shown = plugin("status", "acme")
+    assert (0, "") == (shown.code, shown.err)
+    assert "acme, published (your permissions do not include reading Secrets)" in shown.out
+    assert "no pod of this namespace" in shown.out
+
+    checked = plugin("check", "acme")
+    assert 0 == checked.code, checked
+    assert "you can: see credentials; see which pods use a Secret; see Events" in checked.out
+    assert "you cannot: refresh, suspend and resume them; see the keys of a Secret" in checked.out
+    assert "accepts the value, for company" in checked.out
+
+    for command in ("refresh", "suspend"):
+        ended = plugin(command, "acme")
+        assert (2, "") == (ended.code, ended.out)
+        assert "(Forbidden)" in ended.err
+        assert "Ask an administrator of the namespace" in ended.err
+
+
+def test_a_stranger_learns_what_is_missing(plugin_of: UserOf) -> None:
+    """Nothing else."""
+    ended = plugin_of(None)("status")
+
+    assert (2, "") == (ended.code, ended.out)
+    assert "pipedrivecredentials.pipedrive-operator.io is forbidden" in ended.err
+    assert "`view`" in ended.err
+
+
+def test_an_administrator_can_act_as_someone_else(tenant: Tenant, folder: Path) -> None:
+    """`--as` is passed on."""
+    plugin = Plugin(folder=folder, kubeconfig=tenant.cluster.kubeconfig, namespace=tenant.namespace)
+
+    ended = plugin("status", "--as=jane")
+
+    assert 2 == ended.code
+    assert 'User "jane" cannot list resource' in ended.err
+
+
+def test_a_problem_is_shown_with_the_next_step(tenant: Tenant, plugin_of: UserOf) -> None:
+    """And --wait reports it as the outcome."""
+    tenant.apply("acme", {"apiToken": {"path": tenant.path("nothing")}})
+    tenant.wait_for("SourceMissing")
+    plugin = plugin_of("edit")
+
+    shown, waited = plugin("status", "acme"), plugin("refresh", "acme", "--wait")
+
+    assert 1 == shown.code
+    assert "a person must act (SourceMissing)" in shown.out
+    assert 1 == waited.code
+    assert "SourceMissing: " in waited.out
+    checked = plugin("check", "acme")
+    assert 1 == checked.code
+    assert "The first broken link is Vault." in checked.out
+
+
+def test_a_watch_follows_the_operator(tenant: Tenant, plugin_of: UserOf) -> None:
+    """A row for each change, until Ctrl-C."""
+    tenant.apply_oauth2()
+    tenant.wait_until_published()
+    plugin = plugin_of("edit")
+    log = tenant.cluster.folder / f"{tenant.namespace}.out"
+    command = [f"{plugin.folder}/kubectl-pipedrive", "status", "--watch", f"--namespace={tenant.namespace}"]
+    with log.open("w") as output, subprocess.Popen(command, env=plugin.environment(), stdout=output) as process:
+        eventually(lambda: len(log.read_text().splitlines()) >= 2)
+
+        assert 0 == plugin("suspend", "acme").code
+
+        eventually(lambda: "Suspended" in log.read_text())
+        os.kill(process.pid, signal.SIGINT)
+        assert 130 == process.wait(timeout=20)
+
+
+@pytest.mark.parametrize("kind", ["api-token", "oauth2"])
+def test_a_new_manifest_is_accepted(tenant: Tenant, plugin_of: UserOf, kind: str) -> None:
+    """By the rules of the CRD."""
+    printed = plugin_of("edit")("new", kind, "acme", "--company=acme", "--secret=pipedrive")
+
+    assert "created (server dry run)" in tenant.kubectl("apply", "--dry-run=server", "--filename=-", stdin=printed.out)
+
+
+def test_names_are_completed_by_kubectl_itself(tenant: Tenant, plugin_of: UserOf) -> None:
+    """It runs the completion script that lies beside the plugin."""
+    tenant.apply_api_token()
+    plugin = plugin_of("view")
+    command = [f"{plugin.folder}/kubectl", "__complete", "pipedrive", "status", "-n", tenant.namespace, ""]
+
+    done = subprocess.run(command, env=plugin.environment(), capture_output=True, text=True, check=True, timeout=60)
+
+    assert "acme\n:4\n" == done.stdout
+
+
+def test_json_is_the_resource_itself(tenant: Tenant, plugin_of: UserOf) -> None:
+    """As kubectl prints it, and YAML too."""
+    tenant.apply_api_token()
+    tenant.wait_until_published()
+    plugin = plugin_of("view")
+
+    assert '"kind": "PipedriveCredential"' in plugin("status", "acme", "-o", "json").out
+    assert "kind: PipedriveCredential\n" in plugin("status", "acme", "-o", "yaml").out
+
+
+def test_a_name_or_a_namespace_that_does_not_exist_is_named(tenant: Tenant, plugin_of: UserOf) -> None:
+    """A bare `kubectl get` prints an empty list for a namespace that does not exist."""
+    plugin = plugin_of("edit")
+
+    assert 'pipedrivecredentials.pipedrive-operator.io "nope" not found' in plugin("status", "nope").err
+    administrator = Plugin(folder=plugin.folder, kubeconfig=tenant.cluster.kubeconfig, namespace="no-such-namespace")
+    missing = administrator("status")
+    assert 2 == missing.code
+    assert 'namespaces "no-such-namespace" not found' in missing.err
+
+
+def test_a_cluster_without_the_crd_is_recognised(bare: Plugin) -> None:
+    """With what to check, and who can install it."""
+    ended = bare("status")
+
+    assert (2, "") == (ended.code, ended.out)
+    assert "CRD is not installed in this cluster" in ended.err
+    checked = bare("check")
+    assert (1, "") == (checked.code, checked.err)
+    assert "✗ CRD" in checked.out
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--server=https://127.0.0.1:1", "The cluster cannot be reached"),
+        ("--context=nope", "kubectl config get-contexts"),
+        ("--user=nope", "nope"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_explained(bare: Plugin, flag: str, message: str) -> None:
+    """After kubectl's own words."""
+    ended = bare("status", flag)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert message in ended.err

@@ -1,0 +1,197 @@
+"""`check` goes from the CRD to the workload, and names the first thing that is broken."""
+
+from typing import Any
+
+import pytest
+
+from kubectl_pipedrive.kubectl import CREDENTIALS
+from kubectl_pipedrive.links import LINK_OF, LinkName
+from pipedrive_operator.core.values.conditions import EFFECTS, Reason
+from support.plugin_world import World, ago, condition
+
+
+@pytest.fixture
+def world() -> World:
+    """Give a namespace with a few credentials."""
+    return World()
+
+
+def lines(output: str) -> dict[str, str]:
+    """Return the mark of each subject."""
+    marked = (line.split() for line in output.splitlines() if line[:2] in {"✓ ", "✗ ", "- "})
+    return {words[1]: words[0] for words in marked}
+
+
+def test_everything_is_checked_without_a_name(world: World) -> None:
+    """And each credential that needs someone is named with the next command."""
+    typed = world("check")
+
+    assert 1 == typed.code
+    assert {
+        "CRD": "✓",
+        "Permissions": "✓",
+        "Operator": "✓",
+        "Leader": "✓",
+        "Credentials": "✓",
+        "globex": "✗",
+        "umbrella": "✗",
+    } == lines(typed.out)
+    assert "kubectl pipedrive check umbrella -n crm" in typed.out
+    assert "pipedrive-operator check" in typed.out
+
+
+def test_all_is_well(world: World) -> None:
+    """Exit code 0."""
+    assert 0 == world("check acme").code or "report-28491" in world("check acme").out
+    world.kubectl.objects["pods"].pop()
+
+    typed = world("check acme")
+
+    assert 0 == typed.code
+    assert {"✓"} == set(lines(typed.out).values())
+
+
+def test_the_first_broken_link_is_explained(world: World) -> None:
+    """What lies before it holds; the Secret keeps the last value for a while."""
+    typed = world("check globex")
+
+    assert 1 == typed.code
+    marks = lines(typed.out.split("From the spec")[1])
+    assert {"Spec": "✓", "App": "✓", "Vault": "✓", "Pipedrive": "✗", "Secret": "✓", "Workload": "-"} == marks
+    remedy = EFFECTS[Reason.CONSENT_REQUIRED].remedy
+    assert f"The first broken link is Pipedrive.\nWhat to do: {remedy}" in typed.out
+
+
+def test_later_links_are_not_judged(world: World) -> None:
+    """An API token has no app; Pipedrive was not asked about a value that Vault does not have."""
+    marks = lines(world("check umbrella").out.split("From the spec")[1])
+
+    assert {"Spec": "✓", "Vault": "✗", "Pipedrive": "-", "Secret": "-", "Workload": "-"} == marks
+
+
+def test_every_reason_belongs_to_a_link() -> None:
+    """Or is no problem."""
+    assert set(LINK_OF) == set(Reason)
+    fine = {reason for reason, link in LINK_OF.items() if link is None}
+    assert {Reason.PUBLISHED, Reason.ACCEPTED, Reason.PENDING} == fine
+    assert all(EFFECTS[reason].remedy in {"nothing", "wait"} for reason in fine)
+
+
+@pytest.mark.parametrize("reason", [reason for reason, link in LINK_OF.items() if link is not None])
+def test_each_problem_breaks_exactly_its_link(world: World, reason: Reason) -> None:
+    """Whatever is known about the others."""
+    conditions = [
+        condition("Ready", "False", reason, "why", ago(minutes=1)),
+        condition("Authorized", "Unknown", reason, "why", ago(minutes=1)),
+    ]
+    acme = world.credential("acme")
+    acme["status"] |= {"conditions": conditions}
+    world.kubectl.objects["pods"] = []
+
+    marks = lines(world("check acme").out.split("From the spec")[1])
+
+    assert [LINK_OF[reason]] == [LinkName(name) for name, mark in marks.items() if mark == "✗"]
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ({"observedGeneration": 0}, "the operator has not processed the present spec"),
+        (
+            {"observedGeneration": 1, "conditions": [condition("Ready", "False", "Pending", "first", ago(seconds=1))]},
+            "first",
+        ),
+    ],
+)
+def test_nothing_is_broken_before_the_operator_has_looked(world: World, status: dict[str, Any], text: str) -> None:
+    """Every link is unknown."""
+    world.credential("acme")["status"] = status
+
+    typed = world("check acme")
+
+    assert {"-"} == set(lines(typed.out.split("From the spec")[1]).values())
+    assert text in typed.out
+
+
+def test_an_expired_token_breaks_the_secret(world: World) -> None:
+    """Although it is published."""
+    world.credential("globex")["status"]["expiresAt"] = ago(minutes=1)
+
+    out = world("check globex").out
+
+    assert "✗ Secret        the access token in globex expired 1m ago" in out
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda pods, _: pods.pop(), None),
+        (lambda _, acme: acme["spec"].update(rollout={"targets": []}), None),
+        (lambda *_: None, "report-28491"),
+        (lambda pods, _: pods[0]["spec"]["containers"][0]["volumeMounts"][0].update(subPath="x"), "subPath"),
+    ],
+    ids=["a folder is mounted", "the workload is restarted", "an environment variable", "a subPath"],
+)
+def test_a_workload_that_misses_new_tokens_is_a_broken_link(world: World, change: Any, problem: str | None) -> None:
+    """An access token lives for an hour."""
+    change(world.kubectl.objects["pods"], world.credential("acme"))
+
+    typed = world("check acme")
+
+    assert (0 if problem is None else 1) == typed.code
+    if problem is not None:
+        assert problem in typed.out.split("Workload")[1]
+
+
+def test_an_absent_crd_ends_the_check(world: World) -> None:
+    """Nothing else can be found out."""
+    world.kubectl.served = {}
+
+    typed = world("check acme")
+
+    assert 1 == typed.code
+    assert {"CRD": "✗"} == lines(typed.out)
+
+
+def test_what_a_user_may_not_see_is_not_known(world: World) -> None:
+    """It is no defect of the operator."""
+    world.kubectl.denied = {"deployments.apps", "secret", "pods"}
+
+    typed = world("check acme")
+
+    assert 0 == typed.code
+    assert "-" == lines(typed.out)["Operator"]
+    assert "you cannot: see which pods use a Secret; see the keys of a Secret" in " ".join(typed.out.split())
+
+
+def test_someone_without_any_permission_learns_so(world: World) -> None:
+    """And nothing about the credentials."""
+    world.kubectl.denied = {CREDENTIALS, "secret", "pods", "events", "deployments.apps"}
+
+    typed = world("check")
+
+    assert 1 == typed.code
+    assert ("✗", "✗") == (lines(typed.out)["Permissions"], lines(typed.out)["Credentials"])
+
+
+@pytest.mark.parametrize(
+    ("resource", "change", "mark"),
+    [
+        ("Operator", lambda objects: objects["deployments.apps"][0]["status"].clear(), "✗"),
+        ("Operator", lambda objects: objects["deployments.apps"].clear(), "-"),
+        (
+            "Leader",
+            lambda objects: objects["leases.coordination.k8s.io"][0]["spec"].update(renewTime=ago(minutes=2)),
+            "✗",
+        ),
+        ("Leader", lambda objects: objects["leases.coordination.k8s.io"].clear(), None),
+    ],
+    ids=["no replica is ready", "no Deployment", "nobody leads", "no Lease"],
+)
+def test_the_operator_is_judged_by_its_deployment_and_its_lease(
+    world: World, resource: str, change: Any, mark: str | None
+) -> None:
+    """Where they exist."""
+    change(world.kubectl.objects)
+
+    assert mark == lines(world("check").out).get(resource)

@@ -1,0 +1,219 @@
+"""The command line takes the flags of kubectl, explains itself, and turns errors into next steps."""
+
+import io
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kubectl_pipedrive import terminal
+from kubectl_pipedrive.advice import advice
+from kubectl_pipedrive.command_line import Command
+from kubectl_pipedrive.errors import KubectlFailed, KubectlMissing
+from kubectl_pipedrive.kubectl import Subprocesses
+from kubectl_pipedrive.registry import every_command
+from kubectl_pipedrive.terminal import Style, Terminal
+from pipedrive_operator.core.values.conditions import EFFECTS, EVENTS, EventReason, Reason
+from support.plugin_world import World
+
+
+@pytest.mark.parametrize("command", every_command(), ids=lambda one: one.name)
+def test_every_command_teaches_by_examples(command: Command) -> None:
+    """The help has a text, examples that name the command, options, the usage and the exit codes."""
+    typed = World()(f"{command.name} --help")
+
+    assert (0, "") == (typed.code, typed.err)
+    for section in ("Examples:\n  # ", "Usage:\n  kubectl pipedrive ", "Exit codes: "):
+        assert section in typed.out
+    assert f"kubectl pipedrive {command.name}" in typed.out.split("Examples:")[1].split("Usage:")[0]
+    assert 100 >= max(len(line) for line in typed.out.splitlines() if "kubectl" not in line)
+
+
+def test_help_asks_nothing_of_the_cluster() -> None:
+    """It works without one."""
+    world = World()
+    world.kubectl.broken = "The connection to the server was refused"
+
+    assert 0 == world("").code
+    assert 0 == world("--help").code
+    assert 0 == world("status -h").code
+    assert 0 == world("new --help").code
+    assert [] == world.kubectl.calls
+
+
+def test_flags_of_the_cluster_are_passed_on_wherever_they_stand() -> None:
+    """Before the command, after it, joined or not."""
+    world = World()
+
+    world(
+        "-n crm --context prod status --as=jane --as-group a --as-group b -s https://x --insecure-skip-tls-verify acme"
+    )
+
+    expected = {"--context=prod", "--as=jane", "--as-group=a", "--as-group=b", "--server=https://x", "--namespace=crm"}
+    assert world.kubectl.calls
+    assert all(expected | {"--insecure-skip-tls-verify"} <= set(call) for call in world.kubectl.calls)
+
+
+def test_a_value_that_is_a_word_of_a_command_is_a_value() -> None:
+    """A namespace can be called status."""
+    world = World()
+    world.kubectl.namespaces.add("status")
+
+    world("-n status status")
+
+    assert "--namespace=status" in world.kubectl.calls[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("statsu", "there is no command statsu"),
+        ("new", "write `kubectl pipedrive new api-token` or `kubectl pipedrive new oauth2`"),
+        ("status --outptu wide", "--outptu"),
+        ("status -o xml", "xml"),
+        ("new oauth2", "needs NAME"),
+        ("new oauth2 a b", "takes at most 1 arguments, not 2: a b"),
+        ("explain ConsentRequire", "did you mean ConsentRequired?"),
+        ("explain nonsense", "`kubectl pipedrive explain` lists them"),
+        ("status --token=x", "--token"),
+    ],
+)
+def test_a_wrong_command_line_is_explained(line: str, message: str) -> None:
+    """With exit code 2, and where the help is."""
+    typed = World()(line)
+
+    assert (2, "") == (typed.code, typed.out)
+    assert message in typed.err
+    assert "--help" in typed.err
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        ('error: the server doesn\'t have a resource type "pipedrivecredentials"', "CRD is not installed"),
+        ('pipedrivecredentials.pipedrive-operator.io is forbidden: User "x" cannot list', "`view`"),
+        ('Error from server (NotFound): namespaces "x" not found', "kubectl get namespaces"),
+        ('Error from server (NotFound): pipedrivecredentials.pipedrive-operator.io "x" not found', "status -A"),
+        ("error: You must be logged in to the server (Unauthorized)", "Log in again"),
+        ('error: context "x" does not exist', "get-contexts"),
+        ("The connection to the server localhost:8080 was refused - did you specify the right host", "VPN"),
+        ("Unable to connect to the server: dial tcp: lookup x: no such host", "VPN"),
+    ],
+)
+def test_an_error_of_kubectl_is_passed_on_with_the_next_step(error: str, step: str) -> None:
+    """Its own words come first, unchanged."""
+    world = World()
+    world.kubectl.broken = error
+
+    typed = world("status")
+
+    assert 2 == typed.code
+    assert typed.err.startswith(f"{error}\n")
+    assert step in typed.err
+
+
+def test_an_error_that_nobody_foresaw_is_passed_on_as_it_is() -> None:
+    """Advice that does not fit would mislead."""
+    assert advice("error: something else") is None
+
+
+def test_a_missing_kubectl_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By the runner of programs."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(KubectlMissing):
+        Subprocesses().run(["version"], None)
+    with pytest.raises(KubectlMissing):
+        list(Subprocesses().stream(["version"]))
+
+
+def test_output_and_errors_of_kubectl_are_kept_separate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The standard output is returned or streamed, and the standard error becomes the message."""
+    program = tmp_path / "kubectl"
+    program.write_text('#!/bin/sh\necho one; echo two; cat; [ "$1" = good ] || { echo bad >&2; exit 1; }\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    assert "one\ntwo\nthree" == Subprocesses().run(["good"], "three")
+    with pytest.raises(KubectlFailed, match=r"^bad$"):
+        Subprocesses().run(["wrong"], "")
+
+
+def test_every_reason_is_explained() -> None:
+    """From the operator's own table, in any case of letters."""
+    for reason in Reason:
+        out = World()(f"explain {reason.upper()}").out
+        assert out.startswith(f"{reason}\n")
+        assert EFFECTS[reason].meaning in out
+        assert EFFECTS[reason].remedy in out
+    for event in EventReason:
+        assert EVENTS[event].meaning in World()(f"explain {event.lower()}").out
+    assert 1 + len(Reason) + len(EventReason) == len(World()("explain").out.splitlines())
+
+
+@pytest.mark.parametrize("kind", ["api-token", "oauth2"])
+def test_a_new_manifest_is_yaml_without_a_secret_value(kind: str) -> None:
+    """Comments name the path in Vault, and the value is read from the standard input."""
+    out = World()(f"new {kind} acme --company 123 --secret pipedrive").out
+
+    manifest = yaml.safe_load(out)
+    assert ("acme", "123", "pipedrive") == (
+        manifest["metadata"]["name"],
+        manifest["spec"]["account"]["companyDomain"],
+        manifest["spec"]["target"]["name"],
+    )
+    assert "namespace" not in manifest["metadata"]
+    assert "pipedrive/crm/acme" in str(manifest["spec"])
+    assert "=-\n" in out
+
+
+def test_a_new_manifest_names_the_namespace_that_was_given() -> None:
+    """And uses it in the path."""
+    manifest = yaml.safe_load(World()("new oauth2 acme -n sales --app sync").out)
+
+    assert "sales" == manifest["metadata"]["namespace"]
+    assert {"client": {"app": "sync"}, "grant": {"path": "pipedrive/sales/acme"}} == manifest["spec"]["oauth2"]
+
+
+@pytest.mark.parametrize("name", ['"a: b"', "'x\ny'", "-x-", "'$(id)'"])
+def test_a_name_that_could_be_more_than_a_name_is_refused(name: str) -> None:
+    """It would end up in YAML and in a shell."""
+    typed = World()(f"new oauth2 {name}")
+
+    assert 2 == typed.code
+    assert "" == typed.out
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "environment", "colour"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {"TERM": "xterm"}, False),
+    ],
+)
+def test_colour_is_for_terminals_that_want_it(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool, environment: dict[str, str], colour: bool
+) -> None:
+    """A pipe and `NO_COLOR` get plain text."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: is_terminal)
+    monkeypatch.setattr("sys.stdout", stream)
+
+    screen = terminal.terminal()
+
+    assert colour is screen.colour
+    assert ("\x1b[32mx\x1b[0m" if colour else "x") == screen.paint("x", Style.GOOD)
+    assert (screen.width is None) is not is_terminal
+
+
+def test_a_terminal_without_unicode_gets_words() -> None:
+    """Such as one with LANG=C."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    screen = Terminal(out, out)
+
+    assert ("ok", "failed") == (screen.mark(ok=True), screen.mark(ok=False))
