@@ -10,8 +10,9 @@
 #
 # The operator writes no files: its root file system can be read-only.
 
-# Debian 12 or later, or an image based on it.
-ARG BASE=debian:12-slim
+# Debian 12 or later, or an image based on it. The digest names an image that nobody can replace; the one of the newest
+# debian:12-slim is in the first line of `docker buildx imagetools inspect debian:12-slim`.
+ARG BASE=debian:12-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
 
 FROM ${BASE} AS python
 RUN apt-get update \

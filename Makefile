@@ -1,15 +1,17 @@
 # Everything that a contributor or a curious user runs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help test trials coverage n8n e2e demo soak chaos bench generate kubectl-plugin lock clean
+.PHONY: help test trials coverage n8n e2e demo soak chaos bench generate kubectl-plugin lock sbom scan clean
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+RELEASE := .venv-release
+RELEASE_READY := $(RELEASE)/.ready
 PIP_INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check
 COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-config --no-emit-index-url --no-emit-find-links --quiet --upgrade pyproject.toml
+	--no-config --no-emit-index-url --no-emit-find-links --quiet --upgrade
 
 help:
 	@echo "make demo            start real parts, run the operator, and show what it does, until Ctrl-C"
@@ -24,6 +26,8 @@ help:
 	@echo "make bench           measure speed and memory on this machine"
 	@echo "make generate        write the generated files: the CRD and the reference pages"
 	@echo "make kubectl-plugin  build the plugin \`kubectl pipedrive\` as one file, into dist/; URL=... goes into its krew manifest"
+	@echo "make sbom            list the Python packages of the image in sbom.json (CycloneDX)"
+	@echo "make scan            look up known vulnerabilities of these packages at PyPI"
 	@echo "make lock            resolve the dependencies again, into requirements/"
 	@echo "make clean           remove the virtual environment and caches"
 	@echo
@@ -66,11 +70,25 @@ kubectl-plugin: $(READY)
 	@$(RUN) -m distribution.kubectl_plugin $(if $(URL),--url $(URL))
 
 lock: $(READY)
-	$(COMPILE) -o requirements/runtime.txt
-	$(COMPILE) --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) --group pyproject.toml:release -o requirements/release.txt
+
+sbom: $(RELEASE_READY)
+	@$(RELEASE)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--output-format JSON --output-file sbom.json requirements/runtime.txt
+	@echo "sbom.json lists the Python packages of the image, by version and hash (CycloneDX)."
+
+scan: $(RELEASE_READY)
+	@$(RELEASE)/bin/pip-audit --requirement requirements/runtime.txt --require-hashes --disable-pip --strict
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(RELEASE) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+
+$(RELEASE_READY): requirements/release.txt
+	@$(PYTHON) -m venv $(RELEASE)
+	@$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 $(READY): requirements/dev.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or later." >&2; exit 1; }

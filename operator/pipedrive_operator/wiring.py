@@ -229,6 +229,7 @@ def _watch(base: _Base, supervisor: Supervisor) -> Watch:
         supervisor.handle_event,
         base.clock,
         on_interruption=supervisor.request_schema_check,
+        on_list=supervisor.request_resync,
         namespaces=base.settings.kubernetes.namespaces,
     )
 

@@ -72,6 +72,7 @@ def watching(user: User, delivered: Delivered) -> Watching:
             delivered.take,
             SystemClock(),
             on_interruption=delivered.interrupt,
+            on_list=delivered.note_list,
             namespaces=namespaces,
         )
         watch.start()
@@ -83,14 +84,14 @@ def watching(user: User, delivered: Delivered) -> Watching:
     return run
 
 
-async def test_delivers_existing_objects_and_changes(
+async def test_asks_for_a_list_and_delivers_what_changes_from_then_on(
     cluster: Cluster, delivered: Delivered, watching: Watching
 ) -> None:
-    """Existing objects come first, then each change, all in the thread of the main loop."""
+    """Existing objects are not delivered; everything happens in the thread of the main loop."""
     await cluster.apply(credential("old"), labelled_secret("old"))
 
     async with watching():
-        await delivered.until(("credential", None, "old"), ("secret", None, "old"))
+        await delivered.until_listed()
         await cluster.apply(credential("new"), labelled_secret("new"))
         await delivered.until(("credential", "ADDED", "new"), ("secret", "ADDED", "new"))
         await cluster.apply(credential("new", path="pipedrive/crm/other"))
@@ -98,6 +99,7 @@ async def test_delivers_existing_objects_and_changes(
         await cluster.kubectl("delete", "pipedrivecredential/new", "secret/new")
         await delivered.until(("credential", "DELETED", "new"), ("secret", "DELETED", "new"))
 
+    assert "old" not in {name for _, _, name in delivered.events}
     assert delivered.threads == {threading.get_ident()}
 
 
@@ -106,11 +108,11 @@ async def test_receives_no_foreign_secret(cluster: Cluster, delivered: Delivered
     await cluster.apply(*(secret(f"foreign-{number}") for number in range(50)), labelled_secret("first"))
 
     async with watching():
-        await delivered.until(("secret", None, "first"))
+        await delivered.until_listed()
         await cluster.apply(secret("foreign-late"), secret("foreign-0", changed="yes"), labelled_secret("last"))
         await delivered.until(("secret", "ADDED", "last"))
 
-    assert {name for _, _, name in delivered.events} == {"first", "last"}
+    assert {name for _, _, name in delivered.events} == {"last"}
 
 
 async def test_watches_only_the_given_namespaces(
@@ -126,6 +128,7 @@ async def test_watches_only_the_given_namespaces(
     reader = User(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(name, ["system:authenticated"])))
 
     async with watching(reader.connect, namespaces=[cluster.namespace]):
+        await delivered.until_listed()
         await cluster.apply(credential("here"), labelled_secret("here"))
         await delivered.until_seen("here", "credential", "secret")
 
@@ -137,10 +140,10 @@ async def test_recovers_when_the_api_server_restarts(
     await cluster.apply(credential("old"))
 
     async with watching():
-        await delivered.until(("credential", None, "old"))
+        await delivered.until_listed()
         await asyncio.to_thread(control_plane.restart_apiserver)
         await cluster.apply(credential("meanwhile"), labelled_secret("meanwhile"))
-        await delivered.until_seen("meanwhile", "credential", "secret")
+        await delivered.until_seen_or_listed("meanwhile", "credential", "secret")
 
 
 @pytest.mark.usefixtures("changed_crd")
@@ -154,7 +157,7 @@ async def test_waits_for_a_missing_crd(
         await user.until_connected(2)
         await asyncio.to_thread(install_crd, control_plane)
         await cluster.apply(credential("acme"))
-        await delivered.until_seen("acme", "credential")
+        await delivered.until_seen_or_listed("acme", "credential", lists=0)
 
 
 @pytest.mark.usefixtures("changed_crd")
@@ -165,11 +168,11 @@ async def test_survives_a_crd_that_is_deleted_and_created_again(
     await cluster.apply(credential("old"))
 
     async with watching():
-        await delivered.until_seen("old", "credential")
+        await delivered.until_listed()
         await cluster.remove_crd()
         await asyncio.to_thread(install_crd, control_plane)
         await cluster.apply(credential("new"))
-        await delivered.until_seen("new", "credential")
+        await delivered.until_seen_or_listed("new", "credential")
 
 
 @pytest.mark.usefixtures("changed_crd")
@@ -180,7 +183,7 @@ async def test_a_replaced_schema_is_an_interruption(cluster: Cluster, delivered:
     await cluster.apply(credential("old"))
 
     async with watching():
-        await delivered.until_seen("old", "credential")
+        await delivered.until_listed()
         await delivered.until_interrupted(1)
         await cluster.kubectl("annotate", "crd", NAME, "--overwrite", f"test={cluster.namespace}")
         await cluster.apply(credential("new"))
@@ -194,14 +197,13 @@ async def test_a_replaced_schema_is_an_interruption(cluster: Cluster, delivered:
 
 
 async def test_restarts_on_request(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
-    """A restart lists everything again."""
+    """A restart asks for another list."""
     await cluster.apply(credential("old"))
 
     async with watching() as watch:
-        await delivered.until(("credential", None, "old"))
-        delivered.events.clear()
+        await delivered.until_listed()
         watch.restart()
-        await delivered.until(("credential", None, "old"))
+        await delivered.until_listed(4)
 
 
 async def test_starts_again_after_a_failed_login(
@@ -221,7 +223,7 @@ async def test_starts_again_after_a_failed_login(
     await cluster.apply(credential("old"))
 
     async with watching(connect):
-        await delivered.until(("credential", None, "old"))
+        await delivered.until_listed()
 
 
 async def test_starts_again_after_a_crash(
@@ -247,9 +249,9 @@ async def test_starts_again_after_a_crash(
     await cluster.apply(credential("old"))
 
     async with watching(connect):
-        await delivered.until(("credential", None, "old"))
+        await delivered.until_listed()
         await cluster.apply(labelled_secret("new"))
-        await delivered.until_seen("new", "secret")
+        await delivered.until_seen_or_listed("new", "secret")
     assert crashed.is_set()
 
 
@@ -261,7 +263,7 @@ async def test_reports_how_long_the_api_server_was_silent(
 
     async with watching() as watch:
         began = time.monotonic()
-        await delivered.until(("credential", None, "old"), ("secret", None, "old"))
+        await delivered.until_listed()
 
         assert 0 <= watch.age() < time.monotonic() - began
 
@@ -272,7 +274,7 @@ async def test_stops_at_once_and_leaves_no_thread(cluster: Cluster, delivered: D
     await cluster.apply(credential("old"))
 
     async with watching() as watch:
-        await delivered.until(("credential", None, "old"))
+        await delivered.until_listed()
         began = time.monotonic()
         await watch.stop()
 

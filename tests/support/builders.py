@@ -111,10 +111,15 @@ def document(location: VaultLocation, **values: object) -> Document:
 
 
 def published(credential: Credential, accepted: Accepted, **metadata: Any) -> TargetSecret:
-    """Build the Secret as the operator publishes it; `metadata` adds what the API server or others add."""
+    """Build the Secret just as the operator publishes it; `metadata` adds what the API server or others add."""
+    return read_target(published_body(credential, accepted, **metadata))
+
+
+def published_body(credential: Credential, accepted: Accepted, **metadata: Any) -> dict[str, Any]:
+    """Build the same Secret as the API server serves it."""
     body = manifest(desired_secret(credential, accepted))
     served = {"uid": "uid-of-secret", "resourceVersion": "200"} | body["metadata"] | metadata
-    return read_target(body | {"metadata": served})
+    return body | {"metadata": served}
 
 
 def up_to_date(credential: Credential, token: Token, held: Grant | None = None) -> Observation:

@@ -96,9 +96,9 @@ class World:
         return "" if found is None else found.message
 
     def value(self, key: str, name: str = "acme") -> str | None:
-        """Return a value in the published Secret."""
-        secret = self.cluster.secret(Key(namespace=KEY.namespace, name=name))
-        return None if secret is None or key not in secret.data else b64decode(secret.data[key]).decode()
+        """Return a value of the published Secret."""
+        secret = self.cluster.secrets.get(Key(namespace=KEY.namespace, name=name))
+        return None if secret is None or key not in secret["data"] else b64decode(secret["data"][key]).decode()
 
 
 async def verifications_ended() -> None:

@@ -29,6 +29,7 @@ class Delivered:
     namespace: str
     events: list[Event] = field(default_factory=list)
     interruptions: int = 0
+    lists: int = 0
     threads: set[int] = field(default_factory=set)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -45,6 +46,16 @@ class Delivered:
         self.interruptions += 1
         self._more.set()
 
+    def note_list(self) -> None:
+        """Take note that everything must be listed."""
+        self.threads.add(threading.get_ident())
+        self.lists += 1
+        self._more.set()
+
+    async def until_listed(self, times: int = 2) -> None:
+        """Wait until a list was asked for so many times: once for credentials, and once for Secrets."""
+        await self._until(lambda: self.lists >= times)
+
     async def until_interrupted(self, times: int) -> None:
         """Wait until there were so many interruptions."""
         await self._until(lambda: self.interruptions >= times)
@@ -56,6 +67,11 @@ class Delivered:
     async def until_seen(self, name: str, *kinds: str) -> None:
         """Wait until objects of that name and these kinds were delivered, with any type of event."""
         await self._until(lambda: {(kind, name) for kind in kinds} <= {(kind, seen) for kind, _, seen in self.events})
+
+    async def until_seen_or_listed(self, name: str, *kinds: str, lists: int = 2) -> None:
+        """Wait until objects were delivered, or a list was asked for that finds them: more than these lists."""
+        wanted = {(kind, name) for kind in kinds}
+        await self._until(lambda: self.lists >= lists + 2 or wanted <= {(kind, seen) for kind, _, seen in self.events})
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE):

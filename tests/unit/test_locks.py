@@ -14,7 +14,8 @@ ROOT: Final = Path(__file__).parents[2]
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME: Final = "runtime.txt"
 DEV: Final = "dev.txt"
-LOCKS: Final = (RUNTIME, DEV)
+RELEASE: Final = "release.txt"
+LOCKS: Final = (RUNTIME, DEV, RELEASE)
 
 
 def text(lock: str) -> str:
@@ -51,8 +52,15 @@ def test_no_package_source_is_named(lock: str) -> None:
         (DEV, PROJECT["project"]["dependencies"]),
         (DEV, PROJECT["dependency-groups"]["dev"]),
         (DEV, PROJECT["build-system"]["requires"]),
+        (RELEASE, PROJECT["dependency-groups"]["release"]),
     ],
-    ids=["what the operator needs", "the operator, for developers", "the tools", "what builds the package"],
+    ids=[
+        "what the operator needs",
+        "the operator, for developers",
+        "the tools",
+        "what builds the package",
+        "what describes the image",
+    ],
 )
 def test_every_requirement_of_the_project_is_locked(lock: str, wanted: list[str]) -> None:
     """`make lock` corrects a failure."""
@@ -72,3 +80,11 @@ def test_every_requirement_of_the_project_is_locked(lock: str, wanted: list[str]
 def test_developers_run_the_versions_that_are_shipped() -> None:
     """The tests then apply to the versions in the image."""
     assert pins(RUNTIME).items() <= pins(DEV).items()
+
+
+def test_the_base_image_is_pinned_by_digest() -> None:
+    """A tag may name another image tomorrow."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+
+    assert re.search(r"^ARG BASE=\S+@sha256:[0-9a-f]{64}$", dockerfile, re.MULTILINE)
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${BASE}", "python"}

@@ -31,6 +31,8 @@ The wakes of this time become one: a credential that changes all the time cannot
 """
 _SCHEMA_CHECK_DELAY: Final = 1.0
 """Seconds before the CRD is checked: each namespace has its own watch, and all of them end at about the same time."""
+_RESYNC_DELAY: Final = 0.2
+"""Seconds before everything is listed on request: the watches of all namespaces begin at about the same time."""
 
 _log = get_logger(__name__)
 
@@ -58,6 +60,8 @@ class Supervisor:
         self._watch: Watch | None = None
         self._schema_problem: str | None = "not checked yet"
         self._schema_check_requested = asyncio.Event()
+        self._resync_requested = asyncio.Event()
+        self._resyncing = asyncio.Lock()
         self._cache_problem: str | None = "not filled yet"
 
     def readiness(self) -> Mapping[str, str | None]:
@@ -85,6 +89,10 @@ class Supervisor:
         """Have the CRD checked again: it may have been replaced by an older one."""
         self._schema_check_requested.set()
 
+    def request_resync(self) -> None:
+        """Have everything listed: a watch has begun, and delivers only what changes from now on."""
+        self._resync_requested.set()
+
     async def run(self, watch: Watch, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Fill the caches and keep them current, on leader and standby alike, and work, until cancelled."""
         await self._wait_until_ok("crd", self._find_schema_problem)
@@ -95,6 +103,7 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 group.create_task(work(), name="work")
                 group.create_task(self._resync_periodically(), name="resync")
+                group.create_task(self._resync_on_request(), name="resync on request")
                 group.create_task(self._check_schema_on_request(), name="schema")
                 group.create_task(self._restart_silent_watch(watch), name="watchdog")
         finally:
@@ -113,6 +122,13 @@ class Supervisor:
     async def _resync_periodically(self) -> None:
         while True:
             await self._clock.sleep(self._resync_interval.total_seconds())
+            await self._wait_until_ok("caches", self._resync)
+
+    async def _resync_on_request(self) -> None:
+        while True:
+            await self._resync_requested.wait()
+            await self._clock.sleep(_RESYNC_DELAY)
+            self._resync_requested.clear()
             await self._wait_until_ok("caches", self._resync)
 
     async def _check_schema_on_request(self) -> None:
@@ -140,7 +156,8 @@ class Supervisor:
 
     async def _resync(self) -> str | None:
         try:
-            self._controller.enqueue(await resync(self._lister, self._cache))
+            async with self._resyncing:
+                self._controller.enqueue(await resync(self._lister, self._cache))
         except ApiServerUnavailable as error:
             return str(error)
         self._cache_problem = None

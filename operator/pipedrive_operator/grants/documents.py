@@ -12,6 +12,7 @@ from pipedrive_operator.core.grant.grant import (
     Grant,
     missing_grant,
     read_grant,
+    require_bounds,
     write_grant,
 )
 from pipedrive_operator.core.values.errors import SourceMissing
@@ -35,11 +36,13 @@ class GrantDocuments:
         """Return the grant and its version.
 
         Raises:
-            SourceMissing: there is no document, its version was deleted, or it has no refresh token.
+            SourceMissing: there is no document, its version was deleted, it has no refresh token, or a field is too
+                long.
         """
         document, grant = await self.find(location, identity)
         if document is not None:
             document.require_values()
+            require_bounds(document)
         if document is None or grant is None:
             raise SourceMissing(missing_grant(location))
         return ReadGrant(location=location, identity=identity, document=document, grant=grant)

@@ -174,7 +174,9 @@ class Observer:
         return tuple(
             secret
             for secret in self._ports.cache.secrets_of(credential)
-            if secret.controller_uid == credential.uid and secret.key.name != credential.target_name
+            if secret.controller_uid == credential.uid
+            and secret.key.name != credential.target_name
+            and not secret.has_too_many_owners
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.kubernetes_contract import ClusterPart
 from contracts.wire import Loss
-from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.publication.target import TargetSecret, digest_of
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, SecretChanged, SecretExists
 from support.manifests import encoded, published_secret
@@ -77,7 +77,7 @@ class TestSecrets:
 
         assert await cluster.secrets.read(target.key) == target
         assert target.key == key_of(cluster)
-        assert target.data == {"access_token": encoded("old"), "note": encoded("mine")}
+        assert target.data == {"access_token": digest_of(encoded("old")), "note": digest_of(encoded("mine"))}
         assert target.uid
         assert not target.being_deleted
 
@@ -96,7 +96,7 @@ class TestSecrets:
 
         patched = await cluster.secrets.patch(target.key, patch_for(target))
 
-        assert patched.data == {"access_token": encoded("new"), "foreign": encoded("kept")}
+        assert patched.data == {"access_token": digest_of(encoded("new")), "foreign": digest_of(encoded("kept"))}
         assert (patched.uid, patched.labels) == (target.uid, target.labels)
         assert patched.resource_version != target.resource_version
         assert await cluster.secrets.read(target.key) == patched
@@ -111,7 +111,7 @@ class TestSecrets:
 
         now = await cluster.secrets.read(target.key)
         assert now is not None
-        assert now.data["access_token"] == encoded("theirs")
+        assert now.data["access_token"] == digest_of(encoded("theirs"))
 
     async def test_a_patch_of_a_deleted_secret_creates_nothing(self, cluster: ClusterPart) -> None:
         """It counts as changed."""
@@ -172,7 +172,7 @@ class TestSecrets:
 
         now, other = await cluster.secrets.read(target.key), await cluster.secrets.read(key_of(cluster, "other"))
         assert now is not None
-        assert (now.data["access_token"] == encoded("new")) is (loss is Loss.ANSWERS)
+        assert (now.data["access_token"] == digest_of(encoded("new"))) is (loss is Loss.ANSWERS)
         assert (other is not None) is (loss is Loss.ANSWERS)
 
     async def test_only_secrets_with_the_operators_label_are_listed(self, cluster: ClusterPart) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
-from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.publication.target import TargetSecret, digest_of
 from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     NamespaceBeingDeleted,
@@ -62,7 +62,7 @@ class TestSecrets:
         created = await secrets.create(published_secret(namespace))
 
         assert await secrets.read(created.key) == created
-        assert created.data == {"access_token": encoded(TOKEN)}
+        assert created.data == {"access_token": digest_of(encoded(TOKEN))}
 
     async def test_a_missing_secret_is_none(self, secrets: KubernetesSecrets) -> None:
         """It is not an error."""
@@ -81,7 +81,7 @@ class TestSecrets:
 
         patched = await secrets.patch(created.key, change(created, access_token=None, api_token=encoded("x")))
 
-        assert patched.data == {"api_token": encoded("x")}
+        assert patched.data == {"api_token": digest_of(encoded("x"))}
         assert int(patched.resource_version) > int(created.resource_version)
 
     async def test_a_patch_for_an_older_version_is_refused(self, secrets: KubernetesSecrets, namespace: str) -> None:

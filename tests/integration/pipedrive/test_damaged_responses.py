@@ -2,11 +2,18 @@
 
 import gzip
 import json
+import tracemalloc
+import zlib
 
 import pytest
 
 from integration.pipedrive.acme import CLIENT, TIMEOUT, adapter, canned, trouble_of
-from pipedrive_operator.core.values.errors import ConsentRequired, RefreshUncertain, TokenResponseUnusable
+from pipedrive_operator.core.values.errors import (
+    ConsentRequired,
+    PipedriveUnavailable,
+    RefreshUncertain,
+    TokenResponseUnusable,
+)
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 NEW = SecretValue("1:2:new")
@@ -119,6 +126,25 @@ async def test_an_unreadable_response_leaves_the_outcome_unknown(answer: bytes) 
         trouble = await trouble_of(api.refresh(CLIENT, SecretValue("1:2:sent")))
 
     assert type(trouble) is RefreshUncertain
+
+
+async def test_a_response_without_an_end_costs_little_memory() -> None:
+    """It is read up to a bound, also after decompression, and the message says so."""
+    packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
+    bomb = b"".join([*(packer.compress(b"0" * 1_000_000) for _ in range(200)), packer.flush()])
+
+    async with canned(sized(bomb, "Content-Encoding: gzip")) as (address, _), adapter(f"http://{address}") as api:
+        tracemalloc.start()
+        troubles = [
+            await trouble_of(api.identify_api_token(SecretValue("token"))),
+            await trouble_of(api.refresh(CLIENT, SecretValue("1:2:sent"))),
+        ]
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert [type(trouble) for trouble in troubles] == [PipedriveUnavailable, RefreshUncertain]
+    assert "a longer body than Pipedrive ever sends" in troubles[0].message
+    assert peak < 8_000_000
 
 
 async def test_a_refusal_with_a_wrong_length_is_a_refusal() -> None:

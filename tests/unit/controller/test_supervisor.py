@@ -272,3 +272,18 @@ async def test_the_watch_is_stopped_however_the_work_ends(supervised: Supervised
 
     assert ["start", "stop"] == supervised.watch.calls
     assert not supervised.works
+
+
+async def test_everything_is_listed_when_a_watch_asks_for_it(supervised: Supervised) -> None:
+    """Once for all watches that begin at about the same time."""
+    await start(supervised)
+    await supervised.queued()
+    other = Key(namespace=KEY.namespace, name="missed")
+    supervised.cluster.apply(resource(API_TOKEN_SPEC, name="missed"))
+
+    supervised.supervisor.request_resync()
+    supervised.supervisor.request_resync()
+    await supervised.advance()
+    await supervised.advance(1)
+
+    assert other == await supervised.queued()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipedrive_operator.core.grant.token import Accepted
-from pipedrive_operator.core.publication.secret import desired_secret, patch, untouched_since_published
+from pipedrive_operator.core.publication.secret import desired_secret, patch
 from pipedrive_operator.core.publication.target import belongs_to, may_be_adopted, read_target
 from pipedrive_operator.core.resource.credential import Credential, read_credential
 from pipedrive_operator.core.resource.names import ANNOTATION_MANAGED
@@ -96,7 +96,7 @@ def test_any_list_of_managed_keys_is_read(noted: str) -> None:
     """Tenants can write annotations."""
     target = read_target({"metadata": {**METADATA, "annotations": {ANNOTATION_MANAGED: noted}}})
 
-    assert not untouched_since_published(target)
+    assert not target.is_untouched
     patch(target, DESIRED)
 
 

@@ -58,7 +58,7 @@ class Pool:
         self._in_progress = 0
         self._is_retired = False
 
-    async def exchange(self, request: httpx.Request, *, longest_body: int | None = None) -> Response:
+    async def exchange(self, request: httpx.Request, *, longest_body: int) -> Response:
         """Send a request and read its response, up to `longest_body` bytes. Raises one of `causes.BROKEN`."""
         self._in_progress += 1
         try:
@@ -146,7 +146,7 @@ async def exchange(
     transport: httpx.AsyncBaseTransport,
     request: httpx.Request,
     *,
-    longest_body: int | None = None,
+    longest_body: int,
     received: Received | None = None,
 ) -> Response:
     """Send a request once, and return the whole response; what exceeds `longest_body` bytes is left out.
@@ -161,7 +161,7 @@ async def exchange(
     try:
         async for chunk in stream:
             received.body += chunk
-            if longest_body is not None and len(received.body) > longest_body:
+            if len(received.body) > longest_body:
                 break
     finally:
         await response.aclose()

@@ -22,6 +22,8 @@ class Response:
     status: int
     headers: httpx.Headers = field(default_factory=httpx.Headers, repr=False)
     body: bytes = field(default=b"", repr=False)
+    is_truncated: bool = False
+    """Whether the body is longer than the caller reads."""
 
     @property
     def json(self) -> Mapping[str, Any] | None:
@@ -37,17 +39,19 @@ class Received:
     headers: httpx.Headers = field(default_factory=httpx.Headers, repr=False)
     body: bytearray = field(default_factory=bytearray, repr=False)
 
-    def response(self, *, longest_body: int | None = None) -> Response | None:
+    def response(self, *, longest_body: int) -> Response | None:
         """Return the response, with at most `longest_body` bytes; None if not even its status arrived."""
         return None if self.status is None else read(self.status, self.headers, self.body, longest_body)
 
 
-def read(status: int, headers: httpx.Headers, body: bytearray, longest_body: int | None) -> Response:
+def read(status: int, headers: httpx.Headers, body: bytearray, longest_body: int) -> Response:
     """Return a response with at most `longest_body` bytes of its body, uncompressed."""
-    return Response(status=status, headers=headers, body=decompress(bytes(body[:longest_body]), longest=longest_body))
+    whole = decompress(bytes(body[: longest_body + 1]), longest=longest_body + 1)
+    is_truncated = len(body) > longest_body or len(whole) > longest_body
+    return Response(status=status, headers=headers, body=whole[:longest_body], is_truncated=is_truncated)
 
 
-def decompress(body: bytes, *, longest: int | None = None) -> bytes:
+def decompress(body: bytes, *, longest: int) -> bytes:
     """Return a body without gzip or zlib compression, at most `longest` bytes; an uncompressed one as it is.
 
     The first bytes decide and not Content-Encoding, which proxies get wrong: no JSON and no page begins like that. Of a
@@ -59,9 +63,8 @@ def decompress(body: bytes, *, longest: int | None = None) -> bytes:
     whole = bytearray()
     with suppress(zlib.error):
         for start in range(0, len(body), _CHUNK):
-            room = 0 if longest is None else longest - len(whole)
-            whole += stream.decompress(body[start : start + _CHUNK], room)
-            if longest is not None and len(whole) >= longest:
+            whole += stream.decompress(body[start : start + _CHUNK], longest - len(whole))
+            if len(whole) >= longest:
                 break
     return bytes(whole)
 

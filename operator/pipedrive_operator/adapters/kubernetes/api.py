@@ -27,8 +27,17 @@ from pipedrive_operator.core.values.errors import ApiServerNotTrusted, ApiServer
 Body = dict[str, Any]
 
 PAGE_SIZE: Final = 500
+"""How many objects a page of a list has, unless they are so large that the page would exceed `LARGEST_RESPONSE`."""
+LARGEST_RESPONSE: Final = 8 * 1024 * 1024
+"""In bytes, without compression. etcd stores no object of more than 1.5 MiB, which are 2 MiB in JSON."""
+_SHRINK: Final = 4
+"""By how much a page that was too large is divided."""
 _MERGE_PATCH: Final = "application/merge-patch+json"
 """Always set: the client library defaults to a strategic merge patch."""
+
+
+class ResponseTooLarge(ApiServerUnavailable):
+    """The API server sent more than the operator reads at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +107,19 @@ class Api:
 
         The API server's cache (`resourceVersion=0`) is never used. It ignores the limit, so it would return the whole
         list at once; and it may be older than the events of the watch, so an object that it lacks may still exist.
+
+        A page that is too large is requested again with fewer objects: large ones are read one by one.
         """
-        query = {"limit": str(PAGE_SIZE), "labelSelector": labels}
+        size = PAGE_SIZE
+        query = {"labelSelector": labels}
         while True:
-            page = await self._send("list", _Request("GET", endpoint, query))
+            try:
+                page = await self._send("list", _Request("GET", endpoint, query | {"limit": str(size)}))
+            except ResponseTooLarge:
+                if size == 1:
+                    raise
+                size = max(1, size // _SHRINK)
+                continue
             with readable("list"):
                 found = Page(list(page["items"] or ()), int(page["metadata"]["resourceVersion"]))
                 token = page["metadata"].get("continue")
@@ -145,8 +163,21 @@ class Api:
             body=request.body,
             auth_settings=[AUTHENTICATION],
         )
-        response = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
-        return response.status, await response.read()
+        answer = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
+        async with answer.response as response:
+            return response.status, await _body(response)
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of a response, uncompressed. Raises ResponseTooLarge."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_RESPONSE:
+            response.close()
+            message = f"the API server responded with more than {LARGEST_RESPONSE:,} bytes"
+            raise ResponseTooLarge(message)
+    return bytes(body)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from typing import Any
 
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
-from pipedrive_operator.adapters.kubernetes.refusal import ErrorResponse, creation_error, denial
+from pipedrive_operator.adapters.kubernetes.refusal import ErrorResponse, Refusal, creation_error, denial
 from pipedrive_operator.core.publication.target import TargetSecret, read_target
+from pipedrive_operator.core.resource.metadata import read_strings
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import SecretChanged
 
@@ -41,8 +42,7 @@ class KubernetesSecrets:
         except ErrorResponse as response:
             if response.is_not_found or response.is_conflict:
                 raise SecretChanged(response.message) from None
-            stored = await self.read(key)  # a policy may quote stored values
-            raise denial(response, patch.get("data") or {}, stored.data if stored else {}) from None
+            raise denial(response, patch.get("data") or {}, await self._stored_data(key)) from None
         return read_target(body)
 
     async def delete(self, target: TargetSecret) -> None:
@@ -52,4 +52,12 @@ class KubernetesSecrets:
             await self._api.delete(SECRETS.at(target.key), preconditions=preconditions)
         except ErrorResponse as response:
             if not (response.is_not_found or response.is_conflict):
-                raise denial(response, target.data) from None
+                raise denial(response, await self._stored_data(target.key)) from None
+
+    async def _stored_data(self, key: Key) -> Mapping[str, str]:
+        """Return the values of a Secret, only to keep them out of a message: a policy may quote them."""
+        try:
+            body = await self._api.get(SECRETS.at(key))
+        except Refusal:  # RBAC, whose messages quote no values
+            return {}
+        return read_strings(body, "data") if body else {}

@@ -125,7 +125,9 @@ class Connections:
 
     def _pipedrive_response(self, response: Response) -> PipedriveResponse:
         retry_after = read_retry_after(response.headers.get("retry-after"), self._clock.now())
-        return PipedriveResponse(status=response.status, body=response.body, retry_after=retry_after)
+        return PipedriveResponse(
+            status=response.status, body=response.body, is_truncated=response.is_truncated, retry_after=retry_after
+        )
 
 
 def describe(error: BaseException) -> str:

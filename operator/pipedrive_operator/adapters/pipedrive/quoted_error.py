@@ -19,6 +19,8 @@ def quote_error(response: PipedriveResponse, *sent: SecretValue) -> str:
     """Return the status and the error in the response's JSON, without any of the secrets that were sent."""
     fields = response.fields or {}
     texts = [text for key in _QUOTED_FIELDS if isinstance(text := fields.get(key), str) and text]
+    if response.is_truncated:
+        return f"HTTP {response.status}, a longer body than Pipedrive ever sends"
     if not texts:
         return f"HTTP {response.status}"
     text = _hide(without_control_characters(": ".join(texts)), sent)

@@ -72,7 +72,7 @@ _PROXY_CREDENTIALS: Final = Rule(
     means=PipedriveUnavailable,
     message=(
         "A proxy between the operator and Pipedrive requires credentials ({}), and did not forward the request. "
-        "Correct those in pipedrive.proxy, or exempt the operator; the operator tries again after a pause"
+        "Correct those in pipedrive.proxyCredentialsFile, or exempt the operator, which tries again after a pause"
     ),
 )
 

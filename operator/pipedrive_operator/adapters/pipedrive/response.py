@@ -13,6 +13,8 @@ class PipedriveResponse:
 
     status: int
     body: bytes = field(default=b"", repr=False)
+    is_truncated: bool = False
+    """Whether the body was longer than the operator reads; the part that was read may end anywhere."""
     retry_after: timedelta | None = None
 
     @property

@@ -5,6 +5,7 @@ token that was sent may already be unusable.
 """
 
 import re
+import sys
 from datetime import timedelta
 from typing import Final
 
@@ -12,7 +13,8 @@ from pipedrive_operator.adapters.pipedrive.api_domain import SETTING, AllowedApi
 from pipedrive_operator.adapters.pipedrive.quoted_error import quote_value
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.adapters.pipedrive.token_body import Fields, find_token_fields
-from pipedrive_operator.core.grant.grant import TokenResponse, split_scope
+from pipedrive_operator.core.grant.document import LONGEST_VALUE
+from pipedrive_operator.core.grant.grant import LONGEST_SCOPE, TokenResponse, split_scope
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
@@ -82,7 +84,7 @@ def _refresh_token(fields: Fields | None, sent: SecretValue) -> SecretValue:
     if not fields.get("refresh_token") and fields.get("access_token"):
         _secret(fields, "access_token")
         return sent
-    return _secret(fields, "refresh_token")
+    return _secret(fields, "refresh_token", longest=sys.maxsize)  # to refuse it would be to lose it
 
 
 def _complete(fields: Fields, refresh_token: SecretValue, domains: AllowedApiDomains) -> TokenResponse:
@@ -91,13 +93,13 @@ def _complete(fields: Fields, refresh_token: SecretValue, domains: AllowedApiDom
         refresh_token=refresh_token,
         token_type=_token_type(fields),
         expires_in=_lifetime(fields),
-        scope=split_scope(_text(fields, "scope")) if fields.get("scope") else None,
+        scope=split_scope(_text(fields, "scope", longest=LONGEST_SCOPE)) if fields.get("scope") else None,
         api_domain=_api_domain(fields, domains),
     )
 
 
-def _secret(fields: Fields, key: str) -> SecretValue:
-    value = SecretValue(_text(fields, key))
+def _secret(fields: Fields, key: str, *, longest: int = LONGEST_VALUE) -> SecretValue:
+    value = SecretValue(_text(fields, key, longest=longest))
     if not value:
         raise _Malformed(key, "is empty")
     return value
@@ -130,11 +132,13 @@ def _api_domain(fields: Fields, domains: AllowedApiDomains) -> str:
     return allowed
 
 
-def _text(fields: Fields, key: str) -> str:
+def _text(fields: Fields, key: str, *, longest: int = LONGEST_VALUE) -> str:
     value = fields.get(key)
     if not isinstance(value, str):
         raise _Malformed(key, "is missing or not text")
     value = value.strip(_AROUND)
+    if len(value) > longest:
+        raise _Malformed(key, f"has more than {longest:,} characters")
     if not _VISIBLE.fullmatch(value):
         raise _Malformed(key, "contains characters that are not allowed in it")
     return value

@@ -76,6 +76,8 @@ class VaultApi:
         session = await self._session(identity)
         response = await session.send(requests.read_document(location.mount, location.path))
         metadata = response.data.get("metadata")
+        if response.is_too_large:
+            raise errors.too_large(location)
         if response.status in {HTTPStatus.OK, HTTPStatus.NOT_FOUND} and isinstance(metadata, Mapping):
             self._version_two.add(location.mount)
             return _document(location, metadata, response.data.get("data"))

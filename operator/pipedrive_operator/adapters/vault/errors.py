@@ -22,6 +22,9 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 
+LARGEST_RESPONSE: Final = 128 * 1024
+"""In bytes, without compression. A grant has 3 KiB; a document near Vault's own limit would cost a hundred times as
+much memory, for each credential that names it."""
 READ: Final = ("read",)
 WRITE: Final = ("create", "update")
 """The capabilities that a request needs."""
@@ -83,7 +86,7 @@ def _is_page_of_proxy(response: Response) -> bool:
 
 
 def _is_not_json(response: Response) -> bool:
-    return response.body is None and response.status != HTTPStatus.NO_CONTENT
+    return response.body is None and response.status != HTTPStatus.NO_CONTENT and not response.is_too_large
 
 
 def _is_without_namespace(response: Response) -> bool:
@@ -221,6 +224,8 @@ def refused(
     """Explain why Vault refused a request for a document, which needs these capabilities."""
     if is_conflict(response):
         return CheckAndSetConflict(str(location))
+    if response.is_too_large:
+        return too_large(location)
     row = next(row for row in _REFUSALS if row.matches(response))
     message = row.message.format(
         name=location.connection,
@@ -275,6 +280,14 @@ def capabilities_missing(location: VaultLocation, missing: tuple[str, ...]) -> V
     return VaultDenied(
         f"Vault ({location.connection}) does not let the operator {', '.join(missing)} at {location}: allow it by "
         f"policy with {policy_stanza(location, (*READ, *WRITE))}"
+    )
+
+
+def too_large(location: VaultLocation) -> SourceMissing:
+    """Explain a document that is larger than the operator reads."""
+    return SourceMissing(
+        f"Vault ({location.connection}) returns more than {LARGEST_RESPONSE:,} bytes for {location}, and the operator "
+        "reads no more: keep only the credential in this document, and move everything else to another path"
     )
 
 

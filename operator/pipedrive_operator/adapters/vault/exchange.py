@@ -39,6 +39,8 @@ class Response:
     status: int
     body: Json | None = field(default=None, repr=False)
     """None if it is not a JSON object: an empty success, or the page of a proxy."""
+    is_too_large: bool = False
+    """Whether the body was longer than the operator reads, and was left out."""
     retry_after: timedelta | None = None
     redirect: str | None = None
     """Scheme and host of the `Location` header."""

@@ -12,7 +12,7 @@ from pipedrive_operator.core.decision.retry import Failure, RetryBounds, record_
 from pipedrive_operator.core.decision.sources import ApiTokenSource, Source
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.grant import Grant, read_grant
+from pipedrive_operator.core.grant.grant import Grant, read_grant, require_bounds
 from pipedrive_operator.core.grant.keys import is_token_of_grant
 from pipedrive_operator.core.grant.refresh_state import Fresh, RefreshState
 from pipedrive_operator.core.grant.token import Accepted, Token, Verification
@@ -99,6 +99,8 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
         known = replace(known, version=document.version, version_created_at=document.created_at)
     source = memory.source
     if not isinstance(source, ApiTokenSource):
+        if document is not None:
+            require_bounds(document)
         grant = read_grant(document)
         return replace(known, grant=grant, token=grant.token if grant else None)
     if document is None:

@@ -14,7 +14,7 @@ from pipedrive_operator.core.publication.rollout import (
     recorded_revisions,
     records,
 )
-from pipedrive_operator.core.publication.secret import differs, foreign_keys, untouched_since_published
+from pipedrive_operator.core.publication.secret import differs, foreign_keys
 from pipedrive_operator.core.publication.target import TargetSecret, belongs_to
 from pipedrive_operator.core.resource.credential import Credential, Resource, UnreadableCredential
 from pipedrive_operator.core.resource.status import Account, Status
@@ -120,7 +120,7 @@ def is_ready(seen: Observation) -> bool:
         before is not None
         and before.status is ConditionStatus.TRUE
         and before.observed_generation == seen.credential.generation
-        and untouched_since_published(seen.target)
+        and seen.target.is_untouched
         and _is_ahead(seen.credential.status.expires_at, seen.now)
     )
 

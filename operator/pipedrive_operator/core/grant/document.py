@@ -10,6 +10,9 @@ from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.text import has_control_characters
 
+LONGEST_VALUE: Final = 16384
+"""How many characters of a value in Vault are used: twenty times the length of Pipedrive's longest token."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class VaultLocation:
@@ -103,6 +106,12 @@ class Document:
             message = (
                 f"Vault has no text under key {key} of {self.location}: "
                 f"write it with `vault kv patch -mount={self.location.mount} {self.location.path} {key}=...`"
+            )
+            raise SourceMissing(message)
+        if len(value) > LONGEST_VALUE:
+            message = (
+                f"The value under key {key} of {self.location} in Vault has {len(value):,} characters, and no token "
+                f"has more than {LONGEST_VALUE:,}: write it again"
             )
             raise SourceMissing(message)
         if has_control_characters(value.strip()):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from pipedrive_operator.core.grant.document import LONGEST_VALUE
 from pipedrive_operator.core.values.text import has_control_characters
 from pipedrive_operator.core.values.times import parse_time
 
@@ -20,12 +21,15 @@ Values = Mapping[str, object]
 
 
 def text_field(values: Values, key: str) -> str | None:
-    """Return a string or number as text, without surrounding white space; None if it has control characters."""
+    """Return a string or number as text without surrounding white space; None if it has control characters.
+
+    A text that is longer than any token is not used either.
+    """
     value = values.get(key)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     text = _as_text(value).strip()
-    return text if text and not has_control_characters(text) else None
+    return text if text and len(text) <= LONGEST_VALUE and not has_control_characters(text) else None
 
 
 def number_field(values: Values, key: str) -> int | None:

@@ -8,16 +8,34 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.document import LONGEST_VALUE, Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.fields import lifetime_field, number_field, text_field, time_field
 from pipedrive_operator.core.grant.intent import KEYS as MARKS
 from pipedrive_operator.core.grant.intent import Intent, Unanswered, read_intent, read_unanswered, write_marks
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.text import is_dns_label
 from pipedrive_operator.core.values.times import format_time
 
+LONGEST_SCOPE: Final = 4096
+"""In characters. Pipedrive has about 40 scopes, which have 800 characters together."""
+_FIELDS: Final = (
+    "refresh_token",
+    "access_token",
+    "token_type",
+    "expires_at",
+    "expires_in",
+    "obtained_at",
+    "scope",
+    "api_domain",
+    "company_id",
+    "company_domain",
+    "user_id",
+    "client_id",
+    "refreshed_from",
+)
 _REPLACED: Final = frozenset({"expires_in", *MARKS})
 """Keys that are dropped from the former document: the lifetime of a raw response, and the marks of former refreshes."""
 
@@ -115,6 +133,22 @@ def missing_grant(location: VaultLocation) -> str:
         f"Vault holds no refresh_token at {location}: consent, or write one there with "
         f"`vault kv put -mount={location.mount} {location.path} refresh_token=-`"
     )
+
+
+def require_bounds(document: Document) -> None:
+    """Check that no field of a grant is longer than any that Pipedrive issues.
+
+    Raises:
+        SourceMissing: a field is; each credential that names the document would keep it in memory.
+    """
+    for key in (*_FIELDS, *MARKS):
+        value, longest = document.values.get(key), LONGEST_SCOPE if key == "scope" else LONGEST_VALUE
+        if isinstance(value, str) and len(value) > longest:
+            message = (
+                f"The value under key {key} of {document.location} in Vault has {len(value):,} characters, and the "
+                f"operator reads {longest:,} at most: remove it with `vault kv patch`, or consent again"
+            )
+            raise SourceMissing(message)
 
 
 def read_grant(document: Document | None) -> Grant | None:

@@ -3,14 +3,14 @@
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipedrive_operator.core.grant.token import Accepted
 from pipedrive_operator.core.publication import template
 from pipedrive_operator.core.publication.fields import fields_of, values_of
-from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.publication.target import TargetSecret, bounded, data_digest, digest_of
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import (
     ANNOTATION_DIGEST,
@@ -129,27 +129,21 @@ def differences(target: TargetSecret, desired: DesiredSecret) -> list[str]:
             ("annotations", target.annotations, desired.annotations),
         )
         for key, value in wanted.items()
-        if actual.get(key) != value
+        if actual.get(key) != bounded(value)
     }
     if _owners(target, desired) != list(target.owner_references):
         found["metadata.ownerReferences"] = "is not as the credential asks"
     found |= {
         f"data.{key}": f"is {'another value' if key in target.data else 'absent'}"
         for key, value in desired.data.items()
-        if target.data.get(key) != value
+        if target.data.get(key) != digest_of(value)
     }
     setters = {path: f" (set by {target.managers[path]})" for path in found if path in target.managers}
     return [f"{path} {phrase}{setters.get(path, '')}" for path, phrase in found.items()]
 
 
-def untouched_since_published(target: TargetSecret) -> bool:
-    """Return whether our keys still hold what we last published, judged by the digest in the Secret's annotation."""
-    ours = {key: target.data[key] for key in _managed(target)["data"] if key in target.data}
-    return target.annotations.get(ANNOTATION_DIGEST) == data_digest(ours)
-
-
 def foreign_keys(target: TargetSecret, desired: DesiredSecret) -> list[str]:
-    """Return the data keys that belong to others."""
+    """Return the data keys that belong to others; none of a Secret that has too many of them to be kept."""
     return sorted(set(target.data) - set(desired.data))
 
 
@@ -183,32 +177,31 @@ def release(target: TargetSecret, credential: Credential) -> dict[str, Any]:
     return {"metadata": {"resourceVersion": target.resource_version, "ownerReferences": others}}
 
 
-def data_digest(data: Mapping[str, str]) -> str:
-    """Return the digest of data keys and values."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
 def _changes(target: TargetSecret, desired: DesiredSecret) -> dict[str, Any]:
-    managed = _managed(target)
+    managed = target.managed
     metadata: dict[str, Any] = {
-        "labels": _map_changes(target.labels, desired.labels, managed["labels"]),
+        "labels": _map_changes(target.labels, desired.labels, managed.labels),
         "annotations": _map_changes(
-            target.annotations, desired.annotations, [*managed["annotations"], ANNOTATION_REVISION]
+            target.annotations, desired.annotations, [*managed.annotations, ANNOTATION_REVISION], bounded
         ),
     }
     owners = _owners(target, desired)
     if owners != list(target.owner_references):
         metadata["ownerReferences"] = owners
-    changes: dict[str, Any] = {"data": _map_changes(target.data, desired.data, managed["data"])}
+    changes: dict[str, Any] = {"data": _map_changes(target.data, desired.data, managed.data, digest_of)}
     changes["metadata"] = {key: value for key, value in metadata.items() if value or key == "ownerReferences"}
     return {key: value for key, value in changes.items() if value}
 
 
 def _map_changes(
-    actual: Mapping[str, str], wanted: Mapping[str, str], formerly_ours: Collection[str]
+    actual: Mapping[str, str],
+    wanted: Mapping[str, str],
+    formerly_ours: Collection[str],
+    kept: Callable[[str], str] = str,
 ) -> dict[str, str | None]:
+    """Return what to write and, with None, what to remove; `kept` is the form in which `actual` holds a value."""
     dropped: dict[str, str | None] = {key: None for key in formerly_ours if key in actual and key not in wanted}
-    return dropped | {key: value for key, value in wanted.items() if actual.get(key) != value}
+    return dropped | {key: value for key, value in wanted.items() if actual.get(key) != kept(value)}
 
 
 def _quoted(value: str | None) -> str:
@@ -218,20 +211,6 @@ def _quoted(value: str | None) -> str:
 def _who_asks(part: str, key: str) -> str:
     """Return whose wish a label or annotation is: the operator's own are under its group."""
     return "the operator needs" if key.startswith(f"{GROUP}/") else f"spec.target.{part}.{key} asks for"
-
-
-def _managed(target: TargetSecret) -> dict[str, list[str]]:
-    """Read the annotation that lists what is ours; anything that is not such a list counts as empty."""
-    try:
-        noted = json.loads(target.annotations.get(ANNOTATION_MANAGED, "{}"))
-    except (ValueError, RecursionError):
-        noted = {}
-    lists = noted if isinstance(noted, dict) else {}
-    return {part: _strings(lists.get(part)) for part in ("data", "labels", "annotations")}
-
-
-def _strings(value: object) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _owners(target: TargetSecret, desired: DesiredSecret) -> list[Mapping[str, Any]]:

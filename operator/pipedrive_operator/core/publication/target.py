@@ -1,20 +1,50 @@
-"""A Secret as it was seen in the cluster, and which credential it belongs to."""
+"""A Secret as it was seen in the cluster, and which credential it belongs to.
 
-from collections.abc import Iterable, Iterator, Mapping
+It holds digests of the data instead of the data, and a bounded part of everything else. Anyone who can label a Secret
+puts it into the cache of every replica, and a Secret may have a megabyte of data, labels or annotations.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.metadata import read_metadata, read_strings
-from pipedrive_operator.core.resource.names import ANNOTATION_ADOPT, ANNOTATION_DIGEST, LABEL_CREDENTIAL, Key
+from pipedrive_operator.core.resource.names import (
+    ANNOTATION_ADOPT,
+    ANNOTATION_DIGEST,
+    ANNOTATION_MANAGED,
+    ANNOTATION_REVISION,
+    LABEL_CREDENTIAL,
+    Key,
+)
+from pipedrive_operator.core.values.text import shorten
 
+MOST_ENTRIES: Final = 64
+"""How many labels, annotations, data keys or owners of a Secret are kept. A credential asks for 32 of each at most."""
+LONGEST_VALUE: Final = 512
+"""In characters: a longer annotation is kept as its beginning and a digest."""
+_LONGEST_LIST: Final = 65536
+"""In characters: the annotation that lists what is ours is never longer than this."""
 _OUR_MARK: Final = f"metadata.annotations.{ANNOTATION_DIGEST}"
 """Set by this operator alone, so that the manager of this field is the operator's own."""
+_OUR_ANNOTATIONS: Final = (ANNOTATION_ADOPT, ANNOTATION_DIGEST, ANNOTATION_MANAGED, ANNOTATION_REVISION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Managed:
+    """What the operator noted as its own part of a Secret when it wrote it."""
+
+    data: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSecret:
-    """One Secret. Its data stay in base64, as the API server serves them, and out of logs."""
+    """One Secret."""
 
     key: Key
     uid: str
@@ -22,11 +52,18 @@ class TargetSecret:
     type: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    """Long values are as `bounded` returns them."""
     owner_references: tuple[Mapping[str, Any], ...]
     being_deleted: bool
     data: Mapping[str, str] = field(repr=False)
+    """The digest of each value."""
+    managed: Managed = Managed()
+    is_untouched: bool = False
+    """Whether our keys hold what we last published, by the digest in the Secret's annotation."""
     managers: Mapping[str, str] = field(default_factory=dict)
     """For each label, annotation or data key that another program set last: its path, and the program's name."""
+    has_too_many_owners: bool = False
+    """Whether owners were left out. A patch would have to write all of them back, so such a Secret is not ours."""
 
     @property
     def controller(self) -> Mapping[str, Any] | None:
@@ -42,23 +79,32 @@ class TargetSecret:
 def read_target(body: Mapping[str, Any]) -> TargetSecret:
     """Read a Secret as the API server serves it. Raises ApiServerUnavailable if it cannot be read."""
     metadata = read_metadata(body)
+    data = read_strings(body, "data")
+    managed = _read_managed(metadata.annotations.get(ANNOTATION_MANAGED, ""))
+    annotations = _few(metadata.annotations, (*managed.annotations, *_OUR_ANNOTATIONS))
+    labels = _few(metadata.labels, (*managed.labels, LABEL_CREDENTIAL))
+    kept = _few(data, managed.data)
+    owners = metadata.owner_references
     return TargetSecret(
         key=metadata.key,
         uid=metadata.uid,
         resource_version=metadata.resource_version,
         type=str(body.get("type", "Opaque")),
-        labels=metadata.labels,
-        annotations=metadata.annotations,
-        owner_references=metadata.owner_references,
+        labels=labels,
+        annotations={name: bounded(value) for name, value in annotations.items()},
+        owner_references=_few_owners(owners),
         being_deleted=metadata.being_deleted,
-        data=read_strings(body, "data"),
-        managers=_other_managers(metadata.managed_fields),
+        data={name: digest_of(value) for name, value in kept.items()},
+        managed=managed,
+        is_untouched=_is_untouched(data, managed, metadata.annotations),
+        managers=_other_managers(metadata.managed_fields, labels=labels, annotations=annotations, data=kept),
+        has_too_many_owners=len(owners) > MOST_ENTRIES,
     )
 
 
 def belongs_to(target: TargetSecret | None, credential: Credential) -> bool:
     """Return whether the Secret exists and the credential controls it, or it is labelled for it and uncontrolled."""
-    if target is None:
+    if target is None or target.has_too_many_owners:
         return False
     if target.controller_uid is not None:
         return target.controller_uid == credential.uid
@@ -67,15 +113,79 @@ def belongs_to(target: TargetSecret | None, credential: Credential) -> bool:
 
 def may_be_adopted(target: TargetSecret, credential: Credential) -> bool:
     """Return whether the Secret's owner has annotated it for this credential and nothing controls it."""
+    if target.has_too_many_owners:
+        return False
     return target.controller_uid is None and target.annotations.get(ANNOTATION_ADOPT) == credential.key.name
 
 
-def _other_managers(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return which fields others manage (https://kubernetes.io/docs/reference/using-api/server-side-apply/).
+def digest_of(value: str) -> str:
+    """Return the digest of a value of a Secret's data, as the API server serves it."""
+    return hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()
+
+
+def data_digest(data: Mapping[str, str]) -> str:
+    """Return the digest of data keys and values."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def bounded(value: str) -> str:
+    """Return an annotation as it is kept: a long one as its beginning and a digest, which can still be compared."""
+    return value if len(value) <= LONGEST_VALUE else f"{shorten(value, LONGEST_VALUE - 64)}{digest_of(value)}"
+
+
+def _few(entries: Mapping[str, str], ours: Collection[str]) -> dict[str, str]:
+    """Return all entries, or only ours if there are too many: whatever differs is noted as ours or will be."""
+    if len(entries) <= MOST_ENTRIES:
+        return dict(entries)
+    return {name: entries[name] for name in ours if name in entries}
+
+
+def _few_owners(owners: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
+    if len(owners) <= MOST_ENTRIES:
+        return owners
+    return tuple(owner for owner in owners if owner.get("controller"))[:1]
+
+
+def _is_untouched(data: Mapping[str, str], managed: Managed, annotations: Mapping[str, str]) -> bool:
+    ours = {key: data[key] for key in managed.data if key in data}
+    return annotations.get(ANNOTATION_DIGEST) == data_digest(ours)
+
+
+def _read_managed(annotation: str) -> Managed:
+    """Read the annotation that lists what is ours; anything that is not such a list counts as empty."""
+    try:
+        noted = json.loads(annotation) if len(annotation) <= _LONGEST_LIST else {}
+    except (ValueError, RecursionError):
+        noted = {}
+    lists = noted if isinstance(noted, dict) else {}
+    return Managed(**{part: _strings(lists.get(part)) for part in ("data", "labels", "annotations")})
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MOST_ENTRIES:
+        return ()
+    return tuple(item for item in value if isinstance(item, str))
+
+
+def _other_managers(
+    entries: Iterable[Mapping[str, Any]],
+    *,
+    labels: Collection[str],
+    annotations: Collection[str],
+    data: Collection[str],
+) -> dict[str, str]:
+    """Return which of these fields others manage (https://kubernetes.io/docs/reference/using-api/server-side-apply/).
 
     The operator's own fields are left out, which is nearly all of them: a cache of Secrets stays small.
     """
-    managed = {path: str(entry.get("manager")) for entry in entries for path in _paths(entry.get("fieldsV1"))}
+    kept = {
+        *(f"metadata.labels.{name}" for name in labels),
+        *(f"metadata.annotations.{name}" for name in annotations),
+        *(f"data.{name}" for name in data),
+    }
+    managed = {
+        path: str(entry.get("manager")) for entry in entries for path in _paths(entry.get("fieldsV1")) if path in kept
+    }
     ours = managed.get(_OUR_MARK)
     return {path: manager for path, manager in managed.items() if manager != ours}
 

@@ -12,7 +12,12 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from pipedrive_operator.core.resource.metadata import read_metadata
-from pipedrive_operator.core.resource.names import ANNOTATION_REQUESTED_AT, LONGEST_REQUEST, Key
+from pipedrive_operator.core.resource.names import (
+    ANNOTATION_REQUEST,
+    ANNOTATION_REQUESTED_AT,
+    LONGEST_REQUEST,
+    Key,
+)
 from pipedrive_operator.core.resource.spec import ApiToken, OAuth2, Spec
 from pipedrive_operator.core.resource.status import Status
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, InvalidSpec
@@ -32,6 +37,7 @@ class Resource:
     created_at: datetime
     being_deleted: bool
     annotations: Mapping[str, str]
+    """Those that request something."""
     status: Status
 
     @property
@@ -86,7 +92,7 @@ def read_credential(body: Mapping[str, Any]) -> AnyCredential:
         "resource_version": metadata.resource_version,
         "created_at": metadata.creation_timestamp,
         "being_deleted": metadata.being_deleted,
-        "annotations": metadata.annotations,
+        "annotations": _requests(metadata.annotations),
         "status": _read_status(body.get("status") or {}),
     }
     try:
@@ -104,6 +110,12 @@ def write_status(status: Status) -> dict[str, Any]:
     """Write a status as the API server takes it; an absent field is None, so that a merge patch removes it."""
     written: dict[str, Any] = STATUS.dump_python(status, mode="json", by_alias=True)
     return written
+
+
+def _requests(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Return the annotations that mean something to the operator, shortened. Others may be large and change often."""
+    names = (ANNOTATION_REQUESTED_AT, ANNOTATION_REQUEST)
+    return {name: annotations[name][:LONGEST_REQUEST] for name in names if name in annotations}
 
 
 def _access(spec: Spec) -> OAuth2 | ApiToken:

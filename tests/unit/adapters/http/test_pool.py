@@ -54,7 +54,7 @@ class Trust:
         """Ask the server. Raises what the transport raises."""
         pool = await self.pools.current(read_again=read_again)
         try:
-            return (await pool.exchange(httpx.Request("GET", self.url))).status
+            return (await pool.exchange(httpx.Request("GET", self.url), longest_body=99)).status
         except BROKEN as error:
             self.pools.failed(error)
             raise

@@ -15,7 +15,7 @@ BODY = json.dumps({"a": "b" * 5000}).encode()
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, bytes])
 def test_a_body_is_uncompressed_by_its_first_bytes(compress: Callable[[bytes], bytes]) -> None:
     """Content-Encoding has no influence; a plain body stays as it is."""
-    assert decompress(compress(BODY)) == BODY
+    assert decompress(compress(BODY), longest=10_000) == BODY
 
 
 def test_a_damaged_body_is_uncompressed_up_to_the_damage() -> None:
@@ -23,7 +23,7 @@ def test_a_damaged_body_is_uncompressed_up_to_the_damage() -> None:
     noise = json.dumps([str(zlib.crc32(bytes([number % 256, number // 256]))) for number in range(5000)]).encode()
     compressed = gzip.compress(noise)
 
-    whole = decompress(compressed[: len(compressed) // 2])
+    whole = decompress(compressed[: len(compressed) // 2], longest=1_000_000)
 
     assert len(whole) > 1000
     assert noise.startswith(whole)
@@ -37,12 +37,12 @@ def test_a_body_that_expands_too_much_is_truncated() -> None:
 def test_a_response_counts_once_its_status_has_arrived() -> None:
     """Even if the rest is missing."""
     received = Received()
-    assert received.response() is None
+    assert received.response(longest_body=99) is None
 
     received.status = 200
     received.body += b'{"a": 1'
 
-    arrived = received.response()
+    arrived = received.response(longest_body=99)
     assert arrived is not None
     assert (arrived.status, arrived.body, arrived.json) == (200, b'{"a": 1', None)
 
@@ -51,3 +51,16 @@ def test_a_response_counts_once_its_status_has_arrived() -> None:
 def test_a_body_that_is_not_a_json_object_is_none(body: bytes) -> None:
     """Deep nesting and endless digits included."""
     assert json_object(body) is None
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bytes])
+def test_a_longer_body_is_marked_as_truncated(compress: Callable[[bytes], bytes]) -> None:
+    """After decompression; one of exactly the longest size is complete."""
+    received = Received(status=200, body=bytearray(compress(b"0" * 5000)))
+
+    whole, cut = received.response(longest_body=5000), received.response(longest_body=4999)
+
+    assert whole is not None
+    assert cut is not None
+    assert (len(whole.body), whole.is_truncated) == (5000, False)
+    assert (len(cut.body), cut.is_truncated) == (4999, True)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -10,7 +12,7 @@ from aiohttp import web
 
 from fakes.api_server import FakeApiServer, say
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.api import Api, ResponseTooLarge
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.resource.names import Key
@@ -114,3 +116,41 @@ async def test_no_request_is_retried(server: FakeApiServer, api: Api) -> None:
         await api.get(ENDPOINT)
 
     assert len(server.requests) == 1
+
+
+async def test_a_response_that_expands_without_end_costs_little_memory(server: FakeApiServer, api: Api) -> None:
+    """Whatever a proxy in between compresses."""
+    packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
+    body = b"".join([*(packer.compress(b" " * 1_000_000) for _ in range(200)), packer.flush()])
+
+    async def bomb(_: web.Request) -> web.Response:
+        return web.Response(body=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+
+    server.answer = bomb
+    tracemalloc.start()
+    with pytest.raises(ResponseTooLarge, match="more than 8,388,608 bytes"):
+        await api.get(ENDPOINT)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 40_000_000
+
+
+async def test_large_objects_are_listed_one_by_one(server: FakeApiServer, api: Api) -> None:
+    """A hundred Secrets of a megabyte never are in memory together."""
+    objects = [{"metadata": {"name": str(number)}, "data": {"k": "A" * 1_300_000}} for number in range(12)]
+    sizes: list[int] = []
+
+    async def page(request: web.Request) -> web.Response:
+        limit, start = int(request.query["limit"]), int(request.query.get("continue", "0"))
+        sizes.append(limit)
+        shown = objects[start : start + limit]
+        rest = {"continue": str(start + limit)} if start + limit < len(objects) else {}
+        return web.json_response({"metadata": {"resourceVersion": "7"} | rest, "items": shown})
+
+    server.answer = page
+    listed = [item["metadata"]["name"] async for one in api.pages(SECRETS.collection(None)) for item in one.items]
+
+    assert [str(number) for number in range(12)] == listed
+    assert [500, 125, 31, 7, 1] == sizes[:5]
+    assert {1} == set(sizes[5:])

@@ -12,6 +12,7 @@ from yarl import URL
 
 from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.kubernetes.watch.request_monitor import STREAM_SECONDS, RequestMonitor
+from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
 
 COLLECTION = URL("https://127.0.0.1/apis/pipedrive-operator.io/v1alpha1/pipedrivecredentials")
 LIST, WATCH = COLLECTION, COLLECTION.with_query(watch="true")
@@ -21,15 +22,20 @@ Send = Callable[..., Awaitable[int]]
 
 
 class Interruptions:
-    """Counts interruptions."""
+    """Counts interruptions, and lists."""
 
     def __init__(self) -> None:
         """Start at zero."""
         self.count = 0
+        self.lists = 0
 
     def note(self) -> None:
         """Count one."""
         self.count += 1
+
+    def note_list(self) -> None:
+        """Count a list."""
+        self.lists += 1
 
 
 @pytest.fixture
@@ -47,7 +53,7 @@ def interruptions() -> Interruptions:
 @pytest.fixture
 def monitor(clock: TurnedClock, interruptions: Interruptions) -> RequestMonitor:
     """Return the monitor."""
-    return RequestMonitor(clock, on_interruption=interruptions.note)
+    return RequestMonitor(clock, on_interruption=interruptions.note, on_list=interruptions.note_list)
 
 
 @pytest.fixture
@@ -127,3 +133,29 @@ async def test_the_age_is_that_of_the_watch_that_was_silent_the_longest(
     await send(SECRETS, HTTPStatus.GONE)
 
     assert 5 == monitor.age()
+
+
+@pytest.mark.parametrize("url", [LIST, SECRETS.with_query(labelSelector=LABEL_CREDENTIAL, limit="500")])
+async def test_a_list_is_emptied_and_asks_for_another(
+    monitor: RequestMonitor, interruptions: Interruptions, url: URL
+) -> None:
+    """Its pages have no bound in bytes, and it is sent with a selector that nothing can match."""
+    sent: list[URL] = []
+
+    async def answer(request: Any) -> Any:
+        sent.append(request.url)
+        return SimpleNamespace(status=HTTPStatus.OK)
+
+    await monitor.observe(SimpleNamespace(url=url), answer)  # type: ignore[arg-type]  # what the monitor uses of it
+
+    assert [f"{LABEL_CREDENTIAL},!{LABEL_CREDENTIAL}"] == [one.query["labelSelector"] for one in sent]
+    assert (1, 0) == (interruptions.lists, interruptions.count)
+
+
+async def test_a_watch_and_a_failed_list_ask_for_no_list(send: Send, interruptions: Interruptions) -> None:
+    """A watch delivers whole objects, one at a time; a failed list is repeated by kopf."""
+    await send(WATCH)
+    await send(SECRETS)
+    await send(LIST, HTTPStatus.FORBIDDEN)
+
+    assert 0 == interruptions.lists

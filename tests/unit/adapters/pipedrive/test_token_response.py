@@ -312,3 +312,17 @@ def test_what_arrived_before_the_connection_broke_counts_if_it_is_definite(
 def test_a_response_does_not_print_its_body() -> None:
     """It contains tokens."""
     assert "12:34:abcdef" not in repr(PipedriveResponse(status=200, body=PLAIN.encode()))
+
+
+@pytest.mark.parametrize(("key", "longest"), [("access_token", 16_384), ("api_domain", 16_384), ("scope", 4096)])
+def test_a_field_that_is_too_long_is_refused_and_the_refresh_token_is_kept(key: str, longest: int) -> None:
+    """Each credential that names the grant would keep the field in memory."""
+    with pytest.raises(TokenResponseUnusable, match=f"{key} has more than {longest:,} characters") as caught:
+        read(COMPLETE | {key: "a" * (longest + 1)})
+
+    assert caught.value.refresh_token == NEW
+
+
+def test_a_refresh_token_of_any_length_is_kept() -> None:
+    """To refuse it would be to lose it."""
+    assert read(COMPLETE | {"refresh_token": "r" * 100_000}).refresh_token == SecretValue("r" * 100_000)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from fakes.clock import TurnedClock
 from pipedrive_operator.adapters.vault.api import VaultApi
 from pipedrive_operator.config.vault import TenantAuthSettings, VaultAuthSettings, VaultConnectionSettings
 from pipedrive_operator.core.grant.document import OPERATOR, Loss, TenantIdentity, VaultLocation
-from pipedrive_operator.core.values.errors import VaultDenied, VaultUnavailable
+from pipedrive_operator.core.values.errors import SourceMissing, VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 ACME = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme")
@@ -80,6 +81,20 @@ async def test_a_document_without_a_creation_time_is_unusable(
 
     with pytest.raises(VaultUnavailable, match="without the metadata of KV version 2"):
         await server.read(ACME, OPERATOR)
+
+
+async def test_a_document_that_is_too_large_is_named(server: VaultApi, answers: dict[str, dict[str, Any]]) -> None:
+    """It is that document's trouble: Vault is available, and the next document is read."""
+    metadata = {"version": 1, "created_time": CREATED}
+    path = "/v1/secret/data/pipedrive/crm/acme"
+    answers[path] = {"data": {"data": {"a": "x" * 131_072}, "metadata": metadata}}
+    answers[f"{path}-2"] = {"data": {"data": {"a": "x" * 100_000}, "metadata": metadata}}
+
+    for _ in range(10):
+        with pytest.raises(SourceMissing, match="more than 131,072 bytes for secret/pipedrive/crm/acme"):
+            await server.read(ACME, OPERATOR)
+
+    assert await server.read(replace(ACME, path=f"{ACME.path}-2"), OPERATOR) is not None
 
 
 @pytest.mark.parametrize("fraction", ["", ".1", ".123456789"])

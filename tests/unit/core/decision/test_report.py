@@ -141,11 +141,11 @@ class TestConditions:
         assert ready is is_ready(seen)
 
     def test_an_edited_secret_is_not_ready_after_a_restart(self) -> None:
-        """Its digest shows the edit."""
+        """Its digest shows the edit, when it is read."""
         seen = changed(api_token_up_to_date(), accepted=None)
         seen = with_status(seen, conditions=(condition(READY, TRUE, Reason.PUBLISHED),))
         assert seen.target is not None
-        edited = replace(seen.target, data={**seen.target.data, "api_token": "eA=="})
+        edited = replace(seen.target, is_untouched=False)
 
         assert is_ready(seen)
         assert not is_ready(replace(seen, target=edited))

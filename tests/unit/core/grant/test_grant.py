@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipedrive_operator.core.grant.grant import TokenResponse, read_grant, refreshed_grant, write_grant
+from pipedrive_operator.core.grant.grant import TokenResponse, read_grant, refreshed_grant, require_bounds, write_grant
+from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, NOW, document
 
@@ -105,3 +106,29 @@ def test_a_response_without_a_scope_keeps_the_former_scope(access: dict[str, obj
 
     assert new.token is not None
     assert frozenset({"base", "deals:full"}) == new.token.scope == new.scope
+
+
+@pytest.mark.parametrize(("key", "longest"), [("scope", 4096), ("access_token", 16_384), ("refresh_holder", 16_384)])
+def test_a_field_of_a_grant_has_a_bound(key: str, longest: int) -> None:
+    """The message names the key and both lengths, and not the value."""
+    require_bounds(document(GRANT_LOCATION, **{key: "v" * longest, "theirs": "x" * 100_000}))
+
+    with pytest.raises(SourceMissing, match=f"key {key} .* has {longest + 1:,} characters, .* {longest:,}") as caught:
+        require_bounds(document(GRANT_LOCATION, **{key: "v" * (longest + 1)}))
+
+    assert "vvv" not in caught.value.message
+
+
+def test_a_value_that_is_named_has_a_bound() -> None:
+    """An API token, or a client's id or secret."""
+    with pytest.raises(SourceMissing, match="has 16,385 characters"):
+        document(GRANT_LOCATION, api_token="v" * 16_385).secret("api_token")
+
+
+def test_an_account_whose_domain_is_no_dns_label_has_none() -> None:
+    """Addresses are built from it."""
+    grant = read_grant(document(GRANT_LOCATION, refresh_token="r", company_id=1, user_id=2, company_domain="evil/#"))
+
+    assert grant is not None
+    assert grant.account is not None
+    assert "" == grant.account.company_domain

@@ -13,9 +13,8 @@ from pipedrive_operator.core.publication.secret import (
     manifest,
     patch,
     release,
-    untouched_since_published,
 )
-from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.publication.target import TargetSecret, digest_of, read_target
 from pipedrive_operator.core.resource.spec import DeletionPolicy, Target
 from support.builders import (
     ACCOUNT,
@@ -25,6 +24,7 @@ from support.builders import (
     api_token_credential,
     oauth2_credential,
     published,
+    published_body,
 )
 
 CREDENTIAL = api_token_credential()
@@ -41,24 +41,15 @@ def with_target(target: Target) -> Any:
     return replace(CREDENTIAL, spec=replace(CREDENTIAL.spec, target=target))
 
 
-def repaired(target: TargetSecret, credential: Any) -> TargetSecret:
+def served(credential: Any, *, data: dict[str, str] | None = None, **metadata: Any) -> dict[str, Any]:
+    """Build the published Secret as the API server serves it, with changes to its data and metadata."""
+    body = published_body(credential, ACCEPTED)
+    return body | {"data": body["data"] | (data or {}), "metadata": body["metadata"] | metadata}
+
+
+def repaired(body: dict[str, Any], credential: Any) -> TargetSecret:
     """Apply the patch as the API server would."""
-    body = {
-        "metadata": {
-            "labels": target.labels,
-            "annotations": target.annotations,
-            "ownerReferences": list(target.owner_references),
-        },
-        "data": target.data,
-    }
-    done = merged(body, patch(target, desired_secret(credential, ACCEPTED)))
-    return replace(
-        target,
-        data=done.get("data", {}),
-        labels=done["metadata"]["labels"],
-        annotations=done["metadata"]["annotations"],
-        owner_references=tuple(done["metadata"]["ownerReferences"]),
-    )
+    return read_target(merged(body, patch(read_target(body), desired_secret(credential, ACCEPTED))))
 
 
 def test_the_default_keys_of_an_api_token() -> None:
@@ -93,20 +84,20 @@ def test_a_published_secret_does_not_differ() -> None:
 def test_a_patch_repairs_our_part_and_nothing_else() -> None:
     """After one patch, nothing differs."""
     credential = with_target(FULL)
-    clean = published(credential, ACCEPTED)
+    clean = published_body(credential, ACCEPTED)
     theirs = {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "other"}
-    drifted = replace(
-        clean,
+    drifted = served(
+        credential,
         data={".env": "eA==", "foreign": "eA=="},
         labels={"team": "other", "foreign": "x"},
-        annotations={**clean.annotations, "note": "y", "foreign": "x"},
-        owner_references=(theirs,),
+        annotations={**clean["metadata"]["annotations"], "note": "y", "foreign": "x"},
+        ownerReferences=[theirs],
     )
 
     result = repaired(drifted, credential)
 
     assert not differs(result, desired_secret(credential, ACCEPTED))
-    assert "eA==" == result.data["foreign"]
+    assert digest_of("eA==") == result.data["foreign"]
     assert ("x", "x") == (result.labels["foreign"], result.annotations["foreign"])
     assert theirs in result.owner_references
     assert ["foreign"] == foreign_keys(result, desired_secret(credential, ACCEPTED))
@@ -115,8 +106,7 @@ def test_a_patch_repairs_our_part_and_nothing_else() -> None:
 def test_what_is_no_longer_desired_is_removed() -> None:
     """Our former keys, labels and annotations, and only ours."""
     credential = with_target(FULL)
-    before = published(credential, ACCEPTED)
-    shared = replace(before, data={**before.data, "foreign": "eA=="})
+    shared = served(credential, data={"foreign": "eA=="})
 
     result = repaired(shared, with_target(Target(data={"plain": "p"})))
 
@@ -130,8 +120,8 @@ def test_a_retained_secret_has_no_owner() -> None:
     retained = with_target(Target(deletion_policy=DeletionPolicy.RETAIN))
 
     assert "ownerReferences" not in manifest(desired_secret(retained, ACCEPTED))["metadata"]
-    assert () == repaired(published(CREDENTIAL, ACCEPTED), retained).owner_references
-    assert CREDENTIAL.uid == repaired(published(retained, ACCEPTED), CREDENTIAL).controller_uid
+    assert () == repaired(served(CREDENTIAL), retained).owner_references
+    assert CREDENTIAL.uid == repaired(served(retained), CREDENTIAL).controller_uid
 
 
 def test_a_released_secret_keeps_its_other_owners() -> None:
@@ -145,21 +135,21 @@ def test_a_released_secret_keeps_its_other_owners() -> None:
 
 def test_an_edit_shows_without_knowing_the_value() -> None:
     """The digest in the annotation reveals it, even for a removed key."""
-    target = published(CREDENTIAL, ACCEPTED)
-    edited = replace(target, data={**target.data, "api_token": "eA=="})
-    shortened = replace(target, data={"api_token": target.data["api_token"]})
-    shared = replace(target, data={**target.data, "foreign": "eA=="})
+    edited = served(CREDENTIAL, data={"api_token": "eA=="})
+    shortened = served(CREDENTIAL)
+    del shortened["data"]["api_domain"]
+    shared = served(CREDENTIAL, data={"foreign": "eA=="})
 
     assert [True, False, False, True] == [
-        untouched_since_published(secret) for secret in (target, edited, shortened, shared)
+        read_target(body).is_untouched for body in (served(CREDENTIAL), edited, shortened, shared)
     ]
 
 
 def test_an_unreadable_list_of_our_keys_is_replaced() -> None:
     """No matter what it contains."""
-    target = published(CREDENTIAL, ACCEPTED)
     key = "pipedrive-operator.io/managed"
+    annotations = served(CREDENTIAL)["metadata"]["annotations"]
     for spoilt in ("", "[]", "{", '{"data": 5}', '{"data": [5]}', "null"):
-        result = repaired(replace(target, annotations={**target.annotations, key: spoilt}), CREDENTIAL)
+        result = repaired(served(CREDENTIAL, annotations={**annotations, key: spoilt}), CREDENTIAL)
 
         assert not differs(result, desired_secret(CREDENTIAL, ACCEPTED))

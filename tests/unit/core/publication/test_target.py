@@ -1,15 +1,17 @@
 """A Secret as the API server returns it: its owner, and the other managers of its fields."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipedrive_operator.core.grant.token import Accepted
-from pipedrive_operator.core.publication.secret import desired_secret, differences
+from pipedrive_operator.core.publication.secret import desired_secret, differences, patch
 from pipedrive_operator.core.publication.target import TargetSecret, belongs_to, may_be_adopted, read_target
 from pipedrive_operator.core.resource.names import ANNOTATION_DIGEST, LABEL_CREDENTIAL
-from support.builders import ACCOUNT, NOW, api_token, api_token_credential, published
+from pipedrive_operator.core.resource.spec import Target
+from support.builders import ACCOUNT, NOW, api_token, api_token_credential, published, published_body
 
 CREDENTIAL = api_token_credential()
 ACCEPTED = Accepted(token=api_token(), account=ACCOUNT, verified_at=NOW)
@@ -81,9 +83,17 @@ MARK: dict[str, Any] = {"f:annotations": {".": {}, f"f:{ANNOTATION_DIGEST}": {}}
 )
 def test_the_managers_of_fields_are_kept_if_they_are_others(entries: Any, expected: dict[str, str]) -> None:
     """Our own are nearly all, and a cache of Secrets must stay small."""
-    metadata = {"namespace": "crm", "name": "acme", "uid": "u", "resourceVersion": "1", "managedFields": entries}
+    metadata = {
+        "namespace": "crm",
+        "name": "acme",
+        "uid": "u",
+        "resourceVersion": "1",
+        "labels": {"team": "x"},
+        "annotations": {ANNOTATION_DIGEST: "x"},
+        "managedFields": entries,
+    }
 
-    assert expected == read_target({"metadata": metadata}).managers
+    assert expected == read_target({"metadata": metadata, "data": {"api_token": "eA=="}}).managers
 
 
 def test_a_difference_names_the_field_and_who_set_it_but_no_data() -> None:
@@ -105,3 +115,79 @@ def test_a_difference_names_the_field_and_who_set_it_but_no_data() -> None:
     assert "data.company_domain is absent" in found
     assert all(len(one) < 300 for one in found)
     assert "c2VjcmV0" not in "".join(found)
+
+
+def large_secret() -> dict[str, Any]:
+    """Build a Secret that fills etcd's 1.5 MiB with data, labels, annotations, owners and managers."""
+    many = {f"example.com/key-{number}": "v" * 60 for number in range(2000)}
+    owners = [{"uid": f"u{number}", "name": "n" * 200, "kind": "ConfigMap"} for number in range(1000)]
+    fields: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{name}": {} for name in many}}}
+    metadata = {
+        "namespace": "crm",
+        "name": "acme",
+        "uid": "u",
+        "resourceVersion": "1",
+        "labels": many | {LABEL_CREDENTIAL: "acme"},
+        "annotations": many | {"long": "a" * 200_000, ANNOTATION_DIGEST: "x"},
+        "ownerReferences": [*owners, {"uid": CREDENTIAL.uid, "name": "acme", "kind": "x", "controller": True}],
+        "managedFields": [entry("tenant", **fields)],
+    }
+    return {
+        "metadata": metadata,
+        "data": {f"k{number}": "eA==" * 80 for number in range(2000)} | {"big": "A" * 500_000},
+    }
+
+
+def test_a_foreign_secret_costs_little_memory() -> None:
+    """Each replica keeps every Secret with our label, and any tenant can label one."""
+    bodies = [large_secret() for _ in range(3)]
+    read_target(bodies[0])
+
+    tracemalloc.start()
+    kept = [read_target(body) for body in bodies]
+    current, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert current / len(kept) < 20_000
+    assert all(target.labels == {LABEL_CREDENTIAL: "acme"} for target in kept)
+    assert "AAAA" not in repr([target.data for target in kept])
+
+
+def test_a_secret_with_too_many_owners_is_not_ours() -> None:
+    """A patch of its owners would have to write all of them back."""
+    target = read_target(large_secret())
+
+    assert CREDENTIAL.uid == target.controller_uid
+    assert not belongs_to(target, CREDENTIAL)
+    assert not may_be_adopted(replace(target, annotations={"pipedrive-operator.io/adopt": "acme"}), CREDENTIAL)
+
+
+def test_our_part_of_a_large_secret_is_repaired() -> None:
+    """What was noted as ours is kept, however much others add to it."""
+    spec = Target(labels={"team": "crm"}, annotations={"note": "n" * 2000}, data={"token": "$(api_token)"})
+    credential = replace(CREDENTIAL, spec=replace(CREDENTIAL.spec, target=spec))
+    body, added = published_body(credential, ACCEPTED), {f"key-{number}": "v" for number in range(500)}
+    for part in ("labels", "annotations"):
+        body["metadata"][part] = added | body["metadata"][part]
+    body["data"] = added | body["data"]
+
+    target = read_target(body)
+    edited = read_target(body | {"data": body["data"] | {"token": "eA=="}})
+
+    desired = desired_secret(credential, ACCEPTED)
+    assert (True, False) == (target.is_untouched, edited.is_untouched)
+    assert {"metadata": {"resourceVersion": "200"}} == patch(target, desired)
+    assert {"token": desired.data["token"]} == patch(edited, desired)["data"]
+    assert {"team": None} == patch(target, desired_secret(CREDENTIAL, ACCEPTED))["metadata"]["labels"]
+
+
+def test_an_edit_of_a_long_annotation_is_noticed() -> None:
+    """Only its beginning and a digest are kept."""
+    spec = Target(annotations={"note": "n" * 4000})
+    credential = replace(CREDENTIAL, spec=replace(CREDENTIAL.spec, target=spec))
+    body = published_body(credential, ACCEPTED)
+    body["metadata"]["annotations"]["note"] = "n" * 3999 + "x"
+
+    found = patch(read_target(body), desired_secret(credential, ACCEPTED))
+
+    assert {"note": "n" * 4000} == found["metadata"]["annotations"]

@@ -43,7 +43,6 @@ def kopf_settings() -> kopf.OperatorSettings:
     watching.client_timeout = STREAM_SECONDS + 30
     watching.connect_timeout = REQUEST_SECONDS
     watching.reconnect_backoff = 1.0
-    watching.chunk_size = 500
     # The API server filters by this selector. A handler's own `labels` would filter only after every Secret was sent.
     watching.label_selectors["", "v1", "secrets"] = LABEL_CREDENTIAL
     return settings

@@ -2,6 +2,10 @@
 
 A watch can die silently (https://github.com/nolar/kopf/issues/1276), and kopf reports no gap between two watch
 requests. Only the requests themselves show both. What follows from either is decided elsewhere.
+
+kopf lists everything before it watches, in pages of whole objects. Any tenant can create Secrets of a megabyte with our
+label, so kopf's lists are emptied here: it gets the resourceVersion from which to watch, and the operator lists the
+objects itself, in pages that are bounded in bytes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +14,7 @@ from typing import Final
 
 import aiohttp
 
-from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION
+from pipedrive_operator.core.resource.names import GROUP, LABEL_CREDENTIAL, PLURAL, VERSION
 from pipedrive_operator.ports import Clock
 
 STREAM_SECONDS: Final = 240
@@ -18,15 +22,28 @@ STREAM_SECONDS: Final = 240
 _ON_TIME: Final = (STREAM_SECONDS - 0.1, STREAM_SECONDS + 5.0)
 """In seconds, between two requests of a watch without a gap: the API server counts from the first request."""
 GROUP_PATH: Final = f"/apis/{GROUP}/{VERSION}"
+_NOTHING: Final = f"{LABEL_CREDENTIAL},!{LABEL_CREDENTIAL}"
+"""A label selector that selects nothing."""
 
 
 class RequestMonitor:
     """Observes the requests for the watched collections, as a middleware of aiohttp."""
 
-    def __init__(self, clock: Clock, *, on_interruption: Callable[[], None], namespaces: Sequence[str] = ()) -> None:
-        """Call `on_interruption` for each watch of credentials that may have missed an event just before it began."""
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        on_interruption: Callable[[], None],
+        on_list: Callable[[], None],
+        namespaces: Sequence[str] = (),
+    ) -> None:
+        """Call `on_interruption` for each watch of credentials that may have missed an event just before it began.
+
+        `on_list` is called after each list of kopf's: what was there before it must be listed now.
+        """
         self._clock = clock
         self._on_interruption = on_interruption
+        self._on_list = on_list
         self._answered_at = dict.fromkeys(_paths(namespaces), clock.monotonic())
         self._watched_at: dict[str, float] = {}
         """When the most recent request of each path was sent, if it was a watch and succeeded."""
@@ -46,10 +63,15 @@ class RequestMonitor:
         path = next(filter(request.url.path.endswith, self._answered_at), "")
         sent_at = self._clock.monotonic()
         previous = self._watched_at.pop(path, None)
+        is_list = bool(path) and "watch" not in request.url.query
+        if is_list:
+            request.url = request.url.update_query(labelSelector=_NOTHING)
         response = await handler(request)
         if path and response.status == HTTPStatus.OK:
             self._answered_at[path] = self._clock.monotonic()
-            if path.endswith(PLURAL) and "watch" in request.url.query:
+            if is_list:
+                self._on_list()
+            elif path.endswith(PLURAL):
                 self._note_watch(path, previous, sent_at)
         return response
 

@@ -21,7 +21,7 @@ from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.ports import Clock, WatchedKind
 
 OnEvent = Callable[[WatchedKind, str | None, Mapping[str, Any]], None]
-"""Receives the type of an event (None for an object of the initial list) and the object."""
+"""Receives the type of an event and the object."""
 OpenSession = Callable[[aiohttp.ClientMiddlewareType], Awaitable[tuple[str, aiohttp.ClientSession]]]
 """Opens an authenticated session with a middleware in the running loop; returns the server's address and the session.
 Raises ApiServerUnavailable."""
@@ -46,12 +46,14 @@ class Watch:
         clock: Clock,
         *,
         on_interruption: Callable[[], None],
+        on_list: Callable[[], None],
         namespaces: Sequence[str] = (),
     ) -> None:
         """Watch these namespaces, or the whole cluster if none are given.
 
-        `on_event` and `on_interruption` are called in the loop that is running now. An interruption may mean that the
-        CRD was replaced, because the API server then ends the watches of its resource.
+        The functions are called in the loop that is running now. `on_list` asks the caller to list everything: the
+        watch delivers only what changes from then on. An interruption may mean that the CRD was replaced, because the
+        API server then ends the watches of its resource.
         """
         self._open_session = open_session
         self._on_event = on_event
@@ -59,7 +61,10 @@ class Watch:
         self._namespaces = namespaces
         self._main_loop = asyncio.get_running_loop()
         self._monitor = RequestMonitor(
-            clock, on_interruption=lambda: self._in_main_loop(on_interruption), namespaces=namespaces
+            clock,
+            on_interruption=lambda: self._in_main_loop(on_interruption),
+            on_list=lambda: self._in_main_loop(on_list),
+            namespaces=namespaces,
         )
         self._run: KopfRun | None = None
         self._stopping = threading.Event()
@@ -87,7 +92,7 @@ class Watch:
         self._thread.start()
 
     def restart(self) -> None:
-        """End the current run of kopf; the next one lists and watches everything again."""
+        """End the current run of kopf; the next one asks for a list, and watches everything again."""
         if self._run is not None:
             self._run.end()
 

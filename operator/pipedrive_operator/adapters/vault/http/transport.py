@@ -14,6 +14,7 @@ from pipedrive_operator.adapters.http.causes import BROKEN
 from pipedrive_operator.adapters.http.pool import Pools, reusing_transport
 from pipedrive_operator.adapters.http.retry_after import read_retry_after
 from pipedrive_operator.adapters.http.tls import Tls
+from pipedrive_operator.adapters.vault.errors import LARGEST_RESPONSE
 from pipedrive_operator.adapters.vault.exchange import Request, Response
 from pipedrive_operator.adapters.vault.http.failures import no_response
 from pipedrive_operator.adapters.vault.requests import LOGIN
@@ -63,7 +64,7 @@ class Transport:
         try:
             # The transport's own limits apply to each read: a server that trickles could exceed them without end.
             async with asyncio.timeout(self._settings.timeout.total_seconds()):
-                response = await pool.exchange(message)
+                response = await pool.exchange(message, longest_body=LARGEST_RESPONSE)
         except BROKEN as error:
             self._pools.failed(error)
             raise no_response(error, self._name, self._address) from error
@@ -80,7 +81,8 @@ class Transport:
     def _read(self, response: http.Response) -> Response:
         return Response(
             status=response.status,
-            body=response.json,
+            body=None if response.is_truncated else response.json,
+            is_too_large=response.is_truncated,
             retry_after=read_retry_after(response.headers.get("Retry-After"), self._clock.now()),
             redirect=_origin(response.headers.get("Location", "")),
         )

@@ -2,7 +2,10 @@
 
 import asyncio
 import ssl
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -223,7 +226,7 @@ async def test_a_broken_connection_is_no_response(start: Start, connect: Connect
 
 async def test_a_host_name_that_cannot_be_resolved_is_reported(connect: Connect) -> None:
     """`.invalid` never resolves (RFC 6761)."""
-    message = (await failure(connect("http://vault.invalid"))).message
+    message = (await failure(connect("http://vault.invalid", insecure=True))).message
 
     assert "has a host name that cannot be resolved: correct vault.connections.default.address" in message
 
@@ -327,3 +330,40 @@ async def test_retry_after_is_read(start: Start, connect: Connect) -> None:
     assert await asked("Wed, 21 Oct 2015 07:28:00 GMT") == timedelta(0)
     assert await asked("9" * 400) == timedelta(days=1)
     assert await asked("soon") is None
+
+
+@asynccontextmanager
+async def bomb(*, compressed: bool) -> AsyncIterator[str]:
+    """Serve, over raw sockets, 200 MB as one response: gzip of zeros, or the zeros themselves."""
+    megabyte = b"0" * 1_000_000
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n\r\n")
+        packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
+        with suppress(ConnectionError):
+            for _ in range(200):
+                writer.write(packer.compress(megabyte) if compressed else megabyte)
+                await writer.drain()
+            writer.write(packer.flush() if compressed else b"")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+async def test_a_response_without_an_end_costs_little_memory(connect: Connect, *, compressed: bool) -> None:
+    """It is read up to a bound, also after decompression, and is marked."""
+    async with bomb(compressed=compressed) as address:
+        transport = connect(address)
+        await transport.send(READ)
+        tracemalloc.start()
+        response = await transport.send(READ)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert response.is_too_large
+    assert response.body is None
+    assert peak < 8_000_000
