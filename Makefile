@@ -1,7 +1,7 @@
 # Everything that a contributor or a curious user runs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help test trials coverage n8n e2e demo soak chaos bench generate kubectl-plugin lock sbom scan clean
+.PHONY: help test trials newest coverage n8n e2e demo soak chaos bench generate kubectl-plugin lock sbom scan clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -18,6 +18,7 @@ help:
 	@echo "make demo ONCE=1     the same tour once, with each step checked; CLUSTER=mine uses the cluster of KUBECONFIG"
 	@echo "make test            set up everything and run the tiers of tests; TIERS=\"lint unit\" runs some"
 	@echo "make trials          kill operators, run the demo, and switch off each rule of the protocol in turn; takes 5 minutes"
+	@echo "make newest          run the unit tests and those of certificates on the newest Python of this machine"
 	@echo "make coverage        show that the tests of the core alone run at least 95 % of its branches"
 	@echo "make e2e             test the image, the chart and a kubelet on a real node; needs Linux and root, takes 5 minutes"
 	@echo "make soak            read 100,000 hostile inputs for each reader, and run 100,000 seeds; SEEDS=2000 FIRST=0 selects others"
@@ -38,6 +39,9 @@ test: $(READY)
 
 trials: $(READY)
 	@$(RUN) tests/tiers.py trials
+
+newest: $(READY)
+	@$(RUN) tests/tiers.py newest
 
 coverage: $(READY)
 	@$(RUN) -m coverage run --branch -m pytest tests/unit/core -q
@@ -83,7 +87,7 @@ scan: $(RELEASE_READY)
 	@$(RELEASE)/bin/pip-audit --requirement requirements/runtime.txt --require-hashes --disable-pip --strict
 
 clean:
-	rm -rf $(VENV) $(RELEASE) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) .venv-newest $(RELEASE) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 
 $(RELEASE_READY): requirements/release.txt
 	@$(PYTHON) -m venv $(RELEASE)

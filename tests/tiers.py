@@ -3,10 +3,10 @@
 The tiers run one after another, except the simulation, which uses the processors while the other tiers wait.
 
 Every tier runs, even after one has failed. A tier of tests that ran no test has failed. What a tier checks is not
-decided here: each is the command of a tool, or a folder of tests. The tiers `trials` and `node` run only on request. A
-machine that cannot run `node` skips it with the reason, except in CI, where that is a failure.
+decided here: each is the command of a tool, or a folder of tests. The tiers `trials`, `newest` and `node` run only on
+request. A machine that cannot run one of the last two skips it with the reason, except in CI, where that is a failure.
 
-    python tests/tiers.py            all tiers except trials and node
+    python tests/tiers.py            all tiers except trials, newest and node
     python tests/tiers.py lint unit  these
 """
 
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from testbed import newest_python
 from testbed.node import machine
 
 ROOT: Final = Path(__file__).parent.parent
@@ -36,11 +37,13 @@ CHECKS: Final[Mapping[str, Sequence[str]]] = {
 TESTS: Final = ("unit", "simulation", "integration", "chart", "alerts", "generated")
 TIERS: Final = (*CHECKS, *TESTS)
 TRIALS: Final = "trials"
+NEWEST: Final = "newest"
 NODE: Final = "node"
-ALL: Final = (*TIERS, TRIALS, NODE)
+ALL: Final = (*TIERS, TRIALS, NEWEST, NODE)
 CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
     NODE: (PYTHON, "-m", "testbed.node"),
+    NEWEST: (PYTHON, "-m", "testbed.newest_python"),
     "integration": (PYTHON, "-m", "testbed.binaries"),
     TRIALS: (PYTHON, "-m", "testbed.binaries"),
     "chart": (PYTHON, "-m", "testbed.binaries", *CONTROL_PLANE, "helm", "helm-unittest", "kubeconform"),
@@ -50,16 +53,25 @@ OPTIONS: Final[Mapping[str, Sequence[str]]] = {
     "unit": ("--numprocesses=2", "--hypothesis-profile=thorough"),
     "integration": ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
     TRIALS: ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"),
+    NEWEST: ("--numprocesses=2",),
 }
 """The options of pytest for a tier. Tests on real parts mostly wait, so they run in more processes than there are
 processors; each process has its own real parts, and takes one file at a time."""
+PYTHONS: Final[Mapping[str, str]] = {NEWEST: str(newest_python.PYTHON)}
+FOLDERS: Final[Mapping[str, Sequence[str]]] = {
+    NEWEST: ("tests/unit", "tests/integration/pipedrive", "tests/integration/kubernetes/test_kubernetes_connection.py"),
+}
+"""What a tier runs if not the folder of its name."""
 BESIDE: Final = ("simulation",)
 """What runs next to the others, at the lowest priority, so that it does not slow them down."""
 PREFIXES: Final[Mapping[str, Sequence[str]]] = {
     NODE: machine.NAMESPACES,
     **dict.fromkeys(BESIDE, ("nice", "-n", "19")),
 }
-OBSTACLES: Final[Mapping[str, Callable[[], Sequence[str]]]] = {NODE: machine.obstacles}
+OBSTACLES: Final[Mapping[str, Callable[[], Sequence[str]]]] = {
+    NODE: machine.obstacles,
+    NEWEST: newest_python.obstacles,
+}
 INTERRUPTED: Final = 130
 
 
@@ -184,7 +196,8 @@ def _reasons(result: Result) -> list[str]:
 def _pytest(tier: str, output: IO[str] | None) -> tuple[int, str]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
-        command = (PYTHON, "-m", "pytest", f"--junit-xml={report}", *OPTIONS.get(tier, ()), f"tests/{tier}")
+        python, folders = PYTHONS.get(tier, PYTHON), FOLDERS.get(tier, (f"tests/{tier}",))
+        command = (python, "-m", "pytest", f"--junit-xml={report}", *OPTIONS.get(tier, ()), *folders)
         code = _call((*PREFIXES.get(tier, ()), *command), output)
         return code, report.read_text() if report.exists() else ""
 
