@@ -4,13 +4,14 @@ A port returns None for what is absent and raises an error of `core.values.error
 retries a call: whether to try again is the caller's decision.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from pipedrive_operator.core.decision.sources import GrantUser, Source
 from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, TokenResponse
+from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.publication.rollout import Workload
 from pipedrive_operator.core.publication.target import TargetSecret
@@ -96,11 +97,11 @@ class Pipedrive(Protocol):
         """Return the account of an access token, from its own `api_domain`. Raises what `identify_api_token` raises."""
 
     async def refresh(
-        self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], None]
+        self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], Awaitable[None]]
     ) -> TokenResponse:
         """Send a refresh token, once, and return the complete and checked answer (RFC 6749 section 6).
 
-        `fence` is called at the last moment before the request is sent; if it raises, nothing is sent.
+        `fence` is awaited at the last moment before the request is sent; if it raises, nothing is sent.
 
         Raises:
             FenceClosed: the fence was closed.
@@ -147,29 +148,27 @@ class Leases(Protocol):
 
 
 class Escrow(Protocol):
-    """An encrypted copy of a refreshed grant, for as long as Vault has not stored the grant."""
+    """Encrypted copies of refreshed grants, one for each refresh whose result Vault has not stored yet."""
 
     def holds(self, location: VaultLocation) -> bool:
         """Return whether an escrow exists, or may exist, for a location, as far as this process knows."""
 
-    async def find(self, location: VaultLocation) -> bool:
-        """Return whether an escrow exists for a location, no matter which process created it.
+    async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
+        """Store the result of a refresh, encrypted with the key, beside those of other refreshes.
 
-        Raises ApiServerUnavailable.
+        Return whether the cluster certainly holds it now; nothing is raised.
         """
 
-    async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
-        """Store a grant encrypted with the key. Return whether it is certainly stored; nothing is raised."""
-
-    async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
-        """Return the grant in the escrow of a location; None if there is none.
+    async def open(self, location: VaultLocation, key: SecretValue) -> Sequence[EscrowedGrant]:
+        """Return all grants in escrow for a location as the cluster holds them now, whichever process kept them.
 
         Raises:
-            GrantUnstored: it cannot be decrypted with this key.
+            GrantUnstored: one of them cannot be decrypted with this key.
+            ApiServerUnavailable: no usable answer.
         """
 
-    async def drop(self, location: VaultLocation) -> None:
-        """Delete the escrow of a location. A failure is logged, not raised."""
+    async def drop(self, location: VaultLocation, refresh_id: str) -> None:
+        """Delete the escrow of a refresh. A failure is counted, not raised."""
 
 
 class Secrets(Protocol):

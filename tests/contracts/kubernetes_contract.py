@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from contracts.wire import Loss, Wire, lose
 from fakes.cluster import FakeCluster
-from fakes.escrow import FakeEscrow
+from fakes.escrow import build_escrow
 from fakes.leases import FakeLeases
 from fakes.merge_patch import merged
 from fakes.network import Network
@@ -28,7 +28,6 @@ from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.secrets import KubernetesSecrets
 from pipedrive_operator.adapters.kubernetes.workloads import KubernetesWorkloads
 from pipedrive_operator.config.settings import KubernetesSettings
-from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.workload import WorkloadReference
@@ -92,8 +91,8 @@ class ClusterPart(Protocol):
     async def delete_lease(self) -> None:
         """Delete the Lease, as a person would."""
 
-    async def delete_escrow(self, location: VaultLocation) -> None:
-        """Delete the escrow of a location, as a person would."""
+    async def delete_escrow(self) -> None:
+        """Delete the whole escrow, as a person would."""
 
     async def put_workload(self, reference: WorkloadReference, annotations: Mapping[str, str]) -> None:
         """Create a workload, as a person would."""
@@ -147,9 +146,9 @@ class FakedCluster:
         yield self.workloads
         self.workloads.breaks = None
 
-    def escrow(self) -> FakeEscrow:
+    def escrow(self) -> KubernetesEscrow:
         """Return the escrow of a new process."""
-        return FakeEscrow(self.cluster)
+        return build_escrow(self.cluster)
 
     async def lose(self, loss: Loss) -> None:
         """Lose requests or responses in the network of the fakes."""
@@ -181,9 +180,9 @@ class FakedCluster:
         """Remove the Lease."""
         self.cluster.lease = None
 
-    async def delete_escrow(self, location: VaultLocation) -> None:
-        """Remove the escrow."""
-        del self.cluster.escrow[location]
+    async def delete_escrow(self) -> None:
+        """Remove every Secret of the escrow."""
+        self.cluster.escrow.clear()
 
     async def put_workload(self, reference: WorkloadReference, annotations: Mapping[str, str]) -> None:
         """Create the fake's workload."""
@@ -275,9 +274,8 @@ class RealCluster:
         """Delete the Lease with kubectl."""
         self._kubectl("delete", "lease", "leader")
 
-    async def delete_escrow(self, location: VaultLocation) -> None:
-        """Delete all escrows with kubectl; no test has more than one."""
-        assert location
+    async def delete_escrow(self) -> None:
+        """Delete every Secret of the escrow."""
         self._kubectl("delete", "secret", f"--selector={LABEL}")
 
     async def put_workload(self, reference: WorkloadReference, annotations: Mapping[str, str]) -> None:

@@ -1,6 +1,6 @@
 """The two implementations of `ports.Pipedrive` under contract: the fake, and the adapter with the simulator."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -64,7 +64,7 @@ class PipedrivePart(Protocol):
     def sends(self) -> int:
         """How many refreshes reached Pipedrive, or were lost on the way to it."""
 
-    async def refresh(self, token: SecretValue, fence: Callable[[], None] = ...) -> TokenResponse:
+    async def refresh(self, token: SecretValue, fence: Callable[[], Awaitable[None]] = ...) -> TokenResponse:
         """Refresh through the port, as the app that holds the grant."""
 
     def rotate(self, *, does: bool) -> None:
@@ -86,7 +86,7 @@ class PipedrivePart(Protocol):
         """Let an access token expire."""
 
 
-def let_pass() -> None:
+async def let_pass() -> None:
     """Let every request leave, as a fence."""
 
 
@@ -105,7 +105,7 @@ class FakedPipedrive:
         """Count."""
         return len(self.port.sends)
 
-    async def refresh(self, token: SecretValue, fence: Callable[[], None] = let_pass) -> TokenResponse:
+    async def refresh(self, token: SecretValue, fence: Callable[[], Awaitable[None]] = let_pass) -> TokenResponse:
         """Refresh."""
         client = ClientCredentials(client_id="id", client_secret=SecretValue("secret"))
         return await self.port.refresh(client, token, fence=fence)
@@ -171,7 +171,7 @@ class SimulatedPipedrive:
         """Count."""
         return len(self.simulator.ledger.refreshes())
 
-    async def refresh(self, token: SecretValue, fence: Callable[[], None] = let_pass) -> TokenResponse:
+    async def refresh(self, token: SecretValue, fence: Callable[[], Awaitable[None]] = let_pass) -> TokenResponse:
         """Refresh."""
         return await self.port.refresh(self.client, token, fence=fence)
 

@@ -8,14 +8,11 @@ from fakes.clock import TurnedClock
 from fakes.merge_patch import merged
 from fakes.network import Network
 from pipedrive_operator.adapters.kubernetes.credentials import QUIET
-from pipedrive_operator.core.grant.document import VaultLocation
-from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.publication.target import TargetSecret, read_target
 from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, SecretChanged, SecretExists
 from pipedrive_operator.core.values.lease import Lease
-from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Clock, Event
 
 OnEvent = Callable[[str, str, Mapping[str, Any]], None]
@@ -30,15 +27,6 @@ class Page:
     resource_version: int
 
 
-@dataclass(frozen=True)
-class Escrowed:
-    """A refreshed grant in escrow."""
-
-    grant: Grant
-    refresh_id: str
-    key: SecretValue
-
-
 @dataclass
 class FakeCluster:
     """Implements `ports.Secrets` and `ports.Credentials`, and the lists of a resync."""
@@ -50,7 +38,8 @@ class FakeCluster:
     credentials: dict[Key, dict[str, Any]] = field(default_factory=dict)
     secrets: dict[Key, dict[str, Any]] = field(default_factory=dict)
     lease: Lease | None = None
-    escrow: dict[VaultLocation, Escrowed] = field(default_factory=dict)
+    escrow: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The Secrets of the escrow, by name."""
     events: list[Event] = field(default_factory=list)
     watchers: list[OnEvent] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
@@ -175,6 +164,12 @@ class FakeCluster:
 
     def hands_over(self, before: str, after: str) -> None:
         """Do what a simulation does when the Lease gets another holder; an empty name means none."""
+
+    def keeps_escrow(self, body: Mapping[str, Any]) -> None:
+        """Do what a simulation does when a grant is kept in escrow."""
+
+    def lists_escrow(self, as_of: float) -> None:
+        """Do what a simulation does when a process has learned what was in escrow at a moment."""
 
     def note(self, where: str, what: str) -> None:
         """Do what a simulation does to remember what happened."""

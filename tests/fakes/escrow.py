@@ -1,86 +1,108 @@
-"""The escrow of a cluster, as one process knows it."""
+"""The real escrow adapter on a model of the Secrets in the operator's namespace."""
 
-import asyncio
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
 
-from fakes.cluster import Escrowed, FakeCluster
+from fakes.clock import TurnedClock
+from fakes.cluster import FakeCluster
+from pipedrive_operator.adapters.kubernetes.api import Body, Page
+from pipedrive_operator.adapters.kubernetes.endpoints import Endpoint
+from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow, unseal
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
-from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
 from pipedrive_operator.core.values.secret_value import SecretValue
+
+NAMESPACE = "operators"
 
 
 @dataclass
-class FakeEscrow:
-    """Implements `ports.Escrow`."""
+class EscrowSecrets:
+    """Implements the adapter's `Gateway` for the Secrets of the escrow."""
 
     cluster: FakeCluster
-    known: dict[VaultLocation, set[str]] = field(default_factory=dict)
-    """The refreshes whose escrow this process may have written or has found; it touches no other."""
 
-    async def load(self) -> list[str]:
-        """Return the escrows that other processes have left since the last call."""
+    async def pages(self, endpoint: Endpoint, *, labels: str = "") -> AsyncIterator[Page]:
+        """List all Secrets of the escrow."""
+        assert endpoint.path.endswith("/secrets")
+        assert labels
         await self.cluster.arrive()
-        found = {location: {escrowed.refresh_id} for location, escrowed in self.cluster.escrow.items()}
+        page, as_of = Page(list(self.cluster.escrow.values()), self.cluster.version), self.cluster.clock.monotonic()
         await self.cluster.answer()
-        left = {location: ids for location, ids in found.items() if location not in self.known}
-        self.known |= left
-        return [str(location) for location in left]
+        self.cluster.lists_escrow(as_of)
+        yield page
 
-    def holds(self, location: VaultLocation) -> bool:
-        """Return whether an escrow exists for a location, or may exist, as far as this process knows."""
-        return location in self.known
-
-    async def find(self, location: VaultLocation) -> bool:
-        """Return whether an escrow exists for a location, no matter which process created it."""
+    async def get(self, endpoint: Endpoint) -> Body | None:
+        """Return a Secret, or None if it does not exist."""
         await self.cluster.arrive()
-        escrowed = self.cluster.escrow.get(location)
+        body = self.cluster.escrow.get(_name(endpoint))
         await self.cluster.answer()
-        self.known.pop(location, None)
-        if escrowed is not None:
-            self.known[location] = {escrowed.refresh_id}
-        return escrowed is not None
+        return body
 
-    async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
-        """Write a grant, which replaces one from an earlier refresh of this process."""
-        with suppress(ApiServerUnavailable):
-            await self.cluster.arrive()
-            self.cluster.write("keep escrow")
-            current = self.cluster.escrow.get(location)
-            ids = self.known.setdefault(location, set()) | {refresh_id}
-            if current is None or (current.refresh_id in ids and current.refresh_id != refresh_id):
-                self.cluster.escrow[location] = Escrowed(grant, refresh_id, key)
-                self.cluster.note("escrow", f"keeps {grant.refresh_token.reveal()}")
-            self.known[location] = ids
-            await self.cluster.answer()
-            return self._escrowed(location) is not None
-        return False
+    async def create(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Body:
+        """Create a Secret, unless its name is taken."""
+        assert endpoint.path.endswith("/secrets")
+        await self.cluster.arrive()
+        name = body["metadata"]["name"]
+        self.cluster.write("keep escrow")
+        is_free = name not in self.cluster.escrow
+        if is_free:
+            self.cluster.escrow[name] = self.cluster.admission(dict(body))
+            self.cluster.keeps_escrow(self.cluster.escrow[name])
+        await self.cluster.answer()
+        if not is_free:
+            raise Refusal(
+                HTTPStatus.CONFLICT, {"reason": "AlreadyExists", "message": f'secrets "{name}" already exists'}
+            )
+        return self.cluster.escrow[name]
 
-    async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
-        """Return the grant in escrow."""
-        await asyncio.sleep(0)
-        escrowed = self._escrowed(location)
-        if escrowed is None:
-            self.known.pop(location, None)
-            return None
-        if escrowed.key != key:
-            raise GrantUnstored("the escrow cannot be opened with this key")
-        return escrowed.grant
+    async def delete(self, endpoint: Endpoint, *, preconditions: Mapping[str, str] | None = None) -> None:
+        """Delete a Secret."""
+        assert not preconditions
+        await self.cluster.arrive()
+        body = self.cluster.escrow.pop(_name(endpoint), None)
+        if body is not None:
+            self.cluster.write("drop escrow")
+            refresh_id = body["metadata"]["annotations"].get("pipedrive-operator.io/refresh-id")
+            self.cluster.note("escrow", f"drops {refresh_id}")
+        await self.cluster.answer()
+        if body is None:
+            raise Refusal(
+                HTTPStatus.NOT_FOUND, {"reason": "NotFound", "message": f'secrets "{endpoint.path}" not found'}
+            )
 
-    async def drop(self, location: VaultLocation) -> None:
-        """Delete the escrow that this process knows of; failures are not raised."""
-        if location not in self.known:
-            return
-        with suppress(ApiServerUnavailable):
-            await self.cluster.arrive()
-            if self._escrowed(location) is not None:
-                self.cluster.write("drop escrow")
-                del self.cluster.escrow[location]
-                self.cluster.note("escrow", "is empty")
-            await self.cluster.answer()
-            del self.known[location]
 
-    def _escrowed(self, location: VaultLocation) -> Escrowed | None:
-        escrowed = self.cluster.escrow.get(location)
-        return escrowed if escrowed and escrowed.refresh_id in self.known.get(location, ()) else None
+def build_escrow(cluster: FakeCluster, kind: type[KubernetesEscrow] = KubernetesEscrow) -> KubernetesEscrow:
+    """Build the escrow of a cluster as one process knows it."""
+    return kind(EscrowSecrets(cluster), NAMESPACE, TurnedClock())
+
+
+def escrowed(cluster: FakeCluster, location: VaultLocation, key: SecretValue) -> list[Grant]:
+    """Return the grants in escrow for a location, as someone with the key reads them in the cluster."""
+    found = (_unsealed(_Sealed(body), location, key) for body in cluster.escrow.values())
+    return [grant for grant in found if grant is not None]
+
+
+class _Sealed:
+    """A Secret, which is compared by identity: it never changes."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Sealed) and self.body is other.body
+
+    def __hash__(self) -> int:
+        return id(self.body)
+
+
+@lru_cache(maxsize=64)
+def _unsealed(sealed: _Sealed, location: VaultLocation, key: SecretValue) -> Grant | None:
+    return unseal(sealed.body, location, key, clock=TurnedClock())
+
+
+def _name(endpoint: Endpoint) -> str:
+    return endpoint.path.rpartition("/")[2]

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -131,14 +131,14 @@ class FakePipedrive:
         return account
 
     async def refresh(
-        self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], None]
+        self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], Awaitable[None]]
     ) -> TokenResponse:
         """Spend a refresh token, and perhaps lose the answer."""
         assert client.client_id
         assert client.client_secret
         await self.network.connect(PipedriveUnavailable("nothing was sent"))
         self.before_fence()
-        fence()
+        await fence()
         send = Send(refresh_token.reveal(), asyncio.get_running_loop().time())
         self.leaves(send)
         self.sends.append(send)

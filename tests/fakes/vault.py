@@ -52,8 +52,8 @@ class FakeVault:
         """Remove capabilities from the policy of an identity; all of them if none is named."""
         self.denied |= {(location, identity, capability) for capability in capabilities or CAPABILITIES}
 
-    def acknowledged(self, values: Mapping[str, object]) -> None:
-        """Do what a simulation does when a process has learned what Vault holds."""
+    def acknowledged(self, values: Mapping[str, object], *, as_of: float, is_newest: bool) -> None:
+        """Do what a simulation does when a process has learned what Vault held at a moment."""
 
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
         """Return the newest version."""
@@ -62,13 +62,14 @@ class FakeVault:
         self.readers.append(identity)
         await self.network.arrive(VaultUnavailable("Vault is away"))
         is_denied, found = (location, identity, "read") in self.denied, self.documents.get(location)
+        as_of = self.clock.monotonic()
         await self.network.answer(VaultUnavailable("Vault's answer was lost"))
         if is_denied:
             raise VaultDenied("the policy does not allow to read it")
         if self.breaks is not None:
             raise self.breaks
-        if found is not None and found is self.documents.get(location):  # otherwise it belongs to a former intent
-            self.acknowledged(found.values)
+        if found is not None:
+            self.acknowledged(found.values, as_of=as_of, is_newest=found is self.documents.get(location))
         return found
 
     async def write(
@@ -77,7 +78,7 @@ class FakeVault:
         """Write by check-and-set."""
         location = self.aliases.get(location, location)
         await self.network.arrive(VaultUnavailable("Vault is away"))
-        held = self.documents.get(location)
+        held, as_of = self.documents.get(location), self.clock.monotonic()
         refusal = self._refusal(location, identity, held, cas)
         failure = None if isinstance(refusal, VaultDenied) else self._attempt(location)
         if refusal is None and (failure is None or self.loses_acknowledgements):
@@ -88,7 +89,7 @@ class FakeVault:
         await self.network.answer(VaultUnavailable("Vault's answer was lost"))
         if refusal is not None:
             raise refusal
-        self.acknowledged(values)
+        self.acknowledged(values, as_of=as_of, is_newest=True)
         return cas + 1
 
     def _refusal(

@@ -59,8 +59,10 @@ def _play_many(seeds: range, output: str) -> int:
         click.echo("\n\n".join(figures.broken[:SHOWN]))
         click.echo(
             f"{figures.seeds} seeds, {figures.hours:.0f} simulated hours, {figures.refreshes} refreshes, "
-            f"{figures.excused} grants lost in the window, {len(figures.broken)} promises broken"
+            f"{len(figures.broken)} promises broken"
         )
+        for kind, count in sorted(figures.excuses.items()):
+            click.echo(f"exception: {kind}: {count}")
     return 1 if figures.broken else 0
 
 

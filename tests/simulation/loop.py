@@ -23,12 +23,17 @@ class Process:
     name: str
     crashed: bool = False
     frozen: bool = False
-    was_frozen: bool = False
+    thawed_at: float = float("-inf")
+    """When it was last thawed."""
     parked: list[asyncio.Handle] = field(default_factory=list)
 
     def freeze(self) -> None:
         """Stop it, until the loop thaws it."""
-        self.frozen = self.was_frozen = True
+        self.frozen = True
+
+    def was_frozen_since(self, moment: float) -> bool:
+        """Return whether it was frozen at any time since then."""
+        return self.frozen or self.thawed_at > moment
 
 
 CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
@@ -121,7 +126,7 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def thaw(self, process: Process) -> None:
         """Let a frozen process go on, as if no time had passed for it."""
-        process.frozen = False
+        process.frozen, process.thawed_at = False, self._now
         self._ready.extend(process.parked)
         process.parked.clear()
 

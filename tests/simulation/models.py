@@ -9,14 +9,18 @@ from typing import Any
 from fakes.cluster import FakeCluster
 from fakes.pipedrive import FakePipedrive, Send
 from fakes.vault import FakeVault
+from pipedrive_operator.adapters.kubernetes.escrow import unseal
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
+from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.faulty_network import Weather
 from simulation.history import History, who
 from simulation.promises import Promises
+from support.builders import GRANT_LOCATION
 
+CLIENT_SECRET = "hush"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -68,9 +72,12 @@ class VaultModel(FakeVault):
         self.promises.restored(self.backup[location].values, by=who())
         self.history.note("vault", f"is restored: {_summary(self.backup[location].values)}")
 
-    def acknowledged(self, values: Mapping[str, object]) -> None:
-        """Note that a process knows what Vault holds."""
-        self.promises.acknowledges(values, by=who())
+    def acknowledged(self, values: Mapping[str, object], *, as_of: float, is_newest: bool) -> None:
+        """Note what a process knows about the grant."""
+        if "refresh_token" in values:
+            self.promises.knows(by=who(), as_of=as_of)
+        if is_newest:  # otherwise it belongs to a former intent
+            self.promises.acknowledges(values, by=who())
 
 
 def _summary(values: Mapping[str, object]) -> str:
@@ -115,8 +122,8 @@ class PipedriveModel(FakePipedrive):
 
     def loses(self, send: Send) -> None:
         """Excuse the loss of a grant."""
-        if send.successor is not None:
-            self.history.excuse(f"the answer to {send.token} was lost")
+        if self.rotates:
+            self.history.lose(send.successor, "an answer was lost", f"the answer to {send.token}")
 
 
 @dataclass(kw_only=True)
@@ -128,6 +135,8 @@ class ClusterModel(FakeCluster):
     history: History
     promises: Promises
     clock: SimulatedClock = field(default_factory=SimulatedClock)
+    escrowed_at: dict[str, float] = field(default_factory=dict)
+    """When each refresh token was last kept in escrow."""
 
     def writer(self) -> str:
         """Return which process writes."""
@@ -142,6 +151,18 @@ class ClusterModel(FakeCluster):
         authorized = read_credential(before).status.condition(ConditionType.AUTHORIZED)
         was = authorized.reason if authorized else None
         self.promises.reported(f"{self.name}/{key}", after["status"], was=was, by=who())
+
+    def keeps_escrow(self, body: Mapping[str, Any]) -> None:
+        """Note when a refresh token got into escrow."""
+        grant = unseal(dict(body), GRANT_LOCATION, SecretValue(CLIENT_SECRET), clock=self.clock)
+        assert grant is not None
+        token = grant.refresh_token.reveal()
+        self.escrowed_at[token] = self.clock.monotonic()
+        self.note("escrow", f"keeps {token}")
+
+    def lists_escrow(self, as_of: float) -> None:
+        """Note what a process knows about the escrow."""
+        self.promises.lists(by=who(), as_of=as_of)
 
     def hands_over(self, before: str, after: str) -> None:
         """Check who gives the Lease up."""

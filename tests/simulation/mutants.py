@@ -3,11 +3,12 @@
 A mutant overrides one step; production code has no switch for it. The docstring of each names the missing rule.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.controller.leadership import Election, LeaderElection
 from pipedrive_operator.controller.shutdown import STORE_TIMEOUT, Refreshes, finish_refreshes
 from pipedrive_operator.core.decision.observation import Observation
@@ -16,7 +17,7 @@ from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, TokenResponse
 from pipedrive_operator.core.grant.intent import Intent, Unanswered
-from pipedrive_operator.core.grant.succession import Settlement
+from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.publication.secret import DesiredSecret
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import (
@@ -28,12 +29,22 @@ from pipedrive_operator.core.values.errors import (
     RefreshUncertain,
     Trouble,
 )
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder, RefreshProtocol
 from pipedrive_operator.grants.documents import GrantDocuments
-from pipedrive_operator.grants.protocol import INTENT_POLL, Report
+from pipedrive_operator.grants.intents import INTENT_POLL
+from pipedrive_operator.grants.storing import Report
 from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
 from pipedrive_operator.reconcile.reconciler import Reconciler
 from simulation.operators import Build
+
+
+async def _opened(protocol: RefreshProtocol, read: ReadGrant, source: ClientSource) -> Sequence[EscrowedGrant]:
+    """Return what is known to be in escrow."""
+    if not protocol.has_escrow(read.location):
+        return ()
+    client = await protocol._documents.read_client(source)  # noqa: SLF001  a mutant is part of the protocol
+    return await protocol._escrow.open(read.location, client.client_secret)  # noqa: SLF001
 
 
 class RefreshesWhatIsFresh(RefreshProtocol):
@@ -55,48 +66,58 @@ class NeverSettlesEscrow(RefreshProtocol):
 class SettlesAnyEscrow(RefreshProtocol):
     """Step 2: an escrow overwrites anything that Vault holds."""
 
-    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> Settlement:
+    async def settle_escrow(
+        self, read: ReadGrant, source: ClientSource, *, may_be_spent: bool = False
+    ) -> tuple[str, ...] | None:
         """Treat it as the successor."""
-        if not self.has_escrow(read.location):
-            return Settlement.DROP
-        client = await self._documents.read_client(source)
-        escrowed = await self._escrow.open(read.location, client.client_secret)
-        if escrowed is None:
-            return Settlement.DROP
+        found = await _opened(self, read, source)
+        if not found:
+            return ()
         with suppress(CheckAndSetConflict):
-            await self._documents.write(escrowed, read)
-            await self._escrow.drop(read.location)
-        return Settlement.STORE
+            await self._documents.write(found[0].grant, read)
+            await self._escrow.drop(read.location, found[0].refresh_id)
+        return None
 
 
 class DropsEscrowFirst(RefreshProtocol):
     """Step 2: an escrow is dropped before Vault has stored it."""
 
-    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> Settlement:
+    async def settle_escrow(
+        self, read: ReadGrant, source: ClientSource, *, may_be_spent: bool = False
+    ) -> tuple[str, ...] | None:
         """Drop it, then write it."""
-        if not self.has_escrow(read.location):
-            return Settlement.DROP
-        client = await self._documents.read_client(source)
-        escrowed = await self._escrow.open(read.location, client.client_secret)
-        if escrowed is None:
-            return Settlement.DROP
-        await self._escrow.drop(read.location)
-        if escrowed.refreshed_from == read.grant.lineage:
+        found = await _opened(self, read, source)
+        if not found:
+            return ()
+        await self._escrow.drop(read.location, found[0].refresh_id)
+        if found[0].grant.refreshed_from == read.grant.lineage:
             with suppress(CheckAndSetConflict):
-                await self._documents.write(escrowed, read)
-        return Settlement.STORE
+                await self._documents.write(found[0].grant, read)
+        return None
 
 
 class DropsWhatIsUnclear(RefreshProtocol):
     """Step 2: an escrow of unclear descent is dropped, although Vault may have been restored from a backup."""
 
-    async def settle_escrow(self, read: ReadGrant, source: ClientSource) -> Settlement:
+    async def settle_escrow(
+        self, read: ReadGrant, source: ClientSource, *, may_be_spent: bool = False
+    ) -> tuple[str, ...] | None:
         """Trust Vault."""
-        settlement = await super().settle_escrow(read, source)
-        if settlement is not Settlement.UNCLEAR:
-            return settlement
-        await self._escrow.drop(read.location)
-        return Settlement.DROP
+        unclear = await super().settle_escrow(read, source, may_be_spent=may_be_spent)
+        if not unclear:
+            return unclear
+        await self.drop(read.location, unclear)
+        return ()
+
+
+class IgnoresTheEscrowOfOthers(RefreshProtocol):
+    """Step 2: a token that may be spent is sent without reading what another process may have kept in escrow since."""
+
+    async def settle_escrow(
+        self, read: ReadGrant, source: ClientSource, *, may_be_spent: bool = False
+    ) -> tuple[str, ...] | None:
+        """Settle only what is known."""
+        return await super().settle_escrow(read, source)
 
 
 class WaitsForNobody(RefreshProtocol):
@@ -121,7 +142,7 @@ class WaitsForEver(RefreshProtocol):
 class WritesNoIntent(RefreshProtocol):
     """Step 4: a token is sent before a write has proved that Vault is writable."""
 
-    async def write_intent(self, read: ReadGrant) -> ClaimedGrant | None:
+    async def write_intent(self, read: ReadGrant) -> ClaimedGrant:
         """Pretend to have written an intent."""
         intent = Intent(
             refresh_id=self._process.new(),
@@ -145,27 +166,34 @@ class ChecksNoVersion(RefreshProtocol):
     def __init__(self, **ports: Any) -> None:
         """Write without check-and-set."""
         super().__init__(**ports)
-        self._documents = _IgnoresVersions(ports["vault"])
+        self._documents = _IgnoresVersions(ports["vault"], ports["clock"])
 
 
 class KeepsTheOldGrantAfterAConflict(RefreshProtocol):
     """Step 4: after a conflict only the version is read again, and the old grant is used."""
 
-    async def write_intent(self, read: ReadGrant) -> ClaimedGrant | None:
+    async def write_intent(self, read: ReadGrant) -> ClaimedGrant:
         """Write again without reading the grant."""
-        claimed = await super().write_intent(read)
-        if claimed is not None:
-            return claimed
-        newest, _ = await self._documents.find(read.location, read.identity)
-        version = newest.version if newest is not None else 0
-        return await super().write_intent(replace(read, document=replace(read.document, version=version)))
+        try:
+            return await super().write_intent(read)
+        except CheckAndSetConflict:
+            newest, _ = await self._documents.find(read.location, read.identity)
+            version, at = newest.version if newest is not None else 0, self._clock.monotonic()
+            return await super().write_intent(replace(read, document=replace(read.document, version=version), at=at))
 
 
 class HasNoFence(RefreshProtocol):
     """Step 5: a process that was frozen after its intent sends nevertheless."""
 
-    def fence(self, claimed: ClaimedGrant) -> None:
+    async def fence(self, claimed: ClaimedGrant) -> None:
         """Allow every call."""
+
+
+class TrustsAnOldIntent(RefreshProtocol):
+    """Step 5: a token is sent long after its intent was acknowledged, although another may have spent it since."""
+
+    async def verify_intent(self, claimed: ClaimedGrant) -> None:
+        """Trust the acknowledgement."""
 
 
 class SendsAgain(RefreshProtocol):
@@ -250,7 +278,7 @@ class AlwaysDropsItsOwnResult(RefreshProtocol):
     async def _yield_to(
         self, stored: Grant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials
     ) -> Grant | None:
-        await self._escrow.drop(claimed.location)
+        await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
         return stored
 
 
@@ -262,6 +290,19 @@ class DecidesByClock(RefreshProtocol):
         if stored.token is None or ours.token is None or stored.token.obtained_at is None:
             return False
         return ours.token.obtained_at is None or stored.token.obtained_at > ours.token.obtained_at
+
+
+class HasOneEscrowForEachGrant(KubernetesEscrow):
+    """Step 7: the results of several refreshes of a grant share one place in escrow."""
+
+    async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
+        """Replace what is there."""
+        await super().drop(location, "one")
+        return await super().keep(location, grant, "one", key)
+
+    async def drop(self, location: VaultLocation, refresh_id: str) -> None:
+        """Drop what is there."""
+        await super().drop(location, "one")
 
 
 class RefreshesTwiceAtOnce(GrantKeeper):
@@ -346,8 +387,9 @@ def _mutants() -> dict[str, Mutant]:
     keepers = {kind.__name__: (kind, Build(keeper=kind)) for kind in GrantKeeper.__subclasses__()}
     reconcilers = {kind.__name__: (kind, Build(reconciler=kind)) for kind in Reconciler.__subclasses__()}
     elections = {kind.__name__: (kind, Build(election=kind)) for kind in LeaderElection.__subclasses__()}
+    escrows = {kind.__name__: (kind, Build(escrow=kind)) for kind in KubernetesEscrow.__subclasses__()}
     shutdowns = {"StopsEarly": (_stops_early, Build(finish=_stops_early))}
-    found = protocols | keepers | reconcilers | elections | shutdowns
+    found = protocols | keepers | reconcilers | elections | escrows | shutdowns
     return {name: Mutant(build, kind.__doc__ or "") for name, (kind, build) in found.items()}
 
 

@@ -16,6 +16,9 @@ from simulation.history import History
 
 PRELUDE, AFTERMATH = 20.0, 90.0
 """In seconds: the time before and after a request in which writes belong to its refresh, up to the last poll."""
+LONGEST_CHECK = 6.0
+"""In seconds: how old a process's knowledge of Vault may be when it sends a token, if it was not frozen: a moment, and
+the longest that a read may take."""
 LONGEST_STOP = 45.0
 """In seconds: how long a process that is asked to stop waits for its results to be stored."""
 
@@ -34,8 +37,6 @@ class Promises:
     sends: list[Send] = field(default_factory=list)
     stored_refresh: dict[str, float] = field(default_factory=dict)
     """When Vault first held each refresh token."""
-    acknowledged_at: dict[str, float] = field(default_factory=dict)
-    """When each holder learned that Vault has its last intent."""
     stored_access: set[str] = field(default_factory=set)
     acknowledged: dict[str, str] = field(default_factory=dict)
     """The last acknowledged intent of each holder."""
@@ -53,6 +54,14 @@ class Promises:
     """How often a person stored another grant in Vault."""
     in_escrow: Callable[[], bool] = lambda: False
     """Returns whether there is an escrow: then the grant may be refreshed early, to see whether it is alive."""
+    known_as_of: dict[str, float] = field(default_factory=dict)
+    """The moment at which each process last knew what Vault held."""
+    listed_as_of: dict[str, float] = field(default_factory=dict)
+    """The moment at which each process last knew what was in escrow."""
+    kept_since: Callable[[str, str], float | None] = lambda _by, _token: None
+    """Returns since when a token is in the escrow of a process's own cluster."""
+    was_frozen_since: Callable[[str, float], bool] = lambda _by, _since: False
+    """Returns whether a process was frozen since a moment."""
     unfinished: Callable[[str], str | None] = lambda _by: None
     """Returns what a process has sent and neither stored nor lost."""
     may_lose_lease: Callable[[str], bool] = lambda _by: True
@@ -69,9 +78,8 @@ class Promises:
         for former in self.sends:
             if former.token == send.token:
                 self._expect(former.ended is not None, f"(a) two sends of {send.token} overlap")
-                stored_at = self.stored_refresh.get(former.successor or "", float("inf"))
-                is_spent = self.rotates and stored_at < self.acknowledged_at.get(send.by, 0.0)
-                self._expect(not is_spent, f"(a) {send.token} was sent again after its refresh was stored")
+                if former.successor is not None and self.rotates:
+                    self._sent_again(send, former.successor)
         intent = self.acknowledged.get(send.by)
         self._expect(intent is not None, f"(a) {send.token} was sent without an acknowledged intent")
         self._expect((str(intent), send.token) not in self.used, f"(a) {send.token} was sent twice under {intent}")
@@ -83,11 +91,27 @@ class Promises:
         self.sends.append(send)
         self.on_effect("send", send.by)
 
+    def _sent_again(self, send: Send, successor: str) -> None:
+        """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a)."""
+        stored_at, kept_at = self.stored_refresh.get(successor), self.kept_since(send.by, successor)
+        known, listed = (times.get(send.by, 0.0) for times in (self.known_as_of, self.listed_as_of))
+        if stored_at is not None:
+            self._excuse_or_break(send, stored_at, known, f"its successor {successor} was stored")
+        elif kept_at is not None:
+            self._excuse_or_break(send, kept_at, listed, f"its successor {successor} was kept in escrow")
+
+    def _excuse_or_break(self, send: Send, since: float, known: float, what: str) -> None:
+        is_recent = asyncio.get_running_loop().time() - known <= LONGEST_CHECK
+        is_excused = since >= known and (is_recent or self.was_frozen_since(send.by, known))
+        self._expect(is_excused, f"(a) {send.token} was sent again after {what} at {since:.3f}")
+        kind = "sent again within a moment" if is_recent else "sent again after a stop between check and request"
+        self.history.excuse(kind, f"{send.token}, after {what}")
+
     def spent(self, send: Send) -> None:
         """Record that Pipedrive has spent a token, before the sender gets the answer."""
         self.on_effect("spend", send.by)
-        if send.by in self.dead:
-            self.history.excuse(f"{send.by} died before the answer to {send.token}")
+        if send.by in self.dead and self.rotates:
+            self.history.lose(send.successor, "died before the answer", f"{send.by}, to {send.token}")
 
     def refuses(self, send: Send, *, is_newest: bool) -> None:
         """Record that Pipedrive refused a token."""
@@ -107,11 +131,17 @@ class Promises:
         self.stored_refresh.clear()
         self.stored(values, by=by)
 
+    def knows(self, *, by: str, as_of: float) -> None:
+        """Record that a process knows what Vault held at a moment."""
+        self.known_as_of[by] = max(as_of, self.known_as_of.get(by, as_of))
+
+    def lists(self, *, by: str, as_of: float) -> None:
+        """Record that a process knows what was in escrow at a moment."""
+        self.listed_as_of[by] = max(as_of, self.listed_as_of.get(by, as_of))
+
     def acknowledges(self, values: Mapping[str, object], *, by: str) -> None:
         """Record that a process knows what Vault holds."""
         if values.get("refresh_holder") == by:
-            if self.acknowledged.get(by) != values["refresh_id"]:
-                self.acknowledged_at[by] = asyncio.get_running_loop().time()
             self.acknowledged[by] = str(values["refresh_id"])
 
     def published(self, where: str, data: Mapping[str, str], *, by: str) -> None:
@@ -149,7 +179,7 @@ class Promises:
         left = self.unfinished(by)
         if left is not None:
             self._expect(not self._may_still_store(by), f"(g) {by} ended before it had stored {left}")
-            self.history.excuse(f"{by} ended after {LONGEST_STOP:.0f} s without storing {left}")
+            self.history.lose(left, "stopped while nothing could store the result", f"{by} after {LONGEST_STOP:.0f} s")
 
     def _may_still_store(self, by: str) -> bool:
         """Return whether a process has time left to store its results; one that was not asked to stop has."""

@@ -4,7 +4,8 @@ import gc
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -23,8 +24,8 @@ class Played:
     seed: int
     broken: str | None
     """The broken promise, with the history."""
-    excused: int
-    """How many grants were lost inside the window that no protocol can close."""
+    excuses: Counter[str]
+    """How often each kind of exception occurred that no protocol can prevent."""
     refreshes: int
 
 
@@ -34,7 +35,8 @@ class Figures:
 
     seeds: int
     refreshes: int
-    excused: int
+    excuses: Mapping[str, int]
+    """How often each kind of exception occurred that no protocol can prevent."""
     broken: tuple[str, ...]
 
     @property
@@ -59,7 +61,7 @@ def play_many(seeds: Iterable[int], *, report: Callable[[int], None] = lambda _:
     return Figures(
         seeds=len(played),
         refreshes=sum(one.refreshes for one in played),
-        excused=sum(one.excused for one in played),
+        excuses=sum((one.excuses for one in played), Counter()),
         broken=tuple(one.broken for one in played if one.broken is not None),
     )
 
@@ -89,10 +91,10 @@ def _each(seeds: Iterable[int]) -> Iterator[Played]:
         try:
             world = play(seed)
         except BrokenPromiseError as error:
-            yield Played(seed, str(error), 0, 0)
+            yield Played(seed, str(error), Counter(), 0)
         else:
             refreshes = sum(1 for send in world.promises.sends if send.successor is not None)
-            yield Played(seed, None, len(world.history.excused), refreshes)
+            yield Played(seed, None, world.history.excuses, refreshes)
 
 
 def _begin() -> None:

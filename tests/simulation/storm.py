@@ -110,8 +110,9 @@ class Storm:
             ):
                 continue
             is_in_window = moment - send.ended < FIRST_COPY
-            if is_in_window or operator.cluster.network.was_bad_since(send.began) or operator.process.was_frozen:
-                self.world.history.excuse(f"{send.by} died before the first copy of {send.successor}")
+            was_hindered = operator.cluster.network.was_bad_since(send.began)
+            if is_in_window or was_hindered or operator.process.was_frozen_since(send.began):
+                self.world.history.lose(send.successor, "died before the first copy", f"{send.by}, of {send.successor}")
 
     def stop(self, operator: Operator | None = None) -> None:
         """Ask a process to end in order. Another one starts later."""

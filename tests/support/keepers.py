@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from fakes.cluster import FakeCluster
-from fakes.escrow import FakeEscrow
+from fakes.escrow import build_escrow
 from fakes.pipedrive import CALL_TIMEOUT
 from fakes.process import FakeLeadership, FakeProcess
 from pipedrive_operator.core.grant.refresh_state import RefreshState
@@ -25,7 +25,7 @@ def build_keeper(
         vault=vault,
         pipedrive=pipedrive,
         clock=clock,
-        escrow=escrow or FakeEscrow(FakeCluster()),
+        escrow=escrow or build_escrow(FakeCluster()),
         leadership=FakeLeadership(),
         process=FakeProcess(),
         call_timeout=CALL_TIMEOUT,

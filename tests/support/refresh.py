@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from fakes.clock import TurnedClock
 from fakes.cluster import FakeCluster
-from fakes.escrow import FakeEscrow
+from fakes.escrow import build_escrow
 from fakes.pipedrive import CALL_TIMEOUT, FakePipedrive
 from fakes.process import FakeLeadership, FakeProcess
 from fakes.vault import FakeVault
@@ -37,7 +37,7 @@ class Surroundings:
     def __post_init__(self) -> None:
         """Write a grant and its client to Vault."""
         self.vault = FakeVault(self.clock)
-        self.escrow = FakeEscrow(self.cluster)
+        self.escrow = build_escrow(self.cluster)
         self.pipedrive = FakePipedrive(self.clock, alive={"seed"})
         self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
         self.vault.put(GRANT_LOCATION, refresh_token="seed")

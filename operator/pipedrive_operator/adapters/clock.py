@@ -3,6 +3,12 @@
 import asyncio
 import time
 from datetime import UTC, datetime
+from typing import Final
+
+_BOOT_TIME: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""The clock that goes on while the machine is suspended, where there is one (Linux). Another process has taken over by
+then, so a Lease or an intent must have expired when the machine wakes up.
+"""
 
 
 class SystemClock:
@@ -13,8 +19,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds of a clock that never goes backwards."""
-        return time.monotonic()
+        """Return seconds of a clock that never goes backwards, and that counts the time of a suspended machine."""
+        return time.clock_gettime(_BOOT_TIME)
 
     async def sleep(self, seconds: float) -> None:
         """Wait for that many seconds."""

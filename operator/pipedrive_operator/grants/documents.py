@@ -17,15 +17,16 @@ from pipedrive_operator.core.grant.grant import (
 )
 from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.grants.values import ReadGrant
-from pipedrive_operator.ports import Vault
+from pipedrive_operator.ports import Clock, Vault
 
 
 class GrantDocuments:
     """Grants as documents in Vault."""
 
-    def __init__(self, vault: Vault) -> None:
-        """Take the port."""
+    def __init__(self, vault: Vault, clock: Clock) -> None:
+        """Take the ports."""
         self._vault = vault
+        self._clock = clock
 
     async def find(self, location: VaultLocation, identity: VaultIdentity) -> tuple[Document | None, Grant | None]:
         """Return the document and its grant; None for what is absent. Raises as `Vault.read` does."""
@@ -45,7 +46,18 @@ class GrantDocuments:
             require_bounds(document)
         if document is None or grant is None:
             raise SourceMissing(missing_grant(location))
-        return ReadGrant(location=location, identity=identity, document=document, grant=grant)
+        at = self._clock.monotonic()
+        return ReadGrant(location=location, identity=identity, document=document, grant=grant, at=at)
+
+    async def holds(self, read: ReadGrant) -> bool:
+        """Return whether Vault still holds a grant as it was read or written. Raises as `Vault.read` does.
+
+        The version alone does not show it: a Vault that was restored from a backup uses numbers again.
+        """
+        document, grant = await self.find(read.location, read.identity)
+        if document is None or grant is None or document.version != read.document.version:
+            return False
+        return (grant.lineage, grant.intent_id) == (read.grant.lineage, read.grant.intent_id)
 
     async def read_client(self, source: ClientSource) -> ClientCredentials:
         """Return the client's id and secret.

@@ -40,6 +40,8 @@ class ReadGrant:
     """The Vault identity that read the grant and will write it."""
     document: Document
     grant: Grant
+    at: float
+    """On our monotonic clock: when Vault answered, or when our write to it began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class ClaimedGrant:
 class Refreshed:
     """The result of a refresh."""
 
+    claimed: ClaimedGrant
+    """The grant whose refresh token was spent."""
     grant: Grant
     trouble: TokenResponseUnusable | None = None
     """Why the access token cannot be used; the refresh token must be stored nevertheless."""

@@ -179,8 +179,11 @@ async def test_the_fence_is_called_once_and_before_the_request_leaves(
     if disturbance is not None:
         await part.disturb(disturbance)
 
+    async def fence() -> None:
+        seen.append(part.sends)
+
     try:
-        await part.refresh(part.refresh_token, fence=lambda: seen.append(part.sends))
+        await part.refresh(part.refresh_token, fence=fence)
     except Trouble:
         assert disturbance is not None
 
@@ -193,8 +196,11 @@ async def test_the_fence_is_not_called_without_a_connection(part: PipedrivePart)
     seen: list[int] = []
     await part.disturb(Disturbance.UNREACHABLE)
 
+    async def fence() -> None:
+        seen.append(part.sends)
+
     with pytest.raises(PipedriveUnavailable):
-        await part.refresh(part.refresh_token, fence=lambda: seen.append(part.sends))
+        await part.refresh(part.refresh_token, fence=fence)
 
     assert seen == []
 
@@ -203,7 +209,7 @@ async def test_a_closed_fence_keeps_the_request_from_leaving(part: PipedrivePart
     """Its error is raised, and the refresh token is accepted afterwards."""
     closed = FenceClosed("not now")
 
-    def fence() -> None:
+    async def fence() -> None:
         raise closed
 
     with pytest.raises(FenceClosed) as caught:

@@ -32,7 +32,7 @@ class Fenced(OperatorError):
 async def test_nothing_is_sent_when_the_fence_raises(acme: Acme) -> None:
     """The connection is open, the request does not leave, and the error of the fence is raised."""
 
-    def fence() -> None:
+    async def fence() -> None:
         raise Fenced
 
     with pytest.raises(Fenced):
@@ -45,7 +45,10 @@ async def test_the_fence_is_called_once_before_the_request_leaves(acme: Acme) ->
     """Nothing has arrived at Pipedrive at that time."""
     seen: list[int] = []
 
-    await acme.api.refresh(acme.client, acme.refresh_token, fence=lambda: seen.append(len(acme.simulator.ledger.calls)))
+    async def fence() -> None:
+        seen.append(len(acme.simulator.ledger.calls))
+
+    await acme.api.refresh(acme.client, acme.refresh_token, fence=fence)
 
     assert seen == [0]
 

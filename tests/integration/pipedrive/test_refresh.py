@@ -165,6 +165,6 @@ def _answer_soon(listener: socket.socket, body: str) -> None:
         connection.sendall(http_answer("200 OK", body))
 
 
-def _stop_the_process_soon() -> None:
+async def _stop_the_process_soon() -> None:
     """Block the process from just after the request until after the time-out."""
     asyncio.get_running_loop().call_later(0.05, time.sleep, 2 * TIMEOUT.total_seconds())

@@ -9,7 +9,7 @@ import pytest
 
 from fakes.clock import TurnedClock
 from fakes.cluster import FakeCluster
-from fakes.escrow import FakeEscrow
+from fakes.escrow import build_escrow
 from fakes.pipedrive import FakePipedrive
 from fakes.vault import FakeVault
 from pipedrive_operator.core.grant import refresh_state
@@ -47,7 +47,7 @@ class Surroundings:
             self.pipedrive,
             self.clock,
             lambda keys, flight: self.reported_states.append((keys, flight)),
-            escrow=FakeEscrow(self.cluster),
+            escrow=build_escrow(self.cluster),
         )
 
     async def refresh(self, order: RefreshOrder = ORDER) -> refresh_state.RefreshState:

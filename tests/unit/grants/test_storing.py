@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from fakes.escrow import build_escrow
+from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.values.errors import ConsentRequired, GrantUnstored, SourceMissing, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -21,7 +23,7 @@ async def test_a_result_goes_to_escrow_and_the_next_process_stores_it(around: Su
     task = asyncio.create_task(around.run())
     await around.clock.somebody_sleeps.wait()
     task.cancel()
-    assert GRANT_LOCATION in around.cluster.escrow
+    assert around.cluster.escrow
     around.vault.breaks_after = None
     around.start()
 
@@ -92,7 +94,7 @@ async def test_a_result_is_kept_and_stored_again_after_any_failure(around: Surro
     around.vault.breaks = error
     around.pipedrive.answer()
     await around.clock.somebody_sleeps.wait()
-    assert GRANT_LOCATION in around.cluster.escrow
+    assert around.cluster.escrow
     around.vault.breaks = None
 
     around.clock.turn(timedelta(seconds=2))
@@ -226,3 +228,72 @@ async def test_a_document_with_two_locations_is_refreshed_once_at_a_time(around:
 
     assert refreshed.access_digest == (await second).access_digest
     assert ["seed"] == around.pipedrive.sent
+
+
+async def test_the_escrow_of_an_older_refresh_does_not_replace_that_of_a_newer_one(around: Surroundings) -> None:
+    """This process was stopped while a person consented and another one refreshed that grant and died."""
+    around.pipedrive.alive.add("consent-5")
+    task = await around.begin()
+    around.vault.put(GRANT_LOCATION, refresh_token="consent-5")
+    newest = Grant(refresh_token=SecretValue("newest"), refreshed_from=SecretValue("consent-5").digest())
+    await build_escrow(around.cluster).keep(GRANT_LOCATION, newest, "them-1", SecretValue("hush"))
+    around.pipedrive.alive = {"seed", "newest"}
+    around.pipedrive.answer()
+
+    await task
+
+    assert ["seed", "newest"] == around.pipedrive.sent
+    assert SecretValue("newest").digest() == around.stored.refreshed_from
+    assert {} == around.cluster.escrow
+
+
+async def test_what_a_stalled_holder_has_kept_in_escrow_is_stored_when_its_intent_is_taken_over(
+    around: Surroundings,
+) -> None:
+    """This process began to lead before that, and does not know of the escrow."""
+    marks = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "10s"}
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **marks)
+    task = asyncio.create_task(around.run())
+    await around.clock.next_sleep()
+    kept = Grant(refresh_token=SecretValue("newest"), token=access_token(), refreshed_from=SecretValue("seed").digest())
+    await build_escrow(around.cluster).keep(GRANT_LOCATION, kept, "them-1", SecretValue("hush"))
+
+    around.clock.turn(timedelta(seconds=11))
+    await task
+
+    assert [] == around.pipedrive.sent
+    assert SecretValue("newest") == around.stored.refresh_token
+
+
+async def test_the_report_says_whether_there_is_a_copy(around: Surroundings) -> None:
+    """A person may restart the operator because of it, so the copy is kept first."""
+    around.cluster.network.is_away = True
+    task = await around.begin()
+    around.vault.breaks_after = 0
+    around.pipedrive.answer()
+    await around.clock.next_sleep()
+    around.cluster.network.is_away = False
+    around.clock.turn(timedelta(seconds=1))
+    await around.clock.next_sleep()
+    around.vault.breaks_after = None
+    around.clock.turn(timedelta(seconds=8))
+    await task
+
+    first, second = (state for state in around.states if isinstance(state, refresh_state.Unstored))
+    assert "do not restart the operator" in first.trouble.message
+    assert "do not restart the operator" not in second.trouble.message
+
+
+async def test_a_slow_refresh_does_not_overwrite_a_consent_with_the_same_version_number(around: Surroundings) -> None:
+    """Vault was restored from a backup meanwhile, and has counted up to the number of our intent again."""
+    around.pipedrive.alive.add("consented")
+    task = await around.begin()
+    ours = around.vault.documents[GRANT_LOCATION]
+    around.vault.documents[GRANT_LOCATION] = replace(ours, values={"refresh_token": "consented"})
+    around.clock.turn(timedelta(seconds=2))
+    around.pipedrive.answer()
+
+    await task
+
+    assert ["seed", "consented"] == around.pipedrive.sent
+    assert SecretValue("consented").digest() == around.stored.refreshed_from

@@ -136,9 +136,9 @@ class Api:
         """Apply a JSON merge patch (RFC 7386), and return the patched object."""
         return await self._send("patch", _Request("PATCH", endpoint, {}, patch, _MERGE_PATCH))
 
-    async def delete(self, endpoint: Endpoint, *, preconditions: Mapping[str, str]) -> None:
-        """Delete an object if it still has the uid and resourceVersion in `preconditions`."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+    async def delete(self, endpoint: Endpoint, *, preconditions: Mapping[str, str] | None = None) -> None:
+        """Delete an object, or only if it still has the uid and resourceVersion in `preconditions`."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions or {}}
         await self._send("delete", _Request("DELETE", endpoint, {}, body))
 
     async def _send(self, verb: str, request: _Request) -> Body:

@@ -1,16 +1,20 @@
 """The escrow: refreshed grants that Vault has not stored yet, in Secrets of the operator's namespace.
 
-Each is encrypted with a key derived from the OAuth2 client's secret, which only Vault holds: someone who can read
-Secrets in the operator's namespace, but not Vault, learns nothing. It is bound to its grant and to the refresh that
-returned it, so that it cannot be decrypted for any other.
+Each result of a refresh has a Secret of its own, which is written once and never replaced: a process with an older
+result cannot overwrite a newer one. It is encrypted with a key derived from the OAuth2 client's secret, which only
+Vault holds: someone who can read Secrets in the operator's namespace, but not Vault, learns nothing. It is bound to its
+grant and to the refresh that returned it, so that it cannot be decrypted for any other.
+
+Which copy is stored in Vault, and when a copy is dropped, is decided elsewhere.
 """
 
 import base64
 import hashlib
 import json
 import os
-from contextlib import suppress
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -18,143 +22,143 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.kubernetes.api import Api, Body
+from pipedrive_operator.adapters.kubernetes.api import Body, Page
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS, Endpoint
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant, read_grant, write_grant
+from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.resource.names import GROUP, Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.ports import Clock
 
 LABEL: Final = f"{GROUP}/escrow"
+_PREFIX: Final = "pipedrive-operator-escrow-"
 _GRANT: Final = f"{GROUP}/grant"
 _REFRESH: Final = f"{GROUP}/refresh-id"
 _NONCE_BYTES: Final = 12
+_DIGITS: Final = 24
+"""How many hexadecimal digits of a digest are part of a name."""
+
+
+class Gateway(Protocol):
+    """The verbs of the API server that the escrow needs; `Api` has them."""
+
+    def pages(self, endpoint: Endpoint, *, labels: str = "") -> AsyncIterator[Page]:
+        """List a collection."""
+
+    async def get(self, endpoint: Endpoint) -> Body | None:
+        """Return an object, or None if it does not exist."""
+
+    async def create(self, endpoint: Endpoint, body: Mapping[str, object]) -> Body:
+        """Create an object, and return it as it was stored."""
+
+    async def delete(self, endpoint: Endpoint, *, preconditions: Mapping[str, str] | None = None) -> None:
+        """Delete an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """What a Secret holds, as far as its name and annotations say."""
+
+    grant: str
+    """The digest of the location."""
+    refresh_id: str
 
 
 class KubernetesEscrow:
     """Implements `ports.Escrow`."""
 
-    def __init__(self, api: Api, namespace: str, clock: Clock) -> None:
+    def __init__(self, api: Gateway, namespace: str, clock: Clock) -> None:
         """Use the gateway, in the operator's own namespace."""
         self._api = api
         self._namespace = namespace
         self._clock = clock
-        self._kept: dict[str, Body] = {}
-        """The existing Secrets, by name: only the leader writes them, and it has listed them."""
-        self._doubtful: dict[str, str] = {}
-        """Names of Secrets to read again, because the outcome of a request is unknown; each with its refresh."""
+        self._known: dict[str, _Copy] = {}
+        """The Secrets that exist, or may exist, by name. Never their content: each use reads it from the cluster."""
 
     async def load(self) -> list[str]:
-        """List the escrow, and return the grants that other processes have added since. Raises ApiServerUnavailable.
-
-        Secrets that differ between the list and this process are read again before they are used: this process may
-        have written in the meantime.
-        """
-        collection = SECRETS.collection(self._namespace)
-        listed: list[Body] = [body async for page in self._api.pages(collection, labels=LABEL) for body in page.items]
-        found = {body["metadata"]["name"]: body for body in listed}
-        left = {name: body for name, body in found.items() if name not in self._kept}
-        gone = {name: body for name, body in self._kept.items() if name not in found}
-        for name, body in (left | gone).items():
-            self._doubtful.setdefault(name, _annotation(body, _REFRESH))
-        self._kept |= left
-        metrics.show_escrow(len(self._kept))
-        return sorted(_annotation(body, _GRANT) or name for name, body in left.items())
+        """List the escrow, and return the grants that other processes have added since. Raises ApiServerUnavailable."""
+        before = set(self._known)
+        found = {body["metadata"]["name"]: body for body in await self._list()}
+        added = [_annotation(body, _GRANT) or name for name, body in found.items() if name not in self._known]
+        written_since = {name: copy for name, copy in self._known.items() if name not in before}
+        self._known = {name: _copy(body) for name, body in found.items()} | written_since
+        metrics.show_escrow(len(self._known))
+        return sorted(added)
 
     def holds(self, location: VaultLocation) -> bool:
         """Return whether an escrow exists, or may exist, for a location."""
-        name = _name(location)
-        return name in self._kept or name in self._doubtful
-
-    async def find(self, location: VaultLocation) -> bool:
-        """Return whether an escrow exists for a location, whichever process created it. Raises ApiServerUnavailable."""
-        name = _name(location)
-        found = await self._api.get(self._at(name))
-        self._doubtful.pop(name, None)
-        self._kept.pop(name, None)
-        if found is not None:
-            self._kept[name] = found
-        metrics.show_escrow(len(self._kept))
-        return found is not None
+        return any(copy.grant == _digest(location) for copy in self._known.values())
 
     async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
-        """Create an escrow for a grant unless it exists, and return whether it certainly exists."""
-        name = _name(location)
-        try:
-            held = await self._current(name)
-            if held is None or _annotation(held, _REFRESH) != refresh_id:
-                self._kept[name] = await self._put(held, self._manifest(location, grant, refresh_id, key))
-        except ApiServerUnavailable:
-            self._doubtful.setdefault(name, refresh_id)
-            metrics.count_escrow_failure()
-            return False
-        metrics.show_escrow(len(self._kept))
-        return True
+        """Create an escrow for the result of a refresh, and return whether the cluster certainly holds it.
 
-    async def open(self, location: VaultLocation, key: SecretValue) -> Grant | None:
-        """Return the grant in escrow for a location, or None.
+        The answer is about what the API server returned just now: a person may delete an escrow, and admission may
+        change one.
+        """
+        name = _name(location, refresh_id)
+        try:
+            stored = await self._api.get(self._at(name)) if name in self._known else None
+            self._known[name] = _Copy(_digest(location), refresh_id)
+            if stored is None:
+                manifest = self._manifest(location, grant, refresh_id, key)
+                stored = await self._api.create(SECRETS.collection(self._namespace), manifest)
+            is_kept = self._opened(stored, location, key).grant.lineage == grant.lineage
+        except (ApiServerUnavailable, GrantUnstored):
+            is_kept = False
+        if not is_kept:
+            metrics.count_escrow_failure()
+        metrics.show_escrow(len(self._known))
+        return is_kept
+
+    async def open(self, location: VaultLocation, key: SecretValue) -> tuple[EscrowedGrant, ...]:
+        """Return all grants in escrow for a location, as the cluster holds them now.
 
         Raises:
-            GrantUnstored: it cannot be decrypted with this key.
+            GrantUnstored: one of them cannot be decrypted with this key.
+            ApiServerUnavailable: the escrow cannot be listed.
         """
-        name = _name(location)
-        with suppress(ApiServerUnavailable):
-            await self._current(name)
-        body = self._kept.get(name)
-        if body is None:
-            return None
-        try:
-            sealed = base64.b64decode(body["data"]["sealed"])
-            refresh_id = body["metadata"]["annotations"][_REFRESH]
-            cipher = AESGCM(_derived(key, refresh_id))
-            text = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(location, refresh_id))
-        except (InvalidTag, KeyError, ValueError) as error:
-            self._doubtful[name] = _annotation(body, _REFRESH)  # read it again, as a person may delete it
+        digest, before = _digest(location), set(self._known)
+        listed = {body["metadata"]["name"]: body for body in await self._list() if _copy(body).grant == digest}
+        gone = {name for name in before - listed.keys() if self._known[name].grant == digest}
+        self._known = {name: copy for name, copy in self._known.items() if name not in gone}
+        self._known |= {name: _copy(body) for name, body in listed.items()}
+        metrics.show_escrow(len(self._known))
+        return tuple(self._opened(body, location, key) for body in listed.values())
+
+    async def drop(self, location: VaultLocation, refresh_id: str) -> None:
+        """Delete the escrow of a refresh, if there may be one. If that fails, it is deleted when it is next read."""
+        copy = _Copy(_digest(location), refresh_id)
+        for name in [name for name, known in self._known.items() if known == copy]:
+            try:
+                await self._api.delete(self._at(name))
+            except Refusal as refusal:
+                if not refusal.is_not_found:
+                    metrics.count_escrow_failure()
+                    continue
+            except ApiServerUnavailable:
+                metrics.count_escrow_failure()
+                continue
+            self._known.pop(name, None)
+        metrics.show_escrow(len(self._known))
+
+    async def _list(self) -> list[Body]:
+        collection = SECRETS.collection(self._namespace)
+        return [body async for page in self._api.pages(collection, labels=LABEL) for body in page.items]
+
+    def _opened(self, body: Body, location: VaultLocation, key: SecretValue) -> EscrowedGrant:
+        grant = unseal(body, location, key, clock=self._clock)
+        if grant is None:
             message = (
-                f"Secret {self._namespace}/{name} holds a refreshed grant for {location} that the client secret in "
-                "Vault does not open, so the client secret has changed since: put back the client secret of that time "
-                "until the grant is stored, or delete the Secret, which loses the grant, and consent again"
+                f"Secret {self._namespace}/{body['metadata']['name']} holds a refreshed grant for {location} that the "
+                "client secret in Vault does not open, so the client secret has changed since: put back the client "
+                "secret of that time until the grant is stored, or delete the Secret, which loses the grant, and "
+                "consent again"
             )
-            raise GrantUnstored(message) from error
-        document = Document(location=location, version=0, created_at=self._clock.now(), values=json.loads(text))
-        return read_grant(document)
-
-    async def drop(self, location: VaultLocation) -> None:
-        """Delete the escrow of a location. If that fails, it stays and is deleted when it is next read."""
-        name = _name(location)
-        try:
-            held = await self._current(name)
-            if held is not None:
-                preconditions = {key: held["metadata"][key] for key in ("uid", "resourceVersion")}
-                await self._api.delete(self._at(name), preconditions=preconditions)
-                del self._kept[name]
-        except ApiServerUnavailable:
-            if name in self._kept:
-                self._doubtful.setdefault(name, _annotation(self._kept[name], _REFRESH))
-            metrics.count_escrow_failure()
-        metrics.show_escrow(len(self._kept))
-
-    async def _current(self, name: str) -> Body | None:
-        """Return a known Secret, after reading it again if its state is doubtful. Raises ApiServerUnavailable."""
-        refresh_id = self._doubtful.get(name)
-        if refresh_id is None:
-            return self._kept.get(name)
-        found = await self._api.get(self._at(name))
-        del self._doubtful[name]
-        known = self._kept.pop(name, None)
-        # Any other was written by another process, and may hold a newer grant.
-        if found is not None and (_annotation(found, _REFRESH) == refresh_id or _version(found) == _version(known)):
-            self._kept[name] = found
-        return self._kept.get(name)
-
-    async def _put(self, held: Body | None, manifest: Body) -> Body:
-        """Create the Secret, or replace the one of an earlier refresh."""
-        if held is None:
-            return await self._api.create(SECRETS.collection(self._namespace), manifest)
-        patch = manifest | {"metadata": manifest["metadata"] | {"resourceVersion": _version(held)}}
-        return await self._api.merge_patch(self._at(held["metadata"]["name"]), patch)
+            raise GrantUnstored(message)
+        return EscrowedGrant(grant=grant, refresh_id=_annotation(body, _REFRESH))
 
     def _at(self, name: str) -> Endpoint:
         return SECRETS.at(Key(namespace=self._namespace, name=name))
@@ -168,7 +172,7 @@ class KubernetesEscrow:
             "kind": "Secret",
             "metadata": {
                 "namespace": self._namespace,
-                "name": _name(location),
+                "name": _name(location, refresh_id),
                 "labels": {LABEL: "true"},
                 "annotations": {_GRANT: f"{location.connection}: {location}", _REFRESH: refresh_id},
             },
@@ -176,19 +180,39 @@ class KubernetesEscrow:
         }
 
 
-def _name(location: VaultLocation) -> str:
-    """Return the name of the Secret, which follows from the grant: each grant has at most one."""
-    digest = hashlib.sha256(json.dumps([location.connection, location.mount, location.path]).encode()).hexdigest()
-    return f"pipedrive-operator-escrow-{digest[:24]}"
+def unseal(body: Body, location: VaultLocation, key: SecretValue, *, clock: Clock) -> Grant | None:
+    """Return the grant that a Secret of the escrow holds; None if it cannot be decrypted with this key."""
+    try:
+        sealed = base64.b64decode(body["data"]["sealed"])
+        refresh_id = body["metadata"]["annotations"][_REFRESH]
+        cipher = AESGCM(_derived(key, refresh_id))
+        text = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(location, refresh_id))
+        document = Document(location=location, version=0, created_at=clock.now(), values=json.loads(text))
+    except (InvalidTag, KeyError, TypeError, ValueError):
+        return None
+    return read_grant(document)
+
+
+def _name(location: VaultLocation, refresh_id: str) -> str:
+    """Return the name of the Secret, which follows from the grant and the refresh."""
+    refresh = hashlib.sha256(refresh_id.encode()).hexdigest()
+    return f"{_PREFIX}{_digest(location)}-{refresh[:_DIGITS]}"
+
+
+def _copy(body: Body) -> _Copy:
+    """Return what a Secret holds. Before there was one for each refresh, the name had no second digest."""
+    grant, _, _ = body["metadata"]["name"].removeprefix(_PREFIX).partition("-")
+    return _Copy(grant, _annotation(body, _REFRESH))
+
+
+def _digest(location: VaultLocation) -> str:
+    text = json.dumps([location.connection, location.mount, location.path])
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def _annotation(body: Body, key: str) -> str:
     """Return an annotation, or an empty string if someone removed it."""
     return str((body["metadata"].get("annotations") or {}).get(key, ""))
-
-
-def _version(body: Body | None) -> str | None:
-    return None if body is None else body["metadata"]["resourceVersion"]
 
 
 def _derived(key: SecretValue, refresh_id: str) -> bytes:

@@ -48,7 +48,7 @@ def required(namespaces: Sequence[str] = ()) -> list[Permission]:
 
 def required_for_escrow(namespace: str) -> list[Permission]:
     """Return the permissions for the escrow, which is kept in the operator's own namespace."""
-    verbs = ("get", "list", "create", "patch", "delete")
+    verbs = ("get", "list", "create", "delete")
     return [Permission(verb, "", "secrets", namespace=namespace) for verb in verbs]
 
 

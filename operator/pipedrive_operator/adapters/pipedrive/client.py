@@ -17,7 +17,7 @@ from pipedrive_operator.ports import Clock
 _USERS_ME: Final = "/v1/users/me"
 
 
-def _open() -> None:
+async def _open() -> None:
     """Let every request pass."""
 
 
@@ -57,7 +57,7 @@ class PipedriveApi:
     async def refresh(
         self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Fence = _open
     ) -> TokenResponse:
-        """Send a refresh token, once; `fence` is called just before the request leaves. Raises as `ports` says."""
+        """Send a refresh token, once; `fence` is awaited just before the request leaves. Raises as `ports` says."""
         return await self._tokens.refresh(client, refresh_token, fence)
 
     async def reach(self) -> None:

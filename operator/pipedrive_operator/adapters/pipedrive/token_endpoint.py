@@ -6,7 +6,7 @@ to leave.
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import httpx
@@ -26,7 +26,7 @@ from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
 
-Fence = Callable[[], None]
+Fence = Callable[[], Awaitable[None]]
 """The last chance to keep a request from leaving: raises if it must not."""
 
 _LEAVING: Final = "http11.send_request_headers.started"
@@ -50,7 +50,7 @@ class Departure:
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Take a trace event. The CONNECT to a proxy leaves before the request does, and is not the request."""
         if event == _LEAVING and info["request"].method == _METHOD.encode():
-            self._fence()
+            await self._fence()
             self.begun = True
 
 

@@ -57,7 +57,7 @@ def retry_pause(trouble: Trouble, failures: int, *, subject: str, bounds: RetryB
             bounded = (
                 growing if trouble.retry_after is None else max(trouble.retry_after, min(growing, LONGEST_GUARDED))
             )
-            return cap_to_lifetime(bounded, bounds.expires_at, bounds.now)
+            return cap_to_lifetime(min(bounded, LONGEST_RETRY_AFTER), bounds.expires_at, bounds.now)
         case Retry.RETRY_AFTER:
             return min(trouble.retry_after or growing, LONGEST_RETRY_AFTER)
         case Retry.EACH_MINUTE:

@@ -36,8 +36,16 @@ _FIELDS: Final = (
     "client_id",
     "refreshed_from",
 )
+_BINDING: Final = "refresh_token_digest"
+"""The key with the digest of the refresh token that the other keys of a grant belong to.
+
+A person who consents again and writes the new refresh token alone, as with `vault kv patch`, leaves the other keys as
+they were: the access token, the client and the marks of a refresh of the former grant.
+"""
 _REPLACED: Final = frozenset({"expires_in", *MARKS})
 """Keys that are dropped from the former document: the lifetime of a raw response, and the marks of former refreshes."""
+_OURS: Final = frozenset({*_FIELDS, *_REPLACED, _BINDING}) - {"scope"}
+"""The keys of a grant, except its scope, which is the best guess for a grant that replaces it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +103,11 @@ class Grant:
         return self.refresh_token.digest()
 
     @property
+    def intent_id(self) -> str | None:
+        """The id of the refresh in flight."""
+        return None if self.intent is None else self.intent.refresh_id
+
+    @property
     def access_digest(self) -> str | None:
         """The digest of the access token."""
         return None if self.token is None else self.token.value.digest()
@@ -141,7 +154,7 @@ def require_bounds(document: Document) -> None:
     Raises:
         SourceMissing: a field is; each credential that names the document would keep it in memory.
     """
-    for key in (*_FIELDS, *MARKS):
+    for key in (*_FIELDS, *MARKS, _BINDING):
         value, longest = document.values.get(key), LONGEST_SCOPE if key == "scope" else LONGEST_VALUE
         if isinstance(value, str) and len(value) > longest:
             message = (
@@ -152,13 +165,16 @@ def require_bounds(document: Document) -> None:
 
 
 def read_grant(document: Document | None) -> Grant | None:
-    """Read the grant of a document, or return None if it has no usable refresh token."""
+    """Read the grant of a document, or return None if it has no usable refresh token.
+
+    If the other keys belong to a former refresh token, only the refresh token and the scope are read.
+    """
     if document is None:
         return None
-    values = document.values
-    refresh_token = text_field(values, "refresh_token")
+    refresh_token = text_field(document.values, "refresh_token")
     if refresh_token is None:
         return None
+    values = _without_former_grant(document.values)
     return Grant(
         refresh_token=SecretValue(refresh_token),
         token=_read_token(values, document.created_at),
@@ -199,14 +215,23 @@ def half_refreshed_grant(old: Grant, refresh_token: SecretValue) -> Grant:
 
 def write_grant(grant: Grant, foreign: Mapping[str, object]) -> dict[str, object]:
     """Merge a grant into the values of its document, keeping all foreign keys."""
+    kept = {key: value for key, value in _without_former_grant(foreign).items() if key not in _REPLACED}
     ours = {key: value for key, value in _flat(grant).items() if value is not None}
-    marks = write_marks(grant.intent, grant.unanswered)
-    return {key: value for key, value in foreign.items() if key not in _REPLACED} | ours | marks
+    return kept | ours | write_marks(grant.intent, grant.unanswered)
+
+
+def _without_former_grant(values: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the values without those that belong to a former refresh token, if someone has replaced that alone."""
+    refresh_token, binding = text_field(values, "refresh_token"), text_field(values, _BINDING)
+    if refresh_token is None or binding in {None, SecretValue(refresh_token).digest()}:
+        return values
+    return {key: value for key, value in values.items() if key not in _OURS}
 
 
 def _flat(grant: Grant) -> dict[str, str | None]:
     return {
         "refresh_token": grant.refresh_token.reveal(),
+        _BINDING: grant.lineage,
         "client_id": grant.client_id,
         "refreshed_from": grant.refreshed_from,
         **(_flat_token(grant.token) if grant.token is not None else {}),

@@ -4,20 +4,30 @@ Clocks of different machines are never compared. A grant names the refresh token
 is enough to distinguish a successor from a consent and from a restored backup.
 """
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum, auto
 
 from pipedrive_operator.core.grant.grant import Grant
 
 
-class Settlement(Enum):
-    """What to do with a grant in escrow."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EscrowedGrant:
+    """A grant in escrow, and the refresh that returned it."""
 
-    DROP = auto()
-    """There is no escrow, or Vault holds the grant or its successor."""
-    STORE = auto()
-    """It succeeds what Vault holds."""
-    UNCLEAR = auto()
+    grant: Grant
+    refresh_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What to do with the grants in escrow for one location."""
+
+    drop: tuple[EscrowedGrant, ...] = ()
+    """Vault holds these grants, or their successors."""
+    store: EscrowedGrant | None = None
+    """The grant that succeeds what Vault holds."""
+    unclear: tuple[EscrowedGrant, ...] = ()
     """Neither descends from the other: only Pipedrive knows which one is alive."""
 
 
@@ -27,11 +37,21 @@ def is_fresh(grant: Grant, *, replaces: str | None, now: datetime) -> bool:
     return token is not None and token.value.digest() != replaces and not token.expired(now)
 
 
-def settlement(stored: Grant, escrowed: Grant) -> Settlement:
-    """Decide what to do with a grant in escrow, given what Vault holds."""
-    if stored.covers(escrowed):
-        return Settlement.DROP
-    return Settlement.STORE if escrowed.refreshed_from == stored.lineage else Settlement.UNCLEAR
+def settlement(stored: Grant, escrowed: Sequence[EscrowedGrant]) -> Settlement:
+    """Decide what to do with the grants in escrow, given what Vault holds."""
+    drop = tuple(copy for copy in escrowed if stored.covers(copy.grant))
+    rest = [copy for copy in escrowed if copy not in drop]
+    store = next((copy for copy in rest if copy.grant.refreshed_from == stored.lineage), None)
+    return Settlement(drop=drop, store=store, unclear=tuple(copy for copy in rest if copy is not store))
+
+
+def replacement(escrowed: Sequence[EscrowedGrant], *, refused: Collection[str]) -> EscrowedGrant | None:
+    """Return the grant in escrow that replaces a refused one: the newest of its line that Pipedrive has not refused.
+
+    `refused` are the digests of refresh tokens that Pipedrive has refused.
+    """
+    spent = {copy.grant.refreshed_from for copy in escrowed if copy.grant.refreshed_from != copy.grant.lineage}
+    return next((copy for copy in escrowed if copy.grant.lineage not in {*refused, *spent}), None)
 
 
 def supersedes(stored: Grant, ours: Grant, *, spent: Grant) -> bool:

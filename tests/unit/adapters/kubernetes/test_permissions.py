@@ -82,5 +82,5 @@ def test_the_escrow_needs_secrets_in_one_namespace() -> None:
     """They are not watched."""
     rights = required_for_escrow("operators")
 
-    assert {permission.verb for permission in rights} == {"get", "list", "create", "patch", "delete"}
+    assert {permission.verb for permission in rights} == {"get", "list", "create", "delete"}
     assert {(permission.resource, permission.namespace) for permission in rights} == {("secrets", "operators")}

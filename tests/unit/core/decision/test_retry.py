@@ -11,6 +11,7 @@ from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import (
     PipedriveUnavailable,
     RateLimited,
+    RefreshUncertain,
     SecretWriteDenied,
     TokenRejected,
     Trouble,
@@ -36,6 +37,16 @@ def test_a_first_pause_follows_from_the_reason(trouble: Trouble, least: float, m
     failure = record_failure(trouble, None, subject="x", bounds=RetryBounds(now=NOW, slow=HOUR))
 
     assert least <= (failure.retry_at - NOW).total_seconds() <= most
+
+
+@pytest.mark.parametrize("trouble", [PipedriveUnavailable, RateLimited, RefreshUncertain])
+def test_no_retry_after_is_obeyed_for_longer_than_a_quarter_of_an_hour(trouble: type[Trouble]) -> None:
+    """Not even after the published value has expired, when nothing else limits a pause."""
+    bounds = RetryBounds(now=NOW, slow=HOUR, expires_at=NOW - HOUR)
+
+    assert timedelta(minutes=15) == retry_pause(
+        trouble("503", retry_after=timedelta(days=1)), 1, subject="x", bounds=bounds
+    )
 
 
 def test_the_pause_grows_if_the_same_operation_fails_again() -> None:

@@ -5,10 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipedrive_operator.core.grant.grant import TokenResponse, read_grant, refreshed_grant, require_bounds, write_grant
+from pipedrive_operator.core.grant.grant import (
+    Grant,
+    TokenResponse,
+    read_grant,
+    refreshed_grant,
+    require_bounds,
+    write_grant,
+)
+from pipedrive_operator.core.grant.intent import Intent, Unanswered
 from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import GRANT_LOCATION, NOW, document
+from support.builders import ACCOUNT, GRANT_LOCATION, NOW, access_token, document
 
 ANSWER = TokenResponse(
     access_token=SecretValue("v1u:new"),
@@ -132,3 +140,37 @@ def test_an_account_whose_domain_is_no_dns_label_has_none() -> None:
     assert grant is not None
     assert grant.account is not None
     assert "" == grant.account.company_domain
+
+
+def test_a_refresh_token_that_was_written_alone_leaves_the_former_grant_behind() -> None:
+    """As with `vault kv patch`: access token, client, account and marks belong to the former refresh token."""
+    former = Grant(
+        refresh_token=SecretValue("former"),
+        token=access_token("v1u:former"),
+        client_id="former-client",
+        account=ACCOUNT,
+        refreshed_from="digest",
+        intent=Intent(refresh_id="1", holder="us", started_at=NOW, timeout=timedelta(seconds=30)),
+        unanswered=Unanswered(count=1, at=NOW, by="us"),
+    )
+    written = write_grant(former, {"note": "theirs", "scope": "base"})
+
+    patched = read_grant(document(GRANT_LOCATION, **written | {"refresh_token": "consented"}))
+
+    assert Grant(refresh_token=SecretValue("consented"), scope=access_token().scope) == patched
+    assert patched is not None
+    rewritten = write_grant(patched, written | {"refresh_token": "consented"})
+    assert ("theirs", "consented") == (rewritten["note"], rewritten["refresh_token"])
+    assert not {"access_token", "client_id", "company_id", "refreshed_from", "refresh_id"} & rewritten.keys()
+    assert patched == read_grant(document(GRANT_LOCATION, **rewritten))
+
+
+def test_a_grant_without_the_digest_of_its_refresh_token_is_read_whole() -> None:
+    """People and other tools do not write one, nor did earlier versions of the operator."""
+    written = write_grant(Grant(refresh_token=SecretValue("r"), client_id="client"), {})
+    del written["refresh_token_digest"]
+
+    found = read_grant(document(GRANT_LOCATION, **written))
+
+    assert found is not None
+    assert found.client_id == "client"

@@ -1,0 +1,184 @@
+"""Steps 3 and 4 of docs/refresh-protocol.md: the intents of other holders, and our own.
+
+An intent is the only thing that keeps two processes from sending the same refresh token. What is sent, and what becomes
+of the result, is decided in `protocol.py` and `storing.py`.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, one_more
+from pipedrive_operator.core.values.errors import CheckAndSetConflict, FenceClosed, VaultDenied, VaultUnavailable
+from pipedrive_operator.core.values.budget import Budget
+from pipedrive_operator.fair_slots import served_namespace
+from pipedrive_operator.grants.documents import GrantDocuments
+from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
+from pipedrive_operator.ports import Clock, Leadership, Process
+
+INTENT_POLL: Final = timedelta(seconds=2)
+"""How often another holder's intent is read again while waiting for it to disappear."""
+
+INTENT_POLLS_PER_SECOND: Final = 20
+"""How often the intents of all grants of a namespace are read again: a tenant could forge one in each document."""
+
+MOMENT: Final = timedelta(seconds=1)
+"""How old Vault's last answer about a grant may be when something irreversible is done because of it.
+
+After a longer time, as when this process was stopped or Pipedrive was slow, the grant is read again.
+"""
+
+RECHECKS: Final = 2
+"""How often a grant is read again before its token is sent, if each read takes longer than a moment itself."""
+
+
+class IntentSteps:
+    """The steps about intents; `RefreshProtocol` sets the attributes."""
+
+    _documents: GrantDocuments
+    _leadership: Leadership
+    _clock: Clock
+    _process: Process
+    _call_timeout: timedelta
+    _is_stopping: bool
+    _polls: Budget
+    _sightings: dict[VaultLocation, Sighting]
+    _last_intents: dict[VaultLocation, str]
+    """The id of our last intent at each location."""
+    _resolved_intents: set[str]
+    """The ids of our intents that Vault may still hold although their outcome is known."""
+    _conflicts: Counter[VaultLocation]
+    """How many conflicts in a row each grant has had."""
+
+    async def wait_for_holder(self, read: ReadGrant) -> bool:
+        """Step 3: wait until another holder's intent is gone; True if the grant may be used as it was read."""
+        intent = read.grant.intent
+        if intent is None or self._is_left_over(intent, read.location):
+            self._sightings.pop(read.location, None)
+            return True
+        if self.takes_over(read):
+            return True
+        self._require_leadership()
+        turn = self._polls.reserve(served_namespace(), self._clock.monotonic())
+        await self._clock.sleep(INTENT_POLL.total_seconds() + turn)
+        return False
+
+    def takes_over(self, read: ReadGrant) -> bool:
+        """Step 3: return whether the intent of another holder has been there for longer than it claims to last."""
+        intent, now = read.grant.intent, self._clock.monotonic()
+        if intent is None or self._is_left_over(intent, read.location):
+            return False
+        sighting = self._sightings.get(read.location)
+        if sighting is None or sighting.refresh_id != intent.refresh_id:
+            sighting = self._sightings[read.location] = Sighting(intent.refresh_id, now)
+        return sighting.outlived(intent, now)
+
+    async def write_intent(self, read: ReadGrant) -> ClaimedGrant:
+        """Step 4: write our intent by check-and-set.
+
+        Raises:
+            CheckAndSetConflict: another holder was faster, or a person has changed the grant; nothing was written.
+            FenceClosed: the fence would refuse to send anyway; nothing was written.
+            VaultUnavailable: Vault did not store the intent, or cannot be read.
+        """
+        self._require_leadership()
+        await self._require_current(read)
+        began = self._clock.monotonic()
+        intent = Intent(
+            refresh_id=self._process.new(),
+            holder=self._process.holder,
+            started_at=self._clock.now().replace(microsecond=0),
+            timeout=2 * self._call_timeout + INTENT_POLL,
+        )
+        grant = replace(read.grant, intent=intent, unanswered=self._unanswered_before(read.grant))
+        self._last_intents[read.location] = intent.refresh_id
+        try:
+            document = await self._documents.write(grant, read)
+        except VaultUnavailable:
+            document = await self._confirm(intent, read)
+        return ClaimedGrant(
+            read=replace(read, document=document, grant=grant, at=began),
+            intent=intent,
+            until=began + intent.timeout.total_seconds(),
+        )
+
+    async def verify_intent(self, claimed: ClaimedGrant) -> None:
+        """Step 5: check that Vault still holds our intent if more than a moment has passed since it was written.
+
+        In that time another holder may have stored its result over our intent, which spends the token; this process
+        may have been stopped meanwhile. Each check starts again if it took longer than a moment itself.
+
+        Raises:
+            CheckAndSetConflict: the grant has changed since.
+            VaultUnavailable, VaultDenied, SourceMissing: Vault cannot be read.
+        """
+        read = claimed.read
+        for _ in range(RECHECKS):
+            if self.is_recent(read):
+                return
+            read = replace(read, at=self._clock.monotonic())
+            if not await self._documents.holds(read):
+                raise CheckAndSetConflict(str(read.location))
+
+    def is_recent(self, read: ReadGrant) -> bool:
+        """Return whether a grant was read, or written, no longer than a moment ago."""
+        return self._clock.monotonic() - read.at <= MOMENT.total_seconds()
+
+    async def withdraw_intent(self, claimed: ClaimedGrant) -> None:
+        """Remove our intent, because the refresh token was not spent."""
+        self._resolved_intents.add(claimed.intent.refresh_id)
+        await self._remove_intent(claimed, unanswered=claimed.read.grant.unanswered)
+
+    async def _remove_intent(self, claimed: ClaimedGrant, *, unanswered: Unanswered | None) -> None:
+        """Remove our intent, and record unanswered refreshes; if Vault fails, the intent remains as the record."""
+        grant = replace(claimed.read.grant, intent=None, unanswered=unanswered)
+        try:
+            await self._documents.write(grant, claimed.read)
+        except (CheckAndSetConflict, VaultUnavailable, VaultDenied):
+            return
+        self._resolved_intents.discard(claimed.intent.refresh_id)
+
+    async def _require_current(self, read: ReadGrant) -> None:
+        """Check that Vault still holds what was read, if that was more than a moment ago.
+
+        Check-and-set alone does not show it: a Vault that was restored from a backup uses version numbers again.
+        """
+        if not self.is_recent(read) and not await self._documents.holds(read):
+            raise CheckAndSetConflict(str(read.location))
+
+    async def _confirm(self, intent: Intent, read: ReadGrant) -> Document:
+        """Return the document if the intent was written although its acknowledgement was lost.
+
+        The refresh token must be the same as well: a person who patches the document keeps our marks in it.
+
+        Raises:
+            VaultUnavailable: it was not written, or Vault cannot be read.
+        """
+        document, grant = await self._documents.find(read.location, read.identity)
+        if document is None or grant is None or (grant.intent, grant.lineage) != (intent, read.grant.lineage):
+            message = "Vault did not store the intent to refresh; it is tried again"
+            raise VaultUnavailable(message)
+        return document
+
+    def _require_leadership(self) -> None:
+        if self._is_stopping:
+            raise FenceClosed("this process is shutting down")
+        if self._leadership.remaining() <= self._call_timeout.total_seconds():
+            raise FenceClosed("this process does not lead for long enough")
+
+    def _is_left_over(self, intent: Intent, location: VaultLocation) -> bool:
+        """Return whether an intent is left over from an earlier refresh by this process.
+
+        A document may have two locations, each with a refresh in progress.
+        """
+        active = (refresh_id for place, refresh_id in self._last_intents.items() if place != location)
+        return intent.holder == self._process.holder and intent.refresh_id not in active
+
+    def _unanswered_before(self, grant: Grant) -> Unanswered | None:
+        """Count the intent that we take over as an unanswered refresh, unless we know its outcome."""
+        if grant.intent is None or grant.intent.refresh_id in self._resolved_intents:
+            return grant.unanswered
+        return one_more(grant.unanswered, grant.intent)

@@ -1,0 +1,165 @@
+"""Steps 2 and 7 of docs/refresh-protocol.md: a result is stored in Vault, or kept in escrow until it is.
+
+Between Pipedrive's answer and Vault's acknowledgement a grant exists in this process alone, so no error here may end
+the attempt to store it. What is sent is decided in `protocol.py`; which grant stays is decided in `core.grant`.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from pipedrive_operator.core.grant import refresh_state, succession
+from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant
+from pipedrive_operator.core.values.backoff import pause
+from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnstored, Trouble
+from pipedrive_operator.grants.intents import IntentSteps
+from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
+from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
+from pipedrive_operator.ports import Escrow
+
+LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
+"""The longest pause between two attempts to store a result. Vault itself is protected by its adapter."""
+
+LONGEST_CONFLICT_PAUSE: Final = timedelta(seconds=8)
+"""The longest pause after a conflict: a standby of Vault may serve an old version for some time."""
+
+Report = Callable[[refresh_state.RefreshState], None]
+
+
+class StoringSteps(IntentSteps):
+    """The steps about results and their escrow; `RefreshProtocol` sets the attributes."""
+
+    _escrow: Escrow
+    _refused: set[str]
+    """The digests of the refresh tokens that Pipedrive has refused."""
+
+    def has_escrow(self, location: VaultLocation) -> bool:
+        """Return whether a refreshed grant may be in escrow."""
+        return self._escrow.holds(location)
+
+    async def settle_escrow(
+        self, read: ReadGrant, source: ClientSource, *, may_be_spent: bool = False
+    ) -> tuple[str, ...] | None:
+        """Step 2: settle what is in escrow; None if something was stored, so that the grant must be read again.
+
+        A grant that succeeds what Vault holds is stored, and one that Vault holds, or a successor of it, is dropped.
+        The rest is of unclear descent and stays until Pipedrive decides: a successful refresh of what Vault holds drops
+        it, and a refusal lets it take that place. The refreshes that it is from are returned.
+
+        The escrow is read if it is known to hold something, and if the refresh token in Vault may have been spent: the
+        process that spent it may have kept the result there since this process began to lead.
+        """
+        if not may_be_spent and not self.has_escrow(read.location):
+            return ()
+        client = await self._documents.read_client(source)
+        found = succession.settlement(read.grant, await self._escrow.open(read.location, client.client_secret))
+        await self.drop(read.location, (copy.refresh_id for copy in found.drop))
+        if found.store is None:
+            return tuple(copy.refresh_id for copy in found.unclear)
+        try:
+            await self._require_current(read)
+            await self._documents.write(found.store.grant, read)
+        except CheckAndSetConflict:
+            await self._pause_after_conflict(1, read.location)
+        return None
+
+    async def drop(self, location: VaultLocation, refresh_ids: Iterable[str]) -> None:
+        """Drop what certain refreshes have left in escrow."""
+        for refresh_id in refresh_ids:
+            await self._escrow.drop(location, refresh_id)
+
+    async def store(
+        self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
+    ) -> Grant | None:
+        """Step 7: store the refreshed grant, however long it takes and whatever fails, with a copy in escrow meanwhile.
+
+        Return what Vault holds in the end; None to start over, because only Pipedrive knows which grant is alive.
+        """
+        document: Document | None = claimed.read.document
+        conflicts = 0
+        for attempt in itertools.count(1):
+            try:
+                if attempt > 1 or not self.is_recent(claimed.read):
+                    document, stored = await self._documents.find(claimed.location, claimed.identity)
+                    if stored is not None and self.supersedes(stored, grant, spent=claimed.read.grant):
+                        return await self._yield_to(stored, grant, claimed, client)
+                await self._documents.write_over(document, grant, claimed.read)
+                break
+            except CheckAndSetConflict:
+                conflicts += 1
+                if conflicts > 1:  # the first one is an edit by a person; more of them are reads that lag behind
+                    with unexpected_errors_reported():
+                        await self._keep(grant, claimed, client)
+                    await self._pause_after_conflict(conflicts - 1, claimed.location)
+            except Exception as error:  # noqa: BLE001  no error may lose the refreshed grant
+                with unexpected_errors_reported():
+                    await self._keep_in_escrow(grant, claimed, client, as_trouble(error), report)
+                wanted = pause(attempt, spread_by=str(claimed.location))
+                await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
+        self._resolved_intents.discard(claimed.intent.refresh_id)
+        await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
+        return grant
+
+    def supersedes(self, stored: Grant, ours: Grant, *, spent: Grant) -> bool:
+        """Step 7: return whether what Vault holds stays, decided by descent."""
+        return succession.supersedes(stored, ours, spent=spent)
+
+    async def replace_by_escrow(self, claimed: ClaimedGrant, client: ClientCredentials) -> bool:
+        """Let a grant in escrow replace a refresh token that Pipedrive refused, no matter which process kept it.
+
+        A grant is dead only if Pipedrive refused the newest refresh token that we hold, in Vault or in escrow.
+
+        Raises:
+            GrantUnstored: the escrow cannot be opened.
+            ApiServerUnavailable: the escrow cannot be read.
+        """
+        self._refused.add(claimed.read.grant.lineage)
+        escrowed = await self._escrow.open(claimed.location, client.client_secret)
+        chosen = succession.replacement(escrowed, refused=self._refused)
+        if chosen is None:
+            return False
+        document, refused = await self._documents.find(claimed.location, claimed.identity)
+        if refused is not None and refused.lineage == claimed.read.grant.lineage:
+            successor = replace(chosen.grant, unanswered=refused.unanswered)
+            with suppress(CheckAndSetConflict):
+                await self._documents.write_over(document, successor, claimed.read)
+        return True
+
+    async def _yield_to(
+        self, stored: Grant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials
+    ) -> Grant | None:
+        """Step 7: keep what Vault holds. Our result is dropped only if nothing is lost without it."""
+        if stored.covers(grant):
+            await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
+            return stored
+        if not await self._keep(grant, claimed, client):
+            raise GrantUnstored("Vault holds another grant, and the refreshed grant cannot be kept in escrow")
+        return None
+
+    async def _pause_after_conflict(self, conflicts: int, location: VaultLocation) -> None:
+        """Pause before the next read, longer after each conflict in a row.
+
+        A read that lags behind the writes causes a conflict each time, and thousands of them without a pause.
+        """
+        wanted = pause(conflicts, spread_by=str(location))
+        await self._clock.sleep(min(wanted, LONGEST_CONFLICT_PAUSE).total_seconds())
+
+    async def _keep_in_escrow(
+        self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, trouble: Trouble, report: Report
+    ) -> None:
+        """Keep a copy, and report afterwards whether there is one: a person may restart the operator because of it."""
+        is_kept = False
+        try:
+            is_kept = await self._keep(grant, claimed, client)
+        finally:
+            copy = "" if is_kept else ". There is no copy in escrow either: do not restart the operator"
+            message = f"Refreshed, but Vault has not stored the new grant yet: {trouble.message}{copy}"
+            report(refresh_state.Unstored(trouble=GrantUnstored(message)))
+
+    async def _keep(self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials) -> bool:
+        """Keep a copy in escrow, and return whether it is certainly there."""
+        return await self._escrow.keep(claimed.location, grant, claimed.intent.refresh_id, client.client_secret)
