@@ -48,16 +48,16 @@ class EscrowSecrets:
         await self.cluster.arrive()
         name = body["metadata"]["name"]
         self.cluster.write("keep escrow")
-        is_free = name not in self.cluster.escrow
+        is_free, stored = name not in self.cluster.escrow, self.cluster.admission(dict(body))
         if is_free:
-            self.cluster.escrow[name] = self.cluster.admission(dict(body))
-            self.cluster.keeps_escrow(self.cluster.escrow[name])
+            self.cluster.escrow[name] = stored
+            self.cluster.keeps_escrow(stored)
         await self.cluster.answer()
         if not is_free:
             raise Refusal(
                 HTTPStatus.CONFLICT, {"reason": "AlreadyExists", "message": f'secrets "{name}" already exists'}
             )
-        return self.cluster.escrow[name]
+        return stored
 
     async def delete(self, endpoint: Endpoint, *, preconditions: Mapping[str, str] | None = None) -> None:
         """Delete a Secret."""

@@ -126,6 +126,8 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def thaw(self, process: Process) -> None:
         """Let a frozen process go on, as if no time had passed for it."""
+        if not process.frozen:
+            return
         process.frozen, process.thawed_at = False, self._now
         self._ready.extend(process.parked)
         process.parked.clear()

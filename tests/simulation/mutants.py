@@ -110,16 +110,6 @@ class DropsWhatIsUnclear(RefreshProtocol):
         return ()
 
 
-class IgnoresTheEscrowOfOthers(RefreshProtocol):
-    """Step 2: a token that may be spent is sent without reading what another process may have kept in escrow since."""
-
-    async def settle_escrow(
-        self, read: ReadGrant, source: ClientSource, *, may_be_spent: bool = False
-    ) -> tuple[str, ...] | None:
-        """Settle only what is known."""
-        return await super().settle_escrow(read, source)
-
-
 class WaitsForNobody(RefreshProtocol):
     """Step 3: the intent of another holder is taken over at once."""
 

@@ -17,8 +17,7 @@ from simulation.history import History
 PRELUDE, AFTERMATH = 20.0, 90.0
 """In seconds: the time before and after a request in which writes belong to its refresh, up to the last poll."""
 LONGEST_CHECK = 6.0
-"""In seconds: how old a process's knowledge of Vault may be when it sends a token, if it was not frozen: a moment, and
-the longest that a read may take."""
+"""In seconds: how old a process's knowledge of Vault may be when it sends a token."""
 LONGEST_STOP = 45.0
 """In seconds: how long a process that is asked to stop waits for its results to be stored."""
 
@@ -60,8 +59,6 @@ class Promises:
     """The moment at which each process last knew what was in escrow."""
     kept_since: Callable[[str, str], float | None] = lambda _by, _token: None
     """Returns since when a token is in the escrow of a process's own cluster."""
-    was_frozen_since: Callable[[str, float], bool] = lambda _by, _since: False
-    """Returns whether a process was frozen since a moment."""
     unfinished: Callable[[str], str | None] = lambda _by: None
     """Returns what a process has sent and neither stored nor lost."""
     may_lose_lease: Callable[[str], bool] = lambda _by: True
@@ -102,10 +99,8 @@ class Promises:
 
     def _excuse_or_break(self, send: Send, since: float, known: float, what: str) -> None:
         is_recent = asyncio.get_running_loop().time() - known <= LONGEST_CHECK
-        is_excused = since >= known and (is_recent or self.was_frozen_since(send.by, known))
-        self._expect(is_excused, f"(a) {send.token} was sent again after {what} at {since:.3f}")
-        kind = "sent again within a moment" if is_recent else "sent again after a stop between check and request"
-        self.history.excuse(kind, f"{send.token}, after {what}")
+        self._expect(since >= known and is_recent, f"(a) {send.token} was sent again after {what} at {since:.3f}")
+        self.history.excuse("sent again within a moment", f"{send.token}, after {what}")
 
     def spent(self, send: Send) -> None:
         """Record that Pipedrive has spent a token, before the sender gets the answer."""

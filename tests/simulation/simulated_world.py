@@ -64,7 +64,6 @@ class World:
         self.promises = Promises(self.history, rotates)
         self.promises.unfinished = self.unfinished
         self.promises.kept_since = self.kept_since
-        self.promises.was_frozen_since = lambda by, since: self.operators[by].process.was_frozen_since(since)
         self.promises.may_lose_lease = self._may_lose_lease
         self.promises.in_escrow = lambda: any(cluster.escrow for cluster in self.clusters)
         self.vault = VaultModel(network=vault, history=self.history, promises=self.promises)
@@ -140,14 +139,14 @@ class World:
 
     def unfinished(self, by: str) -> str | None:
         """Return what a process has sent and neither stored nor lost; None if there is nothing."""
-        for send in self.promises.sends:
-            if send.by != by or send.is_lost:
-                continue
-            if send.ended is None:
-                return f"the result of {send.token}"
-            if send.successor in self.pipedrive.alive and not self.is_kept(send.successor):
-                return send.successor
-        return None
+        in_flight = (send for send in self.promises.sends if send.by == by and not send.is_lost and send.ended is None)
+        waited_for = next(in_flight, None)
+        return self.unkept(by) if waited_for is None else f"the result of {waited_for.token}"
+
+    def unkept(self, by: str) -> str | None:
+        """Return a living refresh token that only one process holds; None if there is none."""
+        results = (send.successor for send in self.promises.sends if send.by == by and not send.is_lost)
+        return next((one for one in results if one in self.pipedrive.alive and not self.is_kept(one)), None)
 
     def _may_lose_lease(self, by: str) -> bool:
         operator = self.operators[by]

@@ -64,7 +64,9 @@ class Storm:
         operator = self.world.operators.get(by)
         if operator is None:
             return
-        if what == "intent" and self.chance.random() < AIMED / 3:
+        if what == "intent" and self.chance.random() < 2 * AIMED and (late := self._holder_of_result(by)) is not None:
+            self._let_another_store(late, operator)
+        elif what == "intent" and self.chance.random() < AIMED / 3:
             self._later(0, 1, lambda: self.freeze(operator))
         elif what == "send" and self.chance.random() < AIMED / 3:
             self.consent()
@@ -89,6 +91,19 @@ class Storm:
             if self.chance.random() < 2 * AIMED:
                 self._later(0, 40, lambda: self.crash(operator))
             self._later(20, 50, self.chance.choice([self.consent, self.restore_backup, lambda: None]))
+
+    def _holder_of_result(self, by: str) -> Operator | None:
+        """Return another process that has the result of a refresh in memory only."""
+        others = (operator for name, operator in self.world.operators.items() if name != by)
+        living = (operator for operator in others if not operator.process.crashed)
+        return next((one for one in living if self.world.unkept(one.process.name) is not None), None)
+
+    def _let_another_store(self, late: Operator, operator: Operator) -> None:
+        """Let a process store its result, and freeze the one that has just written an intent until then."""
+        self.world.loop.thaw(late.process)
+        self.world.vault.network.clear()
+        self.note(f"thaws {late.process.name}")
+        self._later(0, 0.2, lambda: self.freeze(operator, least=7, most=9))
 
     def crash(self, operator: Operator | None = None) -> None:
         """Kill a process. Another one starts later."""
@@ -123,14 +138,14 @@ class Storm:
             self.world.stop(operator)
             self._later(0, 40, lambda: self.world.start(operator.cluster))
 
-    def freeze(self, operator: Operator | None = None, *, least: float = 1.0) -> None:
+    def freeze(self, operator: Operator | None = None, *, least: float = 1.0, most: float = 120.0) -> None:
         """Freeze a process, possibly for longer than its Lease."""
         operator = operator or self._somebody()
         if operator is None or operator.process.frozen or operator.process.crashed or self.is_over:
             return
         self.note(f"freezes {operator.process.name}")
         operator.process.freeze()
-        self._later(least, 120, lambda: self.world.loop.thaw(operator.process))
+        self._later(least, most, lambda: self.world.loop.thaw(operator.process))
 
     def darken(self) -> None:
         """Make a part unreachable for some time."""

@@ -12,8 +12,8 @@ from typing import Final
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, one_more
-from pipedrive_operator.core.values.errors import CheckAndSetConflict, FenceClosed, VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.budget import Budget
+from pipedrive_operator.core.values.errors import CheckAndSetConflict, FenceClosed, VaultDenied, VaultUnavailable
 from pipedrive_operator.fair_slots import served_namespace
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
@@ -33,6 +33,9 @@ After a longer time, as when this process was stopped or Pipedrive was slow, the
 
 RECHECKS: Final = 2
 """How often a grant is read again before its token is sent, if each read takes longer than a moment itself."""
+
+OLDEST_CHECK: Final = timedelta(seconds=5)
+"""How old the last of these answers may be, so that a slow Vault does not keep a grant from being refreshed."""
 
 
 class IntentSteps:
@@ -113,6 +116,7 @@ class IntentSteps:
 
         Raises:
             CheckAndSetConflict: the grant has changed since.
+            FenceClosed: Vault answers too slowly, or this process was stopped again.
             VaultUnavailable, VaultDenied, SourceMissing: Vault cannot be read.
         """
         read = claimed.read
@@ -122,6 +126,8 @@ class IntentSteps:
             read = replace(read, at=self._clock.monotonic())
             if not await self._documents.holds(read):
                 raise CheckAndSetConflict(str(read.location))
+        if self._clock.monotonic() - read.at > OLDEST_CHECK.total_seconds():
+            raise FenceClosed("too much time has passed since Vault confirmed the intent")
 
     def is_recent(self, read: ReadGrant) -> bool:
         """Return whether a grant was read, or written, no longer than a moment ago."""

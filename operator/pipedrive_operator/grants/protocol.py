@@ -20,6 +20,7 @@ from pipedrive_operator.core.grant.grant import (
     refreshed_grant,
 )
 from pipedrive_operator.core.grant.intent import Unanswered, one_more
+from pipedrive_operator.core.values.budget import Budget
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ClientRejected,
@@ -29,7 +30,6 @@ from pipedrive_operator.core.values.errors import (
     TokenResponseUnusable,
     Trouble,
 )
-from pipedrive_operator.core.values.budget import Budget
 from pipedrive_operator.fair_slots import FairSlots
 from pipedrive_operator.grants.clients import Clients
 from pipedrive_operator.grants.documents import GrantDocuments
