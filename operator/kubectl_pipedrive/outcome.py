@@ -1,4 +1,4 @@
-"""What came of a request for a refresh or a check, as far as the status shows it. Pure.
+"""The outcome of a request for a refresh or a check, as far as the status shows it. Pure.
 
 The operator records the request in the status when it begins to act on it, not when it is done: a refresh is done when
 the status has a new time of it, and it has failed when a condition says so.

@@ -123,7 +123,7 @@ class _Exposition:
         return response
 
     async def aclose(self) -> None:
-        """Forget a rendering in progress."""
+        """Cancel a rendering in progress."""
         if self._rendering is not None:
             self._rendering.cancel()
             with suppress(asyncio.CancelledError):

@@ -3,7 +3,7 @@
 Times are absolute, in seconds since the epoch, so that an alert can compute how far away they are. Labels are few. The
 series of a credential are removed with the credential, or when the replica that reported them stops leading.
 
-Every label passes through the mask of the log, except names of objects and settings: two of them must not become one.
+Every label is masked, except the names of objects and settings: masking could make two of them equal.
 """
 
 import time
@@ -103,7 +103,7 @@ _UNDONE_REPAIRS: Final = _counter(
 
 _INSECURE: Final = _gauge(
     "insecure_connection",
-    "1 for each connection that the setting insecure lets send tokens over plain HTTP to another machine.",
+    "1 for each connection that sends tokens over plain HTTP to another machine, as the setting insecure allows.",
     "connection",
 )
 _OUTDATED_RULES: Final = _gauge(

@@ -1,4 +1,4 @@
-"""`check`: from the side of a credential's owner, what works, and the first thing that does not."""
+"""`check`: what works from the view of a credential's owner, and the first thing that does not."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -38,7 +38,7 @@ def check(session: Session, arguments: Arguments) -> int:
 
 
 def _credentials(session: Session, namespace: str) -> list[Finding]:
-    """Return one finding for each credential that needs someone, and one for the others together."""
+    """Return one finding for each credential that needs action, and one for the others together."""
     try:
         found = find(session, Arguments())
     except KubectlFailed as failure:
@@ -68,7 +68,7 @@ def _credentials(session: Session, namespace: str) -> list[Finding]:
         Finding(
             ok=True if others else None,
             subject="Credentials",
-            text=f"{others} of {len(found)} in {namespace} need nobody",
+            text=f"{others} of {len(found)} in {namespace} need no action",
         ),
         *findings,
     ]

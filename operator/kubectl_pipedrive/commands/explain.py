@@ -72,7 +72,7 @@ _COMMAND: Final = Command(
     summary="Explain a reason: what it means, what to do, and when it is checked again.",
     description=(
         "A reason is the word in the column REASON of `status`, in a condition, or in an Event. Without one, all are "
-        "listed. Nothing is asked of the cluster. docs/reasons.md has the same text."
+        "listed. The cluster is not contacted. docs/reasons.md has the same text."
     ),
     examples=(
         ("One reason", "kubectl pipedrive explain ConsentRequired"),

@@ -45,13 +45,13 @@ def _steps(outline: Outline, namespace: str, key: str) -> str:
         f"1. Write the {key} to Vault. The dash reads it from standard input, so that your shell does not remember it:",
         f"     vault kv put -mount=secret {outline.path} {key}=-",
         f"2. Apply this manifest: kubectl apply -n {namespace} -f FILE",
-        f"3. See what becomes of it: kubectl pipedrive status {outline.name} -n {namespace} --watch",
+        f"3. Follow its status: kubectl pipedrive status {outline.name} -n {namespace} --watch",
     )
     return "".join(f"# {line}\n" for line in lines)
 
 
 _RESULT: Final = (
-    "The manifest goes to the standard output, with comments. Nothing is created, and nothing is asked of the cluster."
+    "The manifest goes to the standard output, with comments. Nothing is created, and the cluster is not contacted."
 )
 _NEW_API_TOKEN: Final = Command(
     words=("new", "api-token"),

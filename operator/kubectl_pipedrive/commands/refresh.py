@@ -1,4 +1,4 @@
-"""`refresh`: asks the operator for a refresh or a check by an annotation, and reports what came of it."""
+"""`refresh`: asks the operator for a refresh or a check by an annotation, and reports the outcome."""
 
 from datetime import timedelta
 from typing import Final

@@ -72,8 +72,8 @@ PositiveDuration = Annotated[Duration, AfterValidator(_require_positive)]
 
 
 INSECURE: Final = (
-    "would be plain HTTP to another machine, where anyone on the way can read the tokens: use https://, or set "
-    "{setting} to accept that, in a test for instance"
+    "is plain HTTP to another machine, so that anyone on the network path can read the tokens: use https://, or, in "
+    "a test, set {setting} to true"
 )
 """The message about such an address; `setting` is the one that accepts it."""
 

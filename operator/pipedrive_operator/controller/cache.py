@@ -181,7 +181,7 @@ class Cache:
             key=credential.key,
             resource_version=credential.resource_version,
             without_status=_without_status(credential),
-            claim=_Claim(
+            shared=_Shared(
                 seniority=credential.seniority,
                 being_deleted=credential.being_deleted,
                 source=None if isinstance(source, InvalidSpec) else source,
@@ -190,10 +190,10 @@ class Cache:
         )
 
     def _concerned(self, before: "_Announced | None", after: "_Announced") -> frozenset[Key]:
-        """Return which other credentials a change concerns: nobody, while the credential claims the same."""
+        """Return which other credentials a change concerns: none if what the credential may share is unchanged."""
         if before is None:
             return self._sharing(after)
-        return NOTHING if before.claim == after.claim else self._sharing(before) | self._sharing(after)
+        return NOTHING if before.shared == after.shared else self._sharing(before) | self._sharing(after)
 
     def _sharing(self, announced: "_Announced") -> frozenset[Key]:
         """Return the credentials whose conflict a change may cause or end: they want the same Secret or the same grant.
@@ -201,10 +201,10 @@ class Cache:
         The oldest user of a grant decides about its client, so a change never concerns an older one: a
         credential that joins a grant later cannot keep its users busy.
         """
-        claim = announced.claim
-        location = claim.source.location if isinstance(claim.source, GrantWithClient) else None
-        by_grant = self._by_grant.after(location, claim.seniority) if location else ()
-        by_target = self._by_target.get(claim.target) if claim.target else ()
+        shared = announced.shared
+        location = shared.source.location if isinstance(shared.source, GrantWithClient) else None
+        by_grant = self._by_grant.after(location, shared.seniority) if location else ()
+        by_target = self._by_target.get(shared.target) if shared.target else ()
         return self._known([*by_grant, *by_target])
 
     def _affected(self, target: TargetSecret) -> frozenset[Key]:
@@ -222,8 +222,8 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Claim:
-    """What a credential claims for itself and may share. While this stays, a change concerns nobody else."""
+class _Shared:
+    """What a credential may share with others: its grant and its Secret. Other changes concern no other credential."""
 
     seniority: Seniority
     being_deleted: bool
@@ -238,7 +238,7 @@ class _Announced:
     key: Key
     resource_version: str
     without_status: tuple[object, ...]
-    claim: _Claim
+    shared: _Shared
 
 
 class _Store(Generic[ObjectT]):

@@ -13,7 +13,7 @@ from pipedrive_operator.controller.schedule import LONGEST_SLACK, slack
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed
-from pipedrive_operator.fair_slots import serving
+from pipedrive_operator.fairness.slots import serving
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock
 from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler

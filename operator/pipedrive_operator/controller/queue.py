@@ -1,4 +1,4 @@
-"""The work queue: lets workers wait for the next key. Which one that is, `schedule.py` decides."""
+"""The work queue: lets workers wait for the next key. `schedule.py` decides which one that is."""
 
 import asyncio
 from typing import Final

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from pipedrive_operator.core.resource.names import Key
-from pipedrive_operator.core.values.fair_queue import FairQueue
+from pipedrive_operator.fairness.queue import FairQueue
 
 LONGEST_SLACK: Final = 30.0
 """Seconds that a scheduled pass can wait while credentials of its namespace that were changed go first."""

@@ -1,4 +1,4 @@
-"""The orderly end of the process: send nothing more, store what was sent while keeping the Lease, then release it.
+"""The orderly end of the process: send nothing more, store the results while holding the Lease, then release it.
 
 The response to a refresh that was sent exists only in this process. What a refresh is, and how the Lease is held, is
 decided elsewhere.

@@ -116,11 +116,14 @@ def _no_reserved_keys(kind: str) -> Rule:
 
 
 def _other_key(taken: Collection[str], what: str) -> Rule:
-    """Return the rule that a key is none of those which hold something else."""
+    """Return the rule that refuses the keys that hold something else."""
     names = ", ".join(f"'{key}'" for key in taken)
     return Rule(
         rule=f"!(self in [{names}])",
-        message=f"never holds {what}: name the key that does, or leave the field out for the default",
+        message=(
+            f"must not be a key that holds something else: name the key of {what}, or leave the field out for the "
+            "default"
+        ),
         reason="FieldValueForbidden",
     )
 

@@ -7,7 +7,7 @@ from pipedrive_operator.config.consent import TlsSettings
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock
 
-RELOAD_SECONDS: Final = 60.0
+REREAD_SECONDS: Final = 60.0
 """How often the files are read again; a renewed certificate is used from then on for new connections."""
 
 _log = get_logger(__name__)
@@ -29,7 +29,7 @@ class Certificates:
     async def keep_fresh(self, clock: Clock) -> None:
         """Read the files again and again. A failure is logged, because the certificate in use will expire."""
         while True:
-            await clock.sleep(RELOAD_SECONDS)
+            await clock.sleep(REREAD_SECONDS)
             try:
                 self.reload()
             except OSError as error:

@@ -9,7 +9,7 @@ def security_headers(oauth_url: str, api_domains: Sequence[str]) -> Mapping[str,
 
     `form-action` must list each origin that the form's response redirects to, because browsers apply it to the whole
     chain of redirects (https://www.w3.org/TR/CSP3/#directive-form-action). With `no-referrer`, the key in the address
-    of a page goes to nobody.
+    of a page is sent to no other site.
     """
     redirects = " ".join(dict.fromkeys((_origin(oauth_url), *api_domains)))
     policy = (

@@ -3,7 +3,7 @@
 Nothing is decided about a consent here, and nothing is sent.
 
 All of it comes from strangers. A path must match as it was sent, without decoding. Host and X-Forwarded headers are
-never read. A parameter or a cookie that occurs twice is none, because two readers could choose differently.
+never read. A parameter or a cookie that occurs twice counts as absent, because two readers could choose differently.
 """
 
 import re

@@ -11,10 +11,10 @@ from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.kubernetes.api import Api
 from pipedrive_operator.adapters.kubernetes.consent_answers import KubernetesConsentAnswers
 from pipedrive_operator.config.settings import Settings
-from pipedrive_operator.front.budget import Budget
 from pipedrive_operator.front.certificates import Certificates
 from pipedrive_operator.front.headers import security_headers
 from pipedrive_operator.front.pages import Pages
+from pipedrive_operator.front.rate_limits import RateLimits
 from pipedrive_operator.front.server import FrontServer
 from pipedrive_operator.front.uninstalls import Uninstalls
 from pipedrive_operator.front.views import Views
@@ -77,7 +77,7 @@ def front_server(
         views=Views(
             consents=consents,
             pages=pages,
-            budget=Budget(settings.consent.requests_per_second),
+            rate_limits=RateLimits(settings.consent.requests_per_second),
             clock=clock,
             prefix=prefix,
             oauth_url=oauth_url,

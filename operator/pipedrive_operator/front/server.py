@@ -102,9 +102,9 @@ class FrontServer:
             async with asyncio.timeout(REQUEST_SECONDS):
                 return await self._route(request)
         except (TooBusyError, ApiServerUnavailable, TimeoutError) as error:
-            _log.warning("A request could not be answered", error=str(error) or type(error).__name__)
+            _log.warning("a request could not be answered", error=str(error) or type(error).__name__)
         except Exception:  # noqa: BLE001  a defect in one page must not show its traceback to strangers
-            _log.exception("A request failed because of a defect")
+            _log.exception("a request failed because of a defect")
         return self._views.show("busy", HTTPStatus.SERVICE_UNAVAILABLE, Refresh=str(RELOAD_SECONDS))
 
     async def _route(self, request: web.BaseRequest) -> Reply:

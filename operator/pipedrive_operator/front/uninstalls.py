@@ -1,7 +1,7 @@
 """Hands Pipedrive's reports of uninstalls on to the operator, which alone can verify them. Nothing is decided here.
 
 The secret in a report stays in this function: the operator gets a proof in its place. Pipedrive ignores our response,
-so a report that cannot be delivered is dropped; the next refresh of the grant finds out by itself.
+so a report that cannot be delivered is dropped; the next refresh of the grant finds out anyway.
 """
 
 from http import HTTPStatus
@@ -9,8 +9,8 @@ from typing import Final
 
 import aiohttp
 
-from pipedrive_operator.core.resource.uninstall import read_callback
-from pipedrive_operator.front.budget import TokenBucket
+from pipedrive_operator.core.resource.uninstall import read_uninstall_callback
+from pipedrive_operator.front.rate_limits import TokenBucket
 from pipedrive_operator.health import UNINSTALLS
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock
@@ -34,7 +34,7 @@ class Uninstalls:
 
     async def take(self, body: bytes, authorization: str | None) -> None:
         """Forward a report, if it has the right form."""
-        report = read_callback(body, authorization)
+        report = read_uninstall_callback(body, authorization)
         if report is None or self._url is None or not self._bucket.take(self._clock.monotonic()):
             return
         try:
@@ -43,7 +43,7 @@ class Uninstalls:
             ) as response:
                 status = response.status
         except (aiohttp.ClientError, TimeoutError) as error:
-            _log.warning("The report of an uninstall was not delivered to the operator", error=type(error).__name__)
+            _log.warning("the report of an uninstall was not delivered to the operator", error=type(error).__name__)
             return
         if status != HTTPStatus.ACCEPTED:
-            _log.warning("The operator did not take the report of an uninstall", code=status)
+            _log.warning("the operator did not accept the report of an uninstall", code=status)

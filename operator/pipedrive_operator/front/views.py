@@ -12,9 +12,9 @@ from pipedrive_operator.core.resource import consent_link
 from pipedrive_operator.core.resource.consent import DEFAULT_LIFETIME, Consent
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.front.budget import Budget
 from pipedrive_operator.front.pages import Pages
 from pipedrive_operator.front.progress import Progress, progress_of
+from pipedrive_operator.front.rate_limits import RateLimits
 from pipedrive_operator.front.requests import (
     Answered,
     Declined,
@@ -33,11 +33,11 @@ RELOAD_SECONDS: Final = 3
 _RESULT_PAUSE: Final = 1.0
 """How many seconds a response waits for the operator, which usually needs less."""
 _TRUSTED_SITES: Final = frozenset({None, "same-origin", "none"})
-"""Values of Sec-Fetch-Site with which a form may be sent: from our own page, or by a browser too old to say."""
+"""Accepted values of Sec-Fetch-Site: our own page sent the form, or the browser is too old to send the header."""
 
 
 class TooBusyError(Exception):
-    """The budget for requests to the API server is used up."""
+    """The rate limit for requests to the API server is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Asked:
     target: Target
     cookies: tuple[str, ...] = ()
     site: str | None = None
-    """Sec-Fetch-Site: from where the browser was sent here."""
+    """The header Sec-Fetch-Site: how the site that caused the request relates to ours."""
 
     @property
     def consent(self) -> Key:
@@ -74,12 +74,19 @@ class Views:
     """The front's responses."""
 
     def __init__(
-        self, *, consents: ConsentAnswers, pages: Pages, budget: Budget, clock: Clock, prefix: str, oauth_url: str
+        self,
+        *,
+        consents: ConsentAnswers,
+        pages: Pages,
+        rate_limits: RateLimits,
+        clock: Clock,
+        prefix: str,
+        oauth_url: str,
     ) -> None:
         """Serve pages below the path `prefix`, and redirect to no other site than `oauth_url`."""
         self._consents = consents
         self._pages = pages
-        self._budget = budget
+        self._rate_limits = rate_limits
         self._clock = clock
         self._prefix = prefix
         self._authorization_page = f"{oauth_url.rstrip('/')}/oauth/authorize?"
@@ -93,7 +100,7 @@ class Views:
         return Reply(page="style", body=self._pages.style(), content_type="text/css")
 
     async def shared(self, _: Asked) -> Reply:
-        """Take Pipedrive's report that an app was shared with a user, which means nothing to the operator."""
+        """Accept and ignore Pipedrive's report that an app was shared with a user."""
         return Reply(page="sharing", status=HTTPStatus.NO_CONTENT)
 
     def show(self, page: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Reply:
@@ -128,7 +135,7 @@ class Views:
         )
 
     async def callback(self, asked: Asked) -> Reply:
-        """Store the answer that Pipedrive's redirect brings, and lead the browser away from its address."""
+        """Store the answer that Pipedrive's redirect brings, and redirect to an address that does not contain it."""
         match read_callback(asked.target.query, asked.cookies):
             case Unrelated():
                 return self.show("uninvited" if asked.target.query else "landing")
@@ -148,7 +155,7 @@ class Views:
         return self._redirect(self._result_path(consent.key))
 
     async def result(self, asked: Asked) -> Reply:
-        """Show what came of an answer. If the operator is still working, wait a little."""
+        """Show the result of an answer. If the operator is still working, wait a little."""
         secret = read_cookie(asked.cookies, asked.consent)
         consent = await self._proven(asked.consent, secret)
         if consent is not None and progress_of(consent) is Progress.WAITING:
@@ -178,12 +185,12 @@ class Views:
         if secret is None:
             return None
         state = consent_link.state_of(secret, key)
-        if not self._budget.allows(state.digest(), self._clock.monotonic()):
+        if not self._rate_limits.allows(state.digest(), self._clock.monotonic()):
             raise TooBusyError
         consent = await self._consents.read(key)
         if consent is None or not consent_link.proves(state, consent.spec.state_digest):
             return None
-        self._budget.remember(state.digest())
+        self._rate_limits.remember(state.digest())
         return consent
 
     def _cookie(self, consent: Consent, secret: SecretValue) -> str:

@@ -12,9 +12,9 @@ from typing import Final
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, one_more
-from pipedrive_operator.core.values.budget import Budget
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, FenceClosed, VaultDenied, VaultUnavailable
-from pipedrive_operator.fair_slots import served_namespace
+from pipedrive_operator.fairness.budget import Budget
+from pipedrive_operator.fairness.slots import served_namespace
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
 from pipedrive_operator.ports import Clock, Leadership, Process

@@ -20,7 +20,6 @@ from pipedrive_operator.core.grant.grant import (
     refreshed_grant,
 )
 from pipedrive_operator.core.grant.intent import Unanswered, one_more
-from pipedrive_operator.core.values.budget import Budget
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ClientRejected,
@@ -30,7 +29,8 @@ from pipedrive_operator.core.values.errors import (
     TokenResponseUnusable,
     Trouble,
 )
-from pipedrive_operator.fair_slots import FairSlots
+from pipedrive_operator.fairness.budget import Budget
+from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.clients import Clients
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import INTENT_POLLS_PER_SECOND

@@ -93,7 +93,7 @@ class Memories:
         return RetryBounds(now=self._clock.now(), slow=slow, expires_at=expires_at)
 
     def _with_token(self, key: Key, token: Token) -> Memory | None:
-        """Return the memory of a credential that has this token; None if it has another one by now, or is gone."""
+        """Return the memory of a credential that has this token; None if it has another token, or is forgotten."""
         memory = self._memories.get(key)
         return memory if memory is not None and memory.token is not None and memory.token.value == token.value else None
 

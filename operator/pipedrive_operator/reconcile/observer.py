@@ -17,8 +17,8 @@ from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import ANNOTATION_REQUEST, Key
 from pipedrive_operator.core.resource.spec import OAuth2
-from pipedrive_operator.core.values.budget import Budget
 from pipedrive_operator.core.values.errors import InvalidSpec, Trouble, VaultDenied
+from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.ports import Cache, Clock, Credentials, Leadership, Pipedrive, Secrets, Vault, Workloads
 from pipedrive_operator.reconcile.memories import Memories

@@ -33,7 +33,6 @@ from pipedrive_operator.core.resource.names import ANNOTATION_REVISION, Key
 from pipedrive_operator.core.resource.spec import DeletionPolicy
 from pipedrive_operator.core.resource.status import Status
 from pipedrive_operator.core.resource.workload import WorkloadReference
-from pipedrive_operator.core.values.budget import Budget
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType, Reason
 from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
@@ -45,6 +44,7 @@ from pipedrive_operator.core.values.errors import (
     SecretExists,
     SecretWriteDenied,
 )
+from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder
 from pipedrive_operator.ports import Event
 from pipedrive_operator.reconcile.observer import Observer, Ports
@@ -229,8 +229,8 @@ class Reconciler:
         wait = self._repairs.reserve(seen.credential.key.namespace, self._ports.clock.monotonic())
         if wait > 0:
             message = (
-                f"Secret {desired.key.name} was changed or deleted, like many Secrets of this namespace in a short "
-                "time. They are repaired in turn. Find the program that changes them, and stop it"
+                f"Secret {desired.key.name} was changed or deleted, like many others of this namespace in a short "
+                "time. The operator repairs them one after another. Find the program that changes them, and stop it"
             )
             raise RepairPostponed(message, retry_after=timedelta(seconds=wait))
 

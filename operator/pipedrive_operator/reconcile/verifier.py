@@ -1,4 +1,4 @@
-"""Asks Pipedrive whose token it is, in tasks outside the workers: a slow Pipedrive delays no pass of anybody.
+"""Asks Pipedrive whose token it is, in tasks outside the workers, so that a slow Pipedrive delays no pass.
 
 Each credential has one verification in progress at most. Its result goes into the credential's memory, and the
 credential is woken. How many requests are open at once is limited where they are sent.
@@ -25,7 +25,7 @@ class Verifier:
         self._tasks: dict[Key, tuple[Token, asyncio.Task[None]]] = {}
 
     def start(self, key: Key, token: Token, *, is_oauth2: bool) -> None:
-        """Verify a token, unless that is in progress. The verification of another token of the credential ends."""
+        """Verify a token, unless that is in progress. A verification of an earlier token is cancelled."""
         current = self._tasks.get(key)
         if current is not None and current[0].value == token.value:
             return

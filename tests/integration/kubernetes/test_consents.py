@@ -134,7 +134,8 @@ async def test_a_refused_answer_is_never_quoted(stranger: Api, api: Api, consent
     with pytest.raises(ApiServerUnavailable) as refused:
         await KubernetesConsentAnswers(stranger).answer(consent, wrong)
 
-    assert "the API server refused to store an answer with HTTP status 403" == str(refused.value)
+    message = f"the API server refused to store Pipedrive's answer in consent {consent.key} (HTTP status 403)"
+    assert message == str(refused.value)
     assert refused.value.__cause__ is None
 
 

@@ -21,7 +21,7 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.fair_slots import serving
+from pipedrive_operator.fairness.slots import serving
 from pipedrive_operator.grants.intents import INTENT_POLLS_PER_SECOND
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION
 from support.refresh import ORDER, Surroundings

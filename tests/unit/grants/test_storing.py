@@ -11,7 +11,7 @@ from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.values.errors import ConsentRequired, GrantUnstored, SourceMissing, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.fair_slots import serving
+from pipedrive_operator.fairness.slots import serving
 from pipedrive_operator.grants.protocol import MOST_AT_ONCE
 from support.builders import GRANT_LOCATION, access_token
 from support.refresh import ORDER, Surroundings

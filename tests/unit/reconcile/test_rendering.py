@@ -129,5 +129,5 @@ async def test_an_account_whose_domain_is_no_dns_label_is_not_published(world: W
     await world.settle()
 
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
-    assert "no DNS label" in message(world)
+    assert "not a DNS label" in message(world)
     assert world.value("api_domain") is None

@@ -117,7 +117,7 @@ class Pools:
         self._in_doubt = self._in_doubt or is_about_tls(error)
 
     async def replace(self) -> None:
-        """Open new connections from the next request on, because something else about them has changed."""
+        """Use new connections from the next request on, for instance because a proxy wants other credentials."""
         former, self._pool = self._pool, None
         if former is not None:
             await former.retire()

@@ -28,7 +28,7 @@ class Proxy:
         return f"the proxy {url.scheme}://{url.host}{'' if url.port is None else f':{url.port}'} ({self.setting})"
 
     def for_transports(self) -> httpx.Proxy:
-        """Return the proxy with its credentials as a header, the one form that every transport sends on.
+        """Return the proxy with its credentials in a header, which is the only form that all transports support.
 
         Raises:
             OSError, ValueError: the file with the credentials cannot be read.
@@ -59,7 +59,7 @@ def describe_proxy_failure(error: BaseException, proxy: Proxy, target: str) -> s
 
 
 def rejects_credentials(error: BaseException) -> bool:
-    """Return whether a proxy asked for other credentials (RFC 9110 section 15.5.8), which its file may hold by now."""
+    """Return whether a proxy rejected the credentials (RFC 9110 section 15.5.8); their file may have changed since."""
     return _refusal(error) == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
 
 

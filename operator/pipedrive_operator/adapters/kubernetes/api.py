@@ -31,7 +31,7 @@ PAGE_SIZE: Final = 500
 LARGEST_RESPONSE: Final = 8 * 1024 * 1024
 """In bytes, without compression. etcd stores no object of more than 1.5 MiB, which are 2 MiB in JSON."""
 _SHRINK: Final = 4
-"""By how much a page that was too large is divided."""
+"""The factor by which the page size shrinks after a page that was too large."""
 _MERGE_PATCH: Final = "application/merge-patch+json"
 """Always set: the client library defaults to a strategic merge patch."""
 

@@ -39,6 +39,9 @@ class KubernetesConsentAnswers:
         except ErrorResponse as response:
             if response.code in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}:
                 return False
-            message = f"the API server refused to store an answer with HTTP status {response.code}"
+            message = (
+                f"the API server refused to store Pipedrive's answer in consent {consent.key} "
+                f"(HTTP status {response.code})"
+            )
             raise ApiServerUnavailable(message) from None
         return True

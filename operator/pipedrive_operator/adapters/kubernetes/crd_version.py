@@ -1,8 +1,8 @@
 """Compares the CRD that the cluster serves with the one that this version of the operator needs.
 
 With an older CRD, the API server drops the fields that it does not know. The status would then differ after each write,
-and would be written forever. If only rules or bounds are older, everything works, and the API server lets in what the
-operator must refuse itself. The rules are compared themselves: an annotation about them could be wrong.
+and would be written forever. If only rules or bounds are older, everything works, but the API server accepts
+mistakes that the operator must refuse. The rules themselves are compared: an annotation about them could be wrong.
 """
 
 from collections.abc import Iterator, Mapping
@@ -76,8 +76,8 @@ def judge(definition: Schema | None, expected: Schema) -> ServedSchema:
     if outdated:
         names = ", ".join(outdated[:_NAMED_MISSING])
         message = (
-            f"the CRD {NAME} has other rules than the operator for {names}, so that mistakes are found later; upgrade "
-            f"it: {UPGRADE}"
+            f"the CRD {NAME} is of another version than the operator: its rules for {names} differ, so the API server "
+            f"accepts mistakes that the operator then reports; upgrade it: {UPGRADE}"
         )
         return ServedSchema(SchemaState.OUTDATED_RULES, message)
     return ServedSchema(SchemaState.CURRENT, f"the CRD {NAME} is current")

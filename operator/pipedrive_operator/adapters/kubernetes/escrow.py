@@ -25,6 +25,7 @@ from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.api import Body, Page
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS, Endpoint
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
+from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant, read_grant, write_grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant
@@ -152,10 +153,11 @@ class KubernetesEscrow:
         grant = unseal(body, location, key, clock=self._clock)
         if grant is None:
             message = (
-                f"Secret {self._namespace}/{body['metadata']['name']} holds a refreshed grant for {location} that the "
-                "client secret in Vault does not open, so the client secret has changed since: put back the client "
-                "secret of that time until the grant is stored, or delete the Secret, which loses the grant, and "
-                "consent again"
+                f"Secret {self._namespace}/{body['metadata']['name']} holds a refreshed grant for {location}, "
+                "which cannot be decrypted because the client secret in Vault has changed since. Put back the former "
+                "client secret until the grant is stored. If you no longer have it, delete the Secret, which loses "
+                "this grant. "
+                f"{how_to_consent(location.path)}"
             )
             raise GrantUnstored(message)
         return EscrowedGrant(grant=grant, refresh_id=_annotation(body, _REFRESH))

@@ -69,8 +69,8 @@ class KubernetesLoginMaterial:
         """Refuse an audience for which the operator's own token is valid: that is the API server itself."""
         if audience in await self._api.own_audiences():
             message = (
-                f"The audience {audience} is the API server's own, where the token of a ServiceAccount would be valid "
-                "too; none was requested: set another tenantAuth.audience, and the same in Vault's role"
+                f"No ServiceAccount token was requested, because its audience {audience} is the API server's own, "
+                "where Vault could use the token. Set another tenantAuth.audience, and the same one in Vault's role"
             )
             raise VaultDenied(message)
 

@@ -41,9 +41,9 @@ def operator_namespace(settings: KubernetesSettings) -> str:
 
 
 def audiences_of(token: str) -> tuple[str, ...]:
-    """Return for whom a JSON Web Token is valid, and who issued it (RFC 7519 section 4.1); nothing if it is none.
+    """Return the audiences and the issuer of a JSON Web Token (RFC 7519 section 4.1); nothing for any other text.
 
-    It is not verified. An API server without `--api-audiences` uses its issuer as its audience.
+    The token is not verified. An API server without `--api-audiences` uses its issuer as its audience.
     """
     try:
         payload = token.split(".")[1]

@@ -20,7 +20,7 @@ def quote_error(response: PipedriveResponse, *sent: SecretValue) -> str:
     fields = response.fields or {}
     texts = [text for key in _QUOTED_FIELDS if isinstance(text := fields.get(key), str) and text]
     if response.is_truncated:
-        return f"HTTP {response.status}, a longer body than Pipedrive ever sends"
+        return f"HTTP {response.status} with a longer body than Pipedrive ever sends"
     if not texts:
         return f"HTTP {response.status}"
     text = _hide(without_control_characters(": ".join(texts)), sent)

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
+from pipedrive_operator.core.grant.consent import AFTER_UNKNOWN_OUTCOME
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     ClientRejected,
@@ -124,8 +125,8 @@ TOKEN_ENDPOINT: Final = (
     Rule(
         means=RefreshUncertain,
         message=(
-            "The refresh was sent, and Pipedrive's response ({}) does not show whether it was carried out. The "
-            "operator tries again after a pause. If the refresh token is refused then, consent again"
+            "The refresh was sent, and Pipedrive's response ({}) does not show whether it was carried out. "
+            f"{AFTER_UNKNOWN_OUTCOME}"
         ),
     ),
 )

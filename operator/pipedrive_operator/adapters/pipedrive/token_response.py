@@ -13,6 +13,7 @@ from pipedrive_operator.adapters.pipedrive.api_domain import SETTING, AllowedApi
 from pipedrive_operator.adapters.pipedrive.quoted_error import quote_value
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.adapters.pipedrive.token_body import Fields, find_token_fields
+from pipedrive_operator.core.grant.consent import AFTER_UNKNOWN_OUTCOME
 from pipedrive_operator.core.grant.document import LONGEST_VALUE
 from pipedrive_operator.core.grant.grant import LONGEST_SCOPE, TokenResponse, split_scope
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
@@ -65,10 +66,7 @@ def read_token_response(response: PipedriveResponse, sent: SecretValue, domains:
     try:
         refresh_token = _refresh_token(fields, sent)
     except _Malformed as fault:
-        message = (
-            f"{_INCOMPLETE}: {fault}. The operator tries again after a pause. If the refresh token is refused "
-            "then, consent again"
-        )
+        message = f"{_INCOMPLETE}: {fault}. {AFTER_UNKNOWN_OUTCOME}"
         raise RefreshUncertain(message) from fault
     try:
         return _complete(fields or {}, refresh_token, domains)
@@ -84,7 +82,7 @@ def _refresh_token(fields: Fields | None, sent: SecretValue) -> SecretValue:
     if not fields.get("refresh_token") and fields.get("access_token"):
         _secret(fields, "access_token")
         return sent
-    return _secret(fields, "refresh_token", longest=sys.maxsize)  # to refuse it would be to lose it
+    return _secret(fields, "refresh_token", longest=sys.maxsize)  # refusing it would lose it
 
 
 def _complete(fields: Fields, refresh_token: SecretValue, domains: AllowedApiDomains) -> TokenResponse:

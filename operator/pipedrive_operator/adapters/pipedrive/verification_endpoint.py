@@ -20,7 +20,7 @@ from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.fair_slots import FairSlots
+from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.ports import Clock
 
 

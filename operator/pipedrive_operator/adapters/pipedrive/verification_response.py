@@ -27,8 +27,8 @@ def read_account(response: PipedriveResponse, quoted: str) -> Account:
         raise refusal(VERIFICATION_ENDPOINT, response, quoted)
     if not is_dns_label(account.company_domain):  # addresses are built from it
         message = (
-            f"Pipedrive names a company domain that is no DNS label: {quote_value(account.company_domain)}. Nothing is "
-            "published with it. Check pipedrive.apiUrl, and the proxies in between; the operator asks again after a "
+            f"Pipedrive names a company domain that is not a DNS label: {quote_value(account.company_domain)}. Nothing "
+            "is published with it. Check pipedrive.apiUrl, and the proxies in between; the operator asks again after a "
             "pause"
         )
         raise PipedriveUnavailable(message, retry_after=response.retry_after)

@@ -98,9 +98,9 @@ _UNUSABLE: Final = (
     _Row(
         _status(307),
         "Vault ({name}) is a standby that could not forward the request to its active server, {redirect}, and answered "
-        "with a redirect (307). The operator does not follow it, to send its token to no other address. Check that the "
-        "active server is running and that the standby reaches its cluster port, or set {setting}.address to the "
-        "active server",
+        "with a redirect (307). The operator does not follow redirects, so that its token goes to no other address. "
+        "Check that the active server is running and that the standby reaches its cluster port, or set "
+        "{setting}.address to the active server",
     ),
     _Row(
         _status(500, quoting="active cluster node not found"),

@@ -81,7 +81,7 @@ class Memory:
     handled_request: str | None = None
     """The last request of a person that was acted on."""
     request_turn_at: datetime | None = None
-    """When a request that was not acted on yet may be: requests of a namespace that makes many wait for their turn."""
+    """When the pending request may be acted on; a namespace that makes many requests has to wait for its turn."""
 
 
 def after_reading(memory: Memory, document: Document | None, now: datetime) -> Memory:

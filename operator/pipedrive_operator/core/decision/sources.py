@@ -135,9 +135,9 @@ def _client_source(client: Client, vault: VaultReference | None, rules: Rules, n
 
 
 def _require_other_key(key: str, taken: Sequence[str], field: str, what: str) -> None:
-    """Refuse a key that holds something else by its name: what it holds would be sent to the wrong place."""
+    """Refuse a key whose name says that it holds something else: its value would be sent to the wrong place."""
     if key in taken:
-        message = f"{field}: {key} never holds {what}: name the key that does, or leave the field out for the default"
+        message = f"{field}: {key} holds something else: name the key of {what}, or leave the field out for the default"
         raise InvalidSpec(message)
 
 

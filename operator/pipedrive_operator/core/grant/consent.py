@@ -1,7 +1,15 @@
-"""What a person does to consent, in one sentence for every message that asks for it. Text only.
+"""What a person does to consent, in the same words in every message that asks for it. Text only.
 
 The operator does not serve a page for that, so the message names the steps of OAuth2 (RFC 6749, section 4.1).
 """
+
+from typing import Final
+
+AFTER_UNKNOWN_OUTCOME: Final = (
+    "The operator tries again after a pause. If Pipedrive refuses the refresh token then, the reason becomes "
+    "ConsentRequired, and its message says how to consent again"
+)
+"""What follows a refresh whose outcome is unknown."""
 
 
 def how_to_consent(path: str) -> str:

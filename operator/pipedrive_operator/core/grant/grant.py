@@ -151,15 +151,17 @@ def missing_grant(location: VaultLocation) -> str:
 def require_bounds(document: Document) -> None:
     """Check that no field of a grant is longer than any that Pipedrive issues.
 
+    Each credential that names the document would keep such a field in memory.
+
     Raises:
-        SourceMissing: a field is; each credential that names the document would keep it in memory.
+        SourceMissing: a field is too long.
     """
     for key in (*_FIELDS, *MARKS, _BINDING):
         value, longest = document.values.get(key), LONGEST_SCOPE if key == "scope" else LONGEST_VALUE
         if isinstance(value, str) and len(value) > longest:
             message = (
                 f"The value under key {key} of {document.location} in Vault has {len(value):,} characters, and the "
-                f"operator reads {longest:,} at most: remove it with `vault kv patch`, or consent again"
+                f"operator reads {longest:,} at most: correct or remove that key with `vault kv patch`"
             )
             raise SourceMissing(message)
 

@@ -1,4 +1,4 @@
-"""Which keys of a document in Vault must not be named as something else: a mistake would send a secret elsewhere.
+"""The keys of a document in Vault that a spec must not name for another purpose: a secret would go to the wrong place.
 
 `users/me` gets what `apiToken.key` names, and a client id is a name that servers log and quote. The CRD's rules and the
 operator's own check both use these tuples. No document is read here.

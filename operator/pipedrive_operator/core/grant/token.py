@@ -64,9 +64,8 @@ class AccountProblem:
 def account_problem(guard: AccountGuard | None, account: Account, pinned: Account | None) -> AccountProblem | None:
     """Return why an account matches neither the guard nor the pin, or None if it may be used.
 
-    What the guard names decides. Where it names no company, only the `pinned` company may be used. If the guard names
-    nothing but a domain, the pin distinguishes a company that was
-    renamed from another company that has taken its domain.
+    The fields of the guard decide. If it names no company, only the `pinned` company may be used. If it names only a
+    domain, the pin distinguishes a company that was renamed from another company that has taken its domain.
     """
     guard = guard or AccountGuard()
     if guard.user_id is not None and guard.user_id != account.user_id:

@@ -24,7 +24,7 @@ class Filter:
 
 
 def _json_string(value: str) -> str:
-    """Write characters as they are: YAML does not join the two escapes that JSON needs for one above U+FFFF."""
+    """Return a JSON string without escapes: YAML does not join the two that a character above U+FFFF needs."""
     return json.dumps(value, ensure_ascii=False)
 
 

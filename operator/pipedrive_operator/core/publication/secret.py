@@ -60,7 +60,7 @@ def rendering_problem(credential: Credential, accepted: Accepted) -> str | None:
     """Return why the Secret must not be rendered, decided without rendering it; None if it may be."""
     values, target = values_of(accepted), credential.spec.target or Target()
     if not is_dns_label(accepted.account.company_domain):
-        return "The company's domain is no DNS label, and an address is built from it: use a token of another company"
+        return "The company's domain is not a DNS label, so it has no address: use a token of another company"
     templates = target.data or {}
     size = template.rendered_size(templates.values() if templates else values.values(), values if templates else {})
     if size > LARGEST_DATA:
@@ -143,7 +143,7 @@ def differences(target: TargetSecret, desired: DesiredSecret) -> list[str]:
 
 
 def foreign_keys(target: TargetSecret, desired: DesiredSecret) -> list[str]:
-    """Return the data keys that belong to others; none of a Secret that has too many of them to be kept."""
+    """Return the data keys that others wrote; nothing if the Secret has too many keys for all to be kept."""
     return sorted(set(target.data) - set(desired.data))
 
 

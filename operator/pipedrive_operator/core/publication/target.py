@@ -24,7 +24,7 @@ from pipedrive_operator.core.values.text import shorten
 
 MOST_ENTRIES: Final = 64
 """How many labels, annotations, data keys or owners of a Secret are kept. A credential asks for 32 of each at most."""
-LONGEST_VALUE: Final = 512
+LONGEST_ANNOTATION: Final = 512
 """In characters: a longer annotation is kept as its beginning and a digest."""
 _LONGEST_LIST: Final = 65536
 """In characters: the annotation that lists what is ours is never longer than this."""
@@ -130,11 +130,11 @@ def data_digest(data: Mapping[str, str]) -> str:
 
 def bounded(value: str) -> str:
     """Return an annotation as it is kept: a long one as its beginning and a digest, which can still be compared."""
-    return value if len(value) <= LONGEST_VALUE else f"{shorten(value, LONGEST_VALUE - 64)}{digest_of(value)}"
+    return value if len(value) <= LONGEST_ANNOTATION else f"{shorten(value, LONGEST_ANNOTATION - 64)}{digest_of(value)}"
 
 
 def _few(entries: Mapping[str, str], ours: Collection[str]) -> dict[str, str]:
-    """Return all entries, or only ours if there are too many: whatever differs is noted as ours or will be."""
+    """Return all entries, or only ours if there are too many: only ours can drift."""
     if len(entries) <= MOST_ENTRIES:
         return dict(entries)
     return {name: entries[name] for name in ours if name in entries}

@@ -1,7 +1,7 @@
 """Templates of the target Secret: `$(field)` as Kubernetes writes it, and `$(field|filter)` to write it another way.
 
 `$$(` stands for a literal `$(`. A template contains no code and can only name the fields that its caller passes in.
-What it would become is judged before it is rendered: its size by arithmetic, and quotes that a value would end.
+Before a template is rendered, its size is computed, and values that would end the quotes around them are found.
 """
 
 import difflib
@@ -61,7 +61,7 @@ def rendered_size(templates: Collection[str], values: Mapping[str, str]) -> int:
 def breaks_quotes(template: str, values: Mapping[str, str]) -> str | None:
     """Return the first field whose value would end the quotes that the template puts around it; None if none does.
 
-    A reference with a filter is not concerned: `json` and `sh` write quotes of their own.
+    References with a filter are not checked: `json` and `sh` write quotes of their own.
     """
     suspects = {name for name, value in values.items() if not value.isalnum()}
     if suspects.isdisjoint(match.group(1) for match in _REFERENCE.finditer(template)):

@@ -1,6 +1,7 @@
 """The PipedriveConsent resource as types: one request of one person to connect a credential to an account.
 
-It is to a consent what a CertificateRequest is to a certificate. Nothing is decided here.
+It ends when the account is connected or the link expires, as a CertificateRequest of cert-manager ends with a
+certificate. Nothing is decided here.
 """
 
 from collections.abc import Mapping

@@ -55,7 +55,7 @@ class UninstallReport:
         }
 
 
-def read_callback(body: bytes, authorization: str | None) -> UninstallReport | None:
+def read_uninstall_callback(body: bytes, authorization: str | None) -> UninstallReport | None:
     """Return the report in Pipedrive's callback, or None if it is not one.
 
     Whether the credentials in the header are right is not known here.

@@ -140,7 +140,7 @@ def test_older_rules_are_noticed(schema: dict[str, Any], named: str) -> None:
     judged = judge(served(schema), RULED)
 
     assert judged.state is SchemaState.OUTDATED_RULES
-    assert f"other rules than the operator for {named}," in judged.message
+    assert f"its rules for {named} differ" in judged.message
     assert "kubectl apply" in judged.message
 
 

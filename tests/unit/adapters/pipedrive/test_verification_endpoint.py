@@ -14,7 +14,7 @@ from pipedrive_operator.adapters.pipedrive.verification_endpoint import Verifica
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.fair_slots import serving
+from pipedrive_operator.fairness.slots import serving
 
 URL = "https://api.pipedrive.com/v1/users/me"
 USER = {"success": True, "data": {"id": 34, "company_id": 12, "company_domain": "acme"}}

@@ -92,7 +92,7 @@ def test_the_pause_that_is_asked_for_is_passed_on(status: int, content: bytes) -
 )
 def test_a_company_domain_that_is_no_dns_label_is_refused(domain: str) -> None:
     """An address is built from it, and published."""
-    with pytest.raises(PipedriveUnavailable, match="company domain that is no DNS label"):
+    with pytest.raises(PipedriveUnavailable, match="company domain that is not a DNS label"):
         read_account(answer(USER | {"company_domain": domain}), "")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipedrive_operator.core.resource.uninstall import read_callback, read_report
+from pipedrive_operator.core.resource.uninstall import read_report, read_uninstall_callback
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 SECRET = SecretValue("s:3cret")
@@ -25,7 +25,7 @@ def callback(**changes: Any) -> bytes:
 
 def test_the_report_proves_that_the_sender_knew_the_secret() -> None:
     """And does not contain the secret."""
-    report = read_callback(callback(), basic())
+    report = read_uninstall_callback(callback(), basic())
 
     assert report is not None
     assert report.is_proven_by(SECRET)
@@ -35,7 +35,7 @@ def test_the_report_proves_that_the_sender_knew_the_secret() -> None:
 
 def test_the_operator_reads_what_the_front_sends() -> None:
     """Over HTTP, as JSON."""
-    report = read_callback(callback(), basic())
+    report = read_uninstall_callback(callback(), basic())
 
     assert report is not None
     assert report == read_report(json.dumps(report.manifest()).encode())
@@ -44,7 +44,7 @@ def test_the_operator_reads_what_the_front_sends() -> None:
 @pytest.mark.parametrize("field", ["companyId", "userId", "timestamp", "clientId"])
 def test_a_changed_report_is_not_proven(field: str) -> None:
     """Nobody can turn one report into another on the way."""
-    report = read_callback(callback(), basic())
+    report = read_uninstall_callback(callback(), basic())
     assert report is not None
 
     changed = read_report(json.dumps({**report.manifest(), field: "7"}).encode())
@@ -56,7 +56,7 @@ def test_a_changed_report_is_not_proven(field: str) -> None:
 @pytest.mark.parametrize("ids", [{"company_id": "1", "user_id": "2"}, {"timestamp": None}, {"timestamp": 1772366400}])
 def test_every_plausible_format_is_read(ids: dict[str, Any]) -> None:
     """Pipedrive documents neither the types of the ids nor the format of the time."""
-    report = read_callback(callback(**ids), basic())
+    report = read_uninstall_callback(callback(**ids), basic())
 
     assert report is not None
     assert (1, 2) == (report.company_id, report.user_id)
@@ -87,7 +87,7 @@ def test_every_plausible_format_is_read(ids: dict[str, Any]) -> None:
 )
 def test_anything_else_is_no_report(body: bytes, header: str | None) -> None:
     """It is dropped without a trace."""
-    assert read_callback(body, header) is None
+    assert read_uninstall_callback(body, header) is None
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_anything_else_is_no_report(body: bytes, header: str | None) -> None:
 )
 def test_the_operator_reads_a_report_as_strictly(change: dict[str, Any]) -> None:
     """Anyone in the cluster may reach its endpoint."""
-    report = read_callback(callback(), basic())
+    report = read_uninstall_callback(callback(), basic())
 
     assert report is not None
     assert read_report(json.dumps({**report.manifest(), **change}).encode()) is None

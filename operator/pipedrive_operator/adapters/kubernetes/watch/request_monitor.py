@@ -39,7 +39,7 @@ class RequestMonitor:
     ) -> None:
         """Call `on_interruption` for each watch of credentials that may have missed an event just before it began.
 
-        `on_list` is called after each list of kopf's: what was there before it must be listed now.
+        `on_list` is called after each list that kopf requests: the operator must then list what exists already.
         """
         self._clock = clock
         self._on_interruption = on_interruption

@@ -20,7 +20,7 @@ from pipedrive_operator.adapters.vault.exchange import Request, Response, Send
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
 from pipedrive_operator.core.values.errors import SourceMissing, Trouble, VaultDenied
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.fair_slots import OPERATOR, serving
+from pipedrive_operator.fairness.slots import OPERATOR, serving
 from pipedrive_operator.ports import Clock
 
 RENEW_AFTER: Final = 2 / 3

@@ -74,7 +74,7 @@ def no_response(error: Exception, name: str, address: str) -> VaultUnavailable:
 
 
 def _is_about_connecting(error: BaseException) -> bool:
-    """Return whether no connection was made, or TLS failed. What breaks later may be about one document."""
+    """Return whether no connection was made, or TLS failed. A later failure may concern one document only."""
     return any(isinstance(link, _CONNECTING) for link in cause_chain(error))
 
 

@@ -15,7 +15,7 @@ from pipedrive_operator.adapters.vault.exchange import Request, Response, Respon
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
 from pipedrive_operator.adapters.vault.http.suspicion import Suspicion
 from pipedrive_operator.core.values.errors import VaultUnavailable
-from pipedrive_operator.fair_slots import FairSlots, served_namespace
+from pipedrive_operator.fairness.slots import FairSlots, served_namespace
 from pipedrive_operator.ports import Clock
 
 MOST_REQUESTS: Final = 32

@@ -1,13 +1,13 @@
 """Decides whether failures concern the server, or only the documents that failed. Pure.
 
 A server that fails on one document looks like a server that fails: Vault responds with status 500 to a document that is
-too large. Documents are in the hands of tenants, so one namespace's failures convict nobody but itself.
+too large. Tenants write the documents, so failures in one namespace alone do not count against the server.
 """
 
 from dataclasses import dataclass, field
 from typing import Final
 
-from pipedrive_operator.fair_slots import OPERATOR
+from pipedrive_operator.fairness.slots import OPERATOR
 
 SUSPECT_PATHS: Final = 3
 """How many paths must fail, while none succeeds, until the server is considered to be at fault."""
@@ -17,10 +17,10 @@ SUSPECT_NAMESPACES: Final = 2
 
 @dataclass(slots=True)
 class Suspicion:
-    """The failures since the last success of anybody."""
+    """The failures since the last success."""
 
     _namespaces: set[str] = field(default_factory=set)
-    """Everyone who has used the server, except the operator itself."""
+    """The namespaces that have used the server."""
     _affected: set[str] = field(default_factory=set)
     _paths: set[str] = field(default_factory=set)
 

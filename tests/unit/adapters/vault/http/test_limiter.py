@@ -13,7 +13,7 @@ from pipedrive_operator.adapters.vault.exchange import Request, Response, Respon
 from pipedrive_operator.adapters.vault.http.limiter import MOST_REQUESTS, RequestLimiter
 from pipedrive_operator.adapters.vault.http.suspicion import SUSPECT_PATHS
 from pipedrive_operator.core.values.errors import VaultUnavailable
-from pipedrive_operator.fair_slots import serving
+from pipedrive_operator.fairness.slots import serving
 
 READ = Request(operation="read", method="GET", path="/v1/secret/data/a")
 OK = Response(status=200, body={})

@@ -1,4 +1,4 @@
-"""Limits how much is done at the same time, fairly between namespaces; who is served next is decided in core.
+"""Limits how much is done at the same time, fairly between namespaces; `queue.py` decides whose turn it is.
 
 A task says once for which namespace it works. Everything that it starts counts for that namespace too, so that no
 signature between the worker and the connection has to name it.
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from pipedrive_operator.core.values.fair_queue import FairQueue
+from pipedrive_operator.fairness.queue import FairQueue
 
 OPERATOR: Final = ""
 """Stands for work that concerns everybody, such as the operator's own login. No namespace has this name."""
@@ -36,7 +36,7 @@ class FairSlots:
     """A semaphore for which namespaces queue separately."""
 
     def __init__(self, slots: int) -> None:
-        """Allow that many holders at the same time. A namespace alone gets half of them."""
+        """Allow that many tasks at the same time. A namespace alone gets half of them."""
         self._queue = FairQueue[asyncio.Future[None]](slots)
 
     @asynccontextmanager

@@ -34,7 +34,7 @@ class FairQueue(Generic[ItemT]):
         self._taken: dict[ItemT, Parties] = {}
         self._waiting: dict[ItemT, tuple[float, int]] = {}
         self._lines: dict[str, dict[Parties, _Line[ItemT]]] = {}
-        """By the party that takes turns, in the order of their turns. What no longer waits is skipped here."""
+        """By the party that takes turns, in the order of their turns. Items that no longer wait are skipped."""
         self._arrivals = itertools.count()
 
     def __len__(self) -> int:
@@ -42,7 +42,7 @@ class FairQueue(Generic[ItemT]):
         return len(self._waiting)
 
     def put(self, item: ItemT, parties: Parties, *, rank: float = 0.0) -> None:
-        """Let an item wait; of the same parties, the lowest rank is served first. The best rank of an item counts."""
+        """Queue an item, or lower the rank of one that waits. Of the same parties, the lowest rank is served first."""
         waiting = self._waiting.get(item)
         if waiting is not None and waiting[0] <= rank:
             return

@@ -32,7 +32,7 @@ class TokenBucket:
         return True
 
 
-class Budget:
+class RateLimits:
     """Decides whether a request may use the API server now."""
 
     def __init__(self, per_second: float) -> None:

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.core.values import budget
-from pipedrive_operator.core.values.budget import Budget
+from pipedrive_operator.fairness import budget
+from pipedrive_operator.fairness.budget import Budget
 
 
 def test_a_burst_is_free_and_what_follows_waits_in_turn() -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.core.values.fair_queue import FairQueue
+from pipedrive_operator.fairness.queue import FairQueue
 
 SLOTS = 20
 
