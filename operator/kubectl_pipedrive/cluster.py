@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from kubectl_pipedrive.credential import Json, map_at, text_at, time_at
 from kubectl_pipedrive.errors import KubectlFailed
@@ -72,8 +72,8 @@ def permissions(kubectl: Kubectl, namespace: str) -> list[Finding]:
     found = kubectl.get("create", "--filename=-", "--validate=false", stdin=json.dumps(review))
     rules = map_at(found, "status").get("resourceRules") or ()
     is_incomplete = map_at(found, "status").get("incomplete") is True
-    can = [one.purpose for one in PERMISSIONS if _allows(rules, one)]
-    cannot = [one.purpose for one in PERMISSIONS if not _allows(rules, one)]
+    can = [one.purpose for one in PERMISSIONS if allows(rules, one)]
+    cannot = [one.purpose for one in PERMISSIONS if not allows(rules, one)]
     findings = [Finding(ok=True, subject="Permissions", text=f"in namespace {namespace} you can: {'; '.join(can)}")]
     if not can:
         findings = [Finding(ok=False, subject="Permissions", text=f"you have none in namespace {namespace}")]
@@ -128,7 +128,8 @@ def _leader(kubectl: Kubectl, name: str, now: datetime) -> Finding | None:
     return Finding(ok=is_alive, subject="Leader", text=f"{holder or 'none'}, renewed {ago(renewed_at, now)}")
 
 
-def _allows(rules: Sequence[Any], wanted: Permission) -> bool:
+def allows(rules: Sequence[Json], wanted: Permission) -> bool:
+    """Return whether the rules of a review allow something on every object."""
     return any(
         _has(rule, "verbs", wanted.verb)
         and _has(rule, "apiGroups", wanted.group)

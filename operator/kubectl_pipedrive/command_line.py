@@ -7,11 +7,14 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from kubectl_pipedrive.errors import UsageError
 from kubectl_pipedrive.kubectl import Kubectl
 from kubectl_pipedrive.terminal import Terminal
+
+if TYPE_CHECKING:
+    from kubectl_pipedrive.machine import Machine
 
 PROGRAM: Final = "kubectl pipedrive"
 
@@ -54,6 +57,8 @@ class Session:
     kubectl: Kubectl
     terminal: Terminal
     clock: Clock
+    machine: "Machine | None" = None
+    """What stands for the person's machine in tests; None for the real one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,7 @@ def _next_words(typed: Sequence[str], commands: Sequence[Command]) -> list[str]:
 def _arguments(command: Command, rest: Sequence[str], kubectl: Kubectl) -> list[str]:
     if command.arguments == "[REASON]":
         return [*Reason, *EventReason]
-    takes_names = command.arguments in {"[NAME...]", "[NAME]"}
+    takes_names = command.arguments in {"[NAME...]", "[NAME]"} or command.words == ("connect",)
     names = _lines(lambda: kubectl.run("get", CREDENTIALS, "--output=name")) if takes_names else []
     return [name for name in names if name not in rest]
 

@@ -21,3 +21,11 @@ class KubectlFailed(Exception):
 
 class KubectlMissing(Exception):
     """There is no program `kubectl` on the PATH."""
+
+
+class PortTaken(Exception):
+    """A port that the redirect needs cannot be listened at; the text is its host and port."""
+
+
+class ConnectFailed(Exception):
+    """A consent cannot lead to a connection any more. The message says why, and what to do."""

@@ -55,12 +55,12 @@ _NOTHING: Final = "nothing"
 
 
 def deciding(credential: Credential) -> Condition | None:
-    """Return the condition that matters most: one that stalls, one that is not ready, one that is not authorized."""
+    """Return the condition that matters most: Ready, or Authorized while Ready is True and Authorized is not.
+
+    Stalled repeats the reason of one of them.
+    """
     found = credential.conditions
     ready, authorized = found.get(ConditionType.READY), found.get(ConditionType.AUTHORIZED)
-    stalled = found.get(ConditionType.STALLED)
-    if stalled is not None and stalled.status == ConditionStatus.TRUE:
-        return stalled
     if ready is None or ready.status != ConditionStatus.TRUE:
         return ready
     if authorized is not None and authorized.status != ConditionStatus.TRUE and authorized.reason != Reason.PENDING:
@@ -80,7 +80,7 @@ def health(credential: Credential) -> Health:
     if condition is None or not credential.is_current:
         return Health.WAITING
     reason = known(condition.reason)
-    if condition.status == ConditionStatus.TRUE and condition.type != ConditionType.STALLED:
+    if condition.status == ConditionStatus.TRUE:
         return Health.WELL
     if reason is Reason.SUSPENDED:
         return Health.SUSPENDED

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from kubectl_pipedrive.errors import KubectlFailed, KubectlMissing
-from pipedrive_operator.core.resource.names import GROUP, PLURAL
+from pipedrive_operator.core.resource.names import CONSENT_PLURAL, GROUP, PLURAL
 
 Json = Mapping[str, Any]
 CREDENTIALS: Final = f"{PLURAL}.{GROUP}"
 """The full name of the resource, which no other CRD can take."""
+CONSENTS: Final = f"{CONSENT_PLURAL}.{GROUP}"
 _PROGRAM: Final = "kubectl"
 
 

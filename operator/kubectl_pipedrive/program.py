@@ -1,20 +1,25 @@
 """The program: finds the command, runs it, and turns what went wrong into a message and an exit code."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kubectl_pipedrive.advice import NO_KUBECTL, advice
 from kubectl_pipedrive.command_line import PROGRAM, Clock, Session, cluster_flags, parse, split
 from kubectl_pipedrive.completion import complete
-from kubectl_pipedrive.errors import KubectlFailed, KubectlMissing, UsageError
+from kubectl_pipedrive.errors import ConnectFailed, KubectlFailed, KubectlMissing, UsageError
 from kubectl_pipedrive.help_text import command_help, root_help
 from kubectl_pipedrive.kubectl import Kubectl, Runner, Subprocesses
 from kubectl_pipedrive.registry import commands_for, every_command, groups
 from kubectl_pipedrive.terminal import Terminal, terminal
+
+if TYPE_CHECKING:
+    from kubectl_pipedrive.machine import Machine
 
 COMPLETE: Final = "__complete"
 """What `kubectl_complete-pipedrive` calls, as in programs that are built on cobra."""
@@ -38,6 +43,8 @@ class SystemClock:
 def main(*first: str) -> None:
     """Run the command that the arguments name, after the `first` ones, and exit with its code."""
     screen = terminal()
+    for stop in (signal.SIGTERM, signal.SIGHUP):  # a command tidies up as it does after Ctrl-C
+        signal.signal(stop, signal.default_int_handler)
     try:
         code = run([*first, *sys.argv[1:]], screen, runner=Subprocesses(), clock=SystemClock())
     except KeyboardInterrupt:
@@ -53,14 +60,19 @@ def complete_main() -> None:
     main(COMPLETE)
 
 
-def run(arguments: Sequence[str], screen: Terminal, *, runner: Runner, clock: Clock) -> int:
+def run(
+    arguments: Sequence[str], screen: Terminal, *, runner: Runner, clock: Clock, machine: "Machine | None" = None
+) -> int:
     """Run a command, and return the exit code."""
     try:
-        return _dispatch(arguments, screen, runner=runner, clock=clock)
+        return _dispatch(arguments, Session(kubectl=Kubectl(runner), terminal=screen, clock=clock, machine=machine))
     except UsageError as error:
         screen.error(f"error: {error}\nSee `{PROGRAM} --help`, or `{PROGRAM} COMMAND --help`.")
     except KubectlMissing:
         screen.error(NO_KUBECTL)
+    except ConnectFailed as failure:
+        screen.error(f"error: {failure}")
+        return 1
     except KubectlFailed as failure:
         screen.error(str(failure))
         if (text := advice(str(failure))) is not None:
@@ -68,9 +80,10 @@ def run(arguments: Sequence[str], screen: Terminal, *, runner: Runner, clock: Cl
     return NO_ACCESS
 
 
-def _dispatch(arguments: Sequence[str], screen: Terminal, *, runner: Runner, clock: Clock) -> int:
+def _dispatch(arguments: Sequence[str], session: Session) -> int:
+    screen = session.terminal
     if arguments[:1] == [COMPLETE]:
-        return _complete(arguments[1:], screen, runner)
+        return _complete(arguments[1:], session)
     command, rest = split(arguments, commands_for(arguments))
     if command is None:
         return _without_command(rest, arguments, screen)
@@ -78,14 +91,14 @@ def _dispatch(arguments: Sequence[str], screen: Terminal, *, runner: Runner, clo
     if parsed.switch("help"):
         screen.line(command_help(command))
         return 0
-    kubectl = Kubectl(runner, cluster_flags(parsed), parsed.value("namespace"))
-    return command.run(Session(kubectl=kubectl, terminal=screen, clock=clock), parsed)
+    kubectl = replace(session.kubectl, flags=cluster_flags(parsed), namespace=parsed.value("namespace"))
+    return command.run(replace(session, kubectl=kubectl), parsed)
 
 
-def _complete(words: Sequence[str], screen: Terminal, runner: Runner) -> int:
-    candidates, directive = complete(words, commands_for(words[:-1]), runner)
+def _complete(words: Sequence[str], session: Session) -> int:
+    candidates, directive = complete(words, commands_for(words[:-1]), session.kubectl.runner)
     for line in (*candidates, f":{directive}"):
-        screen.line(line)
+        session.terminal.line(line)
     return 0
 
 

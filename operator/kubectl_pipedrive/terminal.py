@@ -33,6 +33,13 @@ class Terminal:
         """Write a line to the standard output, at once, so that someone who waits can follow."""
         print(text, file=self.out, flush=True)
 
+    def part(self, text: str) -> None:
+        """Continue a line on a terminal; in a pipe, write a line."""
+        if self.width is None:
+            self.line(text.strip())
+        else:
+            print(text, file=self.out, end="", flush=True)
+
     def error(self, text: str) -> None:
         """Write a line to the standard error."""
         print(text, file=self.err, flush=True)

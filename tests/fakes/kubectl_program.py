@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_pipedrive.errors import KubectlFailed
-from kubectl_pipedrive.kubectl import CREDENTIALS
+from kubectl_pipedrive.kubectl import CONSENTS, CREDENTIALS
 
 Json = dict[str, Any]
 
@@ -34,7 +34,7 @@ class FakeKubectl:
     broken: str | None = None
     """The error of every command."""
     on_change: Callable[[Json], None] = lambda _: None
-    """Called with a credential that was annotated or patched, as the operator's watch is."""
+    """Called with an object that was created, annotated or patched, as the operator's watch is."""
     events: list[tuple[str, Json]] = field(default_factory=list)
     """What a watch delivers. After that, it ends with Ctrl-C."""
     calls: list[list[str]] = field(default_factory=list)
@@ -60,9 +60,11 @@ class FakeKubectl:
             case ["annotate", resource, *rest]:
                 answer = self._annotate(resource, rest, flags)
             case ["patch", resource, name]:
-                answer = self._patch(resource, name, flags)
+                answer = self._patch(resource, name, flags, flags.get("patch") or stdin or "")
             case ["create"]:
-                answer = self._review(json.loads(stdin or "{}"))
+                answer = self._create(json.loads(stdin or "{}"))
+            case ["delete", resource, name]:
+                answer = self._delete(resource, name)
             case _:
                 message = f"error: unknown command {arguments}"
                 raise KubectlFailed(message)
@@ -127,14 +129,30 @@ class FakeKubectl:
             self.on_change(one)
         return ""
 
-    def _patch(self, resource: str, name: str, flags: dict[str, str]) -> str:
+    def _patch(self, resource: str, name: str, flags: dict[str, str], patch: str) -> str:
         self._require(resource, name, "patch")
         one = self._find(resource, name, flags)
-        for key, value in json.loads(flags["patch"])["spec"].items():
+        for key, value in json.loads(patch)["spec"].items():
             one["spec"][key] = value
             if value is None:
                 del one["spec"][key]
+        one["metadata"]["generation"] += 1 if resource == CONSENTS else 0
         self.on_change(one)
+        return ""
+
+    def _create(self, body: Json) -> str:
+        if body["kind"] == "SelfSubjectRulesReview":
+            return self._review(body)
+        self._require(CONSENTS, body["metadata"]["name"], "create")
+        body["metadata"]["generation"] = 1
+        self.objects.setdefault(CONSENTS, []).append(body)
+        self.on_change(body)
+        return ""
+
+    def _delete(self, resource: str, name: str) -> str:
+        self._require(resource, name, "delete")
+        found = self.objects.get(resource, [])
+        self.objects[resource] = [one for one in found if one["metadata"]["name"] != name]
         return ""
 
     def _find(self, resource: str, name: str, flags: dict[str, str]) -> Json:

@@ -58,7 +58,7 @@ works with every kubectl that is at most one minor version older or newer than t
 | `refresh`, `suspend`, `resume` | patch `pipedrivecredentials` | `edit` |
 | `explain`, `new`, `migrate` | none | |
 
-The chart adds the permissions for `pipedrivecredentials` to Kubernetes' roles `view`, `edit` and `admin`
+The chart adds the permissions for the operator's resources to Kubernetes' roles `view`, `edit` and `admin`
 (`rbac.aggregateClusterRoles`). What you may not read is left out, with a remark.
 """
 _FLAGS = """\

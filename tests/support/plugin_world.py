@@ -1,7 +1,10 @@
 """A namespace `crm` with a few credentials as kubectl prints them, for the tests of the plugin and for docs/cli.md."""
 
+import hashlib
 import io
 import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fakes.kubectl_program import FakeKubectl, Json
+from kubectl_pipedrive.errors import PortTaken
 from kubectl_pipedrive.kubectl import CREDENTIALS
 from kubectl_pipedrive.program import run
 from kubectl_pipedrive.terminal import Terminal
@@ -25,6 +29,8 @@ class FakeClock:
 
     time: datetime = NOW
     sleeps: int = 0
+    on_sleep: Callable[[float], None] = lambda _: None
+    """Called after each sleep: what others do in the meantime."""
 
     def now(self) -> datetime:
         """Return the present time."""
@@ -34,6 +40,57 @@ class FakeClock:
         """Let time pass."""
         self.sleeps += 1
         self.time += timedelta(seconds=seconds)
+        self.on_sleep(seconds)
+
+
+@dataclass
+class FakeMachine:
+    """A person's machine with chosen chance, whose browser and redirects a test plays."""
+
+    pasted: list[str] = field(default_factory=list)
+    """What the person pastes."""
+    redirects: list[str | None] = field(default_factory=list)
+    """The queries that arrive on loopback; None when none comes in time. After them, the person presses Ctrl-C."""
+    opened: list[str] = field(default_factory=list)
+    listened: list[str] = field(default_factory=list)
+    has_browser: bool = True
+    port_taken: bool = False
+
+    def random_bytes(self, count: int) -> bytes:
+        """Return bytes that look random enough in documentation."""
+        return hashlib.sha256(b"documentation").digest()[:count]
+
+    def random_name(self, length: int) -> str:
+        """Return letters and digits."""
+        return "x7k2pq"[:length]
+
+    def ask_hidden(self, prompt: str) -> str:
+        """Return what the person pastes."""
+        assert prompt
+        if not self.pasted:
+            raise EOFError
+        return self.pasted.pop(0)
+
+    def open_browser(self, address: str) -> bool:
+        """Note what was opened."""
+        if self.has_browser:
+            self.opened.append(address)
+        return self.has_browser
+
+    @contextmanager
+    def callback(self, redirect_uri: str) -> Iterator["FakeMachine"]:
+        """Listen."""
+        if self.port_taken:
+            raise PortTaken("localhost:8000")
+        self.listened.append(redirect_uri)
+        yield self
+
+    def take(self, seconds: float) -> str | None:
+        """Return the next redirect."""
+        assert seconds > 0
+        if not self.redirects:
+            raise KeyboardInterrupt
+        return self.redirects.pop(0)
 
 
 @dataclass
@@ -51,6 +108,7 @@ class World:
 
     kubectl: FakeKubectl = field(default_factory=lambda: FakeKubectl(objects=everything()))
     clock: FakeClock = field(default_factory=FakeClock)
+    machine: FakeMachine = field(default_factory=FakeMachine)
     width: int | None = None
     colour: bool = False
 
@@ -59,7 +117,7 @@ class World:
         out, err = io.StringIO(), io.StringIO()
         screen = Terminal(out, err, width=self.width, colour=self.colour)
         try:
-            code = run(shlex.split(line), screen, runner=self.kubectl, clock=self.clock)
+            code = run(shlex.split(line), screen, runner=self.kubectl, clock=self.clock, machine=self.machine)
         except KeyboardInterrupt:
             code = 130
         return Typed(code, out.getvalue(), err.getvalue())

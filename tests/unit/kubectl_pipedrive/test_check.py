@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kubectl_pipedrive import cluster
 from kubectl_pipedrive.kubectl import CREDENTIALS
 from kubectl_pipedrive.links import LINK_OF, LinkName
 from pipedrive_operator.core.values.conditions import EFFECTS, Reason
@@ -162,6 +163,16 @@ def test_what_a_user_may_not_see_is_not_known(world: World) -> None:
     assert 0 == typed.code
     assert "-" == lines(typed.out)["Operator"]
     assert "you cannot: see which pods use a Secret; see the keys of a Secret" in " ".join(typed.out.split())
+
+
+def test_a_permission_for_one_object_is_not_one_for_all() -> None:
+    """Such as the right to read a single Secret."""
+    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"]}
+    everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+    secrets = next(one for one in cluster.PERMISSIONS if one.resource == "secrets")
+
+    assert not cluster.allows([rule], secrets)
+    assert cluster.allows([rule, everything], secrets)
 
 
 def test_someone_without_any_permission_learns_so(world: World) -> None:

@@ -22,6 +22,7 @@ def completed(*words: str, world: World | None = None) -> list[str]:
         (["status", ""], ["acme", "globex", "initech", "umbrella", ":4"]),
         (["status", "acme", "-n", "crm", ""], ["globex", "initech", "umbrella", ":4"]),
         (["check", "u"], ["umbrella", ":4"]),
+        (["connect", "--paste", "g"], ["globex", ":4"]),
         (["explain", "Vault"], ["VaultUnavailable", "VaultDenied", ":4"]),
         (["explain", "Rollout"], ["RolloutDenied", ":4"]),
         (["status", "-o", ""], ["wide", "json", "yaml", ":4"]),

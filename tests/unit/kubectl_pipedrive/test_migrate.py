@@ -60,6 +60,12 @@ for one in found if isinstance(found, list) else [found]:
 """
 
 
+def execute(script: str, programs: Path) -> None:
+    """Run a script with the replaced programs."""
+    path = f"{programs}:{os.defpath}:/usr/local/bin"
+    subprocess.run(("bash", "-c", script), cwd=programs.parent, env={"PATH": path}, check=True, capture_output=True)
+
+
 def test_the_script_contains_no_value(export: Path) -> None:
     """Neither in a command nor in a manifest."""
     typed = World()(f"migrate n8n {export}")
@@ -73,9 +79,7 @@ def test_the_script_moves_every_value(export: Path, programs: Path, tmp_path: Pa
     """Values reach Vault through its standard input, and manifests reach kubectl."""
     script = World()(f"migrate n8n {export}").out
 
-    subprocess.run(
-        ("bash", "-c", script), env={"PATH": f"{programs}:{os.defpath}:/usr/local/bin"}, check=True, capture_output=True
-    )
+    execute(script, programs)
 
     assert [
         {"api_token": "made-up-api-token-0123456789"},
@@ -107,15 +111,16 @@ def test_cluster_flags_reach_the_script(export: Path) -> None:
     assert "pipedrive/sales/pipedrive-acme" in out
 
 
-def test_names_and_ids_of_n8n_cannot_become_commands(tmp_path: Path) -> None:
+def test_names_and_ids_of_n8n_cannot_become_commands(tmp_path: Path, programs: Path) -> None:
     """They are free text."""
     path = tmp_path / "export.json"
-    hostile = entry(name="a\n$(touch pwned)\x1b[31m'; END\nEND", id="'; touch pwned; '")
+    hostile = entry(name="a\n$(touch pwned)\x1b[31m'; END\nEND", id="1; touch pwned; #")
     path.write_text(json.dumps([hostile, entry(id="2", name="日本"), entry(id="3", name="日本")]))
 
     out = World()(f"migrate n8n {path}").out
 
-    subprocess.run(("bash", "-n", "-c", out), check=True)
+    execute(out, programs)
+    assert not (tmp_path / "pwned").exists()
     assert "\x1b" not in out
     assert not [line for line in out.splitlines() if line.startswith(("$(touch", "END'"))]
     assert ["name: a-touch-pwned-31m-end-end", "name: pipedrive", "name: pipedrive-2"] == [
@@ -137,13 +142,13 @@ def test_names_and_ids_of_n8n_cannot_become_commands(tmp_path: Path) -> None:
 def test_a_credential_without_its_value_is_left_out(tmp_path: Path, found: dict[str, Any], message: str) -> None:
     """With the reason."""
     path = tmp_path / "export.json"
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(found | {"name": "Acme\n\x1b[31m"}))
     path.chmod(0o600)
 
     typed = World()(f"migrate n8n {path}")
 
     assert (1, "") == (typed.code, typed.out)
-    assert f"left out: Acme (id 1): {message}" in typed.err
+    assert f"left out: Acme  [31m (id 1): {message}" in typed.err
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,16 @@
 """`kubectl pipedrive` against a real API server and a real operator, with the permissions that people have."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -12,6 +18,7 @@ from support import plugin as plugins
 from support.plugin import Plugin
 from support.tenant import Tenant, eventually
 from testbed.control_plane import ControlPlane
+from testbed.processes import free_port
 
 pytestmark = pytest.mark.usefixtures("operator")
 UserOf = Callable[[str | None], Plugin]
@@ -158,6 +165,117 @@ def test_a_new_manifest_is_accepted(tenant: Tenant, plugin_of: UserOf, kind: str
     printed = plugin_of("edit")("new", kind, "acme", "--company=acme", "--secret=pipedrive")
 
     assert "created (server dry run)" in tenant.kubectl("apply", "--dry-run=server", "--filename=-", stdin=printed.out)
+
+
+def prepare_link(tenant: Tenant, redirect_uri: str) -> str:
+    """Do what the operator does for a new consent, and return its name."""
+    (name,) = eventually(lambda: tenant.kubectl("get", "pdcon", "--output=name").split())
+    status = {
+        "observedGeneration": 1,
+        "app": "crm-sync",
+        "url": "https://oauth.example.com/oauth/authorize?client_id=abc",
+        "redirectUri": redirect_uri,
+        "expiresAt": "2100-01-01T00:00:00Z",
+    }
+    report(tenant, name, "Waiting", status)
+    return name
+
+
+def report(tenant: Tenant, name: str, reason: str, status: dict[str, Any]) -> None:
+    """Write the status of a consent, as the operator does."""
+    condition = {
+        "type": "Complete",
+        "status": "True" if reason == "Connected" else "False",
+        "reason": reason,
+        "message": "played by a test",
+        "observedGeneration": status["observedGeneration"],
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    patch = json.dumps({"status": {**status, "conditions": [condition]}})
+    tenant.kubectl("patch", name, "--subresource=status", "--type=merge", f"--patch={patch}")
+
+
+def answer_of(tenant: Tenant, name: str) -> dict[str, str] | None:
+    """Return the answer that a consent holds."""
+    spec = json.loads(tenant.kubectl("get", name, "--output=json"))["spec"]
+    return dict(spec["answer"]) if "answer" in spec else None
+
+
+def state_in(output: Path) -> str:
+    """Return the state in the link that was printed."""
+    link = eventually(lambda: re.search(r"https://oauth\S+", output.read_text()))
+    return parse_qs(urlsplit(link.group()).query)["state"][0]
+
+
+@contextmanager
+def connecting(tenant: Tenant, plugin: Plugin) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Run `connect` for a published credential, and give the process and its output."""
+    tenant.apply_oauth2()
+    tenant.wait_until_published()
+    log = tenant.cluster.folder / f"{tenant.namespace}.out"
+    command = [
+        f"{plugin.folder}/kubectl-pipedrive",
+        "connect",
+        "acme",
+        "--no-browser",
+        f"--namespace={tenant.namespace}",
+    ]
+    pipe = subprocess.PIPE
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            command, env=plugin.environment(), stdin=pipe, stdout=output, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        try:
+            yield process, log
+        finally:
+            process.kill()
+
+
+def test_an_editor_connects_by_pasting(tenant: Tenant, plugin_of: UserOf) -> None:
+    """The code reaches the resource, and the command ends when the operator reports the connection."""
+    with connecting(tenant, plugin_of("edit")) as (process, output):
+        name, state = prepare_link(tenant, "https://example.com/done"), state_in(output)
+        assert process.stdin is not None
+        process.stdin.write(f"https://example.com/done?code=c0de&state={state}\n")
+        process.stdin.flush()
+
+        assert {"code": "c0de", "state": state} == eventually(lambda: answer_of(tenant, name))
+        account = {"companyDomain": "acme", "companyId": 12, "userId": 34}
+        report(tenant, name, "Connected", {"observedGeneration": 2, "account": account})
+
+        assert 0 == process.wait(timeout=30)
+    assert "Connected to acme.pipedrive.com (company 12) as user 34" in output.read_text()
+    assert f"Secret {tenant.namespace}/acme is published." in output.read_text()
+    assert "c0de" not in output.read_text()
+
+
+def test_ctrl_c_removes_the_link_even_while_it_listens(tenant: Tenant, plugin_of: UserOf) -> None:
+    """The redirect of this app arrives at a port of this machine."""
+    port = free_port()
+    with connecting(tenant, plugin_of("edit")) as (process, output):
+        name, state = prepare_link(tenant, f"http://localhost:{port}/callback"), state_in(output)
+        redirect = f"http://localhost:{port}/callback?code=c0de&state={state}"
+
+        with urlopen(redirect, timeout=10) as response:
+            assert "?" not in response.url
+        assert {"code": "c0de", "state": state} == eventually(lambda: answer_of(tenant, name))
+        process.send_signal(signal.SIGINT)
+
+        assert 130 == process.wait(timeout=30)
+    assert "" == tenant.kubectl("get", "pdcon", "--output=name")
+
+
+def test_a_viewer_cannot_connect(tenant: Tenant, plugin_of: UserOf) -> None:
+    """Connecting is the right to create a consent."""
+    tenant.apply_oauth2()
+    tenant.wait_until_published()
+
+    ended = plugin_of("view")("connect", "acme")
+
+    assert (2, "") == (ended.code, ended.out)
+    assert "pipedriveconsents.pipedrive-operator.io is forbidden" in ended.err
 
 
 def test_names_are_completed_by_kubectl_itself(tenant: Tenant, plugin_of: UserOf) -> None:

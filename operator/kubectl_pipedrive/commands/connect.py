@@ -1,0 +1,328 @@
+"""`connect`: connects a credential to an account of Pipedrive, by a link that a person opens in a browser."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
+from kubectl_pipedrive.consent import (
+    Consent,
+    NotReceived,
+    Received,
+    answer_patch,
+    manifest,
+    name_for,
+    read_address,
+    read_query,
+)
+from kubectl_pipedrive.credential import Credential
+from kubectl_pipedrive.errors import ConnectFailed, KubectlFailed, PortTaken, UsageError
+from kubectl_pipedrive.health import deciding, is_ready
+from kubectl_pipedrive.kubectl import CONSENTS, CREDENTIALS
+from kubectl_pipedrive.machine import Callback, LocalMachine, Machine
+from kubectl_pipedrive.moments import length
+from kubectl_pipedrive.terminal import Style
+from pipedrive_operator.core.resource.consent_link import (
+    KEY_BYTES,
+    Mode,
+    digest_of,
+    key_from,
+    link,
+    state_of,
+    with_state,
+)
+from pipedrive_operator.core.resource.names import CONSENT_SHORT_NAME, Key
+from pipedrive_operator.core.values.consent_reasons import ConsentReason, Stage
+from pipedrive_operator.core.values.secret_value import SecretValue
+
+_POLL_SECONDS: Final = 1.0
+_PREPARED_WITHIN: Final = timedelta(seconds=30)
+_PUBLISHED_WITHIN: Final = timedelta(seconds=60)
+_STAYS: Final = (
+    "the redirect of this app ends on your machine, so this command must wait: leave out --print and --no-wait"
+)
+_SUFFIX_LENGTH: Final = 6
+_PROGRESS: Final = {ConsentReason.CODE_RECEIVED: " code received …", ConsentReason.VERIFYING: " verifying …"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Link:
+    """A consent that was created, with what only this command knows about it."""
+
+    consent: Consent
+    name: Key
+    state: SecretValue
+    address: SecretValue
+    """What the person opens."""
+    mode: Mode
+
+
+def connect(session: Session, arguments: Arguments) -> int:
+    """Create a consent, show its link, and wait until the account is connected and the Secret is published."""
+    machine = session.machine or LocalMachine()
+    credential = _connectable(session, arguments.names[0])
+    key = key_from(machine.random_bytes(KEY_BYTES))
+    name = Key(namespace=credential.namespace, name=name_for(credential, machine.random_name(_SUFFIX_LENGTH)))
+    session = replace(session, kubectl=session.kubectl.within(credential.namespace), machine=machine)
+    stays = arguments.switch("print") or arguments.switch("no-wait")
+    with _removed_unless_connected(session, name) as keep:
+        _create(session, arguments, credential, name, digest_of(state_of(key, name)))
+        found = _link(_prepared(session, name), name, key, paste=arguments.switch("paste"))
+        if stays and found.mode is not Mode.HOSTED:
+            raise UsageError(_STAYS)
+        with _listening(machine, found) as callback:
+            _show(session, arguments, credential, found)
+            if not stays:
+                _follow(session, machine, found, callback)
+        keep.append(name)
+    if stays:
+        return 0
+    return _published(session, credential, found)
+
+
+def _connectable(session: Session, name: str) -> Credential:
+    """Return the credential. Raises ConnectFailed if no account can be connected to it."""
+    found = Credential(session.kubectl.get("get", CREDENTIALS, name))
+    if not found.is_oauth2:
+        message = f"{found} publishes an API token, which has to be written to Vault: there is no account to connect"
+        raise ConnectFailed(message)
+    if found.is_suspended:
+        message = f"{found} is suspended. First: kubectl pipedrive resume {found.flags()}"
+        raise ConnectFailed(message)
+    return found
+
+
+@contextmanager
+def _removed_unless_connected(session: Session, name: Key) -> Iterator[list[Key]]:
+    """Delete the consent, however this ends, unless it is in the list: an interrupted command leaves no usable link."""
+    keep: list[Key] = []
+    try:
+        yield keep
+    finally:
+        if name not in keep:
+            try:
+                session.kubectl.run("delete", CONSENTS, name.name, "--ignore-not-found", "--wait=false")
+            except KubectlFailed as failure:
+                remove = f"kubectl delete {CONSENT_SHORT_NAME} {name.name} -n {name.namespace}"
+                session.terminal.error(f"The link could not be removed: {failure}\nRemove it: {remove}")
+
+
+def _create(session: Session, arguments: Arguments, credential: Credential, name: Key, digest: str) -> None:
+    body = manifest(
+        credential,
+        name,
+        digest=digest,
+        lifetime=arguments.value("lifetime"),
+        allow_account_change=arguments.switch("allow-account-change"),
+    )
+    session.kubectl.run("create", "--filename=-", "--validate=false", stdin=json.dumps(body))
+
+
+def _prepared(session: Session, name: Key) -> Consent:
+    """Return the consent once the operator has prepared its link. Raises ConnectFailed."""
+    begun = session.clock.now()
+    while True:
+        consent = _read(session, name)
+        if consent.has_ended:
+            raise ConnectFailed(_why_ended(consent))
+        if consent.url:
+            return consent
+        if session.clock.now() - begun >= _PREPARED_WITHIN:
+            why = consent.message or (
+                "the operator did not react. Its setting consent.enabled may be false, or it may not be running: "
+                f"kubectl pipedrive check -n {name.namespace}"
+            )
+            message = f"no link was prepared: {why}"
+            raise ConnectFailed(message)
+        session.clock.sleep(_POLL_SECONDS)
+
+
+def _link(consent: Consent, name: Key, key: SecretValue, *, paste: bool) -> _Link:
+    state = state_of(key, name)
+    mode = Mode.PASTE if paste else consent.mode
+    address = link(consent.page_url, key) if mode is Mode.HOSTED else with_state(consent.url, state)
+    return _Link(consent=consent, name=name, state=state, address=address, mode=mode)
+
+
+def _show(session: Session, arguments: Arguments, credential: Credential, found: _Link) -> None:
+    """Print the link, and open it unless the person does not want that or has to send it to someone."""
+    screen, consent = session.terminal, found.consent
+    if arguments.switch("print"):
+        screen.line(found.address.reveal())
+        return
+    expires = consent.expires_at
+    valid = f", valid for {length(expires - session.clock.now())}" if expires is not None else ""
+    warning = "Anyone who has it can connect an account:" if found.mode is Mode.HOSTED else "Open it on this machine:"
+    screen.line(screen.wrap(f"Link for {credential} (app {consent.app}){valid}. {warning}", ""))
+    screen.line(f"  {screen.paint(found.address.reveal(), Style.STRONG)}")
+    machine = session.machine or LocalMachine()
+    if (
+        not arguments.switch("no-browser")
+        and not arguments.switch("no-wait")
+        and machine.open_browser(found.address.reveal())
+    ):
+        screen.line("Your browser opens it.")
+
+
+@contextmanager
+def _listening(machine: Machine, found: _Link) -> Iterator[Callback | None]:
+    """Listen at the redirect URI if it is on loopback, before the link is shown. Raises ConnectFailed."""
+    try:
+        with machine.callback(found.consent.redirect_uri) if found.mode is Mode.LOOPBACK else nullcontext() as callback:
+            yield callback
+    except PortTaken as taken:
+        message = (
+            f"{taken}, where the app's redirect arrives, is used by another program: stop it, or use --paste and copy "
+            "the address from the browser"
+        )
+        raise ConnectFailed(message) from None
+
+
+def _follow(session: Session, machine: Machine, found: _Link, callback: Callback | None) -> None:
+    """Wait until the account is connected, and show what happens. Raises ConnectFailed."""
+    if found.mode is not Mode.PASTE:
+        session.terminal.part("Waiting …")
+    shown: tuple[object, ...] = (ConsentReason.WAITING, 1)
+    is_answered = False
+    while True:
+        consent = _read(session, found.name)
+        seen = (consent.reason, consent.status.get("observedGeneration"))
+        if seen != shown:
+            shown, is_answered = seen, is_answered and _is_busy(consent)
+            _report(session, consent, found)
+        if consent.has_ended:
+            return
+        if found.mode is Mode.PASTE and not is_answered:
+            is_answered = _ask(session, machine, found)
+        elif callback is not None:
+            _hand_on(session, found, callback.take(_POLL_SECONDS))
+        else:
+            session.clock.sleep(_POLL_SECONDS)
+
+
+def _report(session: Session, consent: Consent, found: _Link) -> None:
+    """Show a new state. Raises ConnectFailed if the link has ended without a connection."""
+    screen, effect = session.terminal, consent.effect
+    if consent.reason in _PROGRESS:
+        screen.part(_PROGRESS[consent.reason])
+    if effect is None or effect.stage is Stage.BUSY or consent.is_connected:
+        return
+    screen.line()
+    if effect.stage is Stage.ENDED:
+        raise ConnectFailed(_why_ended(consent))
+    if consent.reason is not ConsentReason.WAITING:
+        screen.line(f"{screen.mark(ok=False)} {screen.wrap(f'{consent.reason}: {consent.message}', '  ')}")
+        screen.line(f"  {screen.wrap(f'What to do: {effect.remedy}', '  ')}")
+        if found.mode is not Mode.PASTE:
+            screen.part("Waiting …")
+
+
+def _ask(session: Session, machine: Machine, found: _Link) -> bool:
+    """Ask for the address of the redirect, hand its code on, and return whether it had one. Raises ConnectFailed."""
+    redirect = found.consent.redirect_uri
+    session.terminal.line(
+        f"After you accept, the browser shows an address that begins with {redirect}.\n"
+        "The page may be an error. Copy the whole address, paste it here, and press Enter; it is not shown:"
+    )
+    try:
+        pasted = machine.ask_hidden("> ")
+    except EOFError:
+        raise ConnectFailed("no address was pasted") from None
+    read = read_address(pasted, redirect, found.state)
+    return _patch(session, found, read)
+
+
+def _hand_on(session: Session, found: _Link, query: str | None) -> None:
+    if query is not None:
+        _patch(session, found, read_query(query, found.state))
+
+
+def _patch(session: Session, found: _Link, read: Received | NotReceived) -> bool:
+    """Hand a code to the operator, in a file that only kubectl's standard input is."""
+    if isinstance(read, NotReceived):
+        session.terminal.line(f"\n{session.terminal.mark(ok=False)} {read.why}. Open the link again, or press Ctrl-C.")
+        return False
+    patch = json.dumps(answer_patch(read.code, found.state))
+    session.kubectl.run("patch", CONSENTS, found.name.name, "--type=merge", "--patch-file=/dev/stdin", stdin=patch)
+    return True
+
+
+def _published(session: Session, credential: Credential, found: _Link) -> int:
+    """Report the connection, and wait until the Secret is published."""
+    screen, begun = session.terminal, session.clock.now()
+    consent = _read(session, found.name)
+    while True:
+        now = Credential(session.kubectl.get("get", CREDENTIALS, credential.name))
+        is_late = session.clock.now() - begun >= _PUBLISHED_WITHIN
+        if is_ready(now) or is_late:
+            break
+        session.clock.sleep(_POLL_SECONDS)
+    screen.line(f"\n{screen.mark(ok=True)} Connected to {consent.account}. {_secret(now)}")
+    return 0 if is_ready(now) else 1
+
+
+def _secret(credential: Credential) -> str:
+    if is_ready(credential):
+        return f"Secret {credential.namespace}/{credential.secret_name} is published."
+    condition = deciding(credential)
+    why = f" ({condition.reason}: {condition.message})" if condition is not None else ""
+    return f"The Secret is not published yet{why}: kubectl pipedrive status {credential.flags()}"
+
+
+def _read(session: Session, name: Key) -> Consent:
+    try:
+        return Consent(session.kubectl.get("get", CONSENTS, name.name))
+    except KubectlFailed as failure:
+        if failure.is_not_found:
+            raise ConnectFailed("the link was deleted by someone else") from failure
+        raise
+
+
+def _is_busy(consent: Consent) -> bool:
+    return consent.effect is not None and consent.effect.stage is Stage.BUSY
+
+
+def _why_ended(consent: Consent) -> str:
+    remedy = consent.effect.remedy if consent.effect is not None else ""
+    return f"{consent.reason}: {consent.message}. What to do: {remedy}"
+
+
+_COMMAND: Final = Command(
+    words=("connect",),
+    arguments="NAME",
+    least=1,
+    most=1,
+    summary="Connect a credential to an account of Pipedrive, in a browser.",
+    description=(
+        "It creates a link, opens it in your browser, and waits until the account is connected and the Secret is "
+        "published. The person who opens the link needs no access to the cluster. Until a grant for the right company "
+        "is verified, the present one stays in use. Ctrl-C removes the link.\n\n"
+        "Where the app's redirect arrives decides what happens next: at the operator's own pages, at a port of your "
+        "machine, where this command receives it, or at some other address, which you copy from the browser.\n\n"
+        "It needs the permission to create, read, patch and delete PipedriveConsents, which the role `edit` has, and "
+        "the operator's setting consent.enabled."
+    ),
+    examples=(
+        ("Connect, in the browser of this machine", "kubectl pipedrive connect acme -n crm"),
+        (
+            "Print a link that you send to the account's owner",
+            "kubectl pipedrive connect acme -n crm --print --lifetime 4h",
+        ),
+        ("On a machine without a browser", "kubectl pipedrive connect acme -n crm --no-browser"),
+        ("Move the credential to another company", "kubectl pipedrive connect acme -n crm --allow-account-change"),
+    ),
+    options=(
+        Option(name="print", help="Print the link alone, and end; the link stays usable until it expires."),
+        Option(name="no-browser", help="Do not open a browser."),
+        Option(name="no-wait", help="Show the link, and end; the link stays usable until it expires."),
+        Option(name="paste", help="Copy the address from the browser by hand, wherever the app's redirect arrives."),
+        Option(name="lifetime", value="DURATION", help="How long the link can be used: 1m to 24h. By default 30m."),
+        Option(name="allow-account-change", help="Accept another company than the one that is connected now."),
+    ),
+    exit_codes="0 connected, 1 not connected, 2 wrong usage or no access, 130 Ctrl-C.",
+    run=connect,
+)
+COMMANDS: Final = (_COMMAND,)
