@@ -19,6 +19,9 @@ _REFERENCE: Final = re.compile(r"\$\$\(|\$\(([^()]*)\)?")
 _SPECIAL_INSIDE: Final[Mapping[str, str]] = MappingProxyType({'"': '"\\$`', "'": "'"})
 """By kind of quote: the characters that end it or mean something in it, in a shell or in a .env file."""
 
+_SPECIAL: Final = frozenset("".join(_SPECIAL_INSIDE.values()))
+"""Pipedrive's own values contain none of these, so that hardly any template has to be scanned for quotes."""
+
 
 def check_template(key: str, template: str, fields: Collection[str]) -> None:
     """Check that a template names known fields and filters only.
@@ -63,7 +66,7 @@ def breaks_quotes(template: str, values: Mapping[str, str]) -> str | None:
 
     References with a filter are not checked: `json` and `sh` write quotes of their own.
     """
-    suspects = {name for name, value in values.items() if not value.isalnum()}
+    suspects = {name for name, value in values.items() if not _SPECIAL.isdisjoint(value)}
     if suspects.isdisjoint(match.group(1) for match in _REFERENCE.finditer(template)):
         return None
     for field, quote in _quoted_references(template):

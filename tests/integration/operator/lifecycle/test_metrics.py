@@ -12,7 +12,7 @@ from support.tenant import Tenant, eventually
 from testbed.openbao import OpenBao
 from testbed.operator_process import OperatorProcess
 
-NOT_MET = {"escrow_failures_total", "insecure_connection", "workload_restarts_total"}
+NOT_MET = {"consent_front_responses_total", "escrow_failures_total", "insecure_connection", "workload_restarts_total"}
 """What this scenario does not bring about."""
 
 
