@@ -1,7 +1,7 @@
 # Everything that a contributor or a curious user runs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help test trials newest coverage n8n e2e demo soak chaos bench generate kubectl-plugin lock sbom scan clean
+.PHONY: help test trials newest coverage n8n e2e demo soak chaos attack bench generate kubectl-plugin lock sbom scan clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,6 +23,7 @@ help:
 	@echo "make e2e             test the image, the chart and a kubelet on a real node; needs Linux and root, takes 5 minutes"
 	@echo "make soak            read 100,000 hostile inputs for each reader, and run 100,000 seeds; SEEDS=2000 FIRST=0 selects others"
 	@echo "make chaos           kill and disconnect operators on real parts for an hour; PARTS=kills KILLS=20 takes minutes"
+	@echo "make attack          attack the operator from a hostile namespace for half an hour; ATTACKS=\"slow users me\" runs one"
 	@echo "make n8n             run a real n8n on what the operator publishes; some 10 minutes to install it from npm, once"
 	@echo "make bench           measure speed and memory on this machine"
 	@echo "make generate        write the generated files: the CRD and the reference pages"
@@ -60,6 +61,10 @@ soak: $(READY)
 chaos: $(READY)
 	@$(RUN) -m chaos $(if $(PARTS),--parts "$(PARTS)") $(if $(KILLS),--kills $(KILLS)) $(if $(GRANTS),--grants $(GRANTS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
+
+attack: $(READY)
+	@$(RUN) -m attack $(if $(ATTACKS),--attacks "$(ATTACKS)") $(if $(TENANTS),--tenants $(TENANTS)) $(if $(SIZE),--size $(SIZE)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SOURCE),--source $(SOURCE)) $(if $(OUTPUT),--output $(OUTPUT))
 
 n8n: $(READY)
 	@$(RUN) -m pytest tests/n8n -q

@@ -85,3 +85,13 @@ def test_log_messages_that_a_runbook_quotes_exist(page: Path) -> None:
 def test_runbooks_quote_log_messages() -> None:
     """This proves that the test above checks something."""
     assert any("log says *" in page.read_text() for page in RUNBOOKS)
+
+
+def test_the_tests_that_hold_the_promises_of_the_threat_model_exist() -> None:
+    """A file of tests that is renamed or removed must not leave its promise without one."""
+    rows = table("| promise | test |", (ROOT / "docs" / "threat-model.md").read_text())
+    tests = {promise: re.findall(r"`(tests/[\w/]+\.py)`", cell) for promise, cell in rows}
+
+    assert len(rows) > 25
+    assert [] == [promise for promise, found in tests.items() if not found]
+    assert [] == [path for found in tests.values() for path in found if not (ROOT / path).exists()]

@@ -84,7 +84,7 @@ class Server:
         self._settings = {
             method: VaultConnectionSettings.model_validate(
                 {
-                    "address": "https://x",
+                    "address": "http://x",
                     "auth": {"method": method, "tokenFile": value_file, "secretIdFile": value_file, "roleId": "r"},
                 }
             )

@@ -27,8 +27,10 @@ RENEW_AFTER: Final = 2 / 3
 """The share of its lifetime after which a token is renewed."""
 SHORTEST_USE: Final = timedelta(seconds=1)
 """How long a token is used at least before it is renewed."""
+LOOKUP_INTERVAL: Final = timedelta(seconds=5)
+"""How often at most a refused request leads to a lookup of the token, which shows whether token or path is at fault."""
 REPLACEMENT_INTERVAL: Final = timedelta(minutes=1)
-"""How often at most a refused request leads to a new login: most refusals are paths that the policy does not allow."""
+"""How often at most a valid token leads to a new login, which may bring other policies: most refusals are paths."""
 KEPT_UNUSED: Final = timedelta(hours=1)
 """How long an unused token is kept alive: long enough for credentials that poll, and no longer."""
 
@@ -55,6 +57,7 @@ class Session:
         self._issued: IssuedToken | None = None
         self._first_ttl: timedelta | None = None
         self._obtained_at = 0.0
+        self._lookup_at = 0.0
         self._replaceable_at = 0.0
         self._settled_at = 0.0
         self._used_at = clock.monotonic()
@@ -103,9 +106,9 @@ class Session:
         async with self._own():
             issued = self._issued
             if issued is not None and issued.value == refused:
-                if self._now() < self._replaceable_at:
+                if self._now() < self._lookup_at:
                     return None
-                self._replaceable_at = self._now() + REPLACEMENT_INTERVAL.total_seconds()
+                self._lookup_at = self._now() + LOOKUP_INTERVAL.total_seconds()
                 return await self._replace(issued)
             current = self._current() or await self._obtain()
             return None if current == refused else current
@@ -126,6 +129,9 @@ class Session:
         that is still valid is replaced if the role has other policies now, or if another token was provided.
         """
         is_valid, asked_at = await self._is_valid(refused), self._now()
+        if is_valid and asked_at < self._replaceable_at:
+            return None
+        self._replaceable_at = asked_at + REPLACEMENT_INTERVAL.total_seconds()
         try:
             issued = await self._log_in()
         except Trouble:

@@ -1,13 +1,19 @@
 """What a session does about a refused request: whether the token, the path or a lagging server is to blame."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from fakes.clock import TurnedClock
 from fakes.vault_server import DENIED, OK, READ, REFUSED, FakeVaultServer, revealed, tokens
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken
-from pipedrive_operator.adapters.vault.auth.session import REPLACEMENT_INTERVAL, SETTLING_TIME, Session
+from pipedrive_operator.adapters.vault.auth.session import (
+    LOOKUP_INTERVAL,
+    REPLACEMENT_INTERVAL,
+    SETTLING_TIME,
+    Session,
+)
 from pipedrive_operator.adapters.vault.exchange import Response
 from pipedrive_operator.core.values.errors import VaultDenied
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -75,6 +81,32 @@ async def test_a_path_that_the_policy_denies_costs_no_token(settled: Session, va
     assert await settled.send(READ) == DENIED
     assert vault.revoked == ["token-2"]
     assert await tokens(settled, 1) == {"token-1"}
+
+
+async def test_a_denied_path_does_not_delay_the_replacement_of_a_revoked_token(
+    settled: Session, vault: FakeVaultServer, clock: TurnedClock
+) -> None:
+    """A tenant that names a denied path all the time must not cost the others a minute."""
+    vault.is_valid, vault.reads = True, [DENIED]
+    assert await settled.send(READ) == DENIED
+    vault.is_valid, vault.reads = False, [DENIED]
+    clock.turn(LOOKUP_INTERVAL)
+
+    assert await settled.send(READ) == OK
+    assert "token-3" == vault.tokens[-1]
+
+
+async def test_a_denied_path_causes_one_login_a_minute(
+    settled: Session, vault: FakeVaultServer, clock: TurnedClock
+) -> None:
+    """However often it is read; the lookup in between shows that the token is valid."""
+    vault.is_valid = True
+    for _ in range(59):
+        vault.reads = [DENIED]
+        assert await settled.send(READ) == DENIED
+        clock.turn(timedelta(seconds=1))
+
+    assert vault.revoked == ["token-2"]
 
 
 async def test_new_policies_of_the_role_are_used(settled: Session, vault: FakeVaultServer) -> None:
