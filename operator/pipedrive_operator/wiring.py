@@ -32,6 +32,7 @@ from pipedrive_operator.config.rules import rules_of
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
+from pipedrive_operator.controller.inbox import Inbox
 from pipedrive_operator.controller.leader_work import LeaderWork
 from pipedrive_operator.controller.leadership import Election, LeaderElection, SingleReplica, lease_times
 from pipedrive_operator.controller.queue import WorkQueue
@@ -226,7 +227,7 @@ def _watch(base: _Base, supervisor: Supervisor) -> Watch:
 
     return Watch(
         connect,
-        supervisor.handle_event,
+        Inbox(supervisor.handle_event).receive,
         base.clock,
         on_interruption=supervisor.request_schema_check,
         on_list=supervisor.request_resync,

@@ -25,7 +25,7 @@ SECRETS: Final = f"/api/v1/namespaces/{HOSTILE}/secrets"
 PREFIX: Final = f"pipedrive/{HOSTILE}"
 NEAR_THE_LIMIT: Final = 1_040_000
 """Bytes: Vault's storage takes documents of up to one MiB, and an intent makes this one too large."""
-DIRECT_PAUSE: Final = 0.01
+PAUSE: Final = 0.05
 """Seconds between an attacker's own writes: Vault and the API server limit tenants themselves."""
 SLOW_SECONDS: Final = 9.0
 """Just less than the time after which the operator gives up."""
@@ -49,7 +49,7 @@ class Tenant:
                 made.append(name)
         return made
 
-    def annotate(self, names: list[str], *, refresh: bool = False, pause: float = 0.0) -> None:
+    def annotate(self, names: list[str], *, refresh: bool = False, pause: float = PAUSE) -> None:
         """Request a check, or a refresh, of one credential after the other until the end."""
         with self.stage.hand() as hand:
             for number, name in enumerate(itertools.cycle(names)):
@@ -100,7 +100,7 @@ def slow_users_me(tenant: Tenant) -> None:
     for name in names("slow", 60):
         tenant.stage.write(f"{PREFIX}/{name}", {"api_token": tenant.stage.api_token(company, 1000 + int(name[-4:]))})
     made = tenant.apply(names("slow", 60), api_token)
-    tenant.annotate(made, pause=0.02)
+    tenant.annotate(made)
     pipedrive.command("clear-faults", fault_id=fault)
 
 
@@ -112,14 +112,14 @@ def documents_near_the_limit(tenant: Tenant) -> None:
         with suppress(OpenBaoError):
             tenant.stage.write(f"{PREFIX}/{name}", {"refresh_token": f"1:1:{'a' * 40}", "padding": padding})
     made = tenant.apply(names("large", 12), oauth2)
-    tenant.annotate(made, refresh=True, pause=0.05)
+    tenant.annotate(made, refresh=True)
 
 
 @attack
 def a_denied_path(tenant: Tenant) -> None:
     """Ask for a path below the own prefix that the policy denies, so that the operator suspects its own token."""
     made = tenant.apply(names("denied", 50), lambda _: oauth2(DENIED.removeprefix(f"{PREFIX}/")))
-    tenant.annotate(made, pause=0.01)
+    tenant.annotate(made)
 
 
 @attack
@@ -132,7 +132,7 @@ def fights_for_secrets(tenant: Tenant) -> None:
     with tenant.stage.hand() as hand:
         for name in itertools.takewhile(lambda _: not tenant.ended.is_set(), itertools.cycle(made)):
             hand.send("PATCH", f"{SECRETS}/{name}", wrong)
-            tenant.ended.wait(DIRECT_PAUSE)
+            tenant.ended.wait(PAUSE)
 
 
 @attack
@@ -142,7 +142,7 @@ def forged_intents(tenant: Tenant) -> None:
     values = {"refresh_token": f"1:1:{'b' * 40}", "refresh_holder": "nobody", "refresh_timeout": "10m"}
     for number in itertools.count():
         for name in made:
-            if tenant.ended.wait(DIRECT_PAUSE):
+            if tenant.ended.wait(PAUSE):
                 return
             tenant.stage.write(f"{PREFIX}/{name}", values | {"refresh_id": str(number)})
         if number == 0:
