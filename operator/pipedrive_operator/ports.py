@@ -4,7 +4,7 @@ A port returns None for what is absent and raises an error of `core.values.error
 retries a call: whether to try again is the caller's decision.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -15,7 +15,7 @@ from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.publication.rollout import Workload
 from pipedrive_operator.core.publication.target import TargetSecret
-from pipedrive_operator.core.resource.consent import Answer, Consent
+from pipedrive_operator.core.resource.consent import Answer, Consent, ConsentStatus
 from pipedrive_operator.core.resource.credential import AnyCredential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
@@ -111,6 +111,23 @@ class Pipedrive(Protocol):
             RateLimited, PipedriveUnavailable: the request did not arrive, or was rejected without being processed.
             RefreshUncertain: the request was sent and its outcome is unknown.
             TokenResponseUnusable: the refresh succeeded, and only the refresh token of the answer can be used.
+        """
+
+    async def exchange(
+        self, client: ClientCredentials, code: SecretValue, redirect_uri: str, *, fence: Callable[[], Awaitable[None]]
+    ) -> TokenResponse:
+        """Send an authorization code, once, and return the complete and checked answer (RFC 6749 section 4.1.3).
+
+        `fence` is called at the last moment before the request is sent; if it raises, nothing is sent.
+
+        Raises:
+            FenceClosed: the fence was closed.
+            ConsentRequired: invalid_grant: the code was refused.
+            ClientRejected: the client or its redirect URI was refused.
+            AccountNotOpen: 402.
+            RateLimited, PipedriveUnavailable: the request did not arrive, or was rejected without being processed.
+            RefreshUncertain: the request was sent, and no usable refresh token came back.
+            TokenResponseUnusable: the exchange succeeded, and only the refresh token of the answer can be used.
         """
 
 
@@ -237,6 +254,36 @@ class Credentials(Protocol):
         """Record an Event (events.k8s.io/v1) about a credential. Raises ApiServerUnavailable."""
 
 
+class Consents(Protocol):
+    """Statuses of consents, and their deletion."""
+
+    async def patch_status(self, consent: Consent, status: ConsentStatus) -> Consent | None:
+        """Replace the status of a consent if it is as it was seen, and return it; None if it changed or is gone.
+
+        Raises ApiServerUnavailable: no usable answer; the status may have been written.
+        """
+
+    async def delete(self, consent: Consent) -> None:
+        """Delete a consent if it is as it was seen. Raises ApiServerUnavailable."""
+
+
+class ConsentCache(Protocol):
+    """The latest consents from the watch and from our own writes."""
+
+    def consent(self, key: Key) -> Consent | None:
+        """Return a consent."""
+
+    @property
+    def keys(self) -> Collection[Key]:
+        """The keys of all consents."""
+
+    def of(self, credential: Key) -> Sequence[Consent]:
+        """Return the consents for a credential, the oldest first."""
+
+    def keep(self, consent: Consent) -> None:
+        """Keep a consent as we wrote it, unless a newer one is known."""
+
+
 class Event(Protocol):
     """The content of an Event."""
 
@@ -253,7 +300,7 @@ class Event(Protocol):
         """The sentence for people."""
 
 
-WatchedKind = Literal["credential", "secret"]
+WatchedKind = Literal["credential", "secret", "consent"]
 
 
 class ConsentAnswers(Protocol):
@@ -288,6 +335,10 @@ class Watch(Protocol):
 
 class Cache(Protocol):
     """The latest objects from the watches and from our own writes."""
+
+    @property
+    def keys(self) -> Collection[Key]:
+        """The keys of all credentials."""
 
     def credential(self, key: Key) -> AnyCredential | None:
         """Return a credential."""

@@ -15,6 +15,7 @@ import aiohttp
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.kubernetes.api import Api
+from pipedrive_operator.adapters.kubernetes.consents import KubernetesConsents
 from pipedrive_operator.adapters.kubernetes.crd_version import SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.credentials import KubernetesCredentials
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
@@ -31,6 +32,9 @@ from pipedrive_operator.adapters.vault import VaultConnections
 from pipedrive_operator.config.rules import rules_of
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.controller.consent_cache import ConsentCache
+from pipedrive_operator.controller.consents import WORKERS as CONSENT_WORKERS
+from pipedrive_operator.controller.consents import ConsentController
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.inbox import Inbox
 from pipedrive_operator.controller.leader_work import LeaderWork
@@ -41,14 +45,17 @@ from pipedrive_operator.controller.supervisor import Supervisor
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.crd import resource_schema
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.health import HealthServer
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Leadership, Pipedrive, Vault
+from pipedrive_operator.reconcile.consents import ConsentAddresses, ConsentPorts, ConsentReconciler
 from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Reconciler
+from pipedrive_operator.reconcile.uninstalls import Uninstalls
 
 _USABLE: Final = frozenset({SchemaState.CURRENT, SchemaState.OUTDATED_RULES, SchemaState.UNREADABLE})
 """With outdated rules the operator works, because it enforces them itself."""
@@ -95,10 +102,12 @@ async def run(settings: Settings) -> None:
         vault.on_return = _on_vault_return(reconciler, queue)
 
         controller = Controller(reconciler=reconciler, queue=queue, clock=base.clock)
-        leader_work = _leader_work(base, controller, escrow, keeper, cache)
-        supervisor = _supervisor(base, controller, cache)
+        consents = _consents(base, ports, keeper, reconciler, queue)
+        leader_work = _leader_work(base, controller, escrow, keeper, cache=cache, consents=consents)
+        supervisor = _supervisor(base, controller, cache, consents)
         watch = _watch(base, supervisor)
-        await stack.enter_async_context(_health_server(settings, supervisor))
+        uninstalls = Uninstalls(cache=cache, credentials=ports.credentials, keeper=keeper, clock=base.clock)
+        await stack.enter_async_context(_health_server(settings, supervisor, uninstalls))
         metrics.show_queue(lambda: queue.depth, lambda: queue.oldest_age)
         metrics.show_watch(watch.age)
         _show_insecure(settings)
@@ -137,6 +146,7 @@ def _ports(base: _Base, cache: Cache, vault: Vault, pipedrive: Pipedrive, leader
         credentials=KubernetesCredentials(base.api, base.clock, instance=base.process.holder),
         leadership=leadership,
         clock=base.clock,
+        consents=ConsentCache() if base.settings.consent.enabled else None,
     )
 
 
@@ -157,7 +167,7 @@ def _on_refresh_change(queue: WorkQueue) -> Callable[[frozenset[Key], refresh_st
     """Return what to do when a refresh changes state: count its outcome, and reconcile the credentials that wait."""
 
     def reconcile(keys: frozenset[Key], state: refresh_state.RefreshState) -> None:
-        if not isinstance(state, refresh_state.Refreshing):
+        if not isinstance(state, refresh_state.Refreshing | refresh_state.Idle):
             metrics.count_refresh(type(state).__name__.lower())
         for key in keys:
             queue.add(key)
@@ -188,7 +198,13 @@ def _timings(settings: Settings) -> Timings:
 
 
 def _leader_work(
-    base: _Base, controller: Controller, escrow: KubernetesEscrow, keeper: GrantKeeper, cache: Cache
+    base: _Base,
+    controller: Controller,
+    escrow: KubernetesEscrow,
+    keeper: GrantKeeper,
+    *,
+    cache: Cache,
+    consents: ConsentController | None,
 ) -> LeaderWork:
     return LeaderWork(
         controller=controller,
@@ -198,10 +214,50 @@ def _leader_work(
         clock=base.clock,
         workers=base.settings.controller.workers,
         escrow_interval=base.settings.controller.resync_interval,
+        consents=consents,
     )
 
 
-def _supervisor(base: _Base, controller: Controller, cache: Cache) -> Supervisor:
+def _consents(
+    base: _Base, ports: Ports, keeper: GrantKeeper, reconciler: Reconciler, queue: WorkQueue
+) -> ConsentController | None:
+    """Build what handles consents; None if the settings do not enable it."""
+    settings = base.settings
+    if not settings.consent.enabled or not isinstance(ports.consents, ConsentCache):
+        return None
+
+    def wake(location: VaultLocation) -> None:
+        for key in reconciler.grant_replaced(location):
+            queue.add(key)
+
+    consent_reconciler = ConsentReconciler(
+        ports=ConsentPorts(
+            consents=KubernetesConsents(base.api),
+            consent_cache=ports.consents,
+            cache=ports.cache,
+            credentials=ports.credentials,
+            leadership=ports.leadership,
+            clock=base.clock,
+        ),
+        keeper=keeper,
+        addresses=ConsentAddresses(
+            oauth_url=str(settings.pipedrive.oauth_url),
+            public_url=settings.consent.public_address,
+            redirect_uris={
+                name: app.redirect_uri for name, app in settings.pipedrive.apps.items() if app.redirect_uri is not None
+            },
+        ),
+        on_connected=wake,
+    )
+    return ConsentController(
+        reconciler=consent_reconciler,
+        queue=WorkQueue(base.clock, workers=CONSENT_WORKERS),
+        cache=ports.consents,
+        lister=Lister(base.api, settings.kubernetes.namespaces),
+    )
+
+
+def _supervisor(base: _Base, controller: Controller, cache: Cache, consents: ConsentController | None) -> Supervisor:
     return Supervisor(
         controller=controller,
         cache=cache,
@@ -209,6 +265,7 @@ def _supervisor(base: _Base, controller: Controller, cache: Cache) -> Supervisor
         clock=base.clock,
         check_schema=lambda: _find_schema_problem(base.api),
         resync_interval=base.settings.controller.resync_interval,
+        consents=consents,
     )
 
 
@@ -232,6 +289,7 @@ def _watch(base: _Base, supervisor: Supervisor) -> Watch:
         on_interruption=supervisor.request_schema_check,
         on_list=supervisor.request_resync,
         namespaces=base.settings.kubernetes.namespaces,
+        with_consents=base.settings.consent.enabled,
     )
 
 
@@ -241,8 +299,13 @@ def _show_insecure(settings: Settings) -> None:
         _log.warning("tokens travel over plain HTTP, because the setting insecure accepts it", connection=connection)
 
 
-def _health_server(settings: Settings, supervisor: Supervisor) -> HealthServer:
-    return HealthServer(settings.http, live=supervisor.liveness, ready=supervisor.readiness)
+def _health_server(settings: Settings, supervisor: Supervisor, uninstalls: Uninstalls) -> HealthServer:
+    return HealthServer(
+        settings.http,
+        live=supervisor.liveness,
+        ready=supervisor.readiness,
+        on_uninstall=uninstalls.take if settings.consent.enabled else None,
+    )
 
 
 def _handle_signals() -> asyncio.Event:

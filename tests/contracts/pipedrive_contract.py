@@ -67,6 +67,12 @@ class PipedrivePart(Protocol):
     async def refresh(self, token: SecretValue, fence: Callable[[], Awaitable[None]] = ...) -> TokenResponse:
         """Refresh through the port, as the app that holds the grant."""
 
+    def accept(self) -> SecretValue:
+        """Press Accept as the same user, and return the code that the browser brings back."""
+
+    async def exchange(self, code: SecretValue) -> TokenResponse:
+        """Exchange a code through the port, with the redirect URI of the app."""
+
     def rotate(self, *, does: bool) -> None:
         """Turn the rotation of refresh tokens on or off."""
 
@@ -109,6 +115,15 @@ class FakedPipedrive:
         """Refresh."""
         client = ClientCredentials(client_id="id", client_secret=SecretValue("secret"))
         return await self.port.refresh(client, token, fence=fence)
+
+    def accept(self) -> SecretValue:
+        """Accept."""
+        return self.port.accept()
+
+    async def exchange(self, code: SecretValue) -> TokenResponse:
+        """Exchange."""
+        client = ClientCredentials(client_id="id", client_secret=SecretValue("secret"))
+        return await self.port.exchange(client, code, "https://connect.example.com/callback", fence=let_pass)
 
     def rotate(self, *, does: bool) -> None:
         """Rotate."""
@@ -174,6 +189,17 @@ class SimulatedPipedrive:
     async def refresh(self, token: SecretValue, fence: Callable[[], Awaitable[None]] = let_pass) -> TokenResponse:
         """Refresh."""
         return await self.port.refresh(self.client, token, fence=fence)
+
+    def accept(self) -> SecretValue:
+        """Accept."""
+        code = self.simulator.consent(
+            client_id=self.app.client_id, company_id=self.user.company_id, user_id=self.user.id
+        )
+        return SecretValue(code)
+
+    async def exchange(self, code: SecretValue) -> TokenResponse:
+        """Exchange."""
+        return await self.port.exchange(self.client, code, self.app.redirect_uri, fence=let_pass)
 
     def rotate(self, *, does: bool) -> None:
         """Rotate."""

@@ -16,7 +16,7 @@ from pipedrive_operator.core.values.lease import Lease
 from pipedrive_operator.ports import Clock, Event
 
 OnEvent = Callable[[str, str, Mapping[str, Any]], None]
-"""Receives `credential` or `secret`, the type of a watch event, and the object."""
+"""Receives `credential`, `secret` or `consent`, the type of a watch event, and the object."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class FakeCluster:
     """The newest resourceVersion."""
     credentials: dict[Key, dict[str, Any]] = field(default_factory=dict)
     secrets: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    consents: dict[Key, dict[str, Any]] = field(default_factory=dict)
     lease: Lease | None = None
     escrow: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The Secrets of the escrow, by name."""
@@ -63,6 +64,15 @@ class FakeCluster:
     def put_secret(self, manifest: Mapping[str, Any], *, is_watched: bool = True) -> TargetSecret:
         """Create or change a Secret, as a person does; the watch may miss it."""
         return read_target(self._store("secret", self.secrets, self.admission(dict(manifest)), is_watched=is_watched))
+
+    def store_consent(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create or change a consent."""
+        return self._store("consent", self.consents, body)
+
+    def delete_consent(self, key: Key) -> None:
+        """Delete a consent."""
+        body = self.consents.pop(key)
+        self._notify("consent", "DELETED", body | {"metadata": body["metadata"] | {"resourceVersion": self.next()}})
 
     def delete_secret(self, key: Key) -> None:
         """Delete a Secret, as a person does."""

@@ -42,6 +42,8 @@ class Send:
     """The refresh token in Pipedrive's response."""
     is_lost: bool = False
     """Whether the response never arrived."""
+    is_code: bool = False
+    """Whether the token is an authorization code."""
 
 
 @dataclass
@@ -55,6 +57,12 @@ class FakePipedrive:
     """The account of each API token and each access token."""
     company: Account = ACCOUNT
     """The account that people consent for."""
+    owners: dict[str, Account] = field(default_factory=dict)
+    """The account of each code and refresh token; `company` for the others."""
+    codes: set[str] = field(default_factory=set)
+    """The valid authorization codes."""
+    consent_ends_others: bool = True
+    """Whether a consent ends the grants of earlier ones."""
     alive: set[str] = field(default_factory=set)
     """The valid refresh tokens."""
     expiries: dict[str, datetime] = field(default_factory=dict)
@@ -90,6 +98,14 @@ class FakePipedrive:
         token = f"consent-{self.numbers}"
         self.alive = {token}
         return token
+
+    def accept(self, account: Account | None = None) -> SecretValue:
+        """Press Accept as a user of an account, and return the code that the browser brings back."""
+        self.numbers += 1
+        code = f"code-{self.numbers}"
+        self.codes.add(code)
+        self.owners[code] = account or self.company
+        return SecretValue(code)
 
     def answer(self) -> None:
         """Respond to the refreshes that wait at the gate."""
@@ -134,12 +150,24 @@ class FakePipedrive:
         self, client: ClientCredentials, refresh_token: SecretValue, *, fence: Callable[[], Awaitable[None]]
     ) -> TokenResponse:
         """Spend a refresh token, and perhaps lose the answer."""
+        return await self._ask(client, refresh_token, fence, is_code=False)
+
+    async def exchange(
+        self, client: ClientCredentials, code: SecretValue, redirect_uri: str, *, fence: Callable[[], Awaitable[None]]
+    ) -> TokenResponse:
+        """Exchange a code, and perhaps lose the answer."""
+        assert redirect_uri
+        return await self._ask(client, code, fence, is_code=True)
+
+    async def _ask(
+        self, client: ClientCredentials, token: SecretValue, fence: Callable[[], Awaitable[None]], *, is_code: bool
+    ) -> TokenResponse:
         assert client.client_id
         assert client.client_secret
         await self.network.connect(PipedriveUnavailable("nothing was sent"))
         self.before_fence()
         await fence()
-        send = Send(refresh_token.reveal(), asyncio.get_running_loop().time())
+        send = Send(token.reveal(), asyncio.get_running_loop().time(), is_code=is_code)
         self.leaves(send)
         self.sends.append(send)
         work = _outside(self._serve(send))
@@ -170,7 +198,7 @@ class FakePipedrive:
             return refusal
         if self.rejects_client:
             return ClientRejected("no such client")
-        if send.token not in self.alive:
+        if send.token not in (self.codes if send.is_code else self.alive):
             self.refuses(send)
             return ConsentRequired("Pipedrive refused the refresh token")
         return self._spend(send)
@@ -184,10 +212,13 @@ class FakePipedrive:
 
     def _spend(self, send: Send) -> TokenResponse | TokenResponseUnusable:
         self.numbers += 1
-        successor = send.successor = f"refresh-{self.numbers}" if self.rotates else send.token
+        successor = send.successor = f"refresh-{self.numbers}" if self.rotates or send.is_code else send.token
         access_token = f"access-{self.numbers}"
+        if send.is_code and self.consent_ends_others:
+            self.alive.clear()
+        self.codes.discard(send.token)
         self.alive = (self.alive - {send.token}) | {successor}
-        self.accounts[access_token] = self.company
+        self.accounts[access_token] = self.owners[successor] = self.owners.get(send.token, self.company)
         self.expiries[access_token] = self.clock.now() + self.lifetime
         self.spent.append(send.token)
         self.spends(send, access_token)

@@ -3,24 +3,31 @@
 import asyncio
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from fakes.clock import TurnedClock
 from fakes.cluster import FakeCluster
+from fakes.consents import FakeConsents
 from fakes.pipedrive import FakePipedrive
 from fakes.process import FakeLeadership
 from fakes.vault import FakeVault
 from fakes.workloads import FakeWorkloads
 from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.controller.consent_cache import ConsentCache
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
+from pipedrive_operator.reconcile.consents import ConsentAddresses, ConsentPorts, ConsentReconciler
 from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
 from support.keepers import build_keeper
 
+ADDRESSES = ConsentAddresses(
+    oauth_url="https://oauth.pipedrive.com", public_url="https://connect.example.com", redirect_uris={}
+)
 FIRST = "a" * 40
 """The API token that Vault holds at the start."""
 
@@ -36,6 +43,8 @@ class World:
         self.cluster = FakeCluster(self.clock)
         self.cluster.watchers.append(self._see)
         self.cache = Cache(lambda credential: resolve(credential, RULES))
+        self.consents = FakeConsents(self.cluster)
+        self.consent_cache = ConsentCache()
         self.workloads = FakeWorkloads()
         self.leadership = FakeLeadership()
         self.timings = TIMINGS
@@ -54,15 +63,39 @@ class World:
             credentials=self.cluster,
             leadership=self.leadership,
             clock=self.clock,
+            consents=self.consent_cache,
         )
         self.reconciler = Reconciler(
             ports=ports, keeper=self.keeper, timings=self.timings, on_verification=self.woken.append
         )
+        self.consent_reconciler = ConsentReconciler(
+            ports=ConsentPorts(
+                consents=self.consents,
+                consent_cache=self.consent_cache,
+                cache=self.cache,
+                credentials=self.cluster,
+                leadership=self.leadership,
+                clock=self.clock,
+            ),
+            keeper=self.keeper,
+            addresses=ADDRESSES,
+            on_connected=lambda location: self.woken.extend(self.reconciler.grant_replaced(location)),
+        )
 
     def _see(self, kind: str, event: str, body: Mapping[str, Any]) -> None:
         """Deliver a change to the operator's cache at once, as the watch would."""
-        see = self.cache.see_credential if kind == "credential" else self.cache.see_secret
+        see = {
+            "credential": self.cache.see_credential,
+            "secret": self.cache.see_secret,
+            "consent": self.consent_cache.see,
+        }[kind]
         see(event, body)
+
+    async def settle_consent(self, key: Key) -> timedelta | None:
+        """Make steps for a consent until it waits."""
+        while (delay := await self.consent_reconciler.reconcile(key)) == timedelta(0):
+            pass
+        return delay
 
     async def settle(self, key: Key = KEY) -> Outcome:
         """Run passes until no refresh and no verification is in progress and nothing more is written."""

@@ -33,6 +33,8 @@ class Surroundings:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     leadership: FakeLeadership = field(default_factory=FakeLeadership)
     states: list[refresh_state.RefreshState] = field(default_factory=list)
+    holder: str = "us"
+    """The name of the process."""
 
     def __post_init__(self) -> None:
         """Write a grant and its client to Vault."""
@@ -51,7 +53,7 @@ class Surroundings:
             escrow=self.escrow,
             leadership=self.leadership,
             clock=self.clock,
-            process=FakeProcess(),
+            process=FakeProcess(self.holder),
             call_timeout=CALL_TIMEOUT,
         )
 

@@ -324,8 +324,9 @@ def _is_newer(one: _Object, other: _Object) -> bool:
 
 
 def _without_status(credential: AnyCredential) -> tuple[object, ...]:
-    """Return everything that a pass depends on except the status."""
-    return credential.uid, credential.generation, credential.being_deleted, credential.annotations
+    """Return everything that a pass depends on except the status, of which only others' reports matter."""
+    reported_at = credential.status.uninstall_reported_at
+    return credential.uid, credential.generation, credential.being_deleted, credential.annotations, reported_at
 
 
 def _target(credential: AnyCredential) -> Key | None:

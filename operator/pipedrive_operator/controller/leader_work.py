@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.controller.consents import ConsentController
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.log import get_logger
@@ -38,8 +39,10 @@ class LeaderWork:
         clock: Clock,
         workers: int,
         escrow_interval: timedelta,
+        consents: ConsentController | None = None,
     ) -> None:
         """Use these parts; `on_escrow` is called when a grant appears in escrow while this replica leads."""
+        self._consents = consents
         self._controller = controller
         self._escrow = escrow
         self._on_escrow = on_escrow
@@ -57,6 +60,8 @@ class LeaderWork:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._controller.work(self._workers), name="workers")
                 group.create_task(self._reload_escrow(), name="escrow")
+                if self._consents is not None:
+                    group.create_task(self._consents.work(), name="consents")
         finally:
             metrics.clear_leader_series()
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from typing import Any, Protocol
 
 from pipedrive_operator.controller.cache import NOTHING, Cache
+from pipedrive_operator.controller.consent_cache import ConsentCache
 from pipedrive_operator.core.resource.names import Key
 
 
@@ -31,6 +32,27 @@ class Lister(Protocol):
 
     def list_secrets(self) -> AsyncIterator[ListPage]:
         """List the Secrets that carry the operator's label, page by page. Raises ApiServerUnavailable."""
+
+
+class ConsentLister(Protocol):
+    """Lists consents."""
+
+    def list_consents(self) -> AsyncIterator[ListPage]:
+        """List the consents, page by page; nothing if the API server does not serve them.
+
+        Raises ApiServerUnavailable.
+        """
+
+
+async def resync_consents(lister: ConsentLister, cache: ConsentCache) -> frozenset[Key]:
+    """Bring the cache of consents up to date, and return the consents to reconcile. Raises ApiServerUnavailable."""
+    changed, listed = NOTHING, set[Key]()
+    async for page in lister.list_consents():
+        for body in page.items:
+            listed.add(_key(body))
+            changed |= cache.see(None, body)
+    cache.prune(listed)
+    return changed
 
 
 async def resync(lister: Lister, cache: Cache) -> frozenset[Key]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pipedrive_operator import metrics
 from pipedrive_operator.controller.cache import NOTHING, Cache
+from pipedrive_operator.controller.consents import ConsentController
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.resync import Lister, resync
 from pipedrive_operator.core.resource.names import Key
@@ -49,8 +50,13 @@ class Supervisor:
         clock: Clock,
         check_schema: Callable[[], Awaitable[str | None]],
         resync_interval: timedelta,
+        consents: ConsentController | None = None,
     ) -> None:
-        """Use these parts; `check_schema` returns what is wrong with the CRD, or None."""
+        """Use these parts; `check_schema` returns what is wrong with the CRD, or None.
+
+        Without `consents`, consents are not handled.
+        """
+        self._consents = consents
         self._controller = controller
         self._cache = cache
         self._lister = lister
@@ -75,6 +81,10 @@ class Supervisor:
 
     def handle_event(self, kind: WatchedKind, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Update the cache with an event of the watch, and reconcile the credentials that it affects."""
+        if kind == "consent":
+            if self._consents is not None:
+                self._consents.handle_event(event_type, body)
+            return
         see = self._cache.see_credential if kind == "credential" else self._cache.see_secret
         try:
             affected = see(event_type, body)
@@ -84,6 +94,8 @@ class Supervisor:
             others = affected - {_key(body)} if kind == "credential" else NOTHING
             self._controller.enqueue(affected - others)
             self._controller.enqueue(others, delay=SHARERS_DELAY)
+            if self._consents is not None and kind == "credential":
+                self._consents.credentials_changed(affected)
 
     def request_schema_check(self) -> None:
         """Have the CRD checked again: it may have been replaced by an older one."""
@@ -158,6 +170,8 @@ class Supervisor:
         try:
             async with self._resyncing:
                 self._controller.enqueue(await resync(self._lister, self._cache))
+                if self._consents is not None:
+                    await self._consents.resync()
         except ApiServerUnavailable as error:
             return str(error)
         self._cache_problem = None

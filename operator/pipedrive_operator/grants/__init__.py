@@ -1,6 +1,7 @@
 """The keeper of refresh tokens. It implements docs/refresh-protocol.md, step by step, and nothing else.
 
-`keeper.py` runs one refresh per grant and wakes the credentials that wait for it; `protocol.py` is the refresh itself.
+`keeper.py` runs one refresh or exchange per grant and wakes the credentials that wait for it; `protocol.py` is the
+refresh itself, and `exchange.py` the exchange of the code of a consent.
 """
 
 from pipedrive_operator.grants.keeper import GrantKeeper

@@ -3,6 +3,7 @@
 A write names the version that was read (check-and-set) and keeps foreign keys. Nothing is decided here.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
@@ -32,6 +33,10 @@ class GrantDocuments:
         """Return the document and its grant; None for what is absent. Raises as `Vault.read` does."""
         document = await self._vault.read(location, identity)
         return document, read_grant(document)
+
+    async def find_document(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
+        """Return the document, or None if there is none. Raises as `Vault.read` does."""
+        return await self._vault.read(location, identity)
 
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> ReadGrant:
         """Return the grant and its version.
@@ -83,6 +88,12 @@ class GrantDocuments:
         """
         version = await self.write_over(over.document, grant, over)
         return replace(over.document, version=version, values=write_grant(grant, over.document.values))
+
+    async def write_values(
+        self, values: Mapping[str, object], location: VaultLocation, identity: VaultIdentity, *, cas: int
+    ) -> int:
+        """Write all values of a document, and return the new version. Raises as `Vault.write` does."""
+        return await self._vault.write(location, values, identity, cas=cas)
 
     async def write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
         """Write a grant over a document, or where there is none any more, and return the new version.

@@ -11,7 +11,8 @@ from typing import Final
 
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
-from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, one_more
+from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, unanswered_after
+from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, FenceClosed, VaultDenied, VaultUnavailable
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.fairness.slots import served_namespace
@@ -24,6 +25,9 @@ INTENT_POLL: Final = timedelta(seconds=2)
 
 INTENT_POLLS_PER_SECOND: Final = 20
 """How often the intents of all grants of a namespace are read again: a tenant could forge one in each document."""
+
+LONGEST_CONFLICT_PAUSE: Final = timedelta(seconds=8)
+"""The longest pause after a conflict: a standby of Vault may serve an old version for some time."""
 
 MOMENT: Final = timedelta(seconds=1)
 """How old Vault's last answer about a grant may be when something irreversible is done because of it.
@@ -58,11 +62,14 @@ class IntentSteps:
 
     async def wait_for_holder(self, read: ReadGrant) -> bool:
         """Step 3: wait until another holder's intent is gone; True if the grant may be used as it was read."""
-        intent = read.grant.intent
-        if intent is None or self._is_left_over(intent, read.location):
-            self._sightings.pop(read.location, None)
+        return await self.wait_for(read.grant.intent, read.location)
+
+    async def wait_for(self, intent: Intent | None, location: VaultLocation) -> bool:
+        """Wait until another holder's intent is gone; True if the document may be used as it was read."""
+        if intent is None or self._is_left_over(intent, location):
+            self._sightings.pop(location, None)
             return True
-        if self.takes_over(read):
+        if self._outlived(intent, location):
             return True
         self._require_leadership()
         turn = self._polls.reserve(served_namespace(), self._clock.monotonic())
@@ -71,13 +78,36 @@ class IntentSteps:
 
     def takes_over(self, read: ReadGrant) -> bool:
         """Step 3: return whether the intent of another holder has been there for longer than it claims to last."""
-        intent, now = read.grant.intent, self._clock.monotonic()
-        if intent is None or self._is_left_over(intent, read.location):
-            return False
-        sighting = self._sightings.get(read.location)
+        intent = read.grant.intent
+        return (
+            intent is not None
+            and not self._is_left_over(intent, read.location)
+            and self._outlived(intent, read.location)
+        )
+
+    def _outlived(self, intent: Intent, location: VaultLocation) -> bool:
+        """Return whether this process has seen the same intent for longer than its duration."""
+        now, sighting = self._clock.monotonic(), self._sightings.get(location)
         if sighting is None or sighting.refresh_id != intent.refresh_id:
-            sighting = self._sightings[read.location] = Sighting(intent.refresh_id, now)
+            sighting = self._sightings[location] = Sighting(intent.refresh_id, now)
         return sighting.outlived(intent, now)
+
+    def new_intent(self, location: VaultLocation, *, consent: str | None = None) -> Intent:
+        """Return an intent to write; `consent` is the uid of the consent whose code is about to be exchanged.
+
+        Raises:
+            FenceClosed: the fence would refuse to send anyway.
+        """
+        self._require_leadership()
+        intent = Intent(
+            refresh_id=self._process.new(),
+            holder=self._process.holder,
+            started_at=self._clock.now().replace(microsecond=0),
+            timeout=2 * self._call_timeout + INTENT_POLL,
+            consent=consent,
+        )
+        self._last_intents[location] = intent.refresh_id
+        return intent
 
     async def write_intent(self, read: ReadGrant) -> ClaimedGrant:
         """Step 4: write our intent by check-and-set.
@@ -90,14 +120,8 @@ class IntentSteps:
         self._require_leadership()
         await self._require_current(read)
         began = self._clock.monotonic()
-        intent = Intent(
-            refresh_id=self._process.new(),
-            holder=self._process.holder,
-            started_at=self._clock.now().replace(microsecond=0),
-            timeout=2 * self._call_timeout + INTENT_POLL,
-        )
+        intent = self.new_intent(read.location)
         grant = replace(read.grant, intent=intent, unanswered=self._unanswered_before(read.grant))
-        self._last_intents[read.location] = intent.refresh_id
         try:
             document = await self._documents.write(grant, read)
         except VaultUnavailable:
@@ -131,7 +155,21 @@ class IntentSteps:
 
     def is_recent(self, read: ReadGrant) -> bool:
         """Return whether a grant was read, or written, no longer than a moment ago."""
-        return self._clock.monotonic() - read.at <= MOMENT.total_seconds()
+        return self.is_a_moment_ago(read.at)
+
+    def is_a_moment_ago(self, at: float) -> bool:
+        """Return whether a time on our monotonic clock is no longer ago than a moment."""
+        return self._clock.monotonic() - at <= MOMENT.total_seconds()
+
+    def require_time(self, until: float) -> None:
+        """Refuse to send unless both the Lease and the intent, which ends at `until`, outlast the whole call.
+
+        Raises:
+            FenceClosed: one of them might expire during the call.
+        """
+        if self._clock.monotonic() + self._call_timeout.total_seconds() >= until:
+            raise FenceClosed("too much time has passed since the intent was written")
+        self._require_leadership()
 
     async def withdraw_intent(self, claimed: ClaimedGrant) -> None:
         """Remove our intent, because the refresh token was not spent."""
@@ -169,6 +207,14 @@ class IntentSteps:
             raise VaultUnavailable(message)
         return document
 
+    async def pause_after_conflict(self, conflicts: int, location: VaultLocation) -> None:
+        """Pause before the next read, longer after each conflict in a row.
+
+        A read that lags behind the writes causes a conflict each time, and thousands of them without a pause.
+        """
+        wanted = pause(conflicts, spread_by=str(location))
+        await self._clock.sleep(min(wanted, LONGEST_CONFLICT_PAUSE).total_seconds())
+
     def _require_leadership(self) -> None:
         if self._is_stopping:
             raise FenceClosed("this process is shutting down")
@@ -185,6 +231,10 @@ class IntentSteps:
 
     def _unanswered_before(self, grant: Grant) -> Unanswered | None:
         """Count the intent that we take over as an unanswered refresh, unless we know its outcome."""
-        if grant.intent is None or grant.intent.refresh_id in self._resolved_intents:
-            return grant.unanswered
-        return one_more(grant.unanswered, grant.intent)
+        return self.unanswered_after(grant.intent, grant.unanswered)
+
+    def unanswered_after(self, intent: Intent | None, unanswered: Unanswered | None) -> Unanswered | None:
+        """Count an intent that is taken over as an unanswered refresh, unless its outcome is known."""
+        if intent is None or intent.refresh_id in self._resolved_intents:
+            return unanswered
+        return unanswered_after(unanswered, intent)

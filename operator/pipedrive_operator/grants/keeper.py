@@ -7,15 +7,16 @@ a refresh of its own. The steps of a refresh are in `protocol.py`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from pipedrive_operator.core.decision.retry import RetryBounds, retry_pause
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.grant import ClientCredentials
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus, Reason
 from pipedrive_operator.core.values.errors import (
@@ -26,8 +27,9 @@ from pipedrive_operator.core.values.errors import (
     Trouble,
     VaultUnavailable,
 )
+from pipedrive_operator.grants.exchange import Claim, CodeExchange
 from pipedrive_operator.grants.protocol import RefreshProtocol
-from pipedrive_operator.grants.values import RefreshOrder
+from pipedrive_operator.grants.values import Exchanged, ExchangeOrder, RefreshOrder
 from pipedrive_operator.ports import Clock
 
 _FIXED_IN_VAULT: Final = {Reason.SOURCE_MISSING, Reason.VAULT_DENIED, Reason.CLIENT_REJECTED}
@@ -37,6 +39,9 @@ _CRASH_PAUSE: Final = timedelta(minutes=5)
 """The pause after an unexpected error, since the request may have been sent before it."""
 
 
+T = TypeVar("T")
+
+
 class GrantKeeper:
     """Refreshes grants for credentials."""
 
@@ -44,17 +49,19 @@ class GrantKeeper:
         self,
         *,
         protocol: RefreshProtocol,
+        exchange: CodeExchange | None = None,
         clock: Clock,
         on_change: Callable[[frozenset[Key], refresh_state.RefreshState], None],
     ) -> None:
         """Take the protocol; `on_change` receives the credentials that wait for a grant, and its new state."""
         self._protocol = protocol
+        self._exchange = exchange or CodeExchange(protocol.parts)
         self._clock = clock
         self._on_change = on_change
         self._states: dict[_Access, refresh_state.RefreshState] = {}
         self._failures: dict[_Access, int] = {}
         self._waiting: dict[VaultLocation, set[Key]] = {}
-        self._tasks: dict[VaultLocation, asyncio.Task[None]] = {}
+        self._tasks: dict[VaultLocation, asyncio.Task[Any]] = {}
         self._waiting_for_vault: dict[_Access, frozenset[Key]] = {}
         """The credentials whose refresh failed because Vault was unavailable."""
         self._in_progress: dict[VaultLocation, VaultIdentity] = {}
@@ -95,6 +102,21 @@ class GrantKeeper:
         self._tasks[location] = task
         task.add_done_callback(lambda done: self._clean_up(order, done))
 
+    async def exchange(self, order: ExchangeOrder, claim: Claim) -> Exchanged | None:
+        """Exchange a code when no refresh of the grant is in progress. Returns and raises what `CodeExchange.run` does.
+
+        The exchange goes on if the caller is cancelled: its result exists only in this process.
+        """
+        return await self._exclusively(order.source, self._exchange.run(order, claim))
+
+    async def conclude(self, order: ExchangeOrder) -> Exchanged:
+        """Find out what became of a code that may have been sent. Raises what `CodeExchange.conclude` raises."""
+        return await self._exclusively(order.source, self._exchange.conclude(order))
+
+    async def read_client(self, source: GrantWithClient) -> ClientCredentials:
+        """Return the client of a grant. Raises what `GrantDocuments.read_client` raises."""
+        return await self._exchange.read_client(source)
+
     def forget(self, source: GrantWithClient) -> None:
         """Forget how the last refresh ended, because its preconditions have changed."""
         self._forget(_access(source))
@@ -128,6 +150,30 @@ class GrantKeeper:
         """Wait until no refresh is in progress, so that every result is stored."""
         while self._tasks:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _exclusively(self, source: GrantWithClient, work: Coroutine[Any, Any, T]) -> T:
+        """Do work on a grant in a task of its own, one at a time; credentials that order a refresh meanwhile wait."""
+        location = source.location
+        while (running := self._tasks.get(location)) is not None:
+            await asyncio.wait({running})
+        state = self._states.get(_access(source))
+        failure = state if isinstance(state, refresh_state.Refused | refresh_state.Unavailable) else None
+        self._states[_access(source)] = refresh_state.Refreshing(last=failure)
+        self._in_progress[location] = source.identity
+        task = asyncio.create_task(work, name=f"consent for {location}")
+        self._tasks[location] = task
+        task.add_done_callback(lambda done: self._end_exchange(source, done))
+        return await asyncio.shield(task)
+
+    def _end_exchange(self, source: GrantWithClient, task: asyncio.Task[Any]) -> None:
+        """Let those that waited read Vault again: the grant, and why refreshes of it failed, may have changed."""
+        location = source.location
+        del self._tasks[location], self._in_progress[location]
+        for access in [access for access in self._states if access[0] == location]:
+            self._forget(access)
+        if not task.cancelled():
+            task.exception()  # the caller may have been cancelled, and then nobody else retrieves it
+        self._on_change(frozenset(self._waiting.pop(location, ())), refresh_state.IDLE)
 
     async def _run(self, order: RefreshOrder) -> None:
         try:

@@ -10,7 +10,9 @@ from collections import Counter
 from datetime import timedelta
 from typing import Final
 
+from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import succession
+from pipedrive_operator.core.grant.candidate import marks_of, read_candidate
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.grant import (
     ClientCredentials,
@@ -25,7 +27,10 @@ from pipedrive_operator.core.values.errors import (
     ClientRejected,
     ConsentRequired,
     FenceClosed,
+    PipedriveUnavailable,
+    RateLimited,
     RefreshUncertain,
+    SourceMissing,
     TokenResponseUnusable,
     Trouble,
 )
@@ -34,6 +39,7 @@ from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.clients import Clients
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import INTENT_POLLS_PER_SECOND
+from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.storing import Report, StoringSteps
 from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant, Refreshed, RefreshOrder
 from pipedrive_operator.ports import Clock, Escrow, Leadership, Pipedrive, Process, Vault
@@ -76,6 +82,9 @@ class RefreshProtocol(StoringSteps):
         self._refused = set()
         self._conflicts = Counter()
         self._is_stopping = False
+        self.parts = Parts.build(
+            documents=self._documents, pipedrive=pipedrive, escrow=escrow, intents=self, clock=clock
+        )
 
     async def run(self, order: RefreshOrder, report: Report) -> Grant:
         """Return a grant that fulfils the order: refreshed by us, or by another holder in the meantime.
@@ -86,13 +95,16 @@ class RefreshProtocol(StoringSteps):
         """
         location = order.source.location
         while True:
-            read = await self._documents.read(location, order.source.identity)
+            read = await self.read(order)
+            if read is None:
+                continue
             unclear = await self.settle_escrow(read, order.source.client, may_be_spent=self.may_be_spent(read))
             if unclear is None:
                 continue
-            if not unclear and self.is_fresh(read.grant, order):
+            is_settled = not unclear and read_candidate(read.document) is None
+            if is_settled and self.is_fresh(read.grant, order):
                 return read.grant
-            if not await self.wait_for_holder(read):
+            if not await self.wait_for_holder(read) or await self.complete_consent(read, order):
                 continue
             client = await self._documents.read_client(order.source.client)
             self._clients.require_usable(client, read, order, self._clock.monotonic())
@@ -106,6 +118,45 @@ class RefreshProtocol(StoringSteps):
                 raise refreshed.trouble
             if stored is not None:
                 return stored
+
+    async def read(self, order: RefreshOrder) -> ReadGrant | None:
+        """Step 2: read the grant; None to start over, after the first consent for it was completed.
+
+        Raises what `GrantDocuments.read`, `Escrow.open` and `Candidates.settle` raise.
+        """
+        source = order.source
+        try:
+            return await self._documents.read(source.location, source.identity)
+        except SourceMissing:
+            if not await self._complete_first_consent(source):
+                raise
+            return None
+
+    async def _complete_first_consent(self, source: GrantWithClient) -> bool:
+        """Complete a consent where there is no grant yet; False if there is none."""
+        document = await self._documents.find_document(source.location, source.identity)
+        if read_candidate(document) is not None:
+            if await self.wait_for(marks_of(document)[0], source.location):
+                await self.parts.candidates.settle(source)
+            return True
+        return self.has_escrow(source.location) and await self.parts.candidates.restore_any(source)
+
+    async def complete_consent(self, read: ReadGrant, order: RefreshOrder) -> bool:
+        """Step 3: complete the consent of a process that died; True to start over.
+
+        If Pipedrive cannot say whose its grant is, the grant in Vault goes on as before.
+
+        Raises what `Candidates.settle` raises, if the grant in Vault needs no refresh.
+        """
+        if read_candidate(read.document) is None:
+            return False
+        try:
+            await self.parts.candidates.settle(order.source)
+        except (PipedriveUnavailable, RateLimited, RefreshUncertain):
+            if self.is_fresh(read.grant, order):
+                raise
+            return False
+        return True
 
     def may_be_spent(self, read: ReadGrant) -> bool:
         """Step 2: return whether a refresh of unknown outcome, or a refusal, preceded this one."""
@@ -130,7 +181,7 @@ class RefreshProtocol(StoringSteps):
                 refreshed = await self.spend(claimed, client, order)
         except CheckAndSetConflict:
             self._conflicts[read.location] += 1
-            await self._pause_after_conflict(self._conflicts[read.location], read.location)
+            await self.pause_after_conflict(self._conflicts[read.location], read.location)
             return None
         self._conflicts.pop(read.location, None)
         return refreshed
@@ -156,6 +207,9 @@ class RefreshProtocol(StoringSteps):
             await self.withdraw_intent(claimed)
             if await self._was_replaced(claimed) or await self.replace_by_escrow(claimed, client):
                 return None
+            if read_candidate(claimed.read.document) is not None:
+                message = "Pipedrive refused the refresh token; the grant of a newer consent waits to be verified"
+                raise PipedriveUnavailable(message) from trouble
             refused = ConsentRequired(f"{trouble.message}. {how_to_consent(str(claimed.location))}")
             raise self._with_unanswered(refused, grant.unanswered) from trouble
         except ClientRejected as trouble:
@@ -185,9 +239,7 @@ class RefreshProtocol(StoringSteps):
             CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing: as `verify_intent` does.
         """
         await self.verify_intent(claimed)
-        if self._clock.monotonic() + self._call_timeout.total_seconds() >= claimed.until:
-            raise FenceClosed("too much time has passed since the intent was written")
-        self._require_leadership()
+        self.require_time(claimed.until)
 
     async def _was_replaced(self, claimed: ClaimedGrant) -> bool:
         """Return whether Vault no longer holds the grant that Pipedrive refused."""

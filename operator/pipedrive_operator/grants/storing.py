@@ -11,12 +11,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state, succession
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnstored, Trouble
 from pipedrive_operator.grants.intents import IntentSteps
+from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
 from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
 from pipedrive_operator.ports import Escrow
@@ -24,15 +26,13 @@ from pipedrive_operator.ports import Escrow
 LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
 """The longest pause between two attempts to store a result. Vault itself is protected by its adapter."""
 
-LONGEST_CONFLICT_PAUSE: Final = timedelta(seconds=8)
-"""The longest pause after a conflict: a standby of Vault may serve an old version for some time."""
-
 Report = Callable[[refresh_state.RefreshState], None]
 
 
 class StoringSteps(IntentSteps):
     """The steps about results and their escrow; `RefreshProtocol` sets the attributes."""
 
+    parts: Parts
     _escrow: Escrow
     _refused: set[str]
     """The digests of the refresh tokens that Pipedrive has refused."""
@@ -56,7 +56,12 @@ class StoringSteps(IntentSteps):
         if not may_be_spent and not self.has_escrow(read.location):
             return ()
         client = await self._documents.read_client(source)
-        found = succession.settlement(read.grant, await self._escrow.open(read.location, client.client_secret))
+        copies = await self._escrow.open(read.location, client.client_secret)
+        if (candidate := next((copy for copy in copies if copy.grant.terms is not None), None)) is not None:
+            source_of_both = GrantWithClient(location=read.location, identity=read.identity, client=source)
+            await self.parts.candidates.restore(candidate, source_of_both)
+            return None
+        found = succession.settlement(read.grant, copies)
         await self.drop(read.location, (copy.refresh_id for copy in found.drop))
         if found.store is None:
             return tuple(copy.refresh_id for copy in found.unclear)
@@ -64,7 +69,7 @@ class StoringSteps(IntentSteps):
             await self._require_current(read)
             await self._documents.write(found.store.grant, read)
         except CheckAndSetConflict:
-            await self._pause_after_conflict(1, read.location)
+            await self.pause_after_conflict(1, read.location)
         return None
 
     async def drop(self, location: VaultLocation, refresh_ids: Iterable[str]) -> None:
@@ -94,7 +99,7 @@ class StoringSteps(IntentSteps):
                 if conflicts > 1:  # the first one is an edit by a person; more of them are reads that lag behind
                     with unexpected_errors_reported():
                         await self._keep(grant, claimed, client)
-                    await self._pause_after_conflict(conflicts - 1, claimed.location)
+                    await self.pause_after_conflict(conflicts - 1, claimed.location)
             except Exception as error:  # noqa: BLE001  no error may lose the refreshed grant
                 with unexpected_errors_reported():
                     await self._keep_in_escrow(grant, claimed, client, as_trouble(error), report)
@@ -119,6 +124,8 @@ class StoringSteps(IntentSteps):
         """
         self._refused.add(claimed.read.grant.lineage)
         escrowed = await self._escrow.open(claimed.location, client.client_secret)
+        if any(copy.grant.terms is not None for copy in escrowed):
+            return True  # the grant of a consent, which is verified before it may replace anything
         chosen = succession.replacement(escrowed, refused=self._refused)
         if chosen is None:
             return False
@@ -139,14 +146,6 @@ class StoringSteps(IntentSteps):
         if not await self._keep(grant, claimed, client):
             raise GrantUnstored("Vault holds another grant, and the refreshed grant cannot be kept in escrow")
         return None
-
-    async def _pause_after_conflict(self, conflicts: int, location: VaultLocation) -> None:
-        """Pause before the next read, longer after each conflict in a row.
-
-        A read that lags behind the writes causes a conflict each time, and thousands of them without a pause.
-        """
-        wanted = pause(conflicts, spread_by=str(location))
-        await self._clock.sleep(min(wanted, LONGEST_CONFLICT_PAUSE).total_seconds())
 
     async def _keep_in_escrow(
         self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, trouble: Trouble, report: Report

@@ -8,7 +8,11 @@ from pipedrive_operator.core.grant.document import Document, VaultIdentity, Vaul
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.spec import AccountGuard
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import TokenResponseUnusable
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,37 @@ class RefreshOrder:
     """Whether a person requested the refresh: then an earlier refusal does not stop it."""
     expires_at: datetime | None = None
     """When the published access token expires: other pauses last at most a quarter of the remaining time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeOrder:
+    """A consent's order to exchange a code for a grant."""
+
+    source: GrantWithClient
+    consent: str
+    """The uid of the consent."""
+    code: SecretValue
+    redirect_uri: str
+    client_id: str
+    """The client that the person has authorized."""
+    guard: AccountGuard | None
+    """The account that the credential's spec asks for."""
+    pinned: Account | None
+    """The account whose company is pinned."""
+    allows_change: bool
+    """Whether the person who created the consent allows another company than the pinned one."""
+    began: float
+    """On our monotonic clock: when this process first saw the code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanged:
+    """How the exchange of a code ended."""
+
+    reason: ConsentReason
+    message: str
+    account: Account | None = None
+    """The account that the person accepted for, if it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

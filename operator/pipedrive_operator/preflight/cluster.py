@@ -55,6 +55,8 @@ def _required_permissions(settings: Settings) -> list[permissions.Permission]:
         )
     if settings.rollout.enabled:
         required += permissions.required_for_rollouts(settings.kubernetes.namespaces)
+    if settings.consent.enabled:
+        required += permissions.required_for_consents(settings.kubernetes.namespaces)
     return list(dict.fromkeys(required))
 
 

@@ -4,11 +4,13 @@ How an event changes a memory is decided in `core/decision/memory.py`.
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from pipedrive_operator.core.decision import memory as changes
 from pipedrive_operator.core.decision.memory import Memory
 from pipedrive_operator.core.decision.retry import RetryBounds
 from pipedrive_operator.core.decision.timings import Timings
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.publication.rollout import RestartState
 from pipedrive_operator.core.publication.target import TargetSecret
@@ -75,9 +77,9 @@ class Memories:
         """Record what was done about a workload."""
         self._memories[key] = changes.after_restart(self._memories[key], state)
 
-    def note_request_handled(self, key: Key, request: str | None) -> None:
-        """Record that a person's request is being acted on, so that it is acted on once."""
-        self._change(key, handled_request=request)
+    def note_request_handled(self, key: Key, request: str | None, uninstall: datetime | None) -> None:
+        """Record that a person's request, and a reported uninstall, are acted on, so that this happens once."""
+        self._change(key, handled_request=request, handled_uninstall=uninstall)
 
     def note_return_of_vault(self, connection: str) -> frozenset[Key]:
         """Make the reads that failed while a Vault was unavailable due at once; return their credentials."""
@@ -85,6 +87,16 @@ class Memories:
         waiting = {key: memory for key, memory in changed.items() if memory is not None}
         self._memories.update(waiting)
         return frozenset(waiting)
+
+    def note_consent(self, location: VaultLocation) -> frozenset[Key]:
+        """Make a read of a grant due at once for all credentials that share it; return them."""
+        sharing = {
+            key: changes.after_consent(memory)
+            for key, memory in self._memories.items()
+            if memory.source is not None and memory.source.location == location
+        }
+        self._memories.update(sharing)
+        return frozenset(sharing)
 
     def bounds(self, memory: Memory, *, slow_is_poll: bool = False) -> RetryBounds:
         """Return the bounds of the next pause; a failure of Vault or the cluster is retried at the poll interval."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from pipedrive_operator.core.decision.consent_hints import pending_uninstall
 from pipedrive_operator.core.decision.memory import Memory, after_judging, after_reading, after_refresh
 from pipedrive_operator.core.decision.memory import after_source_failure as after_failure
 from pipedrive_operator.core.decision.observation import Observation, Requested
@@ -20,7 +21,17 @@ from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.values.errors import InvalidSpec, Trouble, VaultDenied
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.grants import GrantKeeper
-from pipedrive_operator.ports import Cache, Clock, Credentials, Leadership, Pipedrive, Secrets, Vault, Workloads
+from pipedrive_operator.ports import (
+    Cache,
+    Clock,
+    ConsentCache,
+    Credentials,
+    Leadership,
+    Pipedrive,
+    Secrets,
+    Vault,
+    Workloads,
+)
 from pipedrive_operator.reconcile.memories import Memories
 from pipedrive_operator.reconcile.sharing import GrantSharing
 
@@ -41,6 +52,8 @@ class Ports:
     credentials: Credentials
     leadership: Leadership
     clock: Clock
+    consents: ConsentCache | None = None
+    """None if consents are not handled."""
 
 
 class Observer:
@@ -67,6 +80,7 @@ class Observer:
             refresh = self._refresh_state(source, credential)
             memory = after_refresh(memory, refresh)
         memory, target = await self._find_target(memory, credential)
+        memory = replace(memory, allowed_consents=self._allowed_consents(credential))
         memory = after_judging(memory, credential, target, now=now, timings=self._timings)
         self.memories.keep(credential.key, memory)
         return Observation(
@@ -80,7 +94,13 @@ class Observer:
             target=target,
             orphans=self._orphans(credential),
             requested=requested,
+            can_connect=self._ports.consents is not None,
         )
+
+    def _allowed_consents(self, credential: Credential) -> frozenset[str]:
+        """Return the uids of the consents for this credential that allow another company than the pinned one."""
+        consents = self._ports.consents.of(credential.key) if self._ports.consents is not None else ()
+        return frozenset(consent.uid for consent in consents if consent.spec.allow_account_change)
 
     def vault_returned(self, connection: str) -> frozenset[Key]:
         """Make what waited for a Vault due at once; return the credentials to reconcile and no others."""
@@ -186,6 +206,8 @@ def _is_idle(credential: Credential) -> bool:
 
 
 def _requested(credential: Credential, memory: Memory) -> Requested | None:
+    if (reported_at := pending_uninstall(credential, memory.grant)) not in {None, memory.handled_uninstall}:
+        return Requested.REFRESH if reported_at is not None else None
     if credential.request is None or credential.request == memory.handled_request:
         return None
     wants_refresh = credential.annotations.get(ANNOTATION_REQUEST) == "refresh"

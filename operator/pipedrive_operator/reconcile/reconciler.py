@@ -24,6 +24,7 @@ from pipedrive_operator.core.decision.report import (
 )
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.decision.timings import Timings
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.publication.rollout import RestartPacing, first_records
 from pipedrive_operator.core.publication.secret import DesiredSecret, differences, differs, manifest, patch, release
@@ -118,6 +119,10 @@ class Reconciler:
         """Return the credentials to reconcile now that a Vault is available again."""
         return self._observer.vault_returned(connection)
 
+    def grant_replaced(self, location: VaultLocation) -> frozenset[Key]:
+        """Return the credentials to reconcile now that a consent has replaced the grant at a location."""
+        return self._memories.note_consent(location)
+
     async def reconcile(self, key: Key) -> Outcome | None:
         """Make a pass; return None if the credential is gone.
 
@@ -179,7 +184,7 @@ class Reconciler:
             source=memory.source,
             requester=seen.credential.key,
             lineage=memory.grant.lineage if memory.grant is not None else "",
-            replaces=memory.token.value.digest() if memory.token is not None and not seen.in_escrow else None,
+            replaces=memory.token.value.digest() if memory.token is not None and not _only_settles(seen) else None,
             slow=self._timings.verify_interval,
             poll=self._timings.poll_interval,
             is_requested=seen.requested is not None,
@@ -327,7 +332,10 @@ class Reconciler:
         if status == credential.status:
             return
         with suppress(ReportDenied):  # the adapter logs it, and the next pass tries again
-            written = await self._ports.credentials.patch_status(credential.key, write_status(status))
+            patch = write_status(status)
+            if status.uninstall_reported_at == credential.status.uninstall_reported_at:
+                del patch["uninstallReportedAt"]  # another replica may have noted a report that this one has not seen
+            written = await self._ports.credentials.patch_status(credential.key, patch)
             if written is None:
                 return
             self._ports.cache.keep_credential(written)
@@ -336,7 +344,14 @@ class Reconciler:
 
     def _note_request_handled(self, seen: Observation) -> None:
         if seen.requested is not None:
-            self._memories.note_request_handled(seen.credential.key, seen.credential.request)
+            reported_at = seen.credential.status.uninstall_reported_at
+            self._memories.note_request_handled(seen.credential.key, seen.credential.request, reported_at)
+
+
+def _only_settles(seen: Observation) -> bool:
+    """Return whether a refresh settles what waits in escrow or as a candidate, and the access token can stay."""
+    is_due = seen.renewal is not None and seen.renewal.at <= seen.now
+    return seen.in_escrow or (seen.memory.has_candidate and not is_due and seen.requested is None)
 
 
 def _outcome(

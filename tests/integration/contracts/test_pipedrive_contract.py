@@ -112,6 +112,55 @@ async def test_a_rejected_client_leaves_the_grant_alive(part: PipedrivePart) -> 
         await part.refresh(part.refresh_token)
 
 
+async def test_a_code_brings_a_grant_of_the_account_once(part: PipedrivePart) -> None:
+    """Its refresh token works, and the code does not work again."""
+    code = part.accept()
+
+    answer = await part.exchange(code)
+
+    assert await part.port.identify_access_token(token_of(answer)) == part.account
+    assert "base" in (answer.scope or ())
+    with pytest.raises(ConsentRequired) as refused:
+        await part.exchange(code)
+    assert code.reveal() not in refused.value.message
+    assert (await part.refresh(answer.refresh_token)).access_token != answer.access_token
+
+
+async def test_a_rejected_client_cannot_exchange_a_code(part: PipedrivePart) -> None:
+    """The error differs from that of a refused code."""
+    code = part.accept()
+    part.reject_client()
+
+    with pytest.raises(ClientRejected):
+        await part.exchange(code)
+
+
+@pytest.mark.parametrize(
+    ("disturbance", "error"),
+    [
+        (Disturbance.UNREACHABLE, PipedriveUnavailable),
+        (Disturbance.REQUEST_LOST, RefreshUncertain),
+        (Disturbance.FAILS, RefreshUncertain),
+        (Disturbance.ANSWER_LOST, RefreshUncertain),
+        (Disturbance.ANSWER_HANGS, RefreshUncertain),
+        (Disturbance.TOO_MANY, RateLimited),
+        (Disturbance.NOT_OPEN, AccountNotOpen),
+    ],
+)
+async def test_each_failure_of_an_exchange_has_its_error(
+    part: PipedrivePart, disturbance: Disturbance, error: type[Trouble]
+) -> None:
+    """The message does not contain the code."""
+    code = part.accept()
+    await part.disturb(disturbance)
+
+    with pytest.raises(Trouble) as caught:
+        await part.exchange(code)
+
+    assert type(caught.value) is error
+    assert code.reveal() not in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("disturbance", "error"),
     [

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 
 from pipedrive_operator.adapters.kubernetes.api import Api, Page
-from pipedrive_operator.adapters.kubernetes.endpoints import CREDENTIALS, SECRETS, Resource
+from pipedrive_operator.adapters.kubernetes.endpoints import CONSENTS, CREDENTIALS, SECRETS, Resource
+from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
 
 
@@ -22,6 +23,18 @@ class Lister:
     def list_secrets(self) -> AsyncIterator[Page]:
         """List the Secrets that carry our label, page by page. Raises ApiServerUnavailable."""
         return self._pages(SECRETS, labels=LABEL_CREDENTIAL)
+
+    async def list_consents(self) -> AsyncIterator[Page]:
+        """List the consents, page by page; nothing if the API server does not serve them.
+
+        Raises ApiServerUnavailable.
+        """
+        try:
+            async for page in self._pages(CONSENTS):
+                yield page
+        except Refusal as refusal:
+            if not refusal.is_not_found:
+                raise
 
     async def _pages(self, resource: Resource, *, labels: str = "") -> AsyncIterator[Page]:
         for namespace in self._namespaces:

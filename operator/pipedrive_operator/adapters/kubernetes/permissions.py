@@ -84,6 +84,17 @@ def required_for_front(namespaces: Sequence[str] = ()) -> list[Permission]:
     ]
 
 
+def required_for_consents(namespaces: Sequence[str] = ()) -> list[Permission]:
+    """Return the permissions to handle consents in these namespaces; none means all namespaces."""
+    scopes: Sequence[str | None] = namespaces or (None,)
+    rules = (*((verb, "") for verb in ("list", "watch", "delete")), ("patch", "status"))
+    return [
+        Permission(verb, GROUP, CONSENT_PLURAL, subresource, namespace)
+        for namespace in scopes
+        for verb, subresource in rules
+    ]
+
+
 async def missing(api: Api, permissions: Sequence[Permission]) -> list[Permission]:
     """Return the permissions that the operator lacks. Raises ApiServerUnavailable."""
     allowed = await asyncio.gather(*(_is_allowed(api, permission) for permission in permissions))

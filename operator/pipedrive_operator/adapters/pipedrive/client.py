@@ -60,6 +60,12 @@ class PipedriveApi:
         """Send a refresh token, once; `fence` is awaited just before the request leaves. Raises as `ports` says."""
         return await self._tokens.refresh(client, refresh_token, fence)
 
+    async def exchange(
+        self, client: ClientCredentials, code: SecretValue, redirect_uri: str, *, fence: Fence = _open
+    ) -> TokenResponse:
+        """Send an authorization code, once; `fence` is called just before it leaves. Raises as `ports` says."""
+        return await self._tokens.exchange(client, code, redirect_uri, fence)
+
     async def reach(self) -> None:
         """Make sure that Pipedrive responds, without any token. Raises PipedriveUnavailable."""
         await self._verification.probe(self._api_url + _USERS_ME)

@@ -1,4 +1,4 @@
-"""A typed façade over authlib: builds the refresh request (RFC 6749 sections 2.3.1 and 6). Nothing is sent here.
+"""A typed façade over authlib: builds token requests (RFC 6749 sections 2.3.1, 4.1.3 and 6). Nothing is sent here.
 
 It uses only those parts of authlib that load no HTTP library: the httpx integration has moved to another library, and
 accepts any JSON with a status below 500 as a token (https://github.com/authlib/authlib/issues/917).
@@ -31,6 +31,16 @@ class TokenRequest:
 def refresh_request(url: str, client: ClientCredentials, refresh_token: SecretValue) -> TokenRequest:
     """Build the request that spends a refresh token, with the client's credentials as HTTP Basic."""
     body = prepare_token_request("refresh_token", "", refresh_token=refresh_token.reveal())
+    return _authenticated(url, client, body)
+
+
+def code_request(url: str, client: ClientCredentials, code: SecretValue, redirect_uri: str) -> TokenRequest:
+    """Build the request that exchanges an authorization code; `redirect_uri` is that of the authorization request."""
+    body = prepare_token_request("authorization_code", "", redirect_uri=redirect_uri, code=code.reveal())
+    return _authenticated(url, client, body)
+
+
+def _authenticated(url: str, client: ClientCredentials, body: str) -> TokenRequest:
     headers = {"Content-Type": FORM, "Accept": "application/json"}
     auth = ClientAuth(client.client_id, client.client_secret.reveal(), "client_secret_basic")
     _, headers, body = auth.prepare("POST", url, headers, body)

@@ -131,6 +131,54 @@ TOKEN_ENDPOINT: Final = (
     ),
 )
 
+CODE_EXCHANGE: Final = (
+    _PROXY_CREDENTIALS,
+    Rule(
+        status=(HTTPStatus.TOO_MANY_REQUESTS,),
+        means=RateLimited,
+        message="Pipedrive got too many requests and refused this one ({}). Wait a minute, then open the link again",
+    ),
+    _ACCOUNT_NOT_OPEN,
+    _BLOCKED,
+    Rule(
+        status=_DEFINITE,
+        code="invalid_grant",
+        means=ConsentRequired,
+        message=(
+            "Pipedrive refused the code ({}): it was used before, is older than five minutes, or belongs to another "
+            "app or redirect URI. Open the link again"
+        ),
+    ),
+    *(
+        Rule(
+            status=_DEFINITE,
+            code=code,
+            means=ClientRejected,
+            message=(
+                "Pipedrive refused the app's client id or secret, or its redirect URI ({}). Correct the client in "
+                "Vault, or the app in the operator's settings, then open the link again"
+            ),
+        )
+        for code in ("invalid_client", "unauthorized_client", "redirect_uri_mismatch")
+    ),
+    Rule(
+        status=_CLIENT_ERROR,
+        has_code=True,
+        means=PipedriveUnavailable,
+        message=(
+            "Pipedrive refused the request ({}). Open the link again; if the error persists, check the app in "
+            "Pipedrive's Developer Hub and pipedrive.oauthUrl"
+        ),
+    ),
+    Rule(
+        means=RefreshUncertain,
+        message=(
+            "The code was sent, and Pipedrive's response ({}) does not show what became of it. A code works once, so "
+            "it is not sent again: open the link again"
+        ),
+    ),
+)
+
 VERIFICATION_ENDPOINT: Final = (
     _PROXY_CREDENTIALS,
     _BLOCKED,

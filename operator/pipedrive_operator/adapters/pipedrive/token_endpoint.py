@@ -1,12 +1,13 @@
 """Sends `POST /oauth/token`, once per call, over a connection of its own. The response is read in `token_response`.
 
-A refresh may make its refresh token unusable. So the one question about a failed call is whether the request had begun
-to leave.
+A refresh may make its refresh token unusable, and a code works once. So the one question about a failed call is
+whether the request had begun to leave.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -16,11 +17,16 @@ from pipedrive_operator.adapters.http.causes import BROKEN
 from pipedrive_operator.adapters.http.response import Received
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.connection import HEADERS, Connections
-from pipedrive_operator.adapters.pipedrive.oauth2 import refresh_request
+from pipedrive_operator.adapters.pipedrive.oauth2 import TokenRequest, code_request, refresh_request
 from pipedrive_operator.adapters.pipedrive.quoted_error import quote_error
-from pipedrive_operator.adapters.pipedrive.refusals import TOKEN_ENDPOINT, refusal
+from pipedrive_operator.adapters.pipedrive.refusals import CODE_EXCHANGE, TOKEN_ENDPOINT, Rule, refusal
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
-from pipedrive_operator.adapters.pipedrive.token_response import is_readable, is_token_response, read_token_response
+from pipedrive_operator.adapters.pipedrive.token_response import (
+    is_readable,
+    is_token_response,
+    read_first_token_response,
+    read_token_response,
+)
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
@@ -54,8 +60,31 @@ class Departure:
             self.begun = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Purpose:
+    """What a token request is for: how it is counted, and the words for its failures."""
+
+    operation: str
+    rules: tuple[Rule, ...]
+    lost: str
+    """For people; `{}` stands for the cause."""
+
+
+_REFRESH: Final = _Purpose(
+    "refresh",
+    TOKEN_ENDPOINT,
+    "The refresh was sent, and the response was lost: {}. Whether Pipedrive carried it out is unknown. The operator "
+    "tries again after a pause. If the refresh token is refused then, consent again",
+)
+_EXCHANGE: Final = _Purpose(
+    "exchange",
+    CODE_EXCHANGE,
+    "The code was sent, and the response was lost: {}. A code works once, so it is not sent again: open the link again",
+)
+
+
 class TokenEndpoint:
-    """Refreshes grants."""
+    """Refreshes grants, and exchanges authorization codes for grants."""
 
     def __init__(self, settings: PipedriveSettings, connections: Connections) -> None:
         """Use these connections; nothing is opened before the first refresh."""
@@ -73,21 +102,34 @@ class TokenEndpoint:
             Whatever the fence raises, with nothing sent.
         """
         _check(client)
-        departure = Departure(fence)
-        response = await self._send(self._request(client, refresh_token, departure), departure)
+        response = await self._send(refresh_request(self._url, client, refresh_token), _REFRESH, fence)
         if is_token_response(response):
             return read_token_response(response, refresh_token, self._domains)
         raise refusal(TOKEN_ENDPOINT, response, quote_error(response, refresh_token, *_secrets_of(client)))
 
-    def _request(self, client: ClientCredentials, refresh_token: SecretValue, departure: Departure) -> httpx.Request:
-        wanted = refresh_request(self._url, client, refresh_token)
+    async def exchange(
+        self, client: ClientCredentials, code: SecretValue, redirect_uri: str, fence: Fence
+    ) -> TokenResponse:
+        """Send an authorization code, and return the complete and checked token response.
+
+        Raises what `refresh` raises.
+        """
+        _check(client)
+        response = await self._send(code_request(self._url, client, code, redirect_uri), _EXCHANGE, fence)
+        if is_token_response(response):
+            return read_first_token_response(response, self._domains)
+        raise refusal(CODE_EXCHANGE, response, quote_error(response, code, client.client_secret))
+
+    def _request(self, wanted: TokenRequest, departure: Departure) -> httpx.Request:
         headers = HEADERS | wanted.headers
         return httpx.Request(
             _METHOD, self._url, headers=headers, content=wanted.body, extensions={"trace": departure.trace}
         )
 
-    async def _send(self, request: httpx.Request, departure: Departure) -> PipedriveResponse:
-        with metrics.request("pipedrive", "refresh") as counted:
+    async def _send(self, wanted: TokenRequest, purpose: _Purpose, fence: Fence) -> PipedriveResponse:
+        departure = Departure(fence)
+        request = self._request(wanted, departure)
+        with metrics.request("pipedrive", purpose.operation) as counted:
             received = Received()
             try:
                 # The connection closes after the time-out ended: a response that was read is never lost to it.
@@ -96,7 +138,8 @@ class TokenEndpoint:
             except BROKEN as error:
                 arrived = self._connections.arrived(received)
                 if arrived is None or not is_readable(arrived):
-                    raise _no_response(self._connections.explain(error, request.url.host), departure) from error
+                    why = self._connections.explain(error, request.url.host)
+                    raise _no_response(why, purpose, departure) from error
                 response = arrived
             counted.code = str(response.status)
         return response
@@ -134,12 +177,9 @@ def _check(client: ClientCredentials) -> None:
             raise ClientRejected(message)
 
 
-def _no_response(why: str, departure: Departure) -> Trouble:
+def _no_response(why: str, purpose: _Purpose, departure: Departure) -> Trouble:
     if departure.begun:
-        return RefreshUncertain(
-            f"The refresh was sent, and the response was lost: {why}. Whether Pipedrive carried it out is unknown. The "
-            "operator tries again after a pause. If the refresh token is refused then, consent again"
-        )
+        return RefreshUncertain(purpose.lost.format(why))
     return PipedriveUnavailable(
         f"Pipedrive cannot be reached: {why}. Nothing was sent; the operator tries again after a pause"
     )

@@ -75,6 +75,32 @@ def read_token_response(response: PipedriveResponse, sent: SecretValue, domains:
         raise TokenResponseUnusable(message, refresh_token) from fault
 
 
+def read_first_token_response(response: PipedriveResponse, domains: AllowedApiDomains) -> TokenResponse:
+    """Read a response with a successful status to an authorization code.
+
+    Raises:
+        RefreshUncertain: it has no usable refresh token, so that no grant can be kept.
+        TokenResponseUnusable: another field is malformed; the refresh token must be kept.
+    """
+    fields = find_token_fields(response.body) or {}
+    try:
+        refresh_token = _secret(fields, "refresh_token")
+    except _Malformed as fault:
+        message = (
+            f"Pipedrive's response to the code is not a complete token response: {fault}. A code works once, so it is "
+            "not sent again: open the link again"
+        )
+        raise RefreshUncertain(message) from fault
+    try:
+        return _complete(fields, refresh_token, domains)
+    except _Malformed as fault:
+        message = (
+            f"Pipedrive's response to the code is not a complete token response: {fault}. The operator keeps its "
+            "refresh token, and refreshes it once to get a usable access token"
+        )
+        raise TokenResponseUnusable(message, refresh_token) from fault
+
+
 def _refresh_token(fields: Fields | None, sent: SecretValue) -> SecretValue:
     """Return the new refresh token, or `sent` if the response issues an access token only (RFC 6749 section 6)."""
     if fields is None:

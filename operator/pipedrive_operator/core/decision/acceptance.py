@@ -15,13 +15,20 @@ from pipedrive_operator.core.values.backoff import fraction
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType
 
 
-def pinned_account(credential: Credential, accepted: Accepted | None, grant: Grant | None) -> Account | None:
+def pinned_account(
+    credential: Credential, accepted: Accepted | None, grant: Grant | None, *, allowed: frozenset[str] = frozenset()
+) -> Account | None:
     """Return the account whose company is pinned, or None before the first accepted token.
+
+    A consent that allows another company moves the pin to the account that it was verified for; `allowed` has the uids
+    of the consents of this credential that do.
 
     The status keeps the pin. `accepted` stands in until the status is written. The account that the grant's document
     names stands in where the status was lost, as after a restored backup of the cluster, and for a credential of
     another cluster.
     """
+    if grant is not None and grant.account is not None and grant.consent in allowed:
+        return grant.account
     if credential.status.account is not None:
         return credential.status.account
     if accepted is not None:
@@ -30,10 +37,16 @@ def pinned_account(credential: Credential, accepted: Accepted | None, grant: Gra
 
 
 def account_mismatch(
-    credential: Credential, account: Account, *, accepted: Accepted | None, grant: Grant | None
+    credential: Credential,
+    account: Account,
+    *,
+    accepted: Accepted | None,
+    grant: Grant | None,
+    allowed: frozenset[str] = frozenset(),
 ) -> AccountProblem | None:
     """Return why the account is not the one that the credential belongs to, or None."""
-    return account_problem(credential.spec.account, account, pinned_account(credential, accepted, grant))
+    pinned = pinned_account(credential, accepted, grant, allowed=allowed)
+    return account_problem(credential.spec.account, account, pinned)
 
 
 def inherited(grant: Grant | None, accepted: Accepted | None) -> Accepted | None:

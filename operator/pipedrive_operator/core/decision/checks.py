@@ -71,6 +71,8 @@ def grant_is_missing(seen: Observation) -> Decision | None:
     source = seen.memory.source
     if source is None or not seen.is_oauth2 or seen.memory.grant is not None:
         return None
+    if seen.in_escrow or seen.memory.has_candidate:
+        return None  # the first grant of a consent is there, and waits to be verified
     return _wait(Reason.GRANT_MISSING, missing_grant(source.location))
 
 
@@ -193,18 +195,20 @@ def _published_or(seen: Observation, otherwise: str) -> tuple[Reason, str]:
 
 
 def _cause_of_refresh(seen: Observation) -> str | None:
-    if seen.in_escrow:
-        return "An earlier process left a refreshed grant in escrow"
-    if seen.token is None:
-        return "The grant has no access token"
-    if seen.requested is Requested.REFRESH:
-        return "A refresh was requested"
-    if seen.renewal is not None and _is_past(seen.renewal.at, seen.now):
-        return "The renewal time has come"
     memory = seen.memory
-    if memory.rejections == 1 and _is_about(memory.verification, seen.token) and memory.verify_failure is not None:
-        return "Pipedrive rejected the access token before its expiry"
-    return None
+    was_rejected = memory.rejections == 1 and memory.verify_failure is not None
+    causes = (
+        (seen.in_escrow, "An earlier process left a refreshed grant in escrow"),
+        (memory.has_candidate, "The grant of a consent waits to be verified"),
+        (seen.token is None, "The grant has no access token"),
+        (seen.requested is Requested.REFRESH, "A refresh was requested"),
+        (seen.renewal is not None and _is_past(seen.renewal.at, seen.now), "The renewal time has come"),
+        (
+            was_rejected and seen.token is not None and _is_about(memory.verification, seen.token),
+            "Pipedrive rejected the access token before its expiry",
+        ),
+    )
+    return next((cause for holds, cause in causes if holds), None)
 
 
 def _is_about(verification: Verification | None, token: Token) -> bool:

@@ -11,6 +11,7 @@ from pipedrive_operator.core.decision.acceptance import account_mismatch, inheri
 from pipedrive_operator.core.decision.retry import Failure, RetryBounds, record_failure
 from pipedrive_operator.core.decision.sources import ApiTokenSource, Source
 from pipedrive_operator.core.decision.timings import Timings
+from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Grant, read_grant, require_bounds
 from pipedrive_operator.core.grant.keys import is_token_of_grant
@@ -53,6 +54,10 @@ class Memory:
     version_created_at: datetime = _NEVER
     source_failure: Failure | None = None
     grant: Grant | None = None
+    has_candidate: bool = False
+    """Whether Vault holds the grant of a consent that is not verified yet."""
+    allowed_consents: frozenset[str] = frozenset()
+    """The uids of this credential's consents that allow another company than the pinned one."""
     last_refresh: Fresh | None = None
     """The newest refresh whose result is included here."""
     token: Token | None = None
@@ -80,6 +85,8 @@ class Memory:
     foreign_read_at: datetime | None = None
     handled_request: str | None = None
     """The last request of a person that was acted on."""
+    handled_uninstall: datetime | None = None
+    """The last reported uninstall after which a refresh was ordered."""
     request_turn_at: datetime | None = None
     """When the pending request may be acted on; a namespace that makes many requests has to wait for its turn."""
 
@@ -101,8 +108,8 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
     if not isinstance(source, ApiTokenSource):
         if document is not None:
             require_bounds(document)
-        grant = read_grant(document)
-        return replace(known, grant=grant, token=grant.token if grant else None)
+        grant, has_candidate = read_grant(document), read_candidate(document) is not None
+        return replace(known, grant=grant, token=grant.token if grant else None, has_candidate=has_candidate)
     if document is None:
         message = (
             f"Vault has nothing at {source.location}: write the token with "
@@ -149,6 +156,11 @@ def after_source_failure(memory: Memory, trouble: Trouble, *, bounds: RetryBound
     """Record that Vault could not be read or lacks the value; the last accepted value stays."""
     failure = record_failure(trouble, memory.source_failure, subject="source", bounds=bounds)
     return replace(memory, source_failure=failure, read_at=bounds.now)
+
+
+def after_consent(memory: Memory) -> Memory:
+    """Make a read of Vault due at once, because a consent has replaced the grant."""
+    return replace(memory, read_at=None, source_failure=None)
 
 
 def after_return_of_vault(memory: Memory, connection: str) -> Memory | None:
@@ -243,7 +255,8 @@ def after_judging(
     account = memory.verification.account
     if account is None:
         return memory
-    if account_mismatch(credential, account, accepted=memory.accepted, grant=memory.grant) is not None:
+    accepted, grant, allowed = memory.accepted, memory.grant, memory.allowed_consents
+    if account_mismatch(credential, account, accepted=accepted, grant=grant, allowed=allowed) is not None:
         return memory
     lineage = memory.grant.lineage if memory.grant is not None else None
     return _accept(

@@ -45,6 +45,8 @@ class Observation:
     orphans: tuple[TargetSecret, ...] = ()
     """Secrets that the credential controls under a name it no longer asks for."""
     requested: Requested | None = None
+    can_connect: bool = False
+    """Whether people can consent in a browser, because consents are handled."""
 
     @property
     def is_oauth2(self) -> bool:
@@ -66,7 +68,14 @@ class Observation:
 
     def mismatch(self, account: Account) -> AccountProblem | None:
         """Return why an account is not the one that the credential belongs to, or None."""
-        return account_mismatch(self.credential, account, accepted=self.memory.accepted, grant=self.memory.grant)
+        memory = self.memory
+        return account_mismatch(
+            self.credential,
+            account,
+            accepted=memory.accepted,
+            grant=memory.grant,
+            allowed=memory.allowed_consents,
+        )
 
     @cached_property
     def rendering_problem(self) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from pipedrive_operator.core.decision import checks
+from pipedrive_operator.core.decision.consent_hints import with_command, with_uninstall
 from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.values.conditions import Reason
@@ -38,7 +39,10 @@ def decide(seen: Observation) -> Decision | None:
     if seen.credential.being_deleted or seen.memory.namespace_is_terminating:
         return None
     decision = next(found for check in CHECKS if (found := check(seen)) is not None)
-    return _with_end(decision, seen) if decision.action in {Action.WAIT, Action.VERIFY} else decision
+    if decision.action not in {Action.WAIT, Action.VERIFY}:
+        return decision
+    decision = with_uninstall(_with_end(decision, seen), seen.credential, seen.memory.grant)
+    return with_command(decision, seen.credential) if seen.can_connect else decision
 
 
 def _with_end(decision: Decision, seen: Observation) -> Decision:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from pipedrive_operator.core.decision.consent_hints import pending_uninstall
 from pipedrive_operator.core.decision.decision import Decision
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.grant.token import renaming
@@ -57,6 +58,7 @@ def report(seen: Observation, decision: Decision, *, handled_request: str | None
         expires_at=accepted.token.expires_at if accepted is not None else before.expires_at,
         renewal_time=seen.renewal.at if seen.renewal is not None else (None if token else before.renewal_time),
         last_refresh_time=token.obtained_at if token is not None else before.last_refresh_time,
+        uninstall_reported_at=pending_uninstall(seen.credential, seen.memory.grant),
         rollout=_rollout(seen),
         last_handled_request=handled_request or before.last_handled_request,
     )

@@ -13,6 +13,7 @@ from pipedrive_operator.core.grant.fields import lifetime_field, number_field, t
 from pipedrive_operator.core.grant.intent import KEYS as MARKS
 from pipedrive_operator.core.grant.intent import Intent, Unanswered, read_intent, read_unanswered, write_marks
 from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -35,6 +36,7 @@ _FIELDS: Final = (
     "user_id",
     "client_id",
     "refreshed_from",
+    "consent_uid",
 )
 _BINDING: Final = "refresh_token_digest"
 """The key with the digest of the refresh token that the other keys of a grant belong to.
@@ -44,7 +46,9 @@ they were: the access token, the client and the marks of a refresh of the former
 """
 _REPLACED: Final = frozenset({"expires_in", *MARKS})
 """Keys that are dropped from the former document: the lifetime of a raw response, and the marks of former refreshes."""
-_OURS: Final = frozenset({*_FIELDS, *_REPLACED, _BINDING}) - {"scope"}
+OUR_KEYS: Final = frozenset({*_FIELDS, *_REPLACED, _BINDING})
+"""The keys of a grant. All other keys of its document are foreign."""
+_OURS: Final = OUR_KEYS - {"scope"}
 """The keys of a grant, except its scope, which is the best guess for a grant that replaces it."""
 
 
@@ -81,6 +85,21 @@ class ClientCredentials:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The terms on which the grant of a consent may replace the grant in Vault.
+
+    They are stored with it, so that any process in any cluster can complete the consent of a process that died.
+    """
+
+    consent: str
+    """The uid of the consent."""
+    expected: AccountGuard | None
+    """The account that the grant must belong to; None if any is accepted."""
+    over: str | None
+    """The uid of the consent that yielded the grant to replace; None if no consent of the operator did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """A refresh token, and the access token that was issued with it, if any."""
 
@@ -96,6 +115,10 @@ class Grant:
     """The refresh in flight, if there is one."""
     unanswered: Unanswered | None = None
     """Earlier refreshes that got no response."""
+    consent: str | None = None
+    """The uid of the consent that yielded this grant or the grants before it."""
+    terms: Terms | None = None
+    """Set until the grant of a consent is verified: it is a candidate, and must not be used."""
 
     @property
     def lineage(self) -> str:
@@ -176,7 +199,7 @@ def read_grant(document: Document | None) -> Grant | None:
     refresh_token = text_field(document.values, "refresh_token")
     if refresh_token is None:
         return None
-    values = _without_former_grant(document.values)
+    values = without_former_grant(document.values)
     return Grant(
         refresh_token=SecretValue(refresh_token),
         token=_read_token(values, document.created_at),
@@ -186,7 +209,15 @@ def read_grant(document: Document | None) -> Grant | None:
         refreshed_from=text_field(values, "refreshed_from"),
         intent=read_intent(values, document.created_at),
         unanswered=read_unanswered(values, document.created_at),
+        consent=text_field(values, "consent_uid"),
+        terms=_read_terms(values),
     )
+
+
+def consented_grant(answer: TokenResponse, *, client_id: str, asked_at: datetime, terms: Terms) -> Grant:
+    """Build the candidate that a code was exchanged for."""
+    first = Grant(refresh_token=answer.refresh_token, terms=terms)
+    return replace(refreshed_grant(first, answer, client_id=client_id, asked_at=asked_at), refreshed_from=None)
 
 
 def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_at: datetime) -> Grant:
@@ -207,6 +238,8 @@ def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_
         account=old.account,
         client_id=client_id,
         refreshed_from=old.lineage,
+        consent=old.consent,
+        terms=old.terms,
     )
 
 
@@ -217,12 +250,12 @@ def half_refreshed_grant(old: Grant, refresh_token: SecretValue) -> Grant:
 
 def write_grant(grant: Grant, foreign: Mapping[str, object]) -> dict[str, object]:
     """Merge a grant into the values of its document, keeping all foreign keys."""
-    kept = {key: value for key, value in _without_former_grant(foreign).items() if key not in _REPLACED}
+    kept = {key: value for key, value in without_former_grant(foreign).items() if key not in _REPLACED}
     ours = {key: value for key, value in _flat(grant).items() if value is not None}
     return kept | ours | write_marks(grant.intent, grant.unanswered)
 
 
-def _without_former_grant(values: Mapping[str, object]) -> Mapping[str, object]:
+def without_former_grant(values: Mapping[str, object]) -> Mapping[str, object]:
     """Return the values without those that belong to a former refresh token, if someone has replaced that alone."""
     refresh_token, binding = text_field(values, "refresh_token"), text_field(values, _BINDING)
     if refresh_token is None or binding in {None, SecretValue(refresh_token).digest()}:
@@ -236,6 +269,8 @@ def _flat(grant: Grant) -> dict[str, str | None]:
         _BINDING: grant.lineage,
         "client_id": grant.client_id,
         "refreshed_from": grant.refreshed_from,
+        "consent_uid": grant.consent,
+        **(_flat_terms(grant.terms) if grant.terms is not None else {}),
         **(_flat_token(grant.token) if grant.token is not None else {}),
         **(_flat_account(grant.account) if grant.account is not None else {}),
     }
@@ -258,6 +293,33 @@ def _flat_account(account: Account) -> dict[str, str | None]:
         "company_domain": account.company_domain,
         "user_id": str(account.user_id),
     }
+
+
+def _flat_terms(terms: Terms) -> dict[str, str | None]:
+    expected = terms.expected or AccountGuard()
+    return {
+        "terms_consent": terms.consent,
+        "terms_over": terms.over,
+        "terms_company_id": str(expected.company_id) if expected.company_id is not None else None,
+        "terms_company_domain": expected.company_domain,
+        "terms_user_id": str(expected.user_id) if expected.user_id is not None else None,
+    }
+
+
+def _read_terms(values: Mapping[str, object]) -> Terms | None:
+    consent = text_field(values, "terms_consent")
+    if consent is None:
+        return None
+    expected = AccountGuard(
+        company_id=number_field(values, "terms_company_id"),
+        company_domain=text_field(values, "terms_company_domain"),
+        user_id=number_field(values, "terms_user_id"),
+    )
+    return Terms(
+        consent=consent,
+        expected=None if expected == AccountGuard() else expected,
+        over=text_field(values, "terms_over"),
+    )
 
 
 def _read_token(values: Mapping[str, object], created_at: datetime) -> Token | None:

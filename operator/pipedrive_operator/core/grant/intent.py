@@ -19,6 +19,7 @@ KEYS: Final = (
     "refresh_holder",
     "refresh_started_at",
     "refresh_timeout",
+    "refresh_consent",
     "refresh_unanswered",
     "refresh_unanswered_at",
     "refresh_unanswered_by",
@@ -44,6 +45,8 @@ class Intent:
     """For messages only; no decision depends on it."""
     timeout: timedelta
     """The longest time that the holder needs; after that, it has died or stalled."""
+    consent: str | None = None
+    """The uid of the consent whose code the holder exchanges; None if it spends the refresh token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,11 @@ class Sighting:
         return self.refresh_id == intent.refresh_id and now - self.since > intent.timeout.total_seconds()
 
 
+def unanswered_after(unanswered: Unanswered | None, intent: Intent) -> Unanswered | None:
+    """Return the unanswered refreshes once an intent has ended without a known outcome: an exchange spent no token."""
+    return unanswered if intent.consent is not None else one_more(unanswered, intent)
+
+
 def one_more(before: Unanswered | None, intent: Intent) -> Unanswered:
     """Count an intent whose outcome is not known."""
     return Unanswered(count=before.count + 1 if before else 1, at=intent.started_at, by=intent.holder)
@@ -90,6 +98,7 @@ def read_intent(values: Mapping[str, object], created_at: datetime) -> Intent | 
         holder=_name(values, "refresh_holder") or "unknown",
         started_at=time_field(values, "refresh_started_at") or created_at,
         timeout=min(stated or LONGEST_TIMEOUT, LONGEST_TIMEOUT),
+        consent=_name(values, "refresh_consent") or None,
     )
 
 
@@ -112,6 +121,8 @@ def write_marks(intent: Intent | None, unanswered: Unanswered | None) -> dict[st
             "refresh_started_at": format_time(intent.started_at),
             "refresh_timeout": format_duration(intent.timeout),
         }
+        if intent.consent is not None:
+            marks["refresh_consent"] = intent.consent
     if unanswered is not None:
         marks |= {
             "refresh_unanswered": str(unanswered.count),

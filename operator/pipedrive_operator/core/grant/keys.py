@@ -23,6 +23,8 @@ _OF_A_GRANT: Final = (
     "company_id",
     "company_domain",
     "user_id",
+    "consent_uid",
+    "consent_candidate",
     *MARKS,
 )
 NO_API_TOKEN: Final = (*_OF_A_GRANT, "client_id", "client_secret")

@@ -1,6 +1,6 @@
 """Tokens, their accounts, and the results of their verification. Values only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pipedrive_operator.core.resource.spec import AccountGuard
@@ -61,22 +61,56 @@ class AccountProblem:
     remedy: str
 
 
-def account_problem(guard: AccountGuard | None, account: Account, pinned: Account | None) -> AccountProblem | None:
-    """Return why an account matches neither the guard nor the pin, or None if it may be used.
+def expected_account(
+    guard: AccountGuard | None, pinned: Account | None, *, allows_change: bool = False
+) -> AccountGuard | None:
+    """Return the account that a token must belong to: the guard, and the pinned company where the guard allows it.
 
-    The fields of the guard decide. If it names no company, only the `pinned` company may be used. If it names only a
-    domain, the pin distinguishes a company that was renamed from another company that has taken its domain.
+    None if any account is accepted. A guard that names the domain under which the company was pinned means that
+    company, even if it was renamed or another company has taken its domain. A guard that names another domain was
+    edited since. `allows_change` disregards the pin.
     """
     guard = guard or AccountGuard()
-    if guard.user_id is not None and guard.user_id != account.user_id:
-        return _guarded(
-            f"the token belongs to user {account.user_id}, and spec.account.userId asks for {guard.user_id}"
-        )
+    is_open = guard.company_id is None and (pinned is None or guard.company_domain in {None, pinned.company_domain})
+    if pinned is not None and is_open and not allows_change:
+        guard = replace(guard, company_id=pinned.company_id, company_domain=pinned.company_domain)
+    return None if guard == AccountGuard() else guard
+
+
+def belongs_to(expected: AccountGuard | None, account: Account) -> bool:
+    """Return whether an account is the expected one. The id of a company decides if it is known."""
+    if expected is None:
+        return True
+    if expected.user_id not in {None, account.user_id}:
+        return False
+    if expected.company_id is not None:
+        return expected.company_id == account.company_id
+    return expected.company_domain in {None, account.company_domain}
+
+
+def describe_expected(expected: AccountGuard | None) -> str:
+    """Return the expected account for people, such as: company acme (id 12)."""
+    expected = expected or AccountGuard()
+    identifier = f"(id {expected.company_id})" if expected.company_id is not None else ""
+    company = f"company {' '.join(filter(None, (expected.company_domain, identifier)))}"
+    user = f"user {expected.user_id}" if expected.user_id is not None else ""
+    has_company = expected.company_domain is not None or expected.company_id is not None
+    return " of ".join(filter(None, (user, company if has_company else "")))
+
+
+def account_problem(guard: AccountGuard | None, account: Account, pinned: Account | None) -> AccountProblem | None:
+    """Return why an account matches neither the guard nor the pin, or None if it may be used."""
+    if belongs_to(expected_account(guard, pinned), account):
+        return None
+    guard = guard or AccountGuard()
+    if guard.user_id not in {None, account.user_id}:
+        return _guarded(f"user {account.user_id}, and spec.account.userId asks for {guard.user_id}")
     if guard.company_id is not None:
-        return _id_problem(guard.company_id, account)
-    if guard.company_domain is not None:
-        return _domain_problem(guard.company_domain, account, pinned)
-    return None if pinned is None or pinned.company_id == account.company_id else _pin_problem(account, pinned)
+        return _guarded(f"company {account.company_id}, and spec.account.companyId asks for {guard.company_id}")
+    if pinned is None or guard.company_domain not in {None, account.company_domain}:
+        domain = f"company {account.company_domain}, and spec.account.companyDomain asks for {guard.company_domain}"
+        return _guarded(domain)
+    return _pin_problem(account, pinned)
 
 
 def renaming(guard: AccountGuard | None, account: Account) -> str | None:
@@ -87,24 +121,8 @@ def renaming(guard: AccountGuard | None, account: Account) -> str | None:
 
 
 def _guarded(what: str) -> AccountProblem:
-    return AccountProblem(what=what, remedy="Use a token of that account, or correct spec.account")
-
-
-def _id_problem(wanted: int, account: Account) -> AccountProblem | None:
-    if wanted == account.company_id:
-        return None
-    return _guarded(f"the token belongs to company {account.company_id}, and spec.account.companyId asks for {wanted}")
-
-
-def _domain_problem(wanted: str, account: Account, pinned: Account | None) -> AccountProblem | None:
-    is_pinned_as_guarded = pinned is not None and pinned.company_domain == wanted
-    if pinned is not None and is_pinned_as_guarded and pinned.company_id == account.company_id:
-        return None  # even if the company was renamed
-    if account.company_domain == wanted:
-        # A guard that names another domain than the pin was edited since, which allows the other company.
-        return _pin_problem(account, pinned) if pinned is not None and is_pinned_as_guarded else None
-    return _guarded(
-        f"the token belongs to company {account.company_domain}, and spec.account.companyDomain asks for {wanted}"
+    return AccountProblem(
+        what=f"the token belongs to {what}", remedy="Use a token of that account, or correct spec.account"
     )
 
 

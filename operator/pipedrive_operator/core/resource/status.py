@@ -47,6 +47,9 @@ class Status:
     """When the access token becomes due for a refresh."""
     last_refresh_time: Time | None = None
     """When the published access token was obtained."""
+    uninstall_reported_at: Time | None = None
+    """When Pipedrive last reported that the user has uninstalled the app. Absent once the grant was refreshed after
+    that."""
     rollout: WorkloadStatuses | None = None
     """The workloads of spec.rollout. One whose revision is behind still has to be restarted."""
     last_handled_request: Annotated[str | None, Field(max_length=256)] = None

@@ -70,6 +70,12 @@ class EventReason(StrEnum):
 
     ORPHAN_DELETED = "OrphanDeleted"
     """A Secret that the credential controlled under another name than its target's was deleted."""
+    CONNECTED = "Connected"
+    """A person connected an account: a grant was stored that belongs to the right one."""
+    CONSENT_REFUSED = "ConsentRefused"
+    """A person accepted in Pipedrive, and no grant was stored; the one in Vault is unchanged."""
+    UNINSTALL_REPORTED = "UninstallReported"
+    """Pipedrive reported that the user has uninstalled the app. The operator asks whether the grant is still alive."""
     ROLLOUT_DENIED = "RolloutDenied"
     """A workload of spec.rollout was not restarted; the Secret is as desired."""
 

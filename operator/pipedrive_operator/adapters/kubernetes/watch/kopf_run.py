@@ -15,7 +15,7 @@ import kopf
 
 from pipedrive_operator.adapters.kubernetes.watch.kopf_settings import REQUEST_SECONDS, kopf_settings
 from pipedrive_operator.adapters.kubernetes.watch.request_monitor import GROUP_PATH
-from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION
+from pipedrive_operator.core.resource.names import CONSENT_PLURAL, GROUP, PLURAL, VERSION
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.ports import WatchedKind
 
@@ -38,8 +38,14 @@ class KopfRun:
         open_session: Callable[[], Awaitable[tuple[str, aiohttp.ClientSession]]],
         deliver: Deliver,
         namespaces: Sequence[str],
+        *,
+        with_consents: bool,
     ) -> None:
-        """Prepare a run in the running loop; no namespaces means the whole cluster."""
+        """Prepare a run in the running loop; no namespaces means the whole cluster.
+
+        Consents are watched if `with_consents` is set and the API server serves them.
+        """
+        self._with_consents = with_consents
         self._open_session = open_session
         self._deliver = deliver
         self._namespaces = namespaces
@@ -107,7 +113,9 @@ class KopfRun:
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         async with session.get(f"{server}{GROUP_PATH}", timeout=timeout) as response:
             served = await response.json() if response.status == HTTPStatus.OK else {}
-        if not any(resource["name"] == PLURAL for resource in served.get("resources", ())):
+        names = {resource["name"] for resource in served.get("resources", ())}
+        self._with_consents = self._with_consents and CONSENT_PLURAL in names
+        if PLURAL not in names:
             message = f"the API server does not serve {PLURAL}.{GROUP} {VERSION}"
             raise ApiServerUnavailable(message)
 
@@ -127,8 +135,13 @@ class KopfRun:
         async def secret(*, event: kopf.RawEvent, **_: object) -> None:
             self._deliver("secret", event["type"], event["object"])
 
+        async def consent(*, event: kopf.RawEvent, **_: object) -> None:
+            self._deliver("consent", event["type"], event["object"])
+
         # After a permanently failed login every request would wait forever, so each failure is temporary.
         kopf.on.login(registry=registry, errors=kopf.ErrorsMode.TEMPORARY, backoff=_LOGIN_PAUSE)(login)
         kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(credential)
         kopf.on.event("", "v1", "secrets", registry=registry)(secret)
+        if self._with_consents:
+            kopf.on.event(GROUP, VERSION, CONSENT_PLURAL, registry=registry)(consent)
         return registry

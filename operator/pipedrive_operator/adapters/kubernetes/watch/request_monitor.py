@@ -14,7 +14,7 @@ from typing import Final
 
 import aiohttp
 
-from pipedrive_operator.core.resource.names import GROUP, LABEL_CREDENTIAL, PLURAL, VERSION
+from pipedrive_operator.core.resource.names import CONSENT_PLURAL, GROUP, LABEL_CREDENTIAL, PLURAL, VERSION
 from pipedrive_operator.ports import Clock
 
 STREAM_SECONDS: Final = 240
@@ -44,7 +44,9 @@ class RequestMonitor:
         self._clock = clock
         self._on_interruption = on_interruption
         self._on_list = on_list
-        self._answered_at = dict.fromkeys(_paths(namespaces), clock.monotonic())
+        self._answered_at = dict.fromkeys(_paths(namespaces, PLURAL, "secrets"), clock.monotonic())
+        self._paths = [*self._answered_at, *_paths(namespaces, CONSENT_PLURAL)]
+        """Consents are watched only if they are served: they count from their first answer on."""
         self._watched_at: dict[str, float] = {}
         """When the most recent request of each path was sent, if it was a watch and succeeded."""
 
@@ -60,7 +62,7 @@ class RequestMonitor:
     ) -> aiohttp.ClientResponse:
         """Send a request, and note when it was sent and answered."""
         # The address of an API server behind a proxy may have a path, which comes before ours.
-        path = next(filter(request.url.path.endswith, self._answered_at), "")
+        path = next(filter(request.url.path.endswith, self._paths), "")
         sent_at = self._clock.monotonic()
         previous = self._watched_at.pop(path, None)
         is_list = bool(path) and "watch" not in request.url.query
@@ -86,7 +88,7 @@ class RequestMonitor:
         self._watched_at[path] = sent_at
 
 
-def _paths(namespaces: Sequence[str]) -> Iterator[str]:
+def _paths(namespaces: Sequence[str], *plurals: str) -> Iterator[str]:
     for scope in [f"/namespaces/{namespace}" for namespace in namespaces] or [""]:
-        yield f"{GROUP_PATH}{scope}/{PLURAL}"
-        yield f"/api/v1{scope}/secrets"
+        for plural in plurals:
+            yield f"{'/api/v1' if plural == 'secrets' else GROUP_PATH}{scope}/{plural}"

@@ -48,8 +48,9 @@ class Watch:
         on_interruption: Callable[[], None],
         on_list: Callable[[], None],
         namespaces: Sequence[str] = (),
+        with_consents: bool = False,
     ) -> None:
-        """Watch these namespaces, or the whole cluster if none are given.
+        """Watch these namespaces, or the whole cluster if none are given; consents only if `with_consents` is set.
 
         The functions are called in the loop that is running now. `on_list` asks the caller to list everything: the
         watch delivers only what changes from then on. An interruption may mean that the CRD was replaced, because the
@@ -59,6 +60,7 @@ class Watch:
         self._on_event = on_event
         self._clock = clock
         self._namespaces = namespaces
+        self._with_consents = with_consents
         self._main_loop = asyncio.get_running_loop()
         self._monitor = RequestMonitor(
             clock,
@@ -128,7 +130,9 @@ class Watch:
         self._stopping.wait(seconds)
 
     async def _run_once(self) -> BaseException | None:
-        self._run = KopfRun(self._open_monitored_session, self._deliver, self._namespaces)
+        self._run = KopfRun(
+            self._open_monitored_session, self._deliver, self._namespaces, with_consents=self._with_consents
+        )
         if self._stopping.is_set():  # stop() may have ended the run before this one
             return None
         return await self._run.run()

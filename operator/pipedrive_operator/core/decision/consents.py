@@ -1,0 +1,242 @@
+"""What to do next for one consent, decided from an observation, and the status that reports it. Pure.
+
+A consent is one request of one person. It ends when an account is connected, when it cannot be used any more, or when
+its time is over; until then a person may open its link again after a failure.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Final
+
+from pipedrive_operator.core.decision.sources import GrantWithClient, Source
+from pipedrive_operator.core.grant.token import expected_account
+from pipedrive_operator.core.resource.consent import Consent, ConsentCondition, ConsentStatus
+from pipedrive_operator.core.resource.consent_link import proves
+from pipedrive_operator.core.resource.credential import AnyCredential, Credential
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.conditions import ConditionStatus
+from pipedrive_operator.core.values.consent_reasons import CONSENT_EFFECTS, ConsentConditionType, ConsentReason, Stage
+from pipedrive_operator.core.values.errors import InvalidSpec
+
+KEPT_FOR: Final = timedelta(hours=1)
+"""How long a consent that has ended is kept, so that its pages and its status can be read."""
+MOST_ANSWERS: Final = 5
+"""How many answers one consent may have: each costs a call to Pipedrive."""
+_IN_PROGRESS: Final = frozenset({ConsentReason.CODE_RECEIVED, ConsentReason.VERIFYING})
+
+
+class ConsentAction(Enum):
+    """What the reconciler of consents can do."""
+
+    WAIT = auto()
+    """Nothing, until something changes or the consent expires."""
+    REPORT = auto()
+    """Write a status."""
+    PREPARE = auto()
+    """Read the client from Vault, and report the link."""
+    EXCHANGE = auto()
+    """Exchange the code in the answer."""
+    CONCLUDE = auto()
+    """Find out what became of a code that a process sent, or may have sent, before it died."""
+    DELETE = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentObservation:
+    """Everything that is known about a consent before deciding."""
+
+    now: datetime
+    consent: Consent
+    credential: AnyCredential | None
+    source: Source | InvalidSpec | None
+    """The source of the credential, or what is wrong with its spec."""
+    redirect_uri: str | None
+    """The redirect URI of the credential's client; None if it is not known."""
+    newer: str | None = None
+    """The name of a newer consent for the same credential."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentDecision:
+    """What to do next with a consent."""
+
+    action: ConsentAction
+    reason: ConsentReason | None = None
+    message: str = ""
+    until: datetime | None = None
+    """When a wait ends by itself."""
+
+
+def decide_consent(seen: ConsentObservation) -> ConsentDecision:
+    """Return what to do next."""
+    consent = seen.consent
+    if consent.being_deleted:
+        return ConsentDecision(action=ConsentAction.WAIT)
+    return _of_one_that_ended(seen) or _of_an_open_one(seen)
+
+
+def _of_one_that_ended(seen: ConsentObservation) -> ConsentDecision | None:
+    """Return what to do with a consent that has ended, or whose code was claimed; None for any other."""
+    consent = seen.consent
+    if (ended_at := end_of(consent)) is not None:
+        action = ConsentAction.DELETE if seen.now >= ended_at + KEPT_FOR else ConsentAction.WAIT
+        return ConsentDecision(action=action, until=ended_at + KEPT_FOR)
+    if reason_of(consent) in _IN_PROGRESS:
+        return ConsentDecision(action=ConsentAction.CONCLUDE)
+    return None
+
+
+def _of_an_open_one(seen: ConsentObservation) -> ConsentDecision:
+    consent = seen.consent
+    problem = _problem(seen)
+    if problem is not None:
+        return ConsentDecision(action=ConsentAction.REPORT, reason=problem[0], message=problem[1])
+    if consent.status.binding is None:
+        return ConsentDecision(action=ConsentAction.PREPARE)
+    answer = consent.spec.answer
+    if answer is None or consent.generation == consent.status.observed_generation:
+        return ConsentDecision(action=ConsentAction.WAIT, until=consent.expires_at)
+    if not proves(answer.state, consent.spec.state_digest):
+        message = "An answer was not accepted, because its state does not belong to this link. Open the link again"
+        return ConsentDecision(action=ConsentAction.REPORT, reason=ConsentReason.STATE_MISMATCH, message=message)
+    return ConsentDecision(action=ConsentAction.EXCHANGE)
+
+
+def reason_of(consent: Consent) -> ConsentReason | None:
+    """Return the reason that the status reports; None before the first report."""
+    complete = consent.status.condition(ConsentConditionType.COMPLETE)
+    return complete.reason if complete is not None else None
+
+
+def end_of(consent: Consent) -> datetime | None:
+    """Return when a consent ended; None if it has not."""
+    reason, ready = reason_of(consent), consent.status.condition(ConsentConditionType.READY)
+    if reason is None or ready is None or CONSENT_EFFECTS[reason].stage not in {Stage.CONNECTED, Stage.ENDED}:
+        return None
+    return ready.last_transition_time
+
+
+def binding(credential: Credential, source: GrantWithClient) -> str:
+    """Return a digest of what a link is prepared for: the credential, its client, and its grant's place in Vault."""
+    location, key_names = source.location, (source.client.id_key, source.client.secret_key)
+    parts = (
+        credential.uid,
+        (location.connection, str(location)),
+        str(source.identity),
+        (source.client.location.connection, str(source.client.location)),
+        key_names,
+    )
+    return f"sha256:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
+
+
+def reported(
+    consent: Consent, reason: ConsentReason, message: str, now: datetime, *, account: Account | None = None
+) -> ConsentStatus:
+    """Build the status of a consent whose newest answer, if it has one, is dealt with."""
+    stage = CONSENT_EFFECTS[reason].stage
+    is_ready = stage in {Stage.OPEN, Stage.BUSY} and reason is not ConsentReason.PENDING
+    conditions = (
+        _condition(consent, ConsentConditionType.READY, reason, message, now, holds=is_ready),
+        _condition(consent, ConsentConditionType.COMPLETE, reason, message, now, holds=stage is Stage.CONNECTED),
+    )
+    return replace(
+        consent.status,
+        observed_generation=consent.generation,
+        conditions=conditions,
+        expires_at=consent.expires_at,
+        account=account or consent.status.account,
+    )
+
+
+def prepared(
+    consent: Consent,
+    credential: Credential,
+    source: GrantWithClient,
+    *,
+    url: str,
+    page_url: str | None,
+    redirect_uri: str,
+    app: str,
+    required_scopes: tuple[str, ...],
+    pinned: Account | None,
+    now: datetime,
+) -> ConsentStatus:
+    """Build the status of a consent whose link can be used."""
+    status = reported(consent, ConsentReason.WAITING, "The link can be used", now)
+    return replace(
+        status,
+        observed_generation=1,
+        url=url,
+        page_url=page_url,
+        redirect_uri=redirect_uri,
+        app=app,
+        expected_account=expected_account(
+            credential.spec.account, pinned, allows_change=consent.spec.allow_account_change
+        ),
+        required_scopes=required_scopes,
+        binding=binding(credential, source),
+    )
+
+
+def _problem(seen: ConsentObservation) -> tuple[ConsentReason, str] | None:
+    """Return why the consent ends now, or None."""
+    consent, credential = seen.consent, seen.credential
+    if seen.newer is not None:
+        return ConsentReason.SUPERSEDED, f"Consent {seen.newer} for the same credential is newer: use its link"
+    if seen.now >= consent.expires_at:
+        return ConsentReason.EXPIRED, "The link was not used in time: create another consent"
+    if consent.generation - 1 > MOST_ANSWERS:
+        return ConsentReason.TOO_MANY_ANSWERS, f"The link was used more than {MOST_ANSWERS} times without success"
+    usable = _usable(credential, seen.source, seen.redirect_uri)
+    if isinstance(usable, str):
+        reason = ConsentReason.INVALID if consent.status.binding is None else ConsentReason.CREDENTIAL_CHANGED
+        return reason, f"{usable}. Nothing was changed"
+    owners = {owner["uid"] for owner in consent.owner_references if owner.get("name") == consent.spec.credential}
+    is_other = bool(owners) and usable[0].uid not in owners
+    if is_other or consent.status.binding not in {None, binding(*usable)}:
+        message = (
+            "The credential was recreated, or its client or its path in Vault was changed, after the link was created. "
+            "Nothing was changed: create another consent"
+        )
+        return ConsentReason.CREDENTIAL_CHANGED, message
+    return None
+
+
+def _usable(
+    credential: AnyCredential | None, source: Source | InvalidSpec | None, redirect_uri: str | None
+) -> tuple[Credential, GrantWithClient] | str:
+    """Return the credential and its source if it can be connected, or else why not."""
+    if credential is None or credential.being_deleted:
+        return "The credential does not exist, or is being deleted"
+    if isinstance(source, InvalidSpec):
+        return f"The credential cannot be connected: {source.message}"
+    if not isinstance(credential, Credential) or not isinstance(source, GrantWithClient):
+        return "The credential does not use OAuth2, so that no account can be connected to it"
+    if credential.spec.suspend:
+        return "The credential is suspended: unset spec.suspend, then create another consent"
+    if redirect_uri is None:
+        return (
+            "The redirect URI of the credential's client is not known: set pipedrive.apps.NAME.redirectUri or "
+            "consent.publicUrl in the operator's settings"
+        )
+    return credential, source
+
+
+def _condition(
+    consent: Consent, kind: ConsentConditionType, reason: ConsentReason, message: str, now: datetime, *, holds: bool
+) -> ConsentCondition:
+    status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
+    before = consent.status.condition(kind)
+    is_same = before is not None and before.status is status
+    since = before.last_transition_time if before is not None and is_same else now.replace(microsecond=0)
+    return ConsentCondition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        observed_generation=consent.generation,
+        last_transition_time=since,
+    )

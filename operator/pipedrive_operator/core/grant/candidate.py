@@ -1,0 +1,79 @@
+"""A candidate: the grant of a consent, which waits in Vault beside the grant that it may replace. No I/O is here.
+
+The first acknowledged copy of a consent's result must exist before Pipedrive is asked whose it is, and the grant that
+works must stay unchanged until then. So the candidate is one more key of the same document.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from pipedrive_operator.core.grant.document import Document
+from pipedrive_operator.core.grant.grant import OUR_KEYS, Grant, read_grant, without_former_grant, write_grant
+from pipedrive_operator.core.grant.intent import KEYS as MARKS
+from pipedrive_operator.core.grant.intent import Intent, Unanswered, read_intent, read_unanswered, write_marks
+from pipedrive_operator.core.resource.status import Account
+
+CANDIDATE_KEY: Final = "consent_candidate"
+LONGEST_CANDIDATE: Final = 32_768
+"""In characters: more than all fields of a grant can have."""
+
+Values = Mapping[str, object]
+
+
+def read_candidate(document: Document | None) -> Grant | None:
+    """Return the candidate of a document; None if there is none, or if a person has damaged it."""
+    written = document.values.get(CANDIDATE_KEY) if document is not None else None
+    if document is None or not isinstance(written, str) or len(written) > LONGEST_CANDIDATE:
+        return None
+    try:
+        values = json.loads(written)
+    except (ValueError, RecursionError):
+        return None
+    candidate = read_grant(replace(document, values=values)) if isinstance(values, dict) else None
+    return candidate if candidate is not None and candidate.terms is not None else None
+
+
+def marks_of(document: Document | None) -> tuple[Intent | None, Unanswered | None]:
+    """Return the marks of a document, whether it holds a grant or not."""
+    if document is None:
+        return None, None
+    values = without_former_grant(document.values)
+    return read_intent(values, document.created_at), read_unanswered(values, document.created_at)
+
+
+def with_marks(values: Values, intent: Intent | None, unanswered: Unanswered | None) -> dict[str, object]:
+    """Return the values of a document with these marks instead of its own."""
+    return {key: value for key, value in values.items() if key not in MARKS} | write_marks(intent, unanswered)
+
+
+def with_candidate(values: Values, candidate: Grant) -> dict[str, object]:
+    """Return the values of a document with a candidate; everything else in it stays."""
+    return {**values, CANDIDATE_KEY: json.dumps(write_grant(candidate, {}))}
+
+
+def without_candidate(values: Values, unanswered: Unanswered | None) -> dict[str, object]:
+    """Return the values of a document after its candidate was dropped: the grant in it stays as it is."""
+    return with_marks({key: value for key, value in values.items() if key != CANDIDATE_KEY}, None, unanswered)
+
+
+def promoted(candidate: Grant, account: Account) -> Grant:
+    """Return the grant that a verified candidate becomes."""
+    consent = candidate.terms.consent if candidate.terms is not None else None
+    return replace(candidate, terms=None, consent=consent, account=account, intent=None, unanswered=None)
+
+
+def with_promoted(values: Values, grant: Grant) -> dict[str, object]:
+    """Return the values of a document whose grant is replaced by a verified one: only foreign keys stay."""
+    replaced = {*OUR_KEYS, CANDIDATE_KEY}
+    return write_grant(grant, {key: value for key, value in values.items() if key not in replaced})
+
+
+def is_unrelated(stored: Grant | None, candidate: Grant) -> bool:
+    """Return whether Vault holds the grant of another consent than the one that the candidate's person replaced.
+
+    Otherwise the candidate outranks what is stored: the grant that the consent replaces, or what descends from it.
+    """
+    terms = candidate.terms
+    return terms is not None and stored is not None and stored.consent not in {terms.over, terms.consent}

@@ -1,0 +1,282 @@
+"""Keeps the result of a consent as a candidate beside the grant in Vault, and verifies, promotes or drops it.
+
+Any process may complete the consent of one that died: what it needs to know is stored with the candidate. The grant in
+Vault stays as it is until the candidate is verified for the right account. A candidate of the wrong account is not
+revoked: that would uninstall the app for its user, and may end the grant of another credential.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.grant.candidate import (
+    is_unrelated,
+    marks_of,
+    promoted,
+    read_candidate,
+    with_candidate,
+    with_promoted,
+    without_candidate,
+)
+from pipedrive_operator.core.grant.document import Document
+from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, Terms, read_grant, refreshed_grant
+from pipedrive_operator.core.grant.succession import EscrowedGrant
+from pipedrive_operator.core.grant.token import belongs_to, describe_expected
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.backoff import pause
+from pipedrive_operator.core.values.errors import (
+    AccountNotOpen,
+    CheckAndSetConflict,
+    ConsentRequired,
+    GrantUnstored,
+    TokenRejected,
+    TokenResponseUnusable,
+)
+from pipedrive_operator.grants.documents import GrantDocuments
+from pipedrive_operator.grants.intents import IntentSteps
+from pipedrive_operator.grants.reservations import Reservation, Reservations
+from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
+from pipedrive_operator.ports import Clock, Escrow, Pipedrive
+
+LONGEST_STORE_PAUSE: Final = 8.0
+"""In seconds: the longest pause between two attempts to store a candidate. Vault is protected by its adapter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of a candidate."""
+
+    terms: Terms
+    account: Account | None
+    """The account that it belongs to, if Pipedrive has said so."""
+    problem: str | None
+    """Why it was dropped; None if it was promoted."""
+
+
+class _Unusable(Exception):
+    """Pipedrive does not accept the candidate; `str` says why."""
+
+
+class Candidates:
+    """The candidates of consents."""
+
+    def __init__(
+        self,
+        *,
+        documents: GrantDocuments,
+        pipedrive: Pipedrive,
+        escrow: Escrow,
+        intents: IntentSteps,
+        reservations: Reservations,
+        clock: Clock,
+    ) -> None:
+        """Take the ports, and the intents of this process."""
+        self._documents = documents
+        self._pipedrive = pipedrive
+        self._escrow = escrow
+        self._intents = intents
+        self._reservations = reservations
+        self._clock = clock
+
+    async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
+        """Store a candidate, however long it takes and whatever fails, with a copy in escrow meanwhile.
+
+        This is the first acknowledged copy: nothing else is called before it.
+        """
+        source = reservation.source
+        values, version = reservation.values, reservation.version
+        for attempt in itertools.count(1):
+            try:
+                if attempt > 1 or not self._intents.is_a_moment_ago(reservation.at):
+                    document = await self._documents.find_document(source.location, source.identity)
+                    if (held := read_candidate(document)) is not None and held.lineage == candidate.lineage:
+                        break
+                    if held is not None and not _is_of_one_consent(held, candidate):
+                        await self.settle(source)
+                        continue
+                    values, version = (document.values, document.version) if document is not None else ({}, 0)
+                await self._documents.write_values(
+                    with_candidate(values, candidate), source.location, source.identity, cas=version
+                )
+                break
+            except CheckAndSetConflict:
+                await self._keep_in_escrow(candidate, reservation, client)
+                await self._intents.pause_after_conflict(attempt, source.location)
+            except Exception as error:  # noqa: BLE001  no error may lose the candidate
+                as_trouble(error)
+                await self._keep_in_escrow(candidate, reservation, client)
+                wanted = pause(attempt, spread_by=str(source.location)).total_seconds()
+                await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE))
+        await self._escrow.drop(source.location, reservation.intent.refresh_id)
+
+    async def restore_any(self, source: GrantWithClient) -> bool:
+        """Move a candidate from escrow into Vault, whichever process kept it; False if there is none.
+
+        Raises what `Escrow.open`, `settle` and `Vault.write` raise.
+        """
+        client = await self._documents.read_client(source.client)
+        copies = await self._escrow.open(source.location, client.client_secret)
+        candidate = next((copy for copy in copies if copy.grant.terms is not None), None)
+        if candidate is not None:
+            await self.restore(candidate, source)
+        return candidate is not None
+
+    async def restore(self, copy: EscrowedGrant, source: GrantWithClient) -> None:
+        """Move a candidate from escrow into Vault, beside the grant. An older candidate is settled first.
+
+        Raises what `settle` and `Vault.write` raise.
+        """
+        escrowed = copy.grant
+        document = await self._documents.find_document(source.location, source.identity)
+        if (held := read_candidate(document)) is not None and held.lineage != escrowed.lineage:
+            await self.settle(source)
+            return
+        stored = read_grant(document)
+        is_promoted = stored is not None and escrowed.terms is not None and stored.consent == escrowed.terms.consent
+        if held is None and not is_promoted:
+            values = with_candidate(document.values if document is not None else {}, escrowed)
+            version = document.version if document is not None else 0
+            try:
+                await self._documents.write_values(values, source.location, source.identity, cas=version)
+            except CheckAndSetConflict:
+                await self._intents.pause_after_conflict(1, source.location)
+                return
+        await self._escrow.drop(source.location, copy.refresh_id)
+
+    async def settle(self, source: GrantWithClient) -> Settled | None:
+        """Verify the candidate at a location, and promote or drop it; None if there is none.
+
+        Call this only when no other holder's intent is alive.
+
+        Raises:
+            PipedriveUnavailable, RateLimited, RefreshUncertain, ClientRejected: the account is not known yet; the
+                candidate stays.
+            VaultUnavailable, VaultDenied: Vault could not be read or written.
+            GrantUnstored: the candidate must be kept in escrow, which is not possible now.
+            FenceClosed: this process must not act at the moment.
+        """
+        was_renewed = False
+        refused: dict[str, str] = {}
+        """Why Pipedrive does not accept a candidate, by its lineage."""
+        for conflicts in itertools.count(1):
+            document = await self._documents.find_document(source.location, source.identity)
+            candidate = read_candidate(document)
+            if document is None or candidate is None or candidate.terms is None:
+                return None
+            account: Account | None = None
+            try:
+                if candidate.lineage not in refused:
+                    account = await self.identify(candidate)
+                    if account is None and not was_renewed:
+                        was_renewed = await self._renew(candidate, document, source)
+                        continue
+            except _Unusable as error:
+                refused[candidate.lineage] = str(error)
+                continue  # an intent may have been written and removed since the document was read
+            problem = refused.get(candidate.lineage) or _problem(candidate.terms, account)
+            try:
+                problem = await self._decide(candidate, account, problem, document, source)
+            except CheckAndSetConflict:
+                await self._intents.pause_after_conflict(conflicts, source.location)
+                continue
+            return Settled(terms=candidate.terms, account=account, problem=problem)
+        raise AssertionError
+
+    async def identify(self, candidate: Grant) -> Account | None:
+        """Return the account of a candidate; None if it has no usable access token."""
+        if candidate.token is None or candidate.token.expired(self._clock.now()):
+            return None
+        try:
+            return await self._pipedrive.identify_access_token(candidate.token)
+        except TokenRejected:
+            return None
+        except AccountNotOpen as trouble:
+            raise _Unusable(trouble.message) from trouble
+
+    async def _decide(
+        self,
+        candidate: Grant,
+        account: Account | None,
+        problem: str | None,
+        document: Document,
+        source: GrantWithClient,
+    ) -> str | None:
+        """Write the decision about a candidate, and return why it was dropped."""
+        if problem is None and account is not None:
+            grant = promoted(candidate, account)
+            if not self.outranks(candidate, read_grant(document)):
+                problem = await self._hand_over(grant, source)
+            else:
+                await self._write(with_promoted(document.values, grant), document, source)
+                return None
+        values, unanswered = document.values, self._intents.unanswered_after(*marks_of(document))
+        await self._write(without_candidate(values, unanswered), document, source)
+        return problem
+
+    def outranks(self, candidate: Grant, stored: Grant | None) -> bool:
+        """Return whether a verified candidate replaces what Vault holds: not the grant of an unrelated consent."""
+        return not is_unrelated(stored, candidate)
+
+    async def _hand_over(self, grant: Grant, source: GrantWithClient) -> str:
+        """Put a verified grant into escrow, because only Pipedrive knows whether it or the one in Vault is alive."""
+        client = await self._documents.read_client(source.client)
+        if not await self._escrow.keep(source.location, grant, f"consent-{grant.consent}", client.client_secret):
+            raise GrantUnstored("Vault holds the grant of another consent, and the new one cannot be kept in escrow")
+        return (
+            "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that "
+            "Pipedrive accepts"
+        )
+
+    async def _renew(self, candidate: Grant, document: Document, source: GrantWithClient) -> bool:
+        """Refresh a candidate once, because only an access token shows whose it is; False after a conflict."""
+        client = await self._documents.read_client(source.client)
+        consent = candidate.terms.consent if candidate.terms is not None else ""
+        reservation = await self._reservations.make(source, document, consent=consent)
+        if reservation is None:
+            return False
+        asked_at = self._clock.now()
+        try:
+            response = await self._pipedrive.refresh(
+                client, candidate.refresh_token, fence=lambda: self._reservations.fence(reservation)
+            )
+        except TokenResponseUnusable as trouble:
+            half = replace(candidate, refresh_token=trouble.refresh_token, refreshed_from=candidate.lineage)
+            await self.keep(half, reservation, client)
+            raise
+        except ConsentRequired as trouble:
+            await self._reservations.release(reservation)
+            raise _Unusable(trouble.message) from trouble
+        except Exception:
+            await self._reservations.release(reservation)
+            raise
+        renewed = refreshed_grant(candidate, response, client_id=client.client_id, asked_at=asked_at)
+        await self.keep(renewed, reservation, client)
+        return True
+
+    async def _write(self, values: Mapping[str, object], document: Document, source: GrantWithClient) -> None:
+        await self._documents.write_values(values, source.location, source.identity, cas=document.version)
+
+    async def _keep_in_escrow(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
+        with unexpected_errors_reported():
+            await self._escrow.keep(
+                reservation.source.location, candidate, reservation.intent.refresh_id, client.client_secret
+            )
+
+
+def _is_of_one_consent(one: Grant, other: Grant) -> bool:
+    return one.terms is not None and other.terms is not None and one.terms.consent == other.terms.consent
+
+
+def _problem(terms: Terms, account: Account | None) -> str | None:
+    """Return why a candidate must be dropped; None if it belongs to the expected account."""
+    if account is None:
+        return "Pipedrive rejects the access token that it has just issued. Open the link again"
+    if belongs_to(terms.expected, account):
+        return None
+    return (
+        f"Pipedrive connected company {account.company_domain} (id {account.company_id}, user {account.user_id}), but "
+        f"the credential belongs to {describe_expected(terms.expected)}. Nothing was changed. Switch the company in "
+        "Pipedrive, then open the link again"
+    )

@@ -1,0 +1,217 @@
+"""Exchanges the code of a consent for a grant, so that no token is lost and the grant that works is never harmed.
+
+The steps are those of docs/refresh-protocol.md. A code works once and dies within minutes: it is sent at most once, and
+never again after an unknown outcome. The result becomes a candidate (`candidates.py`) before anything else happens.
+"""
+
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.grant.candidate import marks_of, read_candidate
+from pipedrive_operator.core.grant.grant import (
+    ClientCredentials,
+    Grant,
+    Terms,
+    TokenResponse,
+    consented_grant,
+    read_grant,
+)
+from pipedrive_operator.core.grant.token import belongs_to, expected_account
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import (
+    ClientRejected,
+    ConsentRequired,
+    FenceClosed,
+    TokenResponseUnusable,
+    Trouble,
+)
+from pipedrive_operator.grants.candidates import Settled
+from pipedrive_operator.grants.parts import Parts
+from pipedrive_operator.grants.reservations import Reservation
+from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
+
+CODE_USABLE: Final = 240.0
+"""In seconds since this process first saw the code, which Pipedrive accepts for five minutes."""
+RETRY_PAUSE: Final = 2.0
+"""In seconds, between two attempts to write an intent while the code is usable."""
+
+Claim = Callable[[], Awaitable[bool]]
+"""Records that the code is about to be sent; False if the consent has changed, so that it must not be sent."""
+
+
+class CodeExchange:
+    """Exchanges codes, one call per answer. Calls for the same grant must not overlap."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Take the parts that it shares with the refresh protocol."""
+        self._documents = parts.documents
+        self._pipedrive = parts.pipedrive
+        self._intents = parts.intents
+        self._reservations = parts.reservations
+        self._candidates = parts.candidates
+        self._clock = parts.clock
+
+    async def run(self, order: ExchangeOrder, claim: Claim) -> Exchanged | None:
+        """Exchange a code, and return how the consent ended; None if nothing was sent because the consent changed.
+
+        `claim` is called when everything is ready to send the code: after it, the code counts as sent.
+
+        Raises:
+            FenceClosed: this process must not act at the moment; nothing was sent.
+            Trouble, ApiServerUnavailable: the code was exchanged, and its result is a candidate whose account is not
+                known yet; call `conclude` later.
+        """
+        prepared = await self._prepare(order)
+        if isinstance(prepared, Exchanged):
+            return prepared
+        client, reservation, terms = prepared
+        if not await self._claimed(claim, reservation):
+            return None
+        candidate = await self._send(order, client, reservation, terms)
+        if isinstance(candidate, Exchanged):
+            await self._reservations.release(reservation)
+            return candidate
+        return await self.take(candidate, reservation, client, order)
+
+    async def _claimed(self, claim: Claim, reservation: Reservation) -> bool:
+        """Claim the code; if that fails, nothing may be sent, and the intent is removed."""
+        is_claimed = False
+        try:
+            is_claimed = await claim()
+        finally:
+            if not is_claimed:
+                await self._reservations.release(reservation)
+        return is_claimed
+
+    async def take(
+        self, candidate: Grant, reservation: Reservation, client: ClientCredentials, order: ExchangeOrder
+    ) -> Exchanged:
+        """Keep the result, then find out whose it is."""
+        await self._candidates.keep(candidate, reservation, client)
+        return await self.conclude(order)
+
+    async def conclude(self, order: ExchangeOrder) -> Exchanged:
+        """Complete an exchange whose code was or may have been sent, by this process or by one that died.
+
+        Raises:
+            Trouble, ApiServerUnavailable: the account of the candidate is not known yet; call this again later.
+            FenceClosed: this process must not act at the moment.
+        """
+        for conflicts in itertools.count(1):
+            document = await self._documents.find_document(order.source.location, order.source.identity)
+            candidate, stored = read_candidate(document), read_grant(document)
+            if candidate is None and stored is not None and stored.consent == order.consent:
+                return _connected(stored.account)
+            if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
+                continue
+            if candidate is not None:
+                settled = await self.settle(order)
+                if settled is not None and settled.terms.consent == order.consent:
+                    return _exchanged(settled)
+            elif not await self._candidates.restore_any(order.source):
+                break
+            await self._intents.pause_after_conflict(conflicts, order.source.location)
+        return Exchanged(
+            reason=ConsentReason.UNCERTAIN,
+            message="The code may have been sent, and its result was lost with the process that sent it. A code works "
+            "once, so it is not sent again: open the link again",
+        )
+
+    async def read_client(self, source: GrantWithClient) -> ClientCredentials:
+        """Return the client of a grant. Raises what `GrantDocuments.read_client` raises."""
+        return await self._documents.read_client(source.client)
+
+    async def settle(self, order: ExchangeOrder) -> Settled | None:
+        """Verify the candidate, and promote or drop it."""
+        return await self._candidates.settle(order.source)
+
+    async def _prepare(self, order: ExchangeOrder) -> tuple[ClientCredentials, Reservation, Terms] | Exchanged:
+        """Wait for other holders, and write the intent. If Vault cannot be written, nothing is sent."""
+        trouble = "other refreshes and consents of this grant took too long"
+        for conflicts in itertools.count(1):
+            if self._clock.monotonic() >= order.began + CODE_USABLE:
+                break
+            try:
+                prepared = await self._try_to_prepare(order)
+            except Trouble as error:
+                trouble = error.message
+                await self._clock.sleep(RETRY_PAUSE)
+                continue
+            if prepared is not None:
+                return prepared
+            await self._intents.pause_after_conflict(conflicts, order.source.location)
+        return Exchanged(
+            reason=ConsentReason.CODE_EXPIRED,
+            message=f"The code was not sent, because Vault could not be written while it was valid: {trouble}. "
+            "Nothing was changed. Open the link again",
+        )
+
+    async def _try_to_prepare(
+        self, order: ExchangeOrder
+    ) -> tuple[ClientCredentials, Reservation, Terms] | Exchanged | None:
+        document = await self._documents.find_document(order.source.location, order.source.identity)
+        if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
+            return None
+        if read_candidate(document) is not None:
+            await self._candidates.settle(order.source)
+            return None
+        client = await self._documents.read_client(order.source.client)
+        if client.client_id != order.client_id:
+            return Exchanged(
+                reason=ConsentReason.CREDENTIAL_CHANGED,
+                message="The client id in Vault has changed since the link was created. Nothing was changed: create "
+                "another consent",
+            )
+        reservation = await self._reservations.make(order.source, document, consent=order.consent)
+        return None if reservation is None else (client, reservation, _terms(order, read_grant(document)))
+
+    async def _send(
+        self, order: ExchangeOrder, client: ClientCredentials, reservation: Reservation, terms: Terms
+    ) -> Grant | Exchanged:
+        """Send the code once, behind the fence, and return the candidate."""
+        asked_at = self._clock.now()
+        try:
+            response = await self.call(order, client, reservation)
+        except TokenResponseUnusable as trouble:
+            return Grant(refresh_token=trouble.refresh_token, client_id=client.client_id, terms=terms)
+        except ConsentRequired as trouble:
+            return Exchanged(reason=ConsentReason.CODE_REFUSED, message=trouble.message)
+        except ClientRejected as trouble:
+            return Exchanged(reason=ConsentReason.CLIENT_REJECTED, message=trouble.message)
+        except Trouble as trouble:
+            return Exchanged(reason=ConsentReason.UNCERTAIN, message=trouble.message)
+        except FenceClosed as error:
+            message = f"The code was not sent, because {error}. Nothing was changed: open the link again"
+            return Exchanged(reason=ConsentReason.UNCERTAIN, message=message)
+        return consented_grant(response, client_id=client.client_id, asked_at=asked_at, terms=terms)
+
+    async def call(self, order: ExchangeOrder, client: ClientCredentials, reservation: Reservation) -> TokenResponse:
+        """Call Pipedrive once, behind the fence."""
+        return await self._pipedrive.exchange(
+            client, order.code, order.redirect_uri, fence=lambda: self._reservations.fence(reservation)
+        )
+
+
+def _terms(order: ExchangeOrder, stored: Grant | None) -> Terms:
+    pinned = order.pinned or (stored.account if stored is not None else None)
+    return Terms(
+        consent=order.consent,
+        expected=expected_account(order.guard, pinned, allows_change=order.allows_change),
+        over=stored.consent if stored is not None else None,
+    )
+
+
+def _connected(account: Account | None) -> Exchanged:
+    whom = f" to company {account.company_domain}, as user {account.user_id}" if account is not None else ""
+    return Exchanged(reason=ConsentReason.CONNECTED, message=f"Connected{whom}", account=account)
+
+
+def _exchanged(settled: Settled) -> Exchanged:
+    if settled.problem is None:
+        return _connected(settled.account)
+    is_wrong = settled.account is not None and not belongs_to(settled.terms.expected, settled.account)
+    reason = ConsentReason.WRONG_ACCOUNT if is_wrong else ConsentReason.UNCERTAIN
+    return Exchanged(reason=reason, message=settled.problem, account=settled.account)

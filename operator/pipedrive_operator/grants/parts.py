@@ -1,0 +1,47 @@
+"""What refreshes and exchanges of one process share: its intents, and the documents and candidates of its grants."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from pipedrive_operator.grants.candidates import Candidates
+from pipedrive_operator.grants.documents import GrantDocuments
+from pipedrive_operator.grants.intents import IntentSteps
+from pipedrive_operator.grants.reservations import Reservations
+from pipedrive_operator.ports import Clock, Escrow, Pipedrive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The shared parts. Two sets of them in one process would not know each other's intents."""
+
+    documents: GrantDocuments
+    pipedrive: Pipedrive
+    escrow: Escrow
+    clock: Clock
+    intents: IntentSteps
+    reservations: Reservations
+    candidates: Candidates
+
+    @classmethod
+    def build(
+        cls, *, documents: GrantDocuments, pipedrive: Pipedrive, escrow: Escrow, intents: IntentSteps, clock: Clock
+    ) -> Self:
+        """Build the parts on the ports, and on the intents of the refresh protocol."""
+        reservations = Reservations(documents=documents, intents=intents, clock=clock)
+        candidates = Candidates(
+            documents=documents,
+            pipedrive=pipedrive,
+            escrow=escrow,
+            intents=intents,
+            reservations=reservations,
+            clock=clock,
+        )
+        return cls(
+            documents=documents,
+            pipedrive=pipedrive,
+            escrow=escrow,
+            clock=clock,
+            intents=intents,
+            reservations=reservations,
+            candidates=candidates,
+        )

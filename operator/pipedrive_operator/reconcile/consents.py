@@ -1,0 +1,266 @@
+"""Brings one consent forward: prepares its link, has its code exchanged, reports, and deletes it at its end.
+
+The order of writes lives here. The status says that a code is about to be sent before it is sent, so that no process
+sends it again; the grant is stored before the status says connected. Nothing is decided here.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from pipedrive_operator.core.decision.consents import (
+    ConsentAction,
+    ConsentDecision,
+    ConsentObservation,
+    decide_consent,
+    prepared,
+    reported,
+)
+from pipedrive_operator.core.decision.report import Announcement
+from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.resource.consent import Consent, ConsentStatus
+from pipedrive_operator.core.resource.consent_link import Mode, authorization_url, callback_url, mode_of, page_url
+from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.spec import OAuth2
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.conditions import EventReason
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import FenceClosed, ReportDenied, Trouble
+from pipedrive_operator.grants import GrantKeeper
+from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
+from pipedrive_operator.ports import Cache, Clock, ConsentCache, Consents, Credentials, Leadership
+
+RETRY: Final = timedelta(seconds=5)
+"""Until the next attempt to prepare a link, or to find out whose a candidate is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentAddresses:
+    """Where people go to consent."""
+
+    oauth_url: str
+    public_url: str | None
+    """The address of the consent front; None without one."""
+    redirect_uris: Mapping[str, str]
+    """The redirect URI of each app that has one of its own."""
+
+    def redirect_uri(self, credential: Credential) -> str | None:
+        """Return the redirect URI of a credential's client; None if it is not known."""
+        access = credential.access
+        app = access.client.app if isinstance(access, OAuth2) else None
+        known = self.redirect_uris.get(app) if app is not None else None
+        return known or (callback_url(self.public_url) if self.public_url is not None else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentPorts:
+    """All the ports that the reconciler of consents uses."""
+
+    consents: Consents
+    consent_cache: ConsentCache
+    cache: Cache
+    credentials: Credentials
+    leadership: Leadership
+    clock: Clock
+
+
+class ConsentReconciler:
+    """Reconciles consents, one step per call. Calls for the same key must not overlap."""
+
+    def __init__(
+        self,
+        *,
+        ports: ConsentPorts,
+        keeper: GrantKeeper,
+        addresses: ConsentAddresses,
+        on_connected: Callable[[VaultLocation], None],
+    ) -> None:
+        """Take the ports and the keeper of grants; `on_connected` is called when a grant in Vault was replaced."""
+        self._ports = ports
+        self._keeper = keeper
+        self._addresses = addresses
+        self._on_connected = on_connected
+        self._began: dict[tuple[str, int], float] = {}
+        """When this process first saw each answer, on our monotonic clock."""
+        self._ended: dict[tuple[str, int], Exchanged] = {}
+        """How exchanges ended that are not reported yet."""
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Make a step, and return when to make the next one; None if only a change asks for one.
+
+        Raises:
+            ApiServerUnavailable: the step must be repeated.
+            FenceClosed: this process no longer leads, or must not send anything now.
+        """
+        consent = self._ports.consent_cache.consent(key)
+        if consent is None:
+            return None
+        if self._ports.leadership.remaining() <= 0:
+            raise FenceClosed("this process no longer leads")
+        seen = self._observe(consent)
+        decision = decide_consent(seen)
+        match decision.action:
+            case ConsentAction.WAIT:
+                return None if decision.until is None else max(decision.until - seen.now, timedelta(0))
+            case ConsentAction.DELETE:
+                await self._ports.consents.delete(consent)
+                return None
+            case ConsentAction.REPORT:
+                return await self._report(seen, decision)
+            case ConsentAction.PREPARE:
+                return await self._prepare(seen)
+            case ConsentAction.EXCHANGE | ConsentAction.CONCLUDE:
+                return await self._exchange(seen, decision.action)
+
+    def _observe(self, consent: Consent) -> ConsentObservation:
+        credential = self._ports.cache.credential(consent.credential)
+        newer = [one for one in self._ports.consent_cache.of(consent.credential) if not one.being_deleted]
+        later = newer[newer.index(consent) + 1 :] if consent in newer else []
+        return ConsentObservation(
+            now=self._ports.clock.now(),
+            consent=consent,
+            credential=credential,
+            source=self._ports.cache.source(consent.credential) if credential is not None else None,
+            redirect_uri=self._addresses.redirect_uri(credential) if isinstance(credential, Credential) else None,
+            newer=later[-1].key.name if later else None,
+        )
+
+    async def _report(self, seen: ConsentObservation, decision: ConsentDecision) -> timedelta | None:
+        reason = decision.reason or ConsentReason.PENDING
+        await self._write(seen.consent, reported(seen.consent, reason, decision.message, seen.now))
+        return timedelta(0)
+
+    async def _prepare(self, seen: ConsentObservation) -> timedelta | None:
+        """Read the client id, and report the link."""
+        credential, source, redirect_uri = seen.credential, seen.source, seen.redirect_uri
+        if not (isinstance(credential, Credential) and isinstance(source, GrantWithClient) and redirect_uri):
+            return RETRY
+        try:
+            client = await self._keeper.read_client(source)
+        except Trouble as trouble:
+            message = f"The link cannot be prepared yet: {trouble.message}"
+            await self._write(seen.consent, reported(seen.consent, ConsentReason.PENDING, message, seen.now))
+            return RETRY
+        public_url = self._addresses.public_url
+        is_hosted = mode_of(redirect_uri, public_url) is Mode.HOSTED and public_url is not None
+        access = credential.access
+        status = prepared(
+            seen.consent,
+            credential,
+            source,
+            url=authorization_url(self._addresses.oauth_url, client_id=client.client_id, redirect_uri=redirect_uri),
+            page_url=page_url(public_url, seen.consent.key) if is_hosted and public_url is not None else None,
+            redirect_uri=redirect_uri,
+            app=(access.client.app or access.client.path or "") if isinstance(access, OAuth2) else "",
+            required_scopes=access.required_scopes if isinstance(access, OAuth2) else (),
+            pinned=self._pinned(credential, source),
+            now=seen.now,
+        )
+        await self._write(seen.consent, status)
+        return timedelta(0)
+
+    def _pinned(self, credential: Credential, source: GrantWithClient) -> Account | None:
+        """Return the pinned account: the credential's, or that of another one with the same grant and identity."""
+        oldest = self._ports.cache.oldest_sharer(source.location, source.identity)
+        return credential.status.account or (oldest.credential.status.account if oldest is not None else None)
+
+    async def _exchange(self, seen: ConsentObservation, action: ConsentAction) -> timedelta | None:
+        consent = seen.consent
+        if action is ConsentAction.CONCLUDE:  # about the answer that was claimed: a newer one may have come since
+            consent = replace(consent, generation=consent.status.observed_generation or 0)
+        answer = (consent.uid, consent.generation)
+        ended = self._ended.get(answer)
+        if ended is None:
+            try:
+                ended = await self._run(seen, consent, action)
+            except Trouble as trouble:
+                return await self._report_delay(consent, trouble)
+            if ended is None:
+                return timedelta(0)
+            self._ended[answer] = ended
+        await self._finish(seen, consent, ended)
+        self._ended.pop(answer, None)
+        self._began.pop(answer, None)
+        return timedelta(0)
+
+    async def _run(self, seen: ConsentObservation, consent: Consent, action: ConsentAction) -> Exchanged | None:
+        order = self._order(seen)
+        if order is None:
+            return Exchanged(
+                reason=ConsentReason.CREDENTIAL_CHANGED,
+                message="The credential changed while the code was exchanged. Create another consent",
+            )
+        if action is ConsentAction.CONCLUDE:
+            return await self._keeper.conclude(order)
+
+        async def claim() -> bool:
+            message = "Pipedrive's code has arrived and is being exchanged"
+            status = reported(consent, ConsentReason.CODE_RECEIVED, message, self._ports.clock.now())
+            return await self._write(consent, status)
+
+        return await self._keeper.exchange(order, claim)
+
+    def _order(self, seen: ConsentObservation) -> ExchangeOrder | None:
+        consent, credential, source = seen.consent, seen.credential, seen.source
+        answer, status = consent.spec.answer, consent.status
+        if answer is None or not isinstance(credential, Credential) or not isinstance(source, GrantWithClient):
+            return None
+        began = self._began.setdefault((consent.uid, consent.generation), self._ports.clock.monotonic())
+        return ExchangeOrder(
+            source=source,
+            consent=consent.uid,
+            code=answer.code,
+            redirect_uri=status.redirect_uri or "",
+            client_id=parse_qs(urlsplit(status.url or "").query).get("client_id", [""])[0],
+            guard=credential.spec.account,
+            pinned=self._pinned(credential, source),
+            allows_change=consent.spec.allow_account_change,
+            began=began,
+        )
+
+    async def _report_delay(self, answered: Consent, trouble: Trouble) -> timedelta:
+        """Report why it is not known yet whose the grant is."""
+        message = f"The code was exchanged, and Pipedrive has not said yet whose the grant is: {trouble.message}"
+        await self._report_answer(answered, Exchanged(reason=ConsentReason.VERIFYING, message=message))
+        return RETRY
+
+    async def _report_answer(self, answered: Consent, ended: Exchanged) -> None:
+        """Report about one answer, in the consent as it is now."""
+        consent = self._ports.consent_cache.consent(answered.key)
+        if consent is not None and consent.uid == answered.uid:
+            current = replace(consent, generation=answered.generation)
+            status = reported(current, ended.reason, ended.message, self._ports.clock.now(), account=ended.account)
+            await self._write(consent, status)
+
+    async def _finish(self, seen: ConsentObservation, answered: Consent, ended: Exchanged) -> None:
+        """Wake those who share the grant, report how the exchange ended, and record an Event on the credential."""
+        if ended.reason is ConsentReason.CONNECTED and isinstance(seen.source, GrantWithClient):
+            self._on_connected(seen.source.location)
+        await self._report_answer(answered, ended)
+        if seen.credential is not None:
+            with suppress(ReportDenied):
+                await self._ports.credentials.record_event(seen.credential, _announcement(answered, ended))
+
+    async def _write(self, consent: Consent, status: ConsentStatus) -> bool:
+        """Write a status over the consent as it was seen; False if it has changed since, or is gone."""
+        if status == consent.status:
+            return True
+        written = await self._ports.consents.patch_status(consent, status)
+        if written is None:
+            return False
+        self._ports.consent_cache.keep(written)
+        return True
+
+
+def _announcement(consent: Consent, ended: Exchanged) -> Announcement:
+    is_connected = ended.reason is ConsentReason.CONNECTED
+    return Announcement(
+        warning=not is_connected,
+        reason=EventReason.CONNECTED if is_connected else EventReason.CONSENT_REFUSED,
+        message=f"{ended.message} (PipedriveConsent {consent.key.name})",
+    )

@@ -1,0 +1,88 @@
+"""Takes reports of uninstalls: verifies them, and has the grant refreshed. Nothing is deleted on a caller's word.
+
+Any replica may receive a report, and it may be forged, repeated or outdated. So a report only leads to a question to
+Pipedrive, at most once a minute for each credential: a refresh, whose refusal says that the grant is dead. The status
+carries the report to the leader.
+"""
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Final
+
+from pipedrive_operator.core.decision.report import Announcement
+from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.uninstall import UninstallReport
+from pipedrive_operator.core.values.conditions import EventReason
+from pipedrive_operator.core.values.errors import ReportDenied, Trouble
+from pipedrive_operator.core.values.times import format_time
+from pipedrive_operator.fairness.budget import Budget
+from pipedrive_operator.grants import GrantKeeper
+from pipedrive_operator.ports import Cache, Clock, Credentials
+
+SHORTEST_INTERVAL: Final = timedelta(minutes=1)
+"""Between two refreshes of a grant that reports ask for."""
+REPORTS_PER_SECOND: Final = 5
+"""How many reports about one company are verified: each reads a client from Vault."""
+
+
+class Uninstalls:
+    """Handles reports of uninstalls."""
+
+    def __init__(self, *, cache: Cache, credentials: Credentials, keeper: GrantKeeper, clock: Clock) -> None:
+        """Take the ports; the keeper reads clients from Vault."""
+        self._cache = cache
+        self._credentials = credentials
+        self._keeper = keeper
+        self._clock = clock
+        self._budget = Budget(per_second=REPORTS_PER_SECOND, burst=REPORTS_PER_SECOND)
+
+    async def take(self, report: UninstallReport) -> None:
+        """Note a report in the status of each credential that it is about, if it is proven.
+
+        Raises ApiServerUnavailable.
+        """
+        if self._budget.reserve(str(report.company_id), self._clock.monotonic()) > 0:
+            return
+        now = self._clock.now().replace(microsecond=0)
+        for credential, source in self._concerned(report, now):
+            if await self._is_proven(report, source):
+                await self._note(credential, report, now)
+
+    def _concerned(self, report: UninstallReport, now: datetime) -> list[tuple[Credential, GrantWithClient]]:
+        """Return the credentials of the reported account that no report has reached within the last minute."""
+        found: list[tuple[Credential, GrantWithClient]] = []
+        for key in self._cache.keys:
+            credential = self._cache.credential(key)
+            source = self._cache.source(key)
+            if not isinstance(credential, Credential) or not isinstance(source, GrantWithClient):
+                continue
+            account, before = credential.status.account, credential.status.uninstall_reported_at
+            is_of_account = account is not None and (account.company_id, account.user_id) == (
+                report.company_id,
+                report.user_id,
+            )
+            if is_of_account and (before is None or now >= before + SHORTEST_INTERVAL):
+                found.append((credential, source))
+        return found
+
+    async def _is_proven(self, report: UninstallReport, source: GrantWithClient) -> bool:
+        """Return whether the sender knew the secret of the credential's client."""
+        try:
+            client = await self._keeper.read_client(source)
+        except Trouble:
+            return False
+        return client.client_id == report.client_id and report.is_proven_by(client.client_secret)
+
+    async def _note(self, credential: Credential, report: UninstallReport, now: datetime) -> None:
+        with suppress(ReportDenied):
+            written = await self._credentials.patch_status(credential.key, {"uninstallReportedAt": format_time(now)})
+            if written is not None:
+                self._cache.keep_credential(written)
+        message = (
+            f"Pipedrive reported that user {report.user_id} of company {report.company_id} has uninstalled the app. "
+            "The operator refreshes the grant to find out whether it is still valid"
+        )
+        event = Announcement(warning=True, reason=EventReason.UNINSTALL_REPORTED, message=message)
+        with suppress(ReportDenied):
+            await self._credentials.record_event(credential, event)

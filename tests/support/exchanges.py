@@ -1,0 +1,101 @@
+"""One consent over a grant in Vault, or where there is none, with the exchange on the fakes."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pipedrive_operator.core.grant.candidate import read_candidate
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.resource.spec import AccountGuard
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.grants.exchange import CodeExchange
+from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
+from support.builders import GRANT_LOCATION, GRANT_SOURCE
+from support.refresh import Surroundings
+
+OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
+CONSENT = "uid-of-consent"
+REDIRECT_URI = "https://connect.example.com/callback"
+
+T = TypeVar("T")
+
+
+@dataclass
+class ConsentSurroundings(Surroundings):
+    """The exchange, and what it stands on."""
+
+    claims: list[str] = field(default_factory=list)
+    """What Vault held when each code was claimed."""
+    is_claimable: bool = True
+
+    def start(self) -> None:
+        """Start the process, or start it again with nothing remembered."""
+        super().start()
+        self.exchange = CodeExchange(self.protocol.parts)
+
+    def order(
+        self,
+        *,
+        company: Account | None = None,
+        guard: AccountGuard | None = None,
+        pinned: Account | None = None,
+        allows_change: bool = False,
+    ) -> ExchangeOrder:
+        """Press Accept as a user of a company, and return the order to exchange the code."""
+        return ExchangeOrder(
+            source=GRANT_SOURCE,
+            consent=CONSENT,
+            code=self.pipedrive.accept(company),
+            redirect_uri=REDIRECT_URI,
+            client_id="client",
+            guard=guard,
+            pinned=pinned,
+            allows_change=allows_change,
+            began=self.clock.monotonic(),
+        )
+
+    async def claim(self) -> bool:
+        """Claim a code, as the consent's status does."""
+        self.claims.append(str(self.vault.documents[GRANT_LOCATION].values.get("refresh_consent")))
+        return self.is_claimable
+
+    async def connect(self, **order: Any) -> ConsentReason | None:
+        """Accept, exchange the code, and return how it ended."""
+        found = await self.exchange.run(self.order(**order), self.claim)
+        return found.reason if found is not None else None
+
+    async def begin_exchange(self, **order: Any) -> asyncio.Task[Exchanged | None]:
+        """Begin an exchange, and return when Pipedrive has the code; `pipedrive.answer` lets it go on."""
+        self.pipedrive.gate = asyncio.Event()
+        task = asyncio.create_task(self.exchange.run(self.order(**order), self.claim))
+        while not self.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
+            await asyncio.sleep(0)
+        return task
+
+    async def in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        """Let time pass for as long as the work sleeps, and return its result."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if not task.done():
+                self.clock.turn(timedelta(seconds=1))
+        return await task
+
+    @property
+    def values(self) -> dict[str, object]:
+        """Everything that Vault holds at the grant's path."""
+        return dict(self.vault.documents[GRANT_LOCATION].values)
+
+    @property
+    def candidate(self) -> Grant | None:
+        """The candidate in Vault."""
+        return read_candidate(self.vault.documents.get(GRANT_LOCATION))
+
+    def take_over(self) -> None:
+        """Let another process take over, to which the intents of the first one are those of another holder."""
+        self.holder = "next"
+        self.start()

@@ -1,0 +1,230 @@
+"""Candidates: the consent of a process that died is completed by any other, and nothing is lost."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import (
+    PipedriveUnavailable,
+    RateLimited,
+    TokenRejected,
+    Trouble,
+    VaultUnavailable,
+)
+from pipedrive_operator.core.values.secret_value import SecretValue
+from support.builders import ACCOUNT, GRANT_LOCATION
+from support.exchanges import CONSENT, OTHER_COMPANY, ConsentSurroundings
+
+
+@pytest.fixture
+def around() -> ConsentSurroundings:
+    """Give an exchange with a grant in Vault, and everything in order."""
+    made = ConsentSurroundings()
+    made.vault.put(GRANT_LOCATION, refresh_token="seed", refreshed_from="of old", note="ours to keep")
+    return made
+
+
+async def _result(task: asyncio.Task[Any]) -> Any:
+    return await task
+
+
+async def _die_with_a_candidate(around: ConsentSurroundings, **order: Any) -> Any:
+    """Let a process die after the first copy, and return its order."""
+    made = around.order(**order)
+    task = asyncio.create_task(around.exchange.run(made, around.claim))
+    gate = asyncio.Event()
+
+    async def wait(_: Token) -> Account:
+        gate.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    identify = around.pipedrive.identify_access_token
+    around.pipedrive.identify_access_token = wait  # type: ignore[method-assign,assignment]
+    await gate.wait()
+    task.cancel()
+    around.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
+    around.take_over()
+    assert around.candidate is not None
+    return made
+
+
+@pytest.mark.parametrize("company", [ACCOUNT, OTHER_COMPANY])
+async def test_the_next_refresh_completes_the_consent_of_a_dead_process(
+    around: ConsentSurroundings, company: Account
+) -> None:
+    """Promoted if the account is right, otherwise dropped, and the grant in Vault goes on as before."""
+    around.pipedrive.consent_ends_others = False
+    await _die_with_a_candidate(around, company=company, pinned=ACCOUNT)
+
+    await around.in_time(around.run())
+
+    assert around.candidate is None
+    is_promoted = company == ACCOUNT
+    assert is_promoted is (around.stored.consent == CONSENT)
+    assert (["code-1"] if is_promoted else ["code-1", "seed"]) == around.pipedrive.sent
+    assert around.stored.unanswered is None
+
+
+async def test_a_candidate_whose_access_token_has_expired_is_refreshed_to_see_whose_it_is(
+    around: ConsentSurroundings,
+) -> None:
+    """The process that died was the only one for hours."""
+    order = await _die_with_a_candidate(around)
+    around.clock.turn(timedelta(hours=2))
+
+    found = await around.in_time(around.exchange.conclude(order))
+
+    assert ConsentReason.CONNECTED is found.reason
+    assert ["code-1", "refresh-2"] == around.pipedrive.sent
+    assert SecretValue("refresh-3") == around.stored.refresh_token
+
+
+async def test_a_half_usable_answer_is_kept_and_refreshed_once(around: ConsentSurroundings) -> None:
+    """Its refresh token may be the only living one."""
+    around.pipedrive.spoils_answers = True
+    task = await around.begin_exchange()
+    around.pipedrive.answer()
+    while not around.pipedrive.spent:  # noqa: ASYNC110  a turn of the loop, not a time
+        await asyncio.sleep(0)
+    around.pipedrive.spoils_answers = False
+
+    found = await around.in_time(_result(task))
+
+    assert found is not None
+    assert ConsentReason.CONNECTED is found.reason
+    assert SecretValue("refresh-3") == around.stored.refresh_token
+
+
+async def test_a_candidate_that_pipedrive_refuses_is_dropped(around: ConsentSurroundings) -> None:
+    """Its access token and its refresh token: the person has consented again in the meantime."""
+    before = around.values
+    order = await _die_with_a_candidate(around)
+    around.pipedrive.accounts.clear()
+    around.pipedrive.alive.clear()
+
+    found = await around.in_time(around.exchange.conclude(order))
+
+    assert ConsentReason.UNCERTAIN is found.reason
+    assert before == around.values
+
+
+@pytest.mark.parametrize("trouble", [PipedriveUnavailable("503"), RateLimited("429")])
+async def test_the_old_grant_is_refreshed_while_pipedrive_cannot_say_whose_the_candidate_is(
+    around: ConsentSurroundings, trouble: Trouble
+) -> None:
+    """A consent never makes things worse."""
+    around.pipedrive.consent_ends_others = False
+    order = await _die_with_a_candidate(around)
+
+    async def fail(_: Token) -> Account:
+        raise trouble
+
+    identify = around.pipedrive.identify_access_token
+    around.pipedrive.identify_access_token = fail  # type: ignore[method-assign,assignment]
+    grant = await around.in_time(around.run())
+    assert SecretValue("refresh-3") == grant.refresh_token
+    assert around.candidate is not None
+
+    around.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
+    found = await around.in_time(around.exchange.conclude(order))
+
+    assert ConsentReason.CONNECTED is found.reason
+    assert SecretValue("refresh-2") == around.stored.refresh_token
+
+
+async def test_a_consent_outranks_what_descends_from_the_grant_that_it_replaces(around: ConsentSurroundings) -> None:
+    """A stalled refresh stores its result over the intent, after the code was exchanged."""
+    task = await around.begin_exchange()
+    around.vault.put(GRANT_LOCATION, refresh_token="theirs", refreshed_from=SecretValue("seed").digest())
+    around.pipedrive.answer()
+
+    found = await around.in_time(_result(task))
+
+    assert found is not None
+    assert ConsentReason.CONNECTED is found.reason
+    assert SecretValue("refresh-2") == around.stored.refresh_token
+
+
+async def test_of_two_unrelated_consents_pipedrive_decides(around: ConsentSurroundings) -> None:
+    """Another consent was stored meanwhile: ours goes to escrow, and is used only if Pipedrive refuses the other."""
+    order = await _die_with_a_candidate(around)
+    candidate = around.values["consent_candidate"]
+    around.vault.put(
+        GRANT_LOCATION, refresh_token="theirs", consent_uid="another", consent_candidate=candidate, access_token="x"
+    )
+
+    found = await around.in_time(around.exchange.conclude(order))
+
+    assert ConsentReason.UNCERTAIN is found.reason
+    assert "Another grant was written" in found.message
+    assert SecretValue("theirs") == around.stored.refresh_token
+    assert 1 == len(around.cluster.escrow)
+
+    await around.in_time(around.run())
+
+    assert ["code-1", "theirs"] == around.pipedrive.sent
+    assert SecretValue("refresh-2") == around.stored.refresh_token
+    assert {} == around.cluster.escrow
+
+
+async def test_a_code_whose_result_died_with_its_process_is_not_sent_again(around: ConsentSurroundings) -> None:
+    """That is the window which no protocol closes; the person presses again."""
+    task = await around.begin_exchange()
+    task.cancel()
+    around.take_over()
+    order = around.order()
+
+    found = await around.in_time(around.exchange.conclude(order))
+
+    assert ConsentReason.UNCERTAIN is found.reason
+    assert ["code-1"] == around.pipedrive.sent
+    assert around.clock.monotonic() > 30
+
+
+async def test_a_dead_exchange_counts_as_no_unanswered_refresh(around: ConsentSurroundings) -> None:
+    """It spent no refresh token."""
+    task = await around.begin_exchange()
+    task.cancel()
+    around.pipedrive.gate = None
+    around.take_over()
+    around.pipedrive.alive.add("seed")
+
+    await around.in_time(around.run())
+
+    assert around.stored.unanswered is None
+    assert SecretValue("refresh-2") == around.stored.refresh_token
+
+
+async def test_a_lost_acknowledgement_of_the_promotion_is_no_failure(around: ConsentSurroundings) -> None:
+    """Vault holds the grant with the consent's uid."""
+    order = around.order()
+    around.vault.loses_acknowledgements = True
+    around.vault.breaks_after, around.vault.mends_after = len(around.vault.writes) + 2, len(around.vault.writes) + 3
+
+    with pytest.raises(VaultUnavailable):
+        await around.in_time(around.exchange.run(order, around.claim))
+    found = await around.in_time(around.exchange.conclude(order))
+
+    assert ConsentReason.CONNECTED is found.reason
+    assert found.account == ACCOUNT
+
+
+async def test_a_token_is_rejected_only_after_a_second_one(around: ConsentSurroundings) -> None:
+    """The first rejection may be about the token alone, which one refresh replaces."""
+    identify, rejections = around.pipedrive.identify_access_token, iter([TokenRejected("401")])
+
+    async def reject_once(token: Token) -> Account:
+        for rejection in rejections:
+            raise rejection
+        return await identify(token)
+
+    around.pipedrive.identify_access_token = reject_once  # type: ignore[method-assign]
+
+    assert await around.connect() is ConsentReason.CONNECTED
+    assert ["code-1", "refresh-2"] == around.pipedrive.sent

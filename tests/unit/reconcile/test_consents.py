@@ -1,0 +1,331 @@
+"""The reconciler of consents with fake ports: from a consent to a published token, and everything that may go wrong."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from fakes.consents import FakeConsents
+from pipedrive_operator.core.resource.consent import Consent
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.spec import AccountGuard
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType
+from pipedrive_operator.core.values.consent_reasons import ConsentConditionType, ConsentReason
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultUnavailable
+from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.core.values.times import format_time
+from support.builders import ACCOUNT, CLIENT_SOURCE, GRANT_LOCATION, NOW, OAUTH2_SPEC, resource
+from support.faked_operator import World, seeded_world
+
+CONSENT = Key(namespace="crm", name="acme-x1")
+OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
+UNGUARDED: dict[str, Any] = {"oauth2": OAUTH2_SPEC["oauth2"]}
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Give a world with a credential whose grant is missing."""
+    async for made in seeded_world():
+        del made.vault.documents[GRANT_LOCATION]
+        made.cluster.apply(resource(UNGUARDED))
+        yield made
+
+
+class Person:
+    """A person who creates a consent and accepts."""
+
+    def __init__(self, world: World, key: Key = CONSENT, **spec: Any) -> None:
+        """Create a consent now."""
+        self.world, self.key = world, key
+        self.state = world.consents.create(key, credential="acme", created_at=format_time(world.clock.now()), **spec)
+
+    async def sees_link(self) -> Consent:
+        """Wait for the link."""
+        await self.world.settle_consent(self.key)
+        return self.consent
+
+    async def accepts(self, account: Account = ACCOUNT, *, state: SecretValue | None = None) -> ConsentReason:
+        """Press Accept, and return what the consent's status reports then."""
+        await self.sees_link()
+        self.world.consents.answer(self.key, self.world.pipedrive.accept(account), state or self.state)
+        await self.world.settle_consent(self.key)
+        return self.reason
+
+    @property
+    def consent(self) -> Consent:
+        """The consent as it is in the cluster."""
+        return self.world.consents.get(self.key)
+
+    @property
+    def reason(self) -> ConsentReason:
+        """What its status reports."""
+        found = self.consent.status.condition(ConsentConditionType.COMPLETE)
+        assert found is not None
+        return found.reason
+
+    def reports(self, reason: ConsentReason) -> bool:
+        """Return whether its status reports a reason."""
+        return self.reason is reason
+
+    @property
+    def message(self) -> str:
+        """What its status says."""
+        found = self.consent.status.condition(ConsentConditionType.COMPLETE)
+        assert found is not None
+        return found.message
+
+
+async def test_a_person_connects_an_account_and_the_token_is_published(world: World) -> None:
+    """From a credential without a grant to a Secret, with an Event on the credential."""
+    await world.settle()
+    assert ("False", "GrantMissing") == world.condition(ConditionType.AUTHORIZED)
+    person = Person(world)
+
+    assert await person.accepts() is ConsentReason.CONNECTED
+    await world.settle()
+
+    assert "access-2" == world.value("access_token")
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    assert person.consent.status.account == ACCOUNT
+    assert ["Connected"] == [event.reason for event in world.cluster.events if not event.warning][:1]
+    assert ["code-1"] == world.pipedrive.sent
+
+
+async def test_the_link_is_reported_with_all_that_its_page_shows(world: World) -> None:
+    """And nothing in it that a viewer could use: the key and the state are not in the cluster."""
+    world.cluster.apply(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | {"requiredScopes": ["base"]}}))
+    person = Person(world)
+
+    status = (await person.sees_link()).status
+
+    assert person.reports(ConsentReason.WAITING)
+    assert status.url == (
+        "https://oauth.pipedrive.com/oauth/authorize?client_id=client"
+        "&redirect_uri=https%3A%2F%2Fconnect.example.com%2Fcallback"
+    )
+    assert "https://connect.example.com/consent/crm/acme-x1" == status.page_url
+    assert "https://connect.example.com/callback" == status.redirect_uri
+    assert ("crm-sync", ("base",)) == (status.app, status.required_scopes)
+    assert status.expires_at == NOW + timedelta(minutes=30)
+    assert status.expected_account == AccountGuard(company_domain="acme")
+    assert status.observed_generation == 1
+
+
+async def test_an_answer_without_the_state_is_not_sent(world: World) -> None:
+    """An editor who patches an answer cannot connect an account of their own."""
+    person = Person(world)
+
+    assert await person.accepts(state=SecretValue(f"crm:acme-x1:{'A' * 43}")) is ConsentReason.STATE_MISMATCH
+    assert [] == world.pipedrive.sent
+    assert await person.accepts() is ConsentReason.CONNECTED
+
+
+async def test_the_wrong_company_changes_nothing_and_the_link_stays_usable(world: World) -> None:
+    """The pinned company is that of the first consent."""
+    assert await Person(world).accepts() is ConsentReason.CONNECTED
+    await world.settle()
+    before = world.vault.documents[GRANT_LOCATION].values
+    again = Person(world, Key(namespace="crm", name="acme-x2"))
+
+    assert await again.accepts(OTHER_COMPANY) is ConsentReason.WRONG_ACCOUNT
+
+    assert before == world.vault.documents[GRANT_LOCATION].values
+    assert again.consent.status.account == OTHER_COMPANY
+    assert again.consent.status.condition(ConsentConditionType.READY).status is ConditionStatus.TRUE  # type: ignore[union-attr]
+    assert "ConsentRefused" in [event.reason for event in world.cluster.events]
+    assert await again.accepts() is ConsentReason.CONNECTED
+
+
+async def test_another_company_is_accepted_if_the_consent_allows_it_and_is_pinned_then(world: World) -> None:
+    """Also when the process dies before the status has the new pin; the consent does not unpin what comes later."""
+    await Person(world).accepts()
+    await world.settle()
+    allowing = Person(world, Key(namespace="crm", name="acme-x2"), allowAccountChange=True)
+
+    assert await allowing.accepts(OTHER_COMPANY) is ConsentReason.CONNECTED
+    world.start()
+    await world.settle()
+
+    assert "access-4" == world.value("access_token")
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    assert ("other", None) == (world.value("company_domain"), world.consents.get(allowing.key).status.expected_account)
+
+    world.vault.put(GRANT_LOCATION, refresh_token=world.pipedrive.consent())
+    world.clock.turn(timedelta(minutes=59))
+    await world.settle()
+    assert ("False", "WrongAccount") == world.condition(ConditionType.AUTHORIZED)
+
+
+async def test_a_consent_that_ended_is_deleted_after_an_hour(world: World) -> None:
+    """Its pages and its status can be read until then."""
+    person = Person(world)
+    await person.accepts()
+
+    assert await world.settle_consent(CONSENT) == timedelta(hours=1)
+    world.clock.turn(timedelta(hours=1))
+    await world.settle_consent(CONSENT)
+
+    assert {} == world.cluster.consents
+    assert world.consent_cache.consent(CONSENT) is None
+
+
+async def test_an_unused_link_expires(world: World) -> None:
+    """By the time that the API server created it."""
+    person = Person(world, lifetime="10m")
+
+    await person.sees_link()
+    assert await world.settle_consent(CONSENT) == timedelta(minutes=10)
+    world.clock.turn(timedelta(minutes=10))
+
+    assert await person.accepts() is ConsentReason.EXPIRED
+    assert [] == world.pipedrive.sent
+
+
+async def test_a_newer_consent_supersedes_an_older_one(world: World) -> None:
+    """Two links at once would be two answers about one grant."""
+    older = Person(world)
+    await older.sees_link()
+    world.clock.turn(timedelta(seconds=1))
+    newer = Person(world, Key(namespace="crm", name="acme-a1"))
+
+    assert await older.accepts() is ConsentReason.SUPERSEDED
+    assert await newer.accepts() is ConsentReason.CONNECTED
+
+
+async def test_a_link_can_be_used_only_a_handful_of_times(world: World) -> None:
+    """Each answer costs a call to Pipedrive."""
+    await Person(world).accepts()
+    await world.settle()
+    person = Person(world, Key(namespace="crm", name="acme-x2"))
+
+    reasons = [await person.accepts(OTHER_COMPANY) for _ in range(6)]
+
+    assert [ConsentReason.WRONG_ACCOUNT] * 5 + [ConsentReason.TOO_MANY_ANSWERS] == reasons
+
+
+@pytest.mark.parametrize(
+    ("spec", "metadata"),
+    [
+        pytest.param({"oauth2": UNGUARDED["oauth2"] | {"grant": {"path": "pipedrive/crm/other"}}}, {}, id="path"),
+        pytest.param({"oauth2": UNGUARDED["oauth2"] | {"client": {"path": "pipedrive/crm/app"}}}, {}, id="client"),
+        pytest.param(UNGUARDED | {"suspend": True}, {}, id="suspended"),
+        pytest.param(UNGUARDED, {"uid": "recreated"}, id="recreated"),
+        pytest.param(UNGUARDED, {"deletionTimestamp": "2026-03-04T12:00:00Z"}, id="being deleted"),
+        pytest.param({"apiToken": {"path": "pipedrive/crm/acme-token"}}, {}, id="no OAuth2 any more"),
+        pytest.param({"oauth2": UNGUARDED["oauth2"] | {"client": {"app": "unknown"}}}, {}, id="app not allowed"),
+    ],
+)
+async def test_a_credential_that_changed_after_the_link_was_made_is_not_connected(
+    world: World, spec: dict[str, Any], metadata: dict[str, Any]
+) -> None:
+    """The person has agreed to something else."""
+    person = Person(world, owner_uid="uid-of-acme")
+    await person.sees_link()
+    world.cluster.apply(resource(spec, generation=2, **metadata))
+
+    assert await person.accepts() is ConsentReason.CREDENTIAL_CHANGED
+    assert [] == world.pipedrive.sent
+
+
+async def test_a_credential_that_cannot_be_connected_is_refused_with_the_reason(world: World) -> None:
+    """The message names the field."""
+    world.cluster.apply(resource({"oauth2": UNGUARDED["oauth2"] | {"client": {"app": "unknown"}}}, generation=2))
+    person = Person(world)
+
+    await person.sees_link()
+
+    assert person.reports(ConsentReason.INVALID)
+    assert "unknown" in person.message
+
+
+async def test_a_link_waits_for_the_client_in_vault(world: World) -> None:
+    """The message says what to do; the link appears once Vault has the client."""
+    client = world.vault.documents.pop(CLIENT_SOURCE.location)
+    person = Person(world)
+
+    assert await world.settle_consent(CONSENT) == timedelta(seconds=5)
+    assert person.reports(ConsentReason.PENDING)
+    assert "Vault has no client" in person.message
+    world.vault.documents[CLIENT_SOURCE.location] = client
+    await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.WAITING)
+
+
+async def test_a_claimed_code_of_a_dead_process_is_concluded_and_not_sent_again(world: World) -> None:
+    """The API server was down when the exchange had ended: the next process finds the grant in Vault."""
+    person = Person(world)
+    await person.sees_link()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    patch, patches = FakeConsents.patch_status, 0
+
+    async def fail_after_claim(consents: FakeConsents, *arguments: Any) -> Any:
+        nonlocal patches
+        patches += 1
+        if patches > 1:
+            raise ApiServerUnavailable("no answer")
+        return await patch(consents, *arguments)
+
+    world.consents.patch_status = lambda *arguments: fail_after_claim(world.consents, *arguments)  # type: ignore[method-assign]
+    with pytest.raises(ApiServerUnavailable):
+        await world.settle_consent(CONSENT)
+    assert person.reports(ConsentReason.CODE_RECEIVED)
+    del world.consents.patch_status
+    world.start()
+
+    await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CONNECTED)
+    assert person.consent.status.account == ACCOUNT
+    assert ["code-1"] == world.pipedrive.sent
+
+
+async def test_the_candidate_stays_while_pipedrive_cannot_say_whose_it_is(world: World) -> None:
+    """The status says so, and it is asked again."""
+    person = Person(world)
+    await person.sees_link()
+    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Unavailable()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    assert await world.settle_consent(CONSENT) == timedelta(seconds=5)
+    assert person.reports(ConsentReason.VERIFYING)
+    accounts |= world.pipedrive.accounts
+    world.pipedrive.accounts = accounts
+    await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CONNECTED)
+    assert ["code-1"] == world.pipedrive.sent
+
+
+class _Unavailable(dict[str, Account]):
+    """Accounts that cannot be asked for now."""
+
+    def get(self, *_: Any) -> Any:
+        """Fail as an unavailable Pipedrive does."""
+        raise VaultUnavailable("Pipedrive is away")
+
+
+async def test_a_standby_does_nothing(world: World) -> None:
+    """The leader does."""
+    Person(world)
+    world.leadership.seconds = 0
+
+    with pytest.raises(FenceClosed):
+        await world.settle_consent(CONSENT)
+
+
+async def test_a_deleted_consent_is_not_exchanged(world: World) -> None:
+    """It was deleted after the answer was seen."""
+    person = Person(world)
+    await person.sees_link()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    held = world.consent_cache.consent(CONSENT)
+    world.consents.remove(CONSENT)
+    assert held is not None
+    world.consent_cache.keep(held)
+
+    await world.consent_reconciler.reconcile(CONSENT)
+
+    assert [] == world.pipedrive.sent
