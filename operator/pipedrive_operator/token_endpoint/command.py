@@ -3,7 +3,6 @@
 import argparse
 import signal
 import sys
-import threading
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -77,16 +76,21 @@ def _serve(host: str, port: int, clients: Clients, tokens: Tokens, folder: Path)
     except OSError as error:
         _say(f"cannot listen on {host}:{port} ({error.strerror or error}): choose another --host or --port")
         return 1
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     for problem in [*clients.problems(), *(one for name in _names(folder) for one in tokens.problems(name))]:
         _say(f"warning: {problem}")
     if not _is_loopback(host):
         _say(f"warning: {host} is not a loopback address: tokens cross the network without TLS")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
-    _say(f"serving POST http://{host}:{server.port}/token")
+    _say(f"serving POST http://{f'[{host}]' if ':' in host else host}:{server.port}/token")
     with server:
         server.serve_forever()
     return 0
+
+
+def _stop(*_: object) -> None:
+    """End the process at once: `TokenServer.shutdown` would wait while all connections are taken."""
+    raise SystemExit(0)
 
 
 def _names(folder: Path) -> list[str]:

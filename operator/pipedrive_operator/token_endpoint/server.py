@@ -3,25 +3,30 @@
 Nothing is decided here about a request, and no request, header or token is logged.
 """
 
+import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedReader
 from socket import AF_INET6
-from socketserver import BaseServer
+from socketserver import BaseServer, TCPServer
 from typing import Any, Final
 
 from pipedrive_operator.token_endpoint.exchange import TokenReply, TokenRequest
+from pipedrive_operator.token_endpoint.reader import RequestReader
 
 LARGEST_BODY: Final = 8192
 """In bytes; a token request needs a few hundred."""
 _LONGEST_LENGTH: Final = 9
 """In digits, of a Content-Length: leading zeros must not hide a large number."""
-IDLE: Final = 15.0
-"""In seconds: how long a connection may be silent."""
+LONGEST_REQUEST: Final = 15.0
+"""In seconds: how long a connection may take to send its next complete request, the silence before it included."""
 MOST_CONNECTIONS: Final = 64
 """At once; more wait in the kernel's backlog."""
+
+_AUTHORITY: Final = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 
 Reply = Callable[[TokenRequest, datetime], TokenReply]
 
@@ -42,6 +47,10 @@ class TokenServer(ThreadingHTTPServer):
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__((host, port), _Handler)
 
+    def server_bind(self) -> None:
+        """Bind the socket without looking up the host's name, which takes seconds where DNS does not answer."""
+        TCPServer.server_bind(self)
+
     @property
     def port(self) -> int:
         """The port that the server listens on."""
@@ -50,7 +59,11 @@ class TokenServer(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as socketserver has it
         """Start a thread for a connection once one of the allowed number is free."""
         self._free.acquire()
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # the container has a limit on threads, and no thread that would free the place
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as socketserver has it
         """Serve a connection, and free its place."""
@@ -67,11 +80,23 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "pipedrive-operator"
     sys_version = ""
-    timeout = IDLE
+    timeout = LONGEST_REQUEST
     server: BaseServer
 
+    def setup(self) -> None:
+        """Read the connection through the bounds on a request."""
+        super().setup()
+        self.rfile.close()
+        self._reader = RequestReader(self.connection, LONGEST_REQUEST)
+        self.rfile = BufferedReader(self._reader)
+
+    def handle_one_request(self) -> None:
+        """Serve one request within its own bounds."""
+        self._reader.begin()
+        super().handle_one_request()
+
     def do_POST(self) -> None:
-        if self.path.split("?")[0] != "/token":
+        if self._route() != "/token":
             self._refuse(HTTPStatus.NOT_FOUND, "POST to /token")
             return
         body = self._body()
@@ -86,18 +111,30 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(self.server.reply(request, datetime.now(UTC)))
 
     def do_GET(self) -> None:
-        if self.path == "/healthz":
+        # A body here is not read, so the connection cannot be used again: the body would count as the next request.
+        self.close_connection |= "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
+        if self._route() == "/healthz":
             self._send(TokenReply(status=HTTPStatus.OK, body={"status": "ok"}))
-        elif self.path.split("?")[0] == "/token":
+        elif self._route() == "/token":
             self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "use POST", {"Allow": "POST"})
         else:
-            self._refuse(HTTPStatus.NOT_FOUND, "there are POST /token and GET /healthz")
+            self._refuse(HTTPStatus.NOT_FOUND, "use POST /token or GET /healthz")
+
+    do_HEAD = do_GET  # noqa: N815  as the library has it
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002  as the library has it
+        """Refuse in JSON what the library cannot parse or does not support."""
+        self._refuse(HTTPStatus(code), message or HTTPStatus(code).phrase)
+
+    def _route(self) -> str:
+        """Return the path; clients that are set up for a proxy put the address before it (RFC 9112 section 3.2.2)."""
+        return _AUTHORITY.sub("", self.path, count=1).split("?")[0]
 
     def _body(self) -> bytes | None:
         """Return the body; None where it was refused."""
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()):
-            self._refuse(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is needed")
+        length, *others = self.headers.get_all("Content-Length", [""])
+        if others or "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
+            self._refuse(HTTPStatus.LENGTH_REQUIRED, "send one Content-Length and no Transfer-Encoding")
             return None
         if len(length) > _LONGEST_LENGTH or int(length) > LARGEST_BODY:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {LARGEST_BODY} bytes")
@@ -118,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**fixed, **reply.headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  as the library has it
         """Log nothing: a request line may hold a secret that was put there by mistake."""

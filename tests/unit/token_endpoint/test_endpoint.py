@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from pipedrive_operator.commands import main as commands
 from pipedrive_operator.token_endpoint.clients import digest
 from pipedrive_operator.token_endpoint.command import main
+from pipedrive_operator.token_endpoint.server import MOST_CONNECTIONS
 
 ROOT = Path(__file__).parents[3]
 GRANT = "grant_type=client_credentials&client_id=acme&client_secret=secret"
@@ -50,7 +51,12 @@ class Running:
     """A running endpoint."""
 
     port: int
-    pid: int
+    process: subprocess.Popen[str]
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.process.pid
 
 
 @pytest.fixture
@@ -61,7 +67,7 @@ def running(mounts: Path) -> Iterator[Running]:
         assert process.stderr is not None
         found = re.search(r"127\.0\.0\.1:(\d+)/token", process.stderr.readline())
         assert found is not None
-        yield Running(int(found.group(1)), process.pid)
+        yield Running(int(found.group(1)), process)
         process.send_signal(signal.SIGTERM)
         assert 0 == process.wait(timeout=10)
         assert "" == process.stderr.read()
@@ -95,7 +101,10 @@ def test_a_token_is_served_and_must_not_be_stored(endpoint: int) -> None:
     ("method", "path", "body", "status"),
     [
         ("GET", "/healthz", None, 200),
+        ("HEAD", "/healthz", None, 200),
         ("GET", "/token", None, 405),
+        ("HEAD", "/token", None, 405),
+        ("POST", "http://127.0.0.1:8081/token", GRANT, 200),
         ("GET", "/", None, 404),
         ("POST", "/", GRANT, 404),
         ("POST", "/token/../clients/acme", GRANT, 404),
@@ -103,9 +112,17 @@ def test_a_token_is_served_and_must_not_be_stored(endpoint: int) -> None:
         ("PUT", "/token", GRANT, 501),
     ],
 )
-def test_other_requests_are_refused(endpoint: int, method: str, path: str, body: str | None, status: int) -> None:
-    """With the status that says why."""
+def test_each_request_gets_its_status(endpoint: int, method: str, path: str, body: str | None, status: int) -> None:
+    """Clients that are set up for a proxy put the address before the path."""
     assert status == ask(endpoint, method, path, body)[0]
+
+
+def test_a_method_that_is_not_supported_is_refused_in_json(endpoint: int) -> None:
+    """`http.server` would answer with a page, which OAuth2 clients cannot parse."""
+    _, headers, body = ask(endpoint, "OPTIONS", "/token")
+
+    assert ("application/json", "no-store") == (headers["Content-Type"], headers["Cache-Control"])
+    assert "invalid_request" == json.loads(body)["error"]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +167,29 @@ def test_parallel_clients_are_all_served(running: Running) -> None:
         os.kill(running.pid, signal.SIGCONT)
 
         assert {b"HTTP/1.1 200 OK"} == {client.recv(15) for client in clients}
+
+
+def not_accepted(port: int) -> int:
+    """Return how many connections wait to be accepted (proc_pid_net(5): the receive queue of a listening socket)."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    (queue,) = (row[4] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A")
+    return int(queue.partition(":")[2], 16)
+
+
+def test_it_stops_while_all_connections_are_taken(running: Running) -> None:
+    """The kubelet kills a container that does not stop in time, and waits for it until then."""
+    with ExitStack() as stack:
+        address = ("127.0.0.1", running.port)
+        for _ in range(MOST_CONNECTIONS):
+            client = stack.enter_context(socket.create_connection(address, timeout=10))
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(15) == b"HTTP/1.1 200 OK"
+        stack.enter_context(socket.create_connection(address, timeout=10))
+        while not_accepted(running.port):
+            pass
+        os.kill(running.pid, signal.SIGTERM)
+
+        assert 0 == running.process.wait(timeout=5)
 
 
 def test_a_new_client_is_ready_to_use(capsys: pytest.CaptureFixture[str]) -> None:
