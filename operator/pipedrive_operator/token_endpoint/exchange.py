@@ -62,6 +62,8 @@ def reply(request: TokenRequest, *, clients: Clients, tokens: Tokens, now: datet
     try:
         fields = _fields(request)
         client_id = _authenticated(request.authorization, fields, clients)
+        if fields.get("client_id", client_id) != client_id:
+            raise _invalid("client_id names another client than the Authorization header")
         _require_client_credentials(fields)
         return _token_reply(client_id, tokens.read(client_id), now)
     except _RefusedError as refused:

@@ -131,6 +131,7 @@ def test_wrong_credentials_are_an_invalid_client(folder: Path, authorization: st
         pytest.param(b"\xff=\xff", FORM, "invalid_request", id="not UTF-8"),
         pytest.param(b"&".join(b"a%d=" % number for number in range(40)), FORM, "invalid_request", id="many fields"),
         pytest.param(GRANT + b"&client_id=acme&client_secret=x", FORM, "invalid_request", id="two secrets"),
+        pytest.param(GRANT + b"&client_id=beta", FORM, "invalid_request", id="the id of another client in the body"),
         pytest.param(b"grant_type=refresh_token&refresh_token=x", FORM, "unsupported_grant_type", id="refresh"),
         pytest.param(b"grant_type=authorization_code&code=x", FORM, "unsupported_grant_type", id="code"),
     ],
