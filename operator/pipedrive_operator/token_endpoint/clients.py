@@ -10,6 +10,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from pipedrive_operator.token_endpoint.permissions import unreadable
+
 PREFIX: Final = "sha256:"
 _CLIENT_ID: Final = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 _DIGEST: Final = re.compile(rf"{PREFIX}[0-9a-f]{{64}}")
@@ -52,7 +54,7 @@ class Clients:
         files = [file for file in sorted(self._folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
         if not files:
             return [f"{self._folder} has no clients: add a key for each client id"]
-        return [
+        return unreadable(files) or [
             f"{file}: not a client digest; make one with `pipedrive-operator token-endpoint --new-client {file.name}`"
             for file in files
             if self._digest(file.name) is None

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from pipedrive_operator.token_endpoint.permissions import unreadable
+
 LARGEST: Final = 64 * 1024
 """In bytes, of a file: a longer value is not a token."""
 _ATTEMPTS: Final = 3
@@ -55,7 +57,9 @@ class Tokens:
         if not folder.is_dir():
             return [f"{folder} is not a folder: mount the credential's Secret there"]
         if self.read(client_id) is None:
-            return [f"{folder} needs the keys access_token and expires_at, as a credential with oauth2 publishes them"]
+            return unreadable(folder / name for name in _KEYS) or [
+                f"{folder} needs the keys access_token and expires_at, as a credential with oauth2 publishes them"
+            ]
         return []
 
     def _current(self, client_id: str) -> Path:

@@ -1,5 +1,6 @@
 """What the token endpoint reads: mounted tokens and client digests."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,22 @@ def test_problems_of_the_mounts_are_reported(tmp_path: Path) -> None:
     assert ["mount the credential's Secret" in problem for problem in Tokens(tokens).problems("acme")] == [True]
     (tokens / "acme").mkdir(parents=True)
     assert ["access_token and expires_at" in problem for problem in Tokens(tokens).problems("acme")] == [True]
+
+
+def test_files_that_may_not_be_read_are_reported_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint does not run as root, and some volumes have the mode 0400: new digests would not help."""
+    clients, tokens = tmp_path / "clients", tmp_path / "tokens"
+    for folder, name in ((clients, "acme"), (tokens / "acme", "access_token")):
+        folder.mkdir(parents=True)
+        (folder / name).write_text("x")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    (client,) = Clients(clients).problems()
+    (token,) = Tokens(tokens).problems("acme")
+
+    assert f"{clients / 'acme'} cannot be read" in client
+    assert f"{tokens / 'acme' / 'access_token'} cannot be read" in token
+    assert "defaultMode" in token
 
 
 def test_a_new_secret_has_256_random_bits() -> None:
