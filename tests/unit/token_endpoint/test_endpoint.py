@@ -16,6 +16,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from pipedrive_operator.commands import main as commands
@@ -290,6 +291,14 @@ def test_it_starts_quickly() -> None:
     bare = processor_time(sys.executable, "-c", "pass")
 
     assert processor_time(*COMMAND, "--new-client", "acme") < LONGEST_START * bare
+
+
+def test_the_sample_runs_it_longer_than_n8n() -> None:
+    """When a pod stops, n8n finishes its executions, and they may need a token. An init container stops last."""
+    documents = yaml.safe_load_all((ROOT / "crds/samples/n8n.yaml").read_text())
+    (pod,) = (found["spec"]["template"]["spec"] for found in documents if "Deployment" == found["kind"])
+
+    assert [("token-endpoint", "Always")] == [(one["name"], one["restartPolicy"]) for one in pod["initContainers"]]
 
 
 def test_the_image_has_the_same_entry_point_as_the_package() -> None:
