@@ -31,7 +31,7 @@ def control_plane(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFa
     """Run a control plane with the operator's CRD and those of the Prometheus operator."""
     assert programs
     with ControlPlane(folder=tmp_path_factory.mktemp("control-plane")) as running:
-        for path in (ROOT / "crds" / "pipedrivecredentials.yaml", ROOT / "tests" / "chart" / "crds"):
+        for path in (ROOT / "crds", ROOT / "tests" / "chart" / "crds"):
             running.kubectl("apply", "--server-side", f"--filename={path}")
         for name in (NAME, "servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com"):
             running.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")

@@ -79,7 +79,7 @@ def test_the_operator_accepts_its_settings(render: Render, values: Path, tmp_pat
     (config,) = (
         one
         for one in render(f"--values={values}")
-        if one["kind"] == "ConfigMap" and one["metadata"]["name"] != "x-pipedrive-operator-dashboard"
+        if one["kind"] == "ConfigMap" and not one["metadata"]["name"].endswith(("-dashboard", "-consent"))
     )
     path = tmp_path / "settings.yaml"
     path.write_text(config["data"]["settings.yaml"])
@@ -89,6 +89,24 @@ def test_the_operator_accepts_its_settings(render: Render, values: Path, tmp_pat
     assert "default" in settings.vault.connections
     assert settings.kubernetes.kubeconfig is None
     assert settings.kubernetes.operator_namespace is None
+
+
+@pytest.mark.parametrize("tls", ["", "mine"], ids=["plain", "TLS"])
+def test_the_front_takes_its_settings(render: Render, tmp_path: Path, tls: str) -> None:
+    """The file as it is mounted; it says nothing about Vault."""
+    url = "consent.enabled=true,consent.publicUrl=https://connect.example.com/x/"
+    manifests = render(f"--set={url},consent.tls.secretName={tls}", "--set=config.consent.requestsPerSecond=7")
+    (config,) = (
+        one for one in manifests if one["kind"] == "ConfigMap" and one["metadata"]["name"].endswith("-consent")
+    )
+    path = tmp_path / "settings.yaml"
+    path.write_text(config["data"]["settings.yaml"])
+
+    settings = load_settings(path)
+
+    assert "https://connect.example.com/x" == settings.consent.public_address
+    assert (7, bool(tls)) == (settings.consent.requests_per_second, settings.consent.tls is not None)
+    assert {} == settings.vault.connections
 
 
 def test_only_a_changed_setting_restarts_the_pods(render: Render) -> None:

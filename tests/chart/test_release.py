@@ -17,6 +17,7 @@ from pipedrive_operator.adapters.kubernetes.permissions import (
     required,
     required_for_election,
     required_for_escrow,
+    required_for_front,
     required_for_rollouts,
 )
 from pipedrive_operator.core.resource.names import Key
@@ -31,6 +32,7 @@ Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
 Right = tuple[str | None, str, str, str, str]
 CRD = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
+CONSENT_CRD = CRD.with_name("pipedriveconsents.yaml")
 
 
 @pytest.fixture
@@ -137,6 +139,26 @@ def test_the_chart_grants_exactly_the_permissions_of_check(
     needed_there = {right for right in wanted if right[0] is None or right[1:] not in everywhere}
     crd = (None, "get", "apiextensions.k8s.io", "customresourcedefinitions", NAME)
     assert sorted(granted, key=str) == sorted({*needed_there, crd}, key=str)
+
+
+@pytest.mark.parametrize("watched", [(), ("crm", "ops")], ids=["all", "some"])
+def test_the_front_has_the_rights_that_it_asks_for(render: Render, watched: tuple[str, ...]) -> None:
+    """To read consents and to store answers in them, and no other: not the operator's."""
+    manifests = render(
+        f"--set-json=watchNamespaces={json.dumps(watched)}",
+        "--set=consent.enabled=true,consent.publicUrl=https://connect.example.com",
+    )
+
+    granted = [right for one in manifests if is_of_front(one) for right in rights(one)]
+
+    assert sorted(map(plain, required_for_front(watched)), key=str) == sorted(granted, key=str)
+    (binding,) = {json.dumps(one["subjects"]) for one in manifests if is_of_front(one) and "subjects" in one}
+    assert "x-pipedrive-operator-consent" in binding
+
+
+def is_of_front(manifest: Manifest) -> bool:
+    """Return whether an object belongs to the consent front."""
+    return bool(manifest["metadata"]["labels"]["app.kubernetes.io/name"] == "pipedrive-operator-consent")
 
 
 def plain(right: Permission) -> Right:
@@ -246,9 +268,11 @@ def test_a_release_can_adopt_the_crd_and_leaves_it_behind(
     assert "acme" in control_plane.kubectl("get", "pdc", f"--namespace={namespace}", "--output=name")
 
 
-def test_the_crd_of_the_chart_is_served_as_the_canonical_one(control_plane: ControlPlane, render: Render) -> None:
-    """Helm's template functions do not change it."""
-    (rendered,) = (one for one in render("--set=crds.enabled=true") if one["kind"] == "CustomResourceDefinition")
+def test_the_crds_of_the_chart_are_served_as_the_canonical_ones(control_plane: ControlPlane, render: Render) -> None:
+    """Helm's template functions do not change them."""
+    definitions = [one for one in render("--set=crds.enabled=true") if one["kind"] == "CustomResourceDefinition"]
 
-    assert yaml.safe_load(CRD.read_text())["spec"] == rendered["spec"]
-    assert control_plane.kubectl("diff", "--server-side", f"--filename={CRD}") == ""
+    assert [yaml.safe_load(crd.read_text())["spec"] for crd in (CRD, CONSENT_CRD)] == [
+        one["spec"] for one in definitions
+    ]
+    assert control_plane.kubectl("diff", "--server-side", f"--filename={CRD}", f"--filename={CONSENT_CRD}") == ""

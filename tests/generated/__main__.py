@@ -6,6 +6,7 @@ import click
 
 from generated import (
     api_page,
+    chart_consent_crd,
     chart_crd,
     chart_readme,
     chart_schema,
@@ -28,6 +29,7 @@ PAGES = (
     cli_page,
     readme_page,
     chart_crd,
+    chart_consent_crd,
     chart_schema,
     chart_readme,
 )

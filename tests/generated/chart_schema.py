@@ -13,8 +13,11 @@ from pipedrive_operator.config.settings import Settings
 Json = dict[str, Any]
 
 PATH = CHART / "values.schema.json"
-CHART_DECIDES = {"KubernetesSettings": ("kubeconfig", "context", "namespaces", "operatorNamespace")}
-"""Settings that the chart sets itself: they follow from running in a pod and from `watchNamespaces`."""
+CHART_DECIDES = {
+    "KubernetesSettings": ("kubeconfig", "context", "namespaces", "operatorNamespace"),
+    "ConsentSettings": ("enabled", "publicUrl", "operatorUrl", "address", "port", "tls"),
+}
+"""Settings that the chart sets itself: they follow from running in a pod, `watchNamespaces` and `consent`."""
 CHART_NEEDS = {("HttpSettings", "port"): {"minimum": 1}}
 """Stricter rules for settings in a chart: the probes need a known port."""
 _DROPPED = ("title", "x-sentence")

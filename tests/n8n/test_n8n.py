@@ -218,7 +218,6 @@ def test_n8n_connects_by_itself_and_is_moved_to_the_operator(
     answer shows which token was used.
     """
     pipedrive = company.tenant.pipedrive
-    pipedrive.set_switches(empty_scope_refused=False)
     callback = f"{n8n.url}/rest/oauth2-credential/callback"
     app = pipedrive.command("add-app", redirect_uri=callback, scopes=["base", "deals:full"])
     n8n.stop()

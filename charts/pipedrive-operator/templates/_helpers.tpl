@@ -63,7 +63,61 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   "kubernetes" (dict "namespaces" .Values.watchNamespaces)
   "leaderElection" (dict "leaseName" (include "pipedrive-operator.leaseName" .))
 }}
+{{- if .Values.consent.enabled }}
+{{- $_ := set $chosen "consent" (merge (dict "enabled" true) (include "pipedrive-operator.publicUrl" . | fromYaml)) }}
+{{- end }}
 {{- toYaml (merge $chosen .Values.config) }}
+{{- end }}
+
+{{- define "pipedrive-operator.publicUrl" -}}
+{{- with .Values.consent.publicUrl }}publicUrl: {{ . | quote }}{{ end }}
+{{- end }}
+
+{{/* Whether the consent front is deployed. Without a public URL, people connect accounts with the CLI alone. */}}
+{{- define "pipedrive-operator.hasFront" -}}
+{{- if and .Values.consent.enabled .Values.consent.publicUrl }}true{{ end }}
+{{- end }}
+
+{{- define "pipedrive-operator.frontName" -}}
+{{- include "pipedrive-operator.suffixed" (dict "context" . "suffix" "consent") }}
+{{- end }}
+
+{{/* The labels of the front's pods. Their name differs, so that nothing that selects the operator selects the front. */}}
+{{- define "pipedrive-operator.frontSelectorLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-consent" (include "pipedrive-operator.name" . | trunc 55 | trimSuffix "-") }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "pipedrive-operator.frontLabels" -}}
+{{- toYaml (merge (include "pipedrive-operator.frontSelectorLabels" . | fromYaml) (include "pipedrive-operator.labels" . | fromYaml)) }}
+{{- end }}
+
+{{- define "pipedrive-operator.frontServiceAccountName" -}}
+{{- .Values.consent.serviceAccount.name | default (.Values.consent.serviceAccount.create | ternary (include "pipedrive-operator.frontName" .) "default") }}
+{{- end }}
+
+{{- define "pipedrive-operator.frontPort" -}}
+8443
+{{- end }}
+
+{{/* The front's settings file: nothing about Vault, and of the rest only what the pages need. */}}
+{{- define "pipedrive-operator.frontSettings" -}}
+{{- $config := .Values.config }}
+{{- $consent := merge (dict
+  "enabled" true
+  "publicUrl" .Values.consent.publicUrl
+  "operatorUrl" (printf "http://%s.%s.svc:%s" (include "pipedrive-operator.suffixed" (dict "context" . "suffix" "uninstalls")) .Release.Namespace (include "pipedrive-operator.port" .))
+  "port" (include "pipedrive-operator.frontPort" . | int)
+) (default (dict) $config.consent) }}
+{{- if .Values.consent.tls.secretName }}
+{{- $_ := set $consent "tls" (dict "certFile" "/etc/consent-tls/tls.crt" "keyFile" "/etc/consent-tls/tls.key") }}
+{{- end }}
+{{- $settings := dict "consent" $consent }}
+{{- with pick (default (dict) $config.kubernetes) "clusterName" "timeout" }}{{- $_ := set $settings "kubernetes" . }}{{ end }}
+{{- with pick (default (dict) $config.pipedrive) "oauthUrl" "allowedApiDomains" }}{{- $_ := set $settings "pipedrive" . }}{{ end }}
+{{- with $config.log }}{{- $_ := set $settings "log" . }}{{ end }}
+{{- with $config.http }}{{- $_ := set $settings "http" . }}{{ end }}
+{{- toYaml $settings }}
 {{- end }}
 
 {{- define "pipedrive-operator.subject" -}}
@@ -86,9 +140,24 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if .Values.consent.enabled }}
+- apiGroups: [pipedrive-operator.io]
+  resources: [pipedriveconsents]
+  verbs: [list, watch, delete]
+- apiGroups: [pipedrive-operator.io]
+  resources: [pipedriveconsents/status]
+  verbs: [patch]
+{{- end }}
 {{- if (.Values.config.rollout).enabled }}
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
   verbs: [get, patch]
 {{- end }}
+{{- end }}
+
+{{/* All rights of the consent front. */}}
+{{- define "pipedrive-operator.frontRules" -}}
+- apiGroups: [pipedrive-operator.io]
+  resources: [pipedriveconsents]
+  verbs: [get, patch]
 {{- end }}

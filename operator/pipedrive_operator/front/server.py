@@ -25,6 +25,8 @@ IDLE_SECONDS: Final = 15.0
 """How long a connection may take to send the headers of a request."""
 MOST_CONNECTIONS: Final = 1000
 """How many connections may be open; a connection beyond that is closed at once."""
+_TLS_END_SECONDS: Final = 1.0
+"""How long a browser may take to end TLS; many never do."""
 _LONGEST_HEADER: Final = 16_384
 """In bytes. A code of 10 kB still reaches the views, which refuse it with a page."""
 
@@ -64,7 +66,15 @@ class FrontServer:
     async def __aenter__(self) -> Self:
         """Start to listen. Raises OSError if the port cannot be used."""
         host, port = self._address
-        self._listener = await asyncio.get_running_loop().create_server(self._accept, host, port, ssl=self._tls)
+        is_tls = self._tls is not None
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._accept,
+            host,
+            port,
+            ssl=self._tls,
+            ssl_handshake_timeout=IDLE_SECONDS if is_tls else None,
+            ssl_shutdown_timeout=_TLS_END_SECONDS if is_tls else None,
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -9,13 +9,16 @@ from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.pipedrive import PipedriveApi
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.preflight.cluster import check_cluster
+from pipedrive_operator.preflight.consent import check_consents
 from pipedrive_operator.preflight.finding import Finding, find
 from pipedrive_operator.preflight.vault import check_vaults
 
 
 async def check_everything(settings: Settings) -> list[Finding]:
-    """Check the three outside systems concurrently, and return all findings."""
-    groups = await asyncio.gather(check_cluster(settings), check_vaults(settings), _check_pipedrive(settings))
+    """Check the outside systems and the front concurrently, and return all findings."""
+    groups = await asyncio.gather(
+        check_cluster(settings), check_vaults(settings), _check_pipedrive(settings), check_consents(settings)
+    )
     return [*(finding for group in groups for finding in group), *_check_encryption(settings)]
 
 

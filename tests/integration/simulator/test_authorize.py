@@ -51,6 +51,7 @@ async def test_denying_sends_the_browser_back_with_an_error(acme: Acme, denial: 
 )
 async def test_a_wrong_authorization_url_shows_an_error(acme: Acme, change: str, error: str) -> None:
     """The browser is not redirected, neither from the page nor by a decision."""
+    acme.simulator.switches.empty_scope_refused = True
     answers = [await acme.ask(method, "/oauth/authorize?" + change) for method in ("GET", "POST")]
     if "client_id" not in change:
         query = f"client_id={acme.app.client_id}{change}"
@@ -59,10 +60,8 @@ async def test_a_wrong_authorization_url_shows_an_error(acme: Acme, change: str,
     assert [(answer.status, answer.json) for answer in answers] == [(400, {"error": error})] * 2
 
 
-async def test_an_empty_scope_is_accepted_if_switched_on(acme: Acme) -> None:
-    """Only a report says that it is refused, so it is a switch."""
-    acme.simulator.switches.empty_scope_refused = False
-
+async def test_an_empty_scope_is_accepted(acme: Acme) -> None:
+    """n8n always sends one; its refusal is one report, so it is a switch."""
     assert (await acme.ask("GET", address(acme) + "&scope=")).status == 200
 
 
@@ -85,3 +84,27 @@ async def decide(acme: Acme, decision: str) -> Answer:
     """Press a button on the page."""
     form = {"user": f"{acme.company.id}:{acme.user.id}", "decision": decision}
     return await acme.ask("POST", address(acme), data=form)
+
+
+async def test_the_page_can_be_on_the_domain_of_the_company(acme: Acme) -> None:
+    """As Pipedrive's is: a browser applies the form-action of the page before to this redirect, too."""
+    acme.simulator.switches.company_page = "https://acme.pipedrive.test"
+
+    moved = await acme.ask("GET", address(acme))
+    page = await acme.ask("GET", moved.headers["location"].removeprefix("https://acme.pipedrive.test"))
+
+    assert (302, 200) == (moved.status, page.status)
+    assert moved.headers["location"].startswith("https://acme.pipedrive.test/oauth/authorize/apps?client_id=")
+
+
+async def test_an_installation_from_the_marketplace_has_no_state(acme: Acme) -> None:
+    """Unless the app has an installation URL, where it can begin a consent of its own."""
+    marketplace = f"/marketplace/install?client_id={acme.app.client_id}"
+    begun = await acme.ask("GET", marketplace)
+    acme.app.installation_url = "https://connect.example.com/"
+    led = await acme.ask("GET", marketplace)
+
+    assert begun.headers["location"].startswith(f"/oauth/authorize?client_id={acme.app.client_id}&redirect_uri=")
+    assert "state" not in begun.headers["location"]
+    assert "https://connect.example.com/" == led.headers["location"]
+    assert 400 == (await acme.ask("GET", "/marketplace/install?client_id=unknown")).status

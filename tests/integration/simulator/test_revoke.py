@@ -105,6 +105,33 @@ async def test_uninstalling_notifies_the_app(acme: Acme, callbacks: list[tuple[s
     assert (await acme.refresh(token)).status == 400
 
 
+async def test_sharing_an_app_notifies_it(acme: Acme, callbacks: list[tuple[str, str, dict[str, Any]]]) -> None:
+    """POST to the callback URL."""
+    await acme.simulator.share_app(client_id=acme.app.client_id, company_id=acme.company.id, user_id=acme.user.id)
+
+    ((method, _, body),) = callbacks
+    assert ("POST", {"company_id": acme.company.id, "user_id": acme.user.id, "isShared": True}) == (method, body)
+
+
+@pytest.mark.parametrize(("status", "live"), [(200, True), (404, False), (302, False)])
+async def test_an_app_is_live_only_if_its_callback_url_responds(acme: Acme, status: int, *, live: bool) -> None:
+    """To a request without parameters and without credentials."""
+    seen: list[tuple[str, str | None]] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        seen.append((request.path_qs, request.headers.get("Authorization")))
+        return web.Response(status=status)
+
+    application = web.Application()
+    application.router.add_get("/callback", receive)
+    async with TestServer(application) as server:
+        acme.app.redirect_uri = str(server.make_url("/callback"))
+        await acme.simulator.change_to_live(client_id=acme.app.client_id)
+
+    assert live is acme.app.is_live
+    assert [("/callback", None)] == seen
+
+
 async def test_an_app_that_cannot_be_notified_is_uninstalled(acme: Acme) -> None:
     """The callback is only a notification."""
     token = acme.install()["refresh_token"]

@@ -1,6 +1,10 @@
-"""The authorize page: a person accepts or denies an app, and the browser goes back to the app."""
+"""The authorize page: a person accepts or denies an app, and the browser goes back to the app.
+
+The marketplace leads to the same page without a state, or first to a page of the app.
+"""
 
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 from yarl import URL
@@ -11,6 +15,9 @@ from testbed.pipedrive.ledger import Call, Outcome
 from testbed.pipedrive.page import consent_page
 from testbed.pipedrive.simulation import Simulation
 from testbed.pipedrive.world import App, User
+
+COMPANY_PATH: Final = "/oauth/authorize/apps"
+"""Where the page is on a company's own domain."""
 
 
 class AuthorizeEndpoint:
@@ -26,7 +33,18 @@ class AuthorizeEndpoint:
         return [
             web.get("/oauth/authorize", self.show, allow_head=False),
             web.post("/oauth/authorize", self.decide),
+            web.get(COMPANY_PATH, self.show, allow_head=False),
+            web.post(COMPANY_PATH, self.decide),
+            web.get("/marketplace/install", self.install, allow_head=False),
         ]
+
+    async def install(self, request: web.Request) -> web.StreamResponse:
+        """Send the browser to the app's installation URL or, without one, to the authorize page without a state."""
+        app = self._simulation.world.apps.get(request.query.get("client_id", ""))
+        if app is None:
+            return _bad("Invalid client: client is invalid")
+        authorize = URL("/oauth/authorize").with_query(client_id=app.client_id, redirect_uri=app.redirect_uri)
+        return _redirect(app.installation_url or str(authorize))
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """Show which app asks for which scopes."""
@@ -43,6 +61,9 @@ class AuthorizeEndpoint:
         app = self._app(request)
         if isinstance(app, web.Response):
             return self._settled(call, app)
+        company_page = self._simulation.switches.company_page
+        if company_page is not None and request.path != COMPANY_PATH:
+            return self._settled(call, _redirect(f"{company_page}{COMPANY_PATH}?{request.query_string}"))
         users = self._users_who_see(app)
         if not users:
             return self._settled(call, _bad("App cannot be installed for requested company"))
@@ -61,7 +82,7 @@ class AuthorizeEndpoint:
         back = URL(app.redirect_uri).update_query(outcome)
         if "state" in request.query:
             back = back.update_query(state=request.query["state"])
-        return self._settled(call, web.Response(status=HTTPStatus.FOUND, headers={"Location": str(back)}))
+        return self._settled(call, _redirect(str(back)))
 
     def _outcome(self, app: App, form: dict[str, str]) -> dict[str, str] | None:
         """Return what the browser takes back to the app; None if the user does not see the app."""
@@ -94,6 +115,10 @@ class AuthorizeEndpoint:
         outcome = Outcome.ACCEPTED if answer.status < HTTPStatus.BAD_REQUEST else Outcome.REFUSED
         self._simulation.ledger.settle(call, outcome)
         return answer
+
+
+def _redirect(location: str) -> web.Response:
+    return web.Response(status=HTTPStatus.FOUND, headers={"Location": location})
 
 
 def _bad(error: str) -> web.Response:

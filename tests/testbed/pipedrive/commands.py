@@ -45,6 +45,8 @@ class Commands:
             "consent": simulation.consent,
             "install": simulation.install,
             "uninstall": simulation.uninstall,
+            "share-app": simulation.share_app,
+            "change-to-live": simulation.change_to_live,
             "revoke-token": simulation.revoke_token,
             "revoke-grant": simulation.revoke_grant,
             "clear-faults": simulation.faults.clear,
@@ -93,10 +95,12 @@ class Commands:
         redirect_uri: str | None = None,
         scopes: tuple[str, ...] | None = None,
         company_ids: tuple[int, ...] | None = None,
+        installation_url: str | None = None,
     ) -> App:
-        """Change an app in Developer Hub: secret, callback URL, scopes, the companies that see it."""
+        """Change an app in Developer Hub: secret, callback and installation URL, scopes, the companies that see it."""
         app = self._simulation.world.apps[client_id]
         _assign(app, client_secret=client_secret, redirect_uri=redirect_uri, company_ids=company_ids)
+        _assign(app, installation_url=installation_url)
         if scopes is not None:
             self._simulation.grants.change_scopes(app, scopes)
         return app

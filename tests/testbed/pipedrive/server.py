@@ -1,5 +1,6 @@
 """Serves a simulation over HTTP, in a test's own event loop or as a process (`python -m testbed.pipedrive`)."""
 
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from typing import Self
@@ -30,12 +31,14 @@ class PipedriveSimulator(Simulation):
         clock: Callable[[], float] = time.time,
         host: str = "127.0.0.1",
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare a simulator; port 0 chooses a free port at the start."""
         super().__init__(switches=switches, clock=clock)
         for fault in faults:
             self.faults.add(fault)
         self._address = (host, port)
+        self._tls = tls
         self._conductor = Conductor(self.faults, self.ledger, self.now)
         # Without cancellation, a client that disconnects before the response would go unnoticed.
         self._runner = web.AppRunner(
@@ -46,8 +49,8 @@ class PipedriveSimulator(Simulation):
         """Start serving."""
         await self._runner.setup()
         host, port = self._address
-        await web.TCPSite(self._runner, host, port, backlog=1024).start()
-        self.url = f"http://{host}:{self._runner.addresses[0][1]}"
+        await web.TCPSite(self._runner, host, port, backlog=1024, ssl_context=self._tls).start()
+        self.url = f"{'https' if self._tls else 'http'}://{host}:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:

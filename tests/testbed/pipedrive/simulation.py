@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 
 from testbed.pipedrive.answers import TokenResponse
-from testbed.pipedrive.callbacks import Delivery, send_uninstall
+from testbed.pipedrive.callbacks import Delivery, probe, send_sharing, send_uninstall
 from testbed.pipedrive.faults import Faults
 from testbed.pipedrive.grants import Grants
 from testbed.pipedrive.issued import Grant, TokenPair
@@ -95,6 +96,17 @@ class Simulation:
         app = self.world.apps[client_id]
         self.grants.uninstall(client_id, company_id, user_id)
         return await send_uninstall(app, company_id, user_id, now=self.now())
+
+    async def share_app(self, *, client_id: str, company_id: int, user_id: int, is_shared: bool = True) -> Delivery:
+        """Share an app with a user, or stop sharing it, and notify the app at its callback URL."""
+        return await send_sharing(self.world.apps[client_id], company_id, user_id, is_shared=is_shared)
+
+    async def change_to_live(self, *, client_id: str) -> Delivery:
+        """Make an app live, which cannot be undone, if its callback URL responds with status 200."""
+        app = self.world.apps[client_id]
+        delivery = await probe(app)
+        app.is_live = app.is_live or delivery.status == HTTPStatus.OK
+        return delivery
 
     def newest_refresh_token(self, grant_id: str) -> str:
         """Return the newest refresh token of a grant. Raises StopIteration if there is none."""

@@ -42,8 +42,10 @@ class Switches:
     bad_client_status: Literal[400, 401] = 400
     denial: str = "user_denied"
     """The `error` of a refused consent; the SDK's README says `access_denied`."""
-    empty_scope_refused: bool = True
-    """Whether the authorize page rejects `scope=` with status 400."""
+    empty_scope_refused: bool = False
+    """Whether the authorize page rejects `scope=` with status 400, as one report says; n8n always sends it."""
+    company_page: str | None = None
+    """Origin to which the authorize page redirects the browser, as Pipedrive's does to a company's own domain."""
     api_token_in_query: bool = True
     """Whether the deprecated `?api_token=` still works."""
     api_domain: str | None = None

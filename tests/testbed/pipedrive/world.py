@@ -43,6 +43,10 @@ class App:
     redirect_uri: str
     scopes: tuple[str, ...]
     company_ids: tuple[int, ...] | None = None
+    installation_url: str | None = None
+    """Where people who install the app from the marketplace are sent first."""
+    is_live: bool = False
+    """Whether its callback URL has passed the check of *Change to live*."""
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Tests of the consent pages in a real browser."""
