@@ -47,7 +47,7 @@ _IMPORTED: Final = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import kubectl_pipedrive.program, kubectl_pipedrive.registry
-kubectl_pipedrive.registry.every_command() + kubectl_pipedrive.registry.hidden_commands()
+kubectl_pipedrive.registry.every_command()
 print(*(module.__file__ for name, module in sys.modules.items() if name.startswith("pipedrive_operator")), sep="\\n")
 """
 

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from kubectl_pipedrive.credential import Json, map_at, text_at, time_at
+from kubectl_pipedrive.consent import Consent
+from kubectl_pipedrive.credential import Credential, Json, map_at, text_at, time_at
 from kubectl_pipedrive.errors import KubectlFailed
-from kubectl_pipedrive.kubectl import Kubectl
+from kubectl_pipedrive.kubectl import CONSENTS, Kubectl
 from kubectl_pipedrive.moments import ago
 from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION
 
-_LABEL: Final = "app.kubernetes.io/name=pipedrive-operator"
+_LABEL: Final = "app.kubernetes.io/name"
+_FRONT: Final = "pipedrive-operator-consent"
+_SELECTOR: Final = f"{_LABEL} in (pipedrive-operator, {_FRONT})"
 _DEFAULT_LEASE: Final = timedelta(seconds=60)
 """A leader that has not renewed its Lease for this long is not counted on, whatever the settings."""
 
@@ -84,9 +87,9 @@ def permissions(kubectl: Kubectl, namespace: str) -> list[Finding]:
 
 
 def operator(kubectl: Kubectl, now: datetime) -> list[Finding]:
-    """Return how the operator runs, as far as the user may see its Deployment and its Lease."""
+    """Return how the operator and its consent front run, as far as the user may see Deployments and the Lease."""
     try:
-        found = kubectl.items("deployments.apps", "--all-namespaces", f"--selector={_LABEL}")
+        found = kubectl.items("deployments.apps", "--all-namespaces", f"--selector={_SELECTOR}")
     except KubectlFailed as failure:
         if failure.is_forbidden:
             text = "your permissions do not include listing its Deployment in all namespaces"
@@ -97,7 +100,7 @@ def operator(kubectl: Kubectl, now: datetime) -> list[Finding]:
             Finding(
                 ok=None,
                 subject="Operator",
-                text=f"no Deployment has the label {_LABEL}; it may run outside this cluster",
+                text=f"no Deployment has the label {_LABEL}=pipedrive-operator; it may run outside this cluster",
             )
         ]
     return [finding for one in found for finding in _deployment(kubectl, one, now)]
@@ -105,12 +108,14 @@ def operator(kubectl: Kubectl, now: datetime) -> list[Finding]:
 
 def _deployment(kubectl: Kubectl, body: Json, now: datetime) -> list[Finding]:
     name, namespace = text_at(body, "metadata", "name"), text_at(body, "metadata", "namespace")
-    version = text_at(map_at(body, "metadata", "labels"), "app.kubernetes.io/version")
+    labels = map_at(body, "metadata", "labels")
+    version = text_at(labels, "app.kubernetes.io/version")
     ready, wanted = map_at(body, "status").get("readyReplicas", 0), map_at(body, "spec").get("replicas", 1)
+    is_front = text_at(labels, _LABEL) == _FRONT
     text = f"{namespace}/{name}, version {version or 'unknown'}: {ready} of {wanted} replicas are ready"
-    findings = [Finding(ok=ready > 0, subject="Operator", text=text)]
-    leader = _leader(kubectl.within(namespace), name, now)
-    return [*findings, leader] if leader is not None else findings
+    finding = Finding(ok=ready > 0, subject="Consent front" if is_front else "Operator", text=text)
+    leader = None if is_front else _leader(kubectl.within(namespace), name, now)
+    return [finding] if leader is None else [finding, leader]
 
 
 def _leader(kubectl: Kubectl, name: str, now: datetime) -> Finding | None:
@@ -126,6 +131,21 @@ def _leader(kubectl: Kubectl, name: str, now: datetime) -> Finding | None:
     holder, renewed_at = text_at(lease, "spec", "holderIdentity"), time_at(lease, "spec", "renewTime")
     is_alive = bool(holder) and renewed_at is not None and now - renewed_at < _DEFAULT_LEASE
     return Finding(ok=is_alive, subject="Leader", text=f"{holder or 'none'}, renewed {ago(renewed_at, now)}")
+
+
+def newest_consent(kubectl: Kubectl, credential: Credential) -> list[Finding]:
+    """Return what became of the newest link for a credential, and where its redirect arrives; nothing without one."""
+    try:
+        bodies = kubectl.within(credential.namespace).items(CONSENTS)
+    except KubectlFailed:  # an older CRD, or no permission: a link is no part of a working credential
+        return []
+    found = [Consent(body) for body in bodies if text_at(body, "spec", "credential") == credential.name]
+    if not found:
+        return []
+    newest = max(found, key=lambda one: text_at(one.body, "metadata", "creationTimestamp"))
+    redirect = f"; the redirect of {newest.app} arrives at {newest.redirect_uri}" if newest.redirect_uri else ""
+    text = f"{text_at(newest.body, 'metadata', 'name')}: {newest.reason or 'not prepared yet'}{redirect}"
+    return [Finding(ok=True if newest.is_connected else None, subject="Link", text=text)]
 
 
 def allows(rules: Sequence[Json], wanted: Permission) -> bool:

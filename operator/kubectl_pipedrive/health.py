@@ -34,13 +34,14 @@ class Step:
 
 
 _RECHECK: Final = "kubectl pipedrive refresh {flags} --verify-only --wait"
+_CONNECT: Final = "kubectl pipedrive connect {flags}"
 _COMMANDS: Final[Mapping[Reason, str]] = MappingProxyType(
     {
         Reason.SUSPENDED: "kubectl pipedrive resume {flags}",
         Reason.SOURCE_MISSING: _RECHECK,
         Reason.VAULT_DENIED: _RECHECK,
-        Reason.GRANT_MISSING: _RECHECK,
-        Reason.CONSENT_REQUIRED: _RECHECK,
+        Reason.GRANT_MISSING: _CONNECT,
+        Reason.CONSENT_REQUIRED: _CONNECT,
         Reason.CLIENT_REJECTED: "kubectl pipedrive refresh {flags} --wait",
         Reason.TOKEN_REJECTED: _RECHECK,
         Reason.WRONG_ACCOUNT: _RECHECK,

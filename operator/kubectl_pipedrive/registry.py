@@ -21,9 +21,9 @@ _MODULES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """The first word of each command, and the module in `commands/` that has it."""
-_GROUPS: Final = (  # without connect, as long as the operator does not handle consents
+_GROUPS: Final = (
     ("Find out", ("status", "check", "explain")),
-    ("Act", ("refresh", "suspend", "resume")),
+    ("Act", ("connect", "refresh", "suspend", "resume")),
     ("Begin", ("new", "migrate")),
 )
 
@@ -37,12 +37,6 @@ def commands_for(arguments: Sequence[str]) -> tuple[Command, ...]:
 def every_command() -> tuple[Command, ...]:
     """Return all commands."""
     return tuple(command for _, commands in groups() for command in commands)
-
-
-def hidden_commands() -> tuple[Command, ...]:
-    """Return the commands that can be typed, and that the help does not list."""
-    listed = {word for _, words in _GROUPS for word in words}
-    return tuple(command for word in _MODULES if word not in listed for command in _load(word))
 
 
 def groups() -> list[tuple[str, tuple[Command, ...]]]:

@@ -191,8 +191,8 @@ class FakeKubectl:
 def _matches(body: Json, selector: str | None) -> bool:
     if selector is None:
         return True
-    key, _, value = selector.partition("=")
-    return bool(body["metadata"].get("labels", {}).get(key) == value)
+    key, _, values = selector.replace(" in (", "=").rstrip(")").partition("=")
+    return body["metadata"].get("labels", {}).get(key) in values.split(", ")
 
 
 def _is_about(body: Json, selector: str | None) -> bool:

@@ -13,6 +13,8 @@ from generated.markdown import GENERATED, table
 from kubectl_pipedrive.command_line import CLUSTER_OPTIONS, NAMESPACE, Command, Option
 from kubectl_pipedrive.help_text import signature, usage
 from kubectl_pipedrive.registry import every_command
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from support.consent_operator import ConsentOperator, play
 from support.plugin_world import World, ahead, private_copy
 
 PATH = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -56,6 +58,7 @@ works with every kubectl that is at most one minor version older or newer than t
 | `status NAME` and `check NAME`, for the keys of the Secret | get `secrets` | `edit` |
 | `check`, for the operator and its leader | list `deployments` in all namespaces, get its `leases` | |
 | `refresh`, `suspend`, `resume` | patch `pipedrivecredentials` | `edit` |
+| `connect` | create, get, patch and delete `pipedriveconsents` | `edit` |
 | `explain`, `new`, `migrate` | none | |
 
 The chart adds the permissions for the operator's resources to Kubernetes' roles `view`, `edit` and `admin`
@@ -119,6 +122,13 @@ def _refreshed_at_once(world: World) -> None:
     world.kubectl.on_change = refreshed
 
 
+def _accepted(world: World) -> None:
+    """Let a person accept in Pipedrive, and the operator do its part, second by second."""
+    operator = ConsentOperator()
+    world.kubectl.on_change = operator
+    play(world, operator, ConsentReason.CODE_RECEIVED, ConsentReason.VERIFYING, ConsentReason.CONNECTED)
+
+
 def _denied(world: World) -> None:
     """Let the user lack the role `edit`."""
     world.kubectl.denied = {"patch pipedrivecredentials.pipedrive-operator.io"}
@@ -128,6 +138,7 @@ RECORDINGS: Mapping[str, Mapping[str, Callable[[World], None]]] = {
     "status": {"status": _as_it_is, "status acme": _as_it_is, "status globex": _as_it_is},
     "check": {"check": _as_it_is, "check globex": _as_it_is},
     "explain": {"explain ConsentRequired": _as_it_is},
+    "connect": {"connect acme -n crm": _accepted},
     "refresh": {"refresh acme --wait": _refreshed_at_once, "refresh globex": _denied},
     "suspend": {"suspend acme": _as_it_is},
     "new oauth2": {"new oauth2 acme -n crm --company acme": _as_it_is},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from generated.markdown import GENERATED, table
 from kubectl_pipedrive.explanation import conditions
-from pipedrive_operator.core.values.conditions import EFFECTS
+from pipedrive_operator.core.values.conditions import EFFECTS, EVENTS
 
 PATH = Path(__file__).parents[2] / "docs" / "reasons.md"
 
@@ -22,15 +22,17 @@ step. Reasons are stable: alerts and scripts may match on them.
 *Ready kept* means that Ready stays `True` until the published value expires or is refused, and then becomes `False`
 with this reason. If nothing has been published yet, Ready is `False` from the start.
 
-The operator records an Event when a condition changes its status, with the reason of that condition. Events about a
-restart that was denied have a reason of their own, `RolloutDenied`: they change no condition, and the message of Ready
-says what to do. `OrphanDeleted` names a Secret that was deleted because the credential controlled it under another name
-than the one that it publishes to.
+The operator records an Event when a condition changes its status, with the reason of that condition.
 
 ```console
 kubectl get pdc                                            # the reason of Ready
 kubectl get pdc acme -o jsonpath='{.status.conditions}'    # all conditions with their messages
 ```
+"""
+_EVENTS = """\
+## Events with a reason of their own
+
+These Events change no condition.
 """
 
 
@@ -41,4 +43,6 @@ def text() -> str:
         (f"`{reason}`", conditions(reason), effect.meaning, effect.remedy, effect.retry.value)
         for reason, effect in EFFECTS.items()
     )
-    return f"{GENERATED}\n{_INTRODUCTION}\n{table(heads, rows)}\n"
+    events = ((f"`{reason}`", event.meaning, event.remedy) for reason, event in EVENTS.items())
+    of_events = table(("Reason", "Meaning", "What to do"), events)
+    return f"{GENERATED}\n{_INTRODUCTION}\n{table(heads, rows)}\n\n{_EVENTS}\n{of_events}\n"

@@ -299,6 +299,15 @@ _OPERATOR = {
     "spec": {"replicas": 2},
     "status": {"readyReplicas": 2},
 }
+FRONT = {
+    "metadata": {
+        "namespace": "pipedrive-operator",
+        "name": "pipedrive-operator-consent",
+        "labels": {"app.kubernetes.io/name": "pipedrive-operator-consent", "app.kubernetes.io/version": "0.1.0"},
+    },
+    "spec": {"replicas": 2},
+    "status": {"readyReplicas": 1},
+}
 _LEASE = {
     "metadata": {"namespace": "pipedrive-operator", "name": "pipedrive-operator"},
     "spec": {"holderIdentity": "pipedrive-operator-6d8f-x2x7q", "renewTime": ago(seconds=4)},

@@ -78,6 +78,8 @@ def _chain(session: Session, credential: Credential) -> bool:
     """Print the links of one credential, and return whether all hold."""
     around = look_around(session.kubectl, credential)
     found = links(credential, around, session.clock.now())
+    if credential.is_oauth2:
+        _print(session, cluster.newest_consent(session.kubectl, credential))
     session.terminal.line(f"\nFrom the spec of {credential} to its workload:")
     _print(session, (Finding(ok=_STATES[link.state], subject=link.name, text=link.text) for link in found))
     broken = first_broken(found)

@@ -59,7 +59,7 @@ def _reason(given: str) -> Reason | EventReason:
         return known[given.lower()]
     import difflib  # noqa: PLC0415  slow to import, and rarely needed
 
-    close = difflib.get_close_matches(given.lower(), known, n=1)
+    close = difflib.get_close_matches(given.lower(), known, n=1, cutoff=0.75)
     hint = f"did you mean {known[close[0]]}?" if close else "`kubectl pipedrive explain` lists them"
     message = f"there is no reason {given}; {hint}"
     raise UsageError(message)

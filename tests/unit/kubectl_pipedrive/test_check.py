@@ -1,14 +1,17 @@
 """`check` goes from the CRD to the workload, and names the first thing that is broken."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
 from kubectl_pipedrive import cluster
-from kubectl_pipedrive.kubectl import CREDENTIALS
+from kubectl_pipedrive.kubectl import CONSENTS, CREDENTIALS
 from kubectl_pipedrive.links import LINK_OF, LinkName
 from pipedrive_operator.core.values.conditions import EFFECTS, Reason
-from support.plugin_world import World, ago, condition
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from support.consent_operator import HOSTED, ConsentOperator
+from support.plugin_world import FRONT, World, ago, condition
 
 
 @pytest.fixture
@@ -163,6 +166,46 @@ def test_what_a_user_may_not_see_is_not_known(world: World) -> None:
     assert 0 == typed.code
     assert "-" == lines(typed.out)["Operator"]
     assert "you cannot: see which pods use a Secret; see the keys of a Secret" in " ".join(typed.out.split())
+
+
+def test_the_consent_front_is_checked_where_there_is_one(world: World) -> None:
+    """It has no leader."""
+    world.kubectl.objects["deployments.apps"].append(deepcopy(FRONT))
+
+    out = world("check").out
+
+    assert "✓ Consent front pipedrive-operator/pipedrive-operator-consent, version 0.1.0: 1 of 2" in " ".join(
+        out.split()
+    )
+    assert 1 == out.count("Leader")
+
+
+@pytest.mark.parametrize(
+    ("reason", "mark"), [(ConsentReason.CONNECTED, "✓"), (ConsentReason.WAITING, "-"), (ConsentReason.EXPIRED, "-")]
+)
+def test_the_newest_link_shows_the_callback_as_registered(world: World, reason: ConsentReason, mark: str) -> None:
+    """An old link that expired is no defect."""
+    operator = ConsentOperator()
+    old, new = (
+        {
+            "kind": "PipedriveConsent",
+            "metadata": {"namespace": "crm", "name": name, "generation": 1, "creationTimestamp": created},
+            "spec": {"credential": "acme"},
+        }
+        for name, created in (("acme-old", ago(hours=2)), ("acme-new", ago(hours=1)))
+    )
+    for body in (old, new):
+        operator(body)
+    operator.report(new, reason)
+    world.kubectl.objects[CONSENTS] = [new, old]
+
+    out = world("check acme").out
+
+    assert mark == lines(out)["Link"]
+    assert f"acme-new: {reason}; the redirect of crm-sync arrives at {HOSTED}" in out
+    assert "Link" not in lines(world("check globex").out)
+    world.kubectl.denied = {CONSENTS}
+    assert "Link" not in lines(world("check acme").out)
 
 
 def test_a_permission_for_one_object_is_not_one_for_all() -> None:

@@ -11,13 +11,13 @@ from kubectl_pipedrive.advice import advice
 from kubectl_pipedrive.command_line import Command
 from kubectl_pipedrive.errors import KubectlFailed, KubectlMissing
 from kubectl_pipedrive.kubectl import Subprocesses
-from kubectl_pipedrive.registry import every_command, hidden_commands
+from kubectl_pipedrive.registry import every_command
 from kubectl_pipedrive.terminal import Style, Terminal
 from pipedrive_operator.core.values.conditions import EFFECTS, EVENTS, EventReason, Reason
 from support.plugin_world import World
 
 
-@pytest.mark.parametrize("command", every_command() + hidden_commands(), ids=lambda one: one.name)
+@pytest.mark.parametrize("command", every_command(), ids=lambda one: one.name)
 def test_every_command_teaches_by_examples(command: Command) -> None:
     """The help has a text, examples that name the command, options, the usage and the exit codes."""
     typed = World()(f"{command.name} --help")

@@ -14,7 +14,7 @@ def completed(*words: str, world: World | None = None) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "candidates"),
     [
-        ([""], ["status", "check", "explain", "refresh", "suspend", "resume", "new", "migrate", ":4"]),
+        ([""], ["status", "check", "explain", "connect", "refresh", "suspend", "resume", "new", "migrate", ":4"]),
         (["re"], ["refresh", "resume", ":4"]),
         (["new", ""], ["api-token", "oauth2", ":4"]),
         (["migrate", "n"], ["n8n", ":4"]),

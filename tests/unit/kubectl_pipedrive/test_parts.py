@@ -13,7 +13,7 @@ import yaml
 from distribution import kubectl_plugin
 from kubectl_pipedrive.consumers import RESTART, SUBPATH, uses
 from kubectl_pipedrive.moments import ago, ahead, length
-from kubectl_pipedrive.registry import every_command, hidden_commands
+from kubectl_pipedrive.registry import every_command
 from support.plugin_world import NOW
 
 
@@ -103,7 +103,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_one_file_needs_only_python(built: Path) -> None:
     """No installed package, no environment: every command explains itself."""
-    for command in every_command() + hidden_commands():
+    for command in every_command():
         program = (sys.executable, "-I", "-S", f"{built}/kubectl-pipedrive", *command.words, "--help")
         done = subprocess.run(program, env={"PATH": os.defpath}, capture_output=True, text=True, check=True)
         assert command.summary in done.stdout

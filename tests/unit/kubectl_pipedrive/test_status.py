@@ -151,7 +151,7 @@ def test_a_problem_is_shown_with_its_event_and_the_next_command(world: World) ->
     assert 2 == out.count("Pipedrive refused the refresh token (invalid_grant)")
     assert "8m    Warning   ConsentRequired" in out
     assert EFFECTS[Reason.CONSENT_REQUIRED].remedy in out.splitlines()[-2]
-    assert "kubectl pipedrive refresh globex -n crm --verify-only --wait" == out.splitlines()[-1].strip()
+    assert "kubectl pipedrive connect globex -n crm" == out.splitlines()[-1].strip()
 
 
 def test_no_value_of_the_secret_reaches_the_plugin(world: World) -> None:

@@ -94,6 +94,18 @@ EVENTS: Final[Mapping[EventReason, EventText]] = MappingProxyType(
             meaning="a Secret that the credential controlled under another name than its target's was deleted",
             remedy="nothing; if you had copied the Secret, create the copy without metadata.ownerReferences",
         ),
+        EventReason.CONNECTED: EventText(
+            meaning="a person connected an account: a grant was stored that belongs to the right one",
+            remedy="nothing",
+        ),
+        EventReason.CONSENT_REFUSED: EventText(
+            meaning="a person accepted in Pipedrive, and no grant was stored; the one in Vault is unchanged",
+            remedy="follow the message, then connect again",
+        ),
+        EventReason.UNINSTALL_REPORTED: EventText(
+            meaning="Pipedrive reported that the user has uninstalled the app; the operator tries the grant",
+            remedy="wait; if the reason becomes ConsentRequired, connect again",
+        ),
         EventReason.ROLLOUT_DENIED: EventText(
             meaning="a workload of spec.rollout was not restarted; the Secret is as desired",
             remedy="remove the cause that the message names, or restart the workload yourself",

@@ -7,9 +7,11 @@ import pytest
 
 from pipedrive_operator.core.values.conditions import (
     EFFECTS,
+    EVENTS,
     Condition,
     ConditionStatus,
     ConditionType,
+    EventReason,
     Reason,
     keep_transition_times,
 )
@@ -33,6 +35,14 @@ def test_every_reason_has_an_effect_that_people_can_read(reason: Reason) -> None
 
     assert all(text and not text.endswith(".") for text in (effect.meaning, effect.remedy))
     assert not (effect.stalled and effect.authorized is ConditionStatus.TRUE)
+
+
+@pytest.mark.parametrize("reason", EventReason, ids=str)
+def test_every_reason_of_events_alone_has_a_text_that_people_can_read(reason: EventReason) -> None:
+    """`kubectl pipedrive explain` and docs/reasons.md print it."""
+    text = EVENTS[reason]
+
+    assert all(part and not part.endswith(".") for part in (text.meaning, text.remedy))
 
 
 @pytest.mark.parametrize(
