@@ -34,7 +34,7 @@ TROUBLES = (
     Trouble(
         name="unknown-app",
         reason="InvalidSpec",
-        says=("spec.oauth2.client.app", "no app no-such-app", "may use none"),
+        says=("spec.oauth2.client.app", "no app no-such-app", "may use crm-sync"),
         kind=Kind.OAUTH2,
         starts_ready=False,
         cause=lambda subject: subject.spec["oauth2"].update(client={"app": "no-such-app"}),

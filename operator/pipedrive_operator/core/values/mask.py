@@ -17,7 +17,8 @@ _TOKEN_LIKE: Final = re.compile(
     r"|\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}"  # Vault tokens
     r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # JSON Web Tokens
     r"|(?<=Bearer )\S+|(?<=Basic )\S+"
-    r"|(?<=client_secret=)[^\s&]+|(?<=refresh_token=)[^\s&]+|(?<=access_token=)[^\s&]+|(?<=api_token=)[^\s&]+"
+    r"|(?:(?<=client_secret=)|(?<=refresh_token=)|(?<=access_token=)|(?<=api_token=))"
+    r"(?!\.\.\.)[^\s&]+"  # but not the placeholder in a command that a message recommends
     r"|\b\d+\.\d+\.[0-9a-f]{40,44}\b"  # Pipedrive authorization codes
     r"|(?<=[?&]code=)[^\s&]+|(?<=[?&]state=)[^\s&]+|(?<=[?&]key=)[^\s&]+"  # the URLs of a consent
     r"|(?<=://)[^\s/@]+(?=@)"  # the user and password of an address
