@@ -129,7 +129,9 @@ _PASSES: Final = _counter(
 )
 _DEPTH: Final = _gauge("queue_depth", "Credentials that are due and wait for a worker.")
 _OLDEST: Final = _gauge("queue_oldest_age_seconds", "For how long the longest waiting credential has been due.")
-_WATCH: Final = _gauge("watch_age_seconds", "Time since the last response to a watch; that of the most silent watch.")
+_WATCH: Final = _gauge(
+    "watch_age_seconds", "Time since the last response to a watch, for the watch that has been silent the longest."
+)
 _RESYNC: Final = _gauge("last_resync_timestamp_seconds", "When all objects were last listed.")
 
 _FRONT: Final = _counter(

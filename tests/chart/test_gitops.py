@@ -90,7 +90,7 @@ def test_a_credential_without_a_status_is_in_progress_for_argo() -> None:
 
 
 def test_a_change_is_in_progress_until_it_was_handled(kstatus: Callable[[Manifest], str]) -> None:
-    """Although the conditions of the former generation are fine."""
+    """The conditions of the former generation are fine nevertheless."""
     manifest = reported(Reason.PUBLISHED, published=True)
     manifest["metadata"]["generation"] += 1
 

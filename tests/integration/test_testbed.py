@@ -201,7 +201,7 @@ def test_a_failed_program_shows_the_end_of_its_log(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_program_that_does_not_become_ready_ends(tmp_path: Path) -> None:
-    """After a deadline."""
+    """It ends after a deadline."""
     process = ChildProcess(["sleep", "60"], log=tmp_path / "log")
     process.start()
 

@@ -39,14 +39,14 @@ def modules(cell: str) -> set[str]:
 
 
 def test_the_layers_are_those_of_the_import_contract() -> None:
-    """In its order."""
+    """They are in the order of the contract."""
     assert contract("A layer imports only the layers below it") == [
         modules(layer) for layer, _ in table("| layer | responsibility |")
     ]
 
 
 def test_the_floors_of_the_core_are_those_of_the_import_contract() -> None:
-    """In its order."""
+    """They are in the order of the contract."""
     floors = [modules(floor) for floor, _ in table("| floor | contents |")]
 
     assert contract("In core, each floor imports only the floors below it") == floors

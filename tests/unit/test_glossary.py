@@ -127,12 +127,12 @@ def test_identifiers_of_the_operator_use_the_words_of_the_glossary() -> None:
 
 
 def test_identifiers_of_the_operator_are_standard_terms() -> None:
-    """In the same places."""
+    """This holds for the same places."""
     assert [] == [name for name in names_in_code("operator") if words(name.split(": ")[1]) & RIDDLES]
 
 
 def test_metrics_use_the_words_of_the_glossary() -> None:
-    """In their names and labels."""
+    """This holds for their names and labels."""
     wrong = [one.name for one in DEFINITIONS if refused() & (words(one.name) | set(one.labels))]
 
     assert [] == wrong

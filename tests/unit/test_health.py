@@ -30,13 +30,13 @@ async def get(path: str, checks: Mapping[str, str | None]) -> tuple[int, str]:
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 async def test_the_endpoint_passes_if_all_checks_do(path: str) -> None:
-    """In the format of Kubernetes' own endpoints."""
+    """The response has the format of Kubernetes' own endpoints."""
     assert (200, f"[+]caches ok\n{path[1:]} check passed\n") == await get(path, {"caches": None})
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 async def test_the_endpoint_fails_with_the_name_of_the_failed_check(path: str) -> None:
-    """And also lists the checks that passed."""
+    """It also lists the checks that passed."""
     status, text = await get(path, {"crd": "not installed", "caches": None})
 
     assert 503 == status
@@ -44,7 +44,7 @@ async def test_the_endpoint_fails_with_the_name_of_the_failed_check(path: str) -
 
 
 async def test_metrics_are_exposed() -> None:
-    """In Prometheus' text format."""
+    """The response has Prometheus' text format."""
     status, text = await get("/metrics", {})
 
     assert 200 == status
@@ -71,7 +71,7 @@ async def post(body: bytes, reports: list[UninstallReport] | None) -> int:
 
 
 async def test_a_report_of_an_uninstall_is_taken() -> None:
-    """Whether it is proven is verified elsewhere, so the response reveals nothing."""
+    """The proof is verified elsewhere, so the response reveals nothing."""
     reports: list[UninstallReport] = []
 
     assert 202 == await post(json.dumps(REPORT).encode(), reports)
@@ -80,7 +80,7 @@ async def test_a_report_of_an_uninstall_is_taken() -> None:
 
 @pytest.mark.parametrize(("body", "status"), [(b"{}", 400), (b"x" * 5000, 413)])
 async def test_anything_else_is_no_report(body: bytes, status: int) -> None:
-    """Of any size."""
+    """The size of the body does not matter."""
     reports: list[UninstallReport] = []
 
     assert status == await post(body, reports)
@@ -103,14 +103,14 @@ async def connect(running: HealthServer) -> tuple[asyncio.StreamReader, asyncio.
 
 
 async def is_closed(reader: asyncio.StreamReader) -> bool:
-    """Wait until the server has closed a connection without a word."""
+    """Wait until the server has closed a connection without a response."""
     with suppress(ConnectionError):
         return await reader.read() == b""
     return True
 
 
 async def test_a_connection_carries_one_request() -> None:
-    """So that no client keeps one."""
+    """No client can therefore keep one."""
     async with server() as running:
         reader, writer = await connect(running)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -125,7 +125,7 @@ async def test_a_connection_carries_one_request() -> None:
     "sent", [b"", b"GET /livez HTTP/1.1\r\nHost:", b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"]
 )
 async def test_a_client_that_does_not_finish_is_disconnected(sent: bytes) -> None:
-    """Whether it sends nothing, half of its headers, or no body."""
+    """It may send nothing, half of its headers, or no body."""
     async with asyncio.timeout(10), server(seconds=0.2) as running:
         reader, writer = await connect(running)
         writer.write(sent)
@@ -153,8 +153,8 @@ async def test_idle_connections_take_no_place_from_the_kubelet() -> None:
     assert 192 == len(closed)
 
 
-async def test_the_metrics_are_rendered_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outside the event loop, and again only after a second."""
+async def test_the_metrics_are_rendered_once_for_all_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are rendered outside the event loop, and again only after a second."""
     rendered: list[int] = []
 
     def render() -> bytes:
@@ -199,7 +199,7 @@ async def scrape_without_reading(running: HealthServer) -> asyncio.StreamWriter:
 
 
 async def test_a_problem_is_masked() -> None:
-    """The last defence, as in the log."""
+    """Masking is the last defence, as in the log."""
     _, text = await get("/readyz", {"crd": f"Bearer {'ab' * 20}"})
 
     assert "[-]crd failed: Bearer (hidden)" in text

@@ -69,7 +69,7 @@ def test_anything_that_looks_like_a_token_is_masked(capsys: pytest.CaptureFixtur
 
 
 def test_a_secret_value_is_never_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """Even if it does not look like a token."""
+    """This holds even if it does not look like a token."""
     log.configure(LogSettings())
     log.get_logger("ours").info("got", value=SecretValue("hush"))
 

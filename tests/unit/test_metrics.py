@@ -96,7 +96,7 @@ def test_labels_are_masked() -> None:
 
 
 def test_connections_that_are_not_encrypted_are_shown() -> None:
-    """So that an alert can find them."""
+    """An alert can therefore find them."""
     metrics.show_insecure(["vault far"])
 
     assert 'pipedrive_operator_insecure_connection{connection="vault far"} 1.0' in exported()

@@ -88,7 +88,7 @@ async def test_all_permissions_are_granted(cluster: Cluster) -> None:
 
 
 async def test_missing_permissions_on_the_lease_are_reported(cluster: Cluster) -> None:
-    """With the name and namespace of the Lease."""
+    """The finding names the Lease and its namespace."""
     cluster.denied = {("patch", "leases"), ("create", "leases")}
 
     found = (await cluster.findings())["permissions"]
@@ -175,7 +175,7 @@ def _settings(**kubernetes: Any) -> Settings:
 
 
 def test_access_is_checked_below_each_prefix_for_each_watched_namespace() -> None:
-    """Even before a credential exists."""
+    """This needs no credential."""
     found = locations_to_check("default", _settings(namespaces=["crm", "billing"]), [])
 
     assert ["secret/pipedrive/crm/example", "secret/pipedrive/billing/example"] == [str(one) for one in found]

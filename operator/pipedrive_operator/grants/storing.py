@@ -144,7 +144,11 @@ class StoringSteps(IntentSteps):
             await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
             return stored
         if not await self._keep(grant, claimed, client):
-            raise GrantUnstored("Vault holds another grant, and the refreshed grant cannot be kept in escrow")
+            message = (
+                "Vault holds another grant, and the refreshed grant cannot be kept in escrow yet: do not restart the "
+                "operator, which tries again"
+            )
+            raise GrantUnstored(message)
         return None
 
     async def _keep_in_escrow(

@@ -20,7 +20,7 @@ _DESCRIPTION: Final = """\
 Serve the access token of a mounted Secret to an OAuth2 client, such as n8n.
 
 The endpoint speaks the client credentials grant (RFC 6749, section 4.4) at POST /token, and answers GET /healthz.
-It reads mounted Secrets and nothing else, so it runs as a container beside the workload, without any rights:
+It reads mounted Secrets and nothing else, so it runs beside the workload, without any permissions in the cluster:
 
   TOKENS/NAME/     the Secret that a PipedriveCredential with oauth2 publishes (access_token, expires_at, ...)
   CLIENTS/NAME     the digest of the secret with which the client NAME authenticates

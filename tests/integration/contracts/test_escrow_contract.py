@@ -239,7 +239,7 @@ async def test_after_a_lost_acknowledgement_an_escrow_is_kept_once_and_dropped(c
 async def test_an_escrow_whose_acknowledgement_was_lost_is_dropped_without_a_second_attempt(
     cluster: ClusterPart,
 ) -> None:
-    """So that nothing stays in escrow if Vault returns first."""
+    """Nothing then stays in escrow if Vault returns first."""
     escrow = cluster.escrow()
     await cluster.lose(Loss.ANSWERS)
     await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)

@@ -70,7 +70,7 @@ async def front(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Ap
 
 
 async def test_the_front_reads_a_consent_and_stores_an_answer(front: Api, consent: Consent) -> None:
-    """With its two rights."""
+    """Its two permissions are enough."""
     answers = KubernetesConsentAnswers(front)
 
     assert consent == await answers.read(consent.key)
@@ -200,7 +200,7 @@ async def test_a_default_may_be_written_out(api: Api, consent: Consent) -> None:
 async def test_a_wrong_consent_is_refused_with_a_sentence(
     api: Api, name: Key, spec: dict[str, Any], message: str
 ) -> None:
-    """And the nearest right one is taken."""
+    """The most similar valid one is accepted."""
     with pytest.raises(Refusal) as refused:
         await api.create(CONSENTS.collection(name.namespace), manifest(name, **spec))
 

@@ -82,7 +82,7 @@ async def test_a_regenerated_api_token_is_rejected(acme: Acme) -> None:
 
 
 async def test_a_revoked_access_token_is_rejected(acme: Acme) -> None:
-    """Before its expiry."""
+    """It is rejected before its expiry."""
     answer = await acme.refresh()
     acme.simulator.revoke_token(token=answer.access_token.reveal())
 
@@ -137,7 +137,7 @@ async def test_pipedrive_is_reached_if_it_asks_for_a_token(acme: Acme) -> None:
 
 
 async def test_pipedrive_is_not_reached_if_something_else_responds(acme: Acme) -> None:
-    """Such as a captive portal."""
+    """A captive portal is an example."""
     acme.simulator.faults.add(Fault(kind=FaultKind.HTML, endpoint=Endpoint.USERS_ME))
 
     with pytest.raises(PipedriveUnavailable):

@@ -120,7 +120,7 @@ async def test_both_credentials_of_a_deactivated_user_are_unauthorized(acme: Acm
     [("GET", "/api/v2/users/me", 404), ("GET", "/v1/persons", 404), ("POST", "/v1/users/me", 405)],
 )
 async def test_unknown_paths_and_methods_have_their_own_errors(acme: Acme, method: str, path: str, status: int) -> None:
-    """After authentication."""
+    """The errors come after authentication."""
     answer = await acme.ask(method, path, headers={"x-api-token": acme.user.api_token})
 
     assert (answer.status, answer.json["success"]) == (status, False)

@@ -66,7 +66,7 @@ async def test_an_empty_scope_is_accepted(acme: Acme) -> None:
 
 
 async def test_an_app_hidden_from_the_company_cannot_be_installed(acme: Acme) -> None:
-    """Like an unlisted app of another company."""
+    """An unlisted app of another company is an example."""
     acme.app.company_ids = (acme.company.id + 1,)
 
     answers = [await acme.ask("GET", address(acme)), await decide(acme, "accept")]

@@ -113,7 +113,7 @@ async def test_a_mount_may_require_check_and_set(lone: OpenBao, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("how", "message"),
-    [("delete", "vault kv undelete -mount=secret -versions=1 acme"), ("destroy", "cannot come back")],
+    [("delete", "vault kv undelete -mount=secret -versions=1 acme"), ("destroy", "cannot be restored")],
 )
 async def test_a_version_that_was_removed_says_whether_it_can_be_restored(
     lone: OpenBao, tmp_path: Path, how: str, message: str

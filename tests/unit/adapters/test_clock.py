@@ -9,7 +9,7 @@ from pipedrive_operator.adapters.clock import SystemClock
 
 
 def test_the_time_is_aware_and_in_utc() -> None:
-    """As every time in the operator."""
+    """Every time in the operator is."""
     assert SystemClock().now().utcoffset() == timedelta(0)
 
 

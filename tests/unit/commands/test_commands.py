@@ -123,7 +123,7 @@ async def test_a_finding_quotes_a_message_whole() -> None:
 
 @pytest.mark.parametrize("command", [[], ["run"], ["check"], ["crd"]])
 def test_help_keeps_its_line_breaks(command: list[str]) -> None:
-    """And does not show the control character that keeps them."""
+    """It does not show the control character that keeps them."""
     shown = CliRunner().invoke(main, [*command, "--help"]).output
 
     assert "\\b" not in shown

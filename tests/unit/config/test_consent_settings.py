@@ -1,4 +1,4 @@
-"""The settings of consents: what may be the address of the front, and what the callback URL of an app."""
+"""The settings of consents: which addresses the front may have, and which callback URLs an app."""
 
 from pathlib import Path
 

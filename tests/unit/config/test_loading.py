@@ -97,7 +97,7 @@ def test_the_message_names_the_setting(tmp_path: Path, text: str, expected: str)
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
-    """So that a person does not have to start the operator once for each."""
+    """A person does not have to start the operator once for each."""
     assert 2 == len(error_for(tmp_path, "controller: {workers: 0}\nlog: {level: loud}").splitlines())
 
 

@@ -22,7 +22,7 @@ def test_credentials_in_the_address_of_a_proxy_are_refused(proxy: str) -> None:
 
 
 def test_credentials_without_a_proxy_are_refused() -> None:
-    """They would be used for nothing."""
+    """They would have no effect."""
     with pytest.raises(ValidationError, match="remove proxyCredentialsFile"):
         PipedriveSettings.model_validate({"proxyCredentialsFile": "/proxy"})
 
@@ -58,7 +58,7 @@ def test_plain_http_to_another_machine_is_refused() -> None:
 
 @pytest.mark.parametrize("address", HERE)
 def test_plain_http_to_this_machine_is_accepted(address: str) -> None:
-    """Nobody is on the way."""
+    """The traffic does not leave the machine."""
     assert not VaultConnectionSettings.model_validate({"address": address}).is_plain
 
 
@@ -81,7 +81,7 @@ def test_a_name_that_resembles_this_machine_is_another(address: str) -> None:
     ],
 )
 def test_every_address_that_gets_a_token_is_checked(changes: dict[str, Any]) -> None:
-    """Also the patterns of those that Pipedrive names."""
+    """This includes the patterns of the addresses that Pipedrive names."""
     with pytest.raises(ValidationError, match=r"set pipedrive\.insecure"):
         PipedriveSettings.model_validate(changes)
 
@@ -89,7 +89,7 @@ def test_every_address_that_gets_a_token_is_checked(changes: dict[str, Any]) -> 
 
 
 def test_what_was_accepted_is_listed() -> None:
-    """For `check` and the metric."""
+    """`check` and the metric show the list."""
     vault = {"far": {"address": ELSEWHERE, "insecure": True}, "near": {"address": HERE[0], "insecure": True}}
     settings = Settings.model_validate(
         {"vault": {"connections": vault}, "pipedrive": {"apiUrl": "http://api.example.com", "insecure": True}}

@@ -90,7 +90,7 @@ async def test_no_pass_runs_before_the_escrow_is_loaded(leader: Leader) -> None:
 
 
 async def test_a_grant_that_a_former_leader_puts_in_escrow_later_is_found(leader: Leader) -> None:
-    """And all credentials are reconciled again."""
+    """All credentials are then reconciled again."""
     leader.start()
     leader.queue.done(await leader.queue.get())
     await leader.clock.next_sleep()

@@ -97,7 +97,7 @@ async def test_one_of_two_replicas_leads(replicas: list[Replica]) -> None:
 
 
 async def test_a_standby_takes_over_when_the_lease_of_a_killed_leader_expires(replicas: list[Replica]) -> None:
-    """Not before the Lease has been seen unchanged for its whole duration."""
+    """It waits until it has seen the Lease unchanged for its whole duration."""
     clock, shared = TurnedClock(), SharedLease()
     replicas += [Replica("one", shared, clock), Replica("two", shared, clock)]
     await settle(clock, 10)

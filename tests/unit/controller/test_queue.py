@@ -55,7 +55,7 @@ async def test_a_key_in_progress_is_not_handed_out_again(queue: WorkQueue) -> No
 
 
 async def test_a_key_is_handed_out_when_it_is_due(queue: WorkQueue, clock: TurnedClock) -> None:
-    """And not earlier."""
+    """It is not handed out earlier."""
     queue.add(ONE, delay=10)
     task = await waiting(queue)
     clock.turn(timedelta(seconds=9))
@@ -90,7 +90,7 @@ async def test_a_returned_key_lets_a_waiting_worker_go_on(clock: TurnedClock) ->
 
 
 async def test_a_new_key_wakes_a_waiting_worker(queue: WorkQueue) -> None:
-    """Even if the worker waits for a key that is due later."""
+    """The worker may be waiting for a key that is due later."""
     queue.add(ONE, delay=100)
     task = await waiting(queue)
 

@@ -20,7 +20,7 @@ def key(namespace: str, number: int) -> Key:
 
 
 def served(schedule: Schedule, count: int, now: float = 0.0) -> list[Key]:
-    """Let one worker make so many passes, one after the other."""
+    """Let one worker make that many passes, one after the other."""
     found = []
     for _ in range(count):
         taken = schedule.take(now)
@@ -56,7 +56,7 @@ def test_a_flood_of_changes_does_not_push_back_a_renewal_of_its_own_namespace() 
 
 
 def test_a_flood_of_one_namespace_delays_another_by_one_pass() -> None:
-    """Three thousand credentials with early deadlines, and one renewal."""
+    """Three thousand credentials of one namespace have early deadlines, and one renewal of the other is due."""
     schedule = Schedule(WORKERS)
     for number in range(3000):
         schedule.add(key(HOSTILE, number), due=0, deadline=-1000)
@@ -112,7 +112,7 @@ REQUESTS = st.lists(
 def test_every_key_is_served_once_it_is_due_and_never_twice_at_a_time(
     requests: list[tuple[str, int, int, int]], workers: int
 ) -> None:
-    """Whatever is requested, in any order, by any number of workers."""
+    """This holds for any requests in any order, and for any number of workers."""
     schedule = Schedule(workers)
     due: dict[Key, int] = {}
     for namespace, number, at, patience in requests:
@@ -141,7 +141,7 @@ def test_every_key_is_served_once_it_is_due_and_never_twice_at_a_time(
 
 @given(crowds=st.lists(st.integers(1, 30), min_size=1, max_size=6), start=st.integers(0, 40))
 def test_a_namespace_waits_for_one_pass_of_each_other(crowds: list[int], start: int) -> None:
-    """However long the queues of the others are, and whenever it arrives."""
+    """It does not matter how long the queues of the others are, or when the namespace arrives."""
     schedule = Schedule(WORKERS)
     for crowd, size in enumerate(crowds):
         for number in range(size):

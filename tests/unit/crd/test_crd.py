@@ -199,7 +199,7 @@ def test_a_constant_is_an_enumeration_of_one() -> None:
 
 
 def test_rules_are_added_under_their_path() -> None:
-    """After the rule that a pattern becomes."""
+    """They follow the rule that a pattern becomes."""
     document = {"type": "object", "properties": {"a": {"type": "boolean"}}}
 
     schema = structural(document, path="spec", rules={"spec.a": [Rule(rule="self", message="must be true")]})

@@ -1,4 +1,4 @@
-"""Budgets: what a holder may do at once, how it refills, and that nobody else pays."""
+"""Budgets: what a namespace may do at once, how its allowance refills, and that others are not delayed."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,14 +8,14 @@ from pipedrive_operator.fairness.budget import Budget
 
 
 def test_a_burst_is_free_and_what_follows_waits_in_turn() -> None:
-    """Two a second, three at once."""
+    """The budget allows two actions a second, and three at once."""
     allowance = Budget(per_second=2, burst=3)
 
     assert [0.0, 0.0, 0.0, 0.5, 1.0] == [allowance.reserve("crm", 0) for _ in range(5)]
 
 
-def test_a_quiet_time_fills_the_allowance_and_no_more() -> None:
-    """A year of silence is worth one burst."""
+def test_a_quiet_time_fills_the_allowance_once() -> None:
+    """After a year without actions, one burst is allowed."""
     allowance = Budget(per_second=2, burst=3)
     for _ in range(5):
         allowance.reserve("crm", 0)
@@ -23,8 +23,8 @@ def test_a_quiet_time_fills_the_allowance_and_no_more() -> None:
     assert [0.0, 0.0, 0.0, 0.5] == [allowance.reserve("crm", 1e7) for _ in range(4)]
 
 
-def test_a_holder_that_has_used_up_its_budget_delays_no_other() -> None:
-    """Each has its own."""
+def test_a_namespace_that_has_used_up_its_budget_delays_no_other() -> None:
+    """Each has an allowance of its own."""
     allowance = Budget(per_second=1, burst=1)
     for _ in range(100):
         allowance.reserve("hostile", 0)
@@ -32,7 +32,7 @@ def test_a_holder_that_has_used_up_its_budget_delays_no_other() -> None:
     assert 0.0 == allowance.reserve("honest", 0)
 
 
-def test_holders_with_a_full_allowance_are_forgotten() -> None:
+def test_namespaces_with_a_full_allowance_are_forgotten() -> None:
     """Memory does not grow with every namespace that ever existed."""
     allowance = Budget(per_second=1, burst=1)
     for number in range(3 * budget.MOST_IDLE):
@@ -43,7 +43,7 @@ def test_holders_with_a_full_allowance_are_forgotten() -> None:
 
 @given(times=st.lists(st.floats(0, 100), min_size=1, max_size=200), rate=st.integers(1, 20), burst=st.integers(1, 20))
 def test_no_second_sees_more_than_a_burst_and_the_rate(times: list[float], rate: int, burst: int) -> None:
-    """Whenever actions are requested."""
+    """This holds for actions that are requested at any times."""
     allowance = Budget(per_second=rate, burst=burst)
     done = sorted(now + allowance.reserve("crm", now) for now in sorted(times))
 

@@ -19,7 +19,7 @@ def taken(queue: FairQueue[str]) -> list[str]:
 
 
 def test_parties_take_turns() -> None:
-    """However much one of them has waiting."""
+    """This holds however many items one of them has waiting."""
     queue = FairQueue[str](SLOTS)
     for number in range(6):
         queue.put(f"a{number}", ("a",))
@@ -41,7 +41,7 @@ def test_a_party_alone_gets_half_and_the_next_one_finds_a_free_slot() -> None:
 
 
 def test_a_withdrawn_item_is_not_served_and_frees_its_slot() -> None:
-    """Its task was cancelled, while it waited or later."""
+    """The task may be cancelled while it waits, or later."""
     queue = FairQueue[str](1)
     for item in ("one", "two", "three"):
         queue.put(item, ("a",))
@@ -70,7 +70,7 @@ ITEMS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["", "x", "y
 
 @given(items=ITEMS, slots=st.integers(1, 30))
 def test_everything_is_served_once_within_the_limits(items: list[tuple[str, str]], slots: int) -> None:
-    """Whatever waits, for as long as slots are released."""
+    """This holds for any items, as long as slots are released."""
     queue = FairQueue[int](slots)
     for number, (party, shared) in enumerate(items):
         queue.put(number, (party, shared) if shared else (party,))
@@ -89,7 +89,7 @@ def test_everything_is_served_once_within_the_limits(items: list[tuple[str, str]
 
 @given(flood=st.integers(1, 200), others=st.integers(1, 5), before=st.integers(0, 50))
 def test_a_party_waits_for_one_item_of_each_other(flood: int, others: int, before: int) -> None:
-    """However many items they have, and however many they were served before."""
+    """It does not matter how many items they have, or how many were served before."""
     queue = FairQueue[str](1)
     for party in range(others):
         for number in range(flood):

@@ -69,7 +69,7 @@ TENANTS_STATE = consent_link.state_of(LINK_KEY, replace(CONSENT, namespace="ops"
 async def test_a_callback_that_does_not_belong_to_the_browsers_link_is_refused(
     front: Front, query: str, cookie: str
 ) -> None:
-    """Without a single request to the API server: a missing, foreign, doubled or malformed parameter or cookie."""
+    """A missing, foreign, doubled or malformed parameter or cookie causes no request to the API server."""
     page = await front.get(f"{CALLBACK}?{query}", cookie=cookie)
 
     assert 400 == page.status
@@ -79,7 +79,7 @@ async def test_a_callback_that_does_not_belong_to_the_browsers_link_is_refused(
 
 
 async def test_a_key_of_the_persons_own_opens_no_other_consent(front: Front) -> None:
-    """Cookie and state fit each other, but not the digest."""
+    """The cookie and the state fit each other, but not the digest."""
     target = f"{CALLBACK}?code={CODE}&state={OTHER_STATE}"
 
     assert 404 == (await front.get(target, cookie=OTHER_COOKIE)).status
@@ -142,7 +142,7 @@ async def test_another_site_cannot_press_the_button(front: Front, site: str) -> 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "PUT", "OPTIONS", "TRACE", "BREW"])
 @pytest.mark.parametrize("target", [LINK, RESULT, CALLBACK, f"{PREFIX}/", f"{PREFIX}/style.css", "/other"])
 async def test_every_response_has_the_headers_that_protect_the_browser(front: Front, target: str, method: str) -> None:
-    """Whatever the method is: no frame, no script, no referrer, no cache."""
+    """With every method, they forbid frames, scripts, referrers and caches."""
     headers = (await front.send(target, method=method)).headers
 
     policy = headers["Content-Security-Policy"]
@@ -213,7 +213,7 @@ async def test_forged_headers_change_nothing(front: Front) -> None:
 
 
 async def test_the_front_redirects_to_no_other_site_than_pipedrives(front: Front) -> None:
-    """Not even if the status of a consent says so."""
+    """This holds even if the status of a consent names another site."""
     status = replace(
         reported(ConsentReason.WAITING), url="https://oauth.pipedrive.com.evil.example/oauth/authorize?a=b"
     )
@@ -223,7 +223,7 @@ async def test_the_front_redirects_to_no_other_site_than_pipedrives(front: Front
 
 
 async def test_a_deleted_consent_takes_no_answer(front: Front) -> None:
-    """Nor one of the same name that was created after the link was opened."""
+    """Neither does a consent of the same name that was created after the link was opened."""
     front.consents.consents.clear()
     assert 404 == (await front.get(ANSWERED, cookie=COOKIE)).status
 
@@ -244,7 +244,7 @@ async def test_what_a_consent_says_is_escaped(front: Front) -> None:
 
 
 async def test_a_flood_of_bad_links_reaches_the_api_server_at_a_bounded_rate() -> None:
-    """And does not lock out a person who has begun."""
+    """The flood does not lock out a person who has begun."""
     async with Fronts(requests_per_second=5).serve() as front:
         front.consents.put(linked())
         await front.get(LINK)
@@ -281,7 +281,7 @@ async def test_while_the_api_server_is_away_nothing_is_lost(front: Front) -> Non
 async def test_neither_code_nor_key_nor_state_is_logged_or_counted(
     front: Front, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On any path through the front, malformed requests included."""
+    """This holds for every path through the front, and for malformed requests."""
     log.configure(LogSettings())
     logging.getLogger().setLevel(logging.DEBUG)
     front.consents.is_down = True
@@ -318,7 +318,7 @@ async def test_a_defect_shows_no_traceback(
 
 
 async def test_a_request_that_is_no_http_is_refused(front: Front) -> None:
-    """Without repeating it."""
+    """The response does not repeat any part of it."""
     response = await exchange(front.port, b"<script>alert(1)</script>\r\n\r\n")
 
     assert (400, "The request cannot be read.\n") == (response.status, response.body)

@@ -80,7 +80,7 @@ async def test_a_flood_of_reports_reaches_the_operator_at_a_bounded_rate(
 
 
 async def test_an_operator_that_is_away_changes_nothing_for_pipedrive() -> None:
-    """The next refresh finds the uninstall out by itself."""
+    """The next refresh notices the uninstall anyway."""
     async with Fronts(operator_url="http://127.0.0.1:1").serve() as front:
         answer = await front.send(
             CALLBACK, method="DELETE", body=json.dumps(BODY).encode(), headers={"Authorization": BASIC}

@@ -30,7 +30,7 @@ ACME = Account(company_id=7, company_domain="acme", user_id=11)
 
 
 async def test_the_page_says_what_will_happen(front: Front) -> None:
-    """Before the person decides: for what, with which app, for which company, with which scopes, until when."""
+    """Before deciding, the person sees the credential, the app, the company, the scopes and the expiry."""
     expected = AccountGuard(company_domain="acme")
     status = reported(ConsentReason.WAITING, expected_account=expected, required_scopes=("base", "deals:full"))
     front.consents.report(CONSENT, status)
@@ -53,7 +53,7 @@ async def test_the_button_leads_to_pipedrive_with_the_state_and_leaves_a_cookie(
 
 
 async def test_the_answer_is_stored_and_leaves_the_address_bar(front: Front) -> None:
-    """At the callback, whichever replica serves it."""
+    """Any replica can serve the callback."""
     redirect = await front.get(ANSWERED, cookie=COOKIE)
 
     assert 303 == redirect.status
@@ -79,7 +79,7 @@ async def test_the_result_waits_until_the_operator_has_answered(front: Front) ->
 
 @pytest.mark.parametrize("error", ["user_denied", "access_denied", "server_error", "<b>x</b>", ""])
 async def test_a_denial_changes_nothing_and_offers_another_try(front: Front, error: str) -> None:
-    """Whatever the error is, and it is not shown."""
+    """This holds for every error, and none of them is shown."""
     page = await front.get(f"{CALLBACK}?error={error}&state={STATE}", cookie=COOKIE)
 
     assert "You declined" == title(page.body)
@@ -95,7 +95,7 @@ async def test_another_try_needs_no_key_in_the_address(front: Front) -> None:
 
 
 async def test_the_wrong_company_is_named_beside_the_expected_one(front: Front) -> None:
-    """With the way out."""
+    """The page explains how to switch the company."""
     status = reported(
         ConsentReason.WRONG_ACCOUNT,
         expected_account=AccountGuard(company_domain="acme"),
@@ -121,7 +121,7 @@ async def test_the_wrong_company_is_named_beside_the_expected_one(front: Front) 
     ],
 )
 async def test_a_failure_is_explained_and_can_be_tried_again(front: Front, reason: ConsentReason) -> None:
-    """By the same link."""
+    """The same link can be used again."""
     front.consents.report(CONSENT, reported(reason, "Vault <b> is sealed"))
 
     page = await front.get(RESULT, cookie=COOKIE)
@@ -157,7 +157,7 @@ async def test_an_ended_consent_is_explained_only_to_a_person_who_has_begun(
 
 
 async def test_a_new_consent_shows_that_its_link_is_being_prepared(front: Front) -> None:
-    """Until the operator has read the client."""
+    """The page says so until the operator has read the client."""
     front.consents.put(replace(linked(), status=replace(linked().status, url=None, conditions=())))
 
     page = await front.get(LINK)
@@ -203,7 +203,7 @@ def two_links(other: Key) -> tuple[str, str]:
     return LINK, f"/connect/consent/{other}?key={LINK_KEY.reveal()}"
 
 
-async def test_the_installation_from_the_marketplace_is_led_on(front: Front) -> None:
+async def test_an_installation_from_the_marketplace_is_explained(front: Front) -> None:
     """It brings a code and no state, so the code is not used."""
     page = await front.get(f"{CALLBACK}?code={CODE}")
 
@@ -226,7 +226,7 @@ async def test_the_report_of_a_shared_app_is_taken_and_ignored(front: Front) -> 
 
 
 async def test_any_replica_can_continue(front: Front) -> None:
-    """Begun at one, back at another."""
+    """The person begins at one replica and comes back to another."""
     async with Fronts(consents=front.consents).serve() as other:
         cookie = (await front.press(LINK)).headers["Set-Cookie"].split(";")[0]
 

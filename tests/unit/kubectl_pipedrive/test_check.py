@@ -27,7 +27,7 @@ def lines(output: str) -> dict[str, str]:
 
 
 def test_everything_is_checked_without_a_name(world: World) -> None:
-    """And each credential that needs someone is named with the next command."""
+    """Each credential that needs action is named with the next command."""
     typed = world("check")
 
     assert 1 == typed.code
@@ -45,7 +45,7 @@ def test_everything_is_checked_without_a_name(world: World) -> None:
 
 
 def test_all_is_well(world: World) -> None:
-    """Exit code 0."""
+    """The exit code is 0."""
     assert 0 == world("check acme").code or "report-28491" in world("check acme").out
     world.kubectl.objects["pods"].pop()
 
@@ -56,7 +56,7 @@ def test_all_is_well(world: World) -> None:
 
 
 def test_the_first_broken_link_is_explained(world: World) -> None:
-    """What lies before it holds; the Secret keeps the last value for a while."""
+    """The links before it are intact, and the Secret keeps the last value for a while."""
     typed = world("check globex")
 
     assert 1 == typed.code
@@ -74,7 +74,7 @@ def test_later_links_are_not_judged(world: World) -> None:
 
 
 def test_every_reason_belongs_to_a_link() -> None:
-    """Or is no problem."""
+    """The exceptions are reasons that are no problem."""
     assert set(LINK_OF) == set(Reason)
     fine = {reason for reason, link in LINK_OF.items() if link is None}
     assert {Reason.PUBLISHED, Reason.ACCEPTED, Reason.PENDING} == fine
@@ -83,7 +83,7 @@ def test_every_reason_belongs_to_a_link() -> None:
 
 @pytest.mark.parametrize("reason", [reason for reason, link in LINK_OF.items() if link is not None])
 def test_each_problem_breaks_exactly_its_link(world: World, reason: Reason) -> None:
-    """Whatever is known about the others."""
+    """This does not depend on what is known about the others."""
     conditions = [
         condition("Ready", "False", reason, "why", ago(minutes=1)),
         condition("Authorized", "Unknown", reason, "why", ago(minutes=1)),
@@ -107,7 +107,7 @@ def test_each_problem_breaks_exactly_its_link(world: World, reason: Reason) -> N
         ),
     ],
 )
-def test_nothing_is_broken_before_the_operator_has_looked(world: World, status: dict[str, Any], text: str) -> None:
+def test_nothing_is_broken_before_the_first_pass(world: World, status: dict[str, Any], text: str) -> None:
     """Every link is unknown."""
     world.credential("acme")["status"] = status
 
@@ -118,7 +118,7 @@ def test_nothing_is_broken_before_the_operator_has_looked(world: World, status: 
 
 
 def test_an_expired_token_breaks_the_secret(world: World) -> None:
-    """Although it is published."""
+    """The link is broken although the Secret is published."""
     world.credential("globex")["status"]["expiresAt"] = ago(minutes=1)
 
     out = world("check globex").out
@@ -209,7 +209,7 @@ def test_the_newest_link_shows_the_callback_as_registered(world: World, reason: 
 
 
 def test_a_permission_for_one_object_is_not_one_for_all() -> None:
-    """Such as the right to read a single Secret."""
+    """The permission to read a single Secret is an example."""
     rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"]}
     everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
     secrets = next(one for one in cluster.PERMISSIONS if one.resource == "secrets")
@@ -218,8 +218,8 @@ def test_a_permission_for_one_object_is_not_one_for_all() -> None:
     assert cluster.allows([rule, everything], secrets)
 
 
-def test_someone_without_any_permission_learns_so(world: World) -> None:
-    """And nothing about the credentials."""
+def test_a_lack_of_all_permissions_is_reported(world: World) -> None:
+    """Nothing is reported about the credentials."""
     world.kubectl.denied = {CREDENTIALS, "secret", "pods", "events", "deployments.apps"}
 
     typed = world("check")
@@ -245,7 +245,7 @@ def test_someone_without_any_permission_learns_so(world: World) -> None:
 def test_the_operator_is_judged_by_its_deployment_and_its_lease(
     world: World, resource: str, change: Any, mark: str | None
 ) -> None:
-    """Where they exist."""
+    """A test case covers each combination of the two."""
     change(world.kubectl.objects)
 
     assert mark == lines(world("check").out).get(resource)

@@ -29,7 +29,7 @@ def test_every_command_teaches_by_examples(command: Command) -> None:
     assert 100 >= max(len(line) for line in typed.out.splitlines() if "kubectl" not in line)
 
 
-def test_help_asks_nothing_of_the_cluster() -> None:
+def test_help_does_not_contact_the_cluster() -> None:
     """It works without one."""
     world = World()
     world.kubectl.broken = "The connection to the server was refused"
@@ -42,7 +42,7 @@ def test_help_asks_nothing_of_the_cluster() -> None:
 
 
 def test_flags_of_the_cluster_are_passed_on_wherever_they_stand() -> None:
-    """Before the command, after it, joined or not."""
+    """They may precede or follow the command, with their values joined or separate."""
     world = World()
 
     world(
@@ -79,7 +79,7 @@ def test_a_value_that_is_a_word_of_a_command_is_a_value() -> None:
     ],
 )
 def test_a_wrong_command_line_is_explained(line: str, message: str) -> None:
-    """With exit code 2, and where the help is."""
+    """The exit code is 2, and the message says where the help is."""
     typed = World()(line)
 
     assert (2, "") == (typed.code, typed.out)
@@ -101,7 +101,7 @@ def test_a_wrong_command_line_is_explained(line: str, message: str) -> None:
     ],
 )
 def test_an_error_of_kubectl_is_passed_on_with_the_next_step(error: str, step: str) -> None:
-    """Its own words come first, unchanged."""
+    """Kubectl's own message comes first, unchanged."""
     world = World()
     world.kubectl.broken = error
 
@@ -112,13 +112,13 @@ def test_an_error_of_kubectl_is_passed_on_with_the_next_step(error: str, step: s
     assert step in typed.err
 
 
-def test_an_error_that_nobody_foresaw_is_passed_on_as_it_is() -> None:
+def test_an_unknown_error_is_passed_on_as_it_is() -> None:
     """Advice that does not fit would mislead."""
     assert advice("error: something else") is None
 
 
 def test_a_missing_kubectl_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """By the runner of programs."""
+    """The runner of programs reports it."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(KubectlMissing):
@@ -140,7 +140,7 @@ def test_output_and_errors_of_kubectl_are_kept_separate(monkeypatch: pytest.Monk
 
 
 def test_every_reason_is_explained() -> None:
-    """From the operator's own table, in any case of letters."""
+    """The text comes from the operator's own table; the case of letters does not matter."""
     for reason in Reason:
         out = World()(f"explain {reason.upper()}").out
         assert out.startswith(f"{reason}\n")
@@ -168,7 +168,7 @@ def test_a_new_manifest_is_yaml_without_a_secret_value(kind: str) -> None:
 
 
 def test_a_new_manifest_names_the_namespace_that_was_given() -> None:
-    """And uses it in the path."""
+    """The path contains it too."""
     manifest = yaml.safe_load(World()("new oauth2 acme -n sales --app sync").out)
 
     assert "sales" == manifest["metadata"]["namespace"]
@@ -212,7 +212,7 @@ def test_colour_is_for_terminals_that_want_it(
 
 
 def test_a_terminal_without_unicode_gets_words() -> None:
-    """Such as one with LANG=C."""
+    """LANG=C is an example."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     screen = Terminal(out, out)
 

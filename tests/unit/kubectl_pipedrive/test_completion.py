@@ -34,7 +34,7 @@ def completed(*words: str, world: World | None = None) -> list[str]:
     ids=" ".join,
 )
 def test_what_can_follow_is_offered(words: list[str], candidates: list[str]) -> None:
-    """Commands, names, reasons, options and their values."""
+    """These are commands, names, reasons, options and their values."""
     assert candidates == completed(*words)
 
 
@@ -48,7 +48,7 @@ def test_names_come_from_the_cluster_and_namespace_that_are_typed() -> None:
 
 
 def test_namespaces_and_contexts_are_completed() -> None:
-    """As kubectl does."""
+    """Kubectl completes them as well."""
     world = World()
     world.kubectl.objects["namespaces"] = [{"metadata": {"name": "crm"}}, {"metadata": {"name": "sales"}}]
 

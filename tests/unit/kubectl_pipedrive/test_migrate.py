@@ -28,7 +28,7 @@ def entry(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """Replace vault and kubectl by programs that write down what they got."""
+    """Replace vault and kubectl by programs that record their arguments and input."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("vault", "kubectl"):
@@ -67,7 +67,7 @@ def execute(script: str, programs: Path) -> None:
 
 
 def test_the_script_contains_no_value(export: Path) -> None:
-    """Neither in a command nor in a manifest."""
+    """No value is in a command or a manifest."""
     typed = World()(f"migrate n8n {export}")
 
     assert 0 == typed.code
@@ -140,7 +140,7 @@ def test_names_and_ids_of_n8n_cannot_become_commands(tmp_path: Path, programs: P
     ],
 )
 def test_a_credential_without_its_value_is_left_out(tmp_path: Path, found: dict[str, Any], message: str) -> None:
-    """With the reason."""
+    """The reason is printed."""
     path = tmp_path / "export.json"
     path.write_text(json.dumps(found | {"name": "Acme\n\x1b[31m"}))
     path.chmod(0o600)
@@ -160,7 +160,7 @@ def test_a_credential_without_its_value_is_left_out(tmp_path: Path, found: dict[
     ],
 )
 def test_an_unusable_file_is_explained(tmp_path: Path, content: str | None, message: str) -> None:
-    """With exit code 2."""
+    """The exit code is 2."""
     path = tmp_path / "export.json"
     if content is not None:
         path.write_text(content)
@@ -172,7 +172,7 @@ def test_an_unusable_file_is_explained(tmp_path: Path, content: str | None, mess
 
 
 def test_an_unknown_id_is_an_error(export: Path) -> None:
-    """Rather than an empty script."""
+    """An empty script would hide the mistake."""
     assert "no Pipedrive credential with the id 9" in World()(f"migrate n8n {export} --id 9").err
 
 

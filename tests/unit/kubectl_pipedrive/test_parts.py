@@ -33,12 +33,12 @@ from support.plugin_world import NOW
     ],
 )
 def test_a_length_of_time_is_short_and_exact_enough(seconds: int, words: str) -> None:
-    """As kubectl writes ages."""
+    """It is written as kubectl writes ages."""
     assert words == length(timedelta(seconds=seconds))
 
 
 def test_a_time_is_relative_to_the_present() -> None:
-    """In the past, in the future, or not known."""
+    """It may be in the past, in the future, or unknown."""
     assert ("in 41m", "5m ago", "-") == (
         ahead(NOW + timedelta(minutes=41), NOW),
         ahead(NOW - timedelta(minutes=5), NOW),
@@ -71,7 +71,7 @@ def test_a_time_is_relative_to_the_present() -> None:
     ids=["subPath", "projected", "envFrom"],
 )
 def test_each_way_to_use_a_secret_is_found(spec: dict[str, object], how: str, caveat: str | None) -> None:
-    """With what keeps the pod from seeing new values."""
+    """It is reported with what keeps the pod from seeing new values."""
     pods = [{"metadata": {"name": "p"}, "spec": spec, "status": {"phase": "Running"}}]
 
     assert [(how, caveat)] == [(use.how, use.caveat) for use in uses(pods, "s")]
@@ -80,7 +80,7 @@ def test_each_way_to_use_a_secret_is_found(spec: dict[str, object], how: str, ca
 
 
 def test_a_pod_that_waits_for_the_secret_is_found() -> None:
-    """The kubelet says why."""
+    """The message of the kubelet is shown."""
     waiting = {"reason": "CreateContainerConfigError", "message": 'secret "s" not found'}
     pod = {
         "metadata": {"name": "p"},
@@ -131,7 +131,7 @@ def test_an_older_python_is_refused_before_anything_is_imported(built: Path) -> 
 
 
 def test_the_same_sources_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
-    """So that the digest in the manifest can be checked by anyone."""
+    """Anyone can then check the digest in the manifest."""
     kubectl_plugin.build(tmp_path, version="1.2.3", url="https://example.com/releases/plugin.tar.gz")
 
     assert {one.name: one.read_bytes() for one in built.iterdir()} == {
@@ -140,7 +140,7 @@ def test_the_same_sources_give_the_same_bytes(built: Path, tmp_path: Path) -> No
 
 
 def test_the_manifest_for_krew_names_the_archive(built: Path) -> None:
-    """With its digest, and the files to install."""
+    """It also has the digest of the archive and the files to install."""
     manifest = yaml.safe_load((built / "pipedrive.yaml").read_text())
 
     (platform,) = manifest["spec"]["platforms"]
@@ -152,7 +152,7 @@ def test_the_manifest_for_krew_names_the_archive(built: Path) -> None:
 
 
 def test_it_starts_quickly(built: Path) -> None:
-    """In under 0.2 s of processor time: people type it, and completion runs it at each key."""
+    """A start takes less than 0.2 s of processor time, because completion starts it at each key."""
     seconds = min(_processor_seconds(built / "kubectl-pipedrive") for _ in range(5))
 
     assert seconds < 0.2

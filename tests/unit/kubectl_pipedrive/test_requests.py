@@ -35,7 +35,7 @@ def handled(body: dict[str, Any]) -> None:
 
 
 def test_a_refresh_is_requested_by_annotations(world: World) -> None:
-    """One call of kubectl for all credentials of a namespace."""
+    """Kubectl is called once for all credentials of a namespace."""
     typed = world("refresh acme globex")
 
     assert (0, "crm/acme: refresh requested\ncrm/globex: refresh requested\n") == (typed.code, typed.out)
@@ -59,7 +59,7 @@ def test_an_api_token_is_checked(world: World) -> None:
 
 @pytest.mark.parametrize(("choice", "names"), [("--all", 4), ("-l team=crm", 1)])
 def test_many_are_chosen_by_a_label_or_all_at_once(world: World, choice: str, names: int) -> None:
-    """As with kubectl."""
+    """The options are those of kubectl."""
     assert names == len(world(f"refresh {choice}").out.splitlines())
 
 
@@ -73,7 +73,7 @@ def test_the_choice_must_be_clear(world: World, choice: str) -> None:
 
 
 def test_waiting_reports_the_new_token(world: World) -> None:
-    """When the status has a new time of the refresh."""
+    """The refresh is done when the status has a new time of it."""
     world.kubectl.on_change = refreshed
 
     typed = world("refresh acme --wait")
@@ -93,7 +93,7 @@ def test_a_request_that_is_only_acted_on_is_not_done(world: World) -> None:
 
 
 def test_waiting_reports_why_a_refresh_failed(world: World) -> None:
-    """With the message of the condition."""
+    """The message is that of the condition."""
 
     def refused(body: dict[str, Any]) -> None:
         handled(body)
@@ -107,7 +107,7 @@ def test_waiting_reports_why_a_refresh_failed(world: World) -> None:
 
 
 def test_waiting_reports_the_result_of_a_check(world: World) -> None:
-    """With the company that Pipedrive named."""
+    """It names the company that Pipedrive reported."""
     world.kubectl.on_change = handled
 
     typed = world("refresh acme --wait --verify-only")
@@ -136,13 +136,13 @@ def test_a_suspended_credential_is_not_waited_for(world: World) -> None:
 
 
 def test_a_wrong_timeout_is_refused_before_anything_is_requested(world: World) -> None:
-    """As every wrong command line is."""
+    """Every wrong command line is refused in this way."""
     assert 2 == world("refresh acme --wait --timeout=soon").code
     assert [] == world.kubectl.calls
 
 
 def test_suspending_says_how_long_the_token_lasts(world: World) -> None:
-    """Nobody has to compute it."""
+    """A person does not have to compute it."""
     typed = world("suspend acme initech")
 
     assert [
@@ -153,7 +153,7 @@ def test_suspending_says_how_long_the_token_lasts(world: World) -> None:
 
 
 def test_suspending_twice_changes_nothing(world: World) -> None:
-    """No second write."""
+    """There is no second write."""
     world("suspend acme")
 
     assert "crm/acme: already suspended\n" == world("suspend acme").out
@@ -161,7 +161,7 @@ def test_suspending_twice_changes_nothing(world: World) -> None:
 
 
 def test_resuming_removes_the_field(world: World) -> None:
-    """So that the resource is again as it was applied."""
+    """The resource is then as it was applied."""
     world("suspend acme")
 
     assert "crm/acme: resumed\n" == world("resume acme").out
@@ -170,7 +170,7 @@ def test_resuming_removes_the_field(world: World) -> None:
 
 
 def test_a_gitops_tool_may_undo_it(world: World) -> None:
-    """Then the change belongs into Git."""
+    """The change then belongs into Git."""
     world.credential("acme")["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = "apps"
 
     assert "managed by Flux" in world("suspend acme").err

@@ -27,7 +27,7 @@ def only(world: World, *names: str) -> None:
 
 
 def test_the_table_has_a_line_for_each_credential(world: World) -> None:
-    """With the columns that answer the three questions."""
+    """Its columns answer the three questions."""
     typed = world("status")
 
     heads, *rows = typed.out.splitlines()
@@ -37,7 +37,7 @@ def test_the_table_has_a_line_for_each_credential(world: World) -> None:
 
 
 def test_the_condition_that_needs_a_person_gives_the_reason(world: World) -> None:
-    """Although the Secret still holds a usable token."""
+    """It does so although the Secret still holds a usable token."""
     remedy = EFFECTS[Reason.CONSENT_REQUIRED].remedy
     assert f"globex True ConsentRequired globex in 12m now {remedy}" == " ".join(
         row(world("status").out, "globex").split()
@@ -50,7 +50,7 @@ def test_the_condition_that_needs_a_person_gives_the_reason(world: World) -> Non
     ids=["all well", "one needs a person", "one is not ready", "none"],
 )
 def test_the_exit_code_says_whether_all_is_well(world: World, names: tuple[str, ...], code: int) -> None:
-    """So that a script can stop."""
+    """A script can stop because of it."""
     only(world, *names)
 
     assert code == world("status").code
@@ -106,7 +106,7 @@ def test_the_exit_code_says_whether_all_is_well(world: World, names: tuple[str, 
     ids=["not processed", "first pass", "usable during an outage", "suspended", "newer operator"],
 )
 def test_each_state_has_a_next_step(world: World, status: dict[str, Any], code: int, shown: str) -> None:
-    """Even one that this version of the plugin does not know."""
+    """This includes a reason that this version of the plugin does not know."""
     only(world, "acme")
     world.credential("acme")["status"] = status
 
@@ -126,7 +126,7 @@ def test_a_spec_that_was_just_changed_is_not_called_well(world: World) -> None:
 
 
 def test_one_credential_is_shown_with_everything_around_it(world: World) -> None:
-    """Its conditions, account, source, Secret, pods, times and the next step."""
+    """Its conditions, account, source, Secret, pods, times and next step are shown."""
     out = world("status acme").out
 
     assert out.startswith("crm/acme: well\n")
@@ -184,7 +184,7 @@ def test_events_of_a_former_credential_of_the_name_are_left_out(world: World) ->
 
 
 def test_a_watch_prints_a_line_for_each_change(world: World) -> None:
-    """Until Ctrl-C; what the table has shown already is not repeated."""
+    """It runs until Ctrl-C, and does not repeat what the table has shown already."""
     same, renewed = world.credential("acme"), json.loads(json.dumps(world.credential("acme")))
     renewed["metadata"]["resourceVersion"] = "101"
     renewed["status"]["expiresAt"] = ahead(minutes=60)
@@ -227,7 +227,7 @@ def test_a_namespace_that_does_not_exist_is_an_error(world: World) -> None:
 
 
 def test_someone_who_cannot_read_namespaces_gets_the_empty_list(world: World) -> None:
-    """Whether the namespace exists is not theirs to know."""
+    """They must not find out whether the namespace exists."""
     world.kubectl.denied = {"namespaces"}
 
     assert 0 == world("status -n crn").code

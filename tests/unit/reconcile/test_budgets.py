@@ -49,7 +49,7 @@ async def test_repairs_beyond_the_budget_wait_for_their_turn(world: World) -> No
 
 
 async def test_a_postponed_repair_is_not_postponed_again(world: World) -> None:
-    """However many Secrets of the namespace are changed meanwhile."""
+    """This holds however many Secrets of the namespace are changed in the meantime."""
     for key in (KEY, OTHER):
         world.cluster.delete_secret(key)
         await world.settle(key)

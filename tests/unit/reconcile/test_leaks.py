@@ -1,4 +1,4 @@
-"""Whatever a credential names as a key, statuses, Events and metrics show no value out of Vault."""
+"""Statuses, Events and metrics show no value from Vault, no matter which key a credential names."""
 
 import json
 from collections.abc import AsyncIterator
@@ -59,8 +59,8 @@ async def world() -> AsyncIterator[World]:
 
 
 @pytest.mark.parametrize("spec", WAYS)
-async def test_no_status_event_or_metric_shows_a_value_out_of_vault(world: World, spec: dict[str, Any]) -> None:
-    """With values that look like tokens and values that do not."""
+async def test_no_status_event_or_metric_shows_a_value_from_vault(world: World, spec: dict[str, Any]) -> None:
+    """This holds for values that look like tokens and for values that do not."""
     world.cluster.apply(resource(spec))
 
     await world.settle()
@@ -89,7 +89,7 @@ async def test_a_key_of_a_grant_is_never_sent_as_an_api_token(world: World, key:
     ids=["refresh token", "access token", "code", "white space"],
 )
 async def test_a_value_that_looks_like_a_token_of_a_grant_is_not_sent(world: World, value: str) -> None:
-    """Whatever its key is called."""
+    """The name of its key does not matter."""
     world.vault.put(TOKEN_LOCATION, custom=value)
     world.cluster.apply(resource(API_TOKEN_SPEC | {"apiToken": {"path": TOKEN_LOCATION.path, "key": "custom"}}))
 

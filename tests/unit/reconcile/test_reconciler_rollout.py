@@ -205,7 +205,7 @@ async def test_a_workload_that_forbids_restarts_is_reported_and_restarted_once_i
 
 
 async def test_a_denied_restart_is_reported_once_although_the_status_changes(world: World) -> None:
-    """As it does with every refresh."""
+    """The status changes with every refresh."""
     world.workloads.put(WEB, allows="")
     world.cluster.apply(resource(OAUTH2_SPEC | rollout(WEB)))
     await world.settle()

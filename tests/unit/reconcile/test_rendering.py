@@ -1,4 +1,4 @@
-"""A Secret that would be too large, or whose quotes a value would end, is not rendered; everything else goes on."""
+"""A Secret that would be too large, or whose quotes a value would end, is not rendered. All else continues."""
 
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -57,7 +57,7 @@ async def test_a_secret_that_would_be_too_large_costs_no_memory(world: World) ->
 
 
 async def test_renewals_go_on_while_the_secret_is_too_large(world: World) -> None:
-    """The grant must not die of a template."""
+    """A template must not keep the grant from being refreshed in time."""
     large_scope(world)
     world.cluster.apply(resource(OAUTH2_SPEC | {"target": LARGE}))
     outcome = await world.settle()
@@ -109,8 +109,8 @@ async def test_a_value_that_would_end_its_quotes_is_not_published(world: World) 
     assert f"TOKEN='{hostile}'\n" == world.value(".env")
 
 
-async def test_an_account_whose_domain_is_no_dns_label_is_not_published(world: World) -> None:
-    """However the account was learned: an address is built from its domain."""
+async def test_an_account_whose_domain_is_not_a_dns_label_is_not_published(world: World) -> None:
+    """An address is built from the domain, so it does not matter how the account became known."""
     spec = {"apiToken": API_TOKEN_SPEC["apiToken"]}
     account = {"companyId": 12, "companyDomain": "evil.example/#", "userId": 34}
     authorized = {

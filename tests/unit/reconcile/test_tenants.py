@@ -50,7 +50,7 @@ def deny(world: World, key: Key) -> None:
 
 
 async def test_a_tenant_that_cannot_read_a_grant_learns_nothing_about_its_refresh(world: World) -> None:
-    """Neither during the refresh nor after it."""
+    """This holds during the refresh and after it."""
     deny(world, OTHER)
     world.cluster.apply(named(OWNER))
     world.cluster.apply(named(OTHER))

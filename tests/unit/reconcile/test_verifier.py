@@ -62,7 +62,7 @@ async def pass_of(world: World) -> Any:
 
 
 async def test_a_pass_ends_while_pipedrive_hangs(world: World) -> None:
-    """It comes back for the next read of Vault, reports nothing new, and the end of the verification wakes it."""
+    """It reports nothing new. The next pass follows at the next read of Vault, or when the verification ends."""
     writes = list(world.cluster.writes)
     world.clock.turn(TIMINGS.verify_interval)
 
@@ -104,7 +104,7 @@ async def test_a_token_is_verified_once_however_many_passes_follow(world: World)
 
 
 async def test_the_answer_about_a_replaced_token_is_ignored(world: World) -> None:
-    """A new value in Vault is verified instead, and the old one is asked about no more."""
+    """A new value in Vault is verified instead, and the verification of the old one ends."""
     world.pipedrive.identified.clear()
     world.pipedrive.accounts[SECOND] = ACCOUNT
     world.clock.turn(TIMINGS.verify_interval)
@@ -134,8 +134,8 @@ async def test_an_answer_about_another_token_than_the_remembered_one_is_ignored(
     assert (None, None) == (memory.verification, memory.verify_failure)
 
 
-async def test_a_deleted_credential_is_verified_no_more(world: World) -> None:
-    """Its answer would find no memory."""
+async def test_a_deleted_credential_is_no_longer_verified(world: World) -> None:
+    """There is no memory for the result."""
     world.clock.turn(TIMINGS.verify_interval)
     await pass_of(world)
     world.pipedrive.identified.clear()

@@ -137,7 +137,7 @@ def test_wrong_credentials_are_an_invalid_client(folder: Path, authorization: st
     ],
 )
 def test_a_wrong_request_is_explained(folder: Path, body: bytes, content_type: str, error: str) -> None:
-    """With an error code of RFC 6749 section 5.2."""
+    """The response has an error code of RFC 6749 section 5.2."""
     answer = ask(folder, authorization=basic("acme", SECRET), body=body, content_type=content_type)
 
     assert HTTPStatus.BAD_REQUEST == answer.status

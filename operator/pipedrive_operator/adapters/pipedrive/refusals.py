@@ -187,8 +187,8 @@ VERIFICATION_ENDPOINT: Final = (
         is_json=False,
         means=PipedriveUnavailable,
         message=(
-            "A page responds in place of Pipedrive's API ({}), as proxies send it if they cannot reach a server. Check "
-            "the proxies in between and Pipedrive's status page; the operator asks again after a pause"
+            "Something other than Pipedrive's API responded with a page ({}), as proxies do when they cannot reach a "
+            "server. Check the proxies in between and Pipedrive's status page; the operator asks again after a pause"
         ),
     ),
     Rule(

@@ -115,7 +115,7 @@ _UNUSABLE: Final = (
     ),
     _Row(
         _is_redirect,
-        "Vault ({name}) redirects to {redirect} ({status}): set {setting}.address to the server that responds itself",
+        "Vault ({name}) redirects to {redirect} ({status}): set {setting}.address to a server that does not redirect",
     ),
     _Row(
         _status(429, quoting="lease count quota"),

@@ -55,7 +55,9 @@ class Material:
 
 
 def _no_cluster(what: str) -> VaultUnavailable:
-    return VaultUnavailable(f"{what} cannot be read without the API server: check whether the operator reaches it")
+    return VaultUnavailable(
+        f"{what} is read from the API server, which is not reachable: check the operator's connection"
+    )
 
 
 def _from_file(path: Path, setting: str) -> SecretValue:

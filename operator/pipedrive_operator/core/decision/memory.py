@@ -186,7 +186,10 @@ def after_failed_verification(memory: Memory, token: Token, trouble: Trouble, *,
     """
     if isinstance(trouble, TokenRejected) and token.is_api_token and not _was_rejected(memory, token):
         seconds = int(CONFIRM_AFTER.total_seconds())
-        message = f"Pipedrive refused the API token once; it is asked again after {seconds} s before that is believed"
+        message = (
+            f"Pipedrive refused the API token once. The operator asks again in {seconds} s, and only a second "
+            "refusal counts"
+        )
         trouble = RejectionUnconfirmed(message, retry_after=CONFIRM_AFTER)
     failure = record_failure(trouble, memory.verify_failure, subject=token.value.digest(), bounds=bounds)
     failed = replace(memory, verify_failure=failure)

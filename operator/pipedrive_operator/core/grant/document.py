@@ -88,7 +88,7 @@ class Document:
             message = f"Version {self.version} of {self.location} in Vault was deleted: restore it with {undelete}"
         else:
             message = (
-                f"Version {self.version} of {self.location} in Vault was destroyed and cannot come back: "
+                f"Version {self.version} of {self.location} in Vault was destroyed and cannot be restored: "
                 f"write a new one with `vault kv put -mount={mount} {path} ...`"
             )
         raise SourceMissing(message)

@@ -166,8 +166,8 @@ class TokenResponse:
 def missing_grant(location: VaultLocation) -> str:
     """Return the message about a location without a grant."""
     return (
-        f"Vault holds no refresh_token at {location}: consent, or write one there with "
-        f"`vault kv put -mount={location.mount} {location.path} refresh_token=-`"
+        f"Vault holds no refresh_token at {location}: authorize the app as a user of the company, and write the "
+        f"refresh_token there with `vault kv put -mount={location.mount} {location.path} refresh_token=-`"
     )
 
 

@@ -107,7 +107,7 @@ def test_a_viewer_sees_but_changes_nothing(tenant: Tenant, plugin_of: UserOf) ->
 
 
 def test_a_stranger_learns_what_is_missing(plugin_of: UserOf) -> None:
-    """Nothing else."""
+    """The plugin reveals nothing else."""
     ended = plugin_of(None)("status")
 
     assert (2, "") == (ended.code, ended.out)
@@ -126,7 +126,7 @@ def test_an_administrator_can_act_as_someone_else(tenant: Tenant, folder: Path) 
 
 
 def test_a_problem_is_shown_with_the_next_step(tenant: Tenant, plugin_of: UserOf) -> None:
-    """And --wait reports it as the outcome."""
+    """--wait reports it as the outcome."""
     tenant.apply("acme", {"apiToken": {"path": tenant.path("nothing")}})
     tenant.wait_for("SourceMissing")
     plugin = plugin_of("edit")
@@ -161,7 +161,7 @@ def test_a_watch_follows_the_operator(tenant: Tenant, plugin_of: UserOf) -> None
 
 @pytest.mark.parametrize("kind", ["api-token", "oauth2"])
 def test_a_new_manifest_is_accepted(tenant: Tenant, plugin_of: UserOf, kind: str) -> None:
-    """By the rules of the CRD."""
+    """The rules of the CRD accept it."""
     printed = plugin_of("edit")("new", kind, "acme", "--company=acme", "--secret=pipedrive")
 
     assert "created (server dry run)" in tenant.kubectl("apply", "--dry-run=server", "--filename=-", stdin=printed.out)
@@ -330,7 +330,7 @@ def test_a_cluster_without_the_crd_is_recognised(bare: Plugin) -> None:
     ],
 )
 def test_a_cluster_that_cannot_be_reached_is_explained(bare: Plugin, flag: str, message: str) -> None:
-    """After kubectl's own words."""
+    """The explanation follows kubectl's own message."""
     ended = bare("status", flag)
 
     assert (2, "") == (ended.code, ended.out)

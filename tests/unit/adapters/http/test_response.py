@@ -35,7 +35,7 @@ def test_a_body_that_expands_too_much_is_truncated() -> None:
 
 
 def test_a_response_counts_once_its_status_has_arrived() -> None:
-    """Even if the rest is missing."""
+    """The rest may be missing."""
     received = Received()
     assert received.response(longest_body=99) is None
 

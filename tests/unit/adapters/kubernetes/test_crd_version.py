@@ -154,7 +154,7 @@ def test_other_words_and_more_rules_are_current() -> None:
 
 
 def test_our_own_crd_is_current() -> None:
-    """As the API server serves it."""
+    """It is compared in the form in which the API server serves it."""
     schema = resource_schema()
 
     assert judge(served(schema), schema).state is SchemaState.CURRENT

@@ -34,7 +34,7 @@ async def test_no_token_is_requested_for_the_api_server(server: FakeApiServer, a
 
 @pytest.mark.parametrize("own", [jwt(OWN), "opaque", "a.b.c", ""])
 async def test_a_token_for_another_audience_is_requested(server: FakeApiServer, own: str) -> None:
-    """Also with a token of our own that is no JWT."""
+    """The operator's own token need not be a JWT."""
     server.answer = say(201, {"status": {"token": "theirs"}})
 
     async with await Api.connect(server.settings({"token": own})) as api:

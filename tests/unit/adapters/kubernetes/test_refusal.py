@@ -146,7 +146,7 @@ def test_no_value_of_the_sent_or_the_stored_secret_is_quoted() -> None:
 
 @pytest.mark.parametrize("code", [422, 500, 503])
 def test_no_field_value_that_validation_quotes_is_repeated(code: int) -> None:
-    """Not even in the error of a caller that does not know which data was sent."""
+    """This holds even for a caller that does not know which data was sent."""
     error = response_error(code, status(code, message='data[a]: Invalid value: "the-token": must be short'))
 
     assert str(error) == f"the API server responded {code}: data[a]: Invalid value: (hidden): must be short"

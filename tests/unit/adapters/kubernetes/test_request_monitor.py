@@ -109,7 +109,7 @@ async def test_a_watch_that_is_renewed_early_or_late_is_an_interruption(
 async def test_a_watch_after_any_other_request_is_an_interruption(
     send: Send, clock: TurnedClock, url: URL, status: HTTPStatus | None
 ) -> None:
-    """Even if it comes at the time at which it would have been renewed."""
+    """It may begin at the time at which a renewal would have been due."""
     await send(WATCH)
     clock.turn(timedelta(seconds=STREAM_SECONDS))
     await send(url, status)

@@ -79,7 +79,7 @@ def test_the_pause_that_is_asked_for_is_passed_on(status: int, content: bytes) -
 @pytest.mark.parametrize("status", [400, 402, 403, 429, 500])
 @pytest.mark.parametrize("error", ["invalid_grant", "invalid_client", "invalid_request"])
 def test_every_message_quotes_the_response_once(status: int, error: str) -> None:
-    """So that a person can look it up. Braces in it are plain text."""
+    """A person can then look it up. Braces in it are plain text."""
     trouble = refusal(TOKEN_ENDPOINT, PipedriveResponse(status=status, body=body(error=error)), "HTTP {0} {x}")
 
     assert trouble.message.count("HTTP {0} {x}") == 1

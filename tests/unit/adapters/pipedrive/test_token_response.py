@@ -324,5 +324,5 @@ def test_a_field_that_is_too_long_is_refused_and_the_refresh_token_is_kept(key: 
 
 
 def test_a_refresh_token_of_any_length_is_kept() -> None:
-    """To refuse it would be to lose it."""
+    """Refusing the token would lose the grant."""
     assert read(COMPLETE | {"refresh_token": "r" * 100_000}).refresh_token == SecretValue("r" * 100_000)

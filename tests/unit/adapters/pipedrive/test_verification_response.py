@@ -98,7 +98,7 @@ def test_a_company_domain_that_is_no_dns_label_is_refused(domain: str) -> None:
 
 @pytest.mark.parametrize("domain", ["a", "acme", "Acme-2", "x" * 63])
 def test_a_company_domain_is_a_dns_label(domain: str) -> None:
-    """As Pipedrive makes them."""
+    """These are domains as Pipedrive creates them."""
     assert read_account(answer(USER | {"company_domain": domain}), "").company_domain == domain
 
 

@@ -90,7 +90,7 @@ def test_a_refresh_has_a_cause(changes: dict[str, Any], cause: str | None) -> No
 
 
 def test_an_api_token_is_never_refreshed() -> None:
-    """Not even on request."""
+    """This holds even if a refresh is requested."""
     assert checks.refresh_is_due(changed(api_token_up_to_date(), requested=Requested.REFRESH)) is None
     assert checks.grant_is_missing(api_token_up_to_date()) is None
 

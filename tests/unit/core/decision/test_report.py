@@ -234,7 +234,7 @@ class TestReadyMessage:
         ]
 
     def test_a_restarted_workload_is_recorded(self) -> None:
-        """With the revision that it was restarted for."""
+        """The record has the revision that it was restarted for."""
         seen = with_rollout(api_token_up_to_date())
         seen = replace(seen, timings=replace(TIMINGS, restart_interval=timedelta(minutes=10)))
         revision = seen.published_revision

@@ -94,7 +94,7 @@ def test_a_tenant_identity_belongs_to_the_credentials_namespace(namespace: str) 
     ],
 )
 def test_a_refusal_names_the_setting_or_the_choices(changes: dict[str, Any], vault: object, says: str) -> None:
-    """So that the reader can correct it."""
+    """The reader can then correct it."""
     credential = read_credential(resource({"apiToken": {"path": "pipedrive/crm/acme"}, "vault": vault}))
 
     with pytest.raises(InvalidSpec, match=says):
@@ -155,7 +155,7 @@ def test_a_refusal_names_the_setting_or_the_choices(changes: dict[str, Any], vau
     ],
 )
 def test_a_refusal_names_the_field(spec: dict[str, Any], says: str) -> None:
-    """And what would be allowed."""
+    """It also names what would be allowed."""
     with pytest.raises(InvalidSpec, match=says):
         resolve(read_credential(resource(spec)), RULES)
 
@@ -208,7 +208,7 @@ def test_the_recommended_labels_of_kubernetes_are_allowed() -> None:
 
 @pytest.mark.parametrize("key", ["client_id", "client_secret", "id", "hush"])
 def test_a_key_of_a_configured_app_is_no_api_token(key: str) -> None:
-    """Even if the app's document is below the namespace's own prefix."""
+    """The app's document may be below the namespace's own prefix."""
     location = replace(CLIENT_SOURCE.location, path="pipedrive/crm/app")
     source = replace(CLIENT_SOURCE, location=location, id_key="id", secret_key="hush")
     changed = replace(RULES, apps={"crm-sync": replace(RULES.apps["crm-sync"], source=source)})

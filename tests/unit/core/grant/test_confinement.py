@@ -25,7 +25,7 @@ NEARLY_PLAIN = st.builds(
 
 @pytest.mark.parametrize("path", ["pipedrive/crm/acme", "pipedrive/crm/a/b.c_d@e=f+g-h", "pipedrive/shared/acme"])
 def test_a_path_below_a_prefix_is_accepted(path: str) -> None:
-    """With the namespace put in its place."""
+    """The namespace replaces its placeholder in the prefix."""
     confine(path, prefixes=PREFIXES, namespace="crm")
 
 

@@ -94,5 +94,5 @@ def test_yaml_reads_every_json_string(value: str) -> None:
 
 @given(st.from_regex(r"[A-Za-z0-9:/._-]+", fullmatch=True))
 def test_the_values_of_pipedrive_need_no_quotes_in_a_shell(value: str) -> None:
-    """So that readers of .env files that know no quotes read the same."""
+    """Readers of .env files that do not know quotes therefore read the same value."""
     assert value == render("$(api_token|sh)", {"api_token": value})

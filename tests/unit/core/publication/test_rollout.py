@@ -265,7 +265,7 @@ ACCEPTED = Accepted(token=access_token(), account=ACCOUNT, verified_at=NOW)
     ids=["a refresh", "other scopes", "another address", "another user", "a renamed company", "a verification"],
 )
 def test_a_revision_has_a_part_that_a_refresh_leaves_unchanged(changed: Accepted, expected: tuple[bool, bool]) -> None:
-    """And a part that every change affects."""
+    """Another part changes with every value."""
     one = revision(credential(spec=OAUTH2_SPEC), ACCEPTED).split("-")
     other = revision(credential(spec=OAUTH2_SPEC), changed).split("-")
 

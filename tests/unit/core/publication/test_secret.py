@@ -62,7 +62,7 @@ def test_the_default_keys_of_an_api_token() -> None:
 
 
 def test_the_default_keys_of_an_access_token_hold_no_refresh_token() -> None:
-    """Nor a client secret."""
+    """They hold no client secret either."""
     accepted = Accepted(token=access_token(), account=ACCOUNT, verified_at=NOW)
 
     data = desired_secret(oauth2_credential(), accepted).data

@@ -148,5 +148,5 @@ def test_a_value_outside_quotes_ends_none(template: str) -> None:
 
 @pytest.mark.parametrize("value", ["v1u:AQIBAHj+8/x==:AH4wfAYJKoZIhvcNAQ==", "a" * 40, "base,deals:full"])
 def test_no_value_as_pipedrive_issues_it_ends_quotes(value: str) -> None:
-    """Neither kind."""
+    """This holds for single and double quotes."""
     assert breaks_quotes("A=\"$(api_token)\" B='$(api_token)'", {"api_token": value}) is None

@@ -1,4 +1,4 @@
-"""The PipedriveConsent resource, read and written."""
+"""How the PipedriveConsent resource is read and written."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,7 +43,7 @@ def body(**spec: Any) -> dict[str, Any]:
 
 
 def test_a_consent_names_its_credential_and_its_end() -> None:
-    """By the clock of the API server, half an hour after the creation unless the spec says otherwise."""
+    """The link expires half an hour after the creation by the API server's clock, unless the spec says otherwise."""
     assert Key(namespace="crm", name="acme") == read_consent(body()).credential
     assert NOW + timedelta(minutes=30) == read_consent(body()).expires_at
     assert NOW + timedelta(hours=2) == read_consent(body(lifetime="2h")).expires_at
@@ -82,7 +82,7 @@ def test_a_wrong_field_is_named_without_its_value(spec: dict[str, Any], field: s
 
 
 def test_a_status_is_read_as_it_was_written() -> None:
-    """And an absent field is written as null, so that a merge patch removes it."""
+    """An absent field is written as null, so that a merge patch removes it."""
     condition = ConsentCondition(
         type=ConsentConditionType.COMPLETE,
         status=ConditionStatus.TRUE,

@@ -20,7 +20,7 @@ CONSENT = Key(namespace="crm", name="acme-x7k2p")
 
 
 def test_the_state_is_an_authentication_code_of_the_name_under_the_key() -> None:
-    """Computed here a second time, from the description of the protocol."""
+    """The test computes it a second time, from the description of the protocol."""
     code = hmac.digest(bytes(range(32)), b"pipedrive-operator.io/consent/v1:crm/acme-x7k2p", "sha256")
     expected = f"crm:acme-x7k2p:{base64.urlsafe_b64encode(code).decode().rstrip('=')}"
 
@@ -89,7 +89,7 @@ def test_a_text_that_cannot_be_a_state_is_none(text: str) -> None:
 
 
 def test_a_state_names_its_consent() -> None:
-    """So that any replica can verify it with one read."""
+    """Any replica can therefore verify it with one read."""
     state = consent_link.state_of(KEY, CONSENT)
 
     assert (CONSENT, state) == consent_link.read_state(state.reveal())
@@ -97,7 +97,7 @@ def test_a_state_names_its_consent() -> None:
 
 @pytest.mark.parametrize("public_url", ["https://connect.example.com/x", "https://connect.example.com/x/"])
 def test_the_urls_are_below_the_public_url(public_url: str) -> None:
-    """With or without a slash at its end."""
+    """The public URL may have a slash at its end."""
     page = consent_link.page_url(public_url, CONSENT)
 
     assert "https://connect.example.com/x/callback" == consent_link.callback_url(public_url)

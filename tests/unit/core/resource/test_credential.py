@@ -84,7 +84,7 @@ def test_a_status_that_cannot_be_read_is_an_empty_one(status: object) -> None:
 
 
 def test_a_status_is_written_and_read_alike() -> None:
-    """With None for what a merge patch has to remove."""
+    """What a merge patch has to remove is None."""
     status = Status(observed_generation=1, expires_at=NOW + timedelta(hours=1))
 
     written = write_status(status)

@@ -24,7 +24,7 @@ def callback(**changes: Any) -> bytes:
 
 
 def test_the_report_proves_that_the_sender_knew_the_secret() -> None:
-    """And does not contain the secret."""
+    """It does not contain the secret."""
     report = read_uninstall_callback(callback(), basic())
 
     assert report is not None
@@ -34,7 +34,7 @@ def test_the_report_proves_that_the_sender_knew_the_secret() -> None:
 
 
 def test_the_operator_reads_what_the_front_sends() -> None:
-    """Over HTTP, as JSON."""
+    """The report is sent as JSON over HTTP."""
     report = read_uninstall_callback(callback(), basic())
 
     assert report is not None
@@ -86,7 +86,7 @@ def test_every_plausible_format_is_read(ids: dict[str, Any]) -> None:
     ],
 )
 def test_anything_else_is_no_report(body: bytes, header: str | None) -> None:
-    """It is dropped without a trace."""
+    """It is dropped silently."""
     assert read_uninstall_callback(body, header) is None
 
 

@@ -62,7 +62,7 @@ def test_every_reason_of_events_alone_has_a_text_that_people_can_read(reason: Ev
     ],
 )
 def test_the_transition_time_dates_the_status(before: Condition | None, now: Condition, expected: object) -> None:
-    """As KEP-1623 defines it."""
+    """KEP-1623 defines it so."""
     (kept,) = keep_transition_times([now], {} if before is None else {before.type: before})
 
     assert expected == kept.last_transition_time

@@ -30,7 +30,7 @@ def test_a_token_is_hidden_wherever_it_stands(token: str, around: str) -> None:
     ],
 )
 def test_a_value_is_hidden_by_what_stands_before_it(text: str, expected: str) -> None:
-    """Even one of no known form."""
+    """The value may have no known form."""
     assert expected == mask(text)
 
 

@@ -35,7 +35,7 @@ def test_a_cut_is_marked(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize("text", ["acme", "ACME-2", "a", "a" * 63])
 def test_a_dns_label_may_become_part_of_an_address(text: str) -> None:
-    """One part of a host name."""
+    """A label is one part of a host name."""
     assert is_dns_label(text)
 
 

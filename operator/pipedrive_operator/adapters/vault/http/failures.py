@@ -54,7 +54,10 @@ _CUT_OFF: Final = (
 )
 _KINDS: Final = (
     (TimeoutError, "does not respond in time: check whether it is overloaded or a firewall drops the traffic"),
-    (ssl.SSLError, "does not speak a TLS that the operator understands: check whether its address is an http:// one"),
+    (
+        ssl.SSLError,
+        "fails in the TLS handshake: check whether it serves plain HTTP, or only TLS versions before 1.2",
+    ),
     (aiohttp.ClientConnectorDNSError, "has a host name that cannot be resolved: correct {setting}.address"),
     (aiohttp.ClientResponseError, _INVALID_HTTP),
     (aiohttp.ServerDisconnectedError, _CUT_OFF),

@@ -157,7 +157,7 @@ async def test_a_refusal_just_after_a_login_is_repeated(vault: FakeVaultServer, 
 
 
 async def test_a_refusal_that_stays_is_returned(vault: FakeVaultServer) -> None:
-    """After a second it is what it says."""
+    """A refusal that lasts longer than a second is final."""
     vault.reads = [REFUSED] * 10
     session = Session(vault, vault.send, ImpatientClock())
 

@@ -235,7 +235,7 @@ async def test_tls_to_a_server_without_tls_is_reported(start: Start, connect: Co
     """The address has the wrong scheme."""
     server = await start(echo)
 
-    assert "does not speak a TLS" in (await failure(connect(f"https://localhost:{server.port}"))).message
+    assert "fails in the TLS handshake" in (await failure(connect(f"https://localhost:{server.port}"))).message
 
 
 async def test_a_replaced_ca_is_trusted_without_a_restart(trust: Trust) -> None:
