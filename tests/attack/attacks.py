@@ -137,7 +137,7 @@ def fights_for_secrets(tenant: Tenant) -> None:
 
 @attack
 def forged_intents(tenant: Tenant) -> None:
-    """Write the intents of somebody else into all documents, and change them before they can be taken over."""
+    """Write the intents of another holder into all documents, and change them before they can be taken over."""
     made = list(names("forged", min(tenant.size, 200)))
     values = {"refresh_token": f"1:1:{'b' * 40}", "refresh_holder": "nobody", "refresh_timeout": "10m"}
     for number in itertools.count():
@@ -175,7 +175,7 @@ def labelled_secrets_of_a_megabyte(tenant: Tenant) -> None:
 
 @attack
 def a_crowd_at_the_metrics(tenant: Tenant) -> None:
-    """Open a thousand connections that say nothing, and let eighty clients read as fast as they can."""
+    """Open a thousand connections that send nothing, and let eighty clients read as fast as they can."""
     command = [sys.executable, "-m", "attack.crowd", str(tenant.stage.operator.port)]
     crowd = ChildProcess(command, log=tenant.stage.environment.folder / "crowd.log")
     crowd.start()

@@ -11,10 +11,10 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 IDLE: Final = 1000
-"""Connections that say nothing."""
+"""Connections that send nothing."""
 READERS: Final = 80
 LONGEST: Final = 600.0
-"""Seconds after which the crowd goes home by itself."""
+"""Seconds after which the crowd ends by itself."""
 _PATIENCE: Final = 5.0
 
 

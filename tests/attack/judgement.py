@@ -26,7 +26,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one attack did to everybody else."""
+    """What one attack did to the honest namespaces."""
 
     attack: str
     seconds: float

@@ -1,4 +1,4 @@
-"""Events of the watch that were not handled yet: the newest of each object, handled in turn between namespaces.
+"""Queues the events of the watch: the newest of each object, handled in turn between namespaces.
 
 Handling an event takes a thousand times as long as receiving it. One namespace's flood of events must delay neither
 other namespaces' events nor anything else in the event loop, so only a few are handled in each of its turns.

@@ -41,7 +41,7 @@ def body(namespace: str, name: str) -> dict[str, Any]:
 
 
 async def test_a_flood_of_one_namespace_delays_another_by_one_event(handled: Handled) -> None:
-    """However many events it has."""
+    """It does not matter how many events the namespace has."""
     for number in range(1000):
         handled.inbox.receive("credential", "MODIFIED", body("hostile", str(number)))
     handled.inbox.receive("secret", "DELETED", body("honest", "acme"))

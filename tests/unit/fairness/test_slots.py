@@ -6,7 +6,7 @@ from pipedrive_operator.fairness.slots import OPERATOR, FairSlots, served_namesp
 
 
 class Holders:
-    """Tasks that hold slots until a test lets them go."""
+    """Tasks that hold slots until a test ends them."""
 
     def __init__(self, slots: int) -> None:
         """Start without tasks."""
@@ -28,7 +28,7 @@ class Holders:
         return tasks
 
     def release(self) -> None:
-        """Let all tasks go."""
+        """End all tasks."""
         self._opened.set()
 
 
@@ -45,7 +45,7 @@ async def test_a_namespace_alone_holds_half_of_the_slots() -> None:
 
 
 async def test_a_cancelled_task_leaves_no_slot_taken() -> None:
-    """Whether it held the slot, waited for it, or was just about to get it."""
+    """It may have held the slot, waited for it, or been about to get it."""
     holders = Holders(1)
     held, waiting, next_one = [*await holders.start("a"), *await holders.start("b"), *await holders.start("c")]
 

@@ -36,7 +36,7 @@ def created(world: World) -> dict[str, Any]:
 
 
 def test_the_whole_way_play() -> None:
-    """The link, the progress, and the account."""
+    """The link, the progress and the account are shown."""
     world, operator = prepared()
     play(world, operator, ConsentReason.CODE_RECEIVED, ConsentReason.VERIFYING, ConsentReason.CONNECTED)
 
@@ -58,7 +58,7 @@ def test_the_whole_way_play() -> None:
 
 
 def test_the_cluster_gets_the_digest_alone() -> None:
-    """Neither the key nor the state; the consent is deleted with its credential."""
+    """It gets neither the key nor the state. The consent is deleted with its credential."""
     world, operator = prepared()
     play(world, operator, ConsentReason.CONNECTED)
 
@@ -78,7 +78,7 @@ def test_the_cluster_gets_the_digest_alone() -> None:
 
 
 def test_a_redirect_to_loopback_is_received_here() -> None:
-    """And handed on through the standard input of kubectl."""
+    """It is handed on through the standard input of kubectl."""
     world, operator = prepared(LOOPBACK)
     world.machine.redirects = [None, "state=foreign&code=evil", GOOD]
 
@@ -93,7 +93,7 @@ def test_a_redirect_to_loopback_is_received_here() -> None:
 
 
 def test_an_address_is_pasted_where_the_redirect_arrives_elsewhere() -> None:
-    """As often as it takes."""
+    """The person is asked until the address is right."""
     world, operator = prepared(ELSEWHERE, ConsentReason.WRONG_ACCOUNT, ConsentReason.CONNECTED)
     world.machine.pasted = [f"https://evil.example/done?{GOOD}", f"{ELSEWHERE}?{GOOD}", f" {ELSEWHERE}?{GOOD}\n"]
 
@@ -145,7 +145,7 @@ def test_ctrl_c_leaves_nothing_usable_behind() -> None:
 
 
 def test_a_link_that_could_not_be_removed_is_named() -> None:
-    """With the command that removes it."""
+    """The command that removes it is printed."""
     world, operator = prepared()
     play(world, operator)
     world.kubectl.denied = {f"delete {CONSENTS}"}
@@ -180,7 +180,7 @@ def test_a_redirect_to_this_machine_must_be_waited_for(redirect_uri: str) -> Non
 
 
 def test_a_machine_without_a_browser_shows_the_link_alone() -> None:
-    """As --no-browser does."""
+    """--no-browser does the same."""
     for line in ("connect acme", "connect acme --no-browser"):
         world, operator = prepared()
         world.machine.has_browser = "--no-browser" in line
@@ -195,7 +195,7 @@ def test_a_machine_without_a_browser_shows_the_link_alone() -> None:
     [(ConsentReason.EXPIRED, 1), (ConsentReason.SUPERSEDED, 1), (ConsentReason.CREDENTIAL_CHANGED, 1)],
 )
 def test_a_link_that_ends_is_explained(reason: ConsentReason, code: int) -> None:
-    """With what to do next."""
+    """The explanation includes what to do next."""
     world, operator = prepared()
     play(world, operator, reason)
 
@@ -218,7 +218,7 @@ def test_the_wrong_company_is_reported_and_the_link_goes_on() -> None:
 
 
 def test_a_refused_consent_is_explained() -> None:
-    """Before any link is shown."""
+    """The explanation comes before any link is shown."""
     world, operator = prepared()
     operator.refuses = ConsentReason.INVALID
 
@@ -259,7 +259,7 @@ def test_what_cannot_be_connected_is_refused_at_once(name: str, change: dict[str
 
 
 def test_a_connection_without_a_secret_is_reported() -> None:
-    """After a minute, with the reason."""
+    """The report comes after a minute, with the reason."""
     world, operator = prepared(LOOPBACK)
     world.machine.redirects = [GOOD]
     body = world.credential("umbrella")
@@ -302,7 +302,7 @@ def test_the_role_view_cannot_connect() -> None:
     ],
 )
 def test_an_unusable_redirect_is_refused(query: str, why: str) -> None:
-    """With the reason, which never quotes a code."""
+    """The reason is printed, and never quotes a code."""
     found = read_query(query, STATE)
 
     assert isinstance(found, NotReceived)

@@ -62,7 +62,7 @@ def test_only_get_is_answered(port: int) -> None:
 
 
 def test_the_port_is_free_again_afterwards(port: int) -> None:
-    """Twice in a row."""
+    """It can be taken twice in a row."""
     for _ in range(2):
         with LocalMachine().callback(f"http://localhost:{port}/callback"):
             pass
@@ -70,7 +70,7 @@ def test_the_port_is_free_again_afterwards(port: int) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_port_that_another_program_uses_is_refused(port: int, host: str) -> None:
-    """Even on one of the two addresses: the browser could send the code there."""
+    """One of the two addresses is enough, because the browser could send the code there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as other:
         other.bind((host, port))
@@ -84,7 +84,7 @@ def test_a_port_that_another_program_uses_is_refused(port: int, host: str) -> No
 
 
 def test_the_browser_gets_an_address_without_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is redirected from there, once."""
+    """The address redirects it once."""
     opened: queue.SimpleQueue[str] = queue.SimpleQueue()
     monkeypatch.setenv("DISPLAY", ":0")
 
@@ -119,7 +119,7 @@ def test_without_a_screen_no_browser_is_opened(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_address_can_come_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no terminal to hide it from."""
+    """There is then no terminal that could show it."""
     monkeypatch.setattr("sys.stdin", io.StringIO("https://example.com\n"))
 
     assert "https://example.com\n" == LocalMachine().ask_hidden("> ")
@@ -128,7 +128,7 @@ def test_an_address_can_come_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_chance_is_different_each_time() -> None:
-    """Keys and names."""
+    """This holds for keys and for names."""
     machine = LocalMachine()
 
     assert 32 == len(machine.random_bytes(32))

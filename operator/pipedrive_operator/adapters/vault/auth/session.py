@@ -28,9 +28,9 @@ RENEW_AFTER: Final = 2 / 3
 SHORTEST_USE: Final = timedelta(seconds=1)
 """How long a token is used at least before it is renewed."""
 LOOKUP_INTERVAL: Final = timedelta(seconds=5)
-"""How often at most a refused request leads to a lookup of the token, which shows whether token or path is at fault."""
+"""At most once in this time, a refused request leads to a lookup of the token, which shows whether it is at fault."""
 REPLACEMENT_INTERVAL: Final = timedelta(minutes=1)
-"""How often at most a valid token leads to a new login, which may bring other policies: most refusals are paths."""
+"""At most once in this time, a valid token is replaced: a new login may bring other policies, but rarely does."""
 KEPT_UNUSED: Final = timedelta(hours=1)
 """How long an unused token is kept alive: long enough for credentials that poll, and no longer."""
 
