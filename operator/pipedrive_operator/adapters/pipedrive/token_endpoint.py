@@ -28,6 +28,7 @@ from pipedrive_operator.adapters.pipedrive.token_response import (
     read_token_response,
 )
 from pipedrive_operator.config.settings import PipedriveSettings
+from pipedrive_operator.core.grant.consent import AFTER_UNKNOWN_OUTCOME
 from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -73,8 +74,8 @@ class _Purpose:
 _REFRESH: Final = _Purpose(
     "refresh",
     TOKEN_ENDPOINT,
-    "The refresh was sent, and the response was lost: {}. Whether Pipedrive carried it out is unknown. The operator "
-    "tries again after a pause. If the refresh token is refused then, consent again",
+    "The refresh was sent, and the response was lost: {}. Whether Pipedrive carried it out is unknown. "
+    f"{AFTER_UNKNOWN_OUTCOME}",
 )
 _EXCHANGE: Final = _Purpose(
     "exchange",
