@@ -60,7 +60,7 @@ class Consent:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the link cannot be used any more: the account is connected, or someone has to begin anew."""
+        """Whether the link cannot be used any more: the account is connected, or another consent is needed."""
         return self.effect is not None and self.effect.stage in {Stage.CONNECTED, Stage.ENDED}
 
     @property

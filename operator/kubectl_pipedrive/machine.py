@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from kubectl_pipedrive.errors import PortTaken
 
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-"""For names: without vowels, like generated names of Kubernetes, so that no word comes out."""
+"""For names: without vowels, like generated names of Kubernetes, so that no words can occur."""
 _SLOWEST_REQUEST: Final = 5.0
 _HEADERS: Final = {
     "Cache-Control": "no-store",

@@ -46,7 +46,7 @@ LONGEST_STORE_PAUSE: Final = 8.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What became of a candidate."""
+    """How a candidate was settled."""
 
     terms: Terms
     account: Account | None
@@ -230,7 +230,7 @@ class Candidates:
         )
 
     async def _renew(self, candidate: Grant, document: Document, source: GrantWithClient) -> bool:
-        """Refresh a candidate once, because only an access token shows whose it is; False after a conflict."""
+        """Refresh a candidate once, because only an access token shows its account; False after a conflict."""
         client = await self._documents.read_client(source.client)
         consent = candidate.terms.consent if candidate.terms is not None else ""
         reservation = await self._reservations.make(source, document, consent=consent)

@@ -1,7 +1,7 @@
 """Exchanges the code of a consent for a grant, so that no token is lost and the grant that works is never harmed.
 
-The steps are those of docs/refresh-protocol.md. A code works once and dies within minutes: it is sent at most once, and
-never again after an unknown outcome. The result becomes a candidate (`candidates.py`) before anything else happens.
+The steps are those of docs/refresh-protocol.md. A code works once and expires within minutes: it is sent at most once,
+and never again after an unknown outcome. The result becomes a candidate (`candidates.py`) before anything else happens.
 """
 
 import itertools
@@ -89,7 +89,7 @@ class CodeExchange:
     async def take(
         self, candidate: Grant, reservation: Reservation, client: ClientCredentials, order: ExchangeOrder
     ) -> Exchanged:
-        """Keep the result, then find out whose it is."""
+        """Keep the result, then verify its account."""
         await self._candidates.keep(candidate, reservation, client)
         return await self.conclude(order)
 

@@ -110,7 +110,7 @@ class GrantKeeper:
         return await self._exclusively(order.source, self._exchange.run(order, claim))
 
     async def conclude(self, order: ExchangeOrder) -> Exchanged:
-        """Find out what became of a code that may have been sent. Raises what `CodeExchange.conclude` raises."""
+        """Find the outcome of a code that may have been sent. Raises what `CodeExchange.conclude` raises."""
         return await self._exclusively(order.source, self._exchange.conclude(order))
 
     async def read_client(self, source: GrantWithClient) -> ClientCredentials:

@@ -1,4 +1,4 @@
-"""Brings one consent forward: prepares its link, has its code exchanged, reports, and deletes it at its end.
+"""Reconciles one consent: prepares its link, has its code exchanged, reports, and deletes it after its end.
 
 The order of writes lives here. The status says that a code is about to be sent before it is sent, so that no process
 sends it again; the grant is stored before the status says connected. Nothing is decided here.
@@ -224,8 +224,8 @@ class ConsentReconciler:
         )
 
     async def _report_delay(self, answered: Consent, trouble: Trouble) -> timedelta:
-        """Report why it is not known yet whose the grant is."""
-        message = f"The code was exchanged, and Pipedrive has not said yet whose the grant is: {trouble.message}"
+        """Report why the account of the grant is not known yet."""
+        message = f"The code was exchanged, and the account of the grant is not known yet: {trouble.message}"
         await self._report_answer(answered, Exchanged(reason=ConsentReason.VERIFYING, message=message))
         return RETRY
 

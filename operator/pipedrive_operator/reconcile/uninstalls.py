@@ -1,8 +1,8 @@
-"""Takes reports of uninstalls: verifies them, and has the grant refreshed. Nothing is deleted on a caller's word.
+"""Takes reports of uninstalls: verifies them, and has the grant refreshed. A report alone deletes nothing.
 
 Any replica may receive a report, and it may be forged, repeated or outdated. So a report only leads to a question to
-Pipedrive, at most once a minute for each credential: a refresh, whose refusal says that the grant is dead. The status
-carries the report to the leader.
+Pipedrive, at most once a minute for each credential: a refresh, whose refusal shows that the grant is no longer valid.
+The status carries the report to the leader.
 """
 
 from contextlib import suppress

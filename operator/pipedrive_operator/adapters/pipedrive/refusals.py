@@ -173,8 +173,8 @@ CODE_EXCHANGE: Final = (
     Rule(
         means=RefreshUncertain,
         message=(
-            "The code was sent, and Pipedrive's response ({}) does not show what became of it. A code works once, so "
-            "it is not sent again: open the link again"
+            "The code was sent, and Pipedrive's response ({}) does not show whether it was accepted. A code works "
+            "once, so it is not sent again: open the link again"
         ),
     ),
 )

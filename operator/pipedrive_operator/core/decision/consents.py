@@ -1,7 +1,7 @@
 """What to do next for one consent, decided from an observation, and the status that reports it. Pure.
 
 A consent is one request of one person. It ends when an account is connected, when it cannot be used any more, or when
-its time is over; until then a person may open its link again after a failure.
+its lifetime is over; until then a person may open its link again after a failure.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class ConsentAction(Enum):
     EXCHANGE = auto()
     """Exchange the code in the answer."""
     CONCLUDE = auto()
-    """Find out what became of a code that a process sent, or may have sent, before it died."""
+    """Find the outcome of a code that a process sent, or may have sent, before it died."""
     DELETE = auto()
 
 

@@ -1,6 +1,6 @@
 """A candidate: the grant of a consent, which waits in Vault beside the grant that it may replace. No I/O is here.
 
-The first acknowledged copy of a consent's result must exist before Pipedrive is asked whose it is, and the grant that
+The first acknowledged copy of a consent's result must exist before its account is verified, and the grant that
 works must stay unchanged until then. So the candidate is one more key of the same document.
 """
 
