@@ -156,6 +156,13 @@ class TestConditions:
 
         assert ("Unknown", "Pending") == summary(reported(seen))["Authorized"]
 
+    def test_a_message_is_masked(self) -> None:
+        """The last defence: everyone with view rights reads conditions, and Events quote them."""
+        status = reported(api_token_up_to_date(), Reason.SECRET_WRITE_DENIED, f"quoted: {'ab' * 20}")
+
+        messages = [one.message for one in status.conditions if one.type is not AUTHORIZED]
+        assert {"quoted: (hidden)"} == set(messages)
+
     def test_a_long_message_is_truncated(self) -> None:
         """The API server refuses a status with a longer one."""
         status = reported(api_token_up_to_date(), Reason.SECRET_WRITE_DENIED, "é" * 100_000)
