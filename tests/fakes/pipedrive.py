@@ -9,6 +9,7 @@ from typing import Any
 
 from fakes.network import Network
 from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.grant.intent import ANSWER_TIMEOUTS
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import (
@@ -40,6 +41,8 @@ class Send:
     ended: float | None = None
     successor: str | None = None
     """The refresh token in Pipedrive's response."""
+    delivered: float | None = None
+    """When its sender got the response, or gave up."""
     is_lost: bool = False
     """Whether the response never arrived."""
     is_code: bool = False
@@ -80,12 +83,19 @@ class FakePipedrive:
     is_open: bool = True
     """Whether the company's subscription is paid."""
     spoils_answers: bool = False
+    slows: float = 0.0
+    """How often a response comes after the time-out of a call, as a likelihood from 0 to 1."""
     gate: asyncio.Event | None = None
     """Refreshes wait here while a test keeps it closed."""
     waits: bool = False
     """Whether a refresh has reached the gate."""
     before_fence: Callable[[], None] = lambda: None
     numbers: int = 0
+
+    @property
+    def answer_timeout(self) -> float:
+        """For how many seconds a sender waits for a response."""
+        return ANSWER_TIMEOUTS * self.call_timeout.total_seconds()
 
     @property
     def sent(self) -> list[str]:
@@ -171,7 +181,8 @@ class FakePipedrive:
         self.leaves(send)
         self.sends.append(send)
         work = _outside(self._serve(send))
-        done, _ = await asyncio.wait({work}, timeout=self.call_timeout.total_seconds())
+        done, _ = await asyncio.wait({work}, timeout=self.answer_timeout)
+        send.delivered = asyncio.get_running_loop().time()
         answer = work.result() if done else RefreshUncertain("no answer in time")
         if isinstance(answer, Exception):
             raise answer
@@ -182,16 +193,23 @@ class FakePipedrive:
             self.waits = True
             await self.gate.wait()
         await self.network.pass_time()
+        await self._dawdle()
         answer = None if self.network.strikes(self.network.loses_requests) else self._decide(send)
         send.ended = asyncio.get_running_loop().time()
         await self.network.pass_time()
+        await self._dawdle()
         if answer is None or self.network.strikes(self.network.loses_answers):
             send.is_lost = True
             self.loses(send)
             if self.network.strikes(self.network.hangs):
-                await asyncio.sleep(self.call_timeout.total_seconds())
+                await asyncio.sleep(self.answer_timeout)
             return RefreshUncertain("the connection was lost")
         return answer
+
+    async def _dawdle(self) -> None:
+        """Take longer than the time-out of a call sometimes, and less than its answer is awaited."""
+        if self.network.strikes(self.slows / 2):
+            await asyncio.sleep(self.network.chance.uniform(0.7, 1.8) * self.call_timeout.total_seconds())
 
     def _decide(self, send: Send) -> TokenResponse | Exception:
         if (refusal := self._turned_away()) is not None:

@@ -229,8 +229,16 @@ class ForgetsUnansweredRefreshes(RefreshProtocol):
     def _unanswered_before(self, grant: Grant) -> Unanswered | None:
         return None
 
-    async def _remove_intent(self, claimed: ClaimedGrant, *, unanswered: Unanswered | None) -> None:
-        await super()._remove_intent(claimed, unanswered=None)
+
+class SendsAgainAtOnce(RefreshProtocol):
+    """Answers: there is no pause after a refresh of unknown outcome, which Pipedrive may be processing still."""
+
+    def require_pause(self, read: ReadGrant) -> None:
+        """Demand no pause."""
+
+    def note_uncertain(self, claimed: ClaimedGrant, trouble: RefreshUncertain) -> RefreshUncertain:
+        """Name no pause."""
+        return trouble
 
 
 class PublishesBeforeItStores(RefreshProtocol):

@@ -9,7 +9,6 @@ from typing import Any
 
 from fakes.escrow import build_escrow
 from fakes.leases import FakeLeases
-from fakes.pipedrive import CALL_TIMEOUT
 from fakes.process import FakeProcess
 from fakes.workloads import FakeWorkloads
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
@@ -34,6 +33,8 @@ from support.builders import RULES
 
 TIMINGS = Timings(poll_interval=timedelta(seconds=60), verify_interval=timedelta(seconds=100))
 LEASE = LeaseTimes(retry_period=timedelta(seconds=5), standby_period=timedelta(seconds=4))
+CALL_TIMEOUT = timedelta(seconds=8)
+"""An answer is awaited for four times as long."""
 WORKERS = 3
 RESYNC_INTERVAL = timedelta(seconds=45)
 WATCH_GAPS = 0.1

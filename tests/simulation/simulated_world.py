@@ -20,7 +20,7 @@ from simulation.faulty_network import Weather
 from simulation.history import History
 from simulation.loop import Process, SeededLoop, run
 from simulation.models import CLIENT_SECRET, ClusterModel, PipedriveModel, VaultModel
-from simulation.operators import LEASE, Build, Operator
+from simulation.operators import CALL_TIMEOUT, LEASE, Build, Operator
 from simulation.promises import Promises
 from simulation.storm import Storm
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC, resource
@@ -70,6 +70,8 @@ class World:
         self.pipedrive = PipedriveModel(
             network=pipedrive, history=self.history, promises=self.promises, rotates=rotates
         )
+        self.pipedrive.call_timeout = CALL_TIMEOUT
+        self.pipedrive.slows = self.chance.choice([0.0, 0.0, 0.03, 0.3])
         self.clusters = [
             ClusterModel(name=name, network=weather, history=self.history, promises=self.promises)
             for name, weather in zip(names, clusters, strict=True)

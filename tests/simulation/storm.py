@@ -124,7 +124,7 @@ class Storm:
                 or self.world.is_kept(send.successor)
             ):
                 continue
-            is_in_window = moment - send.ended < FIRST_COPY
+            is_in_window = send.delivered is None or moment - send.delivered < FIRST_COPY
             was_hindered = operator.cluster.network.was_bad_since(send.began)
             if is_in_window or was_hindered or operator.process.was_frozen_since(send.began):
                 self.world.history.lose(send.successor, "died before the first copy", f"{send.by}, of {send.successor}")

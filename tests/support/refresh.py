@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import pytest
+
 from fakes.clock import TurnedClock
 from fakes.cluster import FakeCluster
 from fakes.escrow import build_escrow
@@ -12,6 +14,7 @@ from fakes.process import FakeLeadership, FakeProcess
 from fakes.vault import FakeVault
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.grant import Grant, read_grant
+from pipedrive_operator.core.values.errors import RefreshUncertain
 from pipedrive_operator.grants import RefreshOrder, RefreshProtocol
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
 
@@ -60,6 +63,14 @@ class Surroundings:
     async def run(self) -> Grant:
         """Refresh once."""
         return await self.protocol.run(ORDER, self.states.append)
+
+    async def lose_an_answer(self) -> RefreshUncertain:
+        """Refresh, with an answer that is lost, and return the trouble."""
+        self.pipedrive.network.loses_answers = 1
+        with pytest.raises(RefreshUncertain) as caught:
+            await self.run()
+        self.pipedrive.network.loses_answers = 0
+        return caught.value
 
     async def begin(self) -> asyncio.Task[Grant]:
         """Start a refresh, and return once Pipedrive has received it; `pipedrive.answer` lets it continue."""

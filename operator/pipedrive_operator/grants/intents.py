@@ -5,6 +5,7 @@ of the result, is decided in `protocol.py` and `storing.py`.
 """
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -13,11 +14,17 @@ from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, unanswered_after
 from pipedrive_operator.core.values.backoff import pause
-from pipedrive_operator.core.values.errors import CheckAndSetConflict, FenceClosed, VaultDenied, VaultUnavailable
+from pipedrive_operator.core.values.errors import (
+    CheckAndSetConflict,
+    FenceClosed,
+    RefreshUncertain,
+    VaultDenied,
+    VaultUnavailable,
+)
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.fairness.slots import served_namespace
 from pipedrive_operator.grants.documents import GrantDocuments
-from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
+from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant, UncertainRefresh
 from pipedrive_operator.ports import Clock, Leadership, Process
 
 INTENT_POLL: Final = timedelta(seconds=2)
@@ -50,6 +57,10 @@ class IntentSteps:
     _clock: Clock
     _process: Process
     _call_timeout: timedelta
+    _answer_timeout: timedelta
+    """For how long the answer to a refresh is awaited, and the shortest pause after one of unknown outcome."""
+    _uncertain: dict[VaultLocation, UncertainRefresh]
+    """The last refresh of unknown outcome at each location."""
     _is_stopping: bool
     _polls: Budget
     _sightings: dict[VaultLocation, Sighting]
@@ -103,7 +114,7 @@ class IntentSteps:
             refresh_id=self._process.new(),
             holder=self._process.holder,
             started_at=self._clock.now().replace(microsecond=0),
-            timeout=2 * self._call_timeout + INTENT_POLL,
+            timeout=self._answer_timeout + self._call_timeout + INTENT_POLL,
             consent=consent,
         )
         self._last_intents[location] = intent.refresh_id
@@ -131,6 +142,33 @@ class IntentSteps:
             intent=intent,
             until=began + intent.timeout.total_seconds(),
         )
+
+    def require_pause(self, read: ReadGrant) -> None:
+        """Step 3: check that the pause after our own refresh of unknown outcome is over.
+
+        Pipedrive may be processing it still. A person's request does not shorten the pause.
+
+        Raises:
+            RefreshUncertain: it is not, and Vault still holds the refresh token that was sent.
+        """
+        last = self._uncertain.get(read.location)
+        if last is None or last.lineage != read.grant.lineage:
+            return
+        left = last.until - self._clock.monotonic()
+        if left > 0:
+            raise RefreshUncertain(last.trouble.message, retry_after=timedelta(seconds=left))
+
+    def note_uncertain(self, claimed: ClaimedGrant, trouble: RefreshUncertain) -> RefreshUncertain:
+        """Step 5: begin the pause after a refresh of unknown outcome, and return the trouble with that pause.
+
+        Our intent stays in Vault, so that other holders wait too.
+        """
+        wanted = max(self._answer_timeout, trouble.retry_after or timedelta(0))
+        paused = RefreshUncertain(trouble.message, retry_after=wanted)
+        until = self._clock.monotonic() + self._answer_timeout.total_seconds()
+        lineage = claimed.read.grant.lineage
+        self._uncertain[claimed.location] = UncertainRefresh(lineage=lineage, until=until, trouble=paused)
+        return paused
 
     async def verify_intent(self, claimed: ClaimedGrant) -> None:
         """Step 5: check that Vault still holds our intent if more than a moment has passed since it was written.
@@ -162,28 +200,22 @@ class IntentSteps:
         return self._clock.monotonic() - at <= MOMENT.total_seconds()
 
     def require_time(self, until: float) -> None:
-        """Refuse to send unless both the Lease and the intent, which ends at `until`, outlast the whole call.
+        """Refuse to send unless the intent, which ends at `until`, outlasts the answer, and the Lease the time-out.
 
         Raises:
             FenceClosed: one of them might expire during the call.
         """
-        if self._clock.monotonic() + self._call_timeout.total_seconds() >= until:
+        if self._clock.monotonic() + self._answer_timeout.total_seconds() >= until:
             raise FenceClosed("too much time has passed since the intent was written")
         self._require_leadership()
 
     async def withdraw_intent(self, claimed: ClaimedGrant) -> None:
-        """Remove our intent, because the refresh token was not spent."""
+        """Remove our intent, because the refresh token was not spent; if Vault fails, we know that nothing was sent."""
         self._resolved_intents.add(claimed.intent.refresh_id)
-        await self._remove_intent(claimed, unanswered=claimed.read.grant.unanswered)
-
-    async def _remove_intent(self, claimed: ClaimedGrant, *, unanswered: Unanswered | None) -> None:
-        """Remove our intent, and record unanswered refreshes; if Vault fails, the intent remains as the record."""
-        grant = replace(claimed.read.grant, intent=None, unanswered=unanswered)
-        try:
+        grant = replace(claimed.read.grant, intent=None)
+        with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied):
             await self._documents.write(grant, claimed.read)
-        except (CheckAndSetConflict, VaultUnavailable, VaultDenied):
-            return
-        self._resolved_intents.discard(claimed.intent.refresh_id)
+            self._resolved_intents.discard(claimed.intent.refresh_id)
 
     async def _require_current(self, read: ReadGrant) -> None:
         """Check that Vault still holds what was read, if that was more than a moment ago.

@@ -21,7 +21,7 @@ from pipedrive_operator.core.grant.grant import (
     half_refreshed_grant,
     refreshed_grant,
 )
-from pipedrive_operator.core.grant.intent import Unanswered, one_more
+from pipedrive_operator.core.grant.intent import ANSWER_TIMEOUTS, Unanswered
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ClientRejected,
@@ -73,6 +73,7 @@ class RefreshProtocol(StoringSteps):
         self._clock = clock
         self._process = process
         self._call_timeout = call_timeout
+        self._answer_timeout = ANSWER_TIMEOUTS * call_timeout
         self._slots = FairSlots(MOST_AT_ONCE)
         self._polls = Budget(per_second=INTENT_POLLS_PER_SECOND, burst=INTENT_POLLS_PER_SECOND)
         self._clients = Clients()
@@ -80,6 +81,7 @@ class RefreshProtocol(StoringSteps):
         self._last_intents = {}
         self._resolved_intents = set()
         self._refused = set()
+        self._uncertain = {}
         self._conflicts = Counter()
         self._is_stopping = False
         self.parts = Parts.build(
@@ -106,6 +108,7 @@ class RefreshProtocol(StoringSteps):
                 return read.grant
             if not await self.wait_for_holder(read) or await self.complete_consent(read, order):
                 continue
+            self.require_pause(read)
             client = await self._documents.read_client(order.source.client)
             self._clients.require_usable(client, read, order, self._clock.monotonic())
             refreshed = await self._claim_and_spend(read, client, order)
@@ -161,7 +164,8 @@ class RefreshProtocol(StoringSteps):
     def may_be_spent(self, read: ReadGrant) -> bool:
         """Step 2: return whether a refresh of unknown outcome, or a refusal, preceded this one."""
         grant = read.grant
-        return self.takes_over(read) or grant.unanswered is not None or grant.lineage in self._refused
+        is_uncertain = read.location in self._uncertain or grant.unanswered is not None
+        return is_uncertain or self.takes_over(read) or grant.lineage in self._refused
 
     def stop_sending(self) -> None:
         """Send nothing more, because the process is shutting down."""
@@ -201,8 +205,7 @@ class RefreshProtocol(StoringSteps):
             self._resolved_intents.add(claimed.intent.refresh_id)
             return Refreshed(claimed=claimed, grant=half_refreshed_grant(grant, trouble.refresh_token), trouble=trouble)
         except RefreshUncertain as trouble:
-            await self._remove_intent(claimed, unanswered=one_more(grant.unanswered, claimed.intent))
-            raise self._with_unanswered(trouble, grant.unanswered) from trouble
+            raise self._with_unanswered(self.note_uncertain(claimed, trouble), grant.unanswered) from trouble
         except ConsentRequired as trouble:
             await self.withdraw_intent(claimed)
             if await self._was_replaced(claimed) or await self.replace_by_escrow(claimed, client):
@@ -221,6 +224,7 @@ class RefreshProtocol(StoringSteps):
             await self.withdraw_intent(claimed)
             raise
         self._resolved_intents.add(claimed.intent.refresh_id)
+        self._uncertain.pop(claimed.location, None)
         refreshed = refreshed_grant(grant, response, client_id=client.client_id, asked_at=asked_at)
         return Refreshed(claimed=claimed, grant=refreshed)
 

@@ -11,7 +11,7 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import TokenResponseUnusable
+from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 
@@ -98,6 +98,17 @@ class ClaimedGrant:
     def identity(self) -> VaultIdentity:
         """The Vault identity that writes the grant."""
         return self.read.identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncertainRefresh:
+    """A refresh by this process whose outcome is unknown."""
+
+    lineage: str
+    """The digest of the refresh token that was sent."""
+    until: float
+    """On our monotonic clock: when that token may be sent again."""
+    trouble: RefreshUncertain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from pipedrive_operator.core.values.errors import (
     Trouble,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
-from testbed.pipedrive import Effect, Fault, FaultKind, Outcome, Rotation
+from testbed.pipedrive import Effect, Endpoint, Fault, FaultKind, Outcome, Rotation
 
 
 async def test_a_refresh_returns_a_token_of_the_same_account(acme: Acme) -> None:
@@ -140,6 +140,16 @@ async def test_a_foreign_api_domain_is_refused(acme: Acme) -> None:
 
     with pytest.raises(TokenResponseUnusable, match="api_domain"):
         await acme.refresh()
+
+
+async def test_a_response_after_the_time_out_is_read(acme: Acme) -> None:
+    """It is the only copy of the new tokens; four time-outs must pass until it is given up."""
+    acme.simulator.faults.add(Fault(kind=FaultKind.SLOW, endpoint=Endpoint.TOKEN, delay=2 * TIMEOUT.total_seconds()))
+    async with adapter(acme.simulator.url, timeout=TIMEOUT) as api:
+        answer = await api.refresh(acme.client, acme.refresh_token)
+
+    assert SecretValue(acme.simulator.newest_refresh_token(acme.grant_id)) == answer.refresh_token
+    assert [Outcome.ACCEPTED] == [call.outcome for call in acme.simulator.ledger.refreshes()]
 
 
 async def test_a_response_that_arrived_while_the_process_was_stopped_is_read() -> None:

@@ -162,19 +162,58 @@ async def test_an_intent_is_withdrawn_if_nothing_was_sent(around: Surroundings, 
     assert (None, None) == (around.stored.intent, around.stored.unanswered)
 
 
-async def test_an_unknown_outcome_is_recorded_and_the_same_token_sent_again(around: Surroundings) -> None:
-    """If the token is then refused, the message names the unanswered refresh."""
-    around.pipedrive.network.loses_answers = 1
-    with pytest.raises(RefreshUncertain):
-        await around.run()
-    assert around.stored.unanswered is not None
-    assert (1, "us", None) == (around.stored.unanswered.count, around.stored.unanswered.by, around.stored.intent)
+async def test_after_an_unknown_outcome_the_same_token_is_sent_again_and_its_refusal_explained(
+    around: Surroundings,
+) -> None:
+    """The intent stays as the record, and other holders wait for it."""
+    await around.lose_an_answer()
+    assert around.stored.intent is not None
+    around.clock.turn(timedelta(minutes=1))
 
-    around.pipedrive.network.loses_answers = 0
-    with pytest.raises(ConsentRequired, match="went unanswered"):
+    with pytest.raises(ConsentRequired, match="by us, went unanswered"):
         await around.run()
 
     assert ["seed", "seed"] == around.pipedrive.sent
+    stored = around.stored
+    assert stored.unanswered is not None
+    assert (1, None) == (stored.unanswered.count, stored.intent)
+
+
+async def test_nothing_is_sent_for_a_minute_after_an_unknown_outcome(around: Surroundings) -> None:
+    """Pipedrive may be processing the request still. The trouble names the rest of the pause."""
+    trouble = await around.lose_an_answer()
+    assert timedelta(minutes=1) == trouble.retry_after
+    around.clock.turn(timedelta(seconds=20))
+
+    with pytest.raises(RefreshUncertain) as caught:
+        await around.protocol.run(replace(ORDER, is_requested=True), print)
+
+    assert (trouble.message, timedelta(seconds=40)) == (caught.value.message, caught.value.retry_after)
+    assert ["seed"] == around.pipedrive.sent
+
+
+async def test_a_consent_ends_the_pause_after_an_unknown_outcome(around: Surroundings) -> None:
+    """Its refresh token was never sent."""
+    await around.lose_an_answer()
+    around.vault.put(GRANT_LOCATION, refresh_token="consented")
+    around.pipedrive.alive.add("consented")
+
+    await around.run()
+
+    assert ["seed", "consented"] == around.pipedrive.sent
+
+
+async def test_another_holder_waits_after_an_unknown_outcome(around: Surroundings) -> None:
+    """The process may die, or lose the Lease, before its pause is over."""
+    await around.lose_an_answer()
+    around.holder = "them"
+    around.start()
+    task = asyncio.create_task(around.run())
+    for _ in range(30):
+        await around.clock.next_sleep()
+        assert ["seed"] == around.pipedrive.sent
+        around.clock.turn(timedelta(seconds=2))
+    task.cancel()
 
 
 @pytest.mark.parametrize("seconds", [0.0, 14.0])

@@ -6,6 +6,7 @@ just when the refresh token leaves, and whether the token arrived would then be 
 
 import socket
 import ssl
+import struct
 from typing import Final
 
 import httpx
@@ -42,6 +43,14 @@ _CAUSES: Final = (
 )
 
 
+_DISCARD_UNSENT: Final = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+"""Lets the kernel discard at the close what it could not send, also if the process dies.
+
+By default the kernel goes on sending for minutes after the close: a refresh that was given up while the link was down
+would arrive after the next one. See SO_LINGER in socket(7).
+"""
+
+
 class Connections:
     """Connections to Pipedrive as the settings describe them; nothing is read or opened before it is used."""
 
@@ -75,7 +84,13 @@ class Connections:
         """
         pool = await self._pools.current()
         return httpx.AsyncHTTPTransport(
-            verify=pool.context, trust_env=False, http1=True, http2=False, retries=0, proxy=self._httpx_proxy()
+            verify=pool.context,
+            trust_env=False,
+            http1=True,
+            http2=False,
+            retries=0,
+            proxy=self._httpx_proxy(),
+            socket_options=[_DISCARD_UNSENT],
         )
 
     async def exchange_once(

@@ -30,6 +30,7 @@ from pipedrive_operator.adapters.pipedrive.token_response import (
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.grant.consent import AFTER_UNKNOWN_OUTCOME
 from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.grant.intent import ANSWER_TIMEOUTS
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
 
@@ -91,6 +92,7 @@ class TokenEndpoint:
         """Use these connections; nothing is opened before the first refresh."""
         self._url = f"{str(settings.oauth_url).rstrip('/')}/oauth/token"
         self._timeout = settings.timeout.total_seconds()
+        self._late_timeout = (ANSWER_TIMEOUTS - 1) * self._timeout
         self._domains = AllowedApiDomains(settings.allowed_api_domains)
         self._connections = connections
 
@@ -135,7 +137,8 @@ class TokenEndpoint:
             try:
                 # The connection closes after the time-out ended: a response that was read is never lost to it.
                 async with await self._connections.fresh() as transport:
-                    response = await self._in_time(self._connections.exchange_once(transport, request, received))
+                    exchange = self._connections.exchange_once(transport, request, received)
+                    response = await self._in_time(exchange, departure)
             except BROKEN as error:
                 arrived = self._connections.arrived(received)
                 if arrived is None or not is_readable(arrived):
@@ -145,17 +148,24 @@ class TokenEndpoint:
             counted.code = str(response.status)
         return response
 
-    async def _in_time(self, exchange: Coroutine[Any, Any, PipedriveResponse]) -> PipedriveResponse:
-        """Wait for a response. A process that was stopped wakes up to a time-out, and maybe to a response as well.
+    async def _in_time(
+        self, exchange: Coroutine[Any, Any, PipedriveResponse], departure: Departure
+    ) -> PipedriveResponse:
+        """Wait for a response: for one time-out, and for several if the request has left by then.
+
+        A late response is the only copy of the new tokens. A process that was stopped wakes up to a time-out, and maybe
+        to a response as well.
 
         Raises TimeoutError, or one of `causes.BROKEN`.
         """
         asking = asyncio.ensure_future(exchange)
         try:
+            await asyncio.wait({asking}, timeout=self._timeout)
             for share in (1 - _LAST_SHARE, _LAST_SHARE):
-                await asyncio.wait({asking}, timeout=self._timeout * share)
-                if asking.done():
-                    return asking.result()
+                if departure.begun and not asking.done():
+                    await asyncio.wait({asking}, timeout=self._late_timeout * share)
+            if asking.done():
+                return asking.result()
             raise TimeoutError
         finally:
             asking.cancel()

@@ -60,6 +60,9 @@ def retry_pause(trouble: Trouble, failures: int, *, subject: str, bounds: RetryB
             return cap_to_lifetime(min(bounded, LONGEST_RETRY_AFTER), bounds.expires_at, bounds.now)
         case Retry.RETRY_AFTER:
             return min(trouble.retry_after or growing, LONGEST_RETRY_AFTER)
+        case Retry.AFTER_UNKNOWN:
+            growth = cap_to_lifetime(growing, bounds.expires_at, bounds.now)
+            return min(max(trouble.retry_after or _MINUTE, growth), LONGEST_RETRY_AFTER)
         case Retry.EACH_MINUTE:
             return _MINUTE
         case Retry.SLOW | Retry.ON_CHANGE | Retry.AT_ONCE | Retry.WHEN_DUE:

@@ -25,7 +25,14 @@ KEYS: Final = (
     "refresh_unanswered_by",
 )
 
-LONGEST_TIMEOUT: Final = timedelta(minutes=10)
+ANSWER_TIMEOUTS: Final = 4
+"""For how many time-outs of a call the answer to a refresh is awaited: a minute by default.
+
+A late answer to a refresh is the only copy of the new tokens, and until it has come the same token must not be sent
+again.
+"""
+
+LONGEST_TIMEOUT: Final = timedelta(minutes=15)
 """The longest accepted duration of an intent: a damaged one must not prevent refreshes permanently."""
 
 LONGEST_NAME: Final = 300

@@ -37,6 +37,7 @@ class Retry(Enum):
     SLOW = "at long intervals, and when Vault or the resource changes"
     EACH_MINUTE = "every minute"
     RETRY_AFTER = "when Pipedrive's Retry-After allows it"
+    AFTER_UNKNOWN = "after a minute or more, with growing pauses"
 
 
 class Reason(StrEnum):
@@ -197,7 +198,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             remedy="wait, and reduce other use of the company's request budget",
         ),
         Reason.REFRESH_UNCERTAIN: Effect(
-            retry=Retry.BACK_OFF,
+            retry=Retry.AFTER_UNKNOWN,
             authorized=_UNKNOWN,
             meaning="a refresh was sent, and its response was lost",
             remedy="wait; if Pipedrive refuses the refresh token then, follow ConsentRequired",
