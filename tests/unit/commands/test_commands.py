@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from pipedrive_operator import __version__
 from pipedrive_operator.commands import main
 from pipedrive_operator.core.values.errors import VaultDenied
-from pipedrive_operator.crd import custom_resource_definition
+from pipedrive_operator.crd import consent_definition, custom_resource_definition
 from pipedrive_operator.preflight.finding import Finding, find
 
 
@@ -35,10 +35,12 @@ def test_the_version_is_printed_for_people_and_programs() -> None:
     assert __version__ == json.loads(run("version", "-o", "json").output)["version"]
 
 
-def test_the_crd_is_printed_for_kubectl() -> None:
-    """It is printed as YAML or as JSON."""
-    assert custom_resource_definition() == yaml.safe_load(run("crd").output)
-    assert custom_resource_definition() == json.loads(run("crd", "-o", "json").output)
+def test_the_crds_are_printed_for_kubectl() -> None:
+    """As YAML documents, or as a list in JSON."""
+    definitions = [custom_resource_definition(), consent_definition()]
+
+    assert definitions == list(yaml.safe_load_all(run("crd").output))
+    assert definitions == json.loads(run("crd", "-o", "json").output)["items"]
 
 
 @pytest.mark.parametrize("command", ["run", "check"])
@@ -127,3 +129,11 @@ def test_help_keeps_its_line_breaks(command: list[str]) -> None:
     shown = CliRunner().invoke(main, [*command, "--help"]).output
 
     assert "\\b" not in shown
+
+
+def test_the_front_needs_a_public_url() -> None:
+    """Its links are built from it."""
+    result = run("consent")
+
+    assert 2 == result.exit_code
+    assert "consent.publicUrl: is required" in result.output
