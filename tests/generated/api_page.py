@@ -14,7 +14,11 @@ PATH = Path(__file__).parents[2] / "docs" / "api.md"
 
 def text() -> str:
     """Return the content of the page."""
-    definition = custom_resource_definition()["spec"]
+    return reference(custom_resource_definition()["spec"])
+
+
+def reference(definition: Schema) -> str:
+    """Return the reference page of one resource."""
     version = definition["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]
     names = definition["names"]

@@ -1,10 +1,11 @@
-"""Generates docs/reasons.md from `core/values/conditions.py`."""
+"""Generates docs/reasons.md from the reasons of credentials and of consents in `core/values/`."""
 
 from pathlib import Path
 
 from generated.markdown import GENERATED, table
 from kubectl_pipedrive.explanation import conditions
 from pipedrive_operator.core.values.conditions import EFFECTS, EVENTS
+from pipedrive_operator.core.values.consent_reasons import CONSENT_EFFECTS
 
 PATH = Path(__file__).parents[2] / "docs" / "reasons.md"
 
@@ -35,6 +36,16 @@ _EVENTS = """\
 These Events change no condition.
 """
 
+_CONSENTS = """\
+## Reasons of a consent
+
+A `PipedriveConsent` has two conditions, with one of these reasons:
+
+- **Ready**: the link can be used.
+- **Complete**: the account is connected. It is `True` only with the reason `Connected`. A consent that has ended
+  without a connection has `Ready` set to `False` as well.
+"""
+
 
 def text() -> str:
     """Return the content of the page."""
@@ -45,4 +56,10 @@ def text() -> str:
     )
     events = ((f"`{reason}`", event.meaning, event.remedy) for reason, event in EVENTS.items())
     of_events = table(("Reason", "Meaning", "What to do"), events)
-    return f"{GENERATED}\n{_INTRODUCTION}\n{table(heads, rows)}\n\n{_EVENTS}\n{of_events}\n"
+    pages = (f"{GENERATED}\n{_INTRODUCTION}", table(heads, rows), f"\n{_EVENTS}", of_events, f"\n{_CONSENTS}")
+    return "\n".join((*pages, _table_of_consents(), ""))
+
+
+def _table_of_consents() -> str:
+    rows = ((f"`{reason}`", one.stage.value, one.meaning, one.remedy) for reason, one in CONSENT_EFFECTS.items())
+    return table(("Reason", "Who acts next", "Meaning", "What to do"), rows)

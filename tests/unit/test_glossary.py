@@ -52,10 +52,11 @@ def refused() -> frozenset[str]:
 
 
 def tracked(*places: str) -> list[Path]:
-    """Return the text files of the repository in some places."""
+    """Return the text files of the repository in some places: all except pictures."""
     command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *places)
     names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [path for name in sorted(set(names.split("\0")) - {""}) if (path := ROOT / name).is_file()]
+    paths = (ROOT / name for name in sorted(set(names.split("\0")) - {""}))
+    return [path for path in paths if path.is_file() and path.suffix != ".png"]
 
 
 def lines_of_prose(path: Path) -> Iterator[tuple[int, str]]:

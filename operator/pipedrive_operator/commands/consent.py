@@ -8,7 +8,7 @@ import click
 from pipedrive_operator.commands.options import config_option, settings_or_exit
 
 
-@click.command(hidden=True)
+@click.command()
 @config_option
 def consent(config: Path | None) -> None:
     """Serve the pages on which people connect a credential to their Pipedrive account.
