@@ -18,7 +18,7 @@ _TOKEN_LIKE: Final = re.compile(
     r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # JSON Web Tokens
     r"|(?<=Bearer )\S+|(?<=Basic )\S+"
     r"|(?:(?<=client_secret=)|(?<=refresh_token=)|(?<=access_token=)|(?<=api_token=))"
-    r"(?!\.\.\.)[^\s&]+"  # but not the placeholder in a command that a message recommends
+    r"(?!\.{3}|-(?:[\s`]|$))[^\s&]+"  # but not the `api_token=...` and `refresh_token=-` of instructions
     r"|\b\d+\.\d+\.[0-9a-f]{40,44}\b"  # Pipedrive authorization codes
     r"|(?<=[?&]code=)[^\s&]+|(?<=[?&]state=)[^\s&]+|(?<=[?&]key=)[^\s&]+"  # the URLs of a consent
     r"|(?<=://)[^\s/@]+(?=@)"  # the user and password of an address

@@ -27,6 +27,8 @@ def test_a_token_is_hidden_wherever_it_stands(token: str, around: str) -> None:
         ("http://user:word@proxy:3128 refused", "http://(hidden)@proxy:3128 refused"),
         ("Authorization: Bearer abc", "Authorization: Bearer (hidden)"),
         ("refresh_token=abc&x=1", "refresh_token=(hidden)&x=1"),
+        ("api_token=-abc", "api_token=(hidden)"),
+        ("client_secret=.abc", "client_secret=(hidden)"),
     ],
 )
 def test_a_value_is_hidden_by_what_stands_before_it(text: str, expected: str) -> None:
@@ -42,7 +44,8 @@ def test_a_value_is_hidden_by_what_stands_before_it(text: str, expected: str) ->
         "kubectl annotate pdc acme pipedrive-operator.io/requested-at=2026-03-04T13:00:00Z",
         "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "a@b.example",
-        "write the token with `vault kv put -mount=secret crm/acme api_token=...`",
+        "write the token with `vault kv put -mount=secret pipedrive/crm/acme api_token=...`",
+        "write one there with `vault kv put -mount=secret pipedrive/crm/acme refresh_token=-`",
     ],
 )
 def test_words_for_people_stay(text: str) -> None:
