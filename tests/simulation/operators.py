@@ -128,7 +128,7 @@ class Operator:
 
         def deliver(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
             see = cache.see_credential if kind == "credential" else cache.see_secret
-            controller.enqueue(see(event, body))
+            controller.enqueue(see(event, body) | cache.take_sharers())
 
         def watcher(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
             weather = self.cluster.network

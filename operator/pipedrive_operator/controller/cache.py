@@ -54,6 +54,9 @@ class Cache:
         self._by_access = _Index[tuple[VaultLocation, VaultIdentity]]()
         self._by_target = _Index[Key]()
         self._by_credential = _Index[Key]()
+        self._changed_grants: dict[VaultLocation, Seniority] = {}
+        """Where sharers have changed since they were last taken, with the oldest that has."""
+        self._changed_targets: set[Key] = set()
 
     @property
     def synced(self) -> bool:
@@ -108,17 +111,17 @@ class Cache:
             self._by_credential.put(target.key, _labelled(target))
 
     def forget_credential(self, key: Key, resource_version: int) -> frozenset[Key]:
-        """Forget a credential that was gone at that version; return it and those that share its grant or Secret."""
+        """Forget a credential that was gone at that version, and return it."""
         known = self.credential(key)
         if not self._credentials.drop(key, resource_version) or known is None:
             return NOTHING
-        affected = self._sharing(self._describe(known))
+        self._note_sharers(self._describe(known))
         self._announced.pop(key, None)
         self._sources.pop(key, None)
         self._by_grant.put(key, None)
         self._by_access.put(key, None)
         self._by_target.put(key, None)
-        return affected | {key}
+        return frozenset({key})
 
     def forget_secret(self, key: Key, resource_version: int) -> frozenset[Key]:
         """Forget a Secret that was gone at that version; return the credentials that this affects."""
@@ -146,7 +149,9 @@ class Cache:
         announced = self._announced[seen.key] = self._describe(kept)
         if before is not None and before.without_status == _without_status(seen):
             return NOTHING
-        return self._concerned(before, announced) | {seen.key}
+        if before is None or before.shared != announced.shared:
+            self._note_sharers(*(one for one in (before, announced) if one is not None))
+        return frozenset({seen.key})
 
     def see_secret(self, event_type: str | None, body: Mapping[str, Any]) -> frozenset[Key]:
         """Receive a Secret from the watch, or (with None) from a list. Our own write needs no pass."""
@@ -158,6 +163,17 @@ class Cache:
         if self.secret(seen.key) is not seen:
             return NOTHING
         return self._affected(seen) | (self._affected(before) if before else NOTHING)
+
+    def take_sharers(self) -> frozenset[Key]:
+        """Return, once, the credentials that a change of another one concerns: they share its grant or its Secret.
+
+        They are collected here because a flood of changes of one grant would otherwise visit all its users each time.
+        """
+        by_grant = [key for at, oldest in self._changed_grants.items() for key in self._by_grant.after(at, oldest)]
+        by_target = [key for target in self._changed_targets for key in self._by_target.get(target)]
+        self._changed_grants.clear()
+        self._changed_targets.clear()
+        return self._known([*by_grant, *by_target])
 
     def prune_credentials(self, listed: Collection[Key], as_of: int) -> frozenset[Key]:
         """Forget the credentials that a complete list of that version lacks; return the keys to reconcile."""
@@ -189,33 +205,33 @@ class Cache:
             ),
         )
 
-    def _concerned(self, before: "_Announced | None", after: "_Announced") -> frozenset[Key]:
-        """Return which other credentials a change concerns: none if what the credential may share is unchanged."""
-        if before is None:
-            return self._sharing(after)
-        return NOTHING if before.shared == after.shared else self._sharing(before) | self._sharing(after)
+    def _note_sharers(self, *changed: "_Announced") -> None:
+        """Note whose conflict a change may cause or end: those who want the same Secret or the same grant.
 
-    def _sharing(self, announced: "_Announced") -> frozenset[Key]:
-        """Return the credentials whose conflict a change may cause or end: they want the same Secret or the same grant.
-
-        The oldest user of a grant decides about its client, so a change never concerns an older one: a
-        credential that joins a grant later cannot keep its users busy.
+        The oldest user of a grant decides about its client, so a change never concerns an older one: a credential that
+        joins a grant later cannot keep its users busy.
         """
-        shared = announced.shared
-        location = shared.source.location if isinstance(shared.source, GrantWithClient) else None
-        by_grant = self._by_grant.after(location, shared.seniority) if location else ()
-        by_target = self._by_target.get(shared.target) if shared.target else ()
-        return self._known([*by_grant, *by_target])
+        for announced in changed:
+            shared = announced.shared
+            if isinstance(shared.source, GrantWithClient):
+                location = shared.source.location
+                oldest = self._changed_grants.get(location, shared.seniority)
+                self._changed_grants[location] = min(oldest, shared.seniority)
+            if shared.target is not None and self._by_target.has_other(shared.target, {announced.key}):
+                self._changed_targets.add(shared.target)
 
     def _affected(self, target: TargetSecret) -> frozenset[Key]:
-        """Return the credentials that own a Secret, that its label names, or whose target it is."""
+        """Return the credentials that own a Secret or that its label names, and note those whose target it is."""
         owners = [
             Key(namespace=target.key.namespace, name=owner["name"])
             for owner in target.owner_references
             if owner.get("kind") == KIND
         ]
         labelled = _labelled(target)
-        return self._known([*owners, *([labelled] if labelled else []), *self._by_target.get(target.key)])
+        affected = self._known([*owners, *([labelled] if labelled else [])])
+        if self._by_target.has_other(target.key, affected):
+            self._changed_targets.add(target.key)
+        return affected
 
     def _known(self, keys: Iterable[Key]) -> frozenset[Key]:
         return frozenset(keys) & self._credentials.objects.keys()
@@ -290,6 +306,10 @@ class _Index(Generic[ValueT]):
     def get(self, value: ValueT) -> list[Key]:
         """Return the keys of a value."""
         return [key for _, key in self._keys.get(value, ())]
+
+    def has_other(self, value: ValueT, known: Collection[Key]) -> bool:
+        """Return whether a value has other keys than a few known ones, without visiting them all."""
+        return any(key not in known for _, key in self._keys.get(value, ()))
 
     def first(self, value: ValueT) -> Key | None:
         """Return the key of a value that has the lowest rank."""

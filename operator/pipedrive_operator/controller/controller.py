@@ -32,10 +32,10 @@ class Controller:
         self._failures: dict[Key, int] = {}
         self._last_reasons: dict[Key, str | None] = {}
 
-    def enqueue(self, keys: Iterable[Key], *, delay: float = 0.0) -> None:
-        """Request a pass for each of these credentials after `delay` seconds, in a reproducible order."""
+    def enqueue(self, keys: Iterable[Key]) -> None:
+        """Request a pass for each of these credentials, in a reproducible order."""
         for key in sorted(keys):
-            self._queue.add(key, delay=delay)
+            self._queue.add(key)
 
     async def work(self, workers: int) -> None:
         """Reconcile with that many workers until cancelled, starting without any memory of earlier passes."""

@@ -44,10 +44,13 @@ class Inbox:
     def _hand_on(self) -> None:
         """Handle some events; the rest follows in the next turn of the loop, after everything else that is ready."""
         self._is_scheduled = False
-        for _ in range(AT_ONCE):
-            subject = self._turns.take()
-            if subject is None:
-                return
-            self._turns.release(subject)
-            self._handle(subject[0], *self._newest.pop(subject))
-        self._schedule()
+        try:
+            for _ in range(AT_ONCE):
+                subject = self._turns.take()
+                if subject is None:
+                    return
+                self._turns.release(subject)
+                self._handle(subject[0], *self._newest.pop(subject))
+        finally:  # also after an unexpected error, which concerns one event
+            if len(self._turns) > 0:
+                self._schedule()

@@ -9,11 +9,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pipedrive_operator import metrics
-from pipedrive_operator.controller.cache import NOTHING, Cache
+from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.consents import ConsentController
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.resync import Lister, resync
-from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.log import get_logger
@@ -68,6 +67,7 @@ class Supervisor:
         self._schema_check_requested = asyncio.Event()
         self._resync_requested = asyncio.Event()
         self._resyncing = asyncio.Lock()
+        self._changed = asyncio.Event()
         self._cache_problem: str | None = "not filled yet"
 
     def readiness(self) -> Mapping[str, str | None]:
@@ -91,9 +91,8 @@ class Supervisor:
         except ApiServerUnavailable as error:
             _log.warning("ignored an event of the watch", kind=kind, error=str(error))
         else:
-            others = affected - {_key(body)} if kind == "credential" else NOTHING
-            self._controller.enqueue(affected - others)
-            self._controller.enqueue(others, delay=SHARERS_DELAY)
+            self._controller.enqueue(affected)
+            self._changed.set()
             if self._consents is not None and kind == "credential":
                 self._consents.credentials_changed(affected)
 
@@ -118,6 +117,7 @@ class Supervisor:
                 group.create_task(self._resync_on_request(), name="resync on request")
                 group.create_task(self._check_schema_on_request(), name="schema")
                 group.create_task(self._restart_silent_watch(watch), name="watchdog")
+                group.create_task(self._wake_sharers(), name="sharers")
         finally:
             await watch.stop()
 
@@ -151,6 +151,14 @@ class Supervisor:
             self._schema_check_requested.clear()
             await self._wait_until_ok("crd", self._find_schema_problem)
 
+    async def _wake_sharers(self) -> None:
+        """Reconcile the credentials that share something with changed ones, some time after the first change."""
+        while True:
+            await self._changed.wait()
+            await self._clock.sleep(SHARERS_DELAY)
+            self._changed.clear()
+            self._controller.enqueue(self._cache.take_sharers())
+
     async def _restart_silent_watch(self, watch: Watch) -> None:
         """Restart a silent watch: kopf can lose one without an error (https://github.com/nolar/kopf/issues/1276)."""
         while True:
@@ -170,6 +178,7 @@ class Supervisor:
         try:
             async with self._resyncing:
                 self._controller.enqueue(await resync(self._lister, self._cache))
+                self._changed.set()
                 if self._consents is not None:
                     await self._consents.resync()
         except ApiServerUnavailable as error:
@@ -177,10 +186,6 @@ class Supervisor:
         self._cache_problem = None
         metrics.show_resync(self._clock.now())
         return None
-
-
-def _key(body: Mapping[str, Any]) -> Key:
-    return Key(namespace=body["metadata"]["namespace"], name=body["metadata"]["name"])
 
 
 def _silence(watch: Watch | None, periods: float) -> str | None:

@@ -16,12 +16,16 @@ class Handled:
     def __init__(self) -> None:
         """Start with nothing."""
         self.events: list[tuple[str, str | None, str]] = []
+        self.breaks_at: str | None = None
         self.inbox = Inbox(self.see)
 
     def see(self, kind: WatchedKind, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Receive an event."""
         metadata = body.get("metadata") or {}
-        self.events.append((kind, event_type, f"{metadata.get('namespace')}/{metadata.get('name')}"))
+        name = f"{metadata.get('namespace')}/{metadata.get('name')}"
+        if name == self.breaks_at:
+            raise KeyError(name)
+        self.events.append((kind, event_type, name))
 
     async def rest(self) -> None:
         """Let everything be handed on."""
@@ -71,6 +75,19 @@ async def test_only_the_newest_event_of_an_object_is_handled(handled: Handled) -
     await handled.rest()
 
     assert [("credential", "DELETED", "crm/acme"), ("secret", "ADDED", "crm/acme")] == handled.events
+
+
+async def test_a_defect_in_the_handling_of_one_event_stops_no_other(handled: Handled) -> None:
+    """It is reported, as every error in a callback is."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    handled.breaks_at = "crm/1"
+    for number in range(20):
+        handled.inbox.receive("credential", "MODIFIED", body("crm", str(number)))
+
+    await handled.rest()
+
+    assert (19, 1) == (len(handled.events), len(reported))
 
 
 async def test_an_event_without_metadata_is_handed_on(handled: Handled) -> None:

@@ -14,11 +14,11 @@ from fakes.cluster import FakeCluster
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.queue import WorkQueue
-from pipedrive_operator.controller.supervisor import DEAD_PERIODS, SILENT_PERIODS, Supervisor
+from pipedrive_operator.controller.supervisor import DEAD_PERIODS, SHARERS_DELAY, SILENT_PERIODS, Supervisor
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
-from support.builders import API_TOKEN_SPEC, KEY, RULES, resource
+from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, RULES, resource
 
 if TYPE_CHECKING:
     from pipedrive_operator.reconcile.reconciler import Reconciler
@@ -253,6 +253,26 @@ async def test_an_event_reaches_the_cache_and_the_queue(
     supervised.supervisor.handle_event("credential" if kind == "credential" else "secret", "ADDED", body)
 
     assert len(keys) == supervised.queue.depth
+
+
+async def test_sharers_of_a_grant_are_reconciled_once_for_many_changes(supervised: Supervised) -> None:
+    """A second after the first of the changes; the changed ones themselves are reconciled at once."""
+    await start(supervised)
+    younger = resource(OAUTH2_SPEC, name="younger", uid="2")
+    supervised.supervisor.handle_event("credential", "ADDED", younger)
+    await supervised.advance()
+    await supervised.advance(SHARERS_DELAY)
+    while supervised.queue.depth:
+        supervised.queue.done(await supervised.queued())
+
+    for number in range(5):
+        older = resource(OAUTH2_SPEC, name=f"older-{number}", uid=f"1-{number}")
+        supervised.supervisor.handle_event("credential", "ADDED", older)
+    await supervised.advance()
+    assert 5 == supervised.queue.depth
+    await supervised.advance(SHARERS_DELAY)
+
+    assert 6 == supervised.queue.depth
 
 
 @pytest.mark.parametrize("how", ["cancelled", "failed"])
