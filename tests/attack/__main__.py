@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from attack.attacks import ATTACKS
-from attack.judgement import Outcome
-from attack.play import ALL, Plan, play
+from attack.campaign import ALL, Plan, play
+from attack.verdict import Outcome
 from testbed.api_client import ApiError
 from testbed.go_build import BuildError
 from testbed.kubectl import KubectlError

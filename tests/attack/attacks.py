@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 from attack.stage import API, DENIED, HOSTILE, Stage, credential
@@ -27,6 +28,7 @@ NEAR_THE_LIMIT: Final = 1_040_000
 """Bytes: Vault's storage takes documents of up to one MiB, and an intent makes this one too large."""
 PAUSE: Final = 0.05
 """Seconds between an attacker's own writes: Vault and the API server limit tenants themselves."""
+CLEANING_ATTEMPTS: Final = 20
 SLOW_SECONDS: Final = 9.0
 """Just less than the time after which the operator gives up."""
 
@@ -221,9 +223,16 @@ def under_attack(stage: Stage, chosen: Mapping[str, Attack], *, size: int) -> It
         tenant.ended.set()
         for thread in threads:
             thread.join()
-        with stage.hand() as hand:
-            hand.send("DELETE", CREDENTIALS)
-            hand.send("DELETE", SECRETS)
+        _clean_up(stage)
+
+
+def _clean_up(stage: Stage) -> None:
+    """Remove what the attacks have made. Of thousands of objects the API server removes a part at a time."""
+    with stage.hand() as hand:
+        for collection in (CREDENTIALS, SECRETS):
+            for _ in range(CLEANING_ATTEMPTS):
+                if hand.send("DELETE", collection) == HTTPStatus.OK:
+                    break
 
 
 def _user(tenant: Tenant, user_id: int) -> int:

@@ -1,7 +1,7 @@
 """Witnesses what the honest namespaces notice during an attack, from outside the operator.
 
 It watches their Secrets, damages one after the other to see how soon it is repaired, and measures the operator's
-memory. Conclusions are drawn in `judgement`.
+memory. Conclusions are drawn in `verdict`.
 """
 
 import base64
@@ -16,10 +16,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Self
 
-from attack import judgement
+from attack import verdict
 from attack.hand import Hand
-from attack.judgement import Outcome, Value
 from attack.stage import GRANT, OPERATORS, Stage
+from attack.verdict import Outcome, Value
 
 Json = dict[str, Any]
 DAMAGED: Final = "damaged"
@@ -120,8 +120,8 @@ class Witness:
         return Outcome(
             attack=attack,
             seconds=ended - window.began,
-            renewals=sum(judgement.renewals(one, **times) for one in values),
-            expired_seconds=sum(judgement.expired_seconds(one, **times) for one in values),
+            renewals=sum(verdict.renewals(one, **times) for one in values),
+            expired_seconds=sum(verdict.expired_seconds(one, **times) for one in values),
             repairs=[*self._repairs[window.first_repair :], *self._overdue(ended)],
             peak_mib=self._peak_mib,
             kept_lease=self.lease() == window.lease and not self._stage.operator.has_ended(),
@@ -130,7 +130,7 @@ class Witness:
     def _overdue(self, now: float) -> list[float]:
         """Return for how long a repair takes that is not complete, if that is too long already."""
         damaged_at = self._damaged_at
-        is_overdue = damaged_at is not None and now - damaged_at > judgement.LONGEST_REPAIR
+        is_overdue = damaged_at is not None and now - damaged_at > verdict.LONGEST_REPAIR
         return [now - damaged_at] if damaged_at is not None and is_overdue else []
 
     def _is_published(self) -> bool:

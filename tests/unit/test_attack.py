@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from attack import judgement
-from attack.judgement import Outcome, Value
+from attack import verdict
+from attack.verdict import Outcome, Value
 
 HARMLESS = Outcome(
     attack="none", seconds=60, renewals=3, expired_seconds=0, repairs=[0.2, 0.4], peak_mib=90, kept_lease=True
@@ -44,19 +44,19 @@ def test_each_promise_is_judged(change: dict[str, object], said: str) -> None:
 )
 def test_expired_seconds_are_counted_until_the_replacement_is_seen(began: float, ended: float, expected: float) -> None:
     """The second token was replaced ten seconds late, and the last one never."""
-    assert expected == judgement.expired_seconds(HOUR, began=began, ended=ended)
+    assert expected == verdict.expired_seconds(HOUR, began=began, ended=ended)
 
 
 def test_renewals_are_counted_within_the_time() -> None:
     """The first token is none."""
-    assert [2, 1, 0] == [judgement.renewals(HOUR, began=began, ended=200) for began in (0, 100, 190)]
+    assert [2, 1, 0] == [verdict.renewals(HOUR, began=began, ended=200) for began in (0, 100, 190)]
 
 
 def test_a_leak_names_the_secret_and_the_place_and_not_the_value() -> None:
     """The report can be published."""
     secrets = {"client secret": "hush-hush-hush", "API token": "0123456789abcdef"}
 
-    found = judgement.leaks(secrets, {"the log": "client hush-hush-hush refused", "/metrics": "nothing"})
+    found = verdict.leaks(secrets, {"the log": "client hush-hush-hush refused", "/metrics": "nothing"})
 
     assert ["client secret in the log"] == found
 
@@ -64,4 +64,4 @@ def test_a_leak_names_the_secret_and_the_place_and_not_the_value() -> None:
 def test_a_secret_that_could_be_found_by_chance_is_refused() -> None:
     """An empty one would be found everywhere."""
     with pytest.raises(ValueError, match="client secret"):
-        judgement.leaks({"client secret": ""}, {"the log": ""})
+        verdict.leaks({"client secret": ""}, {"the log": ""})

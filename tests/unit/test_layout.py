@@ -103,7 +103,7 @@ def test_the_patterns_match_what_they_forbid(pattern: re.Pattern[str], line: str
 
 def test_no_two_helpers_of_the_tests_have_the_same_name() -> None:
     """A name in an import must be enough to know the file."""
-    folders = ("fakes", "support", "contracts", "simulation", "chaos", "testbed", "n8n")
+    folders = ("fakes", "support", "contracts", "simulation", "chaos", "attack", "testbed", "n8n")
     names = [path.name for folder in folders for path in modules(f"tests/{folder}") if not path.name.startswith("_")]
 
     assert names

@@ -255,6 +255,11 @@ async def test_an_event_reaches_the_cache_and_the_queue(
     assert len(keys) == supervised.queue.depth
 
 
+def depth(supervised: Supervised) -> int:
+    """Return how many keys wait for a worker."""
+    return supervised.queue.depth
+
+
 async def test_sharers_of_a_grant_are_reconciled_once_for_many_changes(supervised: Supervised) -> None:
     """A second after the first of the changes; the changed ones themselves are reconciled at once."""
     await start(supervised)
@@ -262,17 +267,17 @@ async def test_sharers_of_a_grant_are_reconciled_once_for_many_changes(supervise
     supervised.supervisor.handle_event("credential", "ADDED", younger)
     await supervised.advance()
     await supervised.advance(SHARERS_DELAY)
-    while supervised.queue.depth:
+    while depth(supervised):
         supervised.queue.done(await supervised.queued())
 
     for number in range(5):
         older = resource(OAUTH2_SPEC, name=f"older-{number}", uid=f"1-{number}")
         supervised.supervisor.handle_event("credential", "ADDED", older)
     await supervised.advance()
-    assert 5 == supervised.queue.depth
+    assert 5 == depth(supervised)
     await supervised.advance(SHARERS_DELAY)
 
-    assert 6 == supervised.queue.depth
+    assert 6 == depth(supervised)
 
 
 @pytest.mark.parametrize("how", ["cancelled", "failed"])

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attack import judgement
+from attack import verdict
 from attack.attacks import ATTACKS, Attack, under_attack
-from attack.judgement import Outcome
 from attack.readable import readable
 from attack.stage import GRANT, Stage, staged
+from attack.verdict import Outcome
 from attack.witness import Witness
 
 PUBLISHED_SECONDS = 90.0
@@ -47,7 +47,7 @@ def play(folder: Path, plan: Plan, say: Callable[[str], None]) -> Iterator[Outco
         for number, (name, attacks) in enumerate(chosen.items(), start=1):
             say(name)
             outcome = _one(stage, witness, name, attacks, plan)
-            found = judgement.leaks(_secrets(stage, witness), readable(stage, everything=number == len(chosen)))
+            found = verdict.leaks(_secrets(stage, witness), readable(stage, everything=number == len(chosen)))
             yield replace(outcome, leaks=found)
             time.sleep(plan.rest_seconds if number < len(chosen) else 0)
 
