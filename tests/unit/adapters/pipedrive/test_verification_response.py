@@ -68,7 +68,7 @@ def test_a_response_without_an_account_is_an_error(status: int, content: bytes, 
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(407, "A proxy between the operator and Pipedrive requires credentials"), (502, "proxies send it if they cannot")],
+    [(407, "A proxy between the operator and Pipedrive requires credentials"), (502, "as proxies do when they cannot")],
 )
 def test_the_page_of_a_proxy_is_not_blamed_on_pipedrive(status: int, words: str) -> None:
     """The message says what to check."""

@@ -84,7 +84,7 @@ class Server:
         self._settings = {
             method: VaultConnectionSettings.model_validate(
                 {
-                    "address": "http://x",
+                    "address": "https://x",
                     "auth": {"method": method, "tokenFile": value_file, "secretIdFile": value_file, "roleId": "r"},
                 }
             )
