@@ -6,6 +6,7 @@ from generated import api_page, cli_page, configuration_page, metrics_page, read
 from kubectl_pipedrive.explanation import conditions
 from pipedrive_operator.core.resource.spec import Spec
 from pipedrive_operator.core.values.conditions import EventReason, Reason
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
 
 
 def test_the_page_of_reasons_is_up_to_date() -> None:
@@ -39,10 +40,10 @@ def test_the_reasons_in_the_readme_are_up_to_date() -> None:
 
 
 def test_every_reason_has_one_row() -> None:
-    """A reason without an entry in EFFECTS would break the policy and be missing here; so would one of Events."""
+    """A reason without an entry in a table of effects would break the policy, and be missing here."""
     rows = re.findall(r"^\| `(\w+)` \|", reasons_page.text(), re.MULTILINE)
 
-    assert rows == [*Reason, *EventReason]
+    assert rows == [*Reason, *EventReason, *ConsentReason]
 
 
 def test_each_kind_of_reason_sets_its_conditions() -> None:
