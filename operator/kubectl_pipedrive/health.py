@@ -42,6 +42,7 @@ _COMMANDS: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.VAULT_DENIED: _RECHECK,
         Reason.GRANT_MISSING: _CONNECT,
         Reason.CONSENT_REQUIRED: _CONNECT,
+        Reason.SCOPE_MISSING: _CONNECT,
         Reason.CLIENT_REJECTED: "kubectl pipedrive refresh {flags} --wait",
         Reason.TOKEN_REJECTED: _RECHECK,
         Reason.WRONG_ACCOUNT: _RECHECK,
@@ -103,7 +104,7 @@ def next_step(credential: Credential) -> Step | None:
     if reason is None:
         return Step("follow the message of the condition")
     remedy = EFFECTS[reason].remedy
-    command = _COMMANDS.get(reason)
+    command = _CONNECT if reason is Reason.WRONG_ACCOUNT and credential.is_oauth2 else _COMMANDS.get(reason)
     if remedy == _NOTHING:
         return None
     return Step(remedy, command.format(flags=credential.flags()) if command is not None else None)

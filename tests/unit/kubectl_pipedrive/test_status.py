@@ -116,6 +116,26 @@ def test_each_state_has_a_next_step(world: World, status: dict[str, Any], code: 
     assert code == typed.code
 
 
+@pytest.mark.parametrize(
+    ("name", "reason", "command"),
+    [
+        ("acme", "GrantMissing", "connect acme -n crm"),
+        ("acme", "ConsentRequired", "connect acme -n crm"),
+        ("acme", "ScopeMissing", "connect acme -n crm"),
+        ("acme", "WrongAccount", "connect acme -n crm"),
+        ("initech", "WrongAccount", "refresh initech -n crm --verify-only --wait"),
+    ],
+)
+def test_what_a_consent_ends_leads_to_connect(world: World, name: str, reason: str, command: str) -> None:
+    """An API token cannot be connected: it is written to Vault, and checked."""
+    conditions = [condition("Ready", "False", reason, "what happened", ago(minutes=1))]
+    world.credential(name)["status"]["conditions"] = conditions
+
+    shown = world(f"status {name}").out
+
+    assert f"kubectl pipedrive {command}" == shown.splitlines()[-1].strip()
+
+
 def test_a_spec_that_was_just_changed_is_not_called_well(world: World) -> None:
     """The status is about the former spec until the operator has processed the new one."""
     only(world, "acme")

@@ -1,6 +1,7 @@
 """What a person does to consent, in the same words in every message that asks for it. Text only.
 
-The operator does not serve a page for that, so the message names the steps of OAuth2 (RFC 6749, section 4.1).
+It names the steps of OAuth2 (RFC 6749, section 4.1), which work everywhere. Where people can consent in a browser,
+`core/decision/consent_hints.py` adds the command that does.
 """
 
 from typing import Final

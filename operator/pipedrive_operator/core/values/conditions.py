@@ -213,14 +213,14 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             retry=Retry.SLOW,
             authorized=_REJECTED,
             meaning="Vault holds no grant yet",
-            remedy="authorize the app, and write the refresh_token to the path of the grant",
+            remedy="run `kubectl pipedrive connect`, or write the refresh_token to the path of the grant",
         ),
         Reason.CONSENT_REQUIRED: Effect(
             retry=Retry.SLOW,
             authorized=_REJECTED,
             stalled=True,
             meaning="Pipedrive refused the newest refresh token",
-            remedy="authorize the app again, and write the new refresh_token to the path of the grant",
+            remedy="run `kubectl pipedrive connect`, or write a new refresh_token to the path of the grant",
         ),
         Reason.CLIENT_REJECTED: Effect(
             retry=Retry.SLOW,
@@ -241,7 +241,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             authorized=_REJECTED,
             stalled=True,
             meaning="the token belongs to another company or user; it is not published",
-            remedy="correct the token or spec.account",
+            remedy="connect the right account, replace the token, or correct spec.account",
         ),
         Reason.SCOPE_MISSING: Effect(
             retry=Retry.WHEN_DUE,
@@ -249,7 +249,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             not_ready=True,
             stalled=True,
             meaning="the grant lacks a required scope; its token is published nevertheless",
-            remedy="add the scope to the app, authorize it again, and write the new refresh_token to the grant's path",
+            remedy="add the scope to the app, and run `kubectl pipedrive connect` or write a new refresh_token",
         ),
         Reason.ACCOUNT_NOT_OPEN: Effect(
             retry=Retry.SLOW,
