@@ -13,19 +13,6 @@ from testbed import binaries
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 
-LONGEST = ("test_bad_input", "test_published")
-"""What is begun first, lest one process be left with it when the others have ended."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files that take longest first, and keep the order of the others."""
-    items.sort(key=_turn)
-
-
-def _turn(item: pytest.Item) -> int:
-    name = item.path.stem
-    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
-
 
 @pytest.fixture(scope="session")
 def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:

@@ -15,14 +15,6 @@ import pytest
 import yaml
 
 from integration.conftest import control_plane, crd, openbao  # noqa: F401  fixtures
-from integration.operator.lifecycle.conftest import (  # noqa: F401  fixtures
-    client_id,
-    operator,
-    pipedrive,
-    settings,
-    user,
-    vault_token,
-)
 from n8n.install import ensure
 from n8n.instance import N8n
 from n8n.vendor import Vendor
@@ -33,6 +25,14 @@ from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 from testbed.operator_process import OperatorProcess
 from testbed.pipedrive.client import ControlClient
+from trials.operator.lifecycle.conftest import (  # noqa: F401  fixtures
+    client_id,
+    operator,
+    pipedrive,
+    settings,
+    user,
+    vault_token,
+)
 
 SAMPLE: Final = Path(__file__).parents[2] / "crds" / "samples" / "n8n.yaml"
 _SYNC: Final = 0.5

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import pytest
 
-from integration.operator.bad_input.conftest import RunTroubles
 from support.troubles import of_pipedrive, of_the_cluster, of_the_spec, of_vault
 from support.troubles.real_parts import RealParts
 from support.troubles.runner import Record
 from support.troubles.trouble import Trouble
+from trials.operator.bad_input.conftest import RunTroubles
 
 ALL = (*of_the_spec.TROUBLES, *of_vault.TROUBLES, *of_pipedrive.TROUBLES, *of_the_cluster.TROUBLES)
 STARTING_READY = tuple(trouble for trouble in ALL if trouble.starts_ready)
