@@ -7,21 +7,21 @@ from datetime import timedelta
 
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken
 from pipedrive_operator.adapters.vault.auth.session import Session
-from pipedrive_operator.adapters.vault.exchange import Request, Response
+from pipedrive_operator.adapters.vault.request_and_response import VaultRequest, VaultResponse
 from pipedrive_operator.core.values.errors import SourceMissing, VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 TTL = timedelta(hours=1)
-READ = Request(operation="read", method="GET", path="/v1/secret/data/a")
-OK = Response(status=200, body={})
-DENIED = Response(status=403, body={"errors": ["permission denied"]})
-REFUSED = Response(status=400, body={"errors": ["lease is not renewable"]})
+READ = VaultRequest(operation="read", method="GET", path="/v1/secret/data/a")
+OK = VaultResponse(status=200, body={})
+DENIED = VaultResponse(status=403, body={"errors": ["permission denied"]})
+REFUSED = VaultResponse(status=400, body={"errors": ["lease is not renewable"]})
 
 
-def renewed(ttl: timedelta) -> Response:
+def renewed(ttl: timedelta) -> VaultResponse:
     """Return the response to a renewal."""
     auth = {"client_token": "renewed", "lease_duration": ttl.total_seconds(), "renewable": True}
-    return Response(status=200, body={"auth": auth})
+    return VaultResponse(status=200, body={"auth": auth})
 
 
 @dataclass
@@ -30,7 +30,7 @@ class FakeVaultServer:
 
     ttl: timedelta | None = TTL
     renewable: bool = True
-    renewal: Response = field(default_factory=lambda: renewed(TTL))
+    renewal: VaultResponse = field(default_factory=lambda: renewed(TTL))
     breaks: VaultDenied | SourceMissing | VaultUnavailable | None = None
     logins: int = 0
     renewals: int = 0
@@ -38,7 +38,7 @@ class FakeVaultServer:
     policies: frozenset[str] = frozenset({"default"})
     is_valid: bool = False
     """Whether a lookup still finds the session's token."""
-    reads: list[Response] = field(default_factory=list)
+    reads: list[VaultResponse] = field(default_factory=list)
     """The responses to the next reads; then all succeed."""
     tokens: list[str] = field(default_factory=list)
     """The tokens of the reads."""
@@ -58,13 +58,13 @@ class FakeVaultServer:
             ours=self.ours,
         )
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: VaultRequest) -> VaultResponse:
         """Renew or revoke a token."""
         if request.path == "/v1/auth/token/revoke-self":
             self.revoked.append(request.token.reveal() if request.token else "none")
-            return Response(status=204)
+            return VaultResponse(status=204)
         if request.path == "/v1/auth/token/lookup-self":
-            return Response(status=200 if self.is_valid else 403, body={})
+            return VaultResponse(status=200 if self.is_valid else 403, body={})
         if request.path == READ.path:
             self.tokens.append(request.token.reveal() if request.token else "none")
             return self.reads.pop(0) if self.reads else OK

@@ -57,7 +57,7 @@ def values(
     openbao.put_policy(RELEASE, POLICY)
     openbao.enable_kubernetes_auth(control_plane)
     openbao.put_kubernetes_role(RELEASE, service_account=f"{OPERATORS}/{RELEASE}", policies=[RELEASE])
-    repository, _, tag = image.OPERATOR.rpartition(":")
+    repository, _, tag = image.IMAGE.rpartition(":")
     vault = openbao.address.replace("127.0.0.1", node_network.ADDRESS)
     config = {
         "vault": {

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.core.resource.shapes import SENTENCE
 
-Schema = Mapping[str, Any]
+JsonSchema = Mapping[str, Any]
 Location = tuple[int | str, ...]
 
 _OF_A_KEY: Final = "[key]"
@@ -86,12 +86,12 @@ def _mistake(detail: ErrorDetails) -> str:
             return _requirement(_schema_at(location), detail["input"])
 
 
-def _unknown(name: str, schema: Schema) -> str:
+def _unknown(name: str, schema: JsonSchema) -> str:
     closest = difflib.get_close_matches(name, schema["properties"], n=1)
     return "no such setting" + (f"; did you mean {closest[0]}?" if closest else "")
 
 
-def _requirement(schema: Schema, value: object) -> str:
+def _requirement(schema: JsonSchema, value: object) -> str:
     """Return what a value must be and, if it is of another kind, of which kind it is."""
     expected, sentence = _REQUIREMENTS[schema.get("format", schema["type"])]
     sentence = schema.get(SENTENCE) or _choice(schema) or f"{sentence}{_bounds(schema)}"
@@ -100,11 +100,11 @@ def _requirement(schema: Schema, value: object) -> str:
     return f"{sentence}; it is {kind}" + (": put it in quotes" if expected == "text" and kind != "empty" else "")
 
 
-def _choice(schema: Schema) -> str | None:
+def _choice(schema: JsonSchema) -> str | None:
     return f"must be {', '.join(schema['enum'][:-1])} or {schema['enum'][-1]}" if "enum" in schema else None
 
 
-def _bounds(schema: Schema) -> str:
+def _bounds(schema: JsonSchema) -> str:
     match schema:
         case {"format": _}:
             return ""
@@ -120,7 +120,7 @@ def _bounds(schema: Schema) -> str:
             return ""
 
 
-def _schema_at(location: Location) -> Schema:
+def _schema_at(location: Location) -> JsonSchema:
     """Return the JSON schema of the setting at a location, without references."""
     root = _schema()
     node = root
@@ -130,11 +130,11 @@ def _schema_at(location: Location) -> Schema:
 
 
 @cache
-def _schema() -> Schema:
+def _schema() -> JsonSchema:
     return Settings.model_json_schema(by_alias=True)
 
 
-def _child(node: Schema, part: int | str) -> Schema:
+def _child(node: JsonSchema, part: int | str) -> JsonSchema:
     if isinstance(part, int):
         return node["items"]  # type: ignore[no-any-return]  # JSON
     if part in node.get("properties", {}):
@@ -143,7 +143,7 @@ def _child(node: Schema, part: int | str) -> Schema:
     return entries  # type: ignore[no-any-return]  # JSON
 
 
-def _resolved(node: Schema, definitions: Schema) -> Schema:
+def _resolved(node: JsonSchema, definitions: JsonSchema) -> JsonSchema:
     """Return what a field must be if it is present; its own description wins over that of its type."""
     present = next((option for option in node.get("anyOf", ()) if option.get("type") != "null"), node)
     target = definitions[present["$ref"].removeprefix("#/$defs/")] if "$ref" in present else present

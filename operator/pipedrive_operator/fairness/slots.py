@@ -12,13 +12,13 @@ from typing import Final
 
 from pipedrive_operator.fairness.queue import FairQueue
 
-OPERATOR: Final = ""
+EVERYBODY: Final = ""
 """Stands for work that concerns everybody, such as the operator's own login. No namespace has this name."""
-_served: Final[ContextVar[str]] = ContextVar("served", default=OPERATOR)
+_served: Final[ContextVar[str]] = ContextVar("served", default=EVERYBODY)
 
 
 def served_namespace() -> str:
-    """Return the namespace for which the current task works, or `OPERATOR`."""
+    """Return the namespace for which the current task works, or `EVERYBODY`."""
     return _served.get()
 
 

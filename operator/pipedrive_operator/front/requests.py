@@ -42,7 +42,7 @@ class Route(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RequestTarget:
     """What a request asks for."""
 
     route: Route
@@ -50,20 +50,20 @@ class Target:
     consent: Key | None = None
 
 
-def read_target(raw: str, prefix: str) -> Target | None:
+def read_request_target(raw: str, prefix: str) -> RequestTarget | None:
     """Return what a request target (RFC 9112, section 3.2) asks for below a path prefix; None if nothing is there."""
     path, _, query = raw.partition("?")
     match = _PATH.fullmatch(path.removeprefix(prefix)) if path.startswith(prefix) and path else None
     if match is None:
         return None
     if match["style"]:
-        return Target(Route.STYLE, query)
+        return RequestTarget(Route.STYLE, query)
     if match["callback"]:
-        return Target(Route.CALLBACK, query)
+        return RequestTarget(Route.CALLBACK, query)
     if match["namespace"]:
         consent = Key(namespace=match["namespace"], name=match["name"])
-        return Target(Route.RESULT if match["result"] else Route.PAGE, query, consent)
-    return Target(Route.LANDING, query)
+        return RequestTarget(Route.RESULT if match["result"] else Route.PAGE, query, consent)
+    return RequestTarget(Route.LANDING, query)
 
 
 def read_parameters(query: str, *names: str) -> Mapping[str, str] | None:

@@ -16,7 +16,7 @@ from pipedrive_operator.front.headers import security_headers
 from pipedrive_operator.front.pages import Pages
 from pipedrive_operator.front.rate_limits import RateLimits
 from pipedrive_operator.front.server import FrontServer
-from pipedrive_operator.front.uninstalls import Uninstalls
+from pipedrive_operator.front.uninstalls import UninstallForwarder
 from pipedrive_operator.front.views import Views
 from pipedrive_operator.health import HealthServer
 from pipedrive_operator.log import get_logger
@@ -84,7 +84,7 @@ def front_server(
         ),
         prefix=prefix,
         headers=security_headers(oauth_url, settings.pipedrive.allowed_api_domains),
-        on_uninstall=Uninstalls(session, None if operator_url is None else str(operator_url), clock).take,
+        on_uninstall=UninstallForwarder(session, None if operator_url is None else str(operator_url), clock).take,
         tls=None if certificates is None else certificates.context,
     )
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from pipedrive_operator import metrics
 from pipedrive_operator.core.resource.uninstall import LARGEST_REPORT
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
-from pipedrive_operator.front.requests import Route, read_target
+from pipedrive_operator.front.requests import Route, read_request_target
 from pipedrive_operator.front.views import RELOAD_SECONDS, Asked, Reply, TooBusyError, Views
 from pipedrive_operator.log import get_logger
 
@@ -35,7 +35,7 @@ _silent = logging.getLogger(f"{__name__}.http")
 _silent.disabled = True
 """aiohttp would log lines of requests that it cannot parse, and these may contain a code."""
 
-OnUninstall = Callable[[bytes, str | None], Awaitable[None]]
+OnUninstallCallback = Callable[[bytes, str | None], Awaitable[None]]
 """Takes the body and the Authorization header of Pipedrive's report of an uninstall."""
 View = Callable[[Asked], Awaitable[Reply]]
 
@@ -50,7 +50,7 @@ class FrontServer:
         views: Views,
         prefix: str,
         headers: Mapping[str, str],
-        on_uninstall: OnUninstall,
+        on_uninstall: OnUninstallCallback,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare to listen at a host and port (0 picks a free one), for paths below `prefix`."""
@@ -118,7 +118,7 @@ class FrontServer:
         return self._views.show("busy", HTTPStatus.SERVICE_UNAVAILABLE, Refresh=str(RELOAD_SECONDS))
 
     async def _route(self, request: web.BaseRequest) -> Reply:
-        target = read_target(request.raw_path, self._prefix)
+        target = read_request_target(request.raw_path, self._prefix)
         if target is None:
             return self._views.show("unusable", HTTPStatus.NOT_FOUND)
         if target.route is Route.CALLBACK and request.method == "DELETE":

@@ -10,19 +10,23 @@ from typing import Final
 import aiohttp
 
 from pipedrive_operator.core.resource.uninstall import read_uninstall_callback
-from pipedrive_operator.front.rate_limits import TokenBucket
+from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.health import UNINSTALLS
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock
 
 _PER_SECOND: Final = 5.0
 """How many reports are handed on; each costs the operator a read from Vault."""
+_BURST: Final = 20
+"""How many may come at once after a quiet time."""
+_REPORTS: Final = "reports of uninstalls"
+"""The one subject of the budget: a sender cannot be known before the operator has verified the report."""
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 
 _log = get_logger(__name__)
 
 
-class Uninstalls:
+class UninstallForwarder:
     """Forwards reports to one operator."""
 
     def __init__(self, session: aiohttp.ClientSession, operator_url: str | None, clock: Clock) -> None:
@@ -30,12 +34,12 @@ class Uninstalls:
         self._session = session
         self._url = operator_url and f"{operator_url.rstrip('/')}{UNINSTALLS}"
         self._clock = clock
-        self._bucket = TokenBucket(_PER_SECOND)
+        self._budget = Budget(per_second=_PER_SECOND, burst=_BURST)
 
     async def take(self, body: bytes, authorization: str | None) -> None:
         """Forward a report, if it has the right form."""
         report = read_uninstall_callback(body, authorization)
-        if report is None or self._url is None or not self._bucket.take(self._clock.monotonic()):
+        if report is None or self._url is None or not self._budget.take(_REPORTS, self._clock.monotonic()):
             return
         try:
             async with self._session.post(

@@ -19,7 +19,7 @@ from pipedrive_operator.front.requests import (
     Answered,
     Declined,
     Mismatched,
-    Target,
+    RequestTarget,
     Unrelated,
     cookie_name,
     read_callback,
@@ -44,7 +44,7 @@ class TooBusyError(Exception):
 class Asked:
     """The parts of a request that the front reads."""
 
-    target: Target
+    target: RequestTarget
     cookies: tuple[str, ...] = ()
     site: str | None = None
     """The header Sec-Fetch-Site: how the site that caused the request relates to ours."""

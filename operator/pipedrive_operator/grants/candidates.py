@@ -8,7 +8,6 @@ revoked: that would uninstall the app for its user, and may end the grant of ano
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import (
@@ -38,10 +37,8 @@ from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.grants.reservations import Reservation, Reservations
 from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
+from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE
 from pipedrive_operator.ports import Clock, Escrow, Pipedrive
-
-LONGEST_STORE_PAUSE: Final = 8.0
-"""In seconds: the longest pause between two attempts to store a candidate. Vault is protected by its adapter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +104,8 @@ class Candidates:
             except Exception as error:  # noqa: BLE001  no error may lose the candidate
                 as_trouble(error)
                 await self._keep_in_escrow(candidate, reservation, client)
-                wanted = pause(attempt, spread_by=str(source.location)).total_seconds()
-                await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE))
+                wanted = pause(attempt, spread_by=str(source.location))
+                await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
         await self._escrow.drop(source.location, reservation.intent.refresh_id)
 
     async def restore_any(self, source: GrantWithClient) -> bool:

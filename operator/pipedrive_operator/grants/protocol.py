@@ -36,10 +36,10 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.fairness.slots import FairSlots
-from pipedrive_operator.grants.clients import Clients
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import INTENT_POLLS_PER_SECOND
 from pipedrive_operator.grants.parts import Parts
+from pipedrive_operator.grants.rejected_clients import RejectedClients
 from pipedrive_operator.grants.storing import Report, StoringSteps
 from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant, Refreshed, RefreshOrder
 from pipedrive_operator.ports import Clock, Escrow, Leadership, Pipedrive, Process, Vault
@@ -76,7 +76,7 @@ class RefreshProtocol(StoringSteps):
         self._answer_timeout = ANSWER_TIMEOUTS * call_timeout
         self._slots = FairSlots(MOST_AT_ONCE)
         self._polls = Budget(per_second=INTENT_POLLS_PER_SECOND, burst=INTENT_POLLS_PER_SECOND)
-        self._clients = Clients()
+        self._clients = RejectedClients()
         self._sightings = {}
         self._last_intents = {}
         self._resolved_intents = set()

@@ -8,8 +8,6 @@ import itertools
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
-from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state, succession
@@ -20,11 +18,8 @@ from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnst
 from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
-from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
+from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE, ClaimedGrant, ReadGrant
 from pipedrive_operator.ports import Escrow
-
-LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
-"""The longest pause between two attempts to store a result. Vault itself is protected by its adapter."""
 
 Report = Callable[[refresh_state.RefreshState], None]
 

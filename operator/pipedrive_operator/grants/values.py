@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
@@ -13,6 +14,9 @@ from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
+
+LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
+"""The longest pause between two attempts to store a result in Vault, which its adapter protects as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

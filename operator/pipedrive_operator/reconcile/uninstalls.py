@@ -42,7 +42,7 @@ class Uninstalls:
 
         Raises ApiServerUnavailable.
         """
-        if self._budget.reserve(str(report.company_id), self._clock.monotonic()) > 0:
+        if not self._budget.take(str(report.company_id), self._clock.monotonic()):
             return
         now = self._clock.now().replace(microsecond=0)
         for credential, source in self._concerned(report, now):

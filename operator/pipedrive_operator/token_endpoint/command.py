@@ -10,7 +10,7 @@ from typing import Final
 
 from pipedrive_operator.token_endpoint import clients as known
 from pipedrive_operator.token_endpoint.clients import Clients
-from pipedrive_operator.token_endpoint.exchange import TokenReply, TokenRequest, reply
+from pipedrive_operator.token_endpoint.reply import TokenReply, TokenRequest, reply
 from pipedrive_operator.token_endpoint.server import TokenServer
 from pipedrive_operator.token_endpoint.tokens import Tokens
 

@@ -14,8 +14,8 @@ from socket import AF_INET6
 from socketserver import BaseServer, TCPServer
 from typing import Any, Final
 
-from pipedrive_operator.token_endpoint.exchange import TokenReply, TokenRequest
 from pipedrive_operator.token_endpoint.reader import RequestReader
+from pipedrive_operator.token_endpoint.reply import TokenReply, TokenRequest
 
 LARGEST_BODY: Final = 8192
 """In bytes; a token request needs a few hundred."""

@@ -24,7 +24,7 @@ def main(*, obstacles: bool) -> None:
     except (machine.MachineError, BuildError, image.ImageError) as error:
         raise click.ClickException(str(error)) from error
     sizes = f"{built.compressed / _MB:.0f} MB compressed, {built.unpacked / _MB:.0f} MB unpacked"
-    click.echo(f"{image.OPERATOR}\t{built.archive}\t{sizes}")
+    click.echo(f"{image.IMAGE}\t{built.archive}\t{sizes}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from testbed.progress import say
 
 ROOT: Final = Path(__file__).parents[3]
 DEBIAN: Final = "localhost/debian:12-slim"
-OPERATOR: Final = "localhost/pipedrive-operator:test"
+IMAGE: Final = "localhost/pipedrive-operator:test"
 _SUITE: Final = "bookworm"
 _UNUSED: Final = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
 _CA_FILE: Final = "/run/secrets/ca.crt"
@@ -83,10 +83,10 @@ def operator() -> Built:
     with TemporaryDirectory(dir=folder()) as unfinished:
         arguments = (f"--build-arg=BASE=docker-archive:{base}", f"--build-arg=VERSION={version()}")
         secrets = _secrets(Path(unfinished))
-        _buildah("bud", "--isolation=chroot", "--layers", *arguments, *secrets, f"--tag={OPERATOR}", str(ROOT))
+        _buildah("bud", "--isolation=chroot", "--layers", *arguments, *secrets, f"--tag={IMAGE}", str(ROOT))
         new, new_compressed = Path(unfinished) / "image.tar", Path(unfinished) / "compressed.tar"
-        _buildah("push", "--quiet", OPERATOR, f"docker-archive:{new}:{OPERATOR}")
-        _buildah("push", "--quiet", OPERATOR, f"oci-archive:{new_compressed}")
+        _buildah("push", "--quiet", IMAGE, f"docker-archive:{new}:{IMAGE}")
+        _buildah("push", "--quiet", IMAGE, f"oci-archive:{new_compressed}")
         new.rename(archive)
         new_compressed.rename(compressed)
     return last_built()

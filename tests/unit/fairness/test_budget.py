@@ -1,5 +1,8 @@
 """Budgets: what a namespace may do at once, how its allowance refills, and that others are not delayed."""
 
+import itertools
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +24,21 @@ def test_a_quiet_time_fills_the_allowance_once() -> None:
         allowance.reserve("crm", 0)
 
     assert [0.0, 0.0, 0.0, 0.5] == [allowance.reserve("crm", 1e7) for _ in range(4)]
+
+
+def test_a_slow_rate_has_no_burst() -> None:
+    """One action every ten seconds means just that."""
+    allowance = Budget(per_second=0.1, burst=1)
+
+    assert [allowance.reserve("crm", 0.0) for _ in range(3)] == pytest.approx([0, 10, 20])
+
+
+def test_what_is_not_allowed_uses_nothing_of_the_allowance() -> None:
+    """Otherwise a flood would lock its victim out for as long as the flood was large."""
+    allowance = Budget(per_second=2, burst=3)
+
+    assert 3 == sum(allowance.take("crm", 0) for _ in range(1000))
+    assert [True, False] == [allowance.take("crm", 0.5) for _ in range(2)]
 
 
 def test_a_namespace_that_has_used_up_its_budget_delays_no_other() -> None:
@@ -49,3 +67,18 @@ def test_no_second_sees_more_than_a_burst_and_the_rate(times: list[float], rate:
 
     for first in done:
         assert sum(first <= one < first + 1 - 1e-6 for one in done) <= burst + rate
+
+
+@given(
+    rate=st.floats(0.1, 100),
+    burst=st.floats(1, 100),
+    gaps=st.lists(st.floats(0, 5), min_size=2, max_size=60),
+)
+def test_no_period_has_more_actions_than_the_rate_and_a_burst(rate: float, burst: float, gaps: list[float]) -> None:
+    """This holds for periods of any length."""
+    allowance = Budget(per_second=rate, burst=burst)
+
+    done = [now + allowance.reserve("crm", now) for now in itertools.accumulate(gaps)]
+
+    for first, last in itertools.combinations(range(len(done)), 2):
+        assert last - first + 1 <= rate * (done[last] - done[first]) + burst + 1e-6

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from pipedrive_operator.fairness.slots import OPERATOR, FairSlots, served_namespace, serving
+from pipedrive_operator.fairness.slots import EVERYBODY, FairSlots, served_namespace, serving
 
 
 class Holders:
@@ -82,4 +82,4 @@ async def test_tasks_work_for_the_namespace_that_started_them() -> None:
     with serving("crm"):
         task = asyncio.create_task(namespace())
 
-    assert ("crm", OPERATOR) == (await task, served_namespace())
+    assert ("crm", EVERYBODY) == (await task, served_namespace())

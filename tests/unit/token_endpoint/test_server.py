@@ -14,8 +14,8 @@ from typing import Self
 import pytest
 
 from pipedrive_operator.token_endpoint import command, reader
-from pipedrive_operator.token_endpoint.exchange import TokenReply
 from pipedrive_operator.token_endpoint.reader import LARGEST_REQUEST, RequestReader
+from pipedrive_operator.token_endpoint.reply import TokenReply
 from pipedrive_operator.token_endpoint.server import MOST_CONNECTIONS, TokenServer
 
 LONGEST = 15.0

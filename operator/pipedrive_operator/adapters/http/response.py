@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import httpx
 
+LONGEST_QUOTE: Final = 200
+"""In characters: how much of a response a message quotes."""
 _COMPRESSED: Final = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 """How gzip (RFC 1952) and zlib (RFC 1950) begin."""
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32

@@ -20,7 +20,7 @@ Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source(Generic[Read]):
+class CertificateSource(Generic[Read]):
     """Where certificates come from, and which error explains that they cannot be used."""
 
     read: Callable[[], Awaitable[Read]]
@@ -42,8 +42,8 @@ class Tls:
     def __init__(
         self,
         *,
-        ca: Source[SecretValue] | None = None,
-        client_certificate: Source[ClientCertificate] | None = None,
+        ca: CertificateSource[SecretValue] | None = None,
+        client_certificate: CertificateSource[ClientCertificate] | None = None,
     ) -> None:
         """Without a CA, trust the public ones; nothing is read before `load`."""
         self._ca: Final = ca
@@ -81,14 +81,14 @@ def new_context(*, trusts_public: bool) -> ssl.SSLContext:
     return context
 
 
-def _trust(context: ssl.SSLContext, ca: SecretValue, source: Source[SecretValue]) -> None:
+def _trust(context: ssl.SSLContext, ca: SecretValue, source: CertificateSource[SecretValue]) -> None:
     try:
         context.load_verify_locations(cadata=certificates_in(ca.reveal().encode()).reveal())
     except (ValueError, OSError) as error:
         raise source.unusable() from error
 
 
-def _present(context: ssl.SSLContext, shown: ClientCertificate, source: Source[ClientCertificate]) -> None:
+def _present(context: ssl.SSLContext, shown: ClientCertificate, source: CertificateSource[ClientCertificate]) -> None:
     try:
         with _file_in_memory(shown.certificate) as certificate, _file_in_memory(shown.key) as key:
             context.load_cert_chain(certificate, key, password="")

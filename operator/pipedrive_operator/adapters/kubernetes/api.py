@@ -27,8 +27,8 @@ from pipedrive_operator.core.values.errors import ApiServerNotTrusted, ApiServer
 Body = dict[str, Any]
 
 PAGE_SIZE: Final = 500
-"""How many objects a page of a list has, unless they are so large that the page would exceed `LARGEST_RESPONSE`."""
-LARGEST_RESPONSE: Final = 8 * 1024 * 1024
+"""How many objects a page of a list has, unless they are so large that the page would exceed `LARGEST_PAGE`."""
+LARGEST_PAGE: Final = 8 * 1024 * 1024
 """In bytes, without compression. etcd stores no object of more than 1.5 MiB, which are 2 MiB in JSON."""
 _SHRINK: Final = 4
 """The factor by which the page size shrinks after a page that was too large."""
@@ -173,9 +173,9 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > LARGEST_RESPONSE:
+        if len(body) > LARGEST_PAGE:
             response.close()
-            message = f"the API server responded with more than {LARGEST_RESPONSE:,} bytes"
+            message = f"the API server responded with more than {LARGEST_PAGE:,} bytes"
             raise ResponseTooLarge(message)
     return bytes(body)
 

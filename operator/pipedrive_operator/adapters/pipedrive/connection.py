@@ -18,7 +18,7 @@ from pipedrive_operator.adapters.http.pool import Open, Pools, exchange, reusing
 from pipedrive_operator.adapters.http.proxies import Proxy, describe_proxy_failure, rejects_credentials
 from pipedrive_operator.adapters.http.response import Received, Response
 from pipedrive_operator.adapters.http.retry_after import read_retry_after
-from pipedrive_operator.adapters.http.tls import Source, Tls
+from pipedrive_operator.adapters.http.tls import CertificateSource, Tls
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.values.errors import PipedriveUnavailable
@@ -178,4 +178,4 @@ def _tls(settings: PipedriveSettings) -> Tls:
         except OSError as error:
             raise unusable() from error
 
-    return Tls(ca=Source(read=read, unusable=unusable))
+    return Tls(ca=CertificateSource(read=read, unusable=unusable))

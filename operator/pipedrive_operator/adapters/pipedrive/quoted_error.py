@@ -4,12 +4,11 @@ import re
 from typing import Final
 from urllib.parse import quote as percent_encode
 
+from pipedrive_operator.adapters.http.response import LONGEST_QUOTE
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.core.values.secret_value import HIDDEN, SecretValue
 from pipedrive_operator.core.values.text import shorten, without_control_characters
 
-LONGEST: Final = 200
-"""In characters."""
 _QUOTED_FIELDS: Final = ("error", "message")
 _TOKEN_LIKE: Final = re.compile(r"[\w.:~+/=%-]{32,}")
 """No word of an error message is that long. A token that the error repeats in part, or in another encoding, is."""
@@ -24,12 +23,12 @@ def quote_error(response: PipedriveResponse, *sent: SecretValue) -> str:
     if not texts:
         return f"HTTP {response.status}"
     text = _hide(without_control_characters(": ".join(texts)), sent)
-    return f"HTTP {response.status}, {shorten(_TOKEN_LIKE.sub(HIDDEN, text), LONGEST)}"
+    return f"HTTP {response.status}, {shorten(_TOKEN_LIKE.sub(HIDDEN, text), LONGEST_QUOTE)}"
 
 
 def quote_value(value: str, *secrets: SecretValue) -> str:
     """Return a value from outside, such as an address, as one short line and without the secrets."""
-    return f'"{shorten(_hide(without_control_characters(value), secrets), LONGEST)}"'
+    return f'"{shorten(_hide(without_control_characters(value), secrets), LONGEST_QUOTE)}"'
 
 
 def _hide(text: str, secrets: tuple[SecretValue, ...]) -> str:

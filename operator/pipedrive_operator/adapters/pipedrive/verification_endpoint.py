@@ -6,6 +6,7 @@ Responses are read in `verification_response`.
 
 import asyncio
 from http import HTTPStatus
+from typing import Final
 
 import httpx
 
@@ -13,15 +14,18 @@ from pipedrive_operator import metrics
 from pipedrive_operator.adapters.http.causes import BROKEN
 from pipedrive_operator.adapters.pipedrive.connection import CONCURRENCY, HEADERS, Connections
 from pipedrive_operator.adapters.pipedrive.quoted_error import quote_error
-from pipedrive_operator.adapters.pipedrive.request_limiter import RequestLimiter
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.adapters.pipedrive.verification_response import read_account
 from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.ports import Clock
+
+_API: Final = "Pipedrive's API"
+"""The one subject of the budget: all requests share it."""
 
 
 class VerificationEndpoint:
@@ -32,7 +36,8 @@ class VerificationEndpoint:
         self._timeout = settings.timeout.total_seconds()
         self._connections = connections
         self._clock = clock
-        self._limiter = RequestLimiter(settings.requests_per_second)
+        rate = settings.requests_per_second
+        self._budget = Budget(per_second=rate, burst=max(1.0, rate))
         self._slots = FairSlots(CONCURRENCY)
 
     async def verify(self, url: str, header: str, token: SecretValue, *, scheme: str = "") -> Account:
@@ -68,7 +73,7 @@ class VerificationEndpoint:
     async def _ask(self, url: str, headers: dict[str, str]) -> PipedriveResponse:
         request = httpx.Request("GET", url, headers=HEADERS | headers)
         async with self._slots.slot(f"host {request.url.host}"):
-            if (wait := self._limiter.reserve(self._clock.monotonic())) > 0:
+            if (wait := self._budget.reserve(_API, self._clock.monotonic())) > 0:
                 await self._clock.sleep(wait)
             with metrics.request("pipedrive", "identify") as counted:
                 response = await self._exchange(request)

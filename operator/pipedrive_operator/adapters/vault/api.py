@@ -14,11 +14,11 @@ from typing import Final, TypeGuard
 from pipedrive_operator.adapters.vault import errors, requests
 from pipedrive_operator.adapters.vault.auth.methods import operator_login, tenant_login
 from pipedrive_operator.adapters.vault.auth.session import Session
-from pipedrive_operator.adapters.vault.exchange import Json
 from pipedrive_operator.adapters.vault.http.limiter import RequestLimiter
 from pipedrive_operator.adapters.vault.http.tls import vault_tls
 from pipedrive_operator.adapters.vault.http.transport import Transport
 from pipedrive_operator.adapters.vault.material import Material
+from pipedrive_operator.adapters.vault.request_and_response import Json
 from pipedrive_operator.config.vault import VaultConnectionSettings
 from pipedrive_operator.core.grant.document import (
     OPERATOR,

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from pipedrive_operator.adapters.http.proxies import describe_page
-from pipedrive_operator.adapters.vault.exchange import Response
+from pipedrive_operator.adapters.vault.request_and_response import VaultResponse
 from pipedrive_operator.core.grant.document import OPERATOR, VaultIdentity, VaultLocation
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
@@ -40,7 +40,7 @@ _NOT_VERSION_TWO: Final = (
 )
 
 
-class Scope(Enum):
+class Extent(Enum):
     """What a failure concerns, and so what has to wait."""
 
     SERVER = "server"
@@ -50,10 +50,10 @@ class Scope(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedRequest:
     """A request without a usable response."""
 
-    scope: Scope
+    extent: Extent
     error: VaultUnavailable
 
 
@@ -61,35 +61,35 @@ class Failure:
 class _Row:
     """A kind of response, and the message for it."""
 
-    matches: Callable[[Response], bool]
+    matches: Callable[[VaultResponse], bool]
     message: str
     error: type[Trouble] = VaultUnavailable
-    scope: Scope = Scope.SERVER
+    extent: Extent = Extent.SERVER
 
 
-def _status(*statuses: int, quoting: str = "") -> Callable[[Response], bool]:
+def _status(*statuses: int, quoting: str = "") -> Callable[[VaultResponse], bool]:
     """Match one of these statuses with these words among Vault's errors."""
     return lambda response: response.status in statuses and quoting in response.errors
 
 
-def _is_redirect(response: Response) -> bool:
+def _is_redirect(response: VaultResponse) -> bool:
     return HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST
 
 
-def _is_failure(response: Response) -> bool:
+def _is_failure(response: VaultResponse) -> bool:
     status = response.status
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.PRECONDITION_FAILED
 
 
-def _is_page_of_proxy(response: Response) -> bool:
+def _is_page_of_proxy(response: VaultResponse) -> bool:
     return response.body is None and describe_page(response.status) is not None
 
 
-def _is_not_json(response: Response) -> bool:
+def _is_not_json(response: VaultResponse) -> bool:
     return response.body is None and response.status != HTTPStatus.NO_CONTENT and not response.is_too_large
 
 
-def _is_without_namespace(response: Response) -> bool:
+def _is_without_namespace(response: VaultResponse) -> bool:
     return "namespace not found" in response.errors
 
 
@@ -121,29 +121,31 @@ _UNUSABLE: Final = (
         _status(429, quoting="lease count quota"),
         'Vault ({name}) has reached a lease count quota (429, "{errors}"): raise it, see '
         "`vault list sys/quotas/lease-count`, or revoke leases that are not needed",
-        scope=Scope.PATH,
+        extent=Extent.PATH,
     ),
     _Row(
         _status(429),
         'Vault ({name}) limits the rate of these requests (429, "{errors}"): raise the quota, see '
         "`vault list sys/quotas/rate-limit`",
-        scope=Scope.PATH,
+        extent=Extent.PATH,
     ),
     _Row(
-        _is_page_of_proxy, "Vault ({name}) responds with status {status} and without JSON: {page}", scope=Scope.UNCLEAR
+        _is_page_of_proxy,
+        "Vault ({name}) responds with status {status} and without JSON: {page}",
+        extent=Extent.UNCLEAR,
     ),
-    _Row(_is_failure, 'Vault ({name}) fails with status {status} ("{errors}"): check its log', scope=Scope.UNCLEAR),
+    _Row(_is_failure, 'Vault ({name}) fails with status {status} ("{errors}"): check its log', extent=Extent.UNCLEAR),
     # For a moment after an engine was enabled or was converted to version 2.
     _Row(
         _status(400, quoting="Upgrading from non-versioned to versioned"),
         "Vault ({name}) is preparing a secrets engine: wait a moment",
-        scope=Scope.PATH,
+        extent=Extent.PATH,
     ),
     _Row(
         _is_not_json,
         "Vault ({name}) responds with status {status} and without JSON: check whether its address starts with "
         "https://, and whether a proxy responds in its place",
-        scope=Scope.UNCLEAR,
+        extent=Extent.UNCLEAR,
     ),
 )
 
@@ -197,7 +199,7 @@ _REFUSALS: Final = (
 )
 
 
-def failure(response: Response, name: str) -> Failure | None:
+def failure(response: VaultResponse, name: str) -> FailedRequest | None:
     """Explain a response that a working Vault does not give; None if it is one that a working Vault gives."""
     row = next((row for row in _UNUSABLE if row.matches(response)), None)
     if row is None:
@@ -210,16 +212,16 @@ def failure(response: Response, name: str) -> Failure | None:
         redirect=response.redirect or "nowhere",
         page=describe_page(response.status),
     )
-    return Failure(row.scope, VaultUnavailable(message, retry_after=response.retry_after))
+    return FailedRequest(row.extent, VaultUnavailable(message, retry_after=response.retry_after))
 
 
-def is_conflict(response: Response) -> bool:
+def is_conflict(response: VaultResponse) -> bool:
     """Return whether a write named another version than the newest."""
     return response.status == HTTPStatus.BAD_REQUEST and "check-and-set parameter did not match" in response.errors
 
 
 def refused(
-    response: Response, location: VaultLocation, capabilities: tuple[str, ...], identity: VaultIdentity = OPERATOR
+    response: VaultResponse, location: VaultLocation, capabilities: tuple[str, ...], identity: VaultIdentity = OPERATOR
 ) -> OperatorError:
     """Explain why Vault refused a request for a document, which needs these capabilities."""
     if is_conflict(response):
@@ -240,13 +242,13 @@ def refused(
     return row.error(message)
 
 
-def login_refused(response: Response, name: str, login: str, advice: str) -> Trouble:
+def login_refused(response: VaultResponse, name: str, login: str, advice: str) -> Trouble:
     """Explain why Vault refused a login; `login` describes it, and `advice` fits the auth method."""
     row = next(row for row in _LOGIN_REFUSALS if row.matches(response))
     return row.error(row.message.format(name=name, login=login, errors=response.errors, advice=advice))
 
 
-def token_refused(response: Response, name: str, where: str) -> Trouble:
+def token_refused(response: VaultResponse, name: str, where: str) -> Trouble:
     """Explain why Vault refused a token that a person or an agent wrote to a file or a Secret."""
     row = next(row for row in _TOKEN_REFUSALS if row.matches(response))
     return row.error(row.message.format(name=name, where=where, errors=response.errors))

@@ -5,26 +5,30 @@ works must stay unchanged until then. So the candidate is one more key of the sa
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from pipedrive_operator.core.grant.document import Document
+from pipedrive_operator.core.grant.fields import Values
 from pipedrive_operator.core.grant.grant import OUR_KEYS, Grant, read_grant, without_former_grant, write_grant
-from pipedrive_operator.core.grant.intent import KEYS as MARKS
-from pipedrive_operator.core.grant.intent import Intent, Unanswered, read_intent, read_unanswered, write_marks
+from pipedrive_operator.core.grant.intent import (
+    MARKS,
+    Intent,
+    Unanswered,
+    read_intent,
+    read_unanswered,
+    write_marks,
+)
+from pipedrive_operator.core.grant.keys import CANDIDATE
 from pipedrive_operator.core.resource.status import Account
 
-CANDIDATE_KEY: Final = "consent_candidate"
 LONGEST_CANDIDATE: Final = 32_768
 """In characters: more than all fields of a grant can have."""
-
-Values = Mapping[str, object]
 
 
 def read_candidate(document: Document | None) -> Grant | None:
     """Return the candidate of a document; None if there is none, or if a person has damaged it."""
-    written = document.values.get(CANDIDATE_KEY) if document is not None else None
+    written = document.values.get(CANDIDATE) if document is not None else None
     if document is None or not isinstance(written, str) or len(written) > LONGEST_CANDIDATE:
         return None
     try:
@@ -50,12 +54,12 @@ def with_marks(values: Values, intent: Intent | None, unanswered: Unanswered | N
 
 def with_candidate(values: Values, candidate: Grant) -> dict[str, object]:
     """Return the values of a document with a candidate; everything else in it stays."""
-    return {**values, CANDIDATE_KEY: json.dumps(write_grant(candidate, {}))}
+    return {**values, CANDIDATE: json.dumps(write_grant(candidate, {}))}
 
 
 def without_candidate(values: Values, unanswered: Unanswered | None) -> dict[str, object]:
     """Return the values of a document after its candidate was dropped: the grant in it stays as it is."""
-    return with_marks({key: value for key, value in values.items() if key != CANDIDATE_KEY}, None, unanswered)
+    return with_marks({key: value for key, value in values.items() if key != CANDIDATE}, None, unanswered)
 
 
 def promoted(candidate: Grant, account: Account) -> Grant:
@@ -66,7 +70,7 @@ def promoted(candidate: Grant, account: Account) -> Grant:
 
 def with_promoted(values: Values, grant: Grant) -> dict[str, object]:
     """Return the values of a document whose grant is replaced by a verified one: only foreign keys stay."""
-    replaced = {*OUR_KEYS, CANDIDATE_KEY}
+    replaced = {*OUR_KEYS, CANDIDATE}
     return write_grant(grant, {key: value for key, value in values.items() if key not in replaced})
 
 

@@ -10,8 +10,15 @@ from typing import Final
 
 from pipedrive_operator.core.grant.document import LONGEST_VALUE, Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.fields import lifetime_field, number_field, text_field, time_field
-from pipedrive_operator.core.grant.intent import KEYS as MARKS
-from pipedrive_operator.core.grant.intent import Intent, Unanswered, read_intent, read_unanswered, write_marks
+from pipedrive_operator.core.grant.intent import (
+    MARKS,
+    Intent,
+    Unanswered,
+    read_intent,
+    read_unanswered,
+    write_marks,
+)
+from pipedrive_operator.core.grant.keys import GRANT_FIELDS
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
@@ -22,22 +29,6 @@ from pipedrive_operator.core.values.times import format_time
 
 LONGEST_SCOPE: Final = 4096
 """In characters. Pipedrive has about 40 scopes, which have 800 characters together."""
-_FIELDS: Final = (
-    "refresh_token",
-    "access_token",
-    "token_type",
-    "expires_at",
-    "expires_in",
-    "obtained_at",
-    "scope",
-    "api_domain",
-    "company_id",
-    "company_domain",
-    "user_id",
-    "client_id",
-    "refreshed_from",
-    "consent_uid",
-)
 _BINDING: Final = "refresh_token_digest"
 """The key with the digest of the refresh token that the other keys of a grant belong to.
 
@@ -46,7 +37,7 @@ they were: the access token, the client and the marks of a refresh of the former
 """
 _REPLACED: Final = frozenset({"expires_in", *MARKS})
 """Keys that are dropped from the former document: the lifetime of a raw response, and the marks of former refreshes."""
-OUR_KEYS: Final = frozenset({*_FIELDS, *_REPLACED, _BINDING})
+OUR_KEYS: Final = frozenset({*GRANT_FIELDS, *_REPLACED, _BINDING})
 """The keys of a grant. All other keys of its document are foreign."""
 _OURS: Final = OUR_KEYS - {"scope"}
 """The keys of a grant, except its scope, which is the best guess for a grant that replaces it."""
@@ -179,7 +170,7 @@ def require_bounds(document: Document) -> None:
     Raises:
         SourceMissing: a field is too long.
     """
-    for key in (*_FIELDS, *MARKS, _BINDING):
+    for key in (*GRANT_FIELDS, *MARKS, _BINDING):
         value, longest = document.values.get(key), LONGEST_SCOPE if key == "scope" else LONGEST_VALUE
         if isinstance(value, str) and len(value) > longest:
             message = (

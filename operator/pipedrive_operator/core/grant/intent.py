@@ -14,7 +14,7 @@ from pipedrive_operator.core.grant.fields import number_field, text_field, time_
 from pipedrive_operator.core.values.text import shorten, without_control_characters
 from pipedrive_operator.core.values.times import format_duration, format_time, parse_duration
 
-KEYS: Final = (
+MARKS: Final = (
     "refresh_id",
     "refresh_holder",
     "refresh_started_at",

@@ -15,7 +15,7 @@ from pipedrive_operator.core.resource.metadata import read_metadata
 from pipedrive_operator.core.resource.names import (
     ANNOTATION_REQUEST,
     ANNOTATION_REQUESTED_AT,
-    LONGEST_REQUEST,
+    LONGEST_REQUESTED_AT,
     Key,
 )
 from pipedrive_operator.core.resource.spec import ApiToken, OAuth2, Spec
@@ -70,7 +70,7 @@ class Credential(Resource):
     @property
     def request(self) -> str | None:
         """The request for a check or a refresh that was not handled yet: a value of the annotation."""
-        requested = self.annotations.get(ANNOTATION_REQUESTED_AT, "")[:LONGEST_REQUEST] or None
+        requested = self.annotations.get(ANNOTATION_REQUESTED_AT, "")[:LONGEST_REQUESTED_AT] or None
         return requested if requested != self.status.last_handled_request else None
 
 
@@ -115,7 +115,7 @@ def write_status(status: Status) -> dict[str, Any]:
 def _requests(annotations: Mapping[str, str]) -> dict[str, str]:
     """Return the annotations that mean something to the operator, shortened. Others may be large and change often."""
     names = (ANNOTATION_REQUESTED_AT, ANNOTATION_REQUEST)
-    return {name: annotations[name][:LONGEST_REQUEST] for name in names if name in annotations}
+    return {name: annotations[name][:LONGEST_REQUESTED_AT] for name in names if name in annotations}
 
 
 def _access(spec: Spec) -> OAuth2 | ApiToken:

@@ -24,7 +24,7 @@ ANNOTATION_REVISION: Final = f"{GROUP}/revision"
 """On the Secret of a credential with spec.rollout: the revision of the published values."""
 ANNOTATION_REQUESTED_AT: Final = f"{GROUP}/requested-at"
 """On a credential: any new value requests a check now."""
-LONGEST_REQUEST: Final = 256
+LONGEST_REQUESTED_AT: Final = 256
 """How many characters of `requested-at` the status holds; the rest does not distinguish requests."""
 ANNOTATION_REQUEST: Final = f"{GROUP}/request"
 """On a credential, beside `requested-at`: `refresh` requests a refresh instead of a check."""

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from pipedrive_operator.adapters.http.causes import BROKEN, is_about_tls
 from pipedrive_operator.adapters.http.certificates import read_ca_file
 from pipedrive_operator.adapters.http.pool import Pools, reusing_transport
-from pipedrive_operator.adapters.http.tls import Source, Tls
+from pipedrive_operator.adapters.http.tls import CertificateSource, Tls
 from pipedrive_operator.core.values.errors import PipedriveUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from testbed.certificates import Authority
@@ -43,7 +43,7 @@ class Trust:
         self.url = f"https://localhost:{server.port}/"
         self.file = folder / "ca.crt"
         self.before_read: Callable[[], Awaitable[None]] | None = None
-        self.pools = Pools(Tls(ca=Source(read=self._read, unusable=unusable)), reusing_transport)
+        self.pools = Pools(Tls(ca=CertificateSource(read=self._read, unusable=unusable)), reusing_transport)
         self.trust(authority)
 
     def trust(self, authority: Authority) -> None:

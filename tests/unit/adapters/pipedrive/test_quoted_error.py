@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from pipedrive_operator.adapters.pipedrive.quoted_error import LONGEST, quote_error
+from pipedrive_operator.adapters.http.response import LONGEST_QUOTE
+from pipedrive_operator.adapters.pipedrive.quoted_error import quote_error
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.core.values.secret_value import SecretValue
 
@@ -61,5 +62,5 @@ def test_a_long_text_is_cut_after_it_was_cleaned() -> None:
     """A secret at the end must not be cut in half before it is hidden."""
     quoted = quote_error(refusal(message="word " * 39 + SECRET), SecretValue(SECRET))
 
-    assert len(quoted) <= LONGEST + len("HTTP 400, ")
+    assert len(quoted) <= LONGEST_QUOTE + len("HTTP 400, ")
     assert "s3" not in quoted

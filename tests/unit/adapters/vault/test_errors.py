@@ -5,17 +5,18 @@ from typing import Any
 
 import pytest
 
-from pipedrive_operator.adapters.vault.errors import READ, WRITE, Scope, failure, refused
-from pipedrive_operator.adapters.vault.exchange import LONGEST_QUOTE, Response
+from pipedrive_operator.adapters.http.response import LONGEST_QUOTE
+from pipedrive_operator.adapters.vault.errors import READ, WRITE, Extent, failure, refused
+from pipedrive_operator.adapters.vault.request_and_response import VaultResponse
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, SourceMissing, VaultDenied
 
 ACME = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme")
 
 
-def response(status: int, *errors: str, **changes: Any) -> Response:
+def response(status: int, *errors: str, **changes: Any) -> VaultResponse:
     """Build a response with Vault's errors."""
-    return Response(status=status, body={"errors": list(errors)}, **changes)
+    return VaultResponse(status=status, body={"errors": list(errors)}, **changes)
 
 
 @pytest.mark.parametrize(
@@ -28,11 +29,17 @@ def response(status: int, *errors: str, **changes: Any) -> Response:
         (response(429, "rate limit quota exceeded"), '(429, "rate limit quota exceeded"): raise the quota'),
         (response(429, "lease count quota exceeded"), "has reached a lease count quota (429, "),
         (response(400, "Upgrading from non-versioned to versioned data."), "is preparing a secrets engine"),
-        (Response(status=200), "responds with status 200 and without JSON"),
-        (Response(status=403), "responds with status 403 and without JSON"),
-        (Response(status=407), "responds with status 407 and without JSON: a proxy in between requires credentials"),
-        (Response(status=502), "responds with status 502 and without JSON: it looks like the page of a proxy"),
-        (Response(status=301, redirect="http://b:8200"), "redirects to http://b:8200 (301): set vault.connections"),
+        (VaultResponse(status=200), "responds with status 200 and without JSON"),
+        (VaultResponse(status=403), "responds with status 403 and without JSON"),
+        (
+            VaultResponse(status=407),
+            "responds with status 407 and without JSON: a proxy in between requires credentials",
+        ),
+        (VaultResponse(status=502), "responds with status 502 and without JSON: it looks like the page of a proxy"),
+        (
+            VaultResponse(status=301, redirect="http://b:8200"),
+            "redirects to http://b:8200 (301): set vault.connections",
+        ),
         (
             response(473),
             "that serves no requests (status 473): set vault.connections.default.address",
@@ -42,12 +49,12 @@ def response(status: int, *errors: str, **changes: Any) -> Response:
             "has no active server at the moment",
         ),
         (
-            Response(status=307, redirect="http://b:8200"),
+            VaultResponse(status=307, redirect="http://b:8200"),
             "is a standby that could not forward the request to its active server, http://b:8200, and answered ",
         ),
     ],
 )
-def test_an_unusable_response_is_vaults_failure_and_says_what_to_do(given: Response, message: str) -> None:
+def test_an_unusable_response_is_vaults_failure_and_says_what_to_do(given: VaultResponse, message: str) -> None:
     """The message is about Vault, not about the credential."""
     found = failure(given, "default")
 
@@ -57,27 +64,27 @@ def test_an_unusable_response_is_vaults_failure_and_says_what_to_do(given: Respo
 
 
 @pytest.mark.parametrize(
-    ("given", "scope"),
+    ("given", "extent"),
     [
-        (response(503, "Vault is sealed"), Scope.SERVER),
-        (Response(status=307, redirect="http://b:8200"), Scope.SERVER),
-        (response(473), Scope.SERVER),
-        (response(500, "active cluster node not found"), Scope.SERVER),
-        (response(429, "rate limit quota exceeded"), Scope.PATH),
-        (response(429, "lease count quota exceeded"), Scope.PATH),
-        (Response(status=429), Scope.PATH),
-        (response(400, "Upgrading from non-versioned to versioned data."), Scope.PATH),
-        (response(500, "put failed due to value being too large"), Scope.UNCLEAR),
-        (response(412), Scope.UNCLEAR),
-        (Response(status=403), Scope.UNCLEAR),
+        (response(503, "Vault is sealed"), Extent.SERVER),
+        (VaultResponse(status=307, redirect="http://b:8200"), Extent.SERVER),
+        (response(473), Extent.SERVER),
+        (response(500, "active cluster node not found"), Extent.SERVER),
+        (response(429, "rate limit quota exceeded"), Extent.PATH),
+        (response(429, "lease count quota exceeded"), Extent.PATH),
+        (VaultResponse(status=429), Extent.PATH),
+        (response(400, "Upgrading from non-versioned to versioned data."), Extent.PATH),
+        (response(500, "put failed due to value being too large"), Extent.UNCLEAR),
+        (response(412), Extent.UNCLEAR),
+        (VaultResponse(status=403), Extent.UNCLEAR),
     ],
 )
-def test_a_failure_concerns_the_server_or_one_path(given: Response, scope: Scope) -> None:
+def test_a_failure_concerns_the_server_or_one_path(given: VaultResponse, extent: Extent) -> None:
     """Only a failure that concerns the server may stop requests to other paths."""
     found = failure(given, "default")
 
     assert found is not None
-    assert found.scope is scope
+    assert found.extent is extent
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 405])
@@ -88,7 +95,7 @@ def test_a_response_of_a_working_vault_is_usable(status: int) -> None:
 
 def test_an_empty_success_is_usable() -> None:
     """Status 204 has no body."""
-    assert failure(Response(status=204), "default") is None
+    assert failure(VaultResponse(status=204), "default") is None
 
 
 def test_the_requested_pause_is_passed_on() -> None:
@@ -119,15 +126,15 @@ def test_a_denial_shows_the_policy_that_would_allow_the_request() -> None:
         (response(404, "no handler for route"), SourceMissing, "no KV version 2 secrets engine at secret/"),
         (response(405, "unsupported operation"), SourceMissing, "no KV version 2 secrets engine at secret/"),
         (
-            Response(status=200, body={"data": None, "wrap_info": {"token": "s.abc"}}),
+            VaultResponse(status=200, body={"data": None, "wrap_info": {"token": "s.abc"}}),
             VaultDenied,
             "returns a wrapping token in place of secret/pipedrive/crm/acme",
         ),
-        (Response(status=204), SourceMissing, "no KV version 2 secrets engine at secret/"),
+        (VaultResponse(status=204), SourceMissing, "no KV version 2 secrets engine at secret/"),
         (response(404, "namespace not found"), SourceMissing, "correct vault.connections.default.namespace"),
     ],
 )
-def test_every_other_refusal_becomes_an_error(given: Response, kind: type[Exception], message: str) -> None:
+def test_every_other_refusal_becomes_an_error(given: VaultResponse, kind: type[Exception], message: str) -> None:
     """Its kind follows from the status and from Vault's words."""
     error = refused(given, ACME, WRITE)
 
@@ -145,4 +152,4 @@ def test_vaults_errors_are_quoted_on_one_short_line() -> None:
 
 def test_the_body_of_a_response_is_not_printed() -> None:
     """It contains secrets."""
-    assert "hush" not in repr(Response(status=200, body={"data": {"data": {"access_token": "hush"}}}))
+    assert "hush" not in repr(VaultResponse(status=200, body={"data": {"data": {"access_token": "hush"}}}))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.vault.api import VaultApi
-from pipedrive_operator.adapters.vault.exchange import Request, Response
 from pipedrive_operator.adapters.vault.http.transport import Transport
+from pipedrive_operator.adapters.vault.request_and_response import VaultRequest, VaultResponse
 from pipedrive_operator.config.vault import VaultConnectionSettings
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
 from pipedrive_operator.core.values.errors import OperatorError
@@ -21,8 +21,8 @@ from support.vault_clock import ImpatientClock
 
 ACME = VaultLocation(connection="default", mount="secret", path="acme")
 LOGGED_IN = {
-    "approle": Response(status=200, body={"auth": {"client_token": "s.token", "lease_duration": 60}}),
-    "token": Response(status=200, body={"data": {"ttl": 60, "expire_time": "2026-11-01T00:00:00Z"}}),
+    "approle": VaultResponse(status=200, body={"auth": {"client_token": "s.token", "lease_duration": 60}}),
+    "token": VaultResponse(status=200, body={"data": {"ttl": 60, "expire_time": "2026-11-01T00:00:00Z"}}),
 }
 
 
@@ -70,7 +70,7 @@ BODIES = st.none() | st.fixed_dictionaries(
         "sealed": ANYTHING,
     },
 )
-RESPONSES = st.builds(lambda status, body: Response(status=status, body=body), STATUSES, BODIES)
+RESPONSES = st.builds(lambda status, body: VaultResponse(status=status, body=body), STATUSES, BODIES)
 
 Ask = Callable[[VaultApi], Awaitable[object]]
 
@@ -91,10 +91,10 @@ class Server:
             for method in LOGGED_IN
         }
 
-    def ask(self, question: Ask, response: Response, *, method: str = "token", logged_in: bool = True) -> object:
+    def ask(self, question: Ask, response: VaultResponse, *, method: str = "token", logged_in: bool = True) -> object:
         """Ask the adapter, after a successful login if wanted; return its answer or error."""
 
-        async def send(_: Transport, request: Request) -> Response:
+        async def send(_: Transport, request: VaultRequest) -> VaultResponse:
             return LOGGED_IN[method] if logged_in and request.operation == "login" else response
 
         async def asked() -> object:
@@ -122,7 +122,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @reads_anything
 @given(response=RESPONSES)
-def test_any_response_to_a_read_is_a_document_or_an_error(server: Server, response: Response) -> None:
+def test_any_response_to_a_read_is_a_document_or_an_error(server: Server, response: VaultResponse) -> None:
     """A document has a version and an aware time, which others calculate with."""
     found = server.ask(lambda api: api.read(ACME, OPERATOR), response)
 
@@ -135,7 +135,7 @@ def test_any_response_to_a_read_is_a_document_or_an_error(server: Server, respon
 
 @reads_anything
 @given(response=RESPONSES)
-def test_any_response_to_a_write_is_a_version_or_an_error(server: Server, response: Response) -> None:
+def test_any_response_to_a_write_is_a_version_or_an_error(server: Server, response: VaultResponse) -> None:
     """A version is a positive number."""
     found = server.ask(lambda api: api.write(ACME, {"a": "b"}, OPERATOR, cas=1), response)
 
@@ -144,7 +144,7 @@ def test_any_response_to_a_write_is_a_version_or_an_error(server: Server, respon
 
 @reads_anything
 @given(response=RESPONSES, method=st.sampled_from(["approle", "token"]))
-def test_any_response_to_a_login_is_a_session_or_an_error(server: Server, response: Response, method: str) -> None:
+def test_any_response_to_a_login_is_a_session_or_an_error(server: Server, response: VaultResponse, method: str) -> None:
     """This includes renewals, lookups and revocations."""
     found = server.ask(lambda api: api.log_in(), response, method=method, logged_in=False)
 
@@ -153,7 +153,7 @@ def test_any_response_to_a_login_is_a_session_or_an_error(server: Server, respon
 
 @reads_anything
 @given(response=RESPONSES)
-def test_any_response_to_check_is_a_finding(server: Server, response: Response) -> None:
+def test_any_response_to_check_is_a_finding(server: Server, response: VaultResponse) -> None:
     """`check` asks for the seal status, a mount and capabilities."""
     for question in (
         VaultApi.require_unsealed,

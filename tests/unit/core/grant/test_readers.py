@@ -10,34 +10,20 @@ from hypothesis import strategies as st
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import TokenResponse, read_grant, refreshed_grant, write_grant
 from pipedrive_operator.core.grant.intent import (
-    KEYS,
     LONGEST_NAME,
     LONGEST_TIMEOUT,
+    MARKS,
     one_more,
     read_intent,
     read_unanswered,
 )
+from pipedrive_operator.core.grant.keys import GRANT_FIELDS
 from pipedrive_operator.core.values.errors import OperatorError
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, NOW, document
 from support.properties import ANYTHING, nested, reads_anything
 
-GRANT_KEYS = (
-    "refresh_token",
-    "access_token",
-    "token_type",
-    "expires_at",
-    "expires_in",
-    "obtained_at",
-    "scope",
-    "api_domain",
-    "company_id",
-    "company_domain",
-    "user_id",
-    "client_id",
-    "refreshed_from",
-    *KEYS,
-)
+GRANT_KEYS = (*GRANT_FIELDS, *MARKS)
 VALUES = st.dictionaries(st.sampled_from(GRANT_KEYS), ANYTHING, max_size=6)
 SENDABLE = VALUES.map(lambda values: {"refresh_token": "r", "access_token": "a"} | values)
 CREATED = st.sampled_from([NOW, datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)])

@@ -11,7 +11,7 @@ from pipedrive_operator.core.resource.credential import (
     read_credential,
     write_status,
 )
-from pipedrive_operator.core.resource.names import LONGEST_REQUEST
+from pipedrive_operator.core.resource.names import LONGEST_REQUESTED_AT
 from pipedrive_operator.core.resource.spec import ApiToken, OAuth2
 from pipedrive_operator.core.resource.status import Status
 from support.builders import API_TOKEN_SPEC, NOW, OAUTH2_SPEC, readable, resource
@@ -63,7 +63,7 @@ def test_a_wrong_spec_is_named(spec: dict[str, Any], problem: str) -> None:
         pytest.param({REQUESTED: "1"}, "1", None, id="handled"),
         pytest.param({REQUESTED: "2"}, "1", "2", id="another"),
         pytest.param({REQUESTED: ""}, None, None, id="empty"),
-        pytest.param({REQUESTED: "x" * 999}, "x" * LONGEST_REQUEST, None, id="longer than the status holds"),
+        pytest.param({REQUESTED: "x" * 999}, "x" * LONGEST_REQUESTED_AT, None, id="longer than the status holds"),
     ],
 )
 def test_a_request_is_handled_once(annotations: dict[str, str], handled: str | None, expected: str | None) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
 
-from pipedrive_operator.adapters.vault.exchange import Json, Response
+from pipedrive_operator.adapters.vault.request_and_response import Json, VaultResponse
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 LONGEST_TTL: Final = timedelta(days=3650)
@@ -41,7 +41,7 @@ class Login(Protocol):
         """
 
 
-def issued_token(response: Response) -> IssuedToken | None:
+def issued_token(response: VaultResponse) -> IssuedToken | None:
     """Return the token that a login or a renewal issued; None if the response has none."""
     value = response.auth.get("client_token")
     if not isinstance(value, str) or not is_token(value):

@@ -13,8 +13,8 @@ from typing import Final, assert_never
 from pipedrive_operator.adapters.vault import errors, requests
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken, Login, issued_token
 from pipedrive_operator.adapters.vault.auth.token import TokenLogin
-from pipedrive_operator.adapters.vault.exchange import Request, Send
 from pipedrive_operator.adapters.vault.material import Material
+from pipedrive_operator.adapters.vault.request_and_response import Send, VaultRequest
 from pipedrive_operator.config.vault import TenantAuthMethod, TenantAuthSettings, VaultAuthMethod, VaultAuthSettings
 from pipedrive_operator.core.grant.document import TenantIdentity
 from pipedrive_operator.core.values.errors import Trouble, VaultDenied
@@ -30,7 +30,7 @@ _UNWRAP: Final = (
 class Attempt:
     """The request of one login, and the words for the case that Vault refuses it."""
 
-    request: Request
+    request: VaultRequest
     description: str
     advice: str
     """What to do if Vault refuses the login."""

@@ -16,11 +16,11 @@ from typing import Final
 from pipedrive_operator.adapters.vault import requests
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken, Login, issued_token
 from pipedrive_operator.adapters.vault.errors import is_conflict
-from pipedrive_operator.adapters.vault.exchange import Request, Response, Send
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
+from pipedrive_operator.adapters.vault.request_and_response import Send, VaultRequest, VaultResponse
 from pipedrive_operator.core.values.errors import SourceMissing, Trouble, VaultDenied
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.fairness.slots import OPERATOR, serving
+from pipedrive_operator.fairness.slots import EVERYBODY, serving
 from pipedrive_operator.ports import Clock
 
 RENEW_AFTER: Final = 2 / 3
@@ -43,7 +43,7 @@ SETTLING_PAUSES: Final = (timedelta(milliseconds=100), timedelta(milliseconds=30
 class Session:
     """One Vault identity, logged in to one server."""
 
-    def __init__(self, login: Login, send: Send, clock: Clock, *, serves: str = OPERATOR) -> None:
+    def __init__(self, login: Login, send: Send, clock: Clock, *, serves: str = EVERYBODY) -> None:
         """Log in at the first use.
 
         Logins and renewals count for the namespace that the session `serves`, no matter who waits for the token.
@@ -76,7 +76,7 @@ class Session:
             issued, self._issued = self._issued, None
             await self._revoke(issued)
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: VaultRequest) -> VaultResponse:
         """Send a request with the session's token; if Vault refuses it, once more with a new token.
 
         Raises:
@@ -113,7 +113,7 @@ class Session:
             current = self._current() or await self._obtain()
             return None if current == refused else current
 
-    async def _send_after_login(self, request: Request) -> Response:
+    async def _send_after_login(self, request: VaultRequest) -> VaultResponse:
         """Send a request. Shortly after a login, repeat a refusal: a server that lags may not know the token yet."""
         for pause in SETTLING_PAUSES:
             response = await self._send(request)
@@ -239,6 +239,6 @@ def _time_in_use(ttl: timedelta) -> timedelta:
     return max(ttl * RENEW_AFTER, SHORTEST_USE)
 
 
-def _may_be_unknown(response: Response) -> bool:
+def _may_be_unknown(response: VaultResponse) -> bool:
     """Return whether a server that does not know a new token yet may give this response."""
     return response.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN} and not is_conflict(response)

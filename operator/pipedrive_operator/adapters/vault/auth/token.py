@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from pipedrive_operator.adapters.vault import errors, requests
 from pipedrive_operator.adapters.vault.auth.login import IssuedToken, is_token, issued_token, read_token, seconds
-from pipedrive_operator.adapters.vault.exchange import Send
 from pipedrive_operator.adapters.vault.material import Material
+from pipedrive_operator.adapters.vault.request_and_response import Send
 from pipedrive_operator.config.vault import VaultAuthSettings
 from pipedrive_operator.core.values.errors import VaultDenied
 from pipedrive_operator.core.values.secret_value import SecretValue

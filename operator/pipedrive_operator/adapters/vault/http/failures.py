@@ -10,7 +10,7 @@ import aiohttp
 import httpx
 
 from pipedrive_operator.adapters.http.causes import cause_chain
-from pipedrive_operator.adapters.vault.exchange import ResponseMissing
+from pipedrive_operator.adapters.vault.request_and_response import ResponseMissing
 from pipedrive_operator.core.values.errors import VaultUnavailable
 
 _CLIENT_CERTIFICATE: Final = "{setting}.clientCertificateFile and clientKeyFile, or clientCertificateSecretRef"

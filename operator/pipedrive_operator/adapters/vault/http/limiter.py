@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Final
 
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.vault.errors import Failure, Scope, failure
-from pipedrive_operator.adapters.vault.exchange import Request, Response, ResponseMissing, Send
+from pipedrive_operator.adapters.vault.errors import Extent, FailedRequest, failure
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
 from pipedrive_operator.adapters.vault.http.suspicion import Suspicion
+from pipedrive_operator.adapters.vault.request_and_response import ResponseMissing, Send, VaultRequest, VaultResponse
 from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.fairness.slots import FairSlots, served_namespace
 from pipedrive_operator.ports import Clock
@@ -44,7 +44,7 @@ class RequestLimiter:
         self._paths: dict[Subject, CircuitBreaker] = {}
         self._suspicion = Suspicion()
 
-    async def send(self, request: Request, *, caller: str = "") -> Response:
+    async def send(self, request: VaultRequest, *, caller: str = "") -> VaultResponse:
         """Send a request, and return the response of a working Vault, which may be a refusal.
 
         `caller` names the Vault identity: a quota that one identity exceeds must not delay another.
@@ -59,7 +59,7 @@ class RequestLimiter:
             path, now = self._paths.get(subject) or CircuitBreaker(" ".join(subject)), self._clock.monotonic()
             with path.attempt(now) as path_admission, self._server.attempt(now) as server_admission:
                 outcome = await self._outcome(request)
-                if isinstance(outcome, Response):
+                if isinstance(outcome, VaultResponse):
                     self._paths.pop(subject, None)
                     self._succeeded(server_admission)
                     return outcome
@@ -67,23 +67,23 @@ class RequestLimiter:
                     self._show(works=False)
                     raise self._server.failed(server_admission, outcome.error, self._clock.monotonic())
                 self._remember(subject, path)
-                if outcome.scope is Scope.PATH:
+                if outcome.extent is Extent.PATH:
                     self._succeeded(server_admission)
                 raise path.failed(path_admission, outcome.error, self._clock.monotonic())
 
-    async def _outcome(self, request: Request) -> Response | Failure:
+    async def _outcome(self, request: VaultRequest) -> VaultResponse | FailedRequest:
         try:
             with metrics.request("vault", request.operation) as counted:
                 response = await self._send(request)
                 counted.code = str(response.status)
         except VaultUnavailable as error:
-            return Failure(Scope.UNCLEAR if isinstance(error, ResponseMissing) else Scope.SERVER, error)
+            return FailedRequest(Extent.UNCLEAR if isinstance(error, ResponseMissing) else Extent.SERVER, error)
         return failure(response, self._name) or response
 
-    def _concerns_server(self, outcome: Failure, path: str) -> bool:
-        if outcome.scope is Scope.UNCLEAR:
+    def _concerns_server(self, outcome: FailedRequest, path: str) -> bool:
+        if outcome.extent is Extent.UNCLEAR:
             return self._suspicion.note_failure(served_namespace(), path)
-        return outcome.scope is Scope.SERVER
+        return outcome.extent is Extent.SERVER
 
     def _succeeded(self, admission: int) -> None:
         self._suspicion.clear()

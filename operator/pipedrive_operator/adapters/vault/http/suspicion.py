@@ -7,7 +7,7 @@ too large. Tenants write the documents, so failures in one namespace alone do no
 from dataclasses import dataclass, field
 from typing import Final
 
-from pipedrive_operator.fairness.slots import OPERATOR
+from pipedrive_operator.fairness.slots import EVERYBODY
 
 SUSPECT_PATHS: Final = 3
 """How many paths must fail, while none succeeds, until the server is considered to be at fault."""
@@ -26,7 +26,7 @@ class Suspicion:
 
     def note_use(self, namespace: str) -> None:
         """Note that a namespace uses the server."""
-        if namespace != OPERATOR:
+        if namespace != EVERYBODY:
             self._namespaces.add(namespace)
 
     def note_failure(self, namespace: str, path: str) -> bool:

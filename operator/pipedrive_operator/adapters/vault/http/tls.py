@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipedrive_operator.adapters.http.certificates import read_ca_file
-from pipedrive_operator.adapters.http.tls import ClientCertificate, Source, Tls
+from pipedrive_operator.adapters.http.tls import CertificateSource, ClientCertificate, Tls
 from pipedrive_operator.adapters.vault.material import Material
 from pipedrive_operator.config.sections import SecretReference
 from pipedrive_operator.config.vault import VaultConnectionSettings
@@ -19,9 +19,11 @@ def vault_tls(name: str, settings: VaultConnectionSettings, material: Material) 
         settings.client_certificate_file is not None or settings.client_certificate_secret_ref is not None
     )
     return Tls(
-        ca=Source(read=sources.ca, unusable=sources.ca_unreadable) if has_own_ca else None,
+        ca=CertificateSource(read=sources.ca, unusable=sources.ca_unreadable) if has_own_ca else None,
         client_certificate=(
-            Source(read=sources.certificate, unusable=sources.certificate_unreadable) if presents_certificate else None
+            CertificateSource(read=sources.certificate, unusable=sources.certificate_unreadable)
+            if presents_certificate
+            else None
         ),
     )
 

@@ -15,13 +15,13 @@ from pipedrive_operator.adapters.http.pool import Pools, reusing_transport
 from pipedrive_operator.adapters.http.retry_after import read_retry_after
 from pipedrive_operator.adapters.http.tls import Tls
 from pipedrive_operator.adapters.vault.errors import LARGEST_RESPONSE
-from pipedrive_operator.adapters.vault.exchange import Request, Response
 from pipedrive_operator.adapters.vault.http.failures import no_response
+from pipedrive_operator.adapters.vault.request_and_response import VaultRequest, VaultResponse
 from pipedrive_operator.adapters.vault.requests import LOGIN
 from pipedrive_operator.config.vault import VaultConnectionSettings
 from pipedrive_operator.ports import Clock
 
-HEADERS: Final = {
+_HEADERS: Final = {
     "User-Agent": f"pipedrive-operator/{__version__}",
     "X-Vault-Request": "true",
     "Accept-Encoding": "identity",
@@ -46,7 +46,7 @@ class Transport:
         """Close the connections."""
         await self._pools.aclose()
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: VaultRequest) -> VaultResponse:
         """Send a request, once.
 
         Raises:
@@ -70,16 +70,16 @@ class Transport:
             raise no_response(error, self._name, self._address) from error
         return self._read(response)
 
-    def _headers(self, request: Request) -> dict[str, str]:
-        headers = dict(HEADERS)
+    def _headers(self, request: VaultRequest) -> dict[str, str]:
+        headers = dict(_HEADERS)
         if request.token is not None:
             headers["X-Vault-Token"] = request.token.reveal()
         if self._settings.namespace is not None:
             headers["X-Vault-Namespace"] = self._settings.namespace
         return headers
 
-    def _read(self, response: http.Response) -> Response:
-        return Response(
+    def _read(self, response: http.Response) -> VaultResponse:
+        return VaultResponse(
             status=response.status,
             body=None if response.is_truncated else response.json,
             is_too_large=response.is_truncated,

@@ -10,8 +10,8 @@ import pytest
 
 from pipedrive_operator.adapters.vault.auth.login import Login
 from pipedrive_operator.adapters.vault.auth.methods import operator_login
-from pipedrive_operator.adapters.vault.exchange import Request, Response
 from pipedrive_operator.adapters.vault.material import Material
+from pipedrive_operator.adapters.vault.request_and_response import VaultRequest, VaultResponse
 from pipedrive_operator.config.vault import VaultAuthSettings
 from pipedrive_operator.core.values.errors import SourceMissing, Trouble, VaultDenied
 
@@ -25,10 +25,10 @@ Prepare = Callable[..., Login]
 class FakeVaultServer:
     """Responds by path, and records the paths."""
 
-    responses: dict[str, Response] = field(default_factory=dict)
+    responses: dict[str, VaultResponse] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: VaultRequest) -> VaultResponse:
         """Respond."""
         self.paths.append(request.path.removeprefix("/v1/auth/"))
         return self.responses[self.paths[-1]]
@@ -37,7 +37,7 @@ class FakeVaultServer:
 @pytest.fixture
 def vault() -> FakeVaultServer:
     """Return a Vault that revokes every token."""
-    return FakeVaultServer({"token/revoke-self": Response(status=204)})
+    return FakeVaultServer({"token/revoke-self": VaultResponse(status=204)})
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def prepare(vault: FakeVaultServer, tmp_path: Path) -> Prepare:
     return prepared
 
 
-def ok(**body: Any) -> Response:
+def ok(**body: Any) -> VaultResponse:
     """Return a success."""
-    return Response(status=200, body=body)
+    return VaultResponse(status=200, body=body)
 
 
 async def trouble_of(login: Login) -> Trouble:
@@ -100,7 +100,7 @@ async def test_a_lapsed_renewable_token_is_renewed_at_once(vault: FakeVaultServe
 async def test_a_lapsed_token_that_cannot_be_renewed_is_refused(vault: FakeVaultServer, prepare: Prepare) -> None:
     """The renewal says that the token has really expired."""
     vault.responses["token/lookup-self"] = ok(data=LAPSED)
-    vault.responses["token/renew-self"] = Response(status=403, body={"errors": ["bad token"]})
+    vault.responses["token/renew-self"] = VaultResponse(status=403, body={"errors": ["bad token"]})
 
     assert '("bad token"): replace it by a token that has not expired' in (await trouble_of(prepare("token"))).message
 
@@ -115,7 +115,7 @@ async def test_a_token_without_expiry_is_not_renewed(vault: FakeVaultServer, pre
 @pytest.mark.parametrize("method", ["approle", "token"])
 async def test_a_missing_namespace_is_named_as_the_cause(vault: FakeVaultServer, prepare: Prepare, method: str) -> None:
     """The credentials of the login are not to blame."""
-    missing = Response(status=404, body={"errors": ["namespace not found"]})
+    missing = VaultResponse(status=404, body={"errors": ["namespace not found"]})
     vault.responses |= {"approle/login": missing, "token/lookup-self": missing}
 
     trouble = await trouble_of(prepare(method))
@@ -129,7 +129,7 @@ async def test_a_wrapped_secret_id_is_named_as_the_cause(
     vault: FakeVaultServer, prepare: Prepare, secret_id: str
 ) -> None:
     """The message does not quote it."""
-    vault.responses["approle/login"] = Response(status=400, body={"errors": ["invalid role or secret ID"]})
+    vault.responses["approle/login"] = VaultResponse(status=400, body={"errors": ["invalid role or secret ID"]})
 
     message = (await trouble_of(prepare(value=secret_id))).message
 
@@ -151,7 +151,7 @@ async def test_a_success_without_a_usable_token_is_a_refusal(
     vault: FakeVaultServer, prepare: Prepare, body: dict[str, Any], cause: str
 ) -> None:
     """The message names the feature of Vault that withholds the token."""
-    vault.responses["approle/login"] = Response(status=200, body=body)
+    vault.responses["approle/login"] = VaultResponse(status=200, body=body)
 
     assert cause in (await trouble_of(prepare())).message
 

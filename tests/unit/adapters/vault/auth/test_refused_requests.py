@@ -14,7 +14,7 @@ from pipedrive_operator.adapters.vault.auth.session import (
     SETTLING_TIME,
     Session,
 )
-from pipedrive_operator.adapters.vault.exchange import Response
+from pipedrive_operator.adapters.vault.request_and_response import VaultResponse
 from pipedrive_operator.core.values.errors import VaultDenied
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.vault_clock import ImpatientClock
@@ -147,7 +147,7 @@ async def test_a_provided_token_that_was_replaced_is_used(settled: Session, vaul
 
 
 @pytest.mark.parametrize("refusal", [DENIED, REFUSED], ids=["403", "400"])
-async def test_a_refusal_just_after_a_login_is_repeated(vault: FakeVaultServer, refusal: Response) -> None:
+async def test_a_refusal_just_after_a_login_is_repeated(vault: FakeVaultServer, refusal: VaultResponse) -> None:
     """A server that lags behind does not know the token yet."""
     vault.reads = [refusal, refusal, refusal]
     session = Session(vault, vault.send, ImpatientClock())
@@ -167,7 +167,7 @@ async def test_a_refusal_that_stays_is_returned(vault: FakeVaultServer) -> None:
 
 async def test_a_conflict_just_after_a_login_is_not_repeated(vault: FakeVaultServer) -> None:
     """A server that lags does not report one, and the caller has to read the document again."""
-    conflict = Response(status=400, body={"errors": ["check-and-set parameter did not match the current version"]})
+    conflict = VaultResponse(status=400, body={"errors": ["check-and-set parameter did not match the current version"]})
     vault.reads = [conflict]
     session = Session(vault, vault.send, ImpatientClock())
 

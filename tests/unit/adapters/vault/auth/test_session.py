@@ -8,7 +8,7 @@ import pytest
 from fakes.clock import TurnedClock
 from fakes.vault_server import REFUSED, TTL, FakeVaultServer, renewed, revealed, tokens
 from pipedrive_operator.adapters.vault.auth.session import KEPT_UNUSED, Session
-from pipedrive_operator.adapters.vault.exchange import Response
+from pipedrive_operator.adapters.vault.request_and_response import VaultResponse
 from pipedrive_operator.core.values.errors import SourceMissing, VaultDenied, VaultUnavailable
 
 
@@ -51,7 +51,7 @@ async def test_a_token_that_is_not_renewable_is_replaced_by_a_login(
     ids=["refused", "near its maximum", "of zero seconds"],
 )
 async def test_a_renewal_that_gains_little_is_followed_by_a_login(
-    session: Session, vault: FakeVaultServer, clock: TurnedClock, renewal: Response
+    session: Session, vault: FakeVaultServer, clock: TurnedClock, renewal: VaultResponse
 ) -> None:
     """A token near its maximum lifetime would otherwise be renewed ever more often."""
     vault.renewal = renewal

@@ -9,17 +9,17 @@ import pytest
 
 from fakes.clock import TurnedClock
 from pipedrive_operator import metrics
-from pipedrive_operator.adapters.vault.exchange import Request, Response, ResponseMissing
 from pipedrive_operator.adapters.vault.http.limiter import MOST_REQUESTS, RequestLimiter
 from pipedrive_operator.adapters.vault.http.suspicion import SUSPECT_PATHS
+from pipedrive_operator.adapters.vault.request_and_response import ResponseMissing, VaultRequest, VaultResponse
 from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.fairness.slots import serving
 
-READ = Request(operation="read", method="GET", path="/v1/secret/data/a")
-OK = Response(status=200, body={})
-SEALED = Response(status=503, body={"errors": ["Vault is sealed"]})
-QUOTA = Response(status=429, body={"errors": ["rate limit quota exceeded"]})
-FAILURE = Response(status=500, body={"errors": ["internal error"]})
+READ = VaultRequest(operation="read", method="GET", path="/v1/secret/data/a")
+OK = VaultResponse(status=200, body={})
+SEALED = VaultResponse(status=503, body={"errors": ["Vault is sealed"]})
+QUOTA = VaultResponse(status=429, body={"errors": ["rate limit quota exceeded"]})
+FAILURE = VaultResponse(status=500, body={"errors": ["internal error"]})
 
 
 class Server:
@@ -27,15 +27,15 @@ class Server:
 
     def __init__(self) -> None:
         """Respond at once."""
-        self.response: Response | VaultUnavailable = OK
-        self.by_path: dict[str, Response | VaultUnavailable] = {}
+        self.response: VaultResponse | VaultUnavailable = OK
+        self.by_path: dict[str, VaultResponse | VaultUnavailable] = {}
         self.requests = 0
         self.in_progress = 0
         self.most = 0
         self.open = asyncio.Event()
         self.open.set()
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: VaultRequest) -> VaultResponse:
         """Receive a request."""
         self.requests += 1
         self.in_progress += 1
@@ -69,7 +69,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def outcomes(limiter: RequestLimiter, count: int) -> list[Response | BaseException]:
+async def outcomes(limiter: RequestLimiter, count: int) -> list[VaultResponse | BaseException]:
     """Send many requests at once."""
     return await asyncio.gather(*(limiter.send(READ) for _ in range(count)), return_exceptions=True)
 
@@ -160,7 +160,7 @@ async def test_a_cancelled_probe_is_replaced_by_another(
 
 async def test_a_refusal_comes_from_a_working_server(limiter: RequestLimiter, server: Server) -> None:
     """A path that the policy denies blocks no other request."""
-    server.response = Response(status=403, body={"errors": ["permission denied"]})
+    server.response = VaultResponse(status=403, body={"errors": ["permission denied"]})
 
     assert await outcomes(limiter, 2) == [server.response] * 2
 
@@ -198,7 +198,7 @@ async def test_the_metrics_show_whether_the_server_works(
     assert "1.0" == shown()
 
 
-def read(name: str) -> Request:
+def read(name: str) -> VaultRequest:
     """Return the request of a document."""
     return replace(READ, path=f"/v1/secret/data/{name}")
 
@@ -208,7 +208,7 @@ TIMEOUT = ResponseMissing("no response in time")
 
 @pytest.mark.parametrize("response", [QUOTA, FAILURE, TIMEOUT], ids=["quota", "failure", "timeout"])
 async def test_a_failure_of_one_path_delays_no_other(
-    limiter: RequestLimiter, server: Server, clock: TurnedClock, response: Response | VaultUnavailable
+    limiter: RequestLimiter, server: Server, clock: TurnedClock, response: VaultResponse | VaultUnavailable
 ) -> None:
     """The path itself waits for a pause, and then one request tries it."""
     server.by_path[read("bad").path] = response
@@ -252,7 +252,7 @@ async def test_quotas_of_many_paths_do_not_stop_the_server(limiter: RequestLimit
 
 @pytest.mark.parametrize("response", [FAILURE, TIMEOUT], ids=["failure", "timeout"])
 async def test_a_failure_of_several_paths_concerns_the_server(
-    limiter: RequestLimiter, server: Server, clock: TurnedClock, response: Response | VaultUnavailable
+    limiter: RequestLimiter, server: Server, clock: TurnedClock, response: VaultResponse | VaultUnavailable
 ) -> None:
     """Then no further path is tried but one probe after a pause, which ends the outage for all."""
     server.response = response
@@ -270,7 +270,7 @@ async def test_a_failure_of_several_paths_concerns_the_server(
 
 @pytest.mark.parametrize("response", [FAILURE, TIMEOUT], ids=["failure", "timeout"])
 async def test_failures_of_one_namespace_alone_do_not_concern_the_server(
-    limiter: RequestLimiter, server: Server, clock: TurnedClock, response: Response | VaultUnavailable
+    limiter: RequestLimiter, server: Server, clock: TurnedClock, response: VaultResponse | VaultUnavailable
 ) -> None:
     """However many of its documents Vault fails on, and also when it sends the probe after an outage."""
     with serving("honest"):

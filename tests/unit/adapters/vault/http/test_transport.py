@@ -15,10 +15,10 @@ from aiohttp.test_utils import TestServer
 from pydantic import HttpUrl
 
 from fakes.clock import TurnedClock
-from pipedrive_operator.adapters.vault.exchange import Request
 from pipedrive_operator.adapters.vault.http.tls import vault_tls
 from pipedrive_operator.adapters.vault.http.transport import Transport
 from pipedrive_operator.adapters.vault.material import Material
+from pipedrive_operator.adapters.vault.request_and_response import VaultRequest
 from pipedrive_operator.adapters.vault.requests import LOGIN
 from pipedrive_operator.config.vault import VaultConnectionSettings
 from pipedrive_operator.core.values.errors import VaultUnavailable
@@ -26,8 +26,8 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 from testbed.certificates import Authority
 
 TOKEN = SecretValue("s.this-is-the-token")
-READ = Request(operation="read", method="GET", path="/v1/secret/data/a%20b", token=TOKEN)
-LOG_IN = Request(operation=LOGIN, method="POST", path="/v1/auth/approle/login")
+READ = VaultRequest(operation="read", method="GET", path="/v1/secret/data/a%20b", token=TOKEN)
+LOG_IN = VaultRequest(operation=LOGIN, method="POST", path="/v1/auth/approle/login")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Start = Callable[..., Awaitable[TestServer]]
@@ -147,7 +147,9 @@ async def test_environment_variables_are_ignored(
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
 
-    response = await connect(server.make_url("/")).send(Request(operation="login", method="POST", path="/v1/login"))
+    response = await connect(server.make_url("/")).send(
+        VaultRequest(operation="login", method="POST", path="/v1/login")
+    )
 
     assert response.status == 200
     assert {"x-vault-token", "x-vault-namespace", "authorization"}.isdisjoint(response.data["headers"])
@@ -323,7 +325,7 @@ async def test_retry_after_is_read(start: Start, connect: Connect) -> None:
     transport = connect((await start(busy)).make_url("/"))
 
     async def asked(after: str) -> timedelta | None:
-        request = Request(operation="read", method="GET", path="/v1/a", params={"after": after})
+        request = VaultRequest(operation="read", method="GET", path="/v1/a", params={"after": after})
         return (await transport.send(request)).retry_after
 
     assert await asked("7") == timedelta(seconds=7)

@@ -20,7 +20,7 @@ class _Rejection:
     """On our monotonic clock: when an unchanged client is tried again."""
 
 
-class Clients:
+class RejectedClients:
     """The clients that Pipedrive has rejected in this process."""
 
     def __init__(self) -> None:

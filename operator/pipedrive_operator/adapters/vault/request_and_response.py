@@ -6,20 +6,18 @@ What a response means is decided in errors.py.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
+from pipedrive_operator.adapters.http.response import LONGEST_QUOTE
 from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.text import without_control_characters
-
-LONGEST_QUOTE: Final = 200
-"""The longest quotation from a response, in characters."""
 
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class VaultRequest:
     """One HTTP request."""
 
     operation: str
@@ -33,7 +31,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class VaultResponse:
     """One HTTP response, whether it is a success or a refusal."""
 
     status: int
@@ -72,7 +70,7 @@ class ResponseMissing(VaultUnavailable):
     """The server accepted a connection and gave no complete response in time, perhaps to this request alone."""
 
 
-Send = Callable[[Request], Awaitable[Response]]
+Send = Callable[[VaultRequest], Awaitable[VaultResponse]]
 """Sends one request. Raises VaultUnavailable."""
 
 

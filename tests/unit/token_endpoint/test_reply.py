@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from pipedrive_operator.token_endpoint.clients import Clients, digest
-from pipedrive_operator.token_endpoint.exchange import TokenReply, TokenRequest, reply
+from pipedrive_operator.token_endpoint.reply import TokenReply, TokenRequest, reply
 from pipedrive_operator.token_endpoint.tokens import Tokens
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
