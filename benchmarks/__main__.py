@@ -14,8 +14,9 @@ from rich.table import Table
 from benchmarks.arrivals import MissingError
 from benchmarks.machine import describe
 from benchmarks.parts import WORKERS, running
-from benchmarks.report import Line, Report
+from benchmarks.report import Report
 from benchmarks.rounds import Plan, measure
+from testbed.figure import Figure
 from testbed.go_build import BuildError
 from testbed.kubectl import KubectlError
 from testbed.processes import ProcessError
@@ -103,7 +104,7 @@ def _show(report: Report, plan: Plan, console: Console) -> None:
     console.print(table)
 
 
-def _verdict(line: Line) -> str:
+def _verdict(line: Figure) -> str:
     return _VERDICTS[line.met]
 
 

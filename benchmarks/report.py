@@ -6,6 +6,7 @@ from statistics import mean, median
 from typing import Any, Final
 
 from benchmarks.machine import Machine
+from testbed.figure import Figure
 
 MOST_SECONDS_FOR_ONE: Final = 0.5
 MOST_TIMES_FLOOR: Final = 2.0
@@ -60,16 +61,6 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A figure. `met` is None if there is no expectation."""
-
-    what: str
-    measured: str
-    expected: str = ""
-    met: bool | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The result of a run."""
 
@@ -78,7 +69,7 @@ class Report:
     rounds: tuple[Round, ...]
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[Figure]:
         """The figures, each with its expectation."""
         return [_one(self.rounds), *_many(self.rounds), *_requests(self.rounds), *_memory(self.rounds)]
 
@@ -98,9 +89,9 @@ class Report:
         }
 
 
-def _one(rounds: Sequence[Round]) -> Line:
+def _one(rounds: Sequence[Round]) -> Figure:
     times = [seconds for one in rounds for seconds in one.singles_seconds]
-    return Line(
+    return Figure(
         what="1 credential: from kubectl apply to its Secret",
         measured=f"{_spread(times)} s",
         expected=f"< {MOST_SECONDS_FOR_ONE:g} s",
@@ -108,53 +99,53 @@ def _one(rounds: Sequence[Round]) -> Line:
     )
 
 
-def _many(rounds: Sequence[Round]) -> Iterable[Line]:
+def _many(rounds: Sequence[Round]) -> Iterable[Figure]:
     size = rounds[0].requests.credentials
     work = [one.work_seconds / one.floor for one in rounds]
-    yield Line(
+    yield Figure(
         what=f"{size:,} existing credentials: until the last Secret, relative to the floor",
         measured=f"{_spread(work)} x",
         expected=f"<= {MOST_TIMES_FLOOR:g} x",
         met=median(work) <= MOST_TIMES_FLOOR,
     )
-    yield Line(what="  the floor: a minimal client", measured=_seconds(rounds, lambda one: one.floor))
-    yield Line(what="  the operator", measured=_seconds(rounds, lambda one: one.work_seconds))
-    yield Line(
+    yield Figure(what="  the floor: a minimal client", measured=_seconds(rounds, lambda one: one.floor))
+    yield Figure(what="  the operator", measured=_seconds(rounds, lambda one: one.work_seconds))
+    yield Figure(
         what="  the operator's CPU time for each",
         measured=f"{_spread([1000 * one.work_cpu_seconds / size for one in rounds], 1)} ms",
     )
     whole = [one.apply_to_last_secret_seconds / (one.lone_apply_seconds + one.floor) for one in rounds]
-    yield Line(
+    yield Figure(
         what=f"{size:,} credentials: from kubectl apply to the last Secret, relative to kubectl followed by the floor",
         measured=f"{_spread(whole)} x",
         expected=f"<= {MOST_TIMES_FLOOR:g} x",
         met=median(whole) <= MOST_TIMES_FLOOR,
     )
-    yield Line(what="  kubectl alone", measured=_seconds(rounds, lambda one: one.lone_apply_seconds))
-    yield Line(what="  kubectl while the operator works", measured=_seconds(rounds, lambda one: one.apply_seconds))
-    yield Line(
+    yield Figure(what="  kubectl alone", measured=_seconds(rounds, lambda one: one.lone_apply_seconds))
+    yield Figure(what="  kubectl while the operator works", measured=_seconds(rounds, lambda one: one.apply_seconds))
+    yield Figure(
         what="  from kubectl apply to the last Secret",
         measured=_seconds(rounds, lambda one: one.apply_to_last_secret_seconds),
     )
     bare = [one.apply_to_last_secret_seconds / one.floor for one in rounds]
-    yield Line(what="  the same, relative to the floor without kubectl", measured=f"{_spread(bare)} x")
+    yield Figure(what="  the same, relative to the floor without kubectl", measured=f"{_spread(bare)} x")
 
 
-def _requests(rounds: Sequence[Round]) -> Iterable[Line]:
+def _requests(rounds: Sequence[Round]) -> Iterable[Figure]:
     yield _exactly("API-server writes for each first publication", WRITES, [one.requests for one in rounds], _writes)
     yield _exactly("Vault reads for each first publication", VAULT_READS, [one.requests for one in rounds], _vault)
 
 
-def _memory(rounds: Sequence[Round]) -> Iterable[Line]:
+def _memory(rounds: Sequence[Round]) -> Iterable[Figure]:
     resident = [one.memory.resident_mib for one in rounds]
-    yield Line(
+    yield Figure(
         what=f"resident memory with {rounds[0].requests.credentials:,} credentials",
         measured=f"{_spread(resident, 0)} MiB",
         expected=f"< {MOST_MIB:g} MiB",
         met=max(resident) < MOST_MIB,
     )
-    yield Line(what="  at its peak", measured=f"{_spread([one.memory.peak_mib for one in rounds], 0)} MiB")
-    yield Line(
+    yield Figure(what="  at its peak", measured=f"{_spread([one.memory.peak_mib for one in rounds], 0)} MiB")
+    yield Figure(
         what="  before the first credential", measured=f"{_spread([one.empty.resident_mib for one in rounds], 0)} MiB"
     )
 
@@ -169,12 +160,12 @@ def _vault(requests: Requests) -> Mapping[str, int]:
 
 def _exactly(
     what: str, expected: int, rounds: Sequence[Requests], kinds: Callable[[Requests], Mapping[str, int]]
-) -> Line:
+) -> Figure:
     """Compare counts with an exact expectation; the line lists the counts by kind."""
     each = [sum(kinds(one).values()) / one.credentials for one in rounds]
     worst = max(rounds, key=lambda one: abs(sum(kinds(one).values()) - expected * one.credentials))
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds(worst).items()))
-    return Line(
+    return Figure(
         what=what,
         measured=f"{_spread(each, 3)} ({counts})",
         expected=f"exactly {expected}",

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from attack.attacks import ATTACKS
-from attack.campaign import ALL, Plan, play
+from attack.campaign import ALL, Plan, run
 from attack.verdict import Outcome
 from testbed.api_client import ApiError
 from testbed.go_build import BuildError
@@ -46,7 +46,7 @@ Examples:
 \b
 Exit codes: 0 every promise was kept, 1 one was broken, 2 the run could not be completed, 130 interrupted.
 """
-_BROKEN, _NOT_PLAYED, _INTERRUPTED = 1, 2, 130
+_BROKEN, _NOT_COMPLETED, _INTERRUPTED = 1, 2, 130
 _HARM: Final = (ProcessError, KubectlError, BuildError, ApiError, OpenBaoError, TimeoutError)
 
 
@@ -63,7 +63,7 @@ _HARM: Final = (ProcessError, KubectlError, BuildError, ApiError, OpenBaoError, 
 def main(
     *, attacks: str, tenants: int, size: int, seconds: float, expires_in: int, source: Path | None, output: str
 ) -> None:
-    """Play the attacks, and exit with the matching code."""
+    """Run the attacks, and exit with the matching code."""
     wanted = tuple(name.strip() for name in attacks.split(",") if name.strip())
     if unknown := sorted(set(wanted) - {*ATTACKS, ALL}) or ["none"] * (not wanted):
         message = f"No such attack: {', '.join(unknown)}. The attacks are {', '.join((*ATTACKS, ALL))}."
@@ -72,12 +72,12 @@ def main(
     console = Console(stderr=True, highlight=False)
     outcomes: list[Outcome] = []
     try:
-        _play(plan, outcomes, console)
+        _run(plan, outcomes, console)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except _HARM as failure:
         console.print(f"The run could not be completed: {failure}", markup=False)
-        sys.exit(_NOT_PLAYED)
+        sys.exit(_NOT_COMPLETED)
     if output == "json":
         click.echo(json.dumps([asdict(one) | {"failures": one.failures} for one in outcomes], indent=2))
     else:
@@ -85,14 +85,14 @@ def main(
     sys.exit(_BROKEN if any(one.failures for one in outcomes) else 0)
 
 
-def _play(plan: Plan, outcomes: list[Outcome], console: Console) -> None:
+def _run(plan: Plan, outcomes: list[Outcome], console: Console) -> None:
     began = time.monotonic()
 
     def say(text: str) -> None:
         console.print(f"{time.monotonic() - began:6.0f} s  {text}", markup=False)
 
     with tempfile.TemporaryDirectory(prefix="pipedrive-attack-") as name:
-        for outcome in play(Path(name), plan, say):
+        for outcome in run(Path(name), plan, say):
             outcomes.append(outcome)
             for failure in outcome.failures:
                 say(f"    {failure}")

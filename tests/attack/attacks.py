@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from attack.stage import API, DENIED, HOSTILE, Stage, credential
+from attack.attack_environment import API, DENIED, HOSTILE, AttackEnvironment, credential
 from chaos.surroundings import CLIENT_ID
 from testbed.openbao_api import OpenBaoError
 from testbed.processes import ChildProcess
@@ -37,7 +37,7 @@ SLOW_SECONDS: Final = 9.0
 class Tenant:
     """The hostile tenant: what it acts on, when it stops, and how much it does."""
 
-    stage: Stage
+    environment: AttackEnvironment
     ended: threading.Event
     size: int
     """How many credentials the largest attack has."""
@@ -45,30 +45,30 @@ class Tenant:
     def apply(self, names: Iterator[str], spec: Callable[[str], Json]) -> list[str]:
         """Create credentials, and return their names."""
         made = []
-        with self.stage.hand() as hand:
+        with self.environment.connect() as connection:
             for name in itertools.takewhile(lambda _: not self.ended.is_set(), names):
-                hand.send("POST", CREDENTIALS, credential(name, spec(name)))
+                connection.send("POST", CREDENTIALS, credential(name, spec(name)))
                 made.append(name)
         return made
 
     def annotate(self, names: list[str], *, refresh: bool = False, pause: float = PAUSE) -> None:
         """Request a check, or a refresh, of one credential after the other until the end."""
-        with self.stage.hand() as hand:
+        with self.environment.connect() as connection:
             for number, name in enumerate(itertools.cycle(names)):
                 if self.ended.wait(pause):
                     return
                 wanted = {"pipedrive-operator.io/requested-at": str(number)}
                 wanted |= {"pipedrive-operator.io/request": "refresh"} if refresh else {}
-                hand.send("PATCH", f"{CREDENTIALS}/{name}", {"metadata": {"annotations": wanted}})
+                connection.send("PATCH", f"{CREDENTIALS}/{name}", {"metadata": {"annotations": wanted}})
 
 
 Attack = Callable[[Tenant], None]
-_BEGUN: dict[str, Attack] = {}
+_REGISTERED: dict[str, Attack] = {}
 
 
 def attack(function: Attack) -> Attack:
     """Add an attack to the list, under its name in words."""
-    _BEGUN[function.__name__.replace("_", " ")] = function
+    _REGISTERED[function.__name__.replace("_", " ")] = function
     return function
 
 
@@ -97,10 +97,12 @@ def one_absent_path(tenant: Tenant) -> None:
 @attack
 def slow_users_me(tenant: Tenant) -> None:
     """Have three times as many tokens verified as there are workers, of a company for which Pipedrive is slow."""
-    pipedrive, company = tenant.stage.environment.pipedrive, tenant.stage.hostile_company
+    pipedrive, company = tenant.environment.parts.pipedrive, tenant.environment.hostile_company
     fault = pipedrive.add_fault("slow", endpoint="users_me", company_id=company, delay=SLOW_SECONDS)
     for name in names("slow", 60):
-        tenant.stage.write(f"{PREFIX}/{name}", {"api_token": tenant.stage.api_token(company, 1000 + int(name[-4:]))})
+        tenant.environment.write(
+            f"{PREFIX}/{name}", {"api_token": tenant.environment.api_token(company, 1000 + int(name[-4:]))}
+        )
     made = tenant.apply(names("slow", 60), api_token)
     tenant.annotate(made)
     pipedrive.command("clear-faults", fault_id=fault)
@@ -112,7 +114,7 @@ def documents_near_the_limit(tenant: Tenant) -> None:
     padding = "".join(random.choices(string.ascii_letters, k=NEAR_THE_LIMIT))  # noqa: S311  no secret
     for name in names("large", 12):
         with suppress(OpenBaoError):
-            tenant.stage.write(f"{PREFIX}/{name}", {"refresh_token": f"1:1:{'a' * 40}", "padding": padding})
+            tenant.environment.write(f"{PREFIX}/{name}", {"refresh_token": f"1:1:{'a' * 40}", "padding": padding})
     made = tenant.apply(names("large", 12), oauth2)
     tenant.annotate(made, refresh=True)
 
@@ -127,13 +129,13 @@ def a_denied_path(tenant: Tenant) -> None:
 @attack
 def fights_for_secrets(tenant: Tenant) -> None:
     """Change every published Secret as soon as it is repaired."""
-    token = tenant.stage.api_token(tenant.stage.hostile_company, 2000)
-    tenant.stage.write(f"{PREFIX}/fight", {"api_token": token})
+    token = tenant.environment.api_token(tenant.environment.hostile_company, 2000)
+    tenant.environment.write(f"{PREFIX}/fight", {"api_token": token})
     made = tenant.apply(names("fight", min(tenant.size, 300)), lambda _: api_token("fight"))
     wrong = {"data": {"api_token": base64.b64encode(b"wrong").decode()}}
-    with tenant.stage.hand() as hand:
+    with tenant.environment.connect() as connection:
         for name in itertools.takewhile(lambda _: not tenant.ended.is_set(), itertools.cycle(made)):
-            hand.send("PATCH", f"{SECRETS}/{name}", wrong)
+            connection.send("PATCH", f"{SECRETS}/{name}", wrong)
             tenant.ended.wait(PAUSE)
 
 
@@ -146,7 +148,7 @@ def forged_intents(tenant: Tenant) -> None:
         for name in made:
             if tenant.ended.wait(PAUSE):
                 return
-            tenant.stage.write(f"{PREFIX}/{name}", values | {"refresh_id": str(number)})
+            tenant.environment.write(f"{PREFIX}/{name}", values | {"refresh_id": str(number)})
         if number == 0:
             tenant.apply(iter(made), oauth2)
 
@@ -154,10 +156,10 @@ def forged_intents(tenant: Tenant) -> None:
 @attack
 def enormous_templates(tenant: Tenant) -> None:
     """Name a scope of 4 kB as often as a template can hold, in as many keys as a Secret may have."""
-    pipedrive, company = tenant.stage.environment.pipedrive, tenant.stage.hostile_company
+    pipedrive, company = tenant.environment.parts.pipedrive, tenant.environment.hostile_company
     consent = {"client_id": CLIENT_ID, "company_id": company, "user_id": _user(tenant, 3000)}
     answer = pipedrive.command("install", **consent, scopes=_words(400))["answer"]
-    tenant.stage.write(f"{PREFIX}/template", {key: str(value) for key, value in answer.items()})
+    tenant.environment.write(f"{PREFIX}/template", {key: str(value) for key, value in answer.items()})
     template = "$(scope)$(access_token)" * 300
     target = {"data": {f"key-{number}": template for number in range(32)}}
     made = tenant.apply(names("template", 10), lambda name: {**oauth2("template"), "target": {"name": name, **target}})
@@ -169,17 +171,17 @@ def labelled_secrets_of_a_megabyte(tenant: Tenant) -> None:
     """Fill the operator's cache with Secrets that carry its label."""
     data = {"padding": base64.b64encode(b"x" * 700_000).decode()}
     labels = {"pipedrive-operator.io/credential": "none"}
-    with tenant.stage.hand() as hand:
+    with tenant.environment.connect() as connection:
         for name in itertools.takewhile(lambda _: not tenant.ended.is_set(), names("ballast", 100)):
-            hand.send("POST", SECRETS, {"metadata": {"name": name, "labels": labels}, "data": data})
+            connection.send("POST", SECRETS, {"metadata": {"name": name, "labels": labels}, "data": data})
     tenant.ended.wait()
 
 
 @attack
 def a_crowd_at_the_metrics(tenant: Tenant) -> None:
     """Open a thousand connections that send nothing, and let eighty clients read as fast as they can."""
-    command = [sys.executable, "-m", "attack.crowd", str(tenant.stage.operator.port)]
-    crowd = ChildProcess(command, log=tenant.stage.environment.folder / "crowd.log")
+    command = [sys.executable, "-m", "attack.crowd", str(tenant.environment.operator.port)]
+    crowd = ChildProcess(command, log=tenant.environment.parts.folder / "crowd.log")
     crowd.start()
     tenant.ended.wait()
     crowd.kill()
@@ -188,11 +190,11 @@ def a_crowd_at_the_metrics(tenant: Tenant) -> None:
 @attack
 def keys_that_name_secrets(tenant: Tenant) -> None:
     """Name keys of other secrets as client id, client secret or token, so that a refusal quotes or sends them."""
-    token = tenant.stage.grant(tenant.stage.hostile_company, _user(tenant, 4000))
+    token = tenant.environment.grant(tenant.environment.hostile_company, _user(tenant, 4000))
     secret = "".join(random.choices(string.ascii_letters, k=40))  # noqa: S311  worth nothing outside this run
     document = {"refresh_token": token, "client_id": CLIENT_ID, "client_secret": secret, "api_token": secret[::-1]}
-    tenant.stage.secrets |= {f"hostile {key}": value for key, value in document.items() if key != "client_id"}
-    tenant.stage.write(f"{PREFIX}/named", document)
+    tenant.environment.secrets |= {f"hostile {key}": value for key, value in document.items() if key != "client_id"}
+    tenant.environment.write(f"{PREFIX}/named", document)
     client = {"path": f"{PREFIX}/named"}
     grant = {"path": f"{PREFIX}/named"}
     keys: Mapping[str, Json] = {
@@ -207,13 +209,13 @@ def keys_that_name_secrets(tenant: Tenant) -> None:
     tenant.annotate(made, refresh=True, pause=0.1)
 
 
-ATTACKS: Final[Mapping[str, Attack]] = _BEGUN
+ATTACKS: Final[Mapping[str, Attack]] = _REGISTERED
 
 
 @contextmanager
-def under_attack(stage: Stage, chosen: Mapping[str, Attack], *, size: int) -> Iterator[None]:
+def under_attack(environment: AttackEnvironment, chosen: Mapping[str, Attack], *, size: int) -> Iterator[None]:
     """Attack during a block, and remove what the attacks have made."""
-    tenant = Tenant(stage=stage, ended=threading.Event(), size=size)
+    tenant = Tenant(environment=environment, ended=threading.Event(), size=size)
     threads = [threading.Thread(target=one, args=(tenant,), name=name, daemon=True) for name, one in chosen.items()]
     for thread in threads:
         thread.start()
@@ -223,20 +225,20 @@ def under_attack(stage: Stage, chosen: Mapping[str, Attack], *, size: int) -> It
         tenant.ended.set()
         for thread in threads:
             thread.join()
-        _clean_up(stage)
+        _clean_up(environment)
 
 
-def _clean_up(stage: Stage) -> None:
+def _clean_up(environment: AttackEnvironment) -> None:
     """Remove what the attacks have made. Of thousands of objects the API server removes a part at a time."""
-    with stage.hand() as hand:
+    with environment.connect() as connection:
         for collection in (CREDENTIALS, SECRETS):
             for _ in range(CLEANING_ATTEMPTS):
-                if hand.send("DELETE", collection) == HTTPStatus.OK:
+                if connection.send("DELETE", collection) == HTTPStatus.OK:
                     break
 
 
 def _user(tenant: Tenant, user_id: int) -> int:
-    tenant.stage.api_token(tenant.stage.hostile_company, user_id)
+    tenant.environment.api_token(tenant.environment.hostile_company, user_id)
     return user_id
 
 

@@ -1,4 +1,4 @@
-"""Plays the attacks one after the other, and then all of them together."""
+"""Runs the attacks one after the other, and then all of them together."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attack import verdict
+from attack.attack_environment import GRANT, AttackEnvironment, set_up_attack
 from attack.attacks import ATTACKS, Attack, under_attack
+from attack.monitor import Monitor
 from attack.readable import readable
-from attack.stage import GRANT, Stage, staged
 from attack.verdict import Outcome
-from attack.witness import Witness
 
 PUBLISHED_SECONDS = 90.0
 ALL = "all together"
@@ -33,30 +33,36 @@ class Plan:
     """The folder of another version of the operator."""
 
 
-def play(folder: Path, plan: Plan, say: Callable[[str], None]) -> Iterator[Outcome]:
+def run(folder: Path, plan: Plan, say: Callable[[str], None]) -> Iterator[Outcome]:
     """Yield the outcome of each attack, after that of a time without one.
 
     Raises:
         ProcessError, BuildError, KubectlError, TimeoutError: the run could not be completed.
     """
     chosen = {name: _chosen(name) for name in (CALM, *plan.attacks)}
-    setting = {"tenants": plan.tenants, "expires_in": plan.expires_in, "source": plan.source}
-    with staged(folder, **setting) as stage, Witness(stage, probe_seconds=plan.probe_seconds) as witness:  # type: ignore[arg-type]
-        witness.wait_until_published(timeout=PUBLISHED_SECONDS)
+    with (
+        set_up_attack(folder, tenants=plan.tenants, expires_in=plan.expires_in, source=plan.source) as environment,
+        Monitor(environment, probe_seconds=plan.probe_seconds) as monitor,
+    ):
+        monitor.wait_until_published(timeout=PUBLISHED_SECONDS)
         say(f"{plan.tenants} honest namespaces have their tokens")
         for number, (name, attacks) in enumerate(chosen.items(), start=1):
             say(name)
-            outcome = _one(stage, witness, name, attacks, plan)
-            found = verdict.leaks(_secrets(stage, witness), readable(stage, everything=number == len(chosen)))
+            outcome = _one(environment, monitor, name, attacks, plan)
+            found = verdict.leaks(
+                _secrets(environment, monitor), readable(environment, everything=number == len(chosen))
+            )
             yield replace(outcome, leaks=found)
             time.sleep(plan.rest_seconds if number < len(chosen) else 0)
 
 
-def _one(stage: Stage, witness: Witness, name: str, attacks: Mapping[str, Attack], plan: Plan) -> Outcome:
-    window = witness.begin()
-    with under_attack(stage, attacks, size=plan.size):
+def _one(
+    environment: AttackEnvironment, monitor: Monitor, name: str, attacks: Mapping[str, Attack], plan: Plan
+) -> Outcome:
+    window = monitor.begin()
+    with under_attack(environment, attacks, size=plan.size):
         time.sleep(plan.seconds)
-        return witness.end(window, name)
+        return monitor.end(window, name)
 
 
 def _chosen(name: str) -> Mapping[str, Attack]:
@@ -65,10 +71,10 @@ def _chosen(name: str) -> Mapping[str, Attack]:
     return ATTACKS if name == ALL else {name: ATTACKS[name]}
 
 
-def _secrets(stage: Stage, witness: Witness) -> dict[str, str]:
+def _secrets(environment: AttackEnvironment, monitor: Monitor) -> dict[str, str]:
     """Return every secret value by what it is: also what the refreshes have brought since the start."""
-    found = stage.secrets | witness.tokens()
-    for namespace in stage.honest:
-        document = stage.environment.openbao.read_secret(f"pipedrive/{namespace}/{GRANT}") or {}
+    found = environment.secrets | monitor.tokens()
+    for namespace in environment.honest:
+        document = environment.parts.openbao.read_secret(f"pipedrive/{namespace}/{GRANT}") or {}
         found |= {f"{key} of {namespace}": value for key, value in document.items() if key.endswith("_token")}
     return found

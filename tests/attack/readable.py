@@ -4,30 +4,30 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from attack.stage import Stage
+from attack.attack_environment import AttackEnvironment
 from testbed.kubectl import KubectlError
 
 QUICK: Final = ("pipedrivecredentials", "events.events.k8s.io", "configmaps")
 """Where the operator writes, or could."""
 
 
-def readable(stage: Stage, *, everything: bool) -> dict[str, str]:
+def readable(environment: AttackEnvironment, *, everything: bool) -> dict[str, str]:
     """Return texts by their place; `everything` takes longer, and includes kinds that the operator does not write."""
-    kinds = tuple(_kinds(stage)) if everything else QUICK
-    texts = {kind: text for kind in kinds if (text := _list(stage, kind)) is not None}
-    metrics = stage.operator.get("/metrics")
+    kinds = tuple(_kinds(environment)) if everything else QUICK
+    texts = {kind: text for kind in kinds if (text := _list(environment, kind)) is not None}
+    metrics = environment.operator.get("/metrics")
     return texts | {
-        "the operator's log": stage.operator.log.read_text(errors="replace"),
+        "the operator's log": environment.operator.log.read_text(errors="replace"),
         "/metrics": metrics.text if metrics is not None else "",
     }
 
 
-def _kinds(stage: Stage) -> Iterator[str]:
-    yield from stage.viewer("api-resources", "--verbs=list", "--output=name").split()
+def _kinds(environment: AttackEnvironment) -> Iterator[str]:
+    yield from environment.viewer("api-resources", "--verbs=list", "--output=name").split()
 
 
-def _list(stage: Stage, kind: str) -> str | None:
+def _list(environment: AttackEnvironment, kind: str) -> str | None:
     """Return all objects of a kind; None if the role does not show them, as it does not show Secrets."""
     with suppress(KubectlError):
-        return stage.viewer("get", kind, "--all-namespaces", "--output=json", "--show-managed-fields")
+        return environment.viewer("get", kind, "--all-namespaces", "--output=json", "--show-managed-fields")
     return None

@@ -18,17 +18,14 @@ _STALE_SECONDS: Final = 60.0
 """A status with the same message this long after a consent counts as a new complaint."""
 
 
-class Person:
-    """Consents again when necessary, in a thread, for the duration of the block."""
+class _Background:
+    """Does something to some deployments in a thread, for the duration of the block."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        """Take the deployments to look after."""
+        """Take the deployments."""
         self._cells = cells
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="person", daemon=True)
-        self.complaints: list[Complaint] = []
-        self.uncertain: set[str] = set()
-        """The paths of grants whose status reported `RefreshUncertain`."""
+        self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -39,6 +36,21 @@ class Person:
         """End."""
         self._ended.set()
         self._thread.join()
+
+    def _run(self) -> None:
+        """Work until `_ended` is set."""
+        raise NotImplementedError
+
+
+class Person(_Background):
+    """Consents again when necessary, in a thread, for the duration of the block."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        """Take the deployments to look after."""
+        super().__init__(cells)
+        self.complaints: list[Complaint] = []
+        self.uncertain: set[str] = set()
+        """The paths of grants whose status reported `RefreshUncertain`."""
 
     def _run(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):
@@ -68,25 +80,13 @@ class Person:
             self.complaints.append(Complaint(path=grant.path, consent=consent, message=message, at=time.time()))
 
 
-class Impatience:
+class Impatience(_Background):
     """Requests refreshes in a thread for the duration of the block, so that random moments are likely to hit one."""
 
     def __init__(self, cells: Sequence[Cell], chance: random.Random) -> None:
         """Take the deployments whose credentials to refresh."""
-        self._cells = cells
+        super().__init__(cells)
         self._chance = chance
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="impatience", daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-        self._ended.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._ended.wait(_ASK_SECONDS / len(self._cells)):

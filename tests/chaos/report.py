@@ -10,22 +10,13 @@ from chaos.counts import percentile
 from chaos.fleet import SHORTEST_CYCLE, Figures
 from chaos.judgement import Window
 from chaos.kills import Verdict
+from testbed.figure import Figure
 
 HAND_OVER_SECONDS: Final = 2.0
 LONGEST_TAKEOVER: Final = LEASE_SECONDS + HAND_OVER_SECONDS
 EXPECTED_WINDOW: Final = 15.0
 """In milliseconds, at the 99th percentile. Not asserted, because it depends on how busy the machine is."""
 _P99: Final = 0.99
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A figure; `met` is None if there is no expectation."""
-
-    what: str
-    measured: str
-    expected: str = ""
-    met: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +37,7 @@ class Report:
     scenarios: Sequence[Scenario] = ()
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[Figure]:
         """The figures, as a table."""
         found = [_scenario(one) for one in self.scenarios]
         if self.kills is not None:
@@ -88,35 +79,35 @@ def summary(windows: Sequence[Window]) -> dict[str, float]:
     }
 
 
-def _scenario(one: Scenario) -> Line:
-    return Line(what=one.name, measured=one.failure or f"{one.seconds:.0f} s", met=not one.failure)
+def _scenario(one: Scenario) -> Figure:
+    return Figure(what=one.name, measured=one.failure or f"{one.seconds:.0f} s", met=not one.failure)
 
 
-def _kills(verdict: Verdict) -> Iterable[Line]:
+def _kills(verdict: Verdict) -> Iterable[Figure]:
     excused = [one for one in verdict.losses if one.excused]
     lost = [one for one in verdict.losses if not one.excused]
-    yield Line(
+    yield Figure(
         what="SIGKILLs at random moments",
         measured=f"{sum(verdict.deaths.values())} in {verdict.seconds / 60:.0f} min, seed {verdict.seed}",
     )
-    yield from (Line(what=f"  {moment}", measured=str(count)) for moment, count in verdict.deaths.items())
-    yield Line(what="faults", measured=", ".join(f"{count} {what}" for what, count in verdict.troubles.items()))
-    yield Line(what="refreshes that Pipedrive accepted", measured=f"{verdict.refreshes:,}")
+    yield from (Figure(what=f"  {moment}", measured=str(count)) for moment, count in verdict.deaths.items())
+    yield Figure(what="faults", measured=", ".join(f"{count} {what}" for what, count in verdict.troubles.items()))
+    yield Figure(what="refreshes that Pipedrive accepted", measured=f"{verdict.refreshes:,}")
     yield _none("refresh tokens accepted twice", len(verdict.accepted_twice))
     yield _none("refresh tokens sent again although their successor was stored", verdict.sent_again)
     yield _none("refresh tokens in flight twice at the same time", verdict.sent_at_once)
     yield _none("grants lost, outside the window", len(lost))
     yield _none("grants wrongly declared dead", len(verdict.wrongly_declared_dead))
-    yield Line(what="grants lost inside the window", measured=str(len(excused)))
+    yield Figure(what="grants lost inside the window", measured=str(len(excused)))
     truthful = sum(one.truthful for one in excused)
-    yield Line(
+    yield Figure(
         what="  whose status named the cause",
         measured=str(truthful),
         expected=f"all {len(excused)}",
         met=truthful == len(excused),
     )
     if verdict.takeovers:
-        yield Line(
+        yield Figure(
             what="take-over after a kill, without a fault that affects the election",
             measured=f"median {median(verdict.takeovers):.1f} s, max {max(verdict.takeovers):.1f} s "
             f"of {len(verdict.takeovers)}",
@@ -125,23 +116,23 @@ def _kills(verdict: Verdict) -> Iterable[Line]:
         )
 
 
-def _fleet(figures: Figures) -> Iterable[Line]:
-    yield Line(
+def _fleet(figures: Figures) -> Iterable[Figure]:
+    yield Figure(
         what="fleet: grants with one-minute tokens",
         measured=f"{figures.grants} for {figures.seconds / 60:.0f} min, {figures.refreshes:,} refreshes",
     )
-    yield Line(
+    yield Figure(
         what="seconds with an expired token, over all Secrets",
         measured=f"{figures.expired_seconds:.3f}",
         expected="0",
         met=figures.expired_seconds == 0,
     )
-    yield Line(what="  the shortest remaining lifetime at a replacement", measured=f"{figures.shortest_left:.1f} s")
+    yield Figure(what="  the shortest remaining lifetime at a replacement", measured=f"{figures.shortest_left:.1f} s")
     yield _none("refresh tokens accepted twice", len(figures.accepted_twice))
     yield _none("refresh tokens sent again although their successor was stored", figures.sent_again)
     yield _none("refreshes without an acknowledged copy", figures.lost)
     yield _none(f"renewals without exactly one refresh, of {figures.cycles:,}", figures.odd_cycles)
-    yield Line(
+    yield Figure(
         what="  the shortest calm cycle",
         measured=f"{figures.shortest_calm_cycle:.1f} s",
         expected=f">= {SHORTEST_CYCLE:.0f} s",
@@ -153,7 +144,7 @@ def _fleet(figures: Figures) -> Iterable[Line]:
         ("Secret writes", "secret_writes", 1),
         ("status writes", "status_writes", 1),
     ):
-        yield Line(
+        yield Figure(
             what=f"{what} per refresh, at most (of {figures.calm_cycles:,} calm ones)",
             measured=f"{figures.calm[key]} (with faults {figures.troubled[key]})",
             expected=f"<= {most}",
@@ -162,18 +153,18 @@ def _fleet(figures: Figures) -> Iterable[Line]:
     yield from _windows(figures.windows)
 
 
-def _windows(windows: Sequence[Window]) -> Iterable[Line]:
+def _windows(windows: Sequence[Window]) -> Iterable[Figure]:
     if not windows:
         return
     figures = summary(windows)
     for start in ("answered", "taken"):
         middle, p99, longest = (figures[f"since_{start}_{name}"] for name in ("median", "p99", "max"))
-        yield Line(
+        yield Figure(
             what=f"window in which a grant can be lost, from request {start} to first copy",
             measured=f"median {middle:.1f} ms, p99 {p99:.1f} ms, max {longest:.1f} ms of {figures['count']:,}",
             expected=f"p99 about {EXPECTED_WINDOW:.0f} ms" if start == "answered" else "",
         )
 
 
-def _none(what: str, count: int) -> Line:
-    return Line(what=what, measured=str(count), expected="0", met=count == 0)
+def _none(what: str, count: int) -> Figure:
+    return Figure(what=what, measured=str(count), expected="0", met=count == 0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from attack.campaign import ALL, CALM, Plan, play
+from attack.campaign import ALL, CALM, Plan, run
 
 ATTACKS = ("keys that name secrets", ALL)
 PLAN = Plan(attacks=ATTACKS, tenants=3, size=60, seconds=25, expires_in=30, probe_seconds=7.5, rest_seconds=3)
@@ -13,7 +13,7 @@ PLAN = Plan(attacks=ATTACKS, tenants=3, size=60, seconds=25, expires_in=30, prob
 def test_attacks_of_one_namespace_harm_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No expired token, repairs within two seconds, memory within the chart's limit, the Lease kept, nothing leaked."""
     with capsys.disabled():
-        outcomes = list(play(tmp_path, PLAN, say=lambda _: None))
+        outcomes = list(run(tmp_path, PLAN, say=lambda _: None))
 
     assert [CALM, *ATTACKS] == [one.attack for one in outcomes]
     assert {} == {one.attack: one.failures for one in outcomes if one.failures}

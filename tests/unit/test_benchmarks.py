@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.machine import Machine, field, kibibytes
-from benchmarks.report import Line, Memory, Report, Requests, Round
+from benchmarks.report import Memory, Report, Requests, Round
 from benchmarks.traffic import read_writes
 from benchmarks.workload import Batch, pipedrive_seed
+from testbed.figure import Figure
 
 MACHINE = Machine(cores=2, processor="Slow", memory_gib=4, python="3.11.1", kernel="6.1", load=0.5)
 GOOD = Round(
@@ -46,7 +47,7 @@ def report(*rounds: Round) -> Report:
     return Report(machine=MACHINE, workers=20, rounds=rounds)
 
 
-def line(found: Report, what: str) -> Line:
+def line(found: Report, what: str) -> Figure:
     """Return the line that begins with a text."""
     return next(line for line in found.lines if line.what.startswith(what))
 

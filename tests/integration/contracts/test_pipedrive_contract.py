@@ -23,6 +23,16 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 
 AFTER_EFFECT = [Disturbance.ANSWER_LOST, Disturbance.ANSWER_HANGS]
 BEFORE_EFFECT = [Disturbance.REQUEST_LOST, Disturbance.FAILS]
+FAILURES = {
+    Disturbance.UNREACHABLE: PipedriveUnavailable,
+    Disturbance.REQUEST_LOST: RefreshUncertain,
+    Disturbance.FAILS: RefreshUncertain,
+    Disturbance.ANSWER_LOST: RefreshUncertain,
+    Disturbance.ANSWER_HANGS: RefreshUncertain,
+    Disturbance.TOO_MANY: RateLimited,
+    Disturbance.NOT_OPEN: AccountNotOpen,
+}
+"""The error of each disturbance of the token endpoint."""
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -135,18 +145,7 @@ async def test_a_rejected_client_cannot_exchange_a_code(part: PipedrivePart) -> 
         await part.exchange(code)
 
 
-@pytest.mark.parametrize(
-    ("disturbance", "error"),
-    [
-        (Disturbance.UNREACHABLE, PipedriveUnavailable),
-        (Disturbance.REQUEST_LOST, RefreshUncertain),
-        (Disturbance.FAILS, RefreshUncertain),
-        (Disturbance.ANSWER_LOST, RefreshUncertain),
-        (Disturbance.ANSWER_HANGS, RefreshUncertain),
-        (Disturbance.TOO_MANY, RateLimited),
-        (Disturbance.NOT_OPEN, AccountNotOpen),
-    ],
-)
+@pytest.mark.parametrize(("disturbance", "error"), FAILURES.items())
 async def test_each_failure_of_an_exchange_has_its_error(
     part: PipedrivePart, disturbance: Disturbance, error: type[Trouble]
 ) -> None:
@@ -161,18 +160,7 @@ async def test_each_failure_of_an_exchange_has_its_error(
     assert code.reveal() not in caught.value.message
 
 
-@pytest.mark.parametrize(
-    ("disturbance", "error"),
-    [
-        (Disturbance.UNREACHABLE, PipedriveUnavailable),
-        (Disturbance.REQUEST_LOST, RefreshUncertain),
-        (Disturbance.FAILS, RefreshUncertain),
-        (Disturbance.ANSWER_LOST, RefreshUncertain),
-        (Disturbance.ANSWER_HANGS, RefreshUncertain),
-        (Disturbance.TOO_MANY, RateLimited),
-        (Disturbance.NOT_OPEN, AccountNotOpen),
-    ],
-)
+@pytest.mark.parametrize(("disturbance", "error"), FAILURES.items())
 async def test_each_failure_of_a_refresh_has_its_error(
     part: PipedrivePart, disturbance: Disturbance, error: type[Trouble]
 ) -> None:

@@ -3,15 +3,7 @@
 import pytest
 
 from pipedrive_operator.core.values.mask import mask
-
-TOKENS = [
-    "v1u:AQIBAHj+8/x==:AH4wfAYJKoZIhvcNAQ==",
-    "12:34:0123456789abcdef0123456789abcdef01234567",
-    "0123456789abcdef0123456789abcdef01234567",
-    "hvs.CAESIJx1dGVzdHRlc3R0ZXN0dGVzdA",
-    "s.abcdefghijklmnopqrstuvwx",
-    "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
-]
+from support.token_examples import TOKENS
 
 
 @pytest.mark.parametrize("token", TOKENS)

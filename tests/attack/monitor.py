@@ -1,7 +1,7 @@
-"""Witnesses what the honest namespaces notice during an attack, from outside the operator.
+"""Measures from outside the operator what the honest namespaces notice of an attack.
 
-It watches their Secrets, damages one after the other to see how soon it is repaired, and measures the operator's
-memory. Conclusions are drawn in `verdict`.
+It watches their Secrets, damages one after the other to see how soon it is repaired, and samples the operator's
+memory. `verdict` draws the conclusions.
 """
 
 import base64
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from attack import verdict
-from attack.hand import Hand
-from attack.stage import GRANT, OPERATORS, Stage
+from attack.attack_environment import GRANT, OPERATORS, AttackEnvironment
+from attack.kept_connection import KeptConnection
 from attack.verdict import Outcome, Value
 
 Json = dict[str, Any]
@@ -57,12 +57,12 @@ class _Seen:
             known.append(Value(seen_at=at, expires_at=expires_at))
 
 
-class Witness:
+class Monitor:
     """Watches during a `with` block."""
 
-    def __init__(self, stage: Stage, *, probe_seconds: float) -> None:
-        """Watch the honest namespaces of a stage, and damage a Secret every so many seconds."""
-        self._stage = stage
+    def __init__(self, environment: AttackEnvironment, *, probe_seconds: float) -> None:
+        """Watch the honest namespaces, and damage a Secret every so many seconds."""
+        self._environment = environment
         self._probe_seconds = probe_seconds
         self._seen = _Seen()
         self._ended = threading.Event()
@@ -71,11 +71,11 @@ class Witness:
         """Since when a Secret is damaged."""
         self._peak_mib = 0.0
         self._stack = ExitStack()
-        self._client = stage.environment.cluster.client()
+        self._client = environment.parts.cluster.client()
 
     def __enter__(self) -> Self:
         """Begin."""
-        for namespace in self._stage.honest:
+        for namespace in self._environment.honest:
             path = f"/api/v1/namespaces/{namespace}/secrets"
             self._stack.enter_context(self._client.watch(path, self._seen.see))
         for work in (self._measure, self._damage):
@@ -93,7 +93,7 @@ class Witness:
         """Wait until every honest namespace has its token. Raises TimeoutError."""
         with self._seen.changed:
             if not self._seen.changed.wait_for(self._is_published, timeout=timeout):
-                message = f"{len(self._seen.values)} of {len(self._stage.honest)} namespaces have a token"
+                message = f"{len(self._seen.values)} of {len(self._environment.honest)} namespaces have a token"
                 raise TimeoutError(message)
 
     def tokens(self) -> dict[str, str]:
@@ -107,12 +107,12 @@ class Witness:
         return spec.get("holderIdentity", ""), spec.get("leaseTransitions", 0)
 
     def begin(self) -> "Window":
-        """Begin a time that is judged on its own."""
+        """Start a period that is judged on its own."""
         self._peak_mib = 0.0
         return Window(began=time.time(), lease=self.lease(), first_repair=len(self._repairs))
 
     def end(self, window: "Window", attack: str) -> Outcome:
-        """Return what was noticed since the beginning of a time."""
+        """Return what was noticed since the start of a period."""
         ended = time.time()
         with self._seen.changed:
             values = [list(one) for one in self._seen.values.values()]
@@ -124,7 +124,7 @@ class Witness:
             expired_seconds=sum(verdict.expired_seconds(one, **times) for one in values),
             repairs=[*self._repairs[window.first_repair :], *self._overdue(ended)],
             peak_mib=self._peak_mib,
-            kept_lease=self.lease() == window.lease and not self._stage.operator.has_ended(),
+            kept_lease=self.lease() == window.lease and not self._environment.operator.has_ended(),
         )
 
     def _overdue(self, now: float) -> list[float]:
@@ -134,23 +134,23 @@ class Witness:
         return [now - damaged_at] if damaged_at is not None and is_overdue else []
 
     def _is_published(self) -> bool:
-        return len(self._seen.values) == len(self._stage.honest)
+        return len(self._seen.values) == len(self._environment.honest)
 
     def _measure(self) -> None:
-        status = Path(f"/proc/{self._stage.operator.pid}/status")
+        status = Path(f"/proc/{self._environment.operator.pid}/status")
         while not self._ended.wait(_SAMPLE_SECONDS):
             resident = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
             self._peak_mib = max(self._peak_mib, int(resident.split()[1]) / 1024)
 
     def _damage(self) -> None:
         """Edit or delete one Secret after the other, and measure how soon it is right again."""
-        with self._stage.hand() as hand:
-            for number, namespace in enumerate(itertools.cycle(self._stage.honest)):
+        with self._environment.connect() as connection:
+            for number, namespace in enumerate(itertools.cycle(self._environment.honest)):
                 if self._ended.wait(self._probe_seconds):
                     return
-                self._damage_one(hand, namespace, delete=bool(number % 2))
+                self._damage_one(connection, namespace, delete=bool(number % 2))
 
-    def _damage_one(self, hand: Hand, namespace: str, *, delete: bool) -> None:
+    def _damage_one(self, connection: KeptConnection, namespace: str, *, delete: bool) -> None:
         damage = {"data": {"access_token": base64.b64encode(DAMAGED.encode()).decode()}}
         path = f"/api/v1/namespaces/{namespace}/secrets/{GRANT}"
         with self._seen.changed:
@@ -158,7 +158,7 @@ class Witness:
                 return
             self._seen.tokens[namespace] = DAMAGED
         began = self._damaged_at = time.time()
-        status = hand.send("DELETE", path) if delete else hand.send("PATCH", path, damage)
+        status = connection.send("DELETE", path) if delete else connection.send("PATCH", path, damage)
         if status == HTTPStatus.OK:
             self._await_repair(namespace, began)
         self._damaged_at = None
@@ -176,7 +176,7 @@ class Witness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The beginning of a time that is judged on its own."""
+    """The start of a period that is judged on its own."""
 
     began: float
     lease: tuple[str, int]

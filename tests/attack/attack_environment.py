@@ -1,4 +1,4 @@
-"""Sets the stage: the real parts, one operator, honest namespaces with short-lived tokens, and one hostile namespace.
+"""Sets up what is attacked: real parts, one operator, honest namespaces with short-lived tokens, and a hostile one.
 
 The operator runs as the chart runs it: with a Lease, and watching all namespaces. Nothing is attacked or judged here.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from attack.hand import Hand
+from attack.kept_connection import KeptConnection
 from chaos.surroundings import APP_PATH, CLIENT_ID, CLIENT_SECRET, Environment, set_up
 from testbed.kubectl import Kubectl
 from testbed.operator_process import OperatorProcess
@@ -35,33 +35,33 @@ path "secret/data/{DENIED}" {{ capabilities = ["deny"] }}
 
 
 @dataclass(kw_only=True)
-class Stage:
+class AttackEnvironment:
     """The parts, the operator and the namespaces."""
 
-    environment: Environment
+    parts: Environment
     operator: OperatorProcess
     viewer: Kubectl
-    """Acts as a user with the ClusterRole `view` in all namespaces, who may also read the credentials."""
+    """Acts as a user with the ClusterRole `view` in all namespaces, and that can also read the credentials."""
     honest: tuple[str, ...]
     secrets: dict[str, str] = field(default_factory=dict)
     """Every secret value, by what it is."""
 
-    def hand(self) -> Hand:
-        """Return a connection to the API server as administrator."""
-        return Hand(self.environment.cluster.client())
+    def connect(self) -> KeptConnection:
+        """Return a connection to the API server, as administrator, that stays open."""
+        return KeptConnection(self.parts.cluster.client())
 
     def write(self, path: str, values: Mapping[str, str]) -> None:
         """Write a document to Vault."""
-        self.environment.openbao.write_secret(path, values)
+        self.parts.openbao.write_secret(path, values)
 
     def api_token(self, company_id: int, user_id: int) -> str:
         """Create a user of a company, and return the user's API token."""
-        user = self.environment.pipedrive.command("add-user", company_id=company_id, user_id=user_id)
+        user = self.parts.pipedrive.command("add-user", company_id=company_id, user_id=user_id)
         return str(user["api_token"])
 
     def grant(self, company_id: int, user_id: int) -> str:
         """Consent as a user of a company, and return the refresh token."""
-        made = self.environment.pipedrive.install(CLIENT_ID, company_id, user_id)
+        made = self.parts.pipedrive.install(CLIENT_ID, company_id, user_id)
         return str(made["answer"]["refresh_token"])
 
     @property
@@ -71,27 +71,29 @@ class Stage:
 
 
 @contextmanager
-def staged(folder: Path, *, tenants: int, expires_in: int, source: Path | None = None) -> Iterator[Stage]:
-    """Set the stage for the duration of a block; `source` names the folder of another version of the operator.
+def set_up_attack(
+    folder: Path, *, tenants: int, expires_in: int, source: Path | None = None
+) -> Iterator[AttackEnvironment]:
+    """Set up everything for the duration of a block; `source` names the folder of another version of the operator.
 
     Raises:
         ProcessError, BuildError, KubectlError: a part does not start.
     """
-    with set_up(folder, expires_in=expires_in) as environment:
+    with set_up(folder, expires_in=expires_in) as parts:
         honest = tuple(f"honest-{number:02}" for number in range(tenants))
-        cluster = environment.cluster
+        cluster = parts.cluster
         cluster.kubectl("apply", "--filename=-", stdin=json.dumps(_objects([*honest, HOSTILE, OPERATORS])))
-        environment.openbao.put_policy("operator", _POLICY)
+        parts.openbao.put_policy("operator", _POLICY)
         changed = None if source is None else {"PYTHONPATH": str(source)}
-        operator = OperatorProcess(_settings(environment), folder=folder, environment=changed)
+        operator = OperatorProcess(_settings(parts), folder=folder, environment=changed)
         viewer = cluster.kubectl_as(cluster.kubeconfig_for("viewer"))
-        stage = Stage(environment=environment, operator=operator, viewer=viewer, honest=honest)
-        stage.secrets["client secret"] = CLIENT_SECRET
-        environment.pipedrive.command("add-company", company_id=_HOSTILE_COMPANY, domain=HOSTILE)
+        environment = AttackEnvironment(parts=parts, operator=operator, viewer=viewer, honest=honest)
+        environment.secrets["client secret"] = CLIENT_SECRET
+        parts.pipedrive.command("add-company", company_id=_HOSTILE_COMPANY, domain=HOSTILE)
         for number, namespace in enumerate(honest, start=1):
-            _populate(stage, namespace, number)
+            _populate(environment, namespace, number)
         with operator:
-            yield stage
+            yield environment
 
 
 def credential(name: str, spec: Json, namespace: str = HOSTILE) -> Json:
@@ -104,36 +106,36 @@ def credential(name: str, spec: Json, namespace: str = HOSTILE) -> Json:
     }
 
 
-def _populate(stage: Stage, namespace: str, company: int) -> None:
+def _populate(environment: AttackEnvironment, namespace: str, company: int) -> None:
     """Give an honest namespace a grant and an API token, and a credential for each."""
-    stage.environment.pipedrive.command("add-company", company_id=company, domain=namespace)
-    token = stage.secrets[f"API token of {namespace}"] = stage.api_token(company, company)
-    refresh_token = stage.secrets[f"first refresh token of {namespace}"] = stage.grant(company, company)
-    stage.write(f"pipedrive/{namespace}/{TOKEN}", {"api_token": token})
-    stage.write(f"pipedrive/{namespace}/{GRANT}", {"refresh_token": refresh_token})
+    environment.parts.pipedrive.command("add-company", company_id=company, domain=namespace)
+    token = environment.secrets[f"API token of {namespace}"] = environment.api_token(company, company)
+    refresh_token = environment.secrets[f"first refresh token of {namespace}"] = environment.grant(company, company)
+    environment.write(f"pipedrive/{namespace}/{TOKEN}", {"api_token": token})
+    environment.write(f"pipedrive/{namespace}/{GRANT}", {"refresh_token": refresh_token})
     oauth2 = {"client": {"app": CLIENT_ID}, "grant": {"path": f"pipedrive/{namespace}/{GRANT}"}}
     items = [
         credential(GRANT, {"oauth2": oauth2}, namespace),
         credential(TOKEN, {"apiToken": {"path": f"pipedrive/{namespace}/{TOKEN}"}}, namespace),
     ]
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-    stage.environment.cluster.kubectl("apply", "--server-side", "--filename=-", stdin=manifest)
+    environment.parts.cluster.kubectl("apply", "--server-side", "--filename=-", stdin=manifest)
 
 
-def _settings(environment: Environment) -> Json:
-    token = environment.folder / "vault-token"
+def _settings(parts: Environment) -> Json:
+    token = parts.folder / "vault-token"
     token.touch(mode=0o600)
-    token.write_text(environment.openbao.create_token(["operator"], period="24h", display_name="operator"))
-    url = environment.pipedrive.url
+    token.write_text(parts.openbao.create_token(["operator"], period="24h", display_name="operator"))
+    url = parts.pipedrive.url
     return {
         "kubernetes": {
-            "kubeconfig": str(environment.cluster.kubeconfig_for("operator")),
+            "kubeconfig": str(parts.cluster.kubeconfig_for("operator")),
             "operatorNamespace": OPERATORS,
         },
         "vault": {
             "connections": {
                 "default": {
-                    "address": environment.openbao.address,
+                    "address": parts.openbao.address,
                     "auth": {"method": "token", "tokenFile": str(token)},
                     "pathPrefixes": ["pipedrive/{namespace}/"],
                 }

@@ -1,4 +1,4 @@
-"""One kept connection to the API server, for many requests of an attacker: a new one for each would be too slow."""
+"""A connection to the API server that stays open between requests: a new one for each would be too slow."""
 
 import http.client
 import json
@@ -10,16 +10,16 @@ from testbed.api_client import ApiClient
 Json = dict[str, Any]
 
 
-class Hand:
-    """Sends requests one after the other. Not to be shared between threads."""
+class KeptConnection:
+    """Sends requests one after the other. Threads must not share it."""
 
     def __init__(self, client: ApiClient) -> None:
-        """Connect as that client's user, at the first request."""
+        """Connect as that client's user when the first request is sent."""
         self._client = client
         self._connection: http.client.HTTPSConnection | None = None
 
     def __enter__(self) -> Self:
-        """Return itself; the connection is made when it is needed."""
+        """Return itself; nothing is connected yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
