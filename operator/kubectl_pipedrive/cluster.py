@@ -17,7 +17,7 @@ _LABEL: Final = "app.kubernetes.io/name"
 _FRONT: Final = "pipedrive-operator-consent"
 _SELECTOR: Final = f"{_LABEL} in (pipedrive-operator, {_FRONT})"
 _DEFAULT_LEASE: Final = timedelta(seconds=60)
-"""A leader that has not renewed its Lease for this long is not counted on, whatever the settings."""
+"""A leader that has not renewed its Lease for this long counts as gone, whatever the settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

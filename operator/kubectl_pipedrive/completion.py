@@ -85,7 +85,7 @@ def _arguments(command: Command, rest: Sequence[str], kubectl: Kubectl) -> list[
 
 
 def _lines(read: Callable[[], str]) -> list[str]:
-    """Return the names that kubectl prints, without their kind; none after an error, which would disturb the typing."""
+    """Return the names that kubectl prints, without their kind; none after an error."""
     try:
         return [line.rpartition("/")[2] for line in read().splitlines()]
     except (KubectlFailed, KubectlMissing):

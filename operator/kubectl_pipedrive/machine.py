@@ -1,4 +1,4 @@
-"""What `connect` needs of the person's own machine: chance, a browser, a hidden prompt, and a port on loopback.
+"""What `connect` needs of the person's own machine: randomness, a browser, a hidden prompt, a port on loopback.
 
 No secret value becomes an argument of a program: the browser is started with an address on loopback that works once,
 and is redirected from there.

@@ -1,1 +1,1 @@
-"""One adapter for each outside system. An adapter holds no decision, and knows no other adapter."""
+"""One adapter for each outside system. An adapter decides nothing, and does not know the others."""

@@ -55,7 +55,7 @@ class Cache:
         self._by_target = _Index[Key]()
         self._by_credential = _Index[Key]()
         self._changed_grants: dict[VaultLocation, Seniority] = {}
-        """Where sharers have changed since they were last taken, with the oldest that has."""
+        """The grants whose sharers must be reconciled, each with the oldest credential that has changed."""
         self._changed_targets: set[Key] = set()
 
     @property
@@ -344,7 +344,7 @@ def _is_newer(one: _Object, other: _Object) -> bool:
 
 
 def _without_status(credential: AnyCredential) -> tuple[object, ...]:
-    """Return everything that a pass depends on except the status, of which only others' reports matter."""
+    """Return everything that a pass depends on: of the status, only what other parts of the operator write."""
     reported_at = credential.status.uninstall_reported_at
     return credential.uid, credential.generation, credential.being_deleted, credential.annotations, reported_at
 

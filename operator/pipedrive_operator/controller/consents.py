@@ -49,7 +49,7 @@ class ConsentController:
             _log.warning("ignored an event of the watch", kind="consent", error=str(error))
 
     def credentials_changed(self, credentials: Iterable[Key]) -> None:
-        """Reconcile the consents for these credentials: one that changed, or is gone, is not connected."""
+        """Reconcile the consents for these credentials: a credential that changed or is gone must not be connected."""
         self.enqueue(consent.key for credential in credentials for consent in self._cache.of(credential))
 
     async def resync(self) -> None:

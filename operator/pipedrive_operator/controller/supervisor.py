@@ -25,9 +25,9 @@ SILENT_PERIODS: Final = 1.4
 DEAD_PERIODS: Final = 2.5
 """After this many periods without a response, restarting the watch has not helped; the process must be restarted."""
 SHARERS_DELAY: Final = 1.0
-"""Seconds until credentials that share a changed one's grant or Secret are reconciled.
+"""Seconds after which a change causes passes of the credentials that share the grant or the Secret.
 
-The wakes of this time become one: a credential that changes all the time cannot keep all its sharers busy.
+All changes in this time cause one pass each: a credential that changes constantly cannot keep the others busy.
 """
 _SCHEMA_CHECK_DELAY: Final = 1.0
 """Seconds before the CRD is checked: each namespace has its own watch, and all of them end at about the same time."""

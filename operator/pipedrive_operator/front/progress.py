@@ -34,7 +34,7 @@ class Progress(Enum):
 
 
 def progress_of(consent: Consent) -> Progress:
-    """Return how far a consent is. A status that does not describe the newest answer is no result of it."""
+    """Return how far a consent is. A status that does not describe the newest answer yet is not its result."""
     complete = consent.status.condition(ConsentConditionType.COMPLETE)
     if complete is not None and complete.status is ConditionStatus.TRUE:
         return Progress.CONNECTED

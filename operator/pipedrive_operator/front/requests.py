@@ -118,7 +118,7 @@ Callback = Unrelated | Mismatched | Declined | Answered
 
 
 def read_callback(query: str, cookies: Iterable[str]) -> Callback:
-    """Return what Pipedrive's redirect says, as far as the browser's cookies allow to trust it.
+    """Return what Pipedrive's redirect says, if the browser's cookies prove that it belongs to this browser.
 
     The state must be the one that follows from the key in the browser's cookie (RFC 6749, section 10.12). The text of
     an error is not used at all.

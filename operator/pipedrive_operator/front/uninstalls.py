@@ -1,7 +1,7 @@
 """Hands Pipedrive's reports of uninstalls on to the operator, which alone can verify them. Nothing is decided here.
 
 The secret in a report stays in this function: the operator gets a proof in its place. Pipedrive ignores our response,
-so a report that cannot be delivered is dropped; the next refresh of the grant finds out anyway.
+so a report that cannot be delivered is dropped; the next refresh of the grant notices the uninstall.
 """
 
 from http import HTTPStatus

@@ -36,7 +36,7 @@ from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
 from pipedrive_operator.ports import Cache, Clock, ConsentCache, Consents, Credentials, Leadership
 
 RETRY: Final = timedelta(seconds=5)
-"""Until the next attempt to prepare a link, or to find out whose a candidate is."""
+"""The pause before the next attempt to prepare a link, or to verify a candidate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class ConsentReconciler:
         """How exchanges ended that are not reported yet."""
 
     async def reconcile(self, key: Key) -> timedelta | None:
-        """Make a step, and return when to make the next one; None if only a change asks for one.
+        """Take one step, and return when to take the next; None if nothing is due until something changes.
 
         Raises:
             ApiServerUnavailable: the step must be repeated.
@@ -247,7 +247,7 @@ class ConsentReconciler:
                 await self._ports.credentials.record_event(seen.credential, _announcement(answered, ended))
 
     async def _write(self, consent: Consent, status: ConsentStatus) -> bool:
-        """Write a status over the consent as it was seen; False if it has changed since, or is gone."""
+        """Write a status if the consent is still as it was seen; return False if it changed or is gone."""
         if status == consent.status:
             return True
         written = await self._ports.consents.patch_status(consent, status)

@@ -124,7 +124,7 @@ class Reconciler:
         return self._memories.note_consent(location)
 
     async def reconcile(self, key: Key) -> Outcome | None:
-        """Make a pass; return None if the credential is gone.
+        """Run a pass; return None if the credential is gone.
 
         Raises:
             ApiServerUnavailable: the pass must be repeated.

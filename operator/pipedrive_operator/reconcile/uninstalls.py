@@ -1,8 +1,8 @@
 """Takes reports of uninstalls: verifies them, and has the grant refreshed. A report alone deletes nothing.
 
-Any replica may receive a report, and it may be forged, repeated or outdated. So a report only leads to a question to
-Pipedrive, at most once a minute for each credential: a refresh, whose refusal shows that the grant is no longer valid.
-The status carries the report to the leader.
+Any replica may receive a report, and it may be forged, repeated or outdated. So a report only causes a refresh, at most
+once a minute for each credential: if Pipedrive refuses it, the grant is no longer valid. The status carries the report
+to the leader.
 """
 
 from contextlib import suppress
@@ -21,7 +21,7 @@ from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.ports import Cache, Clock, Credentials
 
 SHORTEST_INTERVAL: Final = timedelta(minutes=1)
-"""Between two refreshes of a grant that reports ask for."""
+"""The shortest time between two refreshes of a credential's grant that reports cause."""
 REPORTS_PER_SECOND: Final = 5
 """How many reports about one company are verified: each reads a client from Vault."""
 

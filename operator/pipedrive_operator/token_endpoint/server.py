@@ -1,4 +1,4 @@
-"""The endpoint over HTTP: bounds what a connection may cost, and hands each request to `exchange.reply`.
+"""The endpoint over HTTP: bounds what a connection may cost, and answers each request with `reply.reply`.
 
 Nothing is decided here about a request, and no request, header or token is logged.
 """

@@ -1,1 +1,1 @@
-"""HTTP for all adapters: TLS, connections, proxies, `Retry-After`. What a service means by an answer is not here."""
+"""HTTP for all adapters: TLS, connections, proxies, `Retry-After`. Each adapter decides what an answer means."""

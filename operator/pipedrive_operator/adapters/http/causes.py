@@ -14,7 +14,7 @@ Error = TypeVar("Error", bound=BaseException)
 
 
 def cause_chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what caused it, the outermost first. Of a group the first error is followed."""
+    """Yield an error and what caused it, the outermost first. In a group, the first error is followed."""
     while error is not None:
         yield error
         first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else None
@@ -27,5 +27,5 @@ def caused_by(error: BaseException, kind: type[Error]) -> Error | None:
 
 
 def is_about_tls(error: BaseException) -> bool:
-    """Return whether a TLS handshake failed, which certificates read again may cure."""
+    """Return whether a TLS handshake failed: reading the certificates again may help."""
     return caused_by(error, ssl.SSLError) is not None

@@ -34,7 +34,7 @@ def reusing_transport(
     """Return a transport that reuses connections, over aiohttp: a fifth of the CPU time of httpx's own."""
 
     def session() -> aiohttp.ClientSession:
-        """Open what is beneath, in the running loop and without cookies: those of a tenant must not reach another."""
+        """Open a session in the running loop, without a cookie jar: no tenant may get the cookies of another."""
         connector = aiohttp.TCPConnector(ssl=context, limit=most_connections)
         return aiohttp.ClientSession(
             connector=connector,
@@ -82,10 +82,11 @@ class Pool:
 
 
 class Pools:
-    """Leads to the current pool. Certificates are read again after a failure that was about TLS, or on request.
+    """Provides the current pool.
 
-    Whatever was replaced is used from the next connection on, and whatever was removed is no longer trusted. If
-    certificates cannot be read again, the ones read before stay in use: that is not an outage of the server.
+    Certificates are read again after a failure of TLS, or on request. The next connection
+    uses the new ones, and no longer trusts those that were removed. If certificates cannot be read again, the ones read
+    before stay in use: that is not an outage of the server.
     """
 
     def __init__(self, tls: Tls, open_transport: Open) -> None:
@@ -113,7 +114,7 @@ class Pools:
             return self._pool
 
     def failed(self, error: BaseException) -> None:
-        """Note that a request failed; the certificates come into doubt if it was about TLS."""
+        """Note that a request failed; after a failure of TLS, the certificates are read again."""
         self._in_doubt = self._in_doubt or is_about_tls(error)
 
     async def replace(self) -> None:

@@ -43,8 +43,8 @@ class Proxy:
 def describe_proxy_failure(error: BaseException, proxy: Proxy, target: str) -> str | None:
     """Say what is wrong with a proxy and what to do; None if the failure is not the proxy's.
 
-    With a proxy every name that is resolved and every TCP connection that is opened is the proxy's. `target` is the
-    host behind it.
+    With a proxy, the operator resolves only the proxy's name, and connects only to the proxy. `target` is the host
+    behind it.
     """
     status = _refusal(error)
     if status is not None:

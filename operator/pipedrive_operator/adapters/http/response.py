@@ -56,7 +56,7 @@ def read(status: int, headers: httpx.Headers, body: bytearray, longest_body: int
 def decompress(body: bytes, *, longest: int) -> bytes:
     """Return a body without gzip or zlib compression, at most `longest` bytes; an uncompressed one as it is.
 
-    The first bytes decide and not Content-Encoding, which proxies get wrong: no JSON and no page begins like that. Of a
+    The first bytes decide, not Content-Encoding, which proxies get wrong: neither JSON nor HTML begins with them. Of a
     body that is compressed and damaged, the part before the damage is returned.
     """
     if not body.startswith(_COMPRESSED):

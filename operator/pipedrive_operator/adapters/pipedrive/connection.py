@@ -44,10 +44,10 @@ _CAUSES: Final = (
 
 
 _DISCARD_UNSENT: Final = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-"""Lets the kernel discard at the close what it could not send, also if the process dies.
+"""Makes the kernel discard unsent data when the connection closes, even if the process dies.
 
-By default the kernel goes on sending for minutes after the close: a refresh that was given up while the link was down
-would arrive after the next one. See SO_LINGER in socket(7).
+By default, it keeps sending for minutes: a refresh that timed out while the network was down would arrive after the
+next one. See SO_LINGER in socket(7).
 """
 
 

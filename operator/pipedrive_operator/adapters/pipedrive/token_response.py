@@ -1,7 +1,7 @@
 """Checks a token response (RFC 6749 section 5.1) completely before any of it is used. Pure.
 
-An error names the field that is wrong, and quotes none but the `api_domain`. It never means a refusal: the refresh
-token that was sent may already be unusable.
+An error names the field that is wrong, and quotes no value except that of `api_domain`. It never means a refusal: the
+refresh token that was sent may already be unusable.
 """
 
 import re

@@ -20,8 +20,8 @@ def pinned_account(
 ) -> Account | None:
     """Return the account whose company is pinned, or None before the first accepted token.
 
-    A consent that allows another company moves the pin to the account that it was verified for; `allowed` has the uids
-    of the consents of this credential that do.
+    A consent that allows another company moves the pin to the account that it was verified for; `allowed` contains the
+    uids of such consents for this credential.
 
     The status keeps the pin. `accepted` stands in until the status is written. The account that the grant's document
     names stands in where the status was lost, as after a restored backup of the cluster, and for a credential of

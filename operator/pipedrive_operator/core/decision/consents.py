@@ -135,7 +135,7 @@ def binding(credential: Credential, source: GrantWithClient) -> str:
 def reported(
     consent: Consent, reason: ConsentReason, message: str, now: datetime, *, account: Account | None = None
 ) -> ConsentStatus:
-    """Build the status of a consent whose newest answer, if it has one, is dealt with."""
+    """Build the status of a consent whose newest answer, if any, was handled."""
     stage = CONSENT_EFFECTS[reason].stage
     is_ready = stage in {Stage.OPEN, Stage.BUSY} and reason is not ConsentReason.PENDING
     conditions = (

@@ -222,7 +222,7 @@ def after_write(memory: Memory, published: str, undone: str, *, bounds: RetryBou
     """Record a successful write of a desired Secret, and pause before the next one if writes keep being undone.
 
     `undone` says what was repaired. One repair after another at once is a fight with another program, and without
-    pauses it would keep two programs and the API server busy for ever.
+    pauses it would keep two programs and the API server busy forever.
     """
     failure = memory.publish_failure if memory.published == published else None
     since = failure.retry_at if failure is not None else memory.published_at or _NEVER

@@ -208,7 +208,7 @@ def _connection(name: str, vault: VaultReference | None, rules: Rules, namespace
 
 
 def _usable(named: Mapping[str, AppRules] | Mapping[str, ConnectionRules], namespace: str) -> str:
-    """List the names that the namespace may use; the others are not its business."""
+    """List the names that the namespace may use; it does not learn the others."""
     names = sorted(name for name, rules in named.items() if names_allow(rules.allowed_namespaces, namespace))
     return f"namespace {namespace} may use {', '.join(names) or 'none'}"
 

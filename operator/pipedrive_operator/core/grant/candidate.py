@@ -75,7 +75,7 @@ def with_promoted(values: Values, grant: Grant) -> dict[str, object]:
 
 
 def is_unrelated(stored: Grant | None, candidate: Grant) -> bool:
-    """Return whether Vault holds the grant of another consent than the one that the candidate's person replaced.
+    """Return whether Vault holds the grant of a consent that this candidate was not meant to replace.
 
     Otherwise the candidate outranks what is stored: the grant that the consent replaces, or what descends from it.
     """

@@ -209,7 +209,7 @@ def _quoted(value: str | None) -> str:
 
 
 def _who_asks(part: str, key: str) -> str:
-    """Return whose wish a label or annotation is: the operator's own are under its group."""
+    """Return who asks for a label or annotation: the operator for those under its group."""
     return "the operator needs" if key.startswith(f"{GROUP}/") else f"spec.target.{part}.{key} asks for"
 
 

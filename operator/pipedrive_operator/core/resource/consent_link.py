@@ -3,9 +3,9 @@
 Only the standard library may be imported here, directly or through other modules, so that a command on a laptop can
 use this module too. Randomness is a parameter. No request is sent, and nothing about a credential is decided.
 
-The person who may create a consent draws a key of 32 random bytes. The link carries the key, Pipedrive sees only the
-state, and the cluster stores only the digest of the state. So any process can verify an answer with one read of the
-resource, and no process has to keep a session or a signing key.
+A consent begins with a key of 32 random bytes, which the command that creates it draws. The link carries the key,
+Pipedrive sees only the state, and the cluster stores only the digest of the state. So any process can verify an answer
+with one read of the resource, and no process has to keep a session or a signing key.
 """
 
 import base64
