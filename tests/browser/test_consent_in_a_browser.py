@@ -21,7 +21,7 @@ def connect(browser: Chrome, link: str, *, company: str = "Acme") -> None:
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["", "JavaScript off"])
 def test_accepting_connects_the_account(site: Site, open_browser: Open, *, javascript: bool) -> None:
-    """In three steps, and neither code nor key stays in the address bar."""
+    """It takes three steps, and neither code nor key stays in the address bar."""
     browser = open_browser(javascript=javascript)
     name = f"accept-{javascript}".lower()
     site.offer(name)
@@ -37,7 +37,7 @@ def test_accepting_connects_the_account(site: Site, open_browser: Open, *, javas
 
 
 def test_denying_changes_nothing_and_can_be_repaired(site: Site, browser: Chrome) -> None:
-    """With the button on the page."""
+    """The page has a button for that."""
     site.offer("deny")
     browser.get(site.link("deny"))
     press(browser, "Continue to Pipedrive")
@@ -65,7 +65,7 @@ def test_the_wrong_company_is_explained_and_can_be_repaired(site: Site, browser:
 
 
 def test_two_tabs_at_once_do_not_disturb_each_other(site: Site, browser: Chrome) -> None:
-    """Two consents, begun one after the other and finished the other way round."""
+    """They belong to two consents, which are begun one after the other and finished in the opposite order."""
     tabs = []
     for name in ("tab-1", "tab-2"):
         site.offer(name)
@@ -102,7 +102,7 @@ def test_going_back_and_reloading_changes_nothing(site: Site, browser: Chrome) -
 
 
 def test_an_expired_link_cannot_be_used(site: Site, browser: Chrome) -> None:
-    """And looks like one that never existed."""
+    """It looks like one that never existed."""
     site.offer("expired", ConsentReason.EXPIRED)
     browser.get(site.link("expired"))
 
@@ -122,7 +122,7 @@ def test_the_answer_in_another_browser_is_refused(site: Site, open_browser: Open
     wait_for(second, "This answer does not belong here")
 
 
-def test_an_installation_from_the_marketplace_is_led_on(site: Site, browser: Chrome) -> None:
+def test_an_installation_from_the_marketplace_gets_instructions(site: Site, browser: Chrome) -> None:
     """It brings a code and no state."""
     browser.get(f"{site.pipedrive_url}/marketplace/install?client_id={CLIENT_ID}")
     decide(browser, "accept")
@@ -144,7 +144,7 @@ def test_the_policy_of_the_form_lists_the_whole_chain_of_redirects(tmp_path: Pat
 
 
 def test_the_page_cannot_be_shown_in_a_frame(site: Site, browser: Chrome) -> None:
-    """So no other site can lay something over the button."""
+    """Otherwise another site could cover the button."""
     site.offer("framed")
     browser.get(f"{site.pipedrive_url}/oauth/authorize?client_id=unknown")
     browser.execute_script(

@@ -85,7 +85,7 @@ VIEWPORTS = {"desk": (1000, 1000, False), "phone": (360, 740, True)}
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", VIEWPORTS)
 def test_every_page_fits_and_is_kept_as_a_picture(site: Site, browser: Chrome, viewport: str, theme: str) -> None:
-    """With one heading, a language and no complaint of the browser."""
+    """It has one heading and a language, and the browser reports no problem."""
     width, height, mobile = VIEWPORTS[viewport]
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)

@@ -82,7 +82,7 @@ def test_a_new_credential_is_in_progress(kstatus: Callable[[Manifest], str]) -> 
 
 
 def test_a_credential_without_a_status_is_in_progress_for_argo() -> None:
-    """So a CRD without a default status cannot mislead it."""
+    """A CRD without a default status cannot mislead it."""
     manifest = reported(Reason.PUBLISHED, published=True)
     del manifest["status"]
 

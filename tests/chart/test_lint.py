@@ -27,7 +27,7 @@ def test_helm_lint_finds_nothing(helm: Helm, values: Path) -> None:
 
 
 def test_the_chart_suites_pass(programs: dict[str, Path]) -> None:
-    """Those of every template, with the engine of Helm 3, which helm-unittest contains."""
+    """They test every template, with the engine of Helm 3, which helm-unittest contains."""
     done = subprocess.run((programs["helm-unittest"], CHART), capture_output=True, text=True, check=False)
 
     assert (0, "") == (done.returncode, done.stderr), done.stdout
@@ -93,7 +93,7 @@ def test_the_operator_accepts_its_settings(render: Render, values: Path, tmp_pat
 
 @pytest.mark.parametrize("tls", ["", "mine"], ids=["plain", "TLS"])
 def test_the_front_takes_its_settings(render: Render, tmp_path: Path, tls: str) -> None:
-    """The file as it is mounted; it says nothing about Vault."""
+    """The file is read as it is mounted, and says nothing about Vault."""
     url = "consent.enabled=true,consent.publicUrl=https://connect.example.com/x/"
     manifests = render(f"--set={url},consent.tls.secretName={tls}", "--set=config.consent.requestsPerSecond=7")
     (config,) = (

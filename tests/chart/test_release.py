@@ -122,7 +122,7 @@ def has_default_service_account(control_plane: ControlPlane, namespace: str) -> 
 def test_the_chart_grants_exactly_the_permissions_of_check(
     render: Render, watched: tuple[str, ...], *, rollout: bool
 ) -> None:
-    """Except that of the CRD. Nothing is granted twice."""
+    """The permission to read the CRD comes on top. Nothing is granted twice."""
     manifests = render(
         f"--set-json=watchNamespaces={json.dumps(watched)}",
         f"--set=config.rollout.enabled={str(rollout).lower()}",
@@ -143,7 +143,7 @@ def test_the_chart_grants_exactly_the_permissions_of_check(
 
 @pytest.mark.parametrize("watched", [(), ("crm", "ops")], ids=["all", "some"])
 def test_the_front_has_the_rights_that_it_asks_for(render: Render, watched: tuple[str, ...]) -> None:
-    """To read consents and to store answers in them, and no other: not the operator's."""
+    """It may read consents and store answers in them, and has none of the operator's other rights."""
     manifests = render(
         f"--set-json=watchNamespaces={json.dumps(watched)}",
         "--set=consent.enabled=true,consent.publicUrl=https://connect.example.com",

@@ -47,7 +47,7 @@ def test_every_reason_has_one_row() -> None:
 
 
 def test_each_kind_of_reason_sets_its_conditions() -> None:
-    """One example of each combination."""
+    """The table has one example of each combination."""
     assert conditions(Reason.PUBLISHED) == "Ready=True"
     assert conditions(Reason.ACCEPTED) == "Authorized=True"
     assert conditions(Reason.VAULT_DENIED) == "Ready kept, Authorized=Unknown"

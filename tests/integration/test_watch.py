@@ -164,7 +164,7 @@ async def test_waits_for_a_missing_crd(
 async def test_survives_a_crd_that_is_deleted_and_created_again(
     cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
 ) -> None:
-    """No matter how kopf reacts to it."""
+    """This holds however kopf reacts to it."""
     await cluster.apply(credential("old"))
 
     async with watching():

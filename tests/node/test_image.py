@@ -19,7 +19,7 @@ def found() -> image.Built:
 
 
 def test_the_image_is_under_200_megabytes(found: image.Built) -> None:
-    """Compressed, as in a registry."""
+    """The size counts compressed, as in a registry."""
     assert found.compressed < LARGEST
 
 

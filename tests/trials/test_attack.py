@@ -11,7 +11,7 @@ PLAN = Plan(attacks=ATTACKS, tenants=3, size=60, seconds=25, expires_in=30, prob
 
 
 def test_attacks_of_one_namespace_harm_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No expired token, repairs within two seconds, memory within the chart's limit, the Lease kept, nothing leaked."""
+    """No token expires, repairs take two seconds at most, memory stays within the chart's limit, and nothing leaks."""
     with capsys.disabled():
         outcomes = list(run(tmp_path, PLAN, say=lambda _: None))
 

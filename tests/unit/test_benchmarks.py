@@ -73,7 +73,7 @@ def test_the_median_of_all_single_credentials_counts() -> None:
 
 
 def test_each_round_is_compared_with_its_own_floor() -> None:
-    """With the mean of the floors before and after: a busy machine slows all three."""
+    """The mean of the floors before and after counts: a busy machine slows all three."""
     busy = replace(GOOD, floor_seconds=(8.0, 8.0), work_seconds=12.0)
 
     assert line(report(GOOD, busy), BESIDE_FLOOR).measured == "1.50 x"

@@ -80,7 +80,7 @@ def refuse(_: list[str]) -> None:
 
 
 def test_every_step_is_reported_with_its_result() -> None:
-    """First what to expect, then what happened."""
+    """The screen says what to expect, and then what happened."""
     recorder = tour(step("one", do=list), step("two", do=list, seen_at=6))
 
     assert ["one: something", "one: saw 2, 2", "two: something", "two: saw 6, 4"] == recorder.lines

@@ -67,7 +67,7 @@ def bare(path: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_paths_that_a_page_names_exist(page: Path) -> None:
-    """A path from the root of the repository."""
+    """Paths start at the root of the repository."""
     paths = re.findall(r"`((?:benchmarks|charts|crds|docs|operator|requirements|tests)/[\w./-]*)", page.read_text())
 
     assert [] == [path for path in paths if not (ROOT / path).exists()]

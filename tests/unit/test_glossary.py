@@ -120,7 +120,7 @@ def names_in_code(*places: str) -> list[str]:
 
 
 def test_identifiers_of_the_operator_use_the_words_of_the_glossary() -> None:
-    """In classes, functions, arguments, variables, fields and module names."""
+    """It checks classes, functions, arguments, variables, fields and module names."""
     found = names_in_code("operator")
 
     assert len(found) > 1000
@@ -167,14 +167,14 @@ def test_the_phrases_are_found(sentence: str) -> None:
 
 
 def test_words_of_an_identifier_are_found_in_any_case() -> None:
-    """Snake case, camel case, constants and abbreviations."""
+    """This holds for snake case, camel case, constants and abbreviations."""
     assert {"http", "answer", "seen", "at"} == words("HTTPAnswer_seenAt")
     assert {"longest", "pause"} == words("_LONGEST_PAUSE")
 
 
 @pytest.mark.parametrize("folder", ["operator", "benchmarks", "tests"])
 def test_code_has_none_of_these_phrases(folder: str) -> None:
-    """In docstrings, comments, messages and names."""
+    """It checks docstrings, comments, messages and names."""
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in tracked(folder)

@@ -71,7 +71,7 @@ def test_no_function_of_the_operator_is_too_long_to_read() -> None:
 
 
 def test_every_module_has_a_docstring() -> None:
-    """Except an empty `__init__.py`."""
+    """An empty `__init__.py` needs none."""
     silent = [path for path in modules() if path.read_text() and not ast.get_docstring(ast.parse(path.read_text()))]
 
     assert [] == silent

@@ -26,7 +26,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 
 
 def test_lines_of_the_operator_and_of_libraries_have_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
-    """A constant message, and keys with values."""
+    """A line has a constant message, and keys with values."""
     log.configure(LogSettings())
     log.get_logger("ours").info("reconciled", credential="crm/acme", count=3)
     logging.getLogger("theirs").warning("it is %s", "late")
@@ -48,7 +48,7 @@ def test_libraries_log_warnings_only_even_at_debug(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("token", TOKENS)
 def test_anything_that_looks_like_a_token_is_masked(capsys: pytest.CaptureFixture[str], token: str) -> None:
-    """In messages, values, nested values and tracebacks."""
+    """This holds for messages, values, nested values and tracebacks."""
     log.configure(LogSettings())
     logger = log.get_logger("ours")
     message = f"got {token}"

@@ -21,7 +21,7 @@ def show_healthy_credential(**changes: Any) -> None:
 
 
 def test_every_exported_metric_is_defined() -> None:
-    """With its type and help text, and under the name that Prometheus shows."""
+    """Its type, its help text and the name that Prometheus shows are compared."""
     found = {
         (f"{family.name}_total" if family.type == "counter" else family.name, family.type, family.documentation)
         for family in metrics.REGISTRY.collect()
@@ -77,7 +77,7 @@ def test_every_outcome_of_a_refresh_is_exported_from_the_start() -> None:
 
 
 def test_a_request_is_counted_by_its_status_code() -> None:
-    """Including a request without a response."""
+    """A request without a response is counted as well."""
     with metrics.request("vault", "test") as measurement:
         measurement.code = "200"
     with suppress(TimeoutError), metrics.request("vault", "test"):
@@ -89,7 +89,7 @@ def test_a_request_is_counted_by_its_status_code() -> None:
 
 
 def test_labels_are_masked() -> None:
-    """The last defence, as in the log."""
+    """This is the last defence, as in the log."""
     metrics.count_pass("ab" * 20)
 
     assert 'passes_total{reason="(hidden)"} 1.0' in exported()

@@ -80,7 +80,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 
 async def test_all_permissions_are_granted(cluster: Cluster) -> None:
-    """In the watched namespaces, and in the operator's own."""
+    """They are needed in the watched namespaces, and in the operator's own."""
     found = (await cluster.findings())["permissions"]
 
     assert (found.ok, found.detail) == (True, "all granted")
@@ -205,7 +205,7 @@ async def test_an_accepted_lack_of_encryption_is_shown(cluster: Cluster) -> None
 
 
 def test_a_finding_is_masked() -> None:
-    """The last defence, as in the log."""
+    """This is the last defence, as in the log."""
     finding = Finding(step="s", ok=False, detail=f"got {'ab' * 20}", remedy="use hvs.CAESIJx1dGVzdHRlc3R0ZXN0dGVzdA")
 
     assert "s: got (hidden)\n  -> use (hidden)" in finding.as_text(unicode=False)

@@ -20,7 +20,7 @@ async def findings(*, redirect_uri: str | None = None, **consent: Any) -> dict[s
 
 
 async def test_nothing_is_checked_while_consents_are_disabled() -> None:
-    """As by default."""
+    """They are disabled by default."""
     assert {} == await findings()
 
 
@@ -53,7 +53,7 @@ async def test_a_callback_url_that_misses_the_fronts_is_found() -> None:
 
 
 async def test_a_front_that_answers_is_found() -> None:
-    """At its callback URL, which is checked like Pipedrive does."""
+    """The check sends what Pipedrive sends to the callback URL."""
     async with Fronts().serve() as front:
         url = f"http://127.0.0.1:{front.port}{PREFIX}"
         found = await findings(enabled=True, publicUrl=url)
@@ -64,7 +64,7 @@ async def test_a_front_that_answers_is_found() -> None:
 
 @pytest.mark.parametrize("status", [200, 302, 404])
 async def test_another_server_at_the_address_is_found(status: int) -> None:
-    """Such as a proxy's own page."""
+    """It may be a proxy that shows a page of its own."""
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=status, headers={"Location": "/login"}, text="<title>Welcome</title>")
@@ -80,7 +80,7 @@ async def test_another_server_at_the_address_is_found(status: int) -> None:
 
 
 async def test_a_front_that_does_not_answer_is_found() -> None:
-    """With what to check."""
+    """The finding says what to check."""
     found = (await findings(enabled=True, publicUrl="http://127.0.0.1:1"))["consent front http://127.0.0.1:1/callback"]
 
     assert (False, "not reached: ClientConnectorError") == (found.ok, found.detail)

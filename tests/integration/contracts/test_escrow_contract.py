@@ -42,7 +42,7 @@ async def test_a_location_without_an_escrow_has_nothing_to_open_or_drop(cluster:
 
 
 async def test_an_escrow_is_opened_as_it_was_kept(cluster: ClusterPart) -> None:
-    """By the process that kept it, and only for the location of its grant."""
+    """The process that kept it can open it, and only for the location of its grant."""
     escrow = cluster.escrow()
 
     assert await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
@@ -197,7 +197,7 @@ async def test_an_escrow_that_a_person_has_deleted_is_dropped(cluster: ClusterPa
 
 
 async def test_the_result_of_a_refresh_is_kept_once(cluster: ClusterPart) -> None:
-    """No matter how often it is tried."""
+    """This holds however often the process tries."""
     escrow = cluster.escrow()
 
     kept = [await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY) for _ in range(3)]

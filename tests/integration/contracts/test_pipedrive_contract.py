@@ -275,7 +275,7 @@ async def test_an_unknown_token_of_either_kind_is_rejected(part: PipedrivePart) 
 
 
 async def test_a_revoked_access_token_is_rejected(part: PipedrivePart) -> None:
-    """Before it expires; its grant stays accepted."""
+    """It has not expired, and its grant stays accepted."""
     answer = await part.refresh(part.refresh_token)
     part.revoke(answer.access_token)
 

@@ -193,7 +193,7 @@ async def test_a_crowd_gets_through_a_flood_and_the_api_server_is_spared(
 async def test_nothing_secret_is_logged(
     control_plane: ControlPlane, namespace: str, replicas: tuple[Replica, Replica]
 ) -> None:
-    """Not even if the API server refuses what is asked."""
+    """This holds even if the API server refuses a request."""
     name, foreign = Key(namespace=namespace, name="flow"), Key(namespace="kube-system", name="flow")
     offer(control_plane, name)
     first, second = replicas

@@ -208,8 +208,8 @@ async def test_a_wrong_consent_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize("lifetime", ["1m", "24h", "90s"])
-async def test_a_right_consent_is_taken(api: Api, name: Key, lifetime: str) -> None:
-    """It does not look finished."""
+async def test_a_right_consent_is_accepted(api: Api, name: Key, lifetime: str) -> None:
+    """Its first status does not make it look finished."""
     created = await api.create(CONSENTS.collection(name.namespace), manifest(name, lifetime=lifetime))
 
     assert {"observedGeneration": -1} == created["status"]

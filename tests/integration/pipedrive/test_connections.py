@@ -191,7 +191,7 @@ async def test_a_response_that_repeats_a_secret_is_quoted_without_it(secret: str
 
 @pytest.mark.parametrize("endpoint", [Endpoint.TOKEN, Endpoint.USERS_ME])
 async def test_the_time_out_is_that_of_the_settings(acme: Acme, endpoint: Endpoint) -> None:
-    """Half a second here, and not five."""
+    """It is half a second here, not five."""
     acme.simulator.faults.add(Fault(kind=FaultKind.HANG, endpoint=endpoint))
 
     async with asyncio.timeout(5):
@@ -267,7 +267,7 @@ async def test_an_unusable_ca_file_is_named_and_can_be_corrected(tmp_path: Path,
 
 @pytest.mark.parametrize("first", [0, 1])
 async def test_a_replaced_ca_is_read_again(tmp_path: Path, first: int) -> None:
-    """After a certificate error, on either connection to Pipedrive, and without a restart."""
+    """This happens after a certificate error, on either connection to Pipedrive, without a restart."""
     former, new, ca_file = Authority(tmp_path / "a"), Authority(tmp_path / "b"), tmp_path / "bundle.crt"
     ca_file.write_bytes(former.certificate.read_bytes())
 

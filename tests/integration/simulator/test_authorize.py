@@ -87,7 +87,7 @@ async def decide(acme: Acme, decision: str) -> Answer:
 
 
 async def test_the_page_can_be_on_the_domain_of_the_company(acme: Acme) -> None:
-    """As Pipedrive's is: a browser applies the form-action of the page before to this redirect, too."""
+    """Pipedrive's is. A browser applies the form-action of the page before to this redirect, too."""
     acme.simulator.switches.company_page = "https://acme.pipedrive.test"
 
     moved = await acme.ask("GET", address(acme))
@@ -98,7 +98,7 @@ async def test_the_page_can_be_on_the_domain_of_the_company(acme: Acme) -> None:
 
 
 async def test_an_installation_from_the_marketplace_has_no_state(acme: Acme) -> None:
-    """Unless the app has an installation URL, where it can begin a consent of its own."""
+    """An app with an installation URL can begin a consent of its own there."""
     marketplace = f"/marketplace/install?client_id={acme.app.client_id}"
     begun = await acme.ask("GET", marketplace)
     acme.app.installation_url = "https://connect.example.com/"

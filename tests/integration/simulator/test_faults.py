@@ -65,7 +65,7 @@ async def test_a_client_that_gives_up_on_a_hanging_request_has_ended_it(
 
 
 async def test_a_hanging_request_goes_on_when_the_fault_is_cleared(acme: Acme) -> None:
-    """So a test can hold a request for as long as it likes."""
+    """A test can hold a request for as long as it likes."""
     token = acme.install()["refresh_token"]
     acme.simulator.faults.add(Fault(kind=FaultKind.HANG, times=1))
     refresh = asyncio.create_task(acme.refresh(token))
@@ -152,7 +152,7 @@ async def test_retry_after_can_be_set(acme: Acme, kind: FaultKind) -> None:
 
 
 async def test_an_error_may_hide_a_spent_token(acme: Acme) -> None:
-    """A 500 after the effect."""
+    """The 500 comes after the effect."""
     token = acme.install()["refresh_token"]
     acme.simulator.faults.add(Fault(kind=FaultKind.STATUS, effect=AFTER, times=1))
 

@@ -106,7 +106,7 @@ async def test_uninstalling_notifies_the_app(acme: Acme, callbacks: list[tuple[s
 
 
 async def test_sharing_an_app_notifies_it(acme: Acme, callbacks: list[tuple[str, str, dict[str, Any]]]) -> None:
-    """POST to the callback URL."""
+    """The notice is a POST to the callback URL."""
     await acme.simulator.share_app(client_id=acme.app.client_id, company_id=acme.company.id, user_id=acme.user.id)
 
     ((method, _, body),) = callbacks
@@ -115,7 +115,7 @@ async def test_sharing_an_app_notifies_it(acme: Acme, callbacks: list[tuple[str,
 
 @pytest.mark.parametrize(("status", "live"), [(200, True), (404, False), (302, False)])
 async def test_an_app_is_live_only_if_its_callback_url_responds(acme: Acme, status: int, *, live: bool) -> None:
-    """To a request without parameters and without credentials."""
+    """The request has neither parameters nor credentials."""
     seen: list[tuple[str, str | None]] = []
 
     async def receive(request: web.Request) -> web.Response:

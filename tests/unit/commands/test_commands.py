@@ -21,7 +21,7 @@ def run(*arguments: str) -> Result:
 
 @pytest.mark.parametrize("command", [(), ("run",), ("check",), ("crd",), ("version",)])
 def test_every_command_has_help(command: tuple[str, ...]) -> None:
-    """More than a line of it."""
+    """It is longer than one line."""
     result = run(*command, "--help")
 
     assert 0 == result.exit_code
@@ -36,7 +36,7 @@ def test_the_version_is_printed_for_people_and_programs() -> None:
 
 
 def test_the_crds_are_printed_for_kubectl() -> None:
-    """As YAML documents, or as a list in JSON."""
+    """They are YAML documents, or a list in JSON."""
     definitions = [custom_resource_definition(), consent_definition()]
 
     assert definitions == list(yaml.safe_load_all(run("crd").output))

@@ -54,7 +54,7 @@ def test_settings_come_from_the_file_and_defaults_fill_the_rest(tmp_path: Path) 
 
 
 def test_the_environment_takes_precedence_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also within the entries of a map, such as a Vault connection."""
+    """This holds within the entries of a map too, such as a Vault connection."""
     monkeypatch.setenv("PIPEDRIVE_OPERATOR_CONTROLLER__POLL_INTERVAL", "7s")
     monkeypatch.setenv("PIPEDRIVE_OPERATOR_VAULT__CONNECTIONS__DEFAULT__PATH_PREFIXES", '["a/", "b/"]')
     monkeypatch.setenv("PIPEDRIVE_OPERATOR_KUBERNETES__NAMESPACES", '["crm"]')
@@ -92,7 +92,7 @@ def test_no_file_is_needed() -> None:
     ],
 )
 def test_the_message_names_the_setting(tmp_path: Path, text: str, expected: str) -> None:
-    """With the closest valid name for an unknown one, and with both of two settings that contradict each other."""
+    """It suggests the closest valid name, and names both of two settings that contradict each other."""
     assert expected in error_for(tmp_path, text)
 
 

@@ -114,7 +114,7 @@ def message_about(content: bytes, folder: Path) -> str:
     ],
 )
 def test_the_message_names_file_setting_and_fix(tmp_path: Path, content: bytes, expected: str) -> None:
-    """And never quotes the validation library, whose words are about Python."""
+    """It never quotes the validation library, whose words are about Python."""
     message = message_about(content, tmp_path)
 
     assert expected in message
@@ -271,7 +271,7 @@ def is_understood(path: Path) -> bool:
 @reads_anything
 @given(CHANGED | VALUES)
 def test_any_document_gives_settings_or_a_settings_error(tmp_path: Path, document: object) -> None:
-    """Never a traceback, and never the words of the validation library."""
+    """It never ends in a traceback, or with the words of the validation library."""
     path = tmp_path / "settings.yaml"
     path.write_text(yaml.dump(document, allow_unicode=True))
 

@@ -187,7 +187,7 @@ class TestCredentials:
         assert isinstance(cache.credential(key("acme")), Credential)
 
     def test_the_oldest_sharer_of_a_grant_is_known(self, cache: Cache) -> None:
-        """By time of creation, then by uid; when it goes, the next one is the oldest."""
+        """The time of creation decides, then the uid. When it goes, the next one is the oldest."""
         names = []
         for name, created in (("c", "02"), ("b", "01"), ("a", "02")):
             body = credential(name, 1, grant="shared", creationTimestamp=f"2026-03-{created}T00:00:00Z")
@@ -235,7 +235,7 @@ class TestCredentials:
         assert NOTHING == cache.take_sharers()
 
     def test_a_credential_that_shares_nothing_needs_one_pass(self, cache: Cache) -> None:
-        """Its own."""
+        """It is that of the credential itself."""
         cache.see_credential(None, credential("acme", 1))
         cache.see_credential("MODIFIED", credential("acme", 2, generation=2, target="moved"))
 
@@ -313,7 +313,7 @@ class TestSecrets:
         assert cache.secrets_of(owner) == []
 
     def test_a_relabelled_secret_affects_both_credentials(self, cache: Cache) -> None:
-        """The credential of the old label, and that of the new one."""
+        """They are the credential of the old label and that of the new one."""
         cache.see_credential(None, credential("other", 1))
         cache.see_secret("ADDED", secret("pipedrive", 2))
 

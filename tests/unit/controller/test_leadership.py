@@ -128,7 +128,7 @@ async def test_a_leader_that_cannot_renew_stops_before_another_can_start(replica
 
 
 async def test_a_leader_resumes_when_the_api_server_is_back(replicas: list[Replica]) -> None:
-    """Its work is started anew."""
+    """Its work is started again."""
     clock, shared = TurnedClock(), SharedLease()
     replicas.append(Replica("one", shared, clock))
     await settle(clock, 5)
@@ -143,7 +143,7 @@ async def test_a_leader_resumes_when_the_api_server_is_back(replicas: list[Repli
 
 
 async def test_a_released_lease_is_acquired_at_once(replicas: list[Replica]) -> None:
-    """At the next attempt, rather than after the whole duration."""
+    """This happens at the next attempt, rather than after the whole duration."""
     clock, shared = TurnedClock(), SharedLease()
     replicas += [Replica("one", shared, clock), Replica("two", shared, clock)]
     await settle(clock, 10)

@@ -43,7 +43,7 @@ async def test_a_key_added_twice_is_handed_out_once(queue: WorkQueue) -> None:
 
 
 async def test_a_key_in_progress_is_not_handed_out_again(queue: WorkQueue) -> None:
-    """Not before it is done; a request in the meantime is kept."""
+    """A request in the meantime is kept until the pass is done."""
     queue.add(ONE)
     await queue.get()
     queue.add(ONE)

@@ -116,7 +116,7 @@ def test_the_description_of_templates_names_every_field() -> None:
 
 @given(st.lists(st.sampled_from(TEMPLATE_PARTS)).map("".join))
 def test_the_operator_accepts_every_template_that_the_api_server_accepts(template: str) -> None:
-    """And rejects, like the API server, every closed reference to an unknown field."""
+    """Like the API server, it rejects every closed reference to an unknown field."""
     taken = re.fullmatch(template_pattern(API_TOKEN_FIELDS), template) is not None
 
     try:

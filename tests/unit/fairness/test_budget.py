@@ -34,7 +34,7 @@ def test_a_slow_rate_has_no_burst() -> None:
 
 
 def test_what_is_not_allowed_uses_nothing_of_the_allowance() -> None:
-    """Otherwise a flood would lock its victim out for as long as the flood was large."""
+    """Otherwise, the larger the flood, the longer it would lock out its victim."""
     allowance = Budget(per_second=2, burst=3)
 
     assert 3 == sum(allowance.take("crm", 0) for _ in range(1000))

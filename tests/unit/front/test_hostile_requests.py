@@ -1,4 +1,4 @@
-"""Everything that a stranger can send to the front: nothing of it changes a consent, and nothing is revealed."""
+"""Whatever a stranger sends to the front, no consent changes, and nothing is revealed."""
 
 import asyncio
 import json
@@ -223,7 +223,7 @@ async def test_the_front_redirects_to_no_other_site_than_pipedrives(front: Front
 
 
 async def test_a_deleted_consent_takes_no_answer(front: Front) -> None:
-    """Neither does a consent of the same name that was created after the link was opened."""
+    """Nor does a consent of the same name that was created after the link was opened."""
     front.consents.consents.clear()
     assert 404 == (await front.get(ANSWERED, cookie=COOKIE)).status
 
@@ -244,7 +244,7 @@ async def test_what_a_consent_says_is_escaped(front: Front) -> None:
 
 
 async def test_a_flood_of_bad_links_reaches_the_api_server_at_a_bounded_rate() -> None:
-    """The flood does not lock out a person who has begun."""
+    """The flood does not lock out a person who has opened a link."""
     async with Fronts(requests_per_second=5).serve() as front:
         front.consents.put(linked())
         await front.get(LINK)
@@ -337,7 +337,7 @@ async def test_slow_headers_end_the_connection(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_more_connections_than_allowed_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So memory stays bounded."""
+    """Memory stays bounded."""
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
     async with Fronts().serve() as front:
         held = [await asyncio.open_connection("127.0.0.1", front.port) for _ in range(2)]

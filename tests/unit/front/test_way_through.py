@@ -1,4 +1,4 @@
-"""The way of a person who accepts, declines, comes back or chooses the wrong company."""
+"""What a person sees who accepts, declines, comes back or chooses the wrong company."""
 
 from dataclasses import replace
 
@@ -142,10 +142,10 @@ async def test_a_failure_is_explained_and_can_be_tried_again(front: Front, reaso
         ConsentReason.INVALID,
     ],
 )
-async def test_an_ended_consent_is_explained_only_to_a_person_who_has_begun(
+async def test_an_ended_consent_is_explained_only_to_a_person_who_opened_its_link(
     front: Front, reason: ConsentReason
 ) -> None:
-    """To anyone else its link is like one that never existed."""
+    """Anyone else sees the page for a link that never existed."""
     front.consents.report(CONSENT, reported(reason))
 
     begun, fresh = await front.get(RESULT, cookie=COOKIE), await front.get(LINK)
@@ -167,7 +167,7 @@ async def test_a_new_consent_shows_that_its_link_is_being_prepared(front: Front)
     assert RESULT == (await front.press(LINK)).headers["Location"]
 
 
-async def test_an_old_status_is_no_result_of_a_new_answer(front: Front) -> None:
+async def test_an_old_status_is_not_the_result_of_a_new_answer(front: Front) -> None:
     """The operator has not seen the answer yet."""
     front.consents.report(CONSENT, reported(ConsentReason.WRONG_ACCOUNT))
     await front.get(ANSWERED, cookie=COOKIE)
@@ -220,7 +220,7 @@ async def test_the_probe_of_change_to_live_gets_a_page(front: Front, target: str
     assert (200, "Connect Pipedrive") == (page.status, title(page.body))
 
 
-async def test_the_report_of_a_shared_app_is_taken_and_ignored(front: Front) -> None:
+async def test_the_report_of_a_shared_app_is_accepted_and_ignored(front: Front) -> None:
     """It means nothing to the operator."""
     assert 204 == (await front.send(CALLBACK, method="POST", body=b'{"isShared": true}')).status
 

@@ -23,7 +23,7 @@ from support.exchanges import CONSENT, OTHER_COMPANY, ConsentSurroundings
 
 @pytest.fixture
 def around() -> ConsentSurroundings:
-    """Give an exchange with a grant in Vault, and everything in order."""
+    """Provide an exchange with a grant in Vault, in a healthy state."""
     made = ConsentSurroundings()
     made.vault.put(GRANT_LOCATION, refresh_token="seed", refreshed_from="of old", note="ours to keep")
     return made
@@ -58,7 +58,7 @@ async def _die_with_a_candidate(around: ConsentSurroundings, **order: Any) -> An
 async def test_the_next_refresh_completes_the_consent_of_a_dead_process(
     around: ConsentSurroundings, company: Account
 ) -> None:
-    """Promoted if the account is right, otherwise dropped, and the grant in Vault goes on as before."""
+    """It is promoted if the account is right. Otherwise it is dropped, and the grant in Vault stays in use."""
     around.pipedrive.consent_ends_others = False
     await _die_with_a_candidate(around, company=company, pinned=ACCOUNT)
 
@@ -74,7 +74,7 @@ async def test_the_next_refresh_completes_the_consent_of_a_dead_process(
 async def test_a_candidate_whose_access_token_has_expired_is_refreshed_to_see_whose_it_is(
     around: ConsentSurroundings,
 ) -> None:
-    """The process that died was the only one for hours."""
+    """No other process ran for hours."""
     order = await _die_with_a_candidate(around)
     around.clock.turn(timedelta(hours=2))
 
@@ -102,7 +102,7 @@ async def test_a_half_usable_answer_is_kept_and_refreshed_once(around: ConsentSu
 
 
 async def test_a_candidate_that_pipedrive_refuses_is_dropped(around: ConsentSurroundings) -> None:
-    """Its access token and its refresh token: the person has consented again in the meantime."""
+    """Pipedrive refuses both of its tokens, because the person has consented again in the meantime."""
     before = around.values
     order = await _die_with_a_candidate(around)
     around.pipedrive.accounts.clear()
@@ -174,7 +174,7 @@ async def test_of_two_unrelated_consents_pipedrive_decides(around: ConsentSurrou
 
 
 async def test_a_code_whose_result_died_with_its_process_is_not_sent_again(around: ConsentSurroundings) -> None:
-    """That is the window which no protocol closes; the person presses again."""
+    """No protocol can close this window. The person opens the link again."""
     task = await around.begin_exchange()
     task.cancel()
     around.take_over()

@@ -27,14 +27,14 @@ from support.exchanges import CONSENT, OTHER_COMPANY, ConsentSurroundings
 
 @pytest.fixture
 def around() -> ConsentSurroundings:
-    """Give an exchange with a grant in Vault, and everything in order."""
+    """Provide an exchange with a grant in Vault, in a healthy state."""
     made = ConsentSurroundings()
     made.vault.put(GRANT_LOCATION, refresh_token="seed", refreshed_from="of old", note="ours to keep")
     return made
 
 
 async def test_a_consent_replaces_a_living_grant_and_keeps_foreign_keys(around: ConsentSurroundings) -> None:
-    """With the account, by which every cluster knows the company, and nothing of the former grant."""
+    """The new grant names the account, for other clusters, and keeps nothing of the former grant."""
     assert await around.connect() is ConsentReason.CONNECTED
 
     assert {
@@ -118,7 +118,7 @@ async def test_the_document_pins_the_company_for_other_clusters(around: ConsentS
 
 
 async def test_the_first_copy_is_acknowledged_before_pipedrive_is_asked(around: ConsentSurroundings) -> None:
-    """Whose the grant is costs another call, in which the process may die."""
+    """It takes another call to learn the account, and the process may die during that call."""
     seen: list[str] = []
     identify = around.pipedrive.identify_access_token
 
@@ -147,7 +147,7 @@ async def test_the_first_copy_is_acknowledged_before_pipedrive_is_asked(around: 
 async def test_a_refused_code_changes_nothing_and_is_not_sent_again(
     around: ConsentSurroundings, breaks: Exception, reason: ConsentReason
 ) -> None:
-    """The person presses again."""
+    """The person opens the link again."""
     before = around.values
     around.pipedrive.breaks = breaks
 
@@ -169,7 +169,7 @@ async def test_a_code_that_was_used_is_refused(around: ConsentSurroundings) -> N
 
 
 async def test_a_lost_answer_is_uncertain_and_counts_no_refresh(around: ConsentSurroundings) -> None:
-    """The refresh token in Vault was not spent, so that a later refusal must not be blamed on it."""
+    """The exchange did not spend the refresh token in Vault, so it cannot be the cause of a later refusal."""
     before = around.values
     around.pipedrive.network.loses_answers = 1.0
 
@@ -284,7 +284,7 @@ async def test_a_first_result_in_escrow_is_found_although_the_path_is_empty(arou
 
 
 async def test_another_holders_intent_is_waited_for(around: ConsentSurroundings) -> None:
-    """A refresh of another cluster is in flight: its result must not be overwritten, nor its token be spent."""
+    """A refresh by another cluster is in progress: nobody may overwrite its result or spend its token."""
     intent = Intent(refresh_id="theirs-1", holder="theirs", started_at=NOW, timeout=timedelta(seconds=30))
     around.vault.put(GRANT_LOCATION, refresh_token="seed", **write_marks(intent, None))
     task = asyncio.create_task(around.exchange.run(around.order(), around.claim))

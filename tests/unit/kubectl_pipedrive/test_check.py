@@ -148,7 +148,7 @@ def test_a_workload_that_misses_new_tokens_is_a_broken_link(world: World, change
 
 
 def test_an_absent_crd_ends_the_check(world: World) -> None:
-    """Nothing else can be found out."""
+    """Without it, nothing else can be checked."""
     world.kubectl.served = {}
 
     typed = world("check acme")

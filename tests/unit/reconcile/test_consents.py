@@ -1,4 +1,4 @@
-"""The reconciler of consents with fake ports: from a consent to a published token, and everything that may go wrong."""
+"""The reconciler of consents with fake ports: from a consent to a published token, and everything that can go wrong."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -26,7 +26,7 @@ UNGUARDED: dict[str, Any] = {"oauth2": OAUTH2_SPEC["oauth2"]}
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """Give a world with a credential whose grant is missing."""
+    """Provide a world with a credential whose grant is missing."""
     async for made in seeded_world():
         del made.vault.documents[GRANT_LOCATION]
         made.cluster.apply(resource(UNGUARDED))
@@ -78,7 +78,7 @@ class Person:
 
 
 async def test_a_person_connects_an_account_and_the_token_is_published(world: World) -> None:
-    """From a credential without a grant to a Secret, with an Event on the credential."""
+    """A credential without a grant ends with a Secret and an Event."""
     await world.settle()
     assert ("False", "GrantMissing") == world.condition(ConditionType.AUTHORIZED)
     person = Person(world)
@@ -94,7 +94,7 @@ async def test_a_person_connects_an_account_and_the_token_is_published(world: Wo
 
 
 async def test_the_link_is_reported_with_all_that_its_page_shows(world: World) -> None:
-    """And nothing in it that a viewer could use: the key and the state are not in the cluster."""
+    """A viewer cannot use any of it: neither the key nor the state is in the cluster."""
     world.cluster.apply(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | {"requiredScopes": ["base"]}}))
     person = Person(world)
 
@@ -139,7 +139,7 @@ async def test_the_wrong_company_changes_nothing_and_the_link_stays_usable(world
 
 
 async def test_another_company_is_accepted_if_the_consent_allows_it_and_is_pinned_then(world: World) -> None:
-    """Also when the process dies before the status has the new pin; the consent does not unpin what comes later."""
+    """This holds even if the process dies before the status has the new pin. A later change is not allowed."""
     await Person(world).accepts()
     await world.settle()
     allowing = Person(world, Key(namespace="crm", name="acme-x2"), allowAccountChange=True)
@@ -172,7 +172,7 @@ async def test_a_consent_that_ended_is_deleted_after_an_hour(world: World) -> No
 
 
 async def test_an_unused_link_expires(world: World) -> None:
-    """By the time that the API server created it."""
+    """Its lifetime counts from its creation by the API server."""
     person = Person(world, lifetime="10m")
 
     await person.sees_link()
@@ -194,7 +194,7 @@ async def test_a_newer_consent_supersedes_an_older_one(world: World) -> None:
     assert await newer.accepts() is ConsentReason.CONNECTED
 
 
-async def test_a_link_can_be_used_only_a_handful_of_times(world: World) -> None:
+async def test_a_link_can_be_used_only_a_few_times(world: World) -> None:
     """Each answer costs a call to Pipedrive."""
     await Person(world).accepts()
     await world.settle()

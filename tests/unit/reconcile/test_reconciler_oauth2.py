@@ -180,7 +180,7 @@ async def test_a_second_client_on_a_grant_is_refused(world: World) -> None:
 
 
 async def test_a_grant_that_vault_does_not_store_is_announced_once(world: World) -> None:
-    """By an Event, and by another one when Vault has stored it; the old value stays published until then."""
+    """An Event announces it, and another one that Vault has stored it. The old value stays published until then."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
     world.clock.turn(timedelta(minutes=59))

@@ -51,7 +51,7 @@ async def test_a_first_publication_does_not_read_workloads(world: World) -> None
 
 
 async def test_a_new_value_restarts_each_workload_once(world: World) -> None:
-    """After the Secret, before the status, and never again for the same value."""
+    """It happens after the Secret is written and before the status, and never again for the same value."""
     await published(world)
     put_token(world, "b")
 
@@ -108,7 +108,7 @@ async def test_a_refresh_restarts_nothing(world: World) -> None:
 
 
 async def test_a_refresh_restarts_where_it_is_wanted(world: World) -> None:
-    """Once for each, but not for the first."""
+    """Each refresh restarts it once, and the first publication does not."""
     world.cluster.apply(resource(OAUTH2_SPEC | rollout(WEB, on_refresh=True)))
     await world.settle()
     for _ in range(2):

@@ -29,7 +29,7 @@ def reported(
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """Give a world with a published credential."""
+    """Provide a world with a published credential."""
     async for made in seeded_world():
         made.cluster.apply(resource(OAUTH2_SPEC))
         await made.settle()
@@ -38,7 +38,7 @@ async def world() -> AsyncIterator[World]:
 
 
 def uninstalls(world: World) -> Uninstalls:
-    """Build what takes reports in some replica."""
+    """Build the handler of reports in one replica."""
     return Uninstalls(cache=world.cache, credentials=world.cluster, keeper=world.keeper, clock=world.clock)
 
 

@@ -215,7 +215,7 @@ def test_a_new_client_is_ready_to_use(capsys: pytest.CaptureFixture[str]) -> Non
 def test_wrong_usage_names_the_option(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
 ) -> None:
-    """With exit code 2, as every command has."""
+    """The exit code is 2, as for every command."""
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))
 

@@ -105,7 +105,7 @@ def test_files_that_may_not_be_read_are_reported_as_such(tmp_path: Path, monkeyp
 
 
 def test_a_new_secret_has_256_random_bits() -> None:
-    """Which is why its plain digest is safe."""
+    """Therefore its plain digest is safe."""
     assert 64 == len(new_secret())
     assert new_secret() != new_secret()
     assert digest("secret") != digest("Secret")

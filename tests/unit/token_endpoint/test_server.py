@@ -152,7 +152,7 @@ def test_the_host_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_ipv6_address_is_printed_as_a_url(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In brackets (RFC 3986 section 3.2.2), so that it can be copied into a client."""
+    """It is in brackets (RFC 3986 section 3.2.2), so that it can be copied into a client."""
 
     class Server:
         port = 8081

@@ -71,7 +71,7 @@ def test_a_credential_recovers_when_its_trouble_is_fixed(troubles: Record, troub
 
 @pytest.mark.parametrize("trouble", STALLING, ids=_named)
 def test_a_trouble_that_needs_a_person_is_an_event_too(troubles: Record, trouble: Trouble) -> None:
-    """A Warning about the credential, with the same reason."""
+    """It is a Warning about the credential, with the same reason."""
     subject = troubles.outcomes[trouble.name].subject
 
     announced = {

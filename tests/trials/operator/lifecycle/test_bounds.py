@@ -38,7 +38,7 @@ def large_secrets(control_plane: ControlPlane, namespace: str) -> int:
 def test_large_secrets_with_the_operators_label_cost_little_memory(
     large_secrets: int, tenant: Tenant, settings: Callable[[str], Json], tmp_path: Path
 ) -> None:
-    """Neither when they are listed, at the start and by each new watch, nor while they are kept."""
+    """This holds while they are listed, at the start and by each new watch, and while they are kept."""
     with OperatorProcess(settings("large-secrets"), folder=tmp_path) as operator:
         tenant.apply_api_token()
         published = tenant.wait_until_published()

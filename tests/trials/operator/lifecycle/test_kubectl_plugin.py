@@ -53,7 +53,7 @@ def bare(folder: Path) -> Iterator[Plugin]:
 
 
 def test_an_editor_sees_refreshes_suspends_and_resumes(tenant: Tenant, plugin_of: UserOf) -> None:
-    """The whole life of a credential, with the role `edit`."""
+    """The role `edit` allows all that a credential needs in its life."""
     tenant.apply_oauth2()
     tenant.wait_until_published()
     plugin = plugin_of("edit")
@@ -83,7 +83,7 @@ def test_an_editor_sees_refreshes_suspends_and_resumes(tenant: Tenant, plugin_of
 
 
 def test_a_viewer_sees_but_changes_nothing(tenant: Tenant, plugin_of: UserOf) -> None:
-    """With the role `view`, which cannot read Secrets either."""
+    """The role `view` cannot read Secrets either."""
     tenant.apply_api_token()
     tenant.wait_until_published()
     plugin = plugin_of("view")
@@ -290,7 +290,7 @@ def test_names_are_completed_by_kubectl_itself(tenant: Tenant, plugin_of: UserOf
 
 
 def test_json_is_the_resource_itself(tenant: Tenant, plugin_of: UserOf) -> None:
-    """As kubectl prints it, and YAML too."""
+    """It is printed as kubectl prints it, also as YAML."""
     tenant.apply_api_token()
     tenant.wait_until_published()
     plugin = plugin_of("view")
@@ -311,7 +311,7 @@ def test_a_name_or_a_namespace_that_does_not_exist_is_named(tenant: Tenant, plug
 
 
 def test_a_cluster_without_the_crd_is_recognised(bare: Plugin) -> None:
-    """With what to check, and who can install it."""
+    """The message says what to check, and who can install the CRD."""
     ended = bare("status")
 
     assert (2, "") == (ended.code, ended.out)

@@ -89,7 +89,7 @@ def wait_for_restarts(tenant: Tenant, count: int) -> None:
 
 
 def test_a_replaced_token_restarts_a_deployment_once(tenant: Tenant, operate: Operate) -> None:
-    """Neither the first publication nor a restart of the operator does. Nothing else reads the Deployment."""
+    """The first publication and a restart of the operator restart nothing, and do not read the Deployment."""
     tenant.create(deployment(**{ALLOW: "acme"}))
     operator = operate()
     tenant.apply_api_token(rollout=ROLLOUT)

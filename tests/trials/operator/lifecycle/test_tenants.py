@@ -149,7 +149,7 @@ def secret_values(tenant: VaultTenant, *more: str) -> set[str]:
 def test_a_credential_that_cannot_read_a_grant_learns_nothing_about_its_refresh(
     owner: VaultTenant, other: VaultTenant
 ) -> None:
-    """Neither during the refresh nor after it, and not by naming the role of the owner, either."""
+    """This holds during the refresh and after it, even if the credential names the role of the owner."""
     path, seed = owner.path("acme"), owner.consent()["refresh_token"]
     owner.store("acme", refresh_token=seed)
     owner.pipedrive.add_fault("hang", endpoint="token", company_id=owner.company_id)

@@ -51,7 +51,7 @@ def test_every_certificate_of_a_bundle_is_read(pem: bytes, tmp_path: Path) -> No
 
 
 def test_a_certificate_that_is_half_written_is_rejected(pem: bytes, tmp_path: Path) -> None:
-    """Also after a complete one: otherwise the rest of the bundle would silently not be trusted."""
+    """This holds after a complete one, too: otherwise the rest of the bundle would silently not be trusted."""
     half = Authority(tmp_path).certificate.read_bytes()[:-60]
 
     with pytest.raises(ssl.SSLError):

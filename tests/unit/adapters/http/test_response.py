@@ -49,13 +49,13 @@ def test_a_response_counts_once_its_status_has_arrived() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"1", b"null", b"\xff", b"[" * 200_000, b'{"a": ' + b"9" * 5000 + b"}"])
 def test_a_body_that_is_not_a_json_object_is_none(body: bytes) -> None:
-    """Deep nesting and endless digits included."""
+    """This includes deep nesting and endless digits."""
     assert json_object(body) is None
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bytes])
 def test_a_longer_body_is_marked_as_truncated(compress: Callable[[bytes], bytes]) -> None:
-    """After decompression; one of exactly the longest size is complete."""
+    """The size after decompression counts. A body of exactly the longest size is complete."""
     received = Received(status=200, body=bytearray(compress(b"0" * 5000)))
 
     whole, cut = received.response(longest_body=5000), received.response(longest_body=4999)

@@ -119,7 +119,7 @@ async def test_no_request_is_retried(server: FakeApiServer, api: Api) -> None:
 
 
 async def test_a_response_that_expands_without_end_costs_little_memory(server: FakeApiServer, api: Api) -> None:
-    """Whatever a proxy in between compresses."""
+    """A proxy in between may compress anything."""
     packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
     body = b"".join([*(packer.compress(b" " * 1_000_000) for _ in range(200)), packer.flush()])
 

@@ -68,7 +68,7 @@ def test_a_newer_schema_is_current() -> None:
     ],
 )
 def test_a_schema_that_would_drop_a_field_is_older(path: str, missing: str) -> None:
-    """At any depth; the message names the field."""
+    """The field may be at any depth, and the message names it."""
     answer = judge(served(without(path)), SCHEMA)
 
     assert answer.state is SchemaState.OLDER

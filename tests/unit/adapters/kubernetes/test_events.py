@@ -11,7 +11,7 @@ from support.builders import api_token_credential
 
 
 async def test_an_event_is_masked(server: FakeApiServer) -> None:
-    """The last defence."""
+    """This is the last defence."""
     server.answer = say(201, {})
     event = Announcement(warning=True, reason="InvalidSpec", message=f"the client is 12:34:{'5f' * 20} here")
 

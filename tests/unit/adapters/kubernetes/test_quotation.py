@@ -31,7 +31,7 @@ def encoded(text: str) -> str:
     ],
 )
 def test_a_value_is_hidden(quoted: str) -> None:
-    """Encoded or decoded, whole or in part, and inside a rendered template."""
+    """This holds for it encoded or decoded, whole or in part, and inside a rendered template."""
     data = {"token": encoded(TOKEN), ".env": encoded(f"PIPEDRIVE_ACCESS_TOKEN={TOKEN}\n"), "dropped": None}
 
     message = hide_secret_values(f"policy: refused {quoted}, and so on", data)

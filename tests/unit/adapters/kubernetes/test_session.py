@@ -68,7 +68,7 @@ async def test_an_exec_plugin_provides_the_token(server: FakeApiServer, tmp_path
 async def test_a_new_token_is_requested_in_time(
     server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the client and by the session of the watch; a plugin whose token is still valid is not run again."""
+    """The client and the session of the watch do so. A plugin whose token is still valid is not run again."""
     monkeypatch.setattr(module, "TOKEN_AGE", 0.0)
     answer = tmp_path / "answer"
     settings = server.settings(exec_plugin(answer))
@@ -139,7 +139,7 @@ async def test_a_netrc_file_is_ignored(server: FakeApiServer, tmp_path: Path, mo
 
 
 async def test_a_proxy_is_taken_from_the_environment(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As kubectl does, except for the hosts in NO_PROXY."""
+    """As for kubectl, NO_PROXY lists the hosts that need none."""
     monkeypatch.setenv("http_proxy", server.address)
     monkeypatch.setenv("no_proxy", "direct.example.com")
     proxy = server.address
@@ -200,7 +200,7 @@ async def tls_server(server: FakeApiServer, tmp_path: Path) -> AsyncIterator[Pat
 async def test_a_certificate_without_an_authority_key_identifier_is_accepted(
     server: FakeApiServer, tls_server: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by kubectl, and as by Python before 3.13, which made strict verification the default."""
+    """The client accepts it as kubectl does, although Python 3.13 made strict verification the default."""
     default = ssl.create_default_context
 
     def strict(*arguments: Any, **options: Any) -> ssl.SSLContext:

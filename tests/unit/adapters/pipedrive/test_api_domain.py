@@ -12,7 +12,7 @@ LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1)
 
 @given(LABEL)
 def test_a_company_of_pipedrives_is_allowed(label: str) -> None:
-    """Any one label."""
+    """The label may be any one."""
     assert PIPEDRIVE.allow(f"https://{label}.pipedrive.com")
 
 
@@ -92,7 +92,7 @@ def test_names_are_compared_as_dns_does() -> None:
 
 
 def test_a_simulator_can_be_allowed() -> None:
-    """Any port of a host, and still no path."""
+    """The pattern allows any port of a host, and still no path."""
     local = AllowedApiDomains(("https://*.pipedrive.com", "http://127.0.0.1:*"))
 
     assert local.allow("http://127.0.0.1:8080")
@@ -103,5 +103,5 @@ def test_a_simulator_can_be_allowed() -> None:
 
 
 def test_nothing_is_allowed_without_a_pattern() -> None:
-    """Closed unless opened."""
+    """The default is to refuse."""
     assert not AllowedApiDomains(()).allow("https://acme.pipedrive.com")

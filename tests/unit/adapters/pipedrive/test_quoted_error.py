@@ -35,7 +35,7 @@ def test_without_these_fields_only_the_status_is_quoted(answer: PipedriveRespons
 @pytest.mark.parametrize("echo", [SECRET, "s3cret%2Fvalue%2B", f"token {SECRET} is bad", SECRET * 2])
 @pytest.mark.parametrize("field", ["error", "message"])
 def test_secrets_that_were_sent_are_hidden(echo: str, field: str) -> None:
-    """Plain, and as a form encodes them."""
+    """This holds for the plain value, and for the value as a form encodes it."""
     quoted = quote_error(refusal(**{field: echo}), SecretValue("other"), SecretValue(SECRET))
 
     assert "s3cret" not in quoted

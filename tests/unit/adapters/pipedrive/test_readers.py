@@ -95,7 +95,7 @@ def test_a_whole_refresh_token_before_the_damage_is_never_lost(start: int, end: 
 @reads_anything
 @given(STATUSES, BYTES | ERRORS.map(lambda fields: json.dumps(fields).encode()))
 def test_any_refusal_is_one_of_our_errors(status: int, body: bytes) -> None:
-    """At both endpoints; what is quoted is one short line."""
+    """This holds for both endpoints. What is quoted is one short line."""
     response = PipedriveResponse(status=status, body=body, retry_after=timedelta(seconds=7))
     quoted = quote_error(response, SENT)
 

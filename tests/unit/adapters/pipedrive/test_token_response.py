@@ -40,7 +40,7 @@ def read_body(body: bytes, status: int = 200) -> TokenResponse:
 
 
 def test_a_complete_response_is_read() -> None:
-    """All six fields."""
+    """It has six fields."""
     assert read(COMPLETE) == TokenResponse(
         access_token=SecretValue("v1u:AQ+/=:BQ=="),
         refresh_token=NEW,
@@ -135,7 +135,7 @@ def test_the_refresh_token_is_kept_where_another_field_is_wrong(key: str, value:
     ],
 )
 def test_a_value_out_of_range_is_refused(changes: dict[str, Any]) -> None:
-    """Each for a reason of its own."""
+    """Each is refused for a reason of its own."""
     with pytest.raises(TokenResponseUnusable):
         read(COMPLETE | changes)
 
@@ -266,7 +266,7 @@ def test_a_refresh_token_that_is_cut_off_is_none(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"\xff\xfe", b"[" * 200_000, b"9" * 5000])
 def test_a_body_that_is_no_object_is_uncertain(body: bytes) -> None:
-    """Deep nesting and endless numbers included."""
+    """This includes deep nesting and endless numbers."""
     with pytest.raises(RefreshUncertain, match="not a JSON object"):
         read_body(body)
 
@@ -305,7 +305,7 @@ def test_an_error_with_a_successful_status_is_no_token_response(
 def test_what_arrived_before_the_connection_broke_counts_if_it_is_definite(
     status: int, body: bytes, *, readable: bool
 ) -> None:
-    """A complete JSON object, or a whole refresh token in a successful response."""
+    """A complete JSON object is definite, and so is a whole refresh token in a successful response."""
     assert is_readable(PipedriveResponse(status=status, body=body)) is readable
 
 

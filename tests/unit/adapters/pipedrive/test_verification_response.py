@@ -28,7 +28,7 @@ def answer(data: object) -> PipedriveResponse:
 
 
 def test_an_account_is_read() -> None:
-    """Two ids and a domain."""
+    """It consists of two ids and a domain."""
     account = read_account(answer(USER), "")
 
     assert account == Account(company_id=12, company_domain="acme", user_id=34)

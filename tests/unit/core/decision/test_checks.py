@@ -65,7 +65,7 @@ def test_a_refresh_in_progress_reports_how_the_last_one_failed(
     ],
 )
 def test_a_failed_refresh_is_left_alone_for_a_while(changes: dict[str, Any], *, waits: bool) -> None:
-    """Unless something has changed that may make it succeed."""
+    """It is tried earlier if something has changed that may make it succeed."""
     assert waits is (checks.refresh_failed_recently(changed(oauth2_up_to_date(), **changes)) is not None)
 
 

@@ -20,7 +20,7 @@ def decision(reason: Reason) -> Decision:
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_the_messages_that_a_consent_ends_name_the_command(reason: Reason) -> None:
-    """And no other does."""
+    """No other message names it."""
     ends = {Reason.GRANT_MISSING, Reason.CONSENT_REQUIRED, Reason.SCOPE_MISSING, Reason.WRONG_ACCOUNT}
 
     message = with_command(decision(reason), oauth2_credential()).message

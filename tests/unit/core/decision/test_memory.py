@@ -340,7 +340,7 @@ class TestAcceptance:
         ],
     )
     def test_a_token_is_accepted_for_a_reason(self, memory: Memory, expected: str | None) -> None:
-        """Verified, or descended from a verified one."""
+        """It was verified, or succeeds one that was."""
         accepted = self.judge(memory)
 
         assert expected == (accepted.token.value.reveal() if accepted is not None else None)

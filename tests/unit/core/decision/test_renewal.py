@@ -25,7 +25,7 @@ def test_an_api_token_is_not_renewed() -> None:
 def test_a_token_is_renewed_ahead_of_its_expiry(
     renew_before: timedelta | None, lead: timedelta, *, clamped: bool
 ) -> None:
-    """With up to a tenth of the lead on top, and never later."""
+    """The spread adds up to a tenth to the lead, and never shortens it."""
     found = renewal(access_token(), renew_before, spread_by="grant")
 
     assert found is not None
@@ -47,7 +47,7 @@ def test_a_renewal_time_is_whole_seconds_within_the_lifetime(lifetime: int, lead
 
 
 def test_verifications_are_spread_and_never_late() -> None:
-    """Up to a tenth of the interval early."""
+    """They come up to a tenth of the interval early."""
     times = {verification_time(NOW, HOUR, spread_by=str(number)) for number in range(100)}
 
     assert len(times) > 90

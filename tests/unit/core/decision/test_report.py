@@ -134,7 +134,7 @@ class TestConditions:
     def test_after_a_restart_ready_goes_by_the_secret_and_the_status(
         self, before: Condition | None, changes: dict[str, Any], *, ready: bool
     ) -> None:
-        """Nothing is remembered, and Vault may be away."""
+        """The process remembers nothing, and Vault may be unavailable."""
         seen = changed(oauth2_up_to_date(), accepted=None, token=None, grant=None, verification=None)
         seen = with_status(seen, conditions=(before,) if before else (), **changes)
 

@@ -41,7 +41,7 @@ def test_a_first_pause_follows_from_the_reason(trouble: Trouble, least: float, m
 
 @pytest.mark.parametrize("trouble", [PipedriveUnavailable, RateLimited, RefreshUncertain])
 def test_no_retry_after_is_obeyed_for_longer_than_a_quarter_of_an_hour(trouble: type[Trouble]) -> None:
-    """Not even after the published value has expired, when nothing else limits a pause."""
+    """This holds even after the published value has expired, when nothing else limits a pause."""
     bounds = RetryBounds(now=NOW, slow=HOUR, expires_at=NOW - HOUR)
 
     assert timedelta(minutes=15) == retry_pause(

@@ -45,7 +45,7 @@ def found(changed: Rules, *, namespace: str = "crm", client: str | None = None, 
 
 @given(namespace=NAMES, patterns=st.lists(NAMES | NAMES.map("{}*".format), max_size=3), auth=AUTHS)
 def test_a_connection_is_for_its_namespaces_alone(namespace: str, patterns: list[str], auth: object) -> None:
-    """Under any Vault identity."""
+    """This holds for any Vault identity."""
     allowed = any(namespace == one or (one[-1] == "*" and namespace.startswith(one[:-1])) for one in patterns)
 
     source = found(rules(allowed_namespaces=patterns), namespace=namespace, auth=auth)

@@ -41,7 +41,7 @@ def test_a_path_below_a_prefix_is_accepted(path: str) -> None:
     ],
 )
 def test_a_path_elsewhere_is_refused_with_what_is_allowed(path: str) -> None:
-    """A neighbour whose name begins alike is elsewhere."""
+    """A neighbour whose name begins with the same letters is another folder."""
     with pytest.raises(InvalidSpec) as refusal:
         confine(path, prefixes=PREFIXES, namespace="crm")
 
@@ -107,7 +107,7 @@ def test_a_cluster_is_a_part_of_the_prefix() -> None:
 
 @given(path=PATHS | BELOW | NEARLY_PLAIN)
 def test_an_accepted_path_never_leaves_its_folder(path: str) -> None:
-    """No matter how a server, a proxy or a policy interprets it."""
+    """This holds however a server, a proxy or a policy interprets it."""
     try:
         confine(path, prefixes=("pipedrive/{namespace}/",), namespace="crm")
     except InvalidSpec:

@@ -58,7 +58,7 @@ def test_a_raw_token_response_is_a_grant_of_the_time_when_it_was_written(expires
 
 @pytest.mark.parametrize("expires_at", ["2026-03-04T13:00:00Z", "2026-03-04T14:00:00+01:00", 1772629200, "1772629200"])
 def test_an_expiry_is_read_in_every_common_format(expires_at: object) -> None:
-    """RFC 3339, or seconds since the epoch."""
+    """These are RFC 3339 and seconds since the epoch."""
     grant = read_grant(document(GRANT_LOCATION, access_token="v1u:x", refresh_token="r", expires_at=expires_at))
 
     assert grant is not None
@@ -91,7 +91,7 @@ def test_what_is_written_reads_back_and_keeps_what_is_foreign() -> None:
 
 
 def test_a_refreshed_grant_continues_the_one_that_was_spent() -> None:
-    """With and without rotation; a consent does not."""
+    """This holds with and without rotation. The grant of a new consent continues none."""
     old = read_grant(document(GRANT_LOCATION, refresh_token="r"))
     assert old is not None
     new = refreshed_grant(old, ANSWER, client_id="client", asked_at=NOW)
@@ -128,7 +128,7 @@ def test_a_field_of_a_grant_has_a_bound(key: str, longest: int) -> None:
 
 
 def test_a_value_that_is_named_has_a_bound() -> None:
-    """An API token, or a client's id or secret."""
+    """It may be an API token, or a client's id or secret."""
     with pytest.raises(SourceMissing, match="has 16,385 characters"):
         document(GRANT_LOCATION, api_token="v" * 16_385).secret("api_token")
 
@@ -143,7 +143,7 @@ def test_an_account_whose_domain_is_no_dns_label_has_none() -> None:
 
 
 def test_a_refresh_token_that_was_written_alone_leaves_the_former_grant_behind() -> None:
-    """As with `vault kv patch`: access token, client, account and marks belong to the former refresh token."""
+    """`vault kv patch` writes it so. Access token, client, account and marks belong to the former refresh token."""
     former = Grant(
         refresh_token=SecretValue("former"),
         token=access_token("v1u:former"),

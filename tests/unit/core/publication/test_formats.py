@@ -67,7 +67,7 @@ def test_an_env_file_is_read_by_python_dotenv_and_a_shell() -> None:
     ],
 )
 def test_connectors_and_dotnet_read_json(key: str, expected: dict[str, Any]) -> None:
-    """Singer's tap, Airbyte's source and .NET's JSON provider."""
+    """They are Singer's tap, Airbyte's source and .NET's JSON provider."""
     assert expected == json.loads(published()[key])
 
 
@@ -88,7 +88,7 @@ def test_a_folder_of_files_needs_no_filter() -> None:
 
 @given(PRINTABLE)
 def test_yaml_reads_every_json_string(value: str) -> None:
-    """Characters outside of the Basic Multilingual Plane included, which JSON's escapes split in two."""
+    """This includes characters outside of the Basic Multilingual Plane, which JSON's escapes split in two."""
     assert value == yaml.safe_load(render("$(api_token|json)", {"api_token": value}))
 
 

@@ -243,7 +243,7 @@ def test_what_the_status_records(
 def test_what_is_recorded_before_a_secret_is_overwritten(
     has: dict[str, str], held: str | None, expected: dict[str, str] | None
 ) -> None:
-    """Only what no status has recorded."""
+    """A workload that the status has not recorded gets the revision of the Secret."""
     found = first_records(credential(has), held, NEW)
 
     assert expected == (None if found is None else {one.name: one.revision for one in found})
@@ -323,7 +323,7 @@ def test_the_policy_restarts_after_the_secret_is_published(changes: dict[str, An
 
 
 def test_a_wait_ends_when_a_workload_may_be_restarted() -> None:
-    """Long before the next poll."""
+    """This can be long before the next poll."""
     behind = credential({"web": "zero-x", "jobs": "zero-x"}, spec=OAUTH2_SPEC)
     seen = replace(
         up_to_date(behind, access_token(), grant()), timings=replace(TIMINGS, restart_interval=PACE.interval)

@@ -104,7 +104,7 @@ def test_a_patch_repairs_our_part_and_nothing_else() -> None:
 
 
 def test_what_is_no_longer_desired_is_removed() -> None:
-    """Our former keys, labels and annotations, and only ours."""
+    """The patch removes our former keys, labels and annotations, and only ours."""
     credential = with_target(FULL)
     shared = served(credential, data={"foreign": "eA=="})
 

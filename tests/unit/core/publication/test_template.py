@@ -92,7 +92,7 @@ PARTS = ["$(api_token)", "$(api_token|json)", "$(api_token|sh)", "$(company_doma
 
 @given(st.lists(st.lists(st.sampled_from(PARTS)).map("".join), max_size=4), st.text())
 def test_the_size_is_known_before_anything_is_rendered(templates: list[str], value: str) -> None:
-    """In bytes of UTF-8, as the API server counts it."""
+    """It is counted in bytes of UTF-8, as the API server counts it."""
     values = {"api_token": value, "company_domain": "acme"}
     value.encode(errors="replace")
     try:
@@ -117,7 +117,7 @@ def test_the_size_is_known_before_anything_is_rendered(templates: list[str], val
 )
 @pytest.mark.parametrize("value", ['a"b', "a'b"])
 def test_a_value_that_would_end_its_quotes_is_found(template: str, opened: str, value: str) -> None:
-    """By the kind of quote that is open, in a .env file, a script or JSON."""
+    """The kind of quote that is open decides, in a .env file, a script or JSON."""
     found = breaks_quotes(template, {"api_token": value, "company_domain": "acme"})
 
     assert ("api_token" if opened in value else None) == found

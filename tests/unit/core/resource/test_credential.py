@@ -79,7 +79,7 @@ def test_a_request_is_handled_once(annotations: dict[str, str], handled: str | N
     ids=["absent", "empty", "conditions", "account", "a time"],
 )
 def test_a_status_that_cannot_be_read_is_an_empty_one(status: object) -> None:
-    """It is written anew by the next pass."""
+    """The next pass writes it again."""
     assert Status() == read_credential(resource(API_TOKEN_SPEC) | {"status": status}).status
 
 

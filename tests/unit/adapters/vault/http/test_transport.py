@@ -317,7 +317,7 @@ async def test_an_unreadable_ca_leaves_the_former_one_in_use(trust: Trust) -> No
 
 
 async def test_retry_after_is_read(start: Start, connect: Connect) -> None:
-    """In seconds or as a date; an absurd number is cut."""
+    """It holds seconds or a date. An absurd number is cut."""
 
     async def busy(request: web.Request) -> web.Response:
         return web.json_response({}, status=429, headers={"Retry-After": request.query["after"]})
