@@ -8,7 +8,7 @@ from chaos.kills import EXPIRES_IN
 from chaos.surroundings import Environment, set_up
 from testbed.control_plane import ControlPlane
 
-LONGEST = ("test_mutants", "test_chaos", "test_bad_input", "test_published")
+LONGEST = ("test_mutants", "test_bad_input", "test_chaos", "test_vault_page", "test_published")
 """What begins first, so that no process is left with a long file after the others have ended."""
 
 
