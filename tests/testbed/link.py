@@ -4,9 +4,10 @@ It forwards bytes unchanged, so TLS works through it; certificates for 127.0.0.1
 """
 
 import asyncio
+import itertools
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -36,19 +37,19 @@ class Links:
         self._thread.join(timeout=_SECONDS)
         self._loop.close()
 
-    def to(self, port: int) -> "Link":
-        """Open a link to a loopback port."""
-        link = Link(port, self._loop)
+    def to(self, *ports: int) -> "Link":
+        """Open a link to a loopback port; with several ports, each connection leads to the next of them in turn."""
+        link = Link(ports, self._loop)
         self._links.append(link)
         return link
 
 
 class Link:
-    """One link: a connection to `port` is forwarded to the target port, unless a test has disturbed the link."""
+    """One link: a connection to `port` is forwarded to a target port, unless a test has disturbed the link."""
 
-    def __init__(self, target: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Listen on a free port, for a target port."""
-        self._target = target
+    def __init__(self, targets: Sequence[int], loop: asyncio.AbstractEventLoop) -> None:
+        """Listen on a free port, for one or more target ports."""
+        self._targets = itertools.cycle(targets)
         self._loop = loop
         # This socket is bound but never listens: it reserves the port while the link refuses connections.
         self._holder = _bound(0)
@@ -66,6 +67,10 @@ class Link:
     def url(self) -> str:
         """Return the URL of the link, for plain HTTP."""
         return f"http://{_HOST}:{self.port}"
+
+    def lead_to(self, *ports: int) -> None:
+        """Forward new connections to other ports, to each of them in turn."""
+        self._targets = itertools.cycle(ports)
 
     def delay(self, seconds: float) -> None:
         """Delay all data, in both directions."""
@@ -137,7 +142,7 @@ class Link:
         far: asyncio.StreamWriter | None = None
         try:
             await self._passes.wait()
-            far_reader, far = await asyncio.open_connection(_HOST, self._target)
+            far_reader, far = await asyncio.open_connection(_HOST, next(self._targets))
             for one in (writer, far):
                 one.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._until_one_ends((reader, far), (far_reader, writer))

@@ -1,27 +1,21 @@
 """The front as a process, with its own rights on a real API server: two replicas, a crowd, and a flood of bad links."""
 
 import asyncio
-import re
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import pytest
-import yaml
 
 from integration.kubernetes.rights import grant_rights
 from pipedrive_operator.adapters.kubernetes.permissions import required_for_front
 from pipedrive_operator.core.resource import consent_link
 from pipedrive_operator.core.resource.names import CONSENT_KIND, CONSENT_PLURAL, GROUP, VERSION, Key
 from pipedrive_operator.core.values.secret_value import SecretValue
-from testbed import probe
 from testbed.control_plane import ControlPlane
-from testbed.processes import ChildProcess, free_port
+from testbed.front_process import FrontProcess
 
 FLOWS: Final = 200
 FLOOD: Final = 2000
@@ -34,21 +28,6 @@ GROWTH: Final = 48 * 1024 * 1024
 """In bytes: how much memory the crowd and the flood may cost; a thousand connections and their buffers fit."""
 
 
-@dataclass(frozen=True)
-class Replica:
-    """A process of the front."""
-
-    pid: int
-    port: int
-    log: Path
-
-    def memory(self) -> int:
-        """Return the resident memory in bytes."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        (kilobytes,) = re.findall(r"VmRSS:\s+(\d+) kB", status)
-        return int(kilobytes) * 1024
-
-
 @pytest.fixture
 def user(namespace: str) -> str:
     """Name the user that the front is."""
@@ -58,40 +37,19 @@ def user(namespace: str) -> str:
 @pytest.fixture
 def replicas(
     control_plane: ControlPlane, crd: None, namespace: str, user: str, tmp_path: Path
-) -> Iterator[tuple[Replica, Replica]]:
+) -> Iterator[tuple[FrontProcess, FrontProcess]]:
     """Run two replicas of the front, with the rights of the chart."""
     assert crd is None
     grant_rights(control_plane, user, required_for_front([namespace]))
-    kubeconfig = control_plane.kubeconfig_for(user)
-    with ExitStack() as stack:
-        first, second = (_start(stack, kubeconfig, tmp_path / f"front-{number}") for number in (1, 2))
+    settings = {
+        "kubernetes": {"kubeconfig": str(control_plane.kubeconfig_for(user)), "clusterName": "prod"},
+        "consent": {"enabled": True, "publicUrl": PUBLIC_URL, "requestsPerSecond": PER_SECOND},
+    }
+    with (
+        FrontProcess(settings, folder=tmp_path, name="front-1") as first,
+        FrontProcess(settings, folder=tmp_path, name="front-2") as second,
+    ):
         yield first, second
-
-
-def _start(stack: ExitStack, kubeconfig: Path, base: Path) -> Replica:
-    port, probes = free_port(), free_port()
-    settings = base.with_suffix(".yaml")
-    settings.write_text(
-        yaml.safe_dump(
-            {
-                "kubernetes": {"kubeconfig": str(kubeconfig), "clusterName": "prod"},
-                "consent": {
-                    "enabled": True,
-                    "publicUrl": PUBLIC_URL,
-                    "address": "127.0.0.1",
-                    "port": port,
-                    "requestsPerSecond": PER_SECOND,
-                },
-                "http": {"address": "127.0.0.1", "port": probes},
-            }
-        )
-    )
-    command = [sys.executable, "-m", "pipedrive_operator", "consent", f"--config={settings}"]
-    process = ChildProcess(command, log=base.with_suffix(".log"))
-    stack.callback(process.stop)
-    process.start()
-    process.wait_ready(lambda: probe.is_ok(probes, "/readyz"), timeout=30)
-    return Replica(process.pid, port, process.log)
 
 
 def offer(control_plane: ControlPlane, name: Key) -> None:
@@ -136,7 +94,7 @@ async def patiently(session: aiohttp.ClientSession, method: str, url: str, **opt
         await asyncio.sleep(float(response.headers["Refresh"]))  # what the page makes a browser do
 
 
-async def walk(session: aiohttp.ClientSession, name: Key, *, begin: Replica, end: Replica) -> None:
+async def walk(session: aiohttp.ClientSession, name: Key, *, begin: FrontProcess, end: FrontProcess) -> None:
     """Go through a consent: begin at one replica, and come back from Pipedrive to another."""
     page = f"/consent/{name}"
     link = f"http://127.0.0.1:{begin.port}{page}?key={LINK_KEY.reveal()}"
@@ -150,7 +108,7 @@ async def walk(session: aiohttp.ClientSession, name: Key, *, begin: Replica, end
     assert f"{page}/result" == stored.headers["Location"]
 
 
-async def flood(session: aiohttp.ClientSession, namespace: str, replica: Replica) -> int:
+async def flood(session: aiohttp.ClientSession, namespace: str, replica: FrontProcess) -> int:
     """Send bad links; return how many were answered without asking the API server."""
 
     async def send(number: int) -> int:
@@ -165,7 +123,7 @@ async def flood(session: aiohttp.ClientSession, namespace: str, replica: Replica
 
 
 async def test_a_crowd_gets_through_a_flood_and_the_api_server_is_spared(
-    control_plane: ControlPlane, namespace: str, user: str, replicas: tuple[Replica, Replica]
+    control_plane: ControlPlane, namespace: str, user: str, replicas: tuple[FrontProcess, FrontProcess]
 ) -> None:
     """200 people at once, two thousand bad links; each of them may begin at one replica and come back to the other."""
     names = [Key(namespace=namespace, name=f"flow-{number}") for number in range(FLOWS)]
@@ -191,7 +149,7 @@ async def test_a_crowd_gets_through_a_flood_and_the_api_server_is_spared(
 
 
 async def test_nothing_secret_is_logged(
-    control_plane: ControlPlane, namespace: str, replicas: tuple[Replica, Replica]
+    control_plane: ControlPlane, namespace: str, replicas: tuple[FrontProcess, FrontProcess]
 ) -> None:
     """This holds even if the API server refuses a request."""
     name, foreign = Key(namespace=namespace, name="flow"), Key(namespace="kube-system", name="flow")

@@ -22,6 +22,7 @@ from testbed.processes import ChildProcess, free_port
 
 ROOT = Path(__file__).parents[4]
 RIGHTS = ROOT / "tests" / "testbed" / "rights.yaml"
+FRONT_RIGHTS = RIGHTS.with_name("rights-front.yaml")
 POLICY = f"""
 path "secret/data/{APP_PATH}" {{ capabilities = ["read"] }}
 path "secret/data/pipedrive/*" {{ capabilities = ["read", "create", "update"] }}
@@ -60,9 +61,7 @@ def client_id(pipedrive: ControlClient, openbao: OpenBao) -> str:
 @pytest.fixture(scope="session")
 def user(control_plane: ControlPlane) -> Callable[[str], Path]:
     """Return a function that creates users with the operator's permissions in all namespaces."""
-    role = next(one for one in yaml.safe_load_all(RIGHTS.read_text()) if one["kind"] == "Role")
-    cluster_role = {**role, "kind": "ClusterRole", "rules": [*role["rules"], READS_ITS_CRD]}
-    control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(cluster_role))
+    create_cluster_role(control_plane, RIGHTS, READS_ITS_CRD)
 
     def made(name: str) -> Path:
         arguments = ("--clusterrole=pipedrive-operator", f"--user={name}")
@@ -70,6 +69,22 @@ def user(control_plane: ControlPlane) -> Callable[[str], Path]:
         return control_plane.kubeconfig_for(name)
 
     return made
+
+
+@pytest.fixture(scope="session")
+def front_kubeconfig(control_plane: ControlPlane) -> Path:
+    """Return the kubeconfig of a user with the permissions of the consent front in all namespaces."""
+    create_cluster_role(control_plane, FRONT_RIGHTS)
+    arguments = ("--clusterrole=pipedrive-consent-front", "--user=front")
+    control_plane.kubectl("create", "clusterrolebinding", "front", *arguments)
+    return control_plane.kubeconfig_for("front")
+
+
+def create_cluster_role(control_plane: ControlPlane, rights: Path, *more: Json) -> None:
+    """Create a ClusterRole with the rules of the Role in a file, and more of them."""
+    role = next(one for one in yaml.safe_load_all(rights.read_text()) if one["kind"] == "Role")
+    cluster_role = {**role, "kind": "ClusterRole", "rules": [*role["rules"], *more]}
+    control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(cluster_role))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """`kubectl pipedrive connect` with a real operator: a credential without a grant becomes one that publishes a token."""
 
-import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from support import plugin as plugins
 from support.operated import Json
 from support.plugin import Plugin
 from support.tenant import Tenant, eventually
-from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 from testbed.operator_process import OperatorProcess
 from testbed.pipedrive.client import ControlClient
@@ -24,10 +22,6 @@ from testbed.processes import free_port
 
 SCOPES = ["base", "deals:full"]
 ELSEWHERE = "https://intranet.example.com/done"
-CONSENTS = [
-    {"apiGroups": ["pipedrive-operator.io"], "resources": ["pipedriveconsents"], "verbs": ["list", "watch", "delete"]},
-    {"apiGroups": ["pipedrive-operator.io"], "resources": ["pipedriveconsents/status"], "verbs": ["patch"]},
-]
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +38,7 @@ def apps(pipedrive: ControlClient, openbao: OpenBao) -> Json:
 
 @pytest.fixture(scope="module")
 def operator(
-    settings: Callable[[str], Json],
-    crd: None,
-    apps: Json,
-    control_plane: ControlPlane,
-    tmp_path_factory: pytest.TempPathFactory,
+    settings: Callable[[str], Json], crd: None, apps: Json, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OperatorProcess]:
     """Run an operator that handles consents."""
     assert crd is None
@@ -56,15 +46,6 @@ def operator(
     chosen = settings(folder.name)
     chosen["consent"] = {"enabled": True}
     chosen["pipedrive"]["apps"] = apps
-    role = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": "consents"},
-        "rules": CONSENTS,
-    }
-    control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(role))
-    binding = ("clusterrolebinding", f"{folder.name}-consents", "--clusterrole=consents", f"--user={folder.name}")
-    control_plane.kubectl("create", *binding)
     with OperatorProcess(chosen, folder=folder) as running:
         yield running
 
