@@ -16,6 +16,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from pipedrive_operator import __version__
+from pipedrive_operator.core.values.consent_reasons import CONSENT_EFFECTS, ConsentReason, Stage
 from pipedrive_operator.core.values.mask import mask
 
 disable_created_metrics()
@@ -134,6 +135,11 @@ _WATCH: Final = _gauge(
 )
 _RESYNC: Final = _gauge("last_resync_timestamp_seconds", "When all objects were last listed.")
 
+_CONSENTS: Final = _counter(
+    "consents_total",
+    "Answers and links of consents that have ended, by the reason of the condition Complete.",
+    "reason",
+)
 _FRONT: Final = _counter(
     "consent_front_responses_total", "Responses of the consent front by the page that they show.", "page", "code"
 )
@@ -144,6 +150,9 @@ for _outcome in _OUTCOMES:  # `increase` misses the first count of a counter tha
     _REFRESHES.labels(outcome=_outcome)
 for _reason in ("defect", "postponed"):
     _PASSES.labels(reason=_reason)
+for _ending in ConsentReason:
+    if CONSENT_EFFECTS[_ending].stage is not Stage.BUSY and _ending is not ConsentReason.WAITING:
+        _CONSENTS.labels(reason=_ending)
 
 
 @dataclass(slots=True)
@@ -151,6 +160,11 @@ class Measurement:
     """A request in progress. Its adapter sets `code` when there is a response."""
 
     code: str = "none"
+
+
+def count_consent(reason: ConsentReason) -> None:
+    """Count how an answer or a link of a consent has ended."""
+    _CONSENTS.labels(reason=reason).inc()
 
 
 def count_front_response(page: str, code: int) -> None:

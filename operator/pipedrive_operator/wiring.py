@@ -248,6 +248,7 @@ def _consents(
             },
         ),
         on_connected=wake,
+        on_ended=metrics.count_consent,
     )
     return ConsentController(
         reconciler=consent_reconciler,

@@ -10,6 +10,7 @@ import yaml
 
 from pipedrive_operator.core.publication.rollout import Result
 from pipedrive_operator.core.values.conditions import Reason
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.metrics import DEFINITIONS, Definition
 from support import promql
 from support.promql import Query
@@ -90,7 +91,7 @@ def test_each_query_names_metrics_and_labels_that_exist(query: Query) -> None:
 
 def test_each_reason_and_outcome_that_a_query_selects_exists() -> None:
     """A misspelt one selects nothing."""
-    known = {*Reason, *Result, "fresh", "refused", "unavailable", "unstored", "defect"}
+    known = {*Reason, *ConsentReason, *Result, "fresh", "refused", "unavailable", "unstored", "defect"}
     selected = {
         value
         for query in promql.queries()

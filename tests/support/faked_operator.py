@@ -49,6 +49,7 @@ class World:
         self.leadership = FakeLeadership()
         self.timings = TIMINGS
         self.woken: list[Key] = []
+        self.consents_ended: list[str] = []
         self.start()
 
     def start(self) -> None:
@@ -80,6 +81,7 @@ class World:
             keeper=self.keeper,
             addresses=ADDRESSES,
             on_connected=lambda location: self.woken.extend(self.reconciler.grant_replaced(location)),
+            on_ended=self.consents_ended.append,
         )
 
     def _see(self, kind: str, event: str, body: Mapping[str, Any]) -> None:

@@ -79,12 +79,17 @@ class ConsentReconciler:
         keeper: GrantKeeper,
         addresses: ConsentAddresses,
         on_connected: Callable[[VaultLocation], None],
+        on_ended: Callable[[ConsentReason], None],
     ) -> None:
-        """Take the ports and the keeper of grants; `on_connected` is called when a grant in Vault was replaced."""
+        """Take the ports and the keeper of grants.
+
+        `on_connected` is called when a grant in Vault was replaced, and `on_ended` when an answer or a link has ended.
+        """
         self._ports = ports
         self._keeper = keeper
         self._addresses = addresses
         self._on_connected = on_connected
+        self._on_ended = on_ended
         self._began: dict[tuple[str, int], float] = {}
         """When this process first saw each answer, on our monotonic clock."""
         self._ended: dict[tuple[str, int], Exchanged] = {}
@@ -131,8 +136,13 @@ class ConsentReconciler:
         )
 
     async def _report(self, seen: ConsentObservation, decision: ConsentDecision) -> timedelta | None:
-        reason = decision.reason or ConsentReason.PENDING
-        await self._write(seen.consent, reported(seen.consent, reason, decision.message, seen.now))
+        """Report how the consent, or an answer that was not exchanged, has ended."""
+        reason, consent = decision.reason or ConsentReason.PENDING, seen.consent
+        if not await self._write(consent, reported(consent, reason, decision.message, seen.now)):
+            return timedelta(0)
+        self._on_ended(reason)
+        if consent.spec.answer is not None and consent.generation != consent.status.observed_generation:
+            await self._announce(seen, Exchanged(reason=reason, message=decision.message))
         return timedelta(0)
 
     async def _prepare(self, seen: ConsentObservation) -> timedelta | None:
@@ -242,9 +252,14 @@ class ConsentReconciler:
         if ended.reason is ConsentReason.CONNECTED and isinstance(seen.source, GrantWithClient):
             self._on_connected(seen.source.location)
         await self._report_answer(answered, ended)
+        self._on_ended(ended.reason)
+        await self._announce(seen, ended)
+
+    async def _announce(self, seen: ConsentObservation, ended: Exchanged) -> None:
+        """Record an Event on the credential."""
         if seen.credential is not None:
             with suppress(ReportDenied):
-                await self._ports.credentials.record_event(seen.credential, _announcement(answered, ended))
+                await self._ports.credentials.record_event(seen.credential, _announcement(seen.consent, ended))
 
     async def _write(self, consent: Consent, status: ConsentStatus) -> bool:
         """Write a status if the consent is still as it was seen; return False if it changed or is gone."""

@@ -119,7 +119,9 @@ async def test_an_answer_without_the_state_is_not_sent(world: World) -> None:
 
     assert await person.accepts(state=SecretValue(f"crm:acme-x1:{'A' * 43}")) is ConsentReason.STATE_MISMATCH
     assert [] == world.pipedrive.sent
+    assert ["ConsentRefused"] == [event.reason for event in world.cluster.events if "acme-x1" in event.message]
     assert await person.accepts() is ConsentReason.CONNECTED
+    assert [ConsentReason.STATE_MISMATCH, ConsentReason.CONNECTED] == world.consents_ended
 
 
 async def test_the_wrong_company_changes_nothing_and_the_link_stays_usable(world: World) -> None:
@@ -179,6 +181,10 @@ async def test_an_unused_link_expires(world: World) -> None:
     assert await world.settle_consent(CONSENT) == timedelta(minutes=10)
     world.clock.turn(timedelta(minutes=10))
 
+    await world.settle_consent(CONSENT)
+    assert person.reports(ConsentReason.EXPIRED)
+    assert [ConsentReason.EXPIRED] == world.consents_ended
+    assert [] == [event.reason for event in world.cluster.events if "acme-x1" in event.message]
     assert await person.accepts() is ConsentReason.EXPIRED
     assert [] == world.pipedrive.sent
 
