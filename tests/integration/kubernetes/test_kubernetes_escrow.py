@@ -112,7 +112,7 @@ async def test_an_escrow_opens_only_with_the_same_client_secret(
     following = KubernetesEscrow(api, namespace, clock)
     await following.load()
 
-    with pytest.raises(GrantUnstored, match="put back the client secret of that time") as caught:
+    with pytest.raises(GrantUnstored, match="Put back the former client secret") as caught:
         await following.open(GRANT_LOCATION, SecretValue("another-client-secret"))
 
     for value in (KEY.reveal(), "another-client-secret", WON.refresh_token.reveal()):

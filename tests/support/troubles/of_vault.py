@@ -163,7 +163,7 @@ TROUBLES = (
     Trouble(
         name="grant-missing",
         reason="GrantMissing",
-        says=("no refresh_token", "consent, or write one"),
+        says=("no refresh_token", "write the refresh_token there with"),
         kind=Kind.OAUTH2,
         starts_ready=False,
         cause=lambda subject: subject.erase(subject.path),
@@ -172,7 +172,7 @@ TROUBLES = (
     Trouble(
         name="grant-emptied",
         reason="GrantMissing",
-        says=("no refresh_token", "consent, or write one"),
+        says=("no refresh_token", "write the refresh_token there with"),
         kind=Kind.OAUTH2,
         cause=lambda subject: subject.write(note="moved"),
         fix=Subject.consent,
