@@ -121,9 +121,9 @@ class KubernetesEscrow:
             GrantUnstored: one of them cannot be decrypted with this key.
             ApiServerUnavailable: the escrow cannot be listed.
         """
-        digest, before = _digest(location), set(self._known)
+        digest, before = _digest(location), dict(self._known)
         listed = {body["metadata"]["name"]: body for body in await self._list() if _copy(body).grant == digest}
-        gone = {name for name in before - listed.keys() if self._known[name].grant == digest}
+        gone = {name for name, copy in before.items() if name not in listed and copy.grant == digest}
         self._known = {name: copy for name, copy in self._known.items() if name not in gone}
         self._known |= {name: _copy(body) for name, body in listed.items()}
         metrics.show_escrow(len(self._known))
