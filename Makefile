@@ -21,7 +21,7 @@ help:
 	@echo "make newest          run the unit tests and those of certificates on the newest Python of this machine"
 	@echo "make coverage        show that the tests of the core alone run at least 95 % of its branches"
 	@echo "make e2e             test the image, the chart and a kubelet on a real node; needs Linux and root, takes 5 minutes"
-	@echo "make soak            read 100,000 hostile inputs for each reader, and run 100,000 seeds; SEEDS=2000 FIRST=0 selects others"
+	@echo "make soak            read 100,000 hostile inputs for each reader, and run 100,000 of today's seeds, or go on with them; SEEDS=2000 FIRST=0 selects others"
 	@echo "make chaos           kill and disconnect operators on real parts for an hour; PARTS=kills KILLS=20 takes minutes"
 	@echo "make attack          attack the operator from a hostile namespace for half an hour; ATTACKS=\"slow users me\" runs one"
 	@echo "make n8n             run a real n8n on what the operator publishes; some 10 minutes to install it from npm, once"
@@ -57,7 +57,7 @@ demo: $(READY)
 
 soak: $(READY)
 	@$(RUN) -m pytest tests/unit -m reader --hypothesis-profile=soak --numprocesses=auto --quiet
-	@$(RUN) -m simulation --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0)
+	@$(RUN) -m simulation --seeds $(or $(SEEDS),100000) $(if $(FIRST),--first $(FIRST)) --keep .soak
 
 chaos: $(READY)
 	@$(RUN) -m chaos $(if $(PARTS),--parts "$(PARTS)") $(if $(KILLS),--kills $(KILLS)) $(if $(GRANTS),--grants $(GRANTS)) \
@@ -96,7 +96,7 @@ scan: $(RELEASE_READY)
 	@$(RELEASE)/bin/pip-audit --requirement requirements/runtime.txt --require-hashes --disable-pip --strict
 
 clean:
-	rm -rf $(VENV) .venv-newest $(RELEASE) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) .venv-newest $(RELEASE) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .soak
 
 $(RELEASE_READY): requirements/release.txt
 	@$(PYTHON) -m venv $(RELEASE)

@@ -49,8 +49,10 @@ PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
     "chart": (PYTHON, "-m", "testbed.binaries", *CONTROL_PLANE, "helm", "helm-unittest", "kubeconform"),
     "alerts": (PYTHON, "-m", "testbed.prometheus"),
 }
+LONGEST_UNIT_TEST: Final = 300
+"""In seconds. A test that hangs fails; one with 1,000 inputs may take a minute on a busy machine."""
 OPTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "unit": ("--numprocesses=2", "--hypothesis-profile=thorough"),
+    "unit": ("--numprocesses=2", "--hypothesis-profile=thorough", f"--timeout={LONGEST_UNIT_TEST}"),
     "integration": ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
     TRIALS: ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"),
     NEWEST: ("--numprocesses=2",),

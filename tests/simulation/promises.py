@@ -14,8 +14,12 @@ from typing import Any
 from fakes.pipedrive import Send
 from simulation.history import History
 
-PRELUDE, AFTERMATH = 20.0, 90.0
-"""In seconds: the time before and after a request in which writes belong to its refresh, up to the last poll."""
+PRELUDE, AFTERMATH = 45.0, 90.0
+"""In seconds: the time before and after a request in which writes belong to its refresh, up to the last poll.
+
+Before a request, a slow Vault may keep the first attempt from being sent: its intent is withdrawn, and another one is
+written after a pause.
+"""
 LONGEST_CHECK = 6.0
 """In seconds: how old a process's knowledge of Vault may be when it sends a token."""
 LONGEST_STOP = 45.0

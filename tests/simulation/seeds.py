@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -24,7 +24,7 @@ class Played:
     seed: int
     broken: str | None
     """The broken promise, with the history."""
-    excuses: Counter[str]
+    excuses: Mapping[str, int]
     """How often each kind of exception occurred that no protocol can prevent."""
     refreshes: int
 
@@ -39,6 +39,16 @@ class Figures:
     """How often each kind of exception occurred that no protocol can prevent."""
     broken: tuple[str, ...]
 
+    @classmethod
+    def of(cls, played: Sequence[Played]) -> "Figures":
+        """Add up the results of seeds."""
+        return cls(
+            seeds=len(played),
+            refreshes=sum(one.refreshes for one in played),
+            excuses=dict(sum((Counter(one.excuses) for one in played), Counter())),
+            broken=tuple(one.broken for one in played if one.broken is not None),
+        )
+
     @property
     def hours(self) -> float:
         """The total simulated time, in hours."""
@@ -51,19 +61,15 @@ def players() -> Executor:
     return ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_begin)
 
 
-def play_many(seeds: Iterable[int], *, report: Callable[[int], None] = lambda _: None) -> Figures:
-    """Run seeds; `report` is called with the number that are done."""
-    played: list[Played] = []
+def play_many(seeds: Iterable[int]) -> Figures:
+    """Run seeds on all processors."""
+    return Figures.of([one for batch in play_batches(seeds) for one in batch])
+
+
+def play_batches(seeds: Iterable[int]) -> Iterator[Sequence[Played]]:
+    """Run seeds on all processors, and return the results of each batch in their order, as soon as they are known."""
     with players() as executor:
-        for batch in executor.map(_play_batch, _batches(seeds)):
-            played.extend(batch)
-            report(len(played))
-    return Figures(
-        seeds=len(played),
-        refreshes=sum(one.refreshes for one in played),
-        excuses=sum((one.excuses for one in played), Counter()),
-        broken=tuple(one.broken for one in played if one.broken is not None),
-    )
+        yield from executor.map(_play_batch, _batches(seeds))
 
 
 def first_broken(mutant: str, most: int) -> str | None:
@@ -91,10 +97,10 @@ def _each(seeds: Iterable[int]) -> Iterator[Played]:
         try:
             world = play(seed)
         except BrokenPromiseError as error:
-            yield Played(seed, str(error), Counter(), 0)
+            yield Played(seed, str(error), {}, 0)
         else:
             refreshes = sum(1 for send in world.promises.sends if send.successor is not None)
-            yield Played(seed, None, world.history.excuses, refreshes)
+            yield Played(seed, None, dict(world.history.excuses), refreshes)
 
 
 def _begin() -> None:

@@ -86,9 +86,9 @@ async def test_a_standby_that_cannot_forward_is_reported_and_the_token_sent_to_n
         assert Reason.VAULT_UNAVAILABLE is trouble.reason
         assert trouble.message == (
             "Vault (default) is a standby that could not forward the request to its active server, "
-            f"{pair.leader.address}, and answered with a redirect (307). The operator does not follow "
-            "redirects, so that its token goes to no other address. Check that the active server is running and that the standby reaches its "
-            "cluster port, or set vault.connections.default.address to the active server"
+            f"{pair.leader.address}, and answered with a redirect (307). The operator does not follow redirects, so "
+            "that its token goes to no other address. Check that the active server is running and that the standby "
+            "reaches its cluster port, or set vault.connections.default.address to the active server"
         )
     assert forwarded == pair.forwarded
     pair.link.mend()
