@@ -178,6 +178,9 @@ class FakeCluster:
     def keeps_escrow(self, body: Mapping[str, Any]) -> None:
         """Do what a simulation does when a grant is kept in escrow."""
 
+    def drops_escrow(self) -> None:
+        """Do what a simulation does when a process has dropped an escrow."""
+
     def lists_escrow(self, as_of: float) -> None:
         """Do what a simulation does when a process has learned what was in escrow at a moment."""
 

@@ -66,6 +66,7 @@ class EscrowSecrets:
         body = self.cluster.escrow.pop(_name(endpoint), None)
         if body is not None:
             self.cluster.write("drop escrow")
+            self.cluster.drops_escrow()
             refresh_id = body["metadata"]["annotations"].get("pipedrive-operator.io/refresh-id")
             self.cluster.note("escrow", f"drops {refresh_id}")
         await self.cluster.answer()
@@ -75,9 +76,9 @@ class EscrowSecrets:
             )
 
 
-def build_escrow(cluster: FakeCluster, kind: type[KubernetesEscrow] = KubernetesEscrow) -> KubernetesEscrow:
+def build_escrow(cluster: FakeCluster) -> KubernetesEscrow:
     """Build the escrow of a cluster as one process knows it."""
-    return kind(EscrowSecrets(cluster), NAMESPACE, TurnedClock())
+    return KubernetesEscrow(EscrowSecrets(cluster), NAMESPACE, TurnedClock())
 
 
 def escrowed(cluster: FakeCluster, location: VaultLocation, key: SecretValue) -> list[Grant]:

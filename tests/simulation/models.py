@@ -160,6 +160,10 @@ class ClusterModel(FakeCluster):
         self.escrowed_at[token] = self.clock.monotonic()
         self.note("escrow", f"keeps {token}")
 
+    def drops_escrow(self) -> None:
+        """Note that a process dropped an escrow."""
+        self.promises.drops_escrow()
+
     def lists_escrow(self, as_of: float) -> None:
         """Note what a process knows about the escrow."""
         self.promises.lists(by=who(), as_of=as_of)

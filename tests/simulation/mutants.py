@@ -1,14 +1,15 @@
 """Operators without one rule each, which the simulation must detect.
 
-A mutant overrides one step; production code has no switch for it. The docstring of each names the missing rule.
+A mutant overrides one step; production code has no switch for it. The docstring of each names the missing rule. A rule
+whose absence shows only in rare schedules is left to the unit tests: that a process without the Lease writes nothing
+(`tests/unit/reconcile/`), and that each refresh has an escrow of its own (`tests/unit/grants/`).
 """
 
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.controller.leadership import Election, LeaderElection
 from pipedrive_operator.controller.shutdown import STORE_TIMEOUT, Refreshes, finish_refreshes
 from pipedrive_operator.core.decision.observation import Observation
@@ -29,7 +30,6 @@ from pipedrive_operator.core.values.errors import (
     RefreshUncertain,
     Trouble,
 )
-from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder, RefreshProtocol
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import INTENT_POLL
@@ -37,6 +37,9 @@ from pipedrive_operator.grants.storing import Report
 from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
 from pipedrive_operator.reconcile.reconciler import Reconciler
 from simulation.operators import Build
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 async def _opened(protocol: RefreshProtocol, read: ReadGrant, source: ClientSource) -> Sequence[EscrowedGrant]:
@@ -255,10 +258,12 @@ class PublishesBeforeItStores(RefreshProtocol):
 class StoresOnce(RefreshProtocol):
     """Step 7: storing is abandoned after the first failure."""
 
-    async def _keep_in_escrow(
-        self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, trouble: Trouble, report: Report
-    ) -> None:
-        raise trouble
+    async def store(
+        self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
+    ) -> Grant | None:
+        """Write once; what it raises ends the refresh."""
+        await self._documents.write_over(claimed.read.document, grant, claimed.read)
+        return grant
 
 
 class KeepsNoEscrow(RefreshProtocol):
@@ -290,31 +295,29 @@ class DecidesByClock(RefreshProtocol):
         return ours.token.obtained_at is None or stored.token.obtained_at > ours.token.obtained_at
 
 
-class HasOneEscrowForEachGrant(KubernetesEscrow):
-    """Step 7: the results of several refreshes of a grant share one place in escrow."""
-
-    async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
-        """Replace what is there."""
-        await super().drop(location, "one")
-        return await super().keep(location, grant, "one", key)
-
-    async def drop(self, location: VaultLocation, refresh_id: str) -> None:
-        """Drop what is there."""
-        await super().drop(location, "one")
-
-
 class RefreshesTwiceAtOnce(GrantKeeper):
-    """Step 1: each order starts a refresh of its own."""
+    """Step 1: each credential that shares a grant starts a refresh of its own."""
+
+    def __init__(self, **parts: Any) -> None:
+        """Remember the refresh of each credential."""
+        super().__init__(**parts)
+        self._own: dict[Key, asyncio.Task[Any]] = {}
 
     def refresh(self, order: RefreshOrder) -> None:
-        """Start another refresh."""
-        self._tasks.pop(order.source.location, None)
+        """Start another refresh, unless this credential has one."""
+        if not self._has_own(order.requester):
+            self._tasks.pop(order.source.location, None)
         super().refresh(order)
+        self._own[order.requester] = self._tasks[order.source.location]
 
     def state(self, source: GrantWithClient, *, watcher: Key | None = None) -> refresh_state.RefreshState:
-        """Hide a refresh in progress."""
+        """Hide the refresh of another credential."""
         state = super().state(source, watcher=watcher)
-        return refresh_state.IDLE if isinstance(state, refresh_state.Refreshing) else state
+        is_hidden = isinstance(state, refresh_state.Refreshing) and watcher is not None and not self._has_own(watcher)
+        return refresh_state.IDLE if is_hidden else state
+
+    def _has_own(self, requester: Key) -> bool:
+        return requester in self._own and not self._own[requester].done()
 
 
 class SendsDuringShutdown(GrantKeeper):
@@ -365,13 +368,6 @@ class RefreshesOnDrift(Reconciler):
         await super()._publish(desired, seen)
 
 
-class WritesWithoutTheLease(Reconciler):
-    """Outside the protocol: a former leader that wakes up writes what it last knew."""
-
-    def _require_leadership(self) -> None:
-        pass
-
-
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """A mutant, and how to build an operator with it."""
@@ -385,9 +381,8 @@ def _mutants() -> dict[str, Mutant]:
     keepers = {kind.__name__: (kind, Build(keeper=kind)) for kind in GrantKeeper.__subclasses__()}
     reconcilers = {kind.__name__: (kind, Build(reconciler=kind)) for kind in Reconciler.__subclasses__()}
     elections = {kind.__name__: (kind, Build(election=kind)) for kind in LeaderElection.__subclasses__()}
-    escrows = {kind.__name__: (kind, Build(escrow=kind)) for kind in KubernetesEscrow.__subclasses__()}
     shutdowns = {"StopsEarly": (_stops_early, Build(finish=_stops_early))}
-    found = protocols | keepers | reconcilers | elections | escrows | shutdowns
+    found = protocols | keepers | reconcilers | elections | shutdowns
     return {name: Mutant(build, kind.__doc__ or "") for name, (kind, build) in found.items()}
 
 

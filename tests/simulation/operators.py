@@ -11,7 +11,6 @@ from fakes.escrow import build_escrow
 from fakes.leases import FakeLeases
 from fakes.process import FakeProcess
 from fakes.workloads import FakeWorkloads
-from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.leader_work import LeaderWork
@@ -49,7 +48,6 @@ class Build:
     keeper: type[GrantKeeper] = GrantKeeper
     reconciler: type[Reconciler] = Reconciler
     election: type[LeaderElection] = LeaderElection
-    escrow: type[KubernetesEscrow] = KubernetesEscrow
     finish: Callable[[Refreshes, Election], Awaitable[None]] = finish_refreshes
 
 
@@ -74,7 +72,7 @@ class Operator:
         cache = Cache(lambda credential: resolve(credential, RULES))
         leases = FakeLeases(self.cluster)
         election = self.build.election(leases=leases, clock=clock, holder=identities.holder, times=LEASE)
-        escrow = build_escrow(self.cluster, self.build.escrow)
+        escrow = build_escrow(self.cluster)
         protocol = self.build.protocol(
             vault=self.vault,
             pipedrive=self.pipedrive,

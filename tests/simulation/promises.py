@@ -15,7 +15,7 @@ from fakes.pipedrive import Send
 from simulation.history import History
 
 PRELUDE, AFTERMATH = 45.0, 90.0
-"""In seconds: the time before and after a request in which writes belong to its refresh, up to the last poll.
+"""In seconds: the time before a request and after its end in which writes belong to its refresh, up to the last poll.
 
 Before a request, a slow Vault may keep the first attempt from being sent: its intent is withdrawn, and another one is
 written after a pause.
@@ -57,6 +57,8 @@ class Promises:
     """How often a person stored another grant in Vault."""
     in_escrow: Callable[[], bool] = lambda: False
     """Returns whether there is an escrow: then the grant may be refreshed early, to see whether it is alive."""
+    escrow_dropped_at: float = float("-inf")
+    """When a process last dropped an escrow. Another one may just have decided to refresh the grant because of it."""
     known_as_of: dict[str, float] = field(default_factory=dict)
     """The moment at which each process last knew what Vault held."""
     listed_as_of: dict[str, float] = field(default_factory=dict)
@@ -87,10 +89,18 @@ class Promises:
         self.used.add((str(intent), send.token))
         is_stopping = asyncio.get_running_loop().time() > self.stopping.get(send.by, float("inf"))
         self._expect(not is_stopping, f"(g) {send.token} was sent by {send.by}, which was asked to stop")
-        is_due = left is None or left <= due or self.in_escrow()
+        is_due = left is None or left <= due or self._was_in_escrow()
         self._expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
         self.sends.append(send)
         self.on_effect("send", send.by)
+
+    def _was_in_escrow(self) -> bool:
+        """Return whether there was an escrow when a process could last list it before it sent a token."""
+        return self.in_escrow() or asyncio.get_running_loop().time() - self.escrow_dropped_at <= LONGEST_CHECK
+
+    def drops_escrow(self) -> None:
+        """Record that an escrow was dropped."""
+        self.escrow_dropped_at = asyncio.get_running_loop().time()
 
     def _sent_again(self, send: Send, successor: str) -> None:
         """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a)."""
@@ -193,7 +203,8 @@ class Promises:
         """Return a write without a cause after the faults have ended: (d). Then every write belongs to a refresh."""
         until = asyncio.get_running_loop().time() - PRELUDE
         for moment, what in self.writes:
-            is_caused = any(-PRELUDE < moment - send.began < AFTERMATH for send in self.sends)
+            sends = ((send.began, send.ended or send.began) for send in self.sends)
+            is_caused = any(began - PRELUDE < moment < ended + AFTERMATH for began, ended in sends)
             if since <= moment < until and not is_caused:
                 return f"(d) nothing changed, but at {moment:.3f} {what}"
         return None

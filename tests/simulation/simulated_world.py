@@ -72,6 +72,7 @@ class World:
         )
         self.pipedrive.call_timeout = CALL_TIMEOUT
         self.pipedrive.slows = self.chance.choice([0.0, 0.0, 0.03, 0.3])
+        self.pipedrive.stalls = self.pipedrive.slows / 4
         self.clusters = [
             ClusterModel(name=name, network=weather, history=self.history, promises=self.promises)
             for name, weather in zip(names, clusters, strict=True)
@@ -141,8 +142,8 @@ class World:
 
     def unfinished(self, by: str) -> str | None:
         """Return what a process has sent and neither stored nor lost; None if there is nothing."""
-        in_flight = (send for send in self.promises.sends if send.by == by and not send.is_lost and send.ended is None)
-        waited_for = next(in_flight, None)
+        sent = (send for send in self.promises.sends if send.by == by and not send.is_lost)
+        waited_for = next((send for send in sent if send.ended is None and send.delivered is None), None)
         return self.unkept(by) if waited_for is None else f"the result of {waited_for.token}"
 
     def unkept(self, by: str) -> str | None:
