@@ -103,13 +103,14 @@ class CodeExchange:
         for conflicts in itertools.count(1):
             document = await self._documents.find_document(order.source.location, order.source.identity)
             candidate, stored = read_candidate(document), read_grant(document)
-            if candidate is None and stored is not None and stored.consent == order.consent:
+            is_promoted = stored is not None and stored.consent == order.consent
+            if candidate is None and stored is not None and is_promoted:
                 return _connected(stored.account)
             if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
                 continue
             if candidate is not None:
                 settled = await self.settle(order)
-                if settled is not None and settled.terms.consent == order.consent:
+                if settled is not None and settled.terms.consent == order.consent and not is_promoted:
                     return _exchanged(settled)
             elif not await self._candidates.restore_any(order.source):
                 break

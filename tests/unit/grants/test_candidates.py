@@ -1,6 +1,7 @@
 """Candidates: the consent of a process that died is completed by any other, and nothing is lost."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION
 from support.exchanges import CONSENT, OTHER_COMPANY, ConsentSurroundings
+from support.refresh import ORDER
 
 
 @pytest.fixture
@@ -170,6 +172,30 @@ async def test_of_two_unrelated_consents_pipedrive_decides(around: ConsentSurrou
 
     assert ["code-1", "theirs"] == around.pipedrive.sent
     assert SecretValue("refresh-2") == around.stored.refresh_token
+    assert {} == around.cluster.escrow
+
+
+@pytest.mark.parametrize("later", [timedelta(minutes=30), timedelta(hours=2)], ids=["unexpired", "expired"])
+async def test_a_candidate_that_a_stopped_process_writes_again_replaces_no_newer_grant_of_its_consent(
+    around: ConsentSurroundings, later: timedelta
+) -> None:
+    """Another process has promoted it and refreshed the grant since, which spent the candidate's refresh token."""
+    order = await _die_with_a_candidate(around)
+    candidate = around.values["consent_candidate"]
+    await around.in_time(around.exchange.conclude(order))
+    around.clock.turn(later)
+    replaced = around.stored.access_digest
+    await around.in_time(around.protocol.run(replace(ORDER, replaces=replaced), around.states.append))
+    newest = around.stored.refresh_token
+    around.vault.put(GRANT_LOCATION, **(around.values | {"consent_candidate": candidate}))
+
+    found = await around.in_time(around.exchange.conclude(order))
+    await around.in_time(around.run())
+
+    assert ConsentReason.CONNECTED is found.reason
+    assert newest == around.stored.refresh_token
+    assert newest.reveal() in around.pipedrive.alive
+    assert around.candidate is None
     assert {} == around.cluster.escrow
 
 

@@ -75,9 +75,11 @@ def with_promoted(values: Values, grant: Grant) -> dict[str, object]:
 
 
 def is_unrelated(stored: Grant | None, candidate: Grant) -> bool:
-    """Return whether Vault holds the grant of a consent that this candidate was not meant to replace.
+    """Return whether Vault holds a grant that this candidate was not meant to replace.
 
-    Otherwise the candidate outranks what is stored: the grant that the consent replaces, or what descends from it.
+    Otherwise the candidate outranks what is stored: the grant that the consent replaces, or what descends from it. A
+    grant of the same consent is not meant either. Another process has promoted the candidate, and may have refreshed
+    the grant since, while this one was stopped: then the candidate's refresh token is spent.
     """
     terms = candidate.terms
-    return terms is not None and stored is not None and stored.consent not in {terms.over, terms.consent}
+    return terms is not None and stored is not None and stored.consent != terms.over
