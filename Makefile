@@ -25,7 +25,7 @@ help:
 	@echo "make chaos           kill and disconnect operators on real parts for an hour; PARTS=kills KILLS=20 takes minutes"
 	@echo "make attack          attack the operator from a hostile namespace for half an hour; ATTACKS=\"slow users me\" runs one"
 	@echo "make n8n             run a real n8n on what the operator publishes; some 10 minutes to install it from npm, once"
-	@echo "make browser         walk through the consent pages in a real Chromium, and keep pictures of them in .browser/"
+	@echo "make browser         connect accounts in a real Chromium, and keep pictures of the pages in .browser/"
 	@echo "make bench           measure speed and memory on this machine"
 	@echo "make generate        write the generated files: the CRD and the reference pages"
 	@echo "make kubectl-plugin  build the plugin \`kubectl pipedrive\` as one file, into dist/; URL=... goes into its krew manifest"

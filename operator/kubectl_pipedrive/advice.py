@@ -3,16 +3,19 @@
 import re
 from typing import Final
 
-from pipedrive_operator.core.resource.names import PLURAL
+from pipedrive_operator.core.resource.names import CONSENT_KIND, CONSENT_PLURAL, PLURAL
 
 _ABSENT: Final = """\
 The operator's CRD is not installed in this cluster, or this is not the cluster that you meant:
   kubectl config current-context
 An administrator of the cluster installs the CRD and the operator as the README of pipedrive-operator describes."""
+_NO_CONSENTS: Final = f"""\
+This cluster has no {CONSENT_KIND}, so no account can be connected in a browser yet. An administrator of the cluster
+applies the second CRD, {CONSENT_PLURAL}, and enables consents in the operator: see docs/consent.md."""
 _FORBIDDEN: Final = """\
-You lack a permission. The operator's chart adds reading credentials to the role `view`, and changing them to `edit`.
-Ask an administrator of the namespace for one of these roles. To see what you may do:
-  kubectl auth can-i --list -n NAMESPACE"""
+You lack a permission. The operator's chart adds reading credentials to the role `view`, and changing and connecting
+them to `edit`. Ask an administrator of the namespace for one of these roles. To see what you may do:
+  kubectl pipedrive check -n NAMESPACE"""
 _NO_NAMESPACE: Final = """\
 This cluster has no such namespace. List them, and check that this is the right cluster:
   kubectl get namespaces
@@ -36,6 +39,7 @@ _NETWORK: Final = (
     "network is unreachable|couldn't get current server API group list"
 )
 _ADVICE: Final = (
+    (rf"have a resource type \"{CONSENT_PLURAL}|no matches for kind \"{CONSENT_KIND}", _NO_CONSENTS),
     (rf"have a resource type \"{PLURAL}|no matches for kind|could not find the requested resource", _ABSENT),
     (r"\(Forbidden\)|is forbidden:", _FORBIDDEN),
     (r"namespaces \"[^\"]*\" not found", _NO_NAMESPACE),

@@ -11,7 +11,7 @@ from kubectl_pipedrive.credential import Credential, Json, map_at, text_at, time
 from kubectl_pipedrive.errors import KubectlFailed
 from kubectl_pipedrive.kubectl import CONSENTS, Kubectl
 from kubectl_pipedrive.moments import ago
-from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION
+from pipedrive_operator.core.resource.names import CONSENT_PLURAL, GROUP, PLURAL, VERSION
 
 _LABEL: Final = "app.kubernetes.io/name"
 _FRONT: Final = "pipedrive-operator-consent"
@@ -42,6 +42,7 @@ class Permission:
 PERMISSIONS: Final = (
     Permission("list", GROUP, PLURAL, "see credentials"),
     Permission("patch", GROUP, PLURAL, "refresh, suspend and resume them"),
+    Permission("create", GROUP, CONSENT_PLURAL, "connect accounts"),
     Permission("list", "", "pods", "see which pods use a Secret"),
     Permission("list", "", "events", "see Events"),
     Permission("get", "", "secrets", "see the keys of a Secret"),
@@ -49,7 +50,7 @@ PERMISSIONS: Final = (
 
 
 def served_api(kubectl: Kubectl) -> Finding:
-    """Return whether the API server serves the resource, which every user may ask."""
+    """Return whether the API server serves the resources, which every user may ask. Consents are optional."""
     try:
         found = json.loads(kubectl.run("get", f"--raw=/apis/{GROUP}/{VERSION}"))
     except KubectlFailed as failure:
@@ -58,9 +59,14 @@ def served_api(kubectl: Kubectl) -> Finding:
                 ok=False, subject="CRD", text=f"{PLURAL}.{GROUP}/{VERSION} is not installed; the README says how"
             )
         raise
-    names = [text_at(one, "name") for one in found["resources"]]
-    is_complete = {PLURAL, f"{PLURAL}/status"} <= set(names)
-    text = f"{PLURAL}.{GROUP}/{VERSION} is served" + ("" if is_complete else " without a status: upgrade the CRD")
+    names = {text_at(one, "name") for one in found["resources"]}
+    is_complete = {PLURAL, f"{PLURAL}/status"} <= names
+    if not is_complete:
+        text = f"{PLURAL}.{GROUP}/{VERSION} is served without a status: upgrade the CRD"
+    elif CONSENT_PLURAL not in names:
+        text = f"{PLURAL}.{GROUP}/{VERSION} is served; {CONSENT_PLURAL} is not, so `connect` cannot be used"
+    else:
+        text = f"{PLURAL} and {CONSENT_PLURAL} of {GROUP}/{VERSION} are served"
     return Finding(ok=is_complete, subject="CRD", text=text)
 
 

@@ -109,6 +109,15 @@ class Consent:
         return f"{domain}.pipedrive.com (company {company}) as user {user}"
 
     @property
+    def expected(self) -> str:
+        """The company or user that the person must accept for, in words; empty if any account is accepted."""
+        account = map_at(self.status, "expectedAccount")
+        domain, company, user = (account.get(key) for key in ("companyDomain", "companyId", "userId"))
+        place = f"{domain}.pipedrive.com" if domain else f"company {company}" if company else ""
+        who = f"user {user}" if user else "a user"
+        return f"{who} of {place}" if place else who if user else ""
+
+    @property
     def _complete(self) -> Json:
         conditions = self.status.get("conditions") or ()
         return next((one for one in conditions if one.get("type") == ConsentConditionType.COMPLETE), {})

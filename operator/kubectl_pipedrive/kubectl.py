@@ -5,6 +5,7 @@ This is the only module that starts programs. No secret value is ever an argumen
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ CREDENTIALS: Final = f"{PLURAL}.{GROUP}"
 """The full name of the resource, which no other CRD can take."""
 CONSENTS: Final = f"{CONSENT_PLURAL}.{GROUP}"
 _PROGRAM: Final = "kubectl"
+_TIMEOUT_SECONDS: Final = 1.0
+"""After this time, what kubectl has written to its standard error is shown while it still runs."""
 
 
 class Runner(Protocol):
@@ -35,14 +38,22 @@ class Subprocesses:
 
     def run(self, arguments: Sequence[str], stdin: str | None) -> str:
         """Run to the end, and return the standard output."""
-        with suppress(FileNotFoundError):
-            done = subprocess.run(
-                [_PROGRAM, *arguments], input=stdin, capture_output=True, text=True, check=False, errors="replace"
+        pipe = subprocess.PIPE
+        try:
+            process = subprocess.Popen(
+                [_PROGRAM, *arguments], stdin=None if stdin is None else pipe, stdout=pipe, stderr=pipe
             )
-            if done.returncode != 0:
-                raise KubectlFailed(done.stderr.strip())
-            return done.stdout
-        raise KubectlMissing
+        except FileNotFoundError:
+            raise KubectlMissing from None
+        with process:
+            try:
+                out, error = _communicate(process, None if stdin is None else stdin.encode())
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode != 0:
+            raise KubectlFailed(error.strip())
+        return out
 
     def stream(self, arguments: Sequence[str]) -> Iterator[str]:
         """Yield the lines of the standard output as they come; kubectl ends when the caller stops reading."""
@@ -59,6 +70,23 @@ class Subprocesses:
                     raise KubectlFailed((process.stderr.read() if process.stderr else "").strip())
             finally:
                 process.terminate()
+
+
+def _communicate(process: subprocess.Popen[bytes], given: bytes | None) -> tuple[str, str]:
+    """Return what a program writes, except for what it shows while it waits, such as the code of a login plugin.
+
+    An error of kubectl is not shown here, because kubectl ends right after it.
+    """
+    shown, earlier = 0, b""
+    while True:
+        try:
+            out, error = process.communicate(given, timeout=_TIMEOUT_SECONDS)
+            return out.decode(errors="replace"), (error[shown:].strip() or error).decode(errors="replace")
+        except subprocess.TimeoutExpired as waiting:
+            given = None
+            sys.stderr.write(earlier[shown:].decode(errors="replace"))
+            sys.stderr.flush()
+            shown, earlier = len(earlier), bytes(waiting.stderr or b"")
 
 
 @dataclass(frozen=True, slots=True)

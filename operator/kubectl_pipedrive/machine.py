@@ -4,12 +4,15 @@ No secret value becomes an argument of a program: the browser is started with an
 and is redirected from there.
 """
 
+import base64
 import errno
 import getpass
+import hashlib
 import http.server
 import os
 import queue
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -26,21 +29,31 @@ from kubectl_pipedrive.errors import PortTaken
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 """For names: without vowels, like generated names of Kubernetes, so that no words can occur."""
 _SLOWEST_REQUEST: Final = 5.0
+_STYLE: Final = (
+    ":root{color-scheme:light dark}body{margin:0;min-height:100vh;display:grid;place-items:center;font:1rem/1.5 "
+    "system-ui,sans-serif}main{max-width:32rem;padding:1.5rem}h1{margin:0 0 .5rem;font-size:1.5rem}p{margin:0}"
+)
+_STYLE_DIGEST: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; frame-ancestors 'none'; base-uri 'none'; "
+        "form-action 'none'"
+    ),
     "Content-Type": "text/html; charset=utf-8",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_PAGE: Final = '<!doctype html><html lang="en"><meta charset="utf-8"><title>{text}</title><h1>{text}</h1>'
-_HTTP: Final = 80
-_NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
-_RECEIVED: Final = "Received. Return to the terminal, which shows the result."
-_ONCE: Final = (
-    "This address works once, and it was used already. If that was not you, press Ctrl-C in the terminal. Otherwise "
-    "copy the link from there."
+_PAGE: Final = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    f"<title>{{title}}</title><style>{_STYLE.replace('{', '{{').replace('}', '}}')}</style>"
+    "<main><h1>{title}</h1><p>{text}</p></main>"
 )
+_HTTP: Final = 80
+_NOTHING: Final = "There is nothing here"
+_NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_RECEIVED: Final = "The answer has arrived. Return to the terminal, which shows the result. You can close this page."
+_ONCE: Final = "If that was not you, press Ctrl-C in the terminal. Otherwise copy the link from there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,7 @@ class Reply:
     """What a port on loopback answers: a page, or a redirect to a location."""
 
     status: HTTPStatus
+    title: str = ""
     text: str = ""
     location: str = field(default="", repr=False)
 
@@ -69,6 +83,9 @@ class Machine(Protocol):
 
     def callback(self, redirect_uri: str) -> "AbstractContextManager[Callback]":
         """Listen at a redirect URI on loopback. Raises PortTaken."""
+
+    def uninterrupted(self) -> "AbstractContextManager[None]":
+        """Let nobody interrupt the block, nor the programs that it starts."""
 
 
 class Callback(Protocol):
@@ -127,6 +144,17 @@ class LocalMachine:
                 stack.callback(server.shutdown)
             yield callback
 
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Let nobody interrupt the block, nor the programs that it starts: people press Ctrl-C twice."""
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
 
 class LocalCallback:
     """Receives redirects at one path, and hands their queries to another thread."""
@@ -147,9 +175,9 @@ class LocalCallback:
         """Keep the query, and redirect to the address without it, so that the code leaves the address bar."""
         path, mark, query = target.partition("?")
         if path != self._path:
-            return Reply(HTTPStatus.NOT_FOUND, "There is nothing here.")
+            return Reply(HTTPStatus.NOT_FOUND, _NOTHING)
         if not mark:
-            return Reply(HTTPStatus.OK, _RECEIVED)
+            return Reply(HTTPStatus.OK, "Received", _RECEIVED)
         self._queries.put(query)
         return Reply(HTTPStatus.SEE_OTHER, location=path)
 
@@ -164,10 +192,14 @@ class _Once:
 
     def reply(self, target: str) -> Reply:
         if not secrets.compare_digest(target.encode(), self.path.encode()):
-            return Reply(HTTPStatus.NOT_FOUND, "There is nothing here.")
+            return Reply(HTTPStatus.NOT_FOUND, _NOTHING)
         with self._lock:
             address, self._address = self._address, None
-        return Reply(HTTPStatus.GONE, _ONCE) if address is None else Reply(HTTPStatus.SEE_OTHER, location=address)
+        return (
+            Reply(HTTPStatus.GONE, "This address was used already", _ONCE)
+            if address is None
+            else Reply(HTTPStatus.SEE_OTHER, location=address)
+        )
 
 
 def _has_screen() -> bool:
@@ -204,7 +236,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer with a page or a redirect."""
         reply = self.server.reply(self.path)
-        body = _PAGE.format(text=reply.text).encode() if reply.text else b""
+        body = _PAGE.format(title=reply.title, text=reply.text).encode() if reply.title else b""
         self.send_response(reply.status)
         for name, value in {**_HEADERS, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)

@@ -30,9 +30,15 @@ def query(arguments: Arguments) -> tuple[str, ...]:
 
 def find(session: Session, arguments: Arguments) -> list[Credential]:
     """Return the credentials, sorted. Raises KubectlFailed, also for a namespace that does not exist."""
-    found = [Credential(body) for body in session.kubectl.items(*query(arguments))]
-    if not found and session.kubectl.namespace is not None and not arguments.switch("all-namespaces"):
-        require_namespace(session, session.kubectl.namespace)
+    namespace = None if arguments.switch("all-namespaces") else session.kubectl.namespace
+    try:
+        found = [Credential(body) for body in session.kubectl.items(*query(arguments))]
+    except KubectlFailed as failure:
+        if failure.is_not_found and namespace is not None:
+            require_namespace(session, namespace)  # kubectl alone would name the credential, and not the namespace
+        raise
+    if not found and namespace is not None:
+        require_namespace(session, namespace)
     return sorted(found, key=lambda one: (one.namespace, one.name))
 
 

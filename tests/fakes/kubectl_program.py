@@ -24,7 +24,11 @@ class FakeKubectl:
     """The resources that the user may not read or change."""
     served: dict[str, list[str]] = field(
         default_factory=lambda: {
-            "/apis/pipedrive-operator.io/v1alpha1": ["pipedrivecredentials", "pipedrivecredentials/status"]
+            "/apis/pipedrive-operator.io/v1alpha1": [
+                "pipedrivecredentials",
+                "pipedrivecredentials/status",
+                "pipedriveconsents",
+            ]
         }
     )
     """The resources of each group and version, as discovery lists them."""
@@ -162,11 +166,12 @@ class FakeKubectl:
 
     def _review(self, review: Json) -> str:
         """Return the rules of the user: everything that is not denied."""
-        resources = {CREDENTIALS: "pipedrive-operator.io", "pods": "", "events": "", "secret": ""}
+        ours = "pipedrive-operator.io"
+        resources = {CREDENTIALS: ours, CONSENTS: ours, "pods": "", "events": "", "secret": ""}
         rules = [
             {"verbs": [verb], "apiGroups": [group], "resources": [resource.partition(".")[0].replace("ret", "rets")]}
             for resource, group in resources.items()
-            for verb in ("get", "list", "patch")
+            for verb in ("get", "list", "create", "patch")
             if not {resource, f"{verb} {resource}"} & self.denied
         ]
         return json.dumps({**review, "status": {"resourceRules": rules, "incomplete": False}})

@@ -22,6 +22,8 @@ class ConsentOperator:
     verdicts: list[ConsentReason] = field(default_factory=lambda: [ConsentReason.CONNECTED])
     """What becomes of each answer, in turn."""
     answers: list[Json] = field(default_factory=list)
+    status: Json = field(default_factory=dict)
+    """What the status of a prepared link has as well."""
     refuses: ConsentReason | None = None
     """Why no link is prepared."""
 
@@ -58,6 +60,7 @@ class ConsentOperator:
             "redirectUri": self.redirect_uri,
             "url": "https://oauth.pipedrive.com/oauth/authorize?client_id=abc",
             **page,
+            **self.status,
         }
 
 

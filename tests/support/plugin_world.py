@@ -4,7 +4,7 @@ import hashlib
 import io
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -84,6 +84,10 @@ class FakeMachine:
             raise PortTaken("localhost:8000")
         self.listened.append(redirect_uri)
         yield self
+
+    def uninterrupted(self) -> AbstractContextManager[None]:
+        """Do nothing: nobody interrupts."""
+        return nullcontext()
 
     def take(self, seconds: float) -> str | None:
         """Return the next redirect."""

@@ -24,6 +24,7 @@ from kubectl_pipedrive.health import deciding, is_ready
 from kubectl_pipedrive.kubectl import CONSENTS, CREDENTIALS
 from kubectl_pipedrive.machine import Callback, LocalMachine, Machine
 from kubectl_pipedrive.moments import length
+from kubectl_pipedrive.selection import find
 from kubectl_pipedrive.terminal import Style
 from pipedrive_operator.core.resource.consent_link import (
     KEY_BYTES,
@@ -45,6 +46,13 @@ _STAYS: Final = (
     "the redirect of this app ends on your machine, so this command must wait: leave out --print and --no-wait"
 )
 _SUFFIX_LENGTH: Final = 6
+_HALF_A_MINUTE: Final = timedelta(seconds=30)
+"""Rounds a length of time, which is cut otherwise: the operator has used up some seconds."""
+_WARNINGS: Final = {
+    Mode.HOSTED: "Anyone who has it can connect an account:",
+    Mode.LOOPBACK: "Open it on this machine:",
+    Mode.PASTE: "Open it in a browser:",
+}
 _PROGRESS: Final = {ConsentReason.CODE_RECEIVED: " code received …", ConsentReason.VERIFYING: " verifying …"}
 
 
@@ -68,7 +76,7 @@ def connect(session: Session, arguments: Arguments) -> int:
     name = Key(namespace=credential.namespace, name=name_for(credential, machine.random_name(_SUFFIX_LENGTH)))
     session = replace(session, kubectl=session.kubectl.within(credential.namespace), machine=machine)
     stays = arguments.switch("print") or arguments.switch("no-wait")
-    with _removed_unless_connected(session, name) as keep:
+    with _removed_unless_connected(session, machine, name) as keep:
         _create(session, arguments, credential, name, digest_of(state_of(key, name)))
         found = _link(_prepared(session, name), name, key, paste=arguments.switch("paste"))
         if stays and found.mode is not Mode.HOSTED:
@@ -85,7 +93,7 @@ def connect(session: Session, arguments: Arguments) -> int:
 
 def _connectable(session: Session, name: str) -> Credential:
     """Return the credential. Raises ConnectFailed if no account can be connected to it."""
-    found = Credential(session.kubectl.get("get", CREDENTIALS, name))
+    (found,) = find(session, Arguments(names=(name,)))
     if not found.is_oauth2:
         message = f"{found} publishes an API token, which has to be written to Vault: there is no account to connect"
         raise ConnectFailed(message)
@@ -96,18 +104,27 @@ def _connectable(session: Session, name: str) -> Credential:
 
 
 @contextmanager
-def _removed_unless_connected(session: Session, name: Key) -> Iterator[list[Key]]:
+def _removed_unless_connected(session: Session, machine: Machine, name: Key) -> Iterator[list[Key]]:
     """Delete the consent, however this ends, unless it is in the list: an interrupted command leaves no usable link."""
     keep: list[Key] = []
     try:
         yield keep
     finally:
         if name not in keep:
-            try:
-                session.kubectl.run("delete", CONSENTS, name.name, "--ignore-not-found", "--wait=false")
-            except KubectlFailed as failure:
-                remove = f"kubectl delete {CONSENT_SHORT_NAME} {name.name} -n {name.namespace}"
-                session.terminal.error(f"The link could not be removed: {failure}\nRemove it: {remove}")
+            with machine.uninterrupted():
+                _remove(session, name)
+
+
+def _remove(session: Session, name: Key) -> None:
+    """Delete the consent; if that fails, say how."""
+    # A kuberc file can make kubectl ask before it deletes: https://kubernetes.io/docs/reference/kubectl/kuberc/
+    # Nobody can interrupt this, so it ends by itself; a --request-timeout of the person's own follows, and counts.
+    options = ("--ignore-not-found", "--wait=false", "--interactive=false", "--request-timeout=20s")
+    try:
+        session.kubectl.run("delete", CONSENTS, name.name, *options)
+    except KubectlFailed as failure:
+        remove = f"kubectl delete {CONSENT_SHORT_NAME} {name.name} -n {name.namespace}"
+        session.terminal.error(f"The link could not be removed: {failure}\nRemove it: {remove}")
 
 
 def _create(session: Session, arguments: Arguments, credential: Credential, name: Key, digest: str) -> None:
@@ -154,10 +171,11 @@ def _show(session: Session, arguments: Arguments, credential: Credential, found:
         screen.line(found.address.reveal())
         return
     expires = consent.expires_at
-    valid = f", valid for {length(expires - session.clock.now())}" if expires is not None else ""
-    warning = "Anyone who has it can connect an account:" if found.mode is Mode.HOSTED else "Open it on this machine:"
-    screen.line(screen.wrap(f"Link for {credential} (app {consent.app}){valid}. {warning}", ""))
+    valid = f", valid for {length(expires - session.clock.now() + _HALF_A_MINUTE)}" if expires is not None else ""
+    screen.line(screen.wrap(f"Link for {credential} (app {consent.app}){valid}. {_WARNINGS[found.mode]}", ""))
     screen.line(f"  {screen.paint(found.address.reveal(), Style.STRONG)}")
+    if found.mode is not Mode.HOSTED and consent.expected:  # the front shows it on its page
+        screen.line(f"Accept as {consent.expected}; any other account is refused.")
     machine = session.machine or LocalMachine()
     if (
         not arguments.switch("no-browser")
@@ -215,7 +233,8 @@ def _report(session: Session, consent: Consent, found: _Link) -> None:
         raise ConnectFailed(_why_ended(consent))
     if consent.reason is not ConsentReason.WAITING:
         screen.line(f"{screen.mark(ok=False)} {screen.wrap(f'{consent.reason}: {consent.message}', '  ')}")
-        screen.line(f"  {screen.wrap(f'What to do: {effect.remedy}', '  ')}")
+        if effect.remedy.lower() not in consent.message.lower():
+            screen.line(f"  {screen.wrap(f'What to do: {effect.remedy}', '  ')}")
         if found.mode is not Mode.PASTE:
             screen.part("Waiting …")
 

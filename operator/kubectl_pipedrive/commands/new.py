@@ -20,7 +20,11 @@ _APP: Final = Option(
 )
 
 
-def _new(session: Session, arguments: Arguments, *, write: Callable[[Outline], str], key: str) -> int:
+Steps = Callable[[Outline, str], tuple[str, ...]]
+"""Writes what to do with the manifest of an outline in a namespace."""
+
+
+def _new(session: Session, arguments: Arguments, *, write: Callable[[Outline], str], steps: Steps) -> int:
     name = checked("the name", arguments.names[0])
     namespace = checked("the namespace", session.kubectl.current_namespace())
     outline = Outline(
@@ -31,7 +35,8 @@ def _new(session: Session, arguments: Arguments, *, write: Callable[[Outline], s
         company=_optional(arguments, "company"),
         secret=_optional(arguments, "secret"),
     )
-    session.terminal.line(f"{_steps(outline, namespace, key)}{write(outline)}".rstrip())
+    comments = "".join(f"# {line}\n" for line in steps(outline, namespace))
+    session.terminal.line(f"{comments}{write(outline)}".rstrip())
     return 0
 
 
@@ -40,14 +45,23 @@ def _optional(arguments: Arguments, option: str) -> str | None:
     return None if given is None else checked(f"--{option}", given)
 
 
-def _steps(outline: Outline, namespace: str, key: str) -> str:
-    lines = (
-        f"1. Write the {key} to Vault. The dash reads it from standard input, so that your shell does not remember it:",
-        f"     vault kv put -mount=secret {outline.path} {key}=-",
+def _steps_for_api_token(outline: Outline, namespace: str) -> tuple[str, ...]:
+    return (
+        "1. Write the api_token to Vault. The dash reads it from standard input, so that your shell does not keep it:",
+        f"     vault kv put -mount=secret {outline.path} api_token=-",
         f"2. Apply this manifest: kubectl apply -n {namespace} -f FILE",
-        f"3. Follow its status: kubectl pipedrive status {outline.name} -n {namespace} --watch",
+        f"3. See whether it is well: kubectl pipedrive status {outline.name} -n {namespace}",
     )
-    return "".join(f"# {line}\n" for line in lines)
+
+
+def _steps_for_oauth2(outline: Outline, namespace: str) -> tuple[str, ...]:
+    return (
+        f"1. Apply this manifest: kubectl apply -n {namespace} -f FILE",
+        f"2. Connect a Pipedrive account, in a browser: kubectl pipedrive connect {outline.name} -n {namespace}",
+        "   If the operator does not offer that, write a refresh_token to Vault; the dash reads standard input:",
+        f"     vault kv put -mount=secret {outline.path} refresh_token=-",
+        f"3. See whether it is well: kubectl pipedrive status {outline.name} -n {namespace}",
+    )
 
 
 _RESULT: Final = (
@@ -69,7 +83,7 @@ _NEW_API_TOKEN: Final = Command(
     ),
     options=(_PATH, _COMPANY, _SECRET),
     exit_codes="0 printed, 2 wrong usage.",
-    run=partial(_new, write=manifests.api_token, key="api_token"),
+    run=partial(_new, write=manifests.api_token, steps=_steps_for_api_token),
 )
 _NEW_OAUTH2: Final = Command(
     words=("new", "oauth2"),
@@ -87,6 +101,6 @@ _NEW_OAUTH2: Final = Command(
     ),
     options=(_APP, _PATH, _COMPANY, _SECRET),
     exit_codes="0 printed, 2 wrong usage.",
-    run=partial(_new, write=manifests.oauth2, key="refresh_token"),
+    run=partial(_new, write=manifests.oauth2, steps=_steps_for_oauth2),
 )
 COMMANDS: Final = (_NEW_API_TOKEN, _NEW_OAUTH2)

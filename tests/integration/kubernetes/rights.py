@@ -12,7 +12,7 @@ def grant_rights(control_plane: ControlPlane, user: str, permissions: Sequence[P
     rules = [
         {
             "apiGroups": [permission.group],
-            "resources": [permission.resource],
+            "resources": ["/".join(filter(None, (permission.resource, permission.subresource)))],
             "verbs": [permission.verb],
             "resourceNames": [permission.name] if permission.name else [],
         }

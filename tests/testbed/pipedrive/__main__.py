@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,25 @@ While it runs, change and inspect it under /_simulator/:
     help="What a refresh does to the refresh token.",
 )
 @click.option("--expires-in", default=3599, show_default=True, help="Lifetime of an access token in seconds.")
-def main(*, host: str, port: int, seed_file: Path | None, rotate: str, expires_in: int) -> None:
+@click.option("--certificate", type=click.Path(exists=True, path_type=Path), help="Serve TLS, with this chain (PEM).")
+@click.option("--key", type=click.Path(exists=True, path_type=Path), help="Private key of --certificate (PEM).")
+def main(
+    *,
+    host: str,
+    port: int,
+    seed_file: Path | None,
+    rotate: str,
+    expires_in: int,
+    certificate: Path | None,
+    key: Path | None,
+) -> None:
     """Run the simulator."""
-    simulator = PipedriveSimulator(
-        host=host, port=port, switches=Switches(rotate=Rotation(rotate), expires_in=expires_in)
-    )
+    tls = None
+    if certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate, key)
+    switches = Switches(rotate=Rotation(rotate), expires_in=expires_in)
+    simulator = PipedriveSimulator(host=host, port=port, switches=switches, tls=tls)
     asyncio.run(_serve(simulator, json.loads(seed_file.read_text()) if seed_file else {}))
 
 

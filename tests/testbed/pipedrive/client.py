@@ -1,10 +1,12 @@
 """A synchronous client of the control API, based on the standard library alone."""
 
 import json
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from pydantic import TypeAdapter
 
@@ -21,12 +23,13 @@ class ControlError(Exception):
 class ControlClient:
     """Sets up, breaks and inspects a simulator in another process; arguments and results are JSON values."""
 
-    def __init__(self, url: str) -> None:
-        """Use the simulator at a URL such as `http://127.0.0.1:8765`."""
+    def __init__(self, url: str, *, authority: Path | None = None) -> None:
+        """Use the simulator at a URL such as `http://127.0.0.1:8765`; with TLS, trust certificates of `authority`."""
         self.url = url.rstrip("/")
         self._base = f"{self.url}/_simulator/"
         # Requests to loopback must not go through a proxy that the environment names.
-        self._opener = build_opener(ProxyHandler({}))
+        tls = HTTPSHandler(context=ssl.create_default_context(cafile=authority))
+        self._opener = build_opener(ProxyHandler({}), tls)
 
     def command(self, name: str, **arguments: object) -> Any:
         """Send a command. Raises ControlError if the simulator refuses it."""

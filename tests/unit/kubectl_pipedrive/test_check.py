@@ -157,6 +157,16 @@ def test_an_absent_crd_ends_the_check(world: World) -> None:
     assert {"CRD": "✗"} == lines(typed.out)
 
 
+def test_a_cluster_without_consents_is_no_defect(world: World) -> None:
+    """The second CRD is optional; what cannot be used without it is named."""
+    world.kubectl.served = {path: names[:2] for path, names in world.kubectl.served.items()}
+
+    out = world("check").out
+
+    assert "✓" == lines(out)["CRD"]
+    assert "pipedriveconsents is not, so `connect` cannot be used" in out
+
+
 def test_what_a_user_may_not_see_is_not_known(world: World) -> None:
     """It is no defect of the operator."""
     world.kubectl.denied = {"deployments.apps", "secret", "pods"}
@@ -220,7 +230,7 @@ def test_a_permission_for_one_object_is_not_one_for_all() -> None:
 
 def test_a_lack_of_all_permissions_is_reported(world: World) -> None:
     """Nothing is reported about the credentials."""
-    world.kubectl.denied = {CREDENTIALS, "secret", "pods", "events", "deployments.apps"}
+    world.kubectl.denied = {CREDENTIALS, CONSENTS, "secret", "pods", "events", "deployments.apps"}
 
     typed = world("check")
 

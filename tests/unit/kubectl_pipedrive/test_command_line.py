@@ -1,6 +1,8 @@
 """The command line takes the flags of kubectl, explains itself, and turns errors into next steps."""
 
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from kubectl_pipedrive.registry import every_command
 from kubectl_pipedrive.terminal import Style, Terminal
 from pipedrive_operator.core.values.conditions import EFFECTS, EVENTS, EventReason, Reason
 from support.plugin_world import World
+from support.tenant import eventually
 
 
 @pytest.mark.parametrize("command", every_command(), ids=lambda one: one.name)
@@ -91,6 +94,8 @@ def test_a_wrong_command_line_is_explained(line: str, message: str) -> None:
     ("error", "step"),
     [
         ('error: the server doesn\'t have a resource type "pipedrivecredentials"', "CRD is not installed"),
+        ('error: the server doesn\'t have a resource type "pipedriveconsents"', "the second CRD"),
+        ('no matches for kind "PipedriveConsent" in version "x/v1"', "enables consents"),
         ('pipedrivecredentials.pipedrive-operator.io is forbidden: User "x" cannot list', "`view`"),
         ('Error from server (NotFound): namespaces "x" not found', "kubectl get namespaces"),
         ('Error from server (NotFound): pipedrivecredentials.pipedrive-operator.io "x" not found', "status -A"),
@@ -137,6 +142,26 @@ def test_output_and_errors_of_kubectl_are_kept_separate(monkeypatch: pytest.Monk
     assert "one\ntwo\nthree" == Subprocesses().run(["good"], "three")
     with pytest.raises(KubectlFailed, match=r"^bad$"):
         Subprocesses().run(["wrong"], "")
+
+
+def test_a_prompt_is_shown_while_kubectl_waits_for_the_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A login plugin prints a code there, for instance. What was shown is not repeated as the error."""
+    program, answer = tmp_path / "kubectl", tmp_path / "answer"
+    program.write_text('#!/bin/sh\necho "enter the code ABC" >&2; read answer <"$1"; echo "bad $answer" >&2; exit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    os.mkfifo(answer)
+
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(Subprocesses().run, [str(answer)], None)
+        try:
+            eventually(lambda: "enter the code ABC\n" == capfd.readouterr().err)
+        finally:
+            answer.write_text("123\n")
+        with pytest.raises(KubectlFailed, match=r"^bad 123$"):
+            waiting.result()
 
 
 def test_every_reason_is_explained() -> None:

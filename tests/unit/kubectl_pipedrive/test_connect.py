@@ -107,6 +107,29 @@ def test_an_address_is_pasted_where_the_redirect_arrives_elsewhere() -> None:
     assert "c0de" not in typed.out + typed.err
 
 
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        ({"companyDomain": "acme", "companyId": 12}, "Accept as a user of acme.pipedrive.com; any other"),
+        ({"companyId": 12, "userId": 34}, "Accept as user 34 of company 12; any other"),
+        ({"userId": 34}, "Accept as user 34; any other"),
+        (None, ""),
+    ],
+)
+def test_the_expected_account_is_named_where_no_page_of_ours_does(expected: Any, words: str) -> None:
+    """In the other modes Pipedrive's own page comes first, and it does not know which company is meant."""
+    for redirect_uri in (LOOPBACK, HOSTED):
+        world, operator = prepared(redirect_uri)
+        operator.status = {} if expected is None else {"expectedAccount": expected}
+        world.machine.redirects = [GOOD]
+        play(world, operator, ConsentReason.CONNECTED)
+
+        out = world("connect acme").out
+
+        assert ("Accept as" in out) is (bool(words) and redirect_uri == LOOPBACK)
+        assert redirect_uri == HOSTED or words in out
+
+
 def test_pasting_replaces_a_taken_port() -> None:
     """The message proposes it."""
     world, _ = prepared(LOOPBACK)

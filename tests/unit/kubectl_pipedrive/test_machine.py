@@ -2,7 +2,10 @@
 
 import io
 import queue
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
@@ -125,6 +128,17 @@ def test_an_address_can_come_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "https://example.com\n" == LocalMachine().ask_hidden("> ")
     with pytest.raises(EOFError):
         LocalMachine().ask_hidden("> ")
+
+
+def test_a_second_ctrl_c_does_not_stop_the_tidying_up() -> None:
+    """Neither here nor in the programs that are started; afterwards Ctrl-C works as before."""
+    with LocalMachine().uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        child = [sys.executable, "-c", "import signal; print(signal.getsignal(2) == signal.SIG_IGN)"]
+        assert "True\n" == subprocess.run(child, capture_output=True, text=True, check=True).stdout
+
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_chance_is_different_each_time() -> None:

@@ -246,11 +246,24 @@ def test_a_namespace_that_does_not_exist_is_an_error(world: World) -> None:
     assert "kubectl get namespaces" in typed.err
 
 
+@pytest.mark.parametrize(
+    "line", ["status acme -n crn", "refresh acme -n crn", "check acme -n crn", "connect acme -n crn"]
+)
+def test_a_wrong_namespace_is_named_and_not_the_credential(world: World, line: str) -> None:
+    """Kubectl alone would say that it does not find the credential."""
+    typed = world(line)
+
+    assert 2 == typed.code
+    assert 'namespaces "crn" not found' in typed.err
+    assert '"acme"' not in typed.err
+
+
 def test_someone_who_cannot_read_namespaces_gets_the_empty_list(world: World) -> None:
     """They must not find out whether the namespace exists."""
     world.kubectl.denied = {"namespaces"}
 
     assert 0 == world("status -n crn").code
+    assert '"acme" not found' in world("status acme -n crn").err
 
 
 def test_a_terminal_has_colours_and_no_line_that_wraps(world: World) -> None:
