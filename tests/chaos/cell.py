@@ -79,7 +79,7 @@ class Grant:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class CredentialState:
     """A credential as the API server shows it, with its Secret."""
 
     conditions: Mapping[str, Json]
@@ -186,14 +186,14 @@ class Cell:
         grant.client = {"path": path, "idKey": "client_id", "secretKey": "client_secret"}
         return path
 
-    def look(self, namespace: str | None = None) -> dict[str, Sight]:
+    def look(self, namespace: str | None = None) -> dict[str, CredentialState]:
         """Return the credentials of a namespace by their names. Raises ApiError."""
         where = namespace or self.name
         listed = self._api.get(f"/api/v1/namespaces/{where}/secrets?{_SELECTOR}")["items"]
         secrets = {item["metadata"]["name"]: decoded(item) for item in listed}
         credentials = self._api.get(f"{_API}/namespaces/{where}/pipedrivecredentials")["items"]
         return {
-            name: Sight(
+            name: CredentialState(
                 conditions={one["type"]: one for one in item.get("status", {}).get("conditions", ())},
                 secret=secrets.get(name, {}),
             )

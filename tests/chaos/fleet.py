@@ -127,7 +127,7 @@ def _populate(cell: Cell, plan: Plan) -> list[Place]:
 
 def _wait_until_ready(cell: Cell, plan: Plan) -> None:
     deadline = time.monotonic() + _READY_SECONDS
-    while (ready := sum(sight.ready for sight in cell.look().values())) < plan.grants:
+    while (ready := sum(state.ready for state in cell.look().values())) < plan.grants:
         if time.monotonic() > deadline:
             message = f"{ready} of {plan.grants} credentials are ready after {_READY_SECONDS:.0f} s"
             raise ChaosError(message)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from chaos import judgement
-from chaos.cell import PIPEDRIVE_SECONDS, VAULT_SECONDS, Cell, Replica, Sight
+from chaos.cell import PIPEDRIVE_SECONDS, VAULT_SECONDS, Cell, CredentialState, Replica
 from chaos.disturbances import KINDS, QUIET_CLUSTER, Weather
 from chaos.evidence import Death, Evidence, read_publications, read_reads, read_refreshes, read_writes
 from chaos.judgement import Complaint, Limits, Loss, Moment, Window
@@ -163,14 +163,14 @@ def settle(environment: Environment, cells: Sequence[Cell], *, within: float = _
             raise ChaosError("some credentials were not refreshed again:\n" + "\n".join(_complaints(cells, awaited)))
         time.sleep(_POLL_SECONDS * 3)
         with suppress(ApiError):
-            sights = list(_sights(cells))
+            states = list(_states(cells))
             # Read inside the loop: an API server refuses requests for a moment after its start.
-            before = before or {(cell.name, name): sight.secret.get("access_token") for cell, name, sight in sights}
-            for cell, name, sight in sights:
+            before = before or {(cell.name, name): state.secret.get("access_token") for cell, name, state in states}
+            for cell, name, state in states:
                 held = environment.openbao.read_secret(cell.grants[name].path) or {}
-                token = sight.secret.get("access_token")
+                token = state.secret.get("access_token")
                 if (
-                    sight.ready
+                    state.ready
                     and token not in {before.get((cell.name, name)), None}
                     and token == held.get("access_token")
                 ):
@@ -179,8 +179,8 @@ def settle(environment: Environment, cells: Sequence[Cell], *, within: float = _
 
 def _complaints(cells: Sequence[Cell], awaited: set[tuple[str, str]]) -> list[str]:
     return [
-        f"{cell.name}/{name}: {sight.conditions}"
-        for cell, name, sight in _sights(cells)
+        f"{cell.name}/{name}: {state.conditions}"
+        for cell, name, state in _states(cells)
         if (cell.name, name) in awaited
     ]
 
@@ -256,10 +256,10 @@ def _mend(weather: Weather) -> None:
                 replica.process.thaw()
 
 
-def _sights(cells: Sequence[Cell]) -> Iterator[tuple[Cell, str, Sight]]:
+def _states(cells: Sequence[Cell]) -> Iterator[tuple[Cell, str, CredentialState]]:
     for cell in cells:
-        for name, sight in cell.look().items():
-            yield cell, name, sight
+        for name, state in cell.look().items():
+            yield cell, name, state
 
 
 def _verdict(weather: Weather, person: Person, plan: Plan, *, seconds: float, takeovers: Sequence[float]) -> Verdict:

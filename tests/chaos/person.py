@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Self
 
-from chaos.cell import Cell, Grant, Sight
+from chaos.cell import Cell, CredentialState, Grant
 from chaos.judgement import Complaint
 from testbed.api_client import ApiError
 from testbed.openbao_api import OpenBaoError
@@ -59,18 +59,18 @@ class Person(_Background):
                     self._look_after(cell)
 
     def _look_after(self, cell: Cell) -> None:
-        sights = cell.look()
+        states = cell.look()
         for grant in cell.grants.values():
-            sight = next((sights[name] for _, name in grant.credentials if name in sights), None)
-            if sight is not None:
-                self._answer(cell, grant, sight)
+            state = next((states[name] for _, name in grant.credentials if name in states), None)
+            if state is not None:
+                self._answer(cell, grant, state)
 
-    def _answer(self, cell: Cell, grant: Grant, sight: Sight) -> None:
-        if sight.authorized == "RefreshUncertain":
+    def _answer(self, cell: Cell, grant: Grant, state: CredentialState) -> None:
+        if state.authorized == "RefreshUncertain":
             self.uncertain.add(grant.path)
-        if sight.authorized != "ConsentRequired":
+        if state.authorized != "ConsentRequired":
             return
-        message = str(sight.conditions["Authorized"]["message"])
+        message = str(state.conditions["Authorized"]["message"])
         before = next((one.message for one in reversed(self.complaints) if one.path == grant.path), None)
         if message == before and time.time() - grant.consented_at < _STALE_SECONDS:
             return

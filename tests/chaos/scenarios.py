@@ -249,10 +249,10 @@ def _converges_with_one_refresh_a_renewal(
     environment: Environment, grant: Grant, places: Sequence[tuple[Cell, str]]
 ) -> None:
     def same() -> bool:
-        sights = [sight for cell, namespace in places for sight in cell.look(namespace).values()]
-        tokens = {sight.secret.get("access_token") for sight in sights}
+        states = [state for cell, namespace in places for state in cell.look(namespace).values()]
+        tokens = {state.secret.get("access_token") for state in states}
         held = (environment.openbao.read_secret(grant.path) or {}).get("access_token")
-        return all(sight.ready for sight in sights) and tokens == {held} and None not in tokens
+        return all(state.ready for state in states) and tokens == {held} and None not in tokens
 
     for _ in range(3):
         before = len(_accepted(environment, grant))

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from testbed.demo.sight import Credential, Secret, Sight
+from testbed.demo.snapshot import Credential, Secret, Snapshot
 from testbed.demo.steps import (
     API_TOKEN,
     OAUTH2,
@@ -16,14 +16,14 @@ from testbed.demo.steps import (
     is_reported_as_rejected,
     was_refreshed_in_time,
 )
-from testbed.demo.tour import Eyes, Guide, NotSeenError, Step, StepError, run
+from testbed.demo.tour import Guide, NotSeenError, Observer, Step, StepError, run
 from testbed.kubectl import KubectlError
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 GOOD = Credential(
     name=API_TOKEN, ready="True", reason="Published", message="", company="acme", expires_at=None, last_event=None
 )
-BEFORE = Sight(
+BEFORE = Snapshot(
     at=NOON,
     credentials={
         API_TOKEN: GOOD,
@@ -50,7 +50,7 @@ class Recorder:
 
 
 def step(name: str, *, do: Callable[[list[str]], object], seen_at: int = 0) -> Step[list[str], int]:
-    """Describe a step that shows its name when the sight is `seen_at`."""
+    """Describe a step that shows its name when the snapshot is `seen_at`."""
     return Step(
         name=name,
         sees="something",
@@ -70,7 +70,7 @@ def tour(*steps: Step[list[str], int]) -> Recorder:
         now = next(seconds)
         return now
 
-    run(steps, [], guide=Guide(recorder, lambda: now), eyes=Eyes(look=look, pause=lambda: None))
+    run(steps, [], guide=Guide(recorder, lambda: now), observer=Observer(look=look, pause=lambda: None))
     return recorder
 
 
@@ -108,8 +108,8 @@ def test_nothing_is_done_after_a_failed_step() -> None:
     assert [] == done
 
 
-def refreshed(*, at: float, digest: str = "cccc", good_for: float = 100) -> Sight:
-    """Return a sight some seconds later, with another access token."""
+def refreshed(*, at: float, digest: str = "cccc", good_for: float = 100) -> Snapshot:
+    """Return a snapshot some seconds later, with another access token."""
     credential = replace(BEFORE.credentials[OAUTH2], expires_at=NOON + timedelta(seconds=good_for))
     return replace(
         BEFORE,
@@ -119,8 +119,8 @@ def refreshed(*, at: float, digest: str = "cccc", good_for: float = 100) -> Sigh
     )
 
 
-def with_api_token(digest: str, *, version: str = "3", reason: str = "Published") -> Sight:
-    """Return a sight in which the Secret or the condition of the API token is another."""
+def with_api_token(digest: str, *, version: str = "3", reason: str = "Published") -> Snapshot:
+    """Return a snapshot in which the Secret or the condition of the API token is another."""
     credential = replace(GOOD, ready=str(reason == "Published"), reason=reason)
     return replace(
         BEFORE,
@@ -137,7 +137,7 @@ def test_a_refresh_is_another_token_with_a_later_expiry() -> None:
 
 
 @pytest.mark.parametrize("now", [BEFORE, refreshed(at=40, digest="bbbb"), refreshed(at=40, good_for=60)])
-def test_half_a_refresh_is_not_accepted(now: Sight) -> None:
+def test_half_a_refresh_is_not_accepted(now: Snapshot) -> None:
     """The Secret and the status are written one after the other."""
     assert was_refreshed_in_time(BEFORE, now) is None
 

@@ -16,11 +16,11 @@ import click
 from rich.console import Console
 
 from testbed.demo.demo_cluster import NAMESPACE, Cluster, LeftoverError, RefusalError, built, mine
-from testbed.demo.environment import OPERATOR_LOG, Stage, set_up
+from testbed.demo.environment import OPERATOR_LOG, DemoEnvironment, set_up
 from testbed.demo.screen import Screen
-from testbed.demo.sight import Sight
+from testbed.demo.snapshot import Snapshot
 from testbed.demo.steps import OAUTH2, STEPS
-from testbed.demo.tour import Eyes, Guide, StepError, run
+from testbed.demo.tour import Guide, Observer, StepError, run
 from testbed.kubectl import KubectlError
 from testbed.processes import ProcessError
 
@@ -84,7 +84,7 @@ def main(*, once: bool, whose: str | None) -> None:
 
 
 def play(screen: Screen, *, once: bool, open_cluster: OpenCluster) -> int:
-    """Set the stage, run the tour, and keep showing changes unless `once` is set; return the exit code.
+    """Set up the environment, run the tour, and keep showing changes unless `once` is set; return the exit code.
 
     Raises RefusalError, and LeftoverError if something could not be deleted at the end.
     """
@@ -112,36 +112,36 @@ def _perform(
         report(f"the API server is at {cluster.server}")
     # Not earlier: the first step may build programs, which show their progress on the terminal themselves.
     stack.enter_context(screen.kept_up())
-    stage = set_up(stack, guide, folder, cluster)
+    environment = set_up(stack, guide, folder, cluster)
 
-    def look() -> Sight:
-        return screen.shown(stage.look())
+    def look() -> Snapshot:
+        return screen.shown(environment.look())
 
-    run(STEPS, stage, guide=guide, eyes=Eyes(look=look, pause=lambda: time.sleep(_PAUSE_SECONDS)))
+    run(STEPS, environment, guide=guide, observer=Observer(look=look, pause=lambda: time.sleep(_PAUSE_SECONDS)))
     screen.say(f"All {len(STEPS)} steps of the tour succeeded.", "bold green")
     if not once:
-        _suggest_commands(screen, stage, folder)
+        _suggest_commands(screen, environment, folder)
         with suppress(KeyboardInterrupt):
-            _keep_showing(screen, stage)
+            _keep_showing(screen, environment)
 
 
-def _keep_showing(screen: Screen, stage: Stage) -> NoReturn:
+def _keep_showing(screen: Screen, environment: DemoEnvironment) -> NoReturn:
     while True:
         try:
-            screen.print_changes(stage.look())
+            screen.print_changes(environment.look())
             screen.rest("The operator keeps running until Ctrl-C.")
         except KubectlError as error:
             screen.rest(f"kubectl fails at the moment: {error}")
         time.sleep(_WATCH_PAUSE_SECONDS)
 
 
-def _suggest_commands(screen: Screen, stage: Stage, folder: Path) -> None:
+def _suggest_commands(screen: Screen, environment: DemoEnvironment, folder: Path) -> None:
     here = f"-n {NAMESPACE}"
     screen.say()
     screen.say("Try it yourself, in another terminal:", "bold")
-    screen.say(f"  export KUBECONFIG={shlex.quote(stage.cluster.shown)}")
+    screen.say(f"  export KUBECONFIG={shlex.quote(environment.cluster.shown)}")
     if shutil.which("kubectl") is None:
-        screen.say(f'  export PATH="$PATH:{stage.cluster.kubectl.program.parent}"')
+        screen.say(f'  export PATH="$PATH:{environment.cluster.kubectl.program.parent}"')
     for command in (
         f"kubectl get pdc {here} --watch",
         f"kubectl describe pdc {OAUTH2} {here}",
@@ -149,7 +149,7 @@ def _suggest_commands(screen: Screen, stage: Stage, folder: Path) -> None:
         f"kubectl annotate pdc {OAUTH2} {here} --overwrite {_ASK_FOR_REFRESH}",
         f"kubectl get events {here}",
         f"tail -f {folder / OPERATOR_LOG}",
-        f"curl {stage.pipedrive.url}/_simulator/     # faults that the simulator can inject",
+        f"curl {environment.pipedrive.url}/_simulator/     # faults that the simulator can inject",
     ):
         screen.say(f"  {command}")
     screen.say()
@@ -158,7 +158,7 @@ def _suggest_commands(screen: Screen, stage: Stage, folder: Path) -> None:
 def _report_failure(screen: Screen, failure: str, folder: Path) -> None:
     """Print what failed, and keep the logs when the folder is deleted."""
     screen.failed(failure)
-    screen.print_sight()
+    screen.print_snapshot()
     log = folder / OPERATOR_LOG
     if log.exists():
         screen.say("The operator's log ends with:")

@@ -13,7 +13,7 @@ from typing import Any
 
 from testbed import probe
 from testbed.demo.demo_cluster import NAMESPACE, Cluster, definition, namespace
-from testbed.demo.sight import Sight, read_sight
+from testbed.demo.snapshot import Snapshot, read_snapshot
 from testbed.demo.tour import Guide
 from testbed.kubectl import write_token_kubeconfig
 from testbed.openbao import OpenBao
@@ -57,7 +57,7 @@ class Pipedrive:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class DemoEnvironment:
     """Everything that is running."""
 
     cluster: Cluster
@@ -69,16 +69,16 @@ class Stage:
         """Run kubectl as administrator in the demo's namespace. Raises KubectlError."""
         return self.cluster.kubectl(*arguments, _HERE)
 
-    def look(self) -> Sight:
+    def look(self) -> Snapshot:
         """Return the current state. Raises KubectlError, and ProcessError if the operator has exited."""
         if self.operator.has_ended():
             message = "the operator has exited"
             raise ProcessError(message)
         document = self.kubectl("get", "pipedrivecredentials,secrets,events", "--output=json")
-        return read_sight(document, at=datetime.now(UTC))
+        return read_snapshot(document, at=datetime.now(UTC))
 
 
-def set_up(stack: ExitStack, guide: Guide, folder: Path, cluster: Cluster) -> Stage:
+def set_up(stack: ExitStack, guide: Guide, folder: Path, cluster: Cluster) -> DemoEnvironment:
     """Start everything except the cluster, until the stack is closed. Raises StepError."""
     with guide.step("CRD", "kubectl applies the CRD and creates a namespace") as report:
         report(stack.enter_context(definition(cluster)))
@@ -96,7 +96,7 @@ def set_up(stack: ExitStack, guide: Guide, folder: Path, cluster: Cluster) -> St
         report(
             f"process {operator.pid} is ready, with a ServiceAccount that has the necessary permissions in {NAMESPACE}"
         )
-    return Stage(cluster=cluster, openbao=openbao, pipedrive=pipedrive, operator=operator)
+    return DemoEnvironment(cluster=cluster, openbao=openbao, pipedrive=pipedrive, operator=operator)
 
 
 def _start_pipedrive(stack: ExitStack, folder: Path) -> Pipedrive:

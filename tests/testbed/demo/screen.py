@@ -12,14 +12,14 @@ from rich.spinner import Spinner
 from rich.table import Column, Table
 from rich.text import Text
 
-from testbed.demo.sight import Credential, Sight
+from testbed.demo.snapshot import Credential, Snapshot
 
 _COLUMNS = ("Name", "Ready", "Reason", "Company", "Expires in", "Last event", "Digest")
 _COLOURS = {"True": "green", "False": "red"}
 
 
 class Screen:
-    """Prints steps and shows sights."""
+    """Prints steps and shows snapshots."""
 
     def __init__(self, console: Console) -> None:
         """Write to a console."""
@@ -27,7 +27,7 @@ class Screen:
         unicode = console.encoding.startswith("utf")
         self._good, self._bad = ("✓", "✗") if unicode else ("ok", "FAIL")
         self._spinner = Spinner("dots" if unicode else "line")
-        self._sight: Sight | None = None
+        self._snapshot: Snapshot | None = None
         self._printed: dict[str, Credential] = {}
         self._resting = ""
         self._live = Live(get_renderable=self._below, console=console, refresh_per_second=8, transient=True)
@@ -60,10 +60,10 @@ class Screen:
         """Print what failed."""
         self.say(f"{self._bad} {text}", "bold red")
 
-    def shown(self, sight: Sight) -> Sight:
-        """Show a sight in the live table, and return it."""
-        self._sight = sight
-        return sight
+    def shown(self, snapshot: Snapshot) -> Snapshot:
+        """Show a snapshot in the live table, and return it."""
+        self._snapshot = snapshot
+        return snapshot
 
     def rest(self, text: str) -> None:
         """Show what happens between the steps."""
@@ -72,40 +72,40 @@ class Screen:
         self._resting = text
         self._spinner.update(text=Text(text))
 
-    def print_changes(self, sight: Sight) -> None:
-        """Show a sight in the table, or else print a line for each credential that changed since its last line."""
-        self.shown(sight)
-        for credential in [] if self._live.is_started else sight.credentials.values():
+    def print_changes(self, snapshot: Snapshot) -> None:
+        """Show a snapshot in the table, or else print a line for each credential that changed since its last line."""
+        self.shown(snapshot)
+        for credential in [] if self._live.is_started else snapshot.credentials.values():
             current = replace(credential, message="")
             if self._printed.get(credential.name) != current:
                 self._printed[credential.name] = current
-                self.say(_line(credential, sight))
+                self.say(_line(credential, snapshot))
 
-    def print_sight(self) -> None:
-        """Print the last sight."""
-        if self._sight is not None:
-            for credential in self._sight.credentials.values():
-                self.say(_line(credential, self._sight))
+    def print_snapshot(self) -> None:
+        """Print the last snapshot."""
+        if self._snapshot is not None:
+            for credential in self._snapshot.credentials.values():
+                self.say(_line(credential, self._snapshot))
 
     def _below(self) -> RenderableType:
-        return Group(self._spinner, *([] if self._sight is None else [_table(self._sight)]))
+        return Group(self._spinner, *([] if self._snapshot is None else [_table(self._snapshot)]))
 
 
-def _table(sight: Sight) -> Table:
+def _table(snapshot: Snapshot) -> Table:
     table = Table(*(Column(name, no_wrap=True) for name in _COLUMNS), box=SIMPLE_HEAD)
-    for _, credential in sorted(sight.credentials.items()):
+    for _, credential in sorted(snapshot.credentials.items()):
         style = _COLOURS.get(credential.ready, "yellow")
-        table.add_row(*_row(credential, sight, now=datetime.now(UTC)), style=style)
+        table.add_row(*_row(credential, snapshot, now=datetime.now(UTC)), style=style)
     return table
 
 
-def _line(credential: Credential, sight: Sight) -> str:
-    cells = zip(_COLUMNS, _row(credential, sight, now=sight.at), strict=True)
-    return f"{sight.at:%H:%M:%S} " + ", ".join(f"{column} {cell}" for column, cell in cells)
+def _line(credential: Credential, snapshot: Snapshot) -> str:
+    cells = zip(_COLUMNS, _row(credential, snapshot, now=snapshot.at), strict=True)
+    return f"{snapshot.at:%H:%M:%S} " + ", ".join(f"{column} {cell}" for column, cell in cells)
 
 
-def _row(credential: Credential, sight: Sight, *, now: datetime) -> tuple[str, ...]:
-    expires, event, secret = credential.expires_at, credential.last_event, sight.secrets.get(credential.name)
+def _row(credential: Credential, snapshot: Snapshot, *, now: datetime) -> tuple[str, ...]:
+    expires, event, secret = credential.expires_at, credential.last_event, snapshot.secrets.get(credential.name)
     return (
         credential.name,
         credential.ready or "-",

@@ -1,12 +1,12 @@
-"""The steps of the tour: an action on the stage, and a check that the operator reacted to it.
+"""The steps of the tour: an action on the environment, and a check that the operator reacted to it.
 
-A check compares two sights, and does not know where they come from.
+A check compares two snapshots, and does not know where they come from.
 """
 
 from pathlib import Path
 
-from testbed.demo.environment import TOKEN_PATH, Stage
-from testbed.demo.sight import Sight
+from testbed.demo.environment import TOKEN_PATH, DemoEnvironment
+from testbed.demo.snapshot import Snapshot
 from testbed.demo.tour import NotSeenError, Step
 
 API_TOKEN = "acme-token"
@@ -16,12 +16,12 @@ CREDENTIALS = Path(__file__).with_name("credentials.yaml")
 _EDIT = '{"stringData": {"api_token": "edited by hand"}}'
 
 
-def apply_credentials(stage: Stage) -> None:
+def apply_credentials(environment: DemoEnvironment) -> None:
     """Apply the two sample credentials."""
-    stage.kubectl("apply", f"--filename={CREDENTIALS}")
+    environment.kubectl("apply", f"--filename={CREDENTIALS}")
 
 
-def both_are_published(_: Sight, now: Sight) -> str | None:
+def both_are_published(_: Snapshot, now: Snapshot) -> str | None:
     """Wait until both Secrets exist and both credentials are ready."""
     if not all(_is_ready(now, name) for name in (API_TOKEN, OAUTH2)):
         return None
@@ -29,11 +29,11 @@ def both_are_published(_: Sight, now: Sight) -> str | None:
     return f"{'; '.join(held)} (a digest, never the token)"
 
 
-def nothing(_: Stage) -> None:
+def nothing(_: DemoEnvironment) -> None:
     """Do nothing: the step only needs time."""
 
 
-def was_refreshed_in_time(before: Sight, now: Sight) -> str | None:
+def was_refreshed_in_time(before: Snapshot, now: Snapshot) -> str | None:
     """Wait for another access token with a later expiry. Raises NotSeenError if the old one expires first."""
     old, new = before.credentials[OAUTH2].expires_at, now.credentials[OAUTH2].expires_at
     was, became = before.secrets[OAUTH2].digest, now.secrets[OAUTH2].digest
@@ -50,12 +50,12 @@ def was_refreshed_in_time(before: Sight, now: Sight) -> str | None:
     return f"token {was}, valid until {old:{_TIME}}, {replaced}, valid until {new:{_TIME}}"
 
 
-def edit_secret(stage: Stage) -> None:
+def edit_secret(environment: DemoEnvironment) -> None:
     """Edit the Secret by hand: write another token into it."""
-    stage.kubectl("patch", "secret", API_TOKEN, f"--patch={_EDIT}")
+    environment.kubectl("patch", "secret", API_TOKEN, f"--patch={_EDIT}")
 
 
-def is_repaired(before: Sight, now: Sight) -> str | None:
+def is_repaired(before: Snapshot, now: Snapshot) -> str | None:
     """Wait until the Secret has been written again and holds its previous token."""
     was, found = before.secrets[API_TOKEN], now.secrets.get(API_TOKEN)
     if found is None or found.digest != was.digest or found.version == was.version:
@@ -63,12 +63,12 @@ def is_repaired(before: Sight, now: Sight) -> str | None:
     return f"Secret {API_TOKEN} was repaired, and holds token {was.digest} again"
 
 
-def revoke_token(stage: Stage) -> None:
+def revoke_token(environment: DemoEnvironment) -> None:
     """Regenerate the user's API token at Pipedrive without changing Vault."""
-    stage.pipedrive.regenerate_api_token()
+    environment.pipedrive.regenerate_api_token()
 
 
-def is_reported_as_rejected(before: Sight, now: Sight) -> str | None:
+def is_reported_as_rejected(before: Snapshot, now: Snapshot) -> str | None:
     """Wait for the condition. Raises NotSeenError if the Secret does not keep the last accepted value."""
     found, secret = now.credentials[API_TOKEN], now.secrets.get(API_TOKEN)
     if secret is None or secret.digest != before.secrets[API_TOKEN].digest:
@@ -79,12 +79,12 @@ def is_reported_as_rejected(before: Sight, now: Sight) -> str | None:
     return f"Ready=False, TokenRejected: {found.message}"
 
 
-def write_new_token(stage: Stage) -> None:
+def write_new_token(environment: DemoEnvironment) -> None:
     """Do what the condition asks for: write the user's new token to Vault."""
-    stage.openbao.write_secret(TOKEN_PATH, {"api_token": stage.pipedrive.api_token()})
+    environment.openbao.write_secret(TOKEN_PATH, {"api_token": environment.pipedrive.api_token()})
 
 
-def is_recovered(before: Sight, now: Sight) -> str | None:
+def is_recovered(before: Snapshot, now: Snapshot) -> str | None:
     """Wait until the Secret holds another token and the credential is ready."""
     was, found = before.secrets[API_TOKEN], now.secrets.get(API_TOKEN)
     if found is None or found.digest == was.digest or not _is_ready(now, API_TOKEN):
@@ -92,11 +92,11 @@ def is_recovered(before: Sight, now: Sight) -> str | None:
     return f"Ready=True, and Secret {API_TOKEN} holds token {found.digest} instead of {was.digest}"
 
 
-def _is_ready(sight: Sight, name: str) -> bool:
-    return name in sight.secrets and name in sight.credentials and sight.credentials[name].ready == "True"
+def _is_ready(snapshot: Snapshot, name: str) -> bool:
+    return name in snapshot.secrets and name in snapshot.credentials and snapshot.credentials[name].ready == "True"
 
 
-STEPS: tuple[Step[Stage, Sight], ...] = (
+STEPS: tuple[Step[DemoEnvironment, Snapshot], ...] = (
     Step(
         name="publish",
         sees="two credentials are applied, and their Secrets appear",

@@ -16,8 +16,8 @@ from testbed.openbao_api import OpenBaoError
 from testbed.pipedrive.client import ControlError
 from testbed.processes import ProcessError
 
-StageT = TypeVar("StageT")
-SightT = TypeVar("SightT")
+PartsT = TypeVar("PartsT")
+SnapshotT = TypeVar("SnapshotT")
 
 
 class NotSeenError(Exception):
@@ -48,13 +48,13 @@ TROUBLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step(Generic[StageT, SightT]):
-    """One step. `check` compares the sights before and after; it returns what happened, or None if it has not yet."""
+class Step(Generic[PartsT, SnapshotT]):
+    """One step. `check` compares the snapshots before and after, and returns what happened; None for not yet."""
 
     name: str
     sees: str
-    do: Callable[[StageT], object]
-    check: Callable[[SightT, SightT], str | None]
+    do: Callable[[PartsT], object]
+    check: Callable[[SnapshotT, SnapshotT], str | None]
     within: float
     """Seconds."""
 
@@ -90,27 +90,39 @@ class Guide:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Eyes(Generic[SightT]):
-    """How to observe: `look` returns the current sight, and `pause` waits between two looks."""
+class Observer(Generic[SnapshotT]):
+    """How to observe: `look` returns the current snapshot, and `pause` waits between two looks."""
 
-    look: Callable[[], SightT]
+    look: Callable[[], SnapshotT]
     pause: Callable[[], object]
 
 
-def run(steps: Sequence[Step[StageT, SightT]], stage: StageT, *, guide: Guide, eyes: Eyes[SightT]) -> None:
+def run(
+    steps: Sequence[Step[PartsT, SnapshotT]],
+    environment: PartsT,
+    *,
+    guide: Guide,
+    observer: Observer[SnapshotT],
+) -> None:
     """Run every step and wait for its result. Raises StepError at the first step that fails."""
     for step in steps:
         with guide.step(step.name, step.sees) as report:
-            report(_seen(step, stage, clock=guide.clock, eyes=eyes))
+            report(_seen(step, environment, clock=guide.clock, observer=observer))
 
 
-def _seen(step: Step[StageT, SightT], stage: StageT, *, clock: Callable[[], float], eyes: Eyes[SightT]) -> str:
-    before = eyes.look()
-    step.do(stage)
+def _seen(
+    step: Step[PartsT, SnapshotT],
+    environment: PartsT,
+    *,
+    clock: Callable[[], float],
+    observer: Observer[SnapshotT],
+) -> str:
+    before = observer.look()
+    step.do(environment)
     deadline = clock() + step.within
-    while (seen := step.check(before, eyes.look())) is None:
+    while (seen := step.check(before, observer.look())) is None:
         if clock() >= deadline:
             message = f"not seen within {step.within:.0f} s: {step.sees}"
             raise NotSeenError(message)
-        eyes.pause()
+        observer.pause()
     return seen

@@ -39,7 +39,7 @@ class Secret:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class Snapshot:
     """All credentials and Secrets of the namespace, by name."""
 
     at: datetime
@@ -47,11 +47,11 @@ class Sight:
     secrets: Mapping[str, Secret]
 
 
-def read_sight(document: str, *, at: datetime) -> Sight:
+def read_snapshot(document: str, *, at: datetime) -> Snapshot:
     """Read a List of credentials, Secrets and Events, as `kubectl get --output=json` prints it."""
     items: list[dict[str, Any]] = json.loads(document)["items"]
     events = [_event(item) for item in items if item["kind"] == "Event"]
-    return Sight(
+    return Snapshot(
         at=at,
         credentials={
             item["metadata"]["name"]: _credential(item, events)
