@@ -1,6 +1,6 @@
 """The attacks: what a tenant can do in its own namespace, in its own documents in Vault, and to the operator's port.
 
-An attack is a function of the hostile tenant. It prepares its objects, and then strikes until the tenant's time ends.
+An attack is a function of the hostile tenant. It prepares its objects, and then attacks until the tenant's time ends.
 """
 
 import base64
@@ -121,7 +121,7 @@ def documents_near_the_limit(tenant: Tenant) -> None:
 
 @attack
 def a_denied_path(tenant: Tenant) -> None:
-    """Ask for a path below the own prefix that the policy denies, so that the operator suspects its own token."""
+    """Ask for a path below its own prefix that the policy denies, so that the operator suspects its own token."""
     made = tenant.apply(names("denied", 50), lambda _: oauth2(DENIED.removeprefix(f"{PREFIX}/")))
     tenant.annotate(made)
 

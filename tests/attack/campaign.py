@@ -72,7 +72,7 @@ def _chosen(name: str) -> Mapping[str, Attack]:
 
 
 def _secrets(environment: AttackEnvironment, monitor: Monitor) -> dict[str, str]:
-    """Return every secret value by what it is: also what the refreshes have brought since the start."""
+    """Return every secret value by what it is, including those that refreshes have issued since the start."""
     found = environment.secrets | monitor.tokens()
     for namespace in environment.honest:
         document = environment.parts.openbao.read_secret(f"pipedrive/{namespace}/{GRANT}") or {}

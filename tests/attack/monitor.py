@@ -143,7 +143,7 @@ class Monitor:
             self._peak_mib = max(self._peak_mib, int(resident.split()[1]) / 1024)
 
     def _damage(self) -> None:
-        """Edit or delete one Secret after the other, and measure how soon it is right again."""
+        """Edit or delete one Secret after the other, and measure how soon it is repaired."""
         with self._environment.connect() as connection:
             for number, namespace in enumerate(itertools.cycle(self._environment.honest)):
                 if self._ended.wait(self._probe_seconds):

@@ -94,7 +94,7 @@ class World:
         see(event, body)
 
     async def settle_consent(self, key: Key) -> timedelta | None:
-        """Make steps for a consent until it waits."""
+        """Take steps for a consent until it waits."""
         while (delay := await self.consent_reconciler.reconcile(key)) == timedelta(0):
             pass
         return delay
