@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from pipedrive_operator import __version__
 from pipedrive_operator.core.values.consent_reasons import CONSENT_EFFECTS, ConsentReason, Stage
 from pipedrive_operator.core.values.mask import mask
+from pipedrive_operator.series import Series
 
 disable_created_metrics()
 
@@ -47,6 +48,10 @@ def _gauge(name: str, help_: str, *labels: str) -> Gauge:
     return Gauge(_define(name, "gauge", help_, labels), help_, labels, registry=REGISTRY)
 
 
+def _series(name: str, help_: str, *labels: str) -> Series:
+    return Series(_define(name, "gauge", help_, labels), help_, labels)
+
+
 def _counter(name: str, help_: str, *labels: str) -> Counter:
     return Counter(_define(name, "counter", help_, labels), help_, labels, registry=REGISTRY)
 
@@ -59,30 +64,34 @@ _BUILD: Final = _gauge("build_info", "Always 1. The label has the running versio
 _LEADER: Final = _gauge("leader", "1 if this replica is the leader, 0 if it is a standby.")
 
 _OF_CREDENTIAL: Final = ("namespace", "name")
-_READY: Final = _gauge("credential_ready", "1 if the condition Ready is True: the Secret can be used.", *_OF_CREDENTIAL)
-_STALLED: Final = _gauge(
+_READY: Final = _series(
+    "credential_ready", "1 if the condition Ready is True: the Secret can be used.", *_OF_CREDENTIAL
+)
+_STALLED: Final = _series(
     "credential_stalled", "1 if the condition Stalled is True: a person must act.", *_OF_CREDENTIAL
 )
-_REASON: Final = _gauge(
+_REASON: Final = _series(
     "credential_reason",
     "Always 1. The label has the reason that the last pass ended with; docs/reasons.md lists all reasons.",
     *_OF_CREDENTIAL,
     "reason",
 )
-_EXPIRATION: Final = _gauge(
+_EXPIRATION: Final = _series(
     "credential_expiration_timestamp_seconds", "When the published access token expires.", *_OF_CREDENTIAL
 )
-_RENEWAL: Final = _gauge(
+_RENEWAL: Final = _series(
     "credential_renewal_timestamp_seconds", "When the access token is due for a refresh.", *_OF_CREDENTIAL
 )
-_REFRESHED: Final = _gauge(
+_REFRESHED: Final = _series(
     "credential_last_refresh_timestamp_seconds",
     "When the grant was last refreshed, including while the credential is suspended.",
     *_OF_CREDENTIAL,
 )
-_VERIFIED: Final = _gauge(
+_VERIFIED: Final = _series(
     "credential_last_verified_timestamp_seconds", "When Pipedrive last accepted the token.", *_OF_CREDENTIAL
 )
+
+_OF_CREDENTIALS: Final = (_READY, _STALLED, _REASON, _EXPIRATION, _RENEWAL, _REFRESHED, _VERIFIED)
 
 _REFRESHES: Final = _counter(
     "refreshes_total",
@@ -201,18 +210,18 @@ def show_credential(
 ) -> None:
     """Set the series of a credential; a time that is None has no series."""
     reason = mask(reason)
-    _READY.labels(namespace, name).set(ready)
-    _STALLED.labels(namespace, name).set(stalled)
+    _READY.set(ready, namespace, name)
+    _STALLED.set(stalled, namespace, name)
     if _reasons.get((namespace, name)) != reason:
         _remove_reason(namespace, name)
         _reasons[namespace, name] = reason
-        _REASON.labels(namespace, name, reason).set(1)
+        _REASON.set(1, namespace, name, reason)
     times = {_EXPIRATION: expires_at, _RENEWAL: renewal_at, _REFRESHED: refreshed_at, _VERIFIED: verified_at}
     for gauge, moment in times.items():
         if moment is None:
             gauge.remove(namespace, name)
         else:
-            gauge.labels(namespace, name).set(moment.timestamp())
+            gauge.set(moment.timestamp(), namespace, name)
 
 
 def remove_credential(namespace: str, name: str) -> None:
@@ -224,8 +233,8 @@ def remove_credential(namespace: str, name: str) -> None:
 
 def clear_leader_series() -> None:
     """Remove what only the leader reports: the new leader reports it now, and old values here would contradict it."""
-    for gauge in (_READY, _STALLED, _REASON, _EXPIRATION, _RENEWAL, _REFRESHED, _VERIFIED):
-        gauge.clear()
+    for series in _OF_CREDENTIALS:
+        series.clear()
     _reasons.clear()
     _ESCROW.set(0)
 
@@ -314,4 +323,4 @@ def sample() -> None:
 
 def exposition() -> bytes:
     """Return all metrics in Prometheus' text format. It may be called in any thread."""
-    return generate_latest(REGISTRY)
+    return b"".join([generate_latest(REGISTRY), *(series.render() for series in _OF_CREDENTIALS)])
