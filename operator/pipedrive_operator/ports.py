@@ -277,8 +277,11 @@ class ConsentCache(Protocol):
     def keys(self) -> Collection[Key]:
         """The keys of all consents."""
 
-    def of(self, credential: Key) -> Sequence[Consent]:
-        """Return the consents for a credential, the oldest first."""
+    def newest(self, credential: Key) -> Consent | None:
+        """Return the newest consent for a credential that is not being deleted."""
+
+    def allowing_change(self, credential: Key) -> frozenset[str]:
+        """Return the uids of the consents for a credential that allow another company than the pinned one."""
 
     def keep(self, consent: Consent) -> None:
         """Keep a consent as we wrote it, unless a newer one is known."""

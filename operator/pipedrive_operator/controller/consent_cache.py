@@ -1,6 +1,11 @@
-"""The latest consents from the watch and from our own writes. No request is made here, and nothing is decided."""
+"""The latest consents from the watch and from our own writes. No request is made here, and nothing is decided.
 
+Tenants can create thousands of consents for one credential, so nothing here visits all of them for one event or pass.
+"""
+
+from bisect import bisect_left, insort
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from pipedrive_operator.core.resource.consent import Consent, read_consent
@@ -12,6 +17,9 @@ from pipedrive_operator.log import get_logger
 _DELETED: Final = "DELETED"
 _log: Final = get_logger(__name__)
 
+_Rank = tuple[datetime, str]
+"""When a consent was created, and its name, which decides between those of the same second."""
+
 
 class ConsentCache:
     """The consents of the watched namespaces. A method that receives one returns the keys to reconcile."""
@@ -19,6 +27,9 @@ class ConsentCache:
     def __init__(self) -> None:
         """Start empty."""
         self._consents: dict[Key, Consent] = {}
+        self._ranks: dict[Key, list[_Rank]] = {}
+        """By credential, the oldest consent first."""
+        self._allowing: dict[Key, set[str]] = {}
 
     @property
     def keys(self) -> Collection[Key]:
@@ -29,23 +40,45 @@ class ConsentCache:
         """Return a consent."""
         return self._consents.get(key)
 
-    def of(self, credential: Key) -> list[Consent]:
-        """Return the consents for a credential, the oldest first."""
-        found = (consent for consent in self._consents.values() if consent.credential == credential)
-        return sorted(found, key=lambda consent: (consent.created_at, consent.key.name))
+    def newest(self, credential: Key) -> Consent | None:
+        """Return the newest consent for a credential that is not being deleted."""
+        for _, name in reversed(self._ranks.get(credential, ())):
+            consent = self._consents[Key(namespace=credential.namespace, name=name)]
+            if not consent.being_deleted:
+                return consent
+        return None
+
+    def allowing_change(self, credential: Key) -> frozenset[str]:
+        """Return the uids of the consents for a credential that allow another company than the pinned one."""
+        return frozenset(self._allowing.get(credential, ()))
 
     def keep(self, consent: Consent) -> None:
         """Keep a consent as we wrote it, unless a newer one is known."""
         known = self._consents.get(consent.key)
         if known is None or int(known.resource_version) < int(consent.resource_version):
+            self.forget(consent.key)
             self._consents[consent.key] = consent
+            insort(self._ranks.setdefault(consent.credential, []), _rank(consent))
+            if consent.spec.allow_account_change:
+                self._allowing.setdefault(consent.credential, set()).add(consent.uid)
 
     def forget(self, key: Key) -> None:
         """Forget a consent that is gone."""
-        self._consents.pop(key, None)
+        consent = self._consents.pop(key, None)
+        if consent is None:
+            return
+        ranks, allowing = self._ranks[consent.credential], self._allowing.get(consent.credential, set())
+        del ranks[bisect_left(ranks, _rank(consent))]
+        allowing.discard(consent.uid)
+        if not ranks:
+            del self._ranks[consent.credential]
+        if not allowing:
+            self._allowing.pop(consent.credential, None)
 
     def see(self, event_type: str | None, body: Mapping[str, Any]) -> frozenset[Key]:
-        """Receive a consent from the watch or a list; return it with the other consents for the same credential.
+        """Receive a consent from the watch or a list; return it with the one that it supersedes.
+
+        A consent that is gone is returned as well, so that what is known about it can be forgotten.
 
         Raises ApiServerUnavailable if its metadata cannot be read.
         """
@@ -53,7 +86,7 @@ class ConsentCache:
         before = self._consents.get(key)
         if event_type == _DELETED:
             self.forget(key)
-            return self._related(before)
+            return frozenset({key})
         try:
             seen = read_consent(body)
         except InvalidSpec as problem:
@@ -62,13 +95,21 @@ class ConsentCache:
         self.keep(seen)
         if before is not None and before.generation == seen.generation and before.uid == seen.uid:
             return frozenset()
-        return self._related(seen)
+        return frozenset({key, *self._superseded(seen)})
 
     def prune(self, listed: Collection[Key]) -> frozenset[Key]:
-        """Forget the consents that a complete list lacks."""
-        for key in [key for key in self._consents if key not in listed]:
+        """Forget the consents that a complete list lacks, and return them."""
+        gone = frozenset(key for key in self._consents if key not in listed)
+        for key in gone:
             self.forget(key)
-        return frozenset()
+        return gone
 
-    def _related(self, consent: Consent | None) -> frozenset[Key]:
-        return frozenset() if consent is None else frozenset(one.key for one in self.of(consent.credential))
+    def _superseded(self, consent: Consent) -> list[Key]:
+        """Return the next older consent for the same credential. It has superseded the ones before it."""
+        ranks = self._ranks.get(consent.credential, [])
+        place = bisect_left(ranks, _rank(consent))
+        return [Key(namespace=consent.key.namespace, name=ranks[place - 1][1])] if place > 0 else []
+
+
+def _rank(consent: Consent) -> _Rank:
+    return consent.created_at, consent.key.name

@@ -49,8 +49,12 @@ class ConsentController:
             _log.warning("ignored an event of the watch", kind="consent", error=str(error))
 
     def credentials_changed(self, credentials: Iterable[Key]) -> None:
-        """Reconcile the consents for these credentials: a credential that changed or is gone must not be connected."""
-        self.enqueue(consent.key for credential in credentials for consent in self._cache.of(credential))
+        """Reconcile the consents for these credentials: a credential that changed or is gone must not be connected.
+
+        Of several consents for a credential only the newest is open.
+        """
+        newest = (self._cache.newest(credential) for credential in credentials)
+        self.enqueue(consent.key for consent in newest if consent is not None)
 
     async def resync(self) -> None:
         """Find what the watch missed. Raises ApiServerUnavailable."""

@@ -51,8 +51,7 @@ async def resync_consents(lister: ConsentLister, cache: ConsentCache) -> frozens
         for body in page.items:
             listed.add(_key(body))
             changed |= cache.see(None, body)
-    cache.prune(listed)
-    return changed
+    return changed | cache.prune(listed)
 
 
 async def resync(lister: Lister, cache: Cache) -> frozenset[Key]:

@@ -37,6 +37,8 @@ from pipedrive_operator.ports import Cache, Clock, ConsentCache, Consents, Crede
 
 RETRY: Final = timedelta(seconds=5)
 """The pause before the next attempt to prepare a link, or to verify a candidate."""
+_Answer = tuple[str, int]
+"""The uid of a consent, and the generation that the answer gave it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +92,9 @@ class ConsentReconciler:
         self._addresses = addresses
         self._on_connected = on_connected
         self._on_ended = on_ended
-        self._began: dict[tuple[str, int], float] = {}
-        """When this process first saw each answer, on our monotonic clock."""
-        self._ended: dict[tuple[str, int], Exchanged] = {}
+        self._began: dict[Key, tuple[_Answer, float]] = {}
+        """When this process first saw the last answer of each consent, on our monotonic clock."""
+        self._ended: dict[Key, tuple[_Answer, Exchanged]] = {}
         """How exchanges ended that are not reported yet."""
 
     async def reconcile(self, key: Key) -> timedelta | None:
@@ -104,6 +106,8 @@ class ConsentReconciler:
         """
         consent = self._ports.consent_cache.consent(key)
         if consent is None:
+            self._began.pop(key, None)
+            self._ended.pop(key, None)
             return None
         if self._ports.leadership.remaining() <= 0:
             raise FenceClosed("this process no longer leads")
@@ -124,15 +128,15 @@ class ConsentReconciler:
 
     def _observe(self, consent: Consent) -> ConsentObservation:
         credential = self._ports.cache.credential(consent.credential)
-        newer = [one for one in self._ports.consent_cache.of(consent.credential) if not one.being_deleted]
-        later = newer[newer.index(consent) + 1 :] if consent in newer else []
+        newest = self._ports.consent_cache.newest(consent.credential)
+        is_superseded = newest is not None and (newest.created_at, newest.key) > (consent.created_at, consent.key)
         return ConsentObservation(
             now=self._ports.clock.now(),
             consent=consent,
             credential=credential,
             source=self._ports.cache.source(consent.credential) if credential is not None else None,
             redirect_uri=self._addresses.redirect_uri(credential) if isinstance(credential, Credential) else None,
-            newer=later[-1].key.name if later else None,
+            newer=newest.key.name if newest is not None and is_superseded else None,
         )
 
     async def _report(self, seen: ConsentObservation, decision: ConsentDecision) -> timedelta | None:
@@ -184,18 +188,18 @@ class ConsentReconciler:
         if action is ConsentAction.CONCLUDE:  # about the answer that was claimed: a newer one may have come since
             consent = replace(consent, generation=consent.status.observed_generation or 0)
         answer = (consent.uid, consent.generation)
-        ended = self._ended.get(answer)
-        if ended is None:
+        known, ended = self._ended.get(consent.key, (None, None))
+        if known != answer or ended is None:
             try:
                 ended = await self._run(seen, consent, action)
             except Trouble as trouble:
                 return await self._report_delay(consent, trouble)
             if ended is None:
                 return timedelta(0)
-            self._ended[answer] = ended
+            self._ended[consent.key] = (answer, ended)
         await self._finish(seen, consent, ended)
-        self._ended.pop(answer, None)
-        self._began.pop(answer, None)
+        self._ended.pop(consent.key, None)
+        self._began.pop(consent.key, None)
         return timedelta(0)
 
     async def _run(self, seen: ConsentObservation, consent: Consent, action: ConsentAction) -> Exchanged | None:
@@ -220,7 +224,11 @@ class ConsentReconciler:
         answer, status = consent.spec.answer, consent.status
         if answer is None or not isinstance(credential, Credential) or not isinstance(source, GrantWithClient):
             return None
-        began = self._began.setdefault((consent.uid, consent.generation), self._ports.clock.monotonic())
+        current = (consent.uid, consent.generation)
+        known, began = self._began.get(consent.key, (None, 0.0))
+        if known != current:
+            began = self._ports.clock.monotonic()
+            self._began[consent.key] = (current, began)
         return ExchangeOrder(
             source=source,
             consent=consent.uid,

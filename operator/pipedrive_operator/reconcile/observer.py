@@ -99,8 +99,8 @@ class Observer:
 
     def _allowed_consents(self, credential: Credential) -> frozenset[str]:
         """Return the uids of the consents for this credential that allow another company than the pinned one."""
-        consents = self._ports.consents.of(credential.key) if self._ports.consents is not None else ()
-        return frozenset(consent.uid for consent in consents if consent.spec.allow_account_change)
+        consents = self._ports.consents
+        return consents.allowing_change(credential.key) if consents is not None else frozenset()
 
     def vault_returned(self, connection: str) -> frozenset[Key]:
         """Make what waited for a Vault due at once; return the credentials to reconcile and no others."""

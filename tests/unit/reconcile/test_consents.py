@@ -335,3 +335,20 @@ async def test_a_deleted_consent_is_not_exchanged(world: World) -> None:
     await world.consent_reconciler.reconcile(CONSENT)
 
     assert [] == world.pipedrive.sent
+
+
+async def test_nothing_is_remembered_of_a_deleted_consent(world: World) -> None:
+    """A tenant could create, answer and delete consents for days."""
+    person = Person(world)
+    await person.sees_link()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    world.cluster.breaks = ApiServerUnavailable("the claim fails")
+    with pytest.raises(ApiServerUnavailable):
+        await world.consent_reconciler.reconcile(CONSENT)
+    world.cluster.breaks = None
+    world.consents.remove(CONSENT)
+
+    await world.consent_reconciler.reconcile(CONSENT)
+
+    remembered = (world.consent_reconciler._began, world.consent_reconciler._ended)  # noqa: SLF001  the memory itself
+    assert ({}, {}) == remembered

@@ -2,17 +2,22 @@
 
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 
 import pytest
 
+from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.core.decision.sources import resolve
+from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.resource.credential import read_credential
+from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.uninstall import UninstallReport, read_uninstall_callback
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.fairness.slots import served_namespace
 from pipedrive_operator.reconcile.uninstalls import Uninstalls
-from support.builders import ACCOUNT, KEY, NOW, OAUTH2_SPEC, resource
+from support.builders import ACCOUNT, KEY, NOW, OAUTH2_SPEC, RULES, resource
 from support.faked_operator import World, seeded_world
 
 
@@ -40,6 +45,22 @@ async def world() -> AsyncIterator[World]:
 def uninstalls(world: World) -> Uninstalls:
     """Build the handler of reports in one replica."""
     return Uninstalls(cache=world.cache, credentials=world.cluster, keeper=world.keeper, clock=world.clock)
+
+
+class CountedCache(Cache):
+    """A cache that counts how often all credentials are visited."""
+
+    def __init__(self, world: World) -> None:
+        """Share the objects of a world's cache."""
+        super().__init__(lambda credential: resolve(credential, RULES))
+        self.__dict__.update(world.cache.__dict__)
+        self.visits = 0
+
+    @property
+    def keys(self) -> Collection[Key]:
+        """Count the visit."""
+        self.visits += 1
+        return super().keys
 
 
 async def test_a_reported_uninstall_is_verified_by_a_refresh_and_named_in_the_status(world: World) -> None:
@@ -121,6 +142,35 @@ async def test_a_flood_of_reports_reads_vault_at_a_bounded_rate(world: World) ->
         await receiver.take(reported(client_secret="guessed"))
 
     assert len(world.vault.reads) - before <= 10
+
+
+async def test_a_flood_of_reports_does_not_visit_all_credentials_each_time(world: World) -> None:
+    """Anyone who can reach the port can send reports, also about companies that nobody has."""
+    visited = CountedCache(world)
+    receiver = Uninstalls(cache=visited, credentials=world.cluster, keeper=world.keeper, clock=world.clock)
+
+    for number in range(100):
+        await receiver.take(reported(company_id=1000 + number))
+    assert 1 == visited.visits
+
+    world.clock.turn(timedelta(seconds=1))
+    await receiver.take(reported())
+    assert 2 == visited.visits
+
+
+async def test_reads_for_a_report_count_for_the_namespace_of_the_credential(world: World) -> None:
+    """The operator's own share of Vault's slots is for its logins."""
+    served: list[str] = []
+    read = world.vault.read
+
+    async def observed(location: VaultLocation, identity: VaultIdentity) -> Document | None:
+        served.append(served_namespace())
+        return await read(location, identity)
+
+    world.vault.read = observed  # type: ignore[method-assign]
+    await uninstalls(world).take(reported())
+
+    assert [KEY.namespace] == served
 
 
 async def test_the_report_is_kept_by_a_leader_that_has_not_seen_it(world: World) -> None:

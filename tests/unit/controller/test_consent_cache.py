@@ -1,0 +1,87 @@
+"""The cache of consents: which ones a change concerns. Tenants can create thousands of consents for one credential."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pipedrive_operator.controller.consent_cache import ConsentCache
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.times import format_time
+from support.builders import NOW
+
+ACME = Key(namespace="crm", name="acme")
+
+
+def key(number: int) -> Key:
+    """Return the key of a consent."""
+    return Key(namespace="crm", name=f"consent-{number:04}")
+
+
+def consent(number: int, *, version: int = 1, credential: str = "acme", **changes: Any) -> Mapping[str, Any]:
+    """Return a consent that was created `number` seconds after the first one."""
+    metadata = {
+        "namespace": "crm",
+        "name": key(number).name,
+        "uid": f"uid-{number}",
+        "resourceVersion": str(version),
+        "generation": changes.pop("generation", 1),
+        "creationTimestamp": format_time(NOW + timedelta(seconds=number)),
+        "deletionTimestamp": changes.pop("deleted_at", None),
+    }
+    return {"metadata": metadata, "spec": {"credential": credential, "stateDigest": f"sha256:{'0' * 64}", **changes}}
+
+
+def filled(count: int) -> ConsentCache:
+    """Return a cache with so many consents for one credential."""
+    cache = ConsentCache()
+    for number in range(count):
+        cache.see(None, consent(number))
+    return cache
+
+
+def test_a_new_consent_concerns_itself_and_the_one_that_it_supersedes() -> None:
+    """The others have ended before: thousands of them would otherwise be reconciled for each new one."""
+    cache = filled(50)
+
+    assert frozenset({key(50), key(49)}) == cache.see("ADDED", consent(50))
+    assert frozenset({key(51)}) == cache.see("ADDED", consent(51, credential="other"))
+
+
+def test_an_answer_concerns_its_consent_and_a_status_concerns_none() -> None:
+    """The status is the operator's own report."""
+    cache = filled(2)
+
+    assert frozenset() == cache.see("MODIFIED", consent(1, version=2))
+    assert key(1) in cache.see("MODIFIED", consent(1, version=3, generation=2))
+
+
+def test_a_deleted_consent_is_returned() -> None:
+    """So that what is known about its exchange can be forgotten."""
+    cache = filled(2)
+
+    assert frozenset({key(1)}) == cache.see("DELETED", consent(1))
+    assert frozenset({key(0)}) == cache.prune([])
+    assert cache.newest(ACME) is None
+
+
+def test_the_newest_consent_is_one_that_is_not_being_deleted() -> None:
+    """It is found without visiting the others."""
+    cache = filled(3)
+    cache.see("MODIFIED", consent(2, version=2, deleted_at=format_time(NOW)))
+
+    newest = cache.newest(ACME)
+
+    assert newest is not None
+    assert key(1) == newest.key
+    assert cache.newest(Key(namespace="other", name="acme")) is None
+
+
+def test_the_consents_that_allow_another_company_are_known_by_credential() -> None:
+    """Each pass of each credential asks for them."""
+    cache = filled(3)
+    cache.see("ADDED", consent(3, allowAccountChange=True))
+    cache.see("ADDED", consent(4, allowAccountChange=True, credential="other"))
+    assert frozenset({"uid-3"}) == cache.allowing_change(ACME)
+
+    cache.see("DELETED", consent(3))
+    assert frozenset() == cache.allowing_change(ACME)
