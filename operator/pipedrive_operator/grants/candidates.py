@@ -33,6 +33,7 @@ from pipedrive_operator.core.values.errors import (
     TokenRejected,
     TokenResponseUnusable,
 )
+from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.grants.reservations import Reservation, Reservations
@@ -67,14 +68,16 @@ class Candidates:
         escrow: Escrow,
         intents: IntentSteps,
         reservations: Reservations,
+        slots: FairSlots,
         clock: Clock,
     ) -> None:
-        """Take the ports, and the intents of this process."""
+        """Take the ports, the intents of this process, and the slots that limit its refreshes."""
         self._documents = documents
         self._pipedrive = pipedrive
         self._escrow = escrow
         self._intents = intents
         self._reservations = reservations
+        self._slots = slots
         self._clock = clock
 
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
@@ -230,9 +233,20 @@ class Candidates:
         """Refresh a candidate once, because only an access token shows its account; False after a conflict."""
         client = await self._documents.read_client(source.client)
         consent = candidate.terms.consent if candidate.terms is not None else ""
-        reservation = await self._reservations.make(source, document, consent=consent)
-        if reservation is None:
-            return False
+        async with self._slots.slot():
+            reservation = await self._reservations.make(source, document, consent=consent)
+            if reservation is None:
+                return False
+            renewed, trouble = await self._refresh(candidate, reservation, client)
+        await self.keep(renewed, reservation, client)
+        if trouble is not None:
+            raise trouble
+        return True
+
+    async def _refresh(
+        self, candidate: Grant, reservation: Reservation, client: ClientCredentials
+    ) -> tuple[Grant, TokenResponseUnusable | None]:
+        """Send the refresh token of a candidate, and return its successor and why only a part of it is usable."""
         asked_at = self._clock.now()
         try:
             response = await self._pipedrive.refresh(
@@ -240,17 +254,14 @@ class Candidates:
             )
         except TokenResponseUnusable as trouble:
             half = replace(candidate, refresh_token=trouble.refresh_token, refreshed_from=candidate.lineage)
-            await self.keep(half, reservation, client)
-            raise
+            return half, trouble
         except ConsentRequired as trouble:
             await self._reservations.release(reservation)
             raise _Unusable(trouble.message) from trouble
         except Exception:
             await self._reservations.release(reservation)
             raise
-        renewed = refreshed_grant(candidate, response, client_id=client.client_id, asked_at=asked_at)
-        await self.keep(renewed, reservation, client)
-        return True
+        return refreshed_grant(candidate, response, client_id=client.client_id, asked_at=asked_at), None
 
     async def _write(self, values: Mapping[str, object], document: Document, source: GrantWithClient) -> None:
         await self._documents.write_values(values, source.location, source.identity, cas=document.version)

@@ -27,6 +27,7 @@ from pipedrive_operator.core.values.errors import (
     FenceClosed,
     TokenResponseUnusable,
     Trouble,
+    VaultDenied,
 )
 from pipedrive_operator.grants.candidates import Settled
 from pipedrive_operator.grants.parts import Parts
@@ -53,6 +54,25 @@ class CodeExchange:
         self._reservations = parts.reservations
         self._candidates = parts.candidates
         self._clock = parts.clock
+
+    async def refused(self, order: ExchangeOrder) -> Exchanged | None:
+        """Return how the consent ended because its Vault identity cannot read the grant; None if it can.
+
+        Call this before `run`, and while others may still use the grant: anyone can name any path for an identity of
+        their own, and must not keep its users from refreshing.
+        """
+        trouble = ""
+        while self._clock.monotonic() < order.began + CODE_USABLE:
+            try:
+                await self._documents.find_document(order.source.location, order.source.identity)
+            except VaultDenied as denied:
+                return _not_sent(denied.message)
+            except Trouble as error:
+                trouble = error.message
+                await self._intents.pause_before_sending(RETRY_PAUSE)
+            else:
+                return None
+        return _not_sent(trouble)
 
     async def run(self, order: ExchangeOrder, claim: Claim) -> Exchanged | None:
         """Exchange a code, and return how the consent ended; None if nothing was sent because the consent changed.
@@ -137,18 +157,16 @@ class CodeExchange:
                 break
             try:
                 prepared = await self._try_to_prepare(order)
+            except VaultDenied as denied:
+                return _not_sent(denied.message)
             except Trouble as error:
                 trouble = error.message
-                await self._clock.sleep(RETRY_PAUSE)
+                await self._intents.pause_before_sending(RETRY_PAUSE)
                 continue
             if prepared is not None:
                 return prepared
             await self._intents.pause_after_conflict(conflicts, order.source.location)
-        return Exchanged(
-            reason=ConsentReason.CODE_EXPIRED,
-            message=f"The code was not sent, because Vault could not be written while it was valid: {trouble}. "
-            "Nothing was changed. Open the link again",
-        )
+        return _not_sent(trouble)
 
     async def _try_to_prepare(
         self, order: ExchangeOrder
@@ -194,6 +212,14 @@ class CodeExchange:
         return await self._pipedrive.exchange(
             client, order.code, order.redirect_uri, fence=lambda: self._reservations.fence(reservation)
         )
+
+
+def _not_sent(why: str) -> Exchanged:
+    return Exchanged(
+        reason=ConsentReason.CODE_EXPIRED,
+        message=f"The code was not sent, because Vault could not be written while it was valid: {why}. Nothing was "
+        "changed. Open the link again",
+    )
 
 
 def _terms(order: ExchangeOrder, stored: Grant | None) -> Terms:

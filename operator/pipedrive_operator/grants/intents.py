@@ -84,8 +84,28 @@ class IntentSteps:
             return True
         self._require_leadership()
         turn = self._polls.reserve(served_namespace(), self._clock.monotonic())
-        await self._clock.sleep(INTENT_POLL.total_seconds() + turn)
+        await self._pause(INTENT_POLL.total_seconds() + turn)
         return False
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, or raise FenceClosed during a long pause as soon as this process must not act any more.
+
+        The end of the process waits for everyone who sleeps here, and how many do is up to tenants.
+        """
+        while seconds > INTENT_POLL.total_seconds():
+            await self._clock.sleep(INTENT_POLL.total_seconds())
+            seconds -= INTENT_POLL.total_seconds()
+            self._require_leadership()
+        await self._clock.sleep(seconds)
+
+    async def pause_before_sending(self, seconds: float) -> None:
+        """Sleep before another attempt, unless this process must not send anything any more.
+
+        Raises:
+            FenceClosed: it is shutting down, or does not lead for long enough.
+        """
+        self._require_leadership()
+        await self._clock.sleep(seconds)
 
     def takes_over(self, read: ReadGrant) -> bool:
         """Step 3: return whether the intent of another holder has been there for longer than it claims to last."""

@@ -107,6 +107,8 @@ class GrantKeeper:
 
         The exchange goes on if the caller is cancelled: its result exists only in this process.
         """
+        if (refused := await self._exchange.refused(order)) is not None:
+            return refused
         return await self._exclusively(order.source, self._exchange.run(order, claim))
 
     async def conclude(self, order: ExchangeOrder) -> Exchanged:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.candidates import Candidates
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
@@ -24,9 +25,16 @@ class Parts:
 
     @classmethod
     def build(
-        cls, *, documents: GrantDocuments, pipedrive: Pipedrive, escrow: Escrow, intents: IntentSteps, clock: Clock
+        cls,
+        *,
+        documents: GrantDocuments,
+        pipedrive: Pipedrive,
+        escrow: Escrow,
+        intents: IntentSteps,
+        slots: FairSlots,
+        clock: Clock,
     ) -> Self:
-        """Build the parts on the ports, and on the intents of the refresh protocol."""
+        """Build the parts on the ports, and on the intents and slots of the refresh protocol."""
         reservations = Reservations(documents=documents, intents=intents, clock=clock)
         candidates = Candidates(
             documents=documents,
@@ -34,6 +42,7 @@ class Parts:
             escrow=escrow,
             intents=intents,
             reservations=reservations,
+            slots=slots,
             clock=clock,
         )
         return cls(

@@ -85,7 +85,12 @@ class RefreshProtocol(StoringSteps):
         self._conflicts = Counter()
         self._is_stopping = False
         self.parts = Parts.build(
-            documents=self._documents, pipedrive=pipedrive, escrow=escrow, intents=self, clock=clock
+            documents=self._documents,
+            pipedrive=pipedrive,
+            escrow=escrow,
+            intents=self,
+            slots=self._slots,
+            clock=clock,
         )
 
     async def run(self, order: RefreshOrder, report: Report) -> Grant:

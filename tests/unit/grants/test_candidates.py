@@ -1,6 +1,7 @@
 """Candidates: the consent of a process that died is completed by any other, and nothing is lost."""
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,9 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import ACCOUNT, GRANT_LOCATION
+from pipedrive_operator.fairness.slots import serving
+from pipedrive_operator.grants.protocol import MOST_AT_ONCE
+from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE
 from support.exchanges import CONSENT, OTHER_COMPANY, ConsentSurroundings
 from support.refresh import ORDER
 
@@ -85,6 +88,28 @@ async def test_a_candidate_whose_access_token_has_expired_is_refreshed_to_see_wh
     assert ConsentReason.CONNECTED is found.reason
     assert ["code-1", "refresh-2"] == around.pipedrive.sent
     assert SecretValue("refresh-3") == around.stored.refresh_token
+
+
+async def test_candidates_of_one_namespace_are_refreshed_a_few_at_a_time(around: ConsentSurroundings) -> None:
+    """A tenant can write a candidate into each of its documents, and each refresh has a connection of its own."""
+    around.pipedrive.gate = asyncio.Event()
+    forged = {"refresh_token": "theirs", "terms_consent": "anything"}
+    tasks = []
+    for number in range(60):
+        location = replace(GRANT_LOCATION, path=f"pipedrive/hostile/{number}")
+        around.vault.put(location, consent_candidate=json.dumps(forged))
+        with serving("hostile"):
+            tasks.append(
+                asyncio.create_task(around.protocol.parts.candidates.settle(replace(GRANT_SOURCE, location=location)))
+            )
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+    assert MOST_AT_ONCE // 2 == len(around.vault.writes)
+
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_half_usable_answer_is_kept_and_refreshed_once(around: ConsentSurroundings) -> None:

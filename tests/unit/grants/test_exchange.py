@@ -14,9 +14,9 @@ from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     ClientRejected,
+    FenceClosed,
     PipedriveUnavailable,
     RateLimited,
-    Trouble,
     VaultDenied,
     VaultUnavailable,
 )
@@ -201,10 +201,9 @@ async def test_a_client_that_was_replaced_is_not_sent_the_code(around: ConsentSu
     assert [] == around.pipedrive.sent
 
 
-@pytest.mark.parametrize("trouble", [VaultUnavailable("Vault is sealed"), VaultDenied("no update on the path")])
-async def test_nothing_is_sent_while_vault_cannot_be_written(around: ConsentSurroundings, trouble: Trouble) -> None:
+async def test_nothing_is_sent_while_vault_cannot_be_written(around: ConsentSurroundings) -> None:
     """It is tried for as long as the code is usable."""
-    around.vault.breaks = trouble
+    trouble = around.vault.breaks = VaultUnavailable("Vault is sealed")
     order = around.order()
 
     found = await around.in_time(around.exchange.run(order, around.claim))
@@ -214,6 +213,34 @@ async def test_nothing_is_sent_while_vault_cannot_be_written(around: ConsentSurr
     assert trouble.message in found.message
     assert [] == around.pipedrive.sent
     assert 240 <= around.clock.monotonic() < 300
+
+
+async def test_a_denial_ends_an_exchange_at_once(around: ConsentSurroundings) -> None:
+    """A tenant can name any path for an identity of its own, and must not occupy the grant for minutes."""
+    around.vault.breaks = VaultDenied("no update on the path")
+
+    found = await around.exchange.run(around.order(), around.claim)
+
+    assert found is not None
+    assert ConsentReason.CODE_EXPIRED is found.reason
+    assert "no update on the path" in found.message
+    assert [] == around.pipedrive.sent
+    assert 0 == around.clock.monotonic()
+
+
+async def test_an_exchange_that_waits_for_vault_does_not_delay_the_end_of_the_process(
+    around: ConsentSurroundings,
+) -> None:
+    """The Lease is held until all exchanges have ended, and a tenant can remove its client's document at any time."""
+    del around.vault.documents[CLIENT_SOURCE.location]
+    task = asyncio.create_task(around.exchange.run(around.order(), around.claim))
+    await around.clock.somebody_sleeps.wait()
+    around.protocol.stop_sending()
+
+    with pytest.raises(FenceClosed):
+        await around.in_time(_result(task))
+
+    assert around.clock.monotonic() <= 4
 
 
 async def test_a_vault_that_returns_in_time_costs_no_code(around: ConsentSurroundings) -> None:

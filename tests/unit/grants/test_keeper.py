@@ -13,6 +13,7 @@ from fakes.escrow import build_escrow
 from fakes.pipedrive import FakePipedrive
 from fakes.vault import FakeVault
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import (
     ClientRejected,
@@ -20,9 +21,13 @@ from pipedrive_operator.core.values.errors import (
     InvalidSpec,
     PipedriveUnavailable,
     SourceMissing,
+    Trouble,
+    VaultDenied,
+    VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants import RefreshOrder
+from pipedrive_operator.grants.values import ExchangeOrder
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
 from support.keepers import build_keeper
 from support.refresh import ORDER
@@ -354,3 +359,49 @@ async def test_the_refusal_of_a_former_grant_is_not_shown_while_the_next_one_is_
 
     assert refresh_state.Refreshing(last=None) == around.keeper.state(GRANT_SOURCE)
     await around.keeper.drain()
+
+
+@pytest.mark.parametrize("trouble", [VaultDenied("not for you"), VaultUnavailable("the login fails")])
+async def test_a_consent_whose_identity_cannot_read_the_grant_does_not_keep_others_from_it(
+    around: Surroundings, trouble: Trouble
+) -> None:
+    """A tenant can name the path of any other for an identity of its own, and answer a consent for it."""
+    hostile = replace(GRANT_SOURCE, identity=TenantIdentity(namespace="hostile", service_account="app", role="any"))
+    read = around.vault.read
+
+    async def refuse(location: VaultLocation, identity: VaultIdentity) -> Document | None:
+        if identity == hostile.identity:
+            raise trouble
+        return await read(location, identity)
+
+    around.vault.read = refuse  # type: ignore[method-assign]
+    order = ExchangeOrder(
+        source=hostile,
+        consent="uid",
+        code=SecretValue("code"),
+        redirect_uri="https://connect.example.com/callback",
+        client_id="client",
+        guard=None,
+        pinned=None,
+        allows_change=False,
+        began=around.clock.monotonic(),
+    )
+    exchange = asyncio.create_task(around.keeper.exchange(order, _never_claimed))
+    await until_all_wait()
+    around.keeper.refresh(ORDER)
+    await until_all_wait()
+    state = around.keeper.state(GRANT_SOURCE)
+    around.clock.turn(timedelta(minutes=5))
+    await exchange
+
+    assert isinstance(state, refresh_state.Fresh)
+
+
+async def until_all_wait() -> None:
+    """Run all tasks until they wait for something other than the loop."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def _never_claimed() -> bool:
+    raise AssertionError

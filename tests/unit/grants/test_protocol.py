@@ -22,7 +22,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.fairness.slots import serving
-from pipedrive_operator.grants.intents import INTENT_POLLS_PER_SECOND
+from pipedrive_operator.grants.intents import INTENT_POLL, INTENT_POLLS_PER_SECOND
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION
 from support.refresh import ORDER, Surroundings
 
@@ -103,6 +103,25 @@ async def test_forged_intents_cause_a_bounded_number_of_reads(around: Surroundin
     await asyncio.gather(*tasks, return_exceptions=True)
 
     assert len(locations) < len(around.vault.reads) <= len(locations) + 12 * INTENT_POLLS_PER_SECOND
+
+
+async def test_forged_intents_do_not_delay_the_end_of_the_process(around: Surroundings) -> None:
+    """The Lease is held until all refreshes have ended; a thousand forged intents wait their turn for a minute."""
+    tasks = []
+    for number in range(1000):
+        location = replace(GRANT_LOCATION, path=f"pipedrive/hostile/{number}")
+        around.vault.put(location, refresh_token="mine", refresh_id="1", refresh_holder="nobody")
+        order = replace(ORDER, source=replace(ORDER.source, location=location))
+        with serving("hostile"):
+            tasks.append(asyncio.create_task(around.protocol.run(order, around.states.append)))
+    while around.clock.sleepers < len(tasks):  # noqa: ASYNC110  turns of the loop, not a time
+        await asyncio.sleep(0)
+
+    around.protocol.stop_sending()
+    around.clock.turn(INTENT_POLL)
+
+    ended, _ = await asyncio.wait(tasks, timeout=10)
+    assert len(tasks) == len(ended)
 
 
 async def test_the_intent_of_a_dead_holder_is_taken_over(around: Surroundings) -> None:
