@@ -4,7 +4,6 @@ An intent is the only thing that keeps two processes from sending the same refre
 of the result, is decided in `protocol.py` and `storing.py`.
 """
 
-from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -24,6 +23,7 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.fairness.slots import served_namespace
 from pipedrive_operator.grants.documents import GrantDocuments
+from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant, UncertainRefresh
 from pipedrive_operator.ports import Clock, Leadership, Process
 
@@ -59,16 +59,16 @@ class IntentSteps:
     _call_timeout: timedelta
     _answer_timeout: timedelta
     """For how long the answer to a refresh is awaited, and the shortest pause after one of unknown outcome."""
-    _uncertain: dict[VaultLocation, UncertainRefresh]
+    _uncertain: Recent[VaultLocation, UncertainRefresh]
     """The last refresh of unknown outcome at each location."""
     _is_stopping: bool
     _polls: Budget
-    _sightings: dict[VaultLocation, Sighting]
-    _last_intents: dict[VaultLocation, str]
+    _sightings: Recent[VaultLocation, Sighting]
+    _last_intents: Recent[VaultLocation, str]
     """The id of our last intent at each location."""
-    _resolved_intents: set[str]
+    _resolved_intents: Recent[str, None]
     """The ids of our intents that Vault may still hold although their outcome is known."""
-    _conflicts: Counter[VaultLocation]
+    _conflicts: Recent[VaultLocation, int]
     """How many conflicts in a row each grant has had."""
 
     async def wait_for_holder(self, read: ReadGrant) -> bool:
@@ -231,11 +231,11 @@ class IntentSteps:
 
     async def withdraw_intent(self, claimed: ClaimedGrant) -> None:
         """Remove our intent, because the refresh token was not spent; if Vault fails, we know that nothing was sent."""
-        self._resolved_intents.add(claimed.intent.refresh_id)
+        self._resolved_intents[claimed.intent.refresh_id] = None
         grant = replace(claimed.read.grant, intent=None)
         with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied):
             await self._documents.write(grant, claimed.read)
-            self._resolved_intents.discard(claimed.intent.refresh_id)
+            self._resolved_intents.pop(claimed.intent.refresh_id, None)
 
     async def _require_current(self, read: ReadGrant) -> None:
         """Check that Vault still holds what was read, if that was more than a moment ago.

@@ -66,6 +66,8 @@ class GrantKeeper:
         """The credentials whose refresh failed because Vault was unavailable."""
         self._in_progress: dict[VaultLocation, VaultIdentity] = {}
         """The identity with which each task reads and writes."""
+        self._unused: set[_Access] = set()
+        """What is forgotten when its refresh ends, because no credential uses it any more."""
 
     def state(self, source: GrantWithClient, *, watcher: Key | None = None) -> refresh_state.RefreshState:
         """Return the current state of a grant's refresh; a watcher is woken when a refresh in progress ends.
@@ -92,6 +94,7 @@ class GrantKeeper:
         """Start a refresh, or join the one in progress."""
         location = order.source.location
         self._waiting.setdefault(location, set()).add(order.requester)
+        self._unused.discard(_access(order.source))
         if location in self._tasks:
             return
         self._states[_access(order.source)] = refresh_state.Refreshing(
@@ -122,6 +125,14 @@ class GrantKeeper:
     def forget(self, source: GrantWithClient) -> None:
         """Forget how the last refresh ended, because its preconditions have changed."""
         self._forget(_access(source))
+
+    def release(self, source: GrantWithClient) -> None:
+        """Forget a grant that no credential uses any more, at the latest when its refresh has ended."""
+        access = _access(source)
+        if self._in_progress.get(source.location) == source.identity:
+            self._unused.add(access)
+        self._forget(access)
+        self._waiting_for_vault.pop(access, None)
 
     def forget_all(self) -> None:
         """Forget how all refreshes ended: another process may have led since."""
@@ -171,6 +182,7 @@ class GrantKeeper:
         """Let those that waited read Vault again: the grant, and why refreshes of it failed, may have changed."""
         location = source.location
         del self._tasks[location], self._in_progress[location]
+        self._unused.discard(_access(source))
         for access in [access for access in self._states if access[0] == location]:
             self._forget(access)
         if not task.cancelled():
@@ -218,7 +230,10 @@ class GrantKeeper:
         self._in_progress.pop(location, None)
         self._report(order, state)
         requesters = frozenset(self._waiting.pop(location, ()))
-        if _needs_vault(state):
+        if _access(order.source) in self._unused:
+            self._unused.discard(_access(order.source))
+            self._forget(_access(order.source))
+        elif _needs_vault(state):
             self._waiting_for_vault[_access(order.source)] = requesters
 
     def _report(self, order: RefreshOrder, state: refresh_state.RefreshState) -> None:

@@ -6,7 +6,6 @@ is written before the token is sent, which proves that Vault is writable and res
 is stored before anyone learns about it. Nothing here knows about credentials, Secrets or status.
 """
 
-from collections import Counter
 from datetime import timedelta
 from typing import Final
 
@@ -39,6 +38,7 @@ from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import INTENT_POLLS_PER_SECOND
 from pipedrive_operator.grants.parts import Parts
+from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.rejected_clients import RejectedClients
 from pipedrive_operator.grants.storing import Report, StoringSteps
 from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant, Refreshed, RefreshOrder
@@ -77,12 +77,12 @@ class RefreshProtocol(StoringSteps):
         self._slots = FairSlots(MOST_AT_ONCE)
         self._polls = Budget(per_second=INTENT_POLLS_PER_SECOND, burst=INTENT_POLLS_PER_SECOND)
         self._clients = RejectedClients()
-        self._sightings = {}
-        self._last_intents = {}
-        self._resolved_intents = set()
-        self._refused = set()
-        self._uncertain = {}
-        self._conflicts = Counter()
+        self._sightings = Recent()
+        self._last_intents = Recent()
+        self._resolved_intents = Recent()
+        self._refused = Recent()
+        self._uncertain = Recent()
+        self._conflicts = Recent()
         self._is_stopping = False
         self.parts = Parts.build(
             documents=self._documents,
@@ -189,8 +189,8 @@ class RefreshProtocol(StoringSteps):
                 claimed = await self.write_intent(read)
                 refreshed = await self.spend(claimed, client, order)
         except CheckAndSetConflict:
-            self._conflicts[read.location] += 1
-            await self.pause_after_conflict(self._conflicts[read.location], read.location)
+            conflicts = self._conflicts[read.location] = self._conflicts.get(read.location, 0) + 1
+            await self.pause_after_conflict(conflicts, read.location)
             return None
         self._conflicts.pop(read.location, None)
         return refreshed
@@ -207,7 +207,7 @@ class RefreshProtocol(StoringSteps):
         try:
             response = await self.call(claimed, client)
         except TokenResponseUnusable as trouble:
-            self._resolved_intents.add(claimed.intent.refresh_id)
+            self._resolved_intents[claimed.intent.refresh_id] = None
             return Refreshed(claimed=claimed, grant=half_refreshed_grant(grant, trouble.refresh_token), trouble=trouble)
         except RefreshUncertain as trouble:
             raise self._with_unanswered(self.note_uncertain(claimed, trouble), grant.unanswered) from trouble
@@ -228,7 +228,7 @@ class RefreshProtocol(StoringSteps):
         except (Trouble, FenceClosed, CheckAndSetConflict):
             await self.withdraw_intent(claimed)
             raise
-        self._resolved_intents.add(claimed.intent.refresh_id)
+        self._resolved_intents[claimed.intent.refresh_id] = None
         self._uncertain.pop(claimed.location, None)
         refreshed = refreshed_grant(grant, response, client_id=client.client_id, asked_at=asked_at)
         return Refreshed(claimed=claimed, grant=refreshed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials
 from pipedrive_operator.core.values.errors import ClientRejected, InvalidSpec
+from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.values import ReadGrant, RefreshOrder
 
 
@@ -25,7 +26,7 @@ class RejectedClients:
 
     def __init__(self) -> None:
         """Start without rejections."""
-        self._rejections: dict[VaultLocation, _Rejection] = {}
+        self._rejections = Recent[VaultLocation, _Rejection]()
 
     def reject(self, location: VaultLocation, client: ClientCredentials, trouble: ClientRejected, until: float) -> None:
         """Record that Pipedrive has rejected a client."""

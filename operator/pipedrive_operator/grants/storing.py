@@ -17,6 +17,7 @@ from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnstored, Trouble
 from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.grants.parts import Parts
+from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
 from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE, ClaimedGrant, ReadGrant
 from pipedrive_operator.ports import Escrow
@@ -29,7 +30,7 @@ class StoringSteps(IntentSteps):
 
     parts: Parts
     _escrow: Escrow
-    _refused: set[str]
+    _refused: Recent[str, None]
     """The digests of the refresh tokens that Pipedrive has refused."""
 
     def has_escrow(self, location: VaultLocation) -> bool:
@@ -100,7 +101,7 @@ class StoringSteps(IntentSteps):
                     await self._keep_in_escrow(grant, claimed, client, as_trouble(error), report)
                 wanted = pause(attempt, spread_by=str(claimed.location))
                 await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
-        self._resolved_intents.discard(claimed.intent.refresh_id)
+        self._resolved_intents.pop(claimed.intent.refresh_id, None)
         await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
         return grant
 
@@ -117,11 +118,11 @@ class StoringSteps(IntentSteps):
             GrantUnstored: the escrow cannot be opened.
             ApiServerUnavailable: the escrow cannot be read.
         """
-        self._refused.add(claimed.read.grant.lineage)
+        self._refused[claimed.read.grant.lineage] = None
         escrowed = await self._escrow.open(claimed.location, client.client_secret)
         if any(copy.grant.terms is not None for copy in escrowed):
             return True  # the grant of a consent, which is verified before it may replace anything
-        chosen = succession.replacement(escrowed, refused=self._refused)
+        chosen = succession.replacement(escrowed, refused=self._refused.keys())
         if chosen is None:
             return False
         document, refused = await self._documents.find(claimed.location, claimed.identity)

@@ -108,6 +108,7 @@ class Observer:
 
     def forget(self, key: Key) -> None:
         """Forget a credential that is gone."""
+        self._release(self.memories.get(key))
         self.memories.forget(key)
         self._sharing.forget(key)
 
@@ -131,9 +132,22 @@ class Observer:
         memory = self.memories.get(credential.key)
         if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
             return memory
+        self._release(memory)
         if isinstance(source, GrantWithClient):
             self._keeper.forget(source)
         return Memory(source=source, uid=credential.uid)
+
+    def _release(self, memory: Memory | None) -> None:
+        """Have the keeper forget a grant that no credential uses any more.
+
+        Otherwise someone who names another path each time would leave a grant in memory for each.
+        """
+        source = memory.source if memory is not None else None
+        if isinstance(source, GrantWithClient) and not self._is_used(source):
+            self._keeper.release(source)
+
+    def _is_used(self, source: GrantWithClient) -> bool:
+        return self._ports.cache.oldest_sharer(source.location, source.identity) is not None
 
     def _refresh_state(self, source: Source, credential: Credential) -> refresh_state.RefreshState:
         """Return the state of the grant's refresh.
