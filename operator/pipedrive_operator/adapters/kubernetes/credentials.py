@@ -1,5 +1,6 @@
 """The implementation of `ports.Credentials`: writes statuses and Events. What to report is decided elsewhere."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -22,6 +23,8 @@ LONGEST_NOTE: Final = 1024
 """In bytes, the limit of events.k8s.io/v1."""
 QUIET: Final = timedelta(minutes=10)
 """How long an identical Event about the same credential is not recorded again."""
+MOST_KNOWN: Final = 10_000
+"""How many Events of that time are known, by digests: a tenant decides how many differ, and a message may be long."""
 
 
 _log: Final = structlog.stdlib.get_logger(__name__)
@@ -35,7 +38,8 @@ class KubernetesCredentials:
         self._api = api
         self._clock = clock
         self._instance = instance
-        self._recorded: dict[tuple[str, str, str], float] = {}
+        self._recorded: dict[bytes, float] = {}
+        """When the Event with each digest was recorded, the oldest first."""
 
     async def patch_status(self, key: Key, status: Mapping[str, Any]) -> AnyCredential | None:
         """Merge-patch the status and return the patched credential, or None if it does not exist."""
@@ -49,7 +53,7 @@ class KubernetesCredentials:
 
     async def record_event(self, credential: AnyCredential, event: Event) -> None:
         """Record an Event, unless an identical one was recorded recently or the namespace is being deleted."""
-        fingerprint = (credential.uid, event.reason, event.message)
+        fingerprint = hashlib.sha256(f"{credential.uid} {event.reason} {event.message}".encode()).digest()
         if self._was_recorded(fingerprint):
             return
         manifest = _manifest(credential, event, at=self._clock.now(), instance=self._instance)
@@ -58,11 +62,17 @@ class KubernetesCredentials:
         except ErrorResponse as response:
             if not response.namespace_is_terminating:
                 raise _denied(credential.key, f"the Event {event.reason} was not recorded", response) from response
+        self._recorded.pop(fingerprint, None)
         self._recorded[fingerprint] = self._clock.monotonic()
 
-    def _was_recorded(self, fingerprint: tuple[str, str, str]) -> bool:
-        now = self._clock.monotonic()
-        self._recorded = {known: at for known, at in self._recorded.items() if now - at < QUIET.total_seconds()}
+    def _was_recorded(self, fingerprint: bytes) -> bool:
+        """Return whether an Event was recorded recently, and forget the older ones."""
+        since = self._clock.monotonic() - QUIET.total_seconds()
+        while self._recorded:
+            oldest = next(iter(self._recorded))
+            if self._recorded[oldest] > since and len(self._recorded) <= MOST_KNOWN:
+                break
+            del self._recorded[oldest]
         return fingerprint in self._recorded
 
 

@@ -34,6 +34,8 @@ from pipedrive_operator.ports import Clock, LoginMaterial
 
 LARGEST_VERSION: Final = 2**63 - 1
 """The largest version of a document: Vault counts in 64 bits, and Python refuses to print much longer numbers."""
+MOST_SESSIONS: Final = 100
+"""How many identities of a namespace are logged in at once."""
 LOGOUT_TIMEOUT: Final = timedelta(seconds=5)
 """How long the end of the process waits until the tokens are revoked."""
 
@@ -62,6 +64,7 @@ class VaultApi:
         send = partial(self._limiter.send, caller=str(OPERATOR))
         self._operator = Session(operator_login(name, settings.auth, send, self._material), send, clock)
         self._tenants: dict[TenantIdentity, Session] = {}
+        """By identity, the one that was used last at the end."""
         self._version_two: set[str] = set()
 
     async def aclose(self) -> None:
@@ -129,7 +132,7 @@ class VaultApi:
             raise errors.capabilities_missing(location, missing)
 
     async def _session(self, identity: VaultIdentity) -> Session:
-        """Return the session of an identity, and close tenants' sessions that have not been used for long.
+        """Return the session of an identity, and close tenants' sessions that are not needed any more.
 
         Raises:
             VaultDenied: tenants may not log in to this connection.
@@ -142,15 +145,26 @@ class VaultApi:
                 f"vault.connections.{self._name}.tenantAuth.enabled, or use the operator's identity"
             )
             raise VaultDenied(message)
-        if (session := self._tenants.get(identity)) is not None:
+        if (session := self._tenants.pop(identity, None)) is not None:
+            self._tenants[identity] = session
             return session
-        idle = [self._tenants.pop(one) for one, session in list(self._tenants.items()) if session.is_idle]
+        former = self._unneeded(identity.namespace)
         send = partial(self._limiter.send, caller=str(identity))
         login = tenant_login(self._name, self._settings.tenant_auth, send, self._material, identity)
         session = self._tenants[identity] = Session(login, send, self._clock, serves=identity.namespace)
-        for former in idle:
-            await former.aclose()
+        for one in former:
+            await one.aclose()
         return session
+
+    def _unneeded(self, namespace: str) -> list[Session]:
+        """Remove and return the sessions that were not used for long, and the oldest of a namespace with too many.
+
+        A tenant can name another role every second, and a session without a login takes memory as well.
+        """
+        idle = [one for one, session in self._tenants.items() if session.is_idle]
+        of_namespace = [one for one in self._tenants if one.namespace == namespace]
+        surplus = of_namespace[: max(0, len(of_namespace) + 1 - MOST_SESSIONS)]
+        return [self._tenants.pop(one) for one in {*idle, *surplus}]
 
     async def _require_version_two(self, location: VaultLocation, session: Session) -> None:
         """Distinguish a missing document from a KV version 1 engine, which does not know the path either.

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import HttpUrl
 
 from fakes.clock import TurnedClock
+from pipedrive_operator.adapters.vault import api
 from pipedrive_operator.adapters.vault.api import VaultApi
 from pipedrive_operator.config.vault import TenantAuthSettings, VaultAuthSettings, VaultConnectionSettings
 from pipedrive_operator.core.grant.document import OPERATOR, Loss, TenantIdentity, VaultLocation
@@ -155,6 +156,35 @@ async def test_a_token_file_with_more_than_a_token_is_reported_without_its_conte
         await server.read(ACME, OPERATOR)
 
     assert text not in caught.value.message
+
+
+async def test_a_namespace_has_a_bounded_number_of_sessions(
+    start: Start, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant can name one role after the other; a session of another namespace is not closed for it."""
+    monkeypatch.setattr(api, "MOST_SESSIONS", 3)
+    logins: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("login"):
+            logins.append((await request.json())["role"])
+            auth = {"client_token": f"s.{logins[-1]}", "lease_duration": 86400, "renewable": True}
+            return web.json_response({"auth": auth})
+        return web.json_response({"data": {"data": {}, "metadata": {"version": 1, "created_time": CREATED}}})
+
+    auth = VaultAuthSettings.model_validate({"method": "token", "token_file": "unused"})
+    address = HttpUrl(str((await start(answer)).make_url("/")))
+    settings = VaultConnectionSettings(address=address, auth=auth, tenant_auth=TenantAuthSettings(enabled=True))
+    server = VaultApi("default", settings, clock, Tokens())
+    honest = TenantIdentity(namespace="honest", service_account="a", role="honest")
+    await server.read(ACME, honest)
+
+    for role in ("r1", "r2", "r3", "r1", "r4", "r1", "r2"):
+        await server.read(ACME, TenantIdentity(namespace="hostile", service_account="a", role=role))
+    await server.read(ACME, honest)
+
+    assert ["honest", "r1", "r2", "r3", "r4", "r2"] == logins
+    await server.aclose()
 
 
 async def test_tenants_are_served_while_an_idle_one_is_logged_out(start: Start, clock: TurnedClock) -> None:
