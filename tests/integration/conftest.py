@@ -9,9 +9,17 @@ from collections.abc import Iterator
 import pytest
 
 from support.crd import install_crd
+from support.file_order import run_first
 from testbed import binaries
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
+
+LONGEST = ("test_vault_tenants", "test_watch", "test_crd_rules", "test_vault_logins")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    run_first(items, LONGEST)
 
 
 @pytest.fixture(scope="session")

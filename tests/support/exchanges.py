@@ -67,10 +67,10 @@ class ConsentSurroundings(Surroundings):
         found = await self.exchange.run(self.order(**order), self.claim)
         return found.reason if found is not None else None
 
-    async def begin_exchange(self, **order: Any) -> asyncio.Task[Exchanged | None]:
+    async def begin_exchange(self, order: ExchangeOrder | None = None) -> asyncio.Task[Exchanged | None]:
         """Begin an exchange, and return when Pipedrive has the code; `pipedrive.answer` lets it go on."""
         self.pipedrive.gate = asyncio.Event()
-        task = asyncio.create_task(self.exchange.run(self.order(**order), self.claim))
+        task = asyncio.create_task(self.exchange.run(order or self.order(), self.claim))
         while not self.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
             await asyncio.sleep(0)
         return task

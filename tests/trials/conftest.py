@@ -6,20 +6,23 @@ import pytest
 
 from chaos.kills import EXPIRES_IN
 from chaos.surroundings import Environment, set_up
+from support.file_order import run_first
 from testbed.control_plane import ControlPlane
 
-LONGEST = ("test_mutants", "test_bad_input", "test_chaos", "test_vault_page", "test_published")
-"""What begins first, so that no process is left with a long file after the others have ended."""
+LONGEST = (
+    "test_bad_input",
+    "test_mutants",
+    "test_chaos",
+    "test_kubectl_plugin",
+    "test_foreign_writers",
+    "test_vault_page",
+    "test_demo",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files that take longest first, and keep the order of the others."""
-    items.sort(key=_turn)
-
-
-def _turn(item: pytest.Item) -> int:
-    name = item.path.stem
-    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    """Begin with the files that take longest."""
+    run_first(items, LONGEST)
 
 
 @pytest.fixture(scope="session")

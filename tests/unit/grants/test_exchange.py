@@ -265,10 +265,7 @@ async def test_a_result_that_vault_does_not_store_is_in_escrow_and_completed_by_
 ) -> None:
     """Vault was sealed between the intent and the result, and the process died."""
     order = around.order()
-    around.pipedrive.gate = asyncio.Event()
-    task = asyncio.create_task(around.exchange.run(order, around.claim))
-    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
-        await asyncio.sleep(0)
+    task = await around.begin_exchange(order)
     around.vault.breaks = VaultUnavailable("Vault is sealed")
     around.pipedrive.answer()
     await around.clock.somebody_sleeps.wait()
@@ -290,10 +287,7 @@ async def test_a_first_result_in_escrow_is_found_although_the_path_is_empty(arou
     """A refresh of the credential finds it, too."""
     del around.vault.documents[GRANT_LOCATION]
     order = around.order()
-    around.pipedrive.gate = asyncio.Event()
-    task = asyncio.create_task(around.exchange.run(order, around.claim))
-    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
-        await asyncio.sleep(0)
+    task = await around.begin_exchange(order)
     around.vault.breaks = VaultUnavailable("Vault is sealed")
     around.pipedrive.answer()
     await around.clock.somebody_sleeps.wait()
