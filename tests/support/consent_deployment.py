@@ -15,11 +15,11 @@ from pipedrive_operator.core.resource.names import CONSENT_KIND, CONSENT_PLURAL,
 from support.manifests import API_VERSION
 from support.operated import Json
 from support.tenant import DEADLINE, Tenant, eventually
-from support.visitor import Page, Visitor
 from testbed.front_process import FrontProcess
 from testbed.link import Link, Links
 from testbed.operator_process import OperatorProcess
 from testbed.processes import free_port
+from testbed.visitor import Page, Visitor
 
 APP: Final = "hosted"
 APP_PATH: Final = "pipedrive/apps/hosted"

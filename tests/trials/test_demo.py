@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from support.tenant import eventually
+from testbed import binaries
 from testbed.control_plane import ControlPlane
-from testbed.demo.demo_cluster import CRD_NAME, NAMESPACE, definition, mine, namespace
+from testbed.demo.demo_cluster import NAMESPACE, PLURALS, definitions, mine, namespace
 
 _SECONDS = 200
 _DEMO = (sys.executable, "-m", "testbed.demo", "--once")
@@ -49,12 +50,26 @@ def names(control_plane: ControlPlane, kind: str) -> set[str]:
     return set(control_plane.kubectl("get", kind, "--output=name").split())
 
 
-def test_the_tour_succeeds_and_leaves_nothing_behind(temporary: Path) -> None:
-    """Each step is reported, the exit code is 0, and no file remains."""
-    ended = demo(temporary)
+@pytest.fixture
+def assets(tmp_path: Path) -> Path:
+    """Provide a folder like that of setup-envtest: it has three programs, and no kube-controller-manager."""
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    for name, program in binaries.ensure("etcd", "kube-apiserver", "kubectl").items():
+        (folder / name).symlink_to(program)
+    return folder
+
+
+def test_the_tour_succeeds_builds_nothing_and_leaves_nothing_behind(
+    temporary: Path, tmp_path: Path, assets: Path
+) -> None:
+    """Each step is reported, the exit code is 0, no file remains, and the cache of built programs is not used."""
+    cache = tmp_path / "cache"
+    ended = demo(temporary, KUBEBUILDER_ASSETS=str(assets), XDG_CACHE_HOME=str(cache))
 
     assert ended.returncode == 0, ended.stdout
-    for step in ("publish", "refresh", "repair", "revoke", "recover"):
+    assert not (cache / "pipedrive-operator").exists()
+    for step in ("publish", "connect", "refresh", "repair", "revoke", "recover"):
         assert f" {step}: " in ended.stdout
     assert [] == list(temporary.iterdir())
 
@@ -77,13 +92,14 @@ def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path) -> None:
 def test_the_users_own_cluster_is_left_as_it_was(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The demo deletes its namespace, and the CRD if it created it."""
+    """The demo deletes its namespace, and the CRDs that it created."""
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
     before = [names(control_plane, kind) for kind in ("namespaces", "customresourcedefinitions")]
 
-    with mine(tmp_path) as cluster, definition(cluster), namespace(cluster):
+    with mine(tmp_path) as cluster, definitions(cluster), namespace(cluster):
         assert f"namespace/{NAMESPACE}" in names(control_plane, "namespaces")
-        control_plane.kubectl("get", "customresourcedefinition", CRD_NAME)
+        for plural in PLURALS:
+            control_plane.kubectl("get", "customresourcedefinition", f"{plural}.pipedrive-operator.io")
 
     assert before == [names(control_plane, kind) for kind in ("namespaces", "customresourcedefinitions")]
 

@@ -16,10 +16,10 @@ import click
 from rich.console import Console
 
 from testbed.demo.demo_cluster import NAMESPACE, Cluster, LeftoverError, RefusalError, built, mine
-from testbed.demo.environment import OPERATOR_LOG, DemoEnvironment, set_up
+from testbed.demo.environment import OPERATOR_LOG, UNINSTALLED, DemoEnvironment, set_up
 from testbed.demo.screen import Screen
 from testbed.demo.snapshot import Snapshot
-from testbed.demo.steps import OAUTH2, STEPS
+from testbed.demo.steps import OAUTH2, steps
 from testbed.demo.tour import Guide, Observer, StepError, run
 from testbed.kubectl import KubectlError
 from testbed.processes import ProcessError
@@ -27,23 +27,24 @@ from testbed.processes import ProcessError
 HELP = f"""Show what the operator does, on real parts.
 
 Starts a Kubernetes API server, OpenBao and a simulated Pipedrive on free ports of this machine, runs the operator as a
-separate process, and shows how it handles two credentials: both Secrets appear, an access token is refreshed before it
-expires, an edited Secret is repaired, a revoked token is reported in a condition, and a new token ends that. The
-operator then keeps running until Ctrl-C, which leaves nothing behind.
+separate process, and shows how it handles two credentials: the Secret of an API token appears, you connect an account
+in your browser for the other one, its access token is refreshed before it expires, an edited Secret is repaired, a
+revoked token is reported in a condition, and a new token ends that. The operator then keeps running until Ctrl-C, which
+leaves nothing behind.
 
-The first run builds what is missing (etcd, kube-apiserver, kube-controller-manager, kubectl) with Go, which takes a few
-minutes.
+The first run builds what is missing (etcd, kube-apiserver, kubectl) with Go, which takes a few minutes. If
+KUBEBUILDER_ASSETS names a folder with these three programs, as `setup-envtest use --print path` does, nothing is built.
 
 \b
 Examples:
   make demo                                      the tour, then try things yourself
-  make demo ONCE=1                               only the tour, as a check (1.5 min)
+  make demo ONCE=1                               only the tour, without you, as a check (1.5 min)
   export KUBECONFIG=~/.kube/config
   make demo CLUSTER=mine                         in your own cluster
 
 \b
-In your own cluster, it creates the namespace {NAMESPACE}, and the CRD if it is
-missing, and deletes both at the end; it changes nothing else. The operator runs
+In your own cluster, it creates the namespace {NAMESPACE}, and the CRDs that are
+missing, and deletes them at the end; it changes nothing else. The operator runs
 on this machine, with a ServiceAccount of that namespace.
 
 \b
@@ -61,7 +62,11 @@ OpenCluster = Callable[[Path], AbstractContextManager[Cluster]]
 
 
 @click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--once", is_flag=True, help="Exit after the tour, with 0 if every step succeeded, otherwise 1.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help="Accept in place of a person, and exit after the tour: with 0 if every step succeeded, otherwise 1.",
+)
 @click.option(
     "--cluster", "whose", type=click.Choice(["mine"]), help="Use the cluster of KUBECONFIG instead of starting one."
 )
@@ -112,13 +117,14 @@ def _perform(
         report(f"the API server is at {cluster.server}")
     # Not earlier: the first step may build programs, which show their progress on the terminal themselves.
     stack.enter_context(screen.kept_up())
-    environment = set_up(stack, guide, folder, cluster)
+    environment = set_up(stack, guide, folder, cluster, say=screen.say, accepts=once)
+    tour = steps(accepts=once)
 
     def look() -> Snapshot:
         return screen.shown(environment.look())
 
-    run(STEPS, environment, guide=guide, observer=Observer(look=look, pause=lambda: time.sleep(_PAUSE_SECONDS)))
-    screen.say(f"All {len(STEPS)} steps of the tour succeeded.", "bold green")
+    run(tour, environment, guide=guide, observer=Observer(look=look, pause=lambda: time.sleep(_PAUSE_SECONDS)))
+    screen.say(f"All {len(tour)} steps of the tour succeeded.", "bold green")
     if not once:
         _suggest_commands(screen, environment, folder)
         with suppress(KeyboardInterrupt):
@@ -148,6 +154,8 @@ def _suggest_commands(screen: Screen, environment: DemoEnvironment, folder: Path
         f"kubectl delete secret {OAUTH2} {here}; sleep 1; kubectl get secrets {here}",
         f"kubectl annotate pdc {OAUTH2} {here} --overwrite {_ASK_FOR_REFRESH}",
         f"kubectl get events {here}",
+        f"curl {environment.pipedrive.url}/_simulator/uninstall -d '{UNINSTALLED}'     # ends the consent for {OAUTH2}",
+        f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH kubectl pipedrive connect {OAUTH2} {here}",
         f"tail -f {folder / OPERATOR_LOG}",
         f"curl {environment.pipedrive.url}/_simulator/     # faults that the simulator can inject",
     ):

@@ -1,6 +1,6 @@
 """The cluster for the demo: one that it builds, or the user's own.
 
-In the user's cluster it creates one namespace, and the CRD if it is missing, deletes both at the end, and changes
+In the user's cluster it creates one namespace, and the CRDs that are missing, deletes them at the end, and changes
 nothing else.
 """
 
@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from testbed.control_plane import ControlPlane
 from testbed.kubectl import Kubectl, KubectlError
 
 NAMESPACE = "pipedrive-demo"
-CRD = Path(__file__).parents[3] / "crds" / "pipedrivecredentials.yaml"
-CRD_NAME = "pipedrivecredentials.pipedrive-operator.io"
+PLURALS = ("pipedrivecredentials", "pipedriveconsents")
+_CRDS = Path(__file__).parents[3] / "crds"
+_GROUP = "pipedrive-operator.io"
 _LABEL = "pipedrive-operator.io/demo"
 _WAIT = "--timeout=50s"
 
@@ -55,7 +56,8 @@ class Cluster:
 @contextmanager
 def built(folder: Path) -> Iterator[Cluster]:
     """Run a cluster within the block. Raises ProcessError and BuildError."""
-    with ControlPlane(folder=folder / "cluster") as control_plane:
+    # Without controllers: the demo needs none, and setup-envtest provides none.
+    with ControlPlane(folder=folder / "cluster", controllers=()) as control_plane:
         # Under a path that is easy to type.
         kubeconfig = Path(shutil.copy(control_plane.kubeconfig, folder / "kubeconfig"))
         yield Cluster(kubectl=control_plane.kubectl_as(kubeconfig), shown=str(kubeconfig), borrowed=False)
@@ -100,18 +102,25 @@ def _refuse_if_taken(cluster: Cluster) -> None:
 
 
 @contextmanager
-def definition(cluster: Cluster) -> Iterator[str]:
-    """Provide the CRD within the block, and yield whether it existed. Raises KubectlError."""
-    if _exists(cluster.kubectl, "customresourcedefinition", CRD_NAME):
-        yield "the CRD exists and is left as it is"
+def definitions(cluster: Cluster) -> Iterator[str]:
+    """Provide the CRDs within the block, and yield which of them existed. Raises KubectlError."""
+    with ExitStack() as stack:
+        yield "; ".join([stack.enter_context(_definition(cluster, plural)) for plural in PLURALS])
+
+
+@contextmanager
+def _definition(cluster: Cluster, plural: str) -> Iterator[str]:
+    name, file = f"{plural}.{_GROUP}", _CRDS / f"{plural}.yaml"
+    if _exists(cluster.kubectl, "customresourcedefinition", name):
+        yield f"the CRD {plural} exists and is left as it is"
         return
     try:
-        cluster.kubectl("apply", "--server-side", f"--filename={CRD}")
-        cluster.kubectl("wait", "--for=condition=Established", _WAIT, f"customresourcedefinition/{CRD_NAME}")
-        yield f"the CRD is applied from {CRD.parent.name}/{CRD.name}"
+        cluster.kubectl("apply", "--server-side", f"--filename={file}")
+        cluster.kubectl("wait", "--for=condition=Established", _WAIT, f"customresourcedefinition/{name}")
+        yield f"the CRD {plural} is applied from {_CRDS.name}/{file.name}"
     finally:
         if cluster.borrowed:
-            _remove_definition(cluster.kubectl)
+            _remove_definition(cluster.kubectl, name)
 
 
 @contextmanager
@@ -129,19 +138,19 @@ def namespace(cluster: Cluster) -> Iterator[str]:
             _remove(cluster.kubectl, "namespace", f"--selector={_LABEL}={mark}", by_hand=f"namespace {NAMESPACE}")
 
 
-def _remove_definition(kubectl: Kubectl) -> None:
-    """Delete the CRD, unless someone uses it by now: that would delete their credentials."""
+def _remove_definition(kubectl: Kubectl, name: str) -> None:
+    """Delete a CRD, unless someone uses it by now: that would delete their objects."""
     try:
-        used = kubectl("get", CRD_NAME, "--all-namespaces", "--output=name").split()
+        used = kubectl("get", name, "--all-namespaces", "--output=name").split()
     except KubectlError as error:
         if "doesn't have a resource type" not in str(error):
-            message = f"the CRD {CRD_NAME} is left behind, because checking whether it is used failed: {error}"
+            message = f"the CRD {name} is left behind, because checking whether it is used failed: {error}"
             raise LeftoverError(message) from error
         used = []
     if used:
-        message = f"the CRD {CRD_NAME} is left behind, because other credentials exist: {', '.join(used)}"
+        message = f"the CRD {name} is left behind, because other objects exist: {', '.join(used)}"
         raise LeftoverError(message)
-    _remove(kubectl, "customresourcedefinition", CRD_NAME, by_hand=f"customresourcedefinition {CRD_NAME}")
+    _remove(kubectl, "customresourcedefinition", name, by_hand=f"customresourcedefinition {name}")
 
 
 def _remove(kubectl: Kubectl, *what: str, by_hand: str) -> None:

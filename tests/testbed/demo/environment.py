@@ -1,10 +1,11 @@
-"""Starts the parts of the demo: OpenBao with its seed, the Pipedrive simulator, and the operator as its own process.
+"""Starts the parts of the demo: OpenBao with its seed, the Pipedrive simulator, the operator and the consent front.
 
 Everything runs until the caller's stack is closed, and writes only to one folder. `steps` has the steps of the tour.
 """
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from testbed import probe
-from testbed.demo.demo_cluster import NAMESPACE, Cluster, definition, namespace
+from testbed.demo.connect import accept, create_link, describe_front, public_url
+from testbed.demo.demo_cluster import NAMESPACE, Cluster, definitions, namespace
 from testbed.demo.snapshot import Snapshot, read_snapshot
 from testbed.demo.tour import Guide
 from testbed.kubectl import write_token_kubeconfig
@@ -24,7 +26,6 @@ from testbed.processes import ChildProcess, ProcessError, free_port
 TOKEN_PATH = f"pipedrive/{NAMESPACE}/acme-token"
 OPERATOR_LOG = "operator.log"
 _HERE = f"--namespace={NAMESPACE}"
-_GRANT_PATH = f"pipedrive/{NAMESPACE}/acme"
 _APP_PATH = "apps/crm-sync"
 _RIGHTS = Path(__file__).parent.with_name("rights.yaml")
 _START_SECONDS = 30.0
@@ -33,11 +34,13 @@ path "secret/data/{_APP_PATH}" {{ capabilities = ["read"] }}
 path "secret/data/pipedrive/{NAMESPACE}/*" {{ capabilities = ["read", "create", "update"] }}
 """
 _USER = {"company_id": 1, "user_id": 7}
-_SEED = {
+_SEED: dict[str, Any] = {
     "companies": [{"company_id": 1, "domain": "acme"}],
     "users": [{**_USER, "name": "Ada"}],
-    "apps": [{"client_id": "crm-sync", "redirect_uri": "http://127.0.0.1/callback", "scopes": ["base", "deals:full"]}],
 }
+_APP = {"client_id": "crm-sync", "name": "CRM sync", "scopes": ["base", "deals:full"]}
+UNINSTALLED = json.dumps({"client_id": _APP["client_id"], **_USER})
+"""What the simulator is sent so that the user uninstalls the app."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,18 @@ class DemoEnvironment:
     openbao: OpenBao
     pipedrive: Pipedrive
     operator: OperatorProcess
+    say: Callable[[str], None]
+    """Shows a line to the person."""
+    accepts: bool
+    """Whether the demo accepts in Pipedrive itself, in place of a person."""
+
+    def create_link(self, credential: str) -> str:
+        """Return a link that connects an account to a credential. Raises KubectlError."""
+        return create_link(self.cluster, credential)
+
+    def accept(self, link: str) -> None:
+        """Do what a person does with a link."""
+        accept(link, **_USER)
 
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl as administrator in the demo's namespace. Raises KubectlError."""
@@ -78,32 +93,43 @@ class DemoEnvironment:
         return read_snapshot(document, at=datetime.now(UTC))
 
 
-def set_up(stack: ExitStack, guide: Guide, folder: Path, cluster: Cluster) -> DemoEnvironment:
+def set_up(
+    stack: ExitStack, guide: Guide, folder: Path, cluster: Cluster, *, say: Callable[[str], None], accepts: bool
+) -> DemoEnvironment:
     """Start everything except the cluster, until the stack is closed. Raises StepError."""
-    with guide.step("CRD", "kubectl applies the CRD and creates a namespace") as report:
-        report(stack.enter_context(definition(cluster)))
+    front_port = free_port()
+    with guide.step("CRD", "kubectl applies the CRDs and creates a namespace") as report:
+        report(stack.enter_context(definitions(cluster)))
         report(stack.enter_context(namespace(cluster)))
     with guide.step("Pipedrive", "a simulator of Pipedrive answers") as report:
-        pipedrive = _start_pipedrive(stack, folder)
+        pipedrive = _start_pipedrive(stack, folder, callback=f"{public_url(front_port)}/callback")
         report(f"simulated at {pipedrive.url}; access tokens expire after 60 s, and a refresh token works once")
     with guide.step("Vault", "OpenBao answers, with the secrets that a person would write") as report:
         openbao = stack.enter_context(OpenBao(folder=_made(folder / "openbao")))
         _seed(openbao, pipedrive)
-        report(f"OpenBao at {openbao.address} holds an API token, a refresh token and the app's client secret")
+        report(f"OpenBao at {openbao.address} holds an API token and the app's client secret; nobody has consented yet")
     with guide.step("operator", "the operator starts as a separate process") as report:
-        settings = _settings(folder, cluster, openbao=openbao, pipedrive=pipedrive)
+        settings = _settings(folder, cluster, openbao=openbao, pipedrive=pipedrive, front=public_url(front_port))
         operator = stack.enter_context(OperatorProcess(settings, folder=folder))
         report(
             f"process {operator.pid} is ready, with a ServiceAccount that has the necessary permissions in {NAMESPACE}"
         )
-    return DemoEnvironment(cluster=cluster, openbao=openbao, pipedrive=pipedrive, operator=operator)
+    with guide.step("front", "the consent front, on which people connect accounts, starts as another one") as report:
+        front = describe_front(
+            folder, cluster, port=front_port, pipedrive=settings["pipedrive"], operator_port=operator.port
+        )
+        stack.enter_context(front)
+        report(f"its pages are at {public_url(front_port)}; it can read and answer consents, and nothing else")
+    return DemoEnvironment(
+        cluster=cluster, openbao=openbao, pipedrive=pipedrive, operator=operator, say=say, accepts=accepts
+    )
 
 
-def _start_pipedrive(stack: ExitStack, folder: Path) -> Pipedrive:
+def _start_pipedrive(stack: ExitStack, folder: Path, *, callback: str) -> Pipedrive:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     seed = folder / "pipedrive.json"
-    seed.write_text(json.dumps(_SEED))
+    seed.write_text(json.dumps({**_SEED, "apps": [{**_APP, "redirect_uri": callback}]}))
     options = [f"--port={port}", f"--seed-file={seed}", "--rotate=always", "--expires-in=60"]
     process = ChildProcess([sys.executable, "-m", "testbed.pipedrive", *options], log=folder / "pipedrive.log")
     stack.callback(process.stop)
@@ -114,14 +140,12 @@ def _start_pipedrive(stack: ExitStack, folder: Path) -> Pipedrive:
 
 def _seed(openbao: OpenBao, pipedrive: Pipedrive) -> None:
     app = pipedrive.control.view("state")["apps"][0]
-    consent = pipedrive.control.install(app["client_id"], **_USER)
     openbao.write_secret(TOKEN_PATH, {"api_token": pipedrive.api_token()})
-    openbao.write_secret(_GRANT_PATH, {"refresh_token": consent["answer"]["refresh_token"]})
     openbao.write_secret(_APP_PATH, {"client_id": app["client_id"], "client_secret": app["client_secret"]})
     openbao.put_policy("pipedrive-operator", _POLICY)
 
 
-def _settings(folder: Path, cluster: Cluster, *, openbao: OpenBao, pipedrive: Pipedrive) -> dict[str, Any]:
+def _settings(folder: Path, cluster: Cluster, *, openbao: OpenBao, pipedrive: Pipedrive, front: str) -> dict[str, Any]:
     vault_token = _private(folder / "vault-token", openbao.create_token(["pipedrive-operator"], period="1h"))
     return {
         "kubernetes": {
@@ -143,6 +167,7 @@ def _settings(folder: Path, cluster: Cluster, *, openbao: OpenBao, pipedrive: Pi
             "allowedApiDomains": ["http://127.0.0.1:*", "https://*.pipedrive.com"],
             "apps": {"crm-sync": {"path": _APP_PATH, "allowedNamespaces": [NAMESPACE]}},
         },
+        "consent": {"enabled": True, "publicUrl": front},
         "controller": {"pollInterval": "5s", "verifyInterval": "15s"},
         "log": {"format": "console"},
     }

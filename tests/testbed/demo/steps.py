@@ -4,6 +4,7 @@ A check compares two snapshots, and does not know where they come from.
 """
 
 from pathlib import Path
+from typing import Final
 
 from testbed.demo.environment import TOKEN_PATH, DemoEnvironment
 from testbed.demo.snapshot import Snapshot
@@ -21,12 +22,31 @@ def apply_credentials(environment: DemoEnvironment) -> None:
     environment.kubectl("apply", f"--filename={CREDENTIALS}")
 
 
-def both_are_published(_: Snapshot, now: Snapshot) -> str | None:
-    """Wait until both Secrets exist and both credentials are ready."""
-    if not all(_is_ready(now, name) for name in (API_TOKEN, OAUTH2)):
+def one_is_published(_: Snapshot, now: Snapshot) -> str | None:
+    """Wait until the API token is published, and the other credential says that nobody has consented."""
+    waiting = now.credentials.get(OAUTH2)
+    if not _is_ready(now, API_TOKEN) or waiting is None or waiting.reason != "GrantMissing":
         return None
-    held = (f"Secret {name} holds token {secret.digest}" for name, secret in sorted(now.secrets.items()))
-    return f"{'; '.join(held)} (a digest, never the token)"
+    token = now.secrets[API_TOKEN].digest
+    return f"Secret {API_TOKEN} holds token {token} (a digest, never the token); {OAUTH2}: GrantMissing"
+
+
+def connect(environment: DemoEnvironment) -> None:
+    """Create a link, and open it in place of the person if there is none."""
+    link = environment.create_link(OAUTH2)
+    if environment.accepts:
+        environment.accept(link)
+        return
+    environment.say(
+        f"Open this link in a browser on this machine, continue to Pipedrive, and press Accept:\n\n  {link}\n"
+    )
+
+
+def is_connected(_: Snapshot, now: Snapshot) -> str | None:
+    """Wait until the Secret of the connected account exists."""
+    if not _is_ready(now, OAUTH2):
+        return None
+    return f"company {now.credentials[OAUTH2].company} is connected; Secret {OAUTH2} holds {now.secrets[OAUTH2].digest}"
 
 
 def nothing(_: DemoEnvironment) -> None:
@@ -96,14 +116,33 @@ def _is_ready(snapshot: Snapshot, name: str) -> bool:
     return name in snapshot.secrets and name in snapshot.credentials and snapshot.credentials[name].ready == "True"
 
 
-STEPS: tuple[Step[DemoEnvironment, Snapshot], ...] = (
-    Step(
-        name="publish",
-        sees="two credentials are applied, and their Secrets appear",
-        do=apply_credentials,
-        check=both_are_published,
-        within=20,
-    ),
+PERSON_SECONDS: Final = 1800
+"""How long the demo waits for a person, and the link is valid."""
+
+
+def steps(*, accepts: bool) -> tuple[Step[DemoEnvironment, Snapshot], ...]:
+    """Return the steps of the tour; a person takes longer to accept than the demo itself."""
+    within = 60 if accepts else PERSON_SECONDS
+    return (
+        Step(
+            name="publish",
+            sees=f"two credentials are applied: one is published, and {OAUTH2} waits for somebody who consents",
+            do=apply_credentials,
+            check=one_is_published,
+            within=20,
+        ),
+        Step(
+            name="connect",
+            sees="`kubectl pipedrive connect` prints a link; somebody opens it and presses Accept on Pipedrive's page",
+            do=connect,
+            check=is_connected,
+            within=within,
+        ),
+        *_AFTERWARDS,
+    )
+
+
+_AFTERWARDS: tuple[Step[DemoEnvironment, Snapshot], ...] = (
     Step(
         name="refresh",
         sees="the access token, which is valid for a minute, is replaced before it expires (about 40 s)",

@@ -15,11 +15,11 @@ import pytest
 from support.consent_deployment import APP, APP_PATH, Deployment, Offer, deployed, leads
 from support.operated import Json
 from support.tenant import Tenant, eventually
-from support.visitor import Page
 from testbed.control_plane import ControlPlane
 from testbed.gate import Gate, Hold
 from testbed.openbao import OpenBao
 from testbed.pipedrive.client import ControlClient
+from testbed.visitor import Page
 
 SCOPES: Final = ["base", "deals:full"]
 TAKEOVER_SECONDS: Final = 90.0

@@ -22,10 +22,10 @@ from support.consent_deployment import (
 from support.operated import Json
 from support.plugin import Plugin
 from support.tenant import Tenant, eventually
-from support.visitor import Visitor
 from testbed.control_plane import ControlPlane
 from testbed.openbao import OpenBao
 from testbed.pipedrive.client import ControlClient
+from testbed.visitor import Visitor
 
 SCOPES = ["base", "deals:full"]
 
