@@ -149,7 +149,7 @@ def _settings(parts: Environment) -> Json:
             "apps": {CLIENT_ID: {"path": APP_PATH, "allowedNamespaces": ["*"]}},
         },
         "controller": {"pollInterval": "30s", "verifyInterval": "60s"},
-        "leaderElection": {"enabled": True, "leaseDuration": "15s"},
+        "leaderElection": {"enabled": True},
     }
 
 

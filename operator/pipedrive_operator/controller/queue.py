@@ -1,6 +1,12 @@
-"""The work queue: lets workers wait for the next key. `schedule.py` decides which one that is."""
+"""The work queue: lets workers wait for the next key. `schedule.py` decides which one that is.
+
+A key goes to a waiting worker in the moment in which it is due and may start, so that the pass begins in the next turn
+of the event loop: under load a turn takes long, and a Secret must be repaired at once.
+"""
 
 import asyncio
+from collections import deque
+from contextlib import suppress
 from typing import Final
 
 from pipedrive_operator.controller.schedule import Schedule
@@ -17,28 +23,32 @@ class WorkQueue:
         """Start empty; due times are in the monotonic time of `clock`, and `workers` call `get`."""
         self._clock = clock
         self._schedule = Schedule(workers)
-        self._changed = asyncio.Event()
-        self._first_waiter = asyncio.Lock()
+        self._idle: deque[asyncio.Future[Key]] = deque()
+        """The workers that wait, the one that has waited longest first."""
+        self._alarm: asyncio.Task[None] | None = None
+        self._alarm_at = 0.0
 
     def add(self, key: Key, *, delay: float = 0.0, slack: float = 0.0) -> None:
         """Hand out a key after `delay` seconds, and at the latest `slack` seconds after that if workers are scarce."""
         due = self._clock.monotonic() + delay
         if self._schedule.add(key, due, due + slack):
-            self._changed.set()
+            self._hand_out()
 
     def done(self, key: Key) -> None:
         """Return a key that `get` handed out. If it was added in the meantime, it can now be handed out again."""
         self._schedule.done(key)
-        self._changed.set()
+        self._hand_out()
 
     async def get(self) -> Key:
-        """Wait for a key that is due, and mark it as in progress. Only one of the waiting workers watches the time."""
-        async with self._first_waiter:
-            while True:
-                key = self._schedule.take(self._clock.monotonic())
-                if key is not None:
-                    return key
-                await self._wait_for_change()
+        """Wait for a key that is due, and mark it as in progress."""
+        turn: asyncio.Future[Key] = asyncio.get_running_loop().create_future()
+        self._idle.append(turn)
+        self._hand_out()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            self._give_back(turn)
+            raise
 
     @property
     def depth(self) -> int:
@@ -51,17 +61,38 @@ class WorkQueue:
         now = self._clock.monotonic()
         return now - min(self._schedule.waiting_since(now), default=now)
 
-    async def _wait_for_change(self) -> None:
-        """Sleep until a key is added or returned, or the next one is due."""
-        self._changed.clear()
-        due = self._schedule.next_due()
-        if due is None:
-            await self._changed.wait()
+    def _hand_out(self) -> None:
+        """Give keys that are due to the workers that wait."""
+        while self._idle:
+            if self._idle[0].done():  # its worker was cancelled
+                self._idle.popleft()
+                continue
+            key = self._schedule.take(self._clock.monotonic())
+            if key is None:
+                self._set_alarm()
+                return
+            self._idle.popleft().set_result(key)
+
+    def _give_back(self, turn: asyncio.Future[Key]) -> None:
+        """Let another worker have the key of one that was cancelled."""
+        if turn.cancelled():
+            with suppress(ValueError):
+                self._idle.remove(turn)
             return
-        timer = asyncio.ensure_future(self._clock.sleep(max(0.0, due - self._clock.monotonic())))
-        change = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait((timer, change), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-            change.cancel()
+        self._schedule.done(turn.result())
+        self.add(turn.result())
+
+    def _set_alarm(self) -> None:
+        """Look again when the next key is due. An alarm that rings too early does no harm."""
+        due = self._schedule.next_due()
+        if due is None or (self._alarm is not None and not self._alarm.done() and self._alarm_at <= due):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = due
+        self._alarm = asyncio.create_task(self._ring(due), name="work queue")
+
+    async def _ring(self, due: float) -> None:
+        await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
+        self._alarm = None
+        self._hand_out()

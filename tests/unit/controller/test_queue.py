@@ -106,3 +106,46 @@ async def test_depth_and_age_count_only_keys_that_are_due(queue: WorkQueue, cloc
     clock.turn(timedelta(seconds=7))
 
     assert (1, 7.0) == (queue.depth, queue.oldest_age)
+
+
+async def test_a_new_key_is_handed_out_in_the_next_turn_of_the_loop(queue: WorkQueue) -> None:
+    """Under the load of another namespace each turn takes long, and a Secret waits for its repair."""
+    queue.add(ONE, delay=100)
+    task = await waiting(queue)
+
+    queue.add(TWO)
+    await asyncio.sleep(0)
+
+    assert task.done()
+
+
+async def test_a_worker_that_is_cancelled_with_a_key_gives_it_back(queue: WorkQueue) -> None:
+    """The Lease may be lost in this moment; the key would otherwise never be handed out again."""
+    task = await waiting(queue)
+    queue.add(ONE)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert ONE == await asyncio.wait_for(queue.get(), 5)
+
+
+async def test_a_cancelled_worker_gets_no_key(queue: WorkQueue) -> None:
+    """It is cancelled, and has not run since."""
+    task = await waiting(queue)
+    task.cancel()
+    queue.add(ONE)
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert ONE == await asyncio.wait_for(queue.get(), 5)
+
+
+async def test_an_earlier_key_moves_the_alarm(queue: WorkQueue, clock: TurnedClock) -> None:
+    """The queue sleeps until the key that is due next."""
+    queue.add(ONE, delay=100)
+    task = await waiting(queue)
+    queue.add(TWO, delay=10)
+    await asyncio.sleep(0)
+
+    clock.turn(timedelta(seconds=10))
+
+    assert TWO == await asyncio.wait_for(task, 5)

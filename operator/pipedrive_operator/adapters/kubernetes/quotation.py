@@ -20,6 +20,10 @@ SHORTEST_SECRET: Final = 12
 _WORD: Final = re.compile(r"[\w.~+/-]+")
 """A part of a value that may be a token."""
 
+LARGEST_COMPARED: Final = 65536
+"""In characters, encoded. What the operator publishes has about 3,000."""
+NOT_QUOTED: Final = "its explanation is left out, because the Secret is too large to remove its values from it"
+
 Data = Mapping[str, str | None]
 """The data of a Secret, or of a merge patch for one."""
 
@@ -30,7 +34,12 @@ def quote(message: str) -> str:
 
 
 def hide_secret_values(message: str, *known: Data) -> str:
-    """Hide the values of these data, encoded or decoded, whole or in part."""
+    """Hide the values of these data, encoded or decoded, whole or in part.
+
+    With larger data nothing is quoted: anyone can have a megabyte of their own compared, as often as they like.
+    """
+    if sum(len(value) for data in known for value in data.values() if value) > LARGEST_COMPARED:
+        return NOT_QUOTED
     texts = {text for data in known for value in data.values() if value for text in _spellings(value)}
     for text in sorted(texts, key=len, reverse=True):
         if len(text) >= SHORTEST_SECRET:

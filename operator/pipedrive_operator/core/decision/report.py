@@ -171,7 +171,7 @@ def _condition(
         type=kind,
         status=status,
         reason=reason,
-        message=shorten(mask(message), LONGEST_MESSAGE),
+        message=shorten(mask(message[: 2 * LONGEST_MESSAGE]), LONGEST_MESSAGE),
         observed_generation=credential.generation,
         last_transition_time=now.replace(microsecond=0),
     )

@@ -14,6 +14,9 @@ from pipedrive_operator.core.publication.filters import references, summary, wri
 from pipedrive_operator.core.values.errors import InvalidSpec
 
 _QUOTED: Final = 64
+MOST_REFERENCES: Final = 256
+"""How many references and escapes a template may have. They are counted before anything is searched for: a spec full of
+templates with thousands of references would keep the event loop busy with each of its events."""
 _REFERENCE: Final = re.compile(r"\$\$\(|\$\(([^()]*)\)?")
 """An escape, or a reference. An unclosed reference matches too, so that it is refused instead of copied as text."""
 _SPECIAL_INSIDE: Final[Mapping[str, str]] = MappingProxyType({'"': '"\\$`', "'": "'"})
@@ -27,9 +30,16 @@ def check_template(key: str, template: str, fields: Collection[str]) -> None:
     """Check that a template names known fields and filters only.
 
     Raises:
-        InvalidSpec: it does not; the message gives the key, the unknown reference, a similar one, and the known ones.
+        InvalidSpec: it does not, and the message gives the key, the unknown reference, a similar one, and the known
+            ones; or it has too many references.
     """
     known = set(references(fields))
+    if template.count("$(") > MOST_REFERENCES:
+        message = (
+            f"spec.target.data[{key}]: has more than {MOST_REFERENCES} references: remove some, or spread them over "
+            "several keys"
+        )
+        raise InvalidSpec(message)
     for match in _REFERENCE.finditer(template):
         reference = match.group(1)
         is_closed = match.group().endswith(")")

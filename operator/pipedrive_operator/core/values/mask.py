@@ -15,7 +15,10 @@ _TOKEN_LIKE: Final = re.compile(
     r"|\b\d+:\d+:[0-9a-f]{40}\b"  # Pipedrive refresh tokens and codes
     r"|\b[0-9a-f]{40}\b"  # Pipedrive API tokens and client secrets
     r"|\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}"  # Vault tokens
-    r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # JSON Web Tokens
+    # JSON Web Tokens. Only a run of their characters that two dots follow is searched for their beginning, and only
+    # once: without that, a text full of beginnings would take seconds.
+    r"|(?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.)(?:[A-Za-z0-9_-]*-)?"
+    r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
     r"|(?<=Bearer )\S+|(?<=Basic )\S+"
     r"|(?:(?<=client_secret=)|(?<=refresh_token=)|(?<=access_token=)|(?<=api_token=))"
     r"(?!\.{3}|-(?:[\s`]|$))[^\s&]+"  # but not the `api_token=...` and `refresh_token=-` of instructions

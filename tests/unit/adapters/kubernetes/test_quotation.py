@@ -5,7 +5,9 @@ import base64
 import pytest
 
 from pipedrive_operator.adapters.kubernetes.quotation import (
+    LARGEST_COMPARED,
     LONGEST_QUOTATION,
+    NOT_QUOTED,
     hide_field_values,
     hide_secret_values,
     quote,
@@ -79,3 +81,11 @@ def test_a_long_message_is_cut_and_brought_to_one_line() -> None:
     assert LONGEST_QUOTATION == len(message)
     assert message.startswith("word word ")
     assert message.endswith("…")
+
+
+def test_nothing_is_quoted_if_the_data_is_too_large_to_be_compared() -> None:
+    """A tenant could have each word of a megabyte searched in a message, several times a second."""
+    large = {"padding": "x" * (LARGEST_COMPARED + 1)}
+
+    assert NOT_QUOTED == hide_secret_values("field is immutable", large)
+    assert "field is immutable" == hide_secret_values("field is immutable", {"padding": "x" * 1000})

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS, OAUTH2_FIELDS
-from pipedrive_operator.core.publication.template import breaks_quotes, check_template, render, rendered_size
+from pipedrive_operator.core.publication.template import (
+    MOST_REFERENCES,
+    breaks_quotes,
+    check_template,
+    render,
+    rendered_size,
+)
 from pipedrive_operator.core.values.errors import InvalidSpec
 
 VALUES = {"api_token": 'a"b\\c', "api_domain": "https://acme.pipedrive.com", "company_domain": "acme"}
@@ -150,3 +156,11 @@ def test_a_value_outside_quotes_ends_none(template: str) -> None:
 def test_no_value_as_pipedrive_issues_it_ends_quotes(value: str) -> None:
     """This holds for single and double quotes."""
     assert breaks_quotes("A=\"$(api_token)\" B='$(api_token)'", {"api_token": value}) is None
+
+
+def test_a_template_with_thousands_of_references_is_refused_before_it_is_searched() -> None:
+    """The event loop checks each template with each event of its credential."""
+    check_template("k", "$(scope)" * MOST_REFERENCES, OAUTH2_FIELDS)
+
+    with pytest.raises(InvalidSpec, match=r"spec\.target\.data\[k\]: has more than 256 references"):
+        check_template("k", "$(scope)" * (MOST_REFERENCES + 1), OAUTH2_FIELDS)

@@ -43,3 +43,13 @@ def test_a_value_is_hidden_by_what_stands_before_it(text: str, expected: str) ->
 def test_words_for_people_stay(text: str) -> None:
     """A message that hides too much helps nobody."""
     assert text == mask(text)
+
+
+def test_a_json_web_token_is_hidden_wherever_it_begins() -> None:
+    """A dash belongs to its characters, and many beginnings without an end are no token."""
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJrIn0.c2ln"
+
+    assert "a (hidden) b" == mask(f"a {token} b")
+    assert token not in mask(f"the-token-{token}")
+    assert token not in mask(f"name.{token}")
+    assert "eyJ-" * 2000 == mask("eyJ-" * 2000)
