@@ -16,6 +16,8 @@ _FORBIDDEN: Final = """\
 You lack a permission. The operator's chart adds reading credentials to the role `view`, and changing and connecting
 them to `edit`. Ask an administrator of the namespace for one of these roles. To see what you may do:
   kubectl pipedrive check -n NAMESPACE"""
+_NOT_EVERYWHERE: Final = """\
+You may not see all namespaces. Name one that you have access to: -n NAMESPACE in place of -A."""
 _NO_NAMESPACE: Final = """\
 This cluster has no such namespace. List them, and check that this is the right cluster:
   kubectl get namespaces
@@ -41,6 +43,7 @@ _NETWORK: Final = (
 _ADVICE: Final = (
     (rf"have a resource type \"{CONSENT_PLURAL}|no matches for kind \"{CONSENT_KIND}", _NO_CONSENTS),
     (rf"have a resource type \"{PLURAL}|no matches for kind|could not find the requested resource", _ABSENT),
+    (r"is forbidden:.*at the cluster scope", _NOT_EVERYWHERE),
     (r"\(Forbidden\)|is forbidden:", _FORBIDDEN),
     (r"namespaces \"[^\"]*\" not found", _NO_NAMESPACE),
     (rf"{re.escape(PLURAL)}[.a-z-]* \"[^\"]*\" not found", _NOT_FOUND),

@@ -52,7 +52,8 @@ PERMISSIONS: Final = (
 def served_api(kubectl: Kubectl) -> Finding:
     """Return whether the API server serves the resources, which every user may ask. Consents are optional."""
     try:
-        found = json.loads(kubectl.run("get", f"--raw=/apis/{GROUP}/{VERSION}"))
+        # a kuberc file can set an output, which kubectl does not accept together with --raw
+        found = json.loads(kubectl.run("get", f"--raw=/apis/{GROUP}/{VERSION}", "--output="))
     except KubectlFailed as failure:
         if failure.is_not_found:
             return Finding(

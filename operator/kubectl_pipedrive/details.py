@@ -16,6 +16,7 @@ from pipedrive_operator.core.values.times import format_time
 
 _LABEL: Final = 15
 _INDENT: Final = " " * _LABEL
+_EVENT: Final = "  "
 _SHOWN_EVENTS: Final = 10
 
 
@@ -128,8 +129,8 @@ def _events(events: Sequence[Event] | Unreadable, now: datetime, terminal: Termi
                 for event in found[-_SHOWN_EVENTS:]
             ]
             yield "Events:"
-            for line in Table(("AGE", "TYPE", "REASON", "MESSAGE"), rows).lines(terminal):
-                yield f"  {line}"
+            for line in Table(("AGE", "TYPE", "REASON", "MESSAGE"), rows).lines(terminal.narrower(len(_EVENT))):
+                yield f"{_EVENT}{line}"
 
 
 def _next(credential: Credential, now: datetime, terminal: Terminal) -> Iterator[str]:

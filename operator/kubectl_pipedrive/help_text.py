@@ -13,9 +13,11 @@ _CLUSTER: Final = (
     "before the name of a plugin."
 )
 _INTRODUCTION: Final = """\
-Answer three questions about a Pipedrive credential: is it well, why not, and what to do next.
+See whether your Pipedrive credentials are well, why not, and what to do next.
 
- It works through kubectl, with your own permissions, and shows no secret value."""
+ A PipedriveCredential keeps a token that Pipedrive accepts in a Secret. These commands are for the
+ people who own one. They work through kubectl, with your own permissions, and show no secret value.
+ Begin with `kubectl pipedrive status`."""
 
 
 def command_help(command: Command) -> str:

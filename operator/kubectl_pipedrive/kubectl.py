@@ -19,6 +19,8 @@ CREDENTIALS: Final = f"{PLURAL}.{GROUP}"
 """The full name of the resource, which no other CRD can take."""
 CONSENTS: Final = f"{CONSENT_PLURAL}.{GROUP}"
 _PROGRAM: Final = "kubectl"
+_GET_AS_IT_IS: Final = ("--show-labels=false",)
+"""A kuberc file can change what kubectl prints by default: https://kubernetes.io/docs/reference/kubectl/kuberc/"""
 _TIMEOUT_SECONDS: Final = 1.0
 """After this time, what kubectl has written to its standard error is shown while it still runs."""
 
@@ -135,4 +137,5 @@ class Kubectl:
 
     def _complete(self, arguments: Sequence[str]) -> list[str]:
         namespace = [] if self.namespace is None else [f"--namespace={self.namespace}"]
-        return [*arguments, *namespace, *self.flags]
+        own = _GET_AS_IT_IS if arguments[0] == "get" else ()
+        return [*arguments, *own, *namespace, *self.flags]

@@ -14,6 +14,7 @@ ALL_NAMESPACES: Final = Option(name="all-namespaces", short="A", help="The crede
 SELECTOR: Final = Option(
     name="selector", short="l", value="SELECTOR", help="Only credentials whose labels match, such as -l team=crm."
 )
+CHOICE: Final = "Choose credentials by NAME, by labels with -l, or with --all."
 ALL: Final = Option(name="all", help="Every credential of the namespace; with -A, of all namespaces.")
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TextIO
 
@@ -31,14 +31,14 @@ class Terminal:
 
     def line(self, text: str = "") -> None:
         """Write a line to the standard output, at once, so that someone who waits can follow."""
-        print(text, file=self.out, flush=True)
+        print(self._encodable(text), file=self.out, flush=True)
 
     def part(self, text: str) -> None:
         """Continue a line on a terminal; in a pipe, write a line."""
         if self.width is None:
             self.line(text.strip())
         else:
-            print(text, file=self.out, end="", flush=True)
+            print(self._encodable(text), file=self.out, end="", flush=True)
 
     def error(self, text: str) -> None:
         """Write a line to the standard error."""
@@ -56,11 +56,24 @@ class Terminal:
         folded = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
         return f"\n{indent}".join(folded)
 
+    def narrower(self, columns: int) -> "Terminal":
+        """Return the part of the terminal to the right of an indent."""
+        return self if self.width is None else replace(self, width=self.width - columns)
+
     def mark(self, *, ok: bool) -> str:
         """Return the mark before a result; without Unicode, a word."""
-        unicode = (self.out.encoding or "utf-8").lower().startswith("utf")
-        symbol = ("✓" if ok else "✗") if unicode else ("ok" if ok else "failed")
+        symbol = ("✓" if ok else "✗") if self._is_unicode else ("ok" if ok else "failed")
         return self.paint(symbol, Style.GOOD if ok else Style.BAD)
+
+    @property
+    def _is_unicode(self) -> bool:
+        return (self.out.encoding or "utf-8").lower().startswith("utf")
+
+    def _encodable(self, text: str) -> str:
+        """Return a text that the terminal can show: LANG=C knows ASCII alone."""
+        if self._is_unicode:
+            return text
+        return text.replace("…", "...").encode(self.out.encoding, errors="replace").decode(self.out.encoding)
 
 
 def terminal() -> Terminal:

@@ -1,6 +1,7 @@
 """Generates docs/cli.md from the commands of the kubectl plugin, with recordings of what they print.
 
-The recordings are made by running the commands on the namespace of `support/plugin_world.py`, so they stay true.
+The recordings are made by running the commands on the namespace of `support/plugin_world.py`, so they stay true. The
+pictures of a terminal come from the same commands: `cli_image.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,6 +30,10 @@ argument or temporary file of it contains a secret value.
 `kubectl pipedrive check` looks from the side of a credential's owner. `pipedrive-operator check` looks from the
 operator's side: its settings, its permissions, and each Vault.
 
+![The table of credentials, and one credential that needs a person](images/cli-status.svg)
+
+![An account is connected in a browser](images/cli-connect.svg)
+
 ## Install
 
 It needs Python 3.11 or later, and kubectl.
@@ -46,8 +51,13 @@ $ kubectl pipedrive --help
 `kubectl_complete-pipedrive` completes commands, options, reasons, and the names of credentials and namespaces. It needs
 kubectl 1.26 or later with kubectl's own completion set up. krew does not install it.
 
-The plugin uses only what kubectl has had for years: `get`, `annotate`, `patch`, `create` and `config`. It therefore
-works with every kubectl that is at most one minor version older or newer than the cluster, as Kubernetes recommends.
+**Versions of kubectl.** The plugin uses what kubectl has had for years: `get`, `annotate`, `patch`, `create`, `delete`
+and `config`. It therefore works with every kubectl that is at most one minor version older or newer than the cluster,
+as Kubernetes recommends, and with none before 1.27. kubectl 1.32 and 1.36 were tried with Kubernetes 1.36. A newer
+kubectl reads defaults from a [kuberc](https://kubernetes.io/docs/reference/kubectl/kuberc/) file; an output, labels and
+the question before a deletion that are set there do not disturb the plugin.
+
+**Login plugins** of kubectl work as usual: their prompts are shown, and they can read from your terminal.
 
 ## Permissions
 
@@ -105,7 +115,7 @@ def _recording(line: str, prepare: Callable[[World], None]) -> str:
     return f"```console\n$ kubectl pipedrive {line}\n{(typed.out + typed.err).rstrip()}\n```\n"
 
 
-def _as_it_is(_: World) -> None:
+def as_it_is(_: World) -> None:
     """Change nothing."""
 
 
@@ -122,7 +132,7 @@ def _refreshed_at_once(world: World) -> None:
     world.kubectl.on_change = refreshed
 
 
-def _accepted(world: World) -> None:
+def accepted(world: World) -> None:
     """Let a person accept in Pipedrive, and the operator do its part, second by second."""
     operator = ConsentOperator()
     world.kubectl.on_change = operator
@@ -135,13 +145,13 @@ def _denied(world: World) -> None:
 
 
 RECORDINGS: Mapping[str, Mapping[str, Callable[[World], None]]] = {
-    "status": {"status": _as_it_is, "status acme": _as_it_is, "status globex": _as_it_is},
-    "check": {"check": _as_it_is, "check globex": _as_it_is},
-    "explain": {"explain ConsentRequired": _as_it_is},
-    "connect": {"connect acme -n crm": _accepted},
+    "status": {"status": as_it_is, "status acme": as_it_is, "status globex": as_it_is},
+    "check": {"check": as_it_is, "check globex": as_it_is},
+    "explain": {"explain ConsentRequired": as_it_is},
+    "connect": {"connect acme -n crm": accepted},
     "refresh": {"refresh acme --wait": _refreshed_at_once, "refresh globex": _denied},
-    "suspend": {"suspend acme": _as_it_is},
-    "new oauth2": {"new oauth2 acme -n crm --company acme": _as_it_is},
-    "migrate n8n": {"migrate n8n export.json": _as_it_is},
+    "suspend": {"suspend acme": as_it_is},
+    "new oauth2": {"new oauth2 acme -n crm --company acme": as_it_is},
+    "migrate n8n": {"migrate n8n export.json": as_it_is},
 }
 """What is recorded for each command, and how its world is prepared."""

@@ -2,7 +2,9 @@
 
 import re
 
-from generated import api_page, cli_page, configuration_page, metrics_page, readme_page, reasons_page
+import pytest
+
+from generated import api_page, cli_image, cli_page, configuration_page, metrics_page, readme_page, reasons_page
 from kubectl_pipedrive.explanation import conditions
 from pipedrive_operator.core.resource.spec import Spec
 from pipedrive_operator.core.values.conditions import EventReason, Reason
@@ -32,6 +34,13 @@ def test_the_page_of_metrics_is_up_to_date() -> None:
 def test_the_page_of_the_plugin_is_up_to_date() -> None:
     """Its commands, and the recordings of what they print. Run `python -m generated --write` if this fails."""
     assert cli_page.PATH.read_text() == cli_page.text()
+
+
+@pytest.mark.parametrize("picture", cli_image.PICTURES, ids=lambda one: one.name)
+def test_the_pictures_of_a_terminal_are_up_to_date(picture: cli_image.Picture) -> None:
+    """They load nothing from elsewhere. Run `python -m generated --write` if this fails."""
+    assert picture.PATH.read_text() == picture.text()
+    assert not re.search(r"(url\(|href=)\W*http", picture.text())
 
 
 def test_the_reasons_in_the_readme_are_up_to_date() -> None:

@@ -16,6 +16,7 @@ from kubectl_pipedrive.errors import PortTaken
 from kubectl_pipedrive.kubectl import CREDENTIALS
 from kubectl_pipedrive.program import run
 from kubectl_pipedrive.terminal import Terminal
+from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.values.times import format_time
 
 N8N_EXPORT = Path(__file__).with_name("n8n-export.json")
@@ -203,8 +204,9 @@ ACME = credential(
     labels={"team": "crm"},
 )
 _REFUSED = (
-    "Pipedrive refused the refresh token (invalid_grant): it was revoked or is no longer valid. Consent again; the "
-    "operator continues by itself"
+    "Pipedrive refused the refresh token (invalid_grant): it was revoked or is no longer valid. "
+    f"{how_to_consent('pipedrive/crm/globex')}. To connect an account in a browser, run `kubectl pipedrive connect "
+    "globex -n crm`"
 )
 GLOBEX = credential(
     "globex",

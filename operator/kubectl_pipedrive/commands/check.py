@@ -89,7 +89,7 @@ def _chain(session: Session, credential: Credential) -> bool:
     step = next_step(credential)
     if step is not None:
         command = f"\n  {session.terminal.paint(step.command, Style.STRONG)}" if step.command is not None else ""
-        session.terminal.line(f"What to do: {step.text}{command}")
+        session.terminal.line(f"{session.terminal.wrap(f'What to do: {step.text}', '')}{command}")
     return False
 
 
@@ -110,9 +110,10 @@ _COMMAND: Final = Command(
     most=1,
     summary="Check what a credential depends on, and name the first thing that is broken.",
     description=(
-        "It checks the CRD, your own permissions, and the operator and its leader as far as you may see them. With a "
-        "name, it goes through the links of that credential one by one: spec, app, Vault, Pipedrive, Secret, workload. "
-        "Nothing is changed.\n\n"
+        "It checks whether the resources are installed, what you may do, and how the operator runs, as far as you may "
+        "see that. Without a name, it then lists the credentials of the namespace that need action. With a name, it "
+        "shows the newest link of `connect`, with the callback URL that the app has registered, and goes through what "
+        "the credential depends on, one by one: spec, app, Vault, Pipedrive, Secret, workload. Nothing is changed.\n\n"
         f"{_FROM_INSIDE}"
     ),
     examples=(

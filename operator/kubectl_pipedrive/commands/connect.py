@@ -77,7 +77,12 @@ def connect(session: Session, arguments: Arguments) -> int:
     session = replace(session, kubectl=session.kubectl.within(credential.namespace), machine=machine)
     stays = arguments.switch("print") or arguments.switch("no-wait")
     with _removed_unless_connected(session, machine, name) as keep:
-        _create(session, arguments, credential, name, digest_of(state_of(key, name)))
+        try:
+            _create(session, arguments, credential, name, digest_of(state_of(key, name)))
+        except KubectlFailed as failure:
+            if failure.is_forbidden:
+                keep.append(name)  # nothing was created, so there is nothing to remove
+            raise
         found = _link(_prepared(session, name), name, key, paste=arguments.switch("paste"))
         if stays and found.mode is not Mode.HOSTED:
             raise UsageError(_STAYS)
@@ -107,16 +112,22 @@ def _connectable(session: Session, name: str) -> Credential:
 def _removed_unless_connected(session: Session, machine: Machine, name: Key) -> Iterator[list[Key]]:
     """Delete the consent, however this ends, unless it is in the list: an interrupted command leaves no usable link."""
     keep: list[Key] = []
+    was_interrupted = False
     try:
         yield keep
+    except KeyboardInterrupt:
+        was_interrupted = True
+        raise
     finally:
         if name not in keep:
             with machine.uninterrupted():
-                _remove(session, name)
+                is_removed = _remove(session, name)
+            if was_interrupted and is_removed:
+                session.terminal.error("\nThe link was removed.")
 
 
-def _remove(session: Session, name: Key) -> None:
-    """Delete the consent; if that fails, say how."""
+def _remove(session: Session, name: Key) -> bool:
+    """Delete the consent, and return whether that worked; if not, say how to do it."""
     # A kuberc file can make kubectl ask before it deletes: https://kubernetes.io/docs/reference/kubectl/kuberc/
     # Nobody can interrupt this, so it ends by itself; a --request-timeout of the person's own follows, and counts.
     options = ("--ignore-not-found", "--wait=false", "--interactive=false", "--request-timeout=20s")
@@ -125,6 +136,8 @@ def _remove(session: Session, name: Key) -> None:
     except KubectlFailed as failure:
         remove = f"kubectl delete {CONSENT_SHORT_NAME} {name.name} -n {name.namespace}"
         session.terminal.error(f"The link could not be removed: {failure}\nRemove it: {remove}")
+        return False
+    return True
 
 
 def _create(session: Session, arguments: Arguments, credential: Credential, name: Key, digest: str) -> None:
@@ -319,10 +332,11 @@ _COMMAND: Final = Command(
         "It creates a link, opens it in your browser, and waits until the account is connected and the Secret is "
         "published. The person who opens the link needs no access to the cluster. Until a grant for the right company "
         "is verified, the present one stays in use. Ctrl-C removes the link.\n\n"
-        "Where the app's redirect arrives decides what happens next: at the operator's own pages, at a port of your "
-        "machine, where this command receives it, or at some other address, which you copy from the browser.\n\n"
-        "It needs the permission to create, read, patch and delete PipedriveConsents, which the role `edit` has, and "
-        "the operator's setting consent.enabled."
+        "After the person accepts, Pipedrive sends the browser to the app's callback URL. If that is a page of the "
+        "operator, the link works on any machine. If it is an address on localhost, this command receives the answer: "
+        "open the link on this machine. If it is any other address, copy that from the browser and paste it here.\n\n"
+        "It needs the permission to create, read, patch and delete PipedriveConsents, which the role `edit` has. The "
+        "operator must have the setting consent.enabled."
     ),
     examples=(
         ("Connect, in the browser of this machine", "kubectl pipedrive connect acme -n crm"),
@@ -334,10 +348,16 @@ _COMMAND: Final = Command(
         ("Move the credential to another company", "kubectl pipedrive connect acme -n crm --allow-account-change"),
     ),
     options=(
-        Option(name="print", help="Print the link alone, and end; the link stays usable until it expires."),
-        Option(name="no-browser", help="Do not open a browser."),
-        Option(name="no-wait", help="Show the link, and end; the link stays usable until it expires."),
-        Option(name="paste", help="Copy the address from the browser by hand, wherever the app's redirect arrives."),
+        Option(
+            name="print",
+            help="Print the link and nothing else, and end. Only if the callback URL is a page of the operator.",
+        ),
+        Option(name="no-browser", help="Do not open a browser: open the link yourself, or send it to someone."),
+        Option(
+            name="no-wait",
+            help="Show the link, and end; it stays usable. Only if the callback URL is a page of the operator.",
+        ),
+        Option(name="paste", help="Paste the address that the browser comes to, whatever the callback URL is."),
         Option(name="lifetime", value="DURATION", help="How long the link can be used: 1m to 24h. By default 30m."),
         Option(name="allow-account-change", help="Accept another company than the one that is connected now."),
     ),

@@ -67,7 +67,10 @@ _COMMAND: Final = Command(
     ),
     examples=(
         ("Write the script to a file, read it, run it", "kubectl pipedrive migrate n8n export.json -n crm > move.sh"),
-        ("One credential, with an app of the operator's", "kubectl pipedrive migrate n8n export.json --id 7 --app crm"),
+        (
+            "One credential, with an app of the operator's settings",
+            "kubectl pipedrive migrate n8n export.json --id 7 --app crm",
+        ),
     ),
     options=(
         Option(

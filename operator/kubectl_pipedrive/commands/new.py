@@ -11,10 +11,14 @@ from kubectl_pipedrive.manifests import Outline, checked
 _PATH: Final = Option(
     name="path",
     value="PATH",
-    help="Path in Vault. By default pipedrive/NAMESPACE/NAME; the operator may confine paths.",
+    help="Path in Vault. By default pipedrive/NAMESPACE/NAME. Ask the operator's administrator which paths it allows.",
 )
-_COMPANY: Final = Option(name="company", value="DOMAIN", help="The company's domain: acme of acme.pipedrive.com.")
-_SECRET: Final = Option(name="secret", value="NAME", help="Name of the Secret. By default that of the credential.")
+_COMPANY: Final = Option(
+    name="company", value="DOMAIN", help="Accept tokens of this company alone: acme of acme.pipedrive.com."
+)
+_SECRET: Final = Option(
+    name="secret", value="NAME", help="Name of the Secret to publish. By default that of the credential."
+)
 _APP: Final = Option(
     name="app", value="NAME", default="crm-sync", help="An app of the operator's settings; ask its administrator."
 )
@@ -65,7 +69,8 @@ def _steps_for_oauth2(outline: Outline, namespace: str) -> tuple[str, ...]:
 
 
 _RESULT: Final = (
-    "The manifest goes to the standard output, with comments. Nothing is created, and the cluster is not contacted."
+    "The manifest goes to the standard output, and its comments say what to do with it. Nothing is created, and the "
+    "cluster is not contacted."
 )
 _NEW_API_TOKEN: Final = Command(
     words=("new", "api-token"),
@@ -76,7 +81,7 @@ _NEW_API_TOKEN: Final = Command(
     description=_RESULT,
     examples=(
         (
-            "A manifest with a guard for the company",
+            "A manifest that accepts tokens of one company alone",
             "kubectl pipedrive new api-token acme -n crm --company acme > acme.yaml",
         ),
         ("Apply it without a file", "kubectl pipedrive new api-token acme -n crm | kubectl apply -f -"),
@@ -94,7 +99,7 @@ _NEW_OAUTH2: Final = Command(
     description=_RESULT,
     examples=(
         (
-            "A manifest with a guard for the company",
+            "A manifest that accepts tokens of one company alone",
             "kubectl pipedrive new oauth2 acme -n crm --app crm-sync --company acme > acme.yaml",
         ),
         ("All fields that a manifest can have", "kubectl explain pdc.spec --recursive"),

@@ -8,7 +8,7 @@ from kubectl_pipedrive.credential import Credential
 from kubectl_pipedrive.errors import UsageError
 from kubectl_pipedrive.kubectl import CREDENTIALS
 from kubectl_pipedrive.outcome import Outcome, Request, outcome
-from kubectl_pipedrive.selection import ALL, ALL_NAMESPACES, SELECTOR, by_namespace, find_chosen, nothing_found
+from kubectl_pipedrive.selection import ALL, ALL_NAMESPACES, CHOICE, SELECTOR, by_namespace, find_chosen, nothing_found
 from pipedrive_operator.core.resource.names import ANNOTATION_REQUEST, ANNOTATION_REQUESTED_AT
 from pipedrive_operator.core.values.times import parse_duration
 
@@ -98,7 +98,7 @@ _COMMAND: Final = Command(
         "It sets an annotation, which the operator acts on within seconds. An OAuth2 credential gets a new access "
         "token; an API token is read from Vault and verified with Pipedrive again. After you have corrected something "
         "in Vault or in Pipedrive, use --verify-only: it costs no refresh.\n\n"
-        "It needs the permission to change credentials, which the role `edit` has."
+        f"{CHOICE} It needs the permission to change credentials, which the role `edit` has."
     ),
     examples=(
         ("Refresh one credential, and wait for the result", "kubectl pipedrive refresh acme -n crm --wait"),

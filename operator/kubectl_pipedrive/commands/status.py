@@ -5,6 +5,7 @@ from typing import Final
 from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
 from kubectl_pipedrive.credential import Credential
 from kubectl_pipedrive.details import details
+from kubectl_pipedrive.errors import UsageError
 from kubectl_pipedrive.health import exit_code
 from kubectl_pipedrive.overview import Columns
 from kubectl_pipedrive.selection import ALL_NAMESPACES, SELECTOR, find, nothing_found, query
@@ -16,6 +17,9 @@ _AS_IT_IS: Final = ("json", "yaml")
 def status(session: Session, arguments: Arguments) -> int:
     """Print what was asked for, and return whether everything is well."""
     output = arguments.value("output")
+    if output in _AS_IT_IS and arguments.switch("watch"):
+        message = f"--watch prints rows of the table; for {output}: kubectl get pdc --watch --output={output}"
+        raise UsageError(message)
     found = find(session, arguments)
     if output in _AS_IT_IS:
         session.terminal.line(session.kubectl.run("get", *query(arguments), f"--output={output}").rstrip())
@@ -23,11 +27,15 @@ def status(session: Session, arguments: Arguments) -> int:
     if not found:
         session.terminal.error(nothing_found(session, arguments))
     columns = Columns(namespace=arguments.switch("all-namespaces"), wide=output == "wide")
-    if len(arguments.names) == 1 and output is None:
+    is_alone = len(arguments.names) == 1 and output is None
+    if is_alone:
         _print_details(session, found[0])
     elif found:
         _print_table(session, columns, found)
     if arguments.switch("watch"):
+        if is_alone:  # the rows that follow have no heading yet
+            session.terminal.line()
+            _print_table(session, columns, found)
         _follow(session, arguments, columns, found)
     return exit_code(found)
 
@@ -65,8 +73,9 @@ _COMMAND: Final = Command(
         "Without a name, or with several, it prints one line for each credential. With one name it prints everything "
         "about that credential: its conditions in words, its Secret and the keys in it (never a value), the pods that "
         "use the Secret, the times, the Events, and what happens next.\n\n"
-        "REASON is the reason of the condition that matters most; `kubectl pipedrive explain REASON` describes it. "
-        "With -o json or -o yaml, the resources are printed as kubectl prints them."
+        "READY says whether the Secret holds a value that Pipedrive accepts. REASON says why, or what is wrong while "
+        "the Secret can still be used; `kubectl pipedrive explain REASON` describes it. EXPIRES and NEXT RENEWAL are "
+        "about the access token: an API token has neither."
     ),
     examples=(
         ("All credentials of the namespace", "kubectl pipedrive status"),
@@ -81,13 +90,15 @@ _COMMAND: Final = Command(
     options=(
         ALL_NAMESPACES,
         SELECTOR,
-        Option(name="watch", short="w", help="Afterwards, print a line whenever a credential changes, until Ctrl-C."),
+        Option(
+            name="watch", short="w", help="Then go on, and print a line whenever a credential changes, until Ctrl-C."
+        ),
         Option(
             name="output",
             short="o",
             value="FORMAT",
             choices=("wide", *_AS_IT_IS),
-            help="wide adds columns; json and yaml print the resources themselves.",
+            help="wide adds columns; json and yaml print the resources as kubectl does.",
         ),
     ),
     exit_codes=(

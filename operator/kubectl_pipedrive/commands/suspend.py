@@ -9,7 +9,7 @@ from kubectl_pipedrive.command_line import Arguments, Command, Session
 from kubectl_pipedrive.credential import Credential, map_at
 from kubectl_pipedrive.kubectl import CREDENTIALS
 from kubectl_pipedrive.moments import ahead
-from kubectl_pipedrive.selection import ALL, ALL_NAMESPACES, SELECTOR, find_chosen, nothing_found
+from kubectl_pipedrive.selection import ALL, ALL_NAMESPACES, CHOICE, SELECTOR, find_chosen, nothing_found
 
 _GITOPS: Final[Mapping[str, str]] = {
     "kustomize.toolkit.fluxcd.io/name": "Flux",
@@ -61,7 +61,7 @@ _SUSPEND: Final = Command(
     description=(
         "The operator then calls neither Vault nor Pipedrive for them, and leaves their Secrets unchanged. An access "
         "token that is published expires after an hour at most, so workloads lose access unless you resume in time.\n\n"
-        f"It sets spec.suspend. {_PERMISSION}"
+        f"It sets spec.suspend. {CHOICE} {_PERMISSION}"
     ),
     examples=(
         ("One credential", "kubectl pipedrive suspend acme -n crm"),
@@ -74,7 +74,7 @@ _RESUME: Final = Command(
     words=("resume",),
     arguments="[NAME...]",
     summary="Continue the work on suspended credentials.",
-    description=f"It removes spec.suspend, and the operator continues within seconds. {_PERMISSION}",
+    description=f"It removes spec.suspend, and the operator continues within seconds. {CHOICE} {_PERMISSION}",
     examples=(
         (
             "One credential, and follow what happens",

@@ -97,6 +97,7 @@ def test_a_wrong_command_line_is_explained(line: str, message: str) -> None:
         ('error: the server doesn\'t have a resource type "pipedriveconsents"', "the second CRD"),
         ('no matches for kind "PipedriveConsent" in version "x/v1"', "enables consents"),
         ('pipedrivecredentials.pipedrive-operator.io is forbidden: User "x" cannot list', "`view`"),
+        ('pipedrivecredentials.x is forbidden: User "x" cannot list x at the cluster scope', "in place of -A"),
         ('Error from server (NotFound): namespaces "x" not found', "kubectl get namespaces"),
         ('Error from server (NotFound): pipedrivecredentials.pipedrive-operator.io "x" not found', "status -A"),
         ("error: You must be logged in to the server (Unauthorized)", "Log in again"),
@@ -238,7 +239,11 @@ def test_colour_is_for_terminals_that_want_it(
 
 def test_a_terminal_without_unicode_gets_words() -> None:
     """LANG=C is an example."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    written = io.BytesIO()
+    out = io.TextIOWrapper(written, encoding="ascii")
     screen = Terminal(out, out)
 
     assert ("ok", "failed") == (screen.mark(ok=True), screen.mark(ok=False))
+    screen.line("Waiting … für Zoë")
+    screen.part("code received …")
+    assert b"Waiting ... f?r Zo?\ncode received ...\n" == written.getvalue()

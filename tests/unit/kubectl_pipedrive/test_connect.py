@@ -164,6 +164,7 @@ def test_ctrl_c_leaves_nothing_usable_behind() -> None:
     typed = world("connect acme")
 
     assert 130 == typed.code
+    assert typed.err.endswith("The link was removed.\n")
     assert [] == world.kubectl.objects[CONSENTS]
 
 
@@ -301,12 +302,12 @@ def test_a_connection_without_a_secret_is_reported() -> None:
 def test_the_role_view_cannot_connect() -> None:
     """The API server decides that."""
     world, _ = prepared()
-    world.kubectl.denied = {f"create {CONSENTS}"}
+    world.kubectl.denied = {CONSENTS}
 
     typed = world("connect acme")
 
     assert (2, "") == (typed.code, typed.out)
-    assert "(Forbidden)" in typed.err
+    assert 1 == typed.err.count("(Forbidden)")
     assert world.kubectl.objects[CREDENTIALS]
 
 

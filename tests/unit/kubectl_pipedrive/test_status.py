@@ -218,6 +218,25 @@ def test_a_watch_prints_a_line_for_each_change(world: World) -> None:
     assert "crm/acme was deleted" == typed.out.splitlines()[-1]
 
 
+def test_a_watch_of_one_credential_has_a_heading(world: World) -> None:
+    """The rows of later changes would have none below the whole story."""
+    only(world, "acme")
+
+    *story, heads, row_of_acme = world("status acme --watch").out.splitlines()
+
+    assert "crm/acme: well" == story[0]
+    assert ["NAME", "acme"] == [heads.split()[0], row_of_acme.split()[0]]
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_a_watch_prints_no_resources(world: World, output: str) -> None:
+    """The message names the command of kubectl that does."""
+    typed = world(f"status -o {output} --watch")
+
+    assert (2, "") == (typed.code, typed.out)
+    assert f"kubectl get pdc --watch --output={output}" in typed.err
+
+
 def test_json_and_yaml_are_what_kubectl_prints(world: World) -> None:
     """The resources are the interface for programs, and docs/api.md describes them."""
     assert ["acme", "globex", "initech", "umbrella"] == [
@@ -279,3 +298,6 @@ def test_a_terminal_has_colours_and_no_line_that_wraps(world: World) -> None:
     assert 96 >= max(len(line) for line in plain.splitlines())
     folded = one.split("Authorized:")[0].splitlines()[-2:]
     assert all(line.startswith(" " * 15) and len(line) <= 96 for line in folded)
+    world.colour = False
+    for line in ("status globex", "check globex", "explain ConsentRequired"):
+        assert 96 >= max(len(shown) for shown in world(line).out.splitlines()), line
