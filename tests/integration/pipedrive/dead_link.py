@@ -20,7 +20,8 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 
 _ROOT: Final = Path(__file__).parents[2]
 _SENDER: Final = "--send-to"
-_TIMEOUT: Final = timedelta(seconds=0.5)
+_TIMEOUT: Final = timedelta(seconds=1.5)
+"""The connection must be open by then, on a busy machine, too."""
 _SENDING_SECONDS: Final = 0.5
 """The sender has handed its request to the kernel by then."""
 _RESENDING_SECONDS: Final = 5.0
