@@ -4,7 +4,7 @@ from pathlib import Path
 
 from generated.markdown import GENERATED, table
 from kubectl_pipedrive.explanation import conditions
-from pipedrive_operator.core.values.conditions import EFFECTS, EVENTS
+from pipedrive_operator.core.values.conditions import EFFECTS, EVENT_TEXTS
 from pipedrive_operator.core.values.consent_reasons import CONSENT_EFFECTS
 
 PATH = Path(__file__).parents[2] / "docs" / "reasons.md"
@@ -54,7 +54,7 @@ def text() -> str:
         (f"`{reason}`", conditions(reason), effect.meaning, effect.remedy, effect.retry.value)
         for reason, effect in EFFECTS.items()
     )
-    events = ((f"`{reason}`", event.meaning, event.remedy) for reason, event in EVENTS.items())
+    events = ((f"`{reason}`", event.meaning, event.remedy) for reason, event in EVENT_TEXTS.items())
     of_events = table(("Reason", "Meaning", "What to do"), events)
     pages = (f"{GENERATED}\n{_INTRODUCTION}", table(heads, rows), f"\n{_EVENTS}", of_events, f"\n{_CONSENTS}")
     return "\n".join((*pages, _table_of_consents(), ""))

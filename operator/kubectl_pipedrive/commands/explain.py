@@ -8,7 +8,7 @@ from kubectl_pipedrive.errors import UsageError
 from kubectl_pipedrive.explanation import KEPT, conditions
 from kubectl_pipedrive.table import Cell, Table
 from kubectl_pipedrive.terminal import Style, Terminal
-from pipedrive_operator.core.values.conditions import EFFECTS, EVENTS, EventReason, Reason
+from pipedrive_operator.core.values.conditions import EFFECTS, EVENT_TEXTS, EventReason, Reason
 
 _LABEL: Final = 15
 
@@ -23,7 +23,7 @@ def explain(session: Session, arguments: Arguments) -> int:
 
 def _all(terminal: Terminal) -> list[str]:
     rows = [[Cell(reason, Style.STRONG), Cell(effect.meaning)] for reason, effect in EFFECTS.items()]
-    rows += [[Cell(reason, Style.STRONG), Cell(event.meaning)] for reason, event in EVENTS.items()]
+    rows += [[Cell(reason, Style.STRONG), Cell(event.meaning)] for reason, event in EVENT_TEXTS.items()]
     return Table(("REASON", "MEANING"), rows).lines(terminal)
 
 
@@ -32,8 +32,8 @@ def _explained(given: str, terminal: Terminal) -> Iterator[str]:
     yield terminal.paint(reason, Style.STRONG)
     yield ""
     if isinstance(reason, EventReason):
-        yield _field("Meaning", EVENTS[reason].meaning, terminal)
-        yield _field("What to do", EVENTS[reason].remedy, terminal)
+        yield _field("Meaning", EVENT_TEXTS[reason].meaning, terminal)
+        yield _field("What to do", EVENT_TEXTS[reason].remedy, terminal)
         yield _field("Conditions", "none: it is the reason of an Event alone", terminal)
         return
     effect = EFFECTS[reason]

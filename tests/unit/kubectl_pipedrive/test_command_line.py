@@ -15,7 +15,7 @@ from kubectl_pipedrive.errors import KubectlFailed, KubectlMissing
 from kubectl_pipedrive.kubectl import Subprocesses
 from kubectl_pipedrive.registry import every_command
 from kubectl_pipedrive.terminal import Style, Terminal
-from pipedrive_operator.core.values.conditions import EFFECTS, EVENTS, EventReason, Reason
+from pipedrive_operator.core.values.conditions import EFFECTS, EVENT_TEXTS, EventReason, Reason
 from support.plugin_world import World
 from support.tenant import eventually
 
@@ -173,7 +173,7 @@ def test_every_reason_is_explained() -> None:
         assert EFFECTS[reason].meaning in out
         assert EFFECTS[reason].remedy in out
     for event in EventReason:
-        assert EVENTS[event].meaning in World()(f"explain {event.lower()}").out
+        assert EVENT_TEXTS[event].meaning in World()(f"explain {event.lower()}").out
     assert 1 + len(Reason) + len(EventReason) == len(World()("explain").out.splitlines())
 
 

@@ -29,7 +29,7 @@ _DEFINITE: Final = frozenset({*range(200, 300), *_CLIENT_ERROR})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class RefusalRule:
     """An error, and the responses that mean it: all that match every condition that is set."""
 
     means: type[Trouble]
@@ -51,7 +51,7 @@ class Rule:
         )
 
 
-_ACCOUNT_NOT_OPEN: Final = Rule(
+_ACCOUNT_NOT_OPEN: Final = RefusalRule(
     status=(HTTPStatus.PAYMENT_REQUIRED,),
     means=AccountNotOpen,
     message=(
@@ -59,7 +59,7 @@ _ACCOUNT_NOT_OPEN: Final = Rule(
         "subscription; the credential then recovers by itself"
     ),
 )
-_BLOCKED: Final = Rule(
+_BLOCKED: Final = RefusalRule(
     status=(HTTPStatus.FORBIDDEN,),
     is_json=False,
     means=RateLimited,
@@ -68,7 +68,7 @@ _BLOCKED: Final = Rule(
         "requests. Reduce other use of the API from this address; the operator tries again after a pause"
     ),
 )
-_PROXY_CREDENTIALS: Final = Rule(
+_PROXY_CREDENTIALS: Final = RefusalRule(
     status=(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,),
     means=PipedriveUnavailable,
     message=(
@@ -79,14 +79,14 @@ _PROXY_CREDENTIALS: Final = Rule(
 
 TOKEN_ENDPOINT: Final = (
     _PROXY_CREDENTIALS,
-    Rule(
+    RefusalRule(
         status=(HTTPStatus.TOO_MANY_REQUESTS,),
         means=RateLimited,
         message="Pipedrive rejected the refresh because of too many requests ({}); the operator tries again later",
     ),
     _ACCOUNT_NOT_OPEN,
     _BLOCKED,
-    Rule(
+    RefusalRule(
         status=_DEFINITE,
         code="invalid_grant",
         means=ConsentRequired,
@@ -95,7 +95,7 @@ TOKEN_ENDPOINT: Final = (
             "was uninstalled"
         ),
     ),
-    Rule(
+    RefusalRule(
         status=_DEFINITE,
         code="invalid_client",
         means=ClientRejected,
@@ -104,7 +104,7 @@ TOKEN_ENDPOINT: Final = (
             "consent is needed"
         ),
     ),
-    Rule(
+    RefusalRule(
         status=_DEFINITE,
         code="unauthorized_client",
         means=ClientRejected,
@@ -113,7 +113,7 @@ TOKEN_ENDPOINT: Final = (
             "Pipedrive's Developer Hub, or name another client"
         ),
     ),
-    Rule(
+    RefusalRule(
         status=_CLIENT_ERROR,
         has_code=True,
         means=PipedriveUnavailable,
@@ -122,7 +122,7 @@ TOKEN_ENDPOINT: Final = (
             "persists, check pipedrive.oauthUrl and the operator's version"
         ),
     ),
-    Rule(
+    RefusalRule(
         means=RefreshUncertain,
         message=(
             "The refresh was sent, and Pipedrive's response ({}) does not show whether it was carried out. "
@@ -133,14 +133,14 @@ TOKEN_ENDPOINT: Final = (
 
 CODE_EXCHANGE: Final = (
     _PROXY_CREDENTIALS,
-    Rule(
+    RefusalRule(
         status=(HTTPStatus.TOO_MANY_REQUESTS,),
         means=RateLimited,
         message="Pipedrive got too many requests and refused this one ({}). Wait a minute, then open the link again",
     ),
     _ACCOUNT_NOT_OPEN,
     _BLOCKED,
-    Rule(
+    RefusalRule(
         status=_DEFINITE,
         code="invalid_grant",
         means=ConsentRequired,
@@ -150,7 +150,7 @@ CODE_EXCHANGE: Final = (
         ),
     ),
     *(
-        Rule(
+        RefusalRule(
             status=_DEFINITE,
             code=code,
             means=ClientRejected,
@@ -161,7 +161,7 @@ CODE_EXCHANGE: Final = (
         )
         for code in ("invalid_client", "unauthorized_client", "redirect_uri_mismatch")
     ),
-    Rule(
+    RefusalRule(
         status=_CLIENT_ERROR,
         has_code=True,
         means=PipedriveUnavailable,
@@ -170,7 +170,7 @@ CODE_EXCHANGE: Final = (
             "Pipedrive's Developer Hub and pipedrive.oauthUrl"
         ),
     ),
-    Rule(
+    RefusalRule(
         means=RefreshUncertain,
         message=(
             "The code was sent, and Pipedrive's response ({}) does not show whether it was accepted. A code works "
@@ -182,7 +182,7 @@ CODE_EXCHANGE: Final = (
 VERIFICATION_ENDPOINT: Final = (
     _PROXY_CREDENTIALS,
     _BLOCKED,
-    Rule(
+    RefusalRule(
         status=(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT),
         is_json=False,
         means=PipedriveUnavailable,
@@ -191,7 +191,7 @@ VERIFICATION_ENDPOINT: Final = (
             "server. Check the proxies in between and Pipedrive's status page; the operator asks again after a pause"
         ),
     ),
-    Rule(
+    RefusalRule(
         status=(HTTPStatus.UNAUTHORIZED,),
         is_json=False,
         means=PipedriveUnavailable,
@@ -201,7 +201,7 @@ VERIFICATION_ENDPOINT: Final = (
         ),
     ),
     # Every token has the scope that users/me needs, so a 403 in JSON is about the user and not about a scope.
-    Rule(
+    RefusalRule(
         status=(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),
         means=TokenRejected,
         message=(
@@ -210,21 +210,21 @@ VERIFICATION_ENDPOINT: Final = (
         ),
     ),
     _ACCOUNT_NOT_OPEN,
-    Rule(
+    RefusalRule(
         status=(HTTPStatus.TOO_MANY_REQUESTS,),
         means=RateLimited,
         message=(
             "The company's API budget at Pipedrive is used up ({}). Reduce other use; the operator tries again later"
         ),
     ),
-    Rule(
+    RefusalRule(
         means=PipedriveUnavailable,
         message=("Pipedrive's response ({}) does not show whose token it is; the operator asks again after a pause"),
     ),
 )
 
 
-def refusal(rules: tuple[Rule, ...], response: PipedriveResponse, quoted: str) -> Trouble:
+def refusal(rules: tuple[RefusalRule, ...], response: PipedriveResponse, quoted: str) -> Trouble:
     """Return the error that a response means by one of the tables; `quoted` is the part of it that people may see.
 
     The last rule of each table applies to every response.

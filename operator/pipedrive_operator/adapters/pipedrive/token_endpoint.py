@@ -19,7 +19,7 @@ from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.connection import HEADERS, Connections
 from pipedrive_operator.adapters.pipedrive.oauth2 import TokenRequest, code_request, refresh_request
 from pipedrive_operator.adapters.pipedrive.quoted_error import quote_error
-from pipedrive_operator.adapters.pipedrive.refusals import CODE_EXCHANGE, TOKEN_ENDPOINT, Rule, refusal
+from pipedrive_operator.adapters.pipedrive.refusals import CODE_EXCHANGE, TOKEN_ENDPOINT, RefusalRule, refusal
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.adapters.pipedrive.token_response import (
     is_readable,
@@ -67,7 +67,7 @@ class _Purpose:
     """What a token request is for: how it is counted, and the words for its failures."""
 
     operation: str
-    rules: tuple[Rule, ...]
+    rules: tuple[RefusalRule, ...]
     lost: str
     """For people; `{}` stands for the cause."""
 

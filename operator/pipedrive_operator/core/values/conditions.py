@@ -89,7 +89,7 @@ class EventText:
     remedy: str
 
 
-EVENTS: Final[Mapping[EventReason, EventText]] = MappingProxyType(
+EVENT_TEXTS: Final[Mapping[EventReason, EventText]] = MappingProxyType(
     {
         EventReason.ORPHAN_DELETED: EventText(
             meaning="a Secret that the credential controlled under another name than its target's was deleted",

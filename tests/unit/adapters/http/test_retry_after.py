@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipedrive_operator.adapters.http.retry_after import LONGEST_RETRY_AFTER, read_retry_after
+from pipedrive_operator.adapters.http.retry_after import LONGEST_PLAUSIBLE_PAUSE, read_retry_after
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
@@ -15,12 +15,12 @@ NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
         ("0", timedelta(0)),
         ("3939", timedelta(seconds=3939)),
         (" 5 ", timedelta(seconds=5)),
-        ("9" * 5000, LONGEST_RETRY_AFTER),
+        ("9" * 5000, LONGEST_PLAUSIBLE_PAUSE),
         ("Wed, 04 Mar 2026 12:01:00 GMT", timedelta(minutes=1)),
         ("Wed, 04 Mar 2026 14:01:00 +0200", timedelta(minutes=1)),
         ("Wed, 04 Mar 2026 12:01:00 -0000", timedelta(minutes=1)),
         ("Wed, 04 Mar 2026 11:00:00 GMT", timedelta(0)),
-        ("Wed, 04 Mar 2099 11:00:00 GMT", LONGEST_RETRY_AFTER),
+        ("Wed, 04 Mar 2099 11:00:00 GMT", LONGEST_PLAUSIBLE_PAUSE),
         (None, None),
         ("", None),
         ("-1", None),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.http.response import LONGEST_QUOTE, decompress, json_object
-from pipedrive_operator.adapters.http.retry_after import LONGEST_RETRY_AFTER, read_retry_after
+from pipedrive_operator.adapters.http.retry_after import LONGEST_PLAUSIBLE_PAUSE, read_retry_after
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.quoted_error import quote_error
 from pipedrive_operator.adapters.pipedrive.refusals import TOKEN_ENDPOINT, VERIFICATION_ENDPOINT, refusal
@@ -146,7 +146,7 @@ def test_any_retry_after_is_none_or_a_bounded_pause(value: str) -> None:
     """No value raises an error."""
     pause = read_retry_after(value, NOW)
 
-    assert pause is None or timedelta(0) <= pause <= LONGEST_RETRY_AFTER
+    assert pause is None or timedelta(0) <= pause <= LONGEST_PLAUSIBLE_PAUSE
 
 
 @reads_anything

@@ -7,7 +7,7 @@ import pytest
 
 from pipedrive_operator.core.values.conditions import (
     EFFECTS,
-    EVENTS,
+    EVENT_TEXTS,
     Condition,
     ConditionStatus,
     ConditionType,
@@ -40,7 +40,7 @@ def test_every_reason_has_an_effect_that_people_can_read(reason: Reason) -> None
 @pytest.mark.parametrize("reason", EventReason, ids=str)
 def test_every_reason_of_events_alone_has_a_text_that_people_can_read(reason: EventReason) -> None:
     """`kubectl pipedrive explain` and docs/reasons.md print it."""
-    text = EVENTS[reason]
+    text = EVENT_TEXTS[reason]
 
     assert all(part and not part.endswith(".") for part in (text.meaning, text.remedy))
 
