@@ -31,12 +31,17 @@ from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import EventReason
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import FenceClosed, ReportDenied, Trouble
+from pipedrive_operator.core.values.mask import mask
 from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
 from pipedrive_operator.ports import Cache, Clock, ConsentCache, Consents, Credentials, Leadership
 
 RETRY: Final = timedelta(seconds=5)
 """The pause before the next attempt to prepare a link, or to verify a candidate."""
+_NO_CLIENT_ID: Final = (
+    "the client id at {place} in Vault looks like a token or a client secret, and an address contains it: name the key "
+    "of the client id in spec.oauth2.client.idKey, or correct the document"
+)
 _Answer = tuple[str, int]
 """The uid of a consent, and the generation that the answer gave it."""
 
@@ -157,9 +162,9 @@ class ConsentReconciler:
         try:
             client = await self._keeper.read_client(source)
         except Trouble as trouble:
-            message = f"The link cannot be prepared yet: {trouble.message}"
-            await self._write(seen.consent, reported(seen.consent, ConsentReason.PENDING, message, seen.now))
-            return RETRY
+            return await self._report_unprepared(seen, trouble.message)
+        if mask(client.client_id) != client.client_id:  # the address is shown to people, and in the status
+            return await self._report_unprepared(seen, _NO_CLIENT_ID.format(place=source.client.location))
         public_url = self._addresses.public_url
         is_hosted = mode_of(redirect_uri, public_url) is Mode.HOSTED and public_url is not None
         access = credential.access
@@ -177,6 +182,11 @@ class ConsentReconciler:
         )
         await self._write(seen.consent, status)
         return timedelta(0)
+
+    async def _report_unprepared(self, seen: ConsentObservation, why: str) -> timedelta:
+        message = f"The link cannot be prepared yet: {why}"
+        await self._write(seen.consent, reported(seen.consent, ConsentReason.PENDING, message, seen.now))
+        return RETRY
 
     def _pinned(self, credential: Credential, source: GrantWithClient) -> Account | None:
         """Return the pinned account: the credential's, or that of another one with the same grant and identity."""

@@ -352,3 +352,29 @@ async def test_nothing_is_remembered_of_a_deleted_consent(world: World) -> None:
 
     remembered = (world.consent_reconciler._began, world.consent_reconciler._ended)  # noqa: SLF001  the memory itself
     assert ({}, {}) == remembered
+
+
+@pytest.mark.parametrize("value", [f"12:34:{'5f' * 20}", "5f" * 20, "v1u:AQIBAHj"])
+async def test_no_secret_gets_into_the_address_of_the_authorization_page(world: World, value: str) -> None:
+    """A spec may name the wrong key, or a person may have stored the secret under the key of the id."""
+    world.vault.put(CLIENT_SOURCE.location, client_id=value, client_secret="hush")
+    person = Person(world)
+
+    consent = await person.sees_link()
+
+    assert consent.status.url is None
+    assert "looks like a token or a client secret" in person.message
+    assert value not in str(world.cluster.consents[CONSENT])
+
+
+async def test_the_conditions_of_a_consent_are_masked(world: World) -> None:
+    """The mask is the last defence, as for the conditions of a credential."""
+    token = f"12:34:{'5f' * 20}"
+    person = Person(world)
+    world.vault.breaks = VaultUnavailable(f"Vault says {token}")
+
+    await person.sees_link()
+    world.vault.breaks = None
+
+    assert "Vault says (hidden)" in person.message
+    assert token not in str(world.cluster.consents[CONSENT])

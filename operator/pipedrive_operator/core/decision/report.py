@@ -29,8 +29,7 @@ from pipedrive_operator.core.values.conditions import (
     Reason,
     keep_transition_times,
 )
-from pipedrive_operator.core.values.mask import mask
-from pipedrive_operator.core.values.text import shorten
+from pipedrive_operator.core.values.mask import mask_shortened
 from pipedrive_operator.core.values.times import format_duration
 
 LONGEST_MESSAGE: Final = 4096
@@ -171,7 +170,7 @@ def _condition(
         type=kind,
         status=status,
         reason=reason,
-        message=shorten(mask(message[: 2 * LONGEST_MESSAGE]), LONGEST_MESSAGE),
+        message=mask_shortened(message, LONGEST_MESSAGE),
         observed_generation=credential.generation,
         last_transition_time=now.replace(microsecond=0),
     )

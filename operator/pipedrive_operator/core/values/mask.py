@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from pipedrive_operator.core.values.secret_value import HIDDEN
+from pipedrive_operator.core.values.text import shorten
 
 _TOKEN_LIKE: Final = re.compile(
     r"v1u:[A-Za-z0-9+/=:_-]+"  # Pipedrive access tokens
@@ -31,3 +32,8 @@ _TOKEN_LIKE: Final = re.compile(
 def mask(text: str) -> str:
     """Return a text in which everything that looks like a token is hidden."""
     return _TOKEN_LIKE.sub(HIDDEN, text)
+
+
+def mask_shortened(text: str, longest: int) -> str:
+    """Return the beginning of a text, with everything hidden that looks like a token; the rest is not searched."""
+    return shorten(mask(text[: 2 * longest]), longest)
