@@ -160,7 +160,7 @@ def enormous_templates(tenant: Tenant) -> None:
     consent = {"client_id": CLIENT_ID, "company_id": company, "user_id": _user(tenant, 3000)}
     answer = pipedrive.command("install", **consent, scopes=_words(400))["answer"]
     tenant.environment.write(f"{PREFIX}/template", {key: str(value) for key, value in answer.items()})
-    template = "$(scope)$(access_token)" * 300
+    template = "$(scope)$(access_token)" * 128
     target = {"data": {f"key-{number}": template for number in range(32)}}
     made = tenant.apply(names("template", 10), lambda name: {**oauth2("template"), "target": {"name": name, **target}})
     tenant.annotate(made, pause=0.2)

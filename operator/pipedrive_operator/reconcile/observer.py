@@ -39,6 +39,11 @@ REQUESTS_PER_SECOND: Final = 10
 REQUEST_BURST: Final = 100
 """How many requests by annotation are acted on for each namespace. A later one is acted on when it is its turn."""
 
+FOREIGN_READS_PER_SECOND: Final = 5
+FOREIGN_READ_BURST: Final = 50
+"""How many Secrets without our label are read for each namespace: one may have a megabyte, and thousands of credentials
+may name the same one as their target."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
@@ -66,6 +71,7 @@ class Observer:
         self._timings = timings
         self._sharing = GrantSharing(ports.cache)
         self._requests = Budget(per_second=REQUESTS_PER_SECOND, burst=REQUEST_BURST)
+        self._foreign_reads = Budget(per_second=FOREIGN_READS_PER_SECOND, burst=FOREIGN_READ_BURST)
         self.memories = Memories(clock=ports.clock, timings=timings)
 
     async def observe(self, credential: Credential) -> Observation:
@@ -200,8 +206,14 @@ class Observer:
         now = self._ports.clock.now()
         if memory.foreign_read_at is not None and now < memory.foreign_read_at + CONFLICT_RECHECK:
             return memory, memory.foreign
+        if not self.can_read_foreign(key.namespace):
+            return memory, memory.foreign
         found = await self._ports.secrets.read(key)
         return replace(memory, foreign=found, foreign_read_at=now), found
+
+    def can_read_foreign(self, namespace: str) -> bool:
+        """Return whether a Secret without our label may be read now; this uses the budget of its namespace."""
+        return self._foreign_reads.take(namespace, self._ports.clock.monotonic())
 
     def _orphans(self, credential: Credential) -> tuple[TargetSecret, ...]:
         """Return the Secrets that the credential controls under a former target name."""

@@ -207,7 +207,7 @@ class Reconciler:
                 self._memories.note_write(key, subject=desired.digest, undone=undone)
             await self._remove_orphans(seen)
         except SecretExists:
-            self._memories.note_foreign_secret(key, await self._ports.secrets.read(desired.key))
+            await self._look_at_foreign(desired, key)
         except SecretChanged:
             await self._read_again(seen)
         except NamespaceBeingDeleted:
@@ -217,6 +217,17 @@ class Reconciler:
         except ApiServerUnavailable as error:
             unwritten = SecretWriteDenied(f"Secret {desired.key.name} could not be written: {error}. It is tried again")
             self._memories.note_failed_write(key, unwritten, subject=desired.digest)
+
+    async def _look_at_foreign(self, desired: DesiredSecret, key: Key) -> None:
+        """Read the Secret whose name is taken, or try again later if the namespace has used up its budget for that."""
+        if self._observer.can_read_foreign(key.namespace):
+            self._memories.note_foreign_secret(key, await self._ports.secrets.read(desired.key))
+            return
+        message = (
+            f"Secret {desired.key.name} already exists, like those of many other credentials of this namespace. The "
+            "operator looks at them one after another"
+        )
+        self._memories.note_failed_write(key, SecretWriteDenied(message), subject=desired.digest)
 
     def _pace_repair(self, desired: DesiredSecret, seen: Observation) -> None:
         """Postpone a repair if the namespace has used up its budget; once postponed, a repair has its turn.

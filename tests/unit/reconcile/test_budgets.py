@@ -5,8 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from pipedrive_operator.core.decision.timings import CONFLICT_RECHECK
+from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.names import ANNOTATION_REQUESTED_AT, Key
 from pipedrive_operator.core.values.conditions import ConditionType
+from pipedrive_operator.reconcile.observer import FOREIGN_READ_BURST
 from support.builders import API_TOKEN_SPEC, KEY, resource
 from support.faked_operator import World, seeded_world
 
@@ -79,3 +82,28 @@ async def test_requests_beyond_the_budget_wait_for_their_turn(world: World) -> N
 
     assert reads + 2 == len(world.vault.reads)
     assert ("True", "Published") == world.condition(ConditionType.READY)
+
+
+async def test_reads_of_foreign_secrets_have_a_budget(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of credentials may name the same Secret of a megabyte, and each looks at it every minute."""
+    reads: list[Key] = []
+    read = world.cluster.read
+
+    async def counted(key: Key) -> TargetSecret | None:
+        reads.append(key)
+        return await read(key)
+
+    monkeypatch.setattr(world.cluster, "read", counted)
+    taken = {"metadata": {"namespace": KEY.namespace, "name": "taken"}, "data": {}}
+    world.cluster.put_secret(taken, is_watched=False)
+    names = [f"wants-it-{number:03}" for number in range(FOREIGN_READ_BURST + 20)]
+    for name in names:
+        world.cluster.apply(resource(API_TOKEN_SPEC | {"target": {"name": "taken"}}, name=name))
+        await world.settle(Key(namespace=KEY.namespace, name=name))
+    assert FOREIGN_READ_BURST == len(reads)
+
+    world.clock.turn(CONFLICT_RECHECK)
+    for name in names:
+        await world.settle(Key(namespace=KEY.namespace, name=name))
+
+    assert 2 * FOREIGN_READ_BURST == len(reads)

@@ -14,7 +14,7 @@ from pipedrive_operator.core.values.times import format_time
 from support.builders import ACCOUNT, API_TOKEN_SPEC, GRANT_LOCATION, KEY, NOW, OAUTH2_SPEC, TOKEN_LOCATION, resource
 from support.faked_operator import World, seeded_world
 
-LARGE = {"data": {f"key{number}": "$(scope)" * 1024 for number in range(32)}}
+LARGE = {"data": {f"key{number}": "$(scope)" * 256 for number in range(32)}}
 """The largest templates that the CRD accepts."""
 
 
