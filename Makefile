@@ -30,7 +30,7 @@ help:
 	@echo "make generate        write the generated files: the CRD and the reference pages"
 	@echo "make kubectl-plugin  build the plugin \`kubectl pipedrive\` as one file, into dist/; URL=... goes into its krew manifest"
 	@echo "make sbom            list the Python packages of the image in sbom.json (CycloneDX)"
-	@echo "make scan            look up known vulnerabilities of these packages at PyPI"
+	@echo "make scan            look up known vulnerabilities of these packages at PyPI; fails if one is known, or PyPI is out of reach"
 	@echo "make lock            resolve the dependencies again, into requirements/"
 	@echo "make clean           remove the virtual environment and caches"
 	@echo
@@ -93,7 +93,8 @@ sbom: $(RELEASE_READY)
 	@echo "sbom.json lists the Python packages of the image, by version and hash (CycloneDX)."
 
 scan: $(RELEASE_READY)
-	@$(RELEASE)/bin/pip-audit --requirement requirements/runtime.txt --require-hashes --disable-pip --strict
+	@$(RELEASE)/bin/pip-audit --requirement requirements/runtime.txt --require-hashes --disable-pip --strict || { echo "make scan:" \
+		"a vulnerability is known, or PyPI cannot be asked and nothing was looked up: see above." >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) .venv-newest $(RELEASE) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .soak
