@@ -19,8 +19,10 @@ FILES: Final = 0
 _FILE_VALUES: Final = frozenset({"FILE"})
 
 
-def complete(words: Sequence[str], commands: Sequence[Command], runner: Runner) -> tuple[list[str], int]:
-    """Return the candidates for the last word, and the directive."""
+def complete(
+    words: Sequence[str], commands: Sequence[Command], runner: Runner, first_words: Sequence[str]
+) -> tuple[list[str], int]:
+    """Return the candidates for the last word, and the directive. `commands` has those of the first word, if any."""
     *before, unfinished = words or [""]
     command, rest = split(before, commands)
     option = _option_before(before, command)
@@ -31,7 +33,8 @@ def complete(words: Sequence[str], commands: Sequence[Command], runner: Runner) 
     elif unfinished.startswith("-"):
         candidates, directive = _flags(command), ONLY_THESE
     elif command is None:
-        candidates, directive = _next_words(rest, commands), ONLY_THESE
+        candidates = _next_words(rest, commands) if rest else list(first_words)
+        directive = ONLY_THESE
     else:
         candidates = _arguments(command, rest, kubectl)
         directive = FILES if command.arguments in _FILE_VALUES else ONLY_THESE

@@ -18,6 +18,11 @@ class KubectlFailed(Exception):
         """Whether the object does not exist."""
         return "(NotFound)" in str(self)
 
+    @property
+    def is_unknown_flag(self) -> bool:
+        """Whether this version of kubectl does not know a flag."""
+        return "unknown flag" in str(self)
+
 
 class KubectlMissing(Exception):
     """There is no program `kubectl` on the PATH."""

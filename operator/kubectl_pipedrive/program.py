@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from kubectl_pipedrive.advice import NO_KUBECTL, advice
-from kubectl_pipedrive.command_line import PROGRAM, Clock, Session, cluster_flags, parse, split
+from kubectl_pipedrive.command_line import PROGRAM, Clock, Session, cluster_flags, first_word, parse, split
 from kubectl_pipedrive.completion import complete
 from kubectl_pipedrive.errors import ConnectFailed, KubectlFailed, KubectlMissing, UsageError
 from kubectl_pipedrive.help_text import command_help, root_help
 from kubectl_pipedrive.kubectl import Kubectl, Runner, Subprocesses
-from kubectl_pipedrive.registry import commands_for, every_command, groups
+from kubectl_pipedrive.registry import commands_for, every_command, first_words, groups
 from kubectl_pipedrive.terminal import Terminal, terminal
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def _dispatch(arguments: Sequence[str], session: Session) -> int:
 
 
 def _complete(words: Sequence[str], session: Session) -> int:
-    candidates, directive = complete(words, commands_for(words[:-1]), session.kubectl.runner)
+    commands = commands_for(words[:-1]) if first_word(words[:-1]) else ()
+    candidates, directive = complete(words, commands, session.kubectl.runner, first_words())
     for line in (*candidates, f":{directive}"):
         session.terminal.line(line)
     return 0

@@ -28,6 +28,11 @@ _GROUPS: Final = (
 )
 
 
+def first_words() -> tuple[str, ...]:
+    """Return the first word of each command, without importing any."""
+    return tuple(_MODULES)
+
+
 def commands_for(arguments: Sequence[str]) -> tuple[Command, ...]:
     """Return the commands that a command line can mean: those with its first word, or all."""
     word = first_word(arguments)

@@ -35,6 +35,8 @@ class FakeKubectl:
     namespaces: set[str] = field(default_factory=lambda: {"crm"})
     namespace: str = "crm"
     """The namespace of the context."""
+    unknown_flags: set[str] = field(default_factory=set)
+    """Flags that this version of kubectl does not have."""
     broken: str | None = None
     """The error of every command."""
     on_change: Callable[[Json], None] = lambda _: None
@@ -52,6 +54,7 @@ class FakeKubectl:
             raise KubectlFailed(self.broken)
         words = [text for text in arguments if not text.startswith("-")]
         flags = dict(text.lstrip("-").partition("=")[::2] for text in arguments if text.startswith("-"))
+        self._require_known(flags)
         match words:
             case ["get"]:
                 answer = self._raw(flags["raw"])
@@ -73,6 +76,11 @@ class FakeKubectl:
                 message = f"error: unknown command {arguments}"
                 raise KubectlFailed(message)
         return answer
+
+    def _require_known(self, flags: dict[str, str]) -> None:
+        for flag in self.unknown_flags & set(flags):
+            message = f"error: unknown flag: --{flag}\nSee 'kubectl delete --help' for usage."
+            raise KubectlFailed(message)
 
     def stream(self, arguments: Sequence[str]) -> Iterator[str]:
         """Deliver the events, and then Ctrl-C."""

@@ -53,9 +53,9 @@ kubectl 1.26 or later with kubectl's own completion set up. krew does not instal
 
 **Versions of kubectl.** The plugin uses what kubectl has had for years: `get`, `annotate`, `patch`, `create`, `delete`
 and `config`. It therefore works with every kubectl that is at most one minor version older or newer than the cluster,
-as Kubernetes recommends, and with none before 1.27. kubectl 1.32 and 1.36 were tried with Kubernetes 1.36. A newer
-kubectl reads defaults from a [kuberc](https://kubernetes.io/docs/reference/kubectl/kuberc/) file; an output, labels and
-the question before a deletion that are set there do not disturb the plugin.
+as Kubernetes recommends. kubectl 1.32 and 1.36 were tried with Kubernetes 1.36. A newer kubectl reads defaults from a
+[kuberc](https://kubernetes.io/docs/reference/kubectl/kuberc/) file; an output, labels and the question before a
+deletion that are set there do not disturb the plugin.
 
 **Login plugins** of kubectl work as usual: their prompts are shown, and they can read from your terminal.
 
@@ -139,18 +139,30 @@ def accepted(world: World) -> None:
     play(world, operator, ConsentReason.CODE_RECEIVED, ConsentReason.VERIFYING, ConsentReason.CONNECTED)
 
 
+def _suspended(world: World) -> None:
+    """Let the owner have suspended the credential."""
+    world.credential("acme")["spec"]["suspend"] = True
+
+
 def _denied(world: World) -> None:
     """Let the user lack the role `edit`."""
     world.kubectl.denied = {"patch pipedrivecredentials.pipedrive-operator.io"}
 
 
 RECORDINGS: Mapping[str, Mapping[str, Callable[[World], None]]] = {
-    "status": {"status": as_it_is, "status acme": as_it_is, "status globex": as_it_is},
+    "status": {
+        "status": as_it_is,
+        "status acme": as_it_is,
+        "status globex": as_it_is,
+        "status -o wide -l team=crm": as_it_is,
+    },
     "check": {"check": as_it_is, "check globex": as_it_is},
     "explain": {"explain ConsentRequired": as_it_is},
     "connect": {"connect acme -n crm": accepted},
     "refresh": {"refresh acme --wait": _refreshed_at_once, "refresh globex": _denied},
     "suspend": {"suspend acme": as_it_is},
+    "resume": {"resume acme": _suspended},
+    "new api-token": {"new api-token initech -n crm --company initech": as_it_is},
     "new oauth2": {"new oauth2 acme -n crm --company acme": as_it_is},
     "migrate n8n": {"migrate n8n export.json": as_it_is},
 }

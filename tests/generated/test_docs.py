@@ -6,6 +6,7 @@ import pytest
 
 from generated import api_page, cli_image, cli_page, configuration_page, metrics_page, readme_page, reasons_page
 from kubectl_pipedrive.explanation import conditions
+from kubectl_pipedrive.registry import every_command
 from pipedrive_operator.core.resource.spec import Spec
 from pipedrive_operator.core.values.conditions import EventReason, Reason
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -34,6 +35,11 @@ def test_the_page_of_metrics_is_up_to_date() -> None:
 def test_the_page_of_the_plugin_is_up_to_date() -> None:
     """Its commands, and the recordings of what they print. Run `python -m generated --write` if this fails."""
     assert cli_page.PATH.read_text() == cli_page.text()
+
+
+def test_every_command_has_a_recording() -> None:
+    """A change of what it prints then shows in the page."""
+    assert {command.name for command in every_command()} == set(cli_page.RECORDINGS)
 
 
 @pytest.mark.parametrize("picture", cli_image.PICTURES, ids=lambda one: one.name)

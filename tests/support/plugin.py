@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ class Plugin:
     folder: Path
     kubeconfig: Path
     namespace: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the environment has as well."""
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> Ended:
         """Run a command."""
@@ -53,6 +56,7 @@ class Plugin:
             "PATH": f"{self.folder}:{os.environ['PATH']}",
             "KUBECONFIG": str(self.kubeconfig),
             "KUBECACHEDIR": str(self.folder / "cache"),
+            **self.variables,
         }
 
 

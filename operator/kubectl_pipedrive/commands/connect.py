@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
 from kubectl_pipedrive.consent import (
@@ -22,7 +22,6 @@ from kubectl_pipedrive.credential import Credential
 from kubectl_pipedrive.errors import ConnectFailed, KubectlFailed, PortTaken, UsageError
 from kubectl_pipedrive.health import deciding, is_ready
 from kubectl_pipedrive.kubectl import CONSENTS, CREDENTIALS
-from kubectl_pipedrive.machine import Callback, LocalMachine, Machine
 from kubectl_pipedrive.moments import length
 from kubectl_pipedrive.selection import find
 from kubectl_pipedrive.terminal import Style
@@ -39,6 +38,9 @@ from pipedrive_operator.core.resource.names import CONSENT_SHORT_NAME, Key
 from pipedrive_operator.core.values.consent_reasons import ConsentReason, Stage
 from pipedrive_operator.core.values.secret_value import SecretValue
 
+if TYPE_CHECKING:
+    from kubectl_pipedrive.machine import Callback, Machine
+
 _POLL_SECONDS: Final = 1.0
 _PREPARED_WITHIN: Final = timedelta(seconds=30)
 _PUBLISHED_WITHIN: Final = timedelta(seconds=60)
@@ -46,6 +48,11 @@ _STAYS: Final = (
     "the redirect of this app ends on your machine, so this command must wait: leave out --print and --no-wait"
 )
 _SUFFIX_LENGTH: Final = 6
+_WITHOUT_QUESTION: Final = "--interactive=false"
+"""A kuberc file can make kubectl ask before it deletes. kubectl 1.28 knows neither that file nor this flag.
+
+https://kubernetes.io/docs/reference/kubectl/kuberc/
+"""
 _HALF_A_MINUTE: Final = timedelta(seconds=30)
 """Rounds a length of time, which is cut otherwise: the operator has used up some seconds."""
 _WARNINGS: Final = {
@@ -70,7 +77,7 @@ class _Link:
 
 def connect(session: Session, arguments: Arguments) -> int:
     """Create a consent, show its link, and wait until the account is connected and the Secret is published."""
-    machine = session.machine or LocalMachine()
+    machine = session.machine or _local_machine()
     credential = _connectable(session, arguments.names[0])
     key = key_from(machine.random_bytes(KEY_BYTES))
     name = Key(namespace=credential.namespace, name=name_for(credential, machine.random_name(_SUFFIX_LENGTH)))
@@ -96,6 +103,12 @@ def connect(session: Session, arguments: Arguments) -> int:
     return _published(session, credential, found)
 
 
+def _local_machine() -> "Machine":
+    from kubectl_pipedrive.machine import LocalMachine  # noqa: PLC0415  slow to import, and not needed for --help
+
+    return LocalMachine()
+
+
 def _connectable(session: Session, name: str) -> Credential:
     """Return the credential. Raises ConnectFailed if no account can be connected to it."""
     (found,) = find(session, Arguments(names=(name,)))
@@ -109,7 +122,7 @@ def _connectable(session: Session, name: str) -> Credential:
 
 
 @contextmanager
-def _removed_unless_connected(session: Session, machine: Machine, name: Key) -> Iterator[list[Key]]:
+def _removed_unless_connected(session: Session, machine: "Machine", name: Key) -> Iterator[list[Key]]:
     """Delete the consent, however this ends, unless it is in the list: an interrupted command leaves no usable link."""
     keep: list[Key] = []
     was_interrupted = False
@@ -128,11 +141,15 @@ def _removed_unless_connected(session: Session, machine: Machine, name: Key) -> 
 
 def _remove(session: Session, name: Key) -> bool:
     """Delete the consent, and return whether that worked; if not, say how to do it."""
-    # A kuberc file can make kubectl ask before it deletes: https://kubernetes.io/docs/reference/kubectl/kuberc/
     # Nobody can interrupt this, so it ends by itself; a --request-timeout of the person's own follows, and counts.
-    options = ("--ignore-not-found", "--wait=false", "--interactive=false", "--request-timeout=20s")
+    arguments = ("delete", CONSENTS, name.name, "--ignore-not-found", "--wait=false", "--request-timeout=20s")
     try:
-        session.kubectl.run("delete", CONSENTS, name.name, *options)
+        try:
+            session.kubectl.run(*arguments, _WITHOUT_QUESTION)
+        except KubectlFailed as failure:
+            if not failure.is_unknown_flag:
+                raise
+            session.kubectl.run(*arguments)
     except KubectlFailed as failure:
         remove = f"kubectl delete {CONSENT_SHORT_NAME} {name.name} -n {name.namespace}"
         session.terminal.error(f"The link could not be removed: {failure}\nRemove it: {remove}")
@@ -189,7 +206,7 @@ def _show(session: Session, arguments: Arguments, credential: Credential, found:
     screen.line(f"  {screen.paint(found.address.reveal(), Style.STRONG)}")
     if found.mode is not Mode.HOSTED and consent.expected:  # the front shows it on its page
         screen.line(f"Accept as {consent.expected}; any other account is refused.")
-    machine = session.machine or LocalMachine()
+    machine = session.machine or _local_machine()
     if (
         not arguments.switch("no-browser")
         and not arguments.switch("no-wait")
@@ -199,7 +216,7 @@ def _show(session: Session, arguments: Arguments, credential: Credential, found:
 
 
 @contextmanager
-def _listening(machine: Machine, found: _Link) -> Iterator[Callback | None]:
+def _listening(machine: "Machine", found: _Link) -> "Iterator[Callback | None]":
     """Listen at the redirect URI if it is on loopback, before the link is shown. Raises ConnectFailed."""
     try:
         with machine.callback(found.consent.redirect_uri) if found.mode is Mode.LOOPBACK else nullcontext() as callback:
@@ -212,7 +229,7 @@ def _listening(machine: Machine, found: _Link) -> Iterator[Callback | None]:
         raise ConnectFailed(message) from None
 
 
-def _follow(session: Session, machine: Machine, found: _Link, callback: Callback | None) -> None:
+def _follow(session: Session, machine: "Machine", found: _Link, callback: "Callback | None") -> None:
     """Wait until the account is connected, and show what happens. Raises ConnectFailed."""
     if found.mode is not Mode.PASTE:
         session.terminal.part("Waiting …")
@@ -252,7 +269,7 @@ def _report(session: Session, consent: Consent, found: _Link) -> None:
             screen.part("Waiting …")
 
 
-def _ask(session: Session, machine: Machine, found: _Link) -> bool:
+def _ask(session: Session, machine: "Machine", found: _Link) -> bool:
     """Ask for the address of the redirect, hand its code on, and return whether it had one. Raises ConnectFailed."""
     redirect = found.consent.redirect_uri
     session.terminal.line(

@@ -168,6 +168,17 @@ def test_ctrl_c_leaves_nothing_usable_behind() -> None:
     assert [] == world.kubectl.objects[CONSENTS]
 
 
+def test_an_older_kubectl_removes_the_link_too() -> None:
+    """Version 1.28 cannot ask before it deletes, and does not know the flag against that."""
+    world, operator = prepared()
+    play(world, operator)
+    world.kubectl.unknown_flags = {"interactive"}
+
+    assert 130 == world("connect acme").code
+
+    assert [] == world.kubectl.objects[CONSENTS]
+
+
 def test_a_link_that_could_not_be_removed_is_named() -> None:
     """The command that removes it is printed."""
     world, operator = prepared()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -22,6 +23,15 @@ from testbed.processes import free_port
 
 pytestmark = pytest.mark.usefixtures("operator")
 UserOf = Callable[[str | None], Plugin]
+KUBERC = """
+apiVersion: kubectl.config.k8s.io/v1beta1
+kind: Preference
+defaults:
+- command: get
+  options: [{name: output, default: wide}, {name: show-labels, default: "true"}]
+- command: delete
+  options: [{name: interactive, default: "true"}]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +106,7 @@ def test_a_viewer_sees_but_changes_nothing(tenant: Tenant, plugin_of: UserOf) ->
     checked = plugin("check", "acme")
     assert 0 == checked.code, checked
     assert "you can: see credentials; see which pods use a Secret; see Events" in checked.out
-    assert "you cannot: refresh, suspend and resume them; see the keys of a Secret" in checked.out
+    assert "you cannot: refresh, suspend and resume them; connect accounts; see the keys of a Secret" in checked.out
     assert "accepts the value, for company" in checked.out
 
     for command in ("refresh", "suspend"):
@@ -262,9 +272,28 @@ def test_ctrl_c_removes_the_link_even_while_it_listens(tenant: Tenant, plugin_of
             assert "?" not in response.url
         assert {"code": "c0de", "state": state} == eventually(lambda: answer_of(tenant, name))
         process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)  # people press it twice
 
         assert 130 == process.wait(timeout=30)
+    assert "The link was removed." in output.read_text()
     assert "" == tenant.kubectl("get", "pdcon", "--output=name")
+
+
+def test_defaults_in_a_kuberc_file_change_nothing(tenant: Tenant, plugin_of: UserOf, tmp_path: Path) -> None:
+    """It can make kubectl print something else, and ask before it deletes."""
+    kuberc = tmp_path / "kuberc"
+    kuberc.write_text(KUBERC)
+    plugin = replace(plugin_of("edit"), variables={"KUBERC": str(kuberc)})
+
+    with connecting(tenant, plugin) as (process, output):
+        name = prepare_link(tenant, f"http://localhost:{free_port()}/callback")
+        for command in (("status",), ("status", "acme"), ("check", "acme"), ("refresh", "acme", "--wait")):
+            ended = plugin(*command)
+            assert (0, "") == (ended.code, ended.err), command
+        eventually(lambda: "Waiting" in output.read_text() or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+    assert name.rpartition("/")[2] not in tenant.kubectl("get", "pdcon", "--output=name")
 
 
 def test_a_viewer_cannot_connect(tenant: Tenant, plugin_of: UserOf) -> None:
