@@ -166,3 +166,17 @@ def test_the_form_of_another_site_is_refused(site: Site, browser: Chrome) -> Non
         site.link("foreign"),
     )
     wait_for(browser, "Open the link itself")
+
+
+def test_a_sibling_domain_cannot_set_the_cookie_of_a_consent(site: Site, browser: Chrome) -> None:
+    """The prefix `__Host-` binds the cookie to this very host, so no key of an attacker gets in beside ours."""
+    site.offer("tossed")
+    name = "__Host-consent.crm.tossed"
+    cookie = {"name": name, "value": "A" * 43, "domain": ".operator.test", "path": "/", "secure": True}
+
+    tossed = browser.execute_cdp_cmd("Network.setCookie", {**cookie, "url": "https://evil.operator.test/"})
+    connect(browser, site.link("tossed"))
+    wait_for(browser, "Connected")
+
+    assert not tossed.get("success", False)
+    assert [name] == [one["name"] for one in browser.get_cookies()]

@@ -6,11 +6,11 @@
 import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from support.crd import install_crd
 from support.tenant import APP_PATH
 from testbed import binaries
 from testbed.control_plane import ControlPlane
@@ -22,7 +22,6 @@ from testbed.openbao import OpenBao
 from testbed.pipedrive.client import ControlClient
 from testbed.processes import ChildProcess, free_port
 
-CRD = Path(__file__).parents[2] / "crds" / "pipedrivecredentials.yaml"
 SCOPES = ["base", "deals:full"]
 
 
@@ -34,11 +33,10 @@ def machine() -> None:
 
 @pytest.fixture(scope="session")
 def control_plane(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Run a control plane with all controllers and RBAC, and apply the CRD as the README says."""
+    """Run a control plane with all controllers and RBAC, and apply the CRDs as the README says."""
     assert machine is None
     with ControlPlane(controllers=("*",), folder=tmp_path_factory.mktemp("control-plane")) as running:
-        running.kubectl("apply", "--server-side", f"--filename={CRD}")
-        running.kubectl("wait", "--for=condition=Established", f"--filename={CRD}", "--timeout=30s")
+        install_crd(running)
         yield running
 
 

@@ -1,10 +1,13 @@
 """The life of a release, in order: each test continues where the one before ended, with what users do and see.
 
 The CRD by kubectl, the operator by Helm from its own image, a login to Vault with the pod's ServiceAccount, a
-workload that mounts the Secret, a refresh, a killed leader, an upgrade, and the end of the release.
+workload that mounts the Secret, a refresh, a killed leader, an upgrade, a consent in a browser, and the end of the
+release.
 """
 
+import itertools
 import json
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +18,7 @@ import pytest
 import yaml
 
 from support.chart import CHART
+from support.consent_deployment import Offer, apply_unconnected
 from support.tenant import APP_PATH, Tenant, eventually, now
 from testbed.control_plane import ControlPlane
 from testbed.helm import Helm
@@ -23,6 +27,7 @@ from testbed.node import image, node_network
 from testbed.node.node import Node
 from testbed.openbao import OpenBao
 from testbed.pipedrive.client import ControlClient
+from testbed.visitor import Visitor
 
 Json = dict[str, Any]
 RELEASE = "pipedrive-operator"
@@ -32,6 +37,8 @@ OPERATORS = "pipedrive-operator"
 HERE = f"--namespace={OPERATORS}"
 OF_RELEASE = f"app.kubernetes.io/instance={RELEASE}"
 LEASE_SECONDS = 30
+CONNECT = "connect.example.com"
+"""The host of the consent front; a visitor connects to its pods in turn, because the node has no Services."""
 POLICY = f"""
 path "secret/data/{APP_PATH}" {{ capabilities = ["read"] }}
 path "secret/data/pipedrive/crm/*" {{ capabilities = ["read", "create", "update"] }}
@@ -109,9 +116,9 @@ def leader(control_plane: ControlPlane) -> str:
     return str(found["spec"].get("holderIdentity", "")).rpartition("_")[0]
 
 
-def workload_log(tenant: Tenant, *, lines: int = 1) -> list[tuple[str, str]]:
-    """Return the workload's newest log lines (-1: all): the token, and when the process that read it started."""
-    said = tenant.kubectl("logs", "deployment/sync", f"--tail={lines}").splitlines()
+def workload_log(tenant: Tenant, *, name: str = "sync", lines: int = 1) -> list[tuple[str, str]]:
+    """Return a workload's newest log lines (-1: all): the token, and when the process that read it started."""
+    said = tenant.kubectl("logs", f"deployment/{name}", f"--tail={lines}").splitlines()
     return [(token, process) for token, _, process in (line.rpartition(" ") for line in said)]
 
 
@@ -217,6 +224,53 @@ def test_every_refresh_token_was_spent_once(tenant: Tenant) -> None:
     assert (3, 1) == (len({token for token, _ in said}), len({process for _, process in said}))
 
 
+def test_an_upgrade_deploys_the_consent_front(
+    control_plane: ControlPlane, helm: Helm, values: Path, pipedrive: ControlClient, client_id: str
+) -> None:
+    """Two pods, which serve TLS with the certificate of a Secret, and whose ServiceAccount reaches no Secret."""
+    pair = control_plane.serving_certificate("consent", [CONNECT])
+    files = (f"--cert={pair.public}", f"--key={pair.key}")
+    control_plane.kubectl("create", "secret", "tls", "connect-tls", HERE, *files)
+    pipedrive.command("change-app", client_id=client_id, redirect_uri=f"https://{CONNECT}/callback")
+
+    helm(
+        *("upgrade", RELEASE, str(CHART), HERE, f"--values={values}", "--set=consent.enabled=true"),
+        *(f"--set=consent.publicUrl=https://{CONNECT}", "--set=consent.tls.secretName=connect-tls"),
+        *("--set=config.kubernetes.clusterName=node", "--wait", "--timeout=110s"),
+    )
+
+    assert 2 == len(front_addresses(control_plane))
+    account = f"--as=system:serviceaccount:{OPERATORS}:{RELEASE}-consent"
+    rights = control_plane.kubectl("auth", "can-i", "--list", account, "--namespace=crm")
+    assert "pipedriveconsents" in rights
+    assert "secrets" not in rights
+
+
+def test_a_person_connects_an_account_and_a_pod_reads_its_token(control_plane: ControlPlane, tenant: Tenant) -> None:
+    """The link is all that the person has; each request may reach the other pod of the front."""
+    trusted = ssl.create_default_context(cafile=str(control_plane.ca))
+    visitor = Visitor(tls=trusted, servers={CONNECT: itertools.cycle(front_addresses(control_plane))})
+    apply_unconnected(tenant, "connected", app="crm-sync")
+    tenant.create(_workload("connected", name="connected"))
+    offer = Offer(tenant, credential="connected", visitor=visitor)
+
+    page = offer.result(offer.accept())
+
+    assert "Connected" == page.heading
+    assert f"{tenant.domain}.pipedrive.com" in page.text
+    tenant.wait_until_published("connected")
+    tenant.kubectl("rollout", "status", "deployment/connected", "--timeout=110s")
+    ((token, _),) = eventually(lambda: workload_log(tenant, name="connected"))
+    assert tenant.stored("connected")["access_token"] == token
+
+
+def front_addresses(control_plane: ControlPlane) -> list[tuple[str, int]]:
+    """Return where the pods of the consent front listen."""
+    selector = f"--selector=app.kubernetes.io/name=pipedrive-operator-consent,{OF_RELEASE}"
+    pods = json.loads(control_plane.kubectl("get", "pods", HERE, selector, "--output=json"))["items"]
+    return [(pod["status"]["podIP"], 8443) for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
 def test_uninstalling_keeps_the_crd_the_credentials_and_the_secrets(
     control_plane: ControlPlane, helm: Helm, tenant: Tenant
 ) -> None:
@@ -233,7 +287,7 @@ def test_uninstalling_keeps_the_crd_the_credentials_and_the_secrets(
     assert (secret, [(token, process)]) == (tenant.secret(), workload_log(tenant))
 
 
-def _workload() -> Json:
+def _workload(credential: str = "acme", *, name: str = "sync") -> Json:
     container = {
         "name": "sync",
         "image": image.DEBIAN,
@@ -243,14 +297,14 @@ def _workload() -> Json:
     }
     pod = {
         "containers": [container],
-        "volumes": [{"name": "credential", "secret": {"secretName": "acme"}}],
+        "volumes": [{"name": "credential", "secret": {"secretName": credential}}],
         "terminationGracePeriodSeconds": 0,
     }
-    labels = {"app": "sync"}
+    labels = {"app": name}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "sync"},
+        "metadata": {"name": name},
         "spec": {
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": pod},

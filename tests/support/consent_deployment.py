@@ -89,9 +89,9 @@ def _hosted(settings: Json, url: str) -> Json:
     }
 
 
-def apply_unconnected(tenant: Tenant, name: str = "acme") -> None:
+def apply_unconnected(tenant: Tenant, name: str = "acme", *, app: str = APP) -> None:
     """Apply a credential for which Vault holds no grant."""
-    spec = {"oauth2": {"client": {"app": APP}, "grant": {"path": tenant.path(name)}}}
+    spec = {"oauth2": {"client": {"app": app}, "grant": {"path": tenant.path(name)}}}
     tenant.apply(name, {**spec, "account": {"companyDomain": tenant.domain}})
 
 
@@ -112,6 +112,11 @@ class Offer:
         manifest = {"apiVersion": API_VERSION, "kind": CONSENT_KIND, "metadata": {"name": self.name}, "spec": spec}
         self.tenant.create(manifest)
         self._key = key
+
+    @property
+    def key(self) -> str:
+        """The key of the link."""
+        return self._key.reveal()
 
     @property
     def status(self) -> Json:

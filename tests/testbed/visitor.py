@@ -4,10 +4,12 @@ Each request is a new connection, so that a proxy may send each to another repli
 """
 
 import re
-from collections.abc import Mapping
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import unescape
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from urllib.parse import urlencode, urljoin, urlsplit
 
 TIMEOUT = 30.0
@@ -33,6 +35,10 @@ class Visitor:
     """Someone with a browser."""
 
     cookies: dict[str, str] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+    """Which certificates are trusted."""
+    servers: Mapping[str, Iterator[tuple[str, int]]] = field(default_factory=dict)
+    """Where to connect for a host name, in turn, as a load balancer would."""
 
     def open(self, address: str, *, form: Mapping[str, str] | None = None) -> Page:
         """Open an address, or send a form to it, and follow redirects."""
@@ -53,7 +59,7 @@ class Visitor:
 
     def _request(self, address: str, form: Mapping[str, str] | None) -> tuple[int, str | None, str]:
         parts = urlsplit(address)
-        connection = HTTPConnection(parts.netloc, timeout=TIMEOUT)
+        connection = self._connection(parts.scheme, parts.netloc)
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         body = None
         if form is not None:
@@ -68,3 +74,12 @@ class Visitor:
             return response.status, response.headers["Location"], response.read().decode()
         finally:
             connection.close()
+
+    def _connection(self, scheme: str, host: str) -> HTTPConnection:
+        if scheme != "https":
+            return HTTPConnection(host, timeout=TIMEOUT)
+        connection = HTTPSConnection(host, timeout=TIMEOUT, context=self.tls)
+        if host in self.servers:
+            plain = socket.create_connection(next(self.servers[host]), timeout=TIMEOUT)
+            connection.sock = (self.tls or ssl.create_default_context()).wrap_socket(plain, server_hostname=host)
+        return connection

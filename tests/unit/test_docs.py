@@ -87,6 +87,23 @@ def test_runbooks_quote_log_messages() -> None:
     assert any("log says *" in page.read_text() for page in RUNBOOKS)
 
 
+def test_each_hostile_consent_has_a_test_that_exists() -> None:
+    """A test that is renamed or removed must not leave its case without one."""
+    page = (ROOT / "docs" / "consent-cases.md").read_text()
+    cases = [line for line in page.splitlines() if line.startswith("| ") and line != "| case | test |"]
+    found = {case: re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", case) for case in cases}
+
+    assert len(cases) > 35
+    assert [] == [case for case, tests in found.items() if not tests]
+    missing = [
+        f"{path}::{name}"
+        for tests in found.values()
+        for path, name in tests
+        if not re.search(rf"def {name}\(", (ROOT / path).read_text())
+    ]
+    assert [] == missing
+
+
 def test_the_tests_that_hold_the_promises_of_the_threat_model_exist() -> None:
     """A file of tests that is renamed or removed must not leave its promise without one."""
     rows = table("| promise | test |", (ROOT / "docs" / "threat-model.md").read_text())

@@ -114,7 +114,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- $settings := dict "consent" $consent }}
 {{- with pick (default (dict) $config.kubernetes) "clusterName" "timeout" }}{{- $_ := set $settings "kubernetes" . }}{{ end }}
-{{- with pick (default (dict) $config.pipedrive) "oauthUrl" "allowedApiDomains" }}{{- $_ := set $settings "pipedrive" . }}{{ end }}
+{{- with pick (default (dict) $config.pipedrive) "oauthUrl" "allowedApiDomains" "insecure" }}{{- $_ := set $settings "pipedrive" . }}{{ end }}
 {{- with $config.log }}{{- $_ := set $settings "log" . }}{{ end }}
 {{- with $config.http }}{{- $_ := set $settings "http" . }}{{ end }}
 {{- toYaml $settings }}

@@ -318,3 +318,19 @@ async def test_another_holders_intent_is_waited_for(around: ConsentSurroundings)
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason
     assert around.clock.monotonic() < 30
+
+
+async def test_two_first_consents_at_once_lose_no_grant(around: ConsentSurroundings) -> None:
+    """Another cluster has written its first grant to the empty path after we read it: neither overwrites the other."""
+    del around.vault.documents[GRANT_LOCATION]
+    task = await around.begin_exchange()
+    around.vault.put(GRANT_LOCATION, refresh_token="theirs", access_token="x", consent_uid="another")
+    around.pipedrive.answer()
+
+    found = await around.in_time(_result(task))
+
+    assert found is not None
+    assert SecretValue("theirs") == around.stored.refresh_token
+    assert 1 == len(around.cluster.escrow)
+    assert ConsentReason.UNCERTAIN is found.reason
+    assert "keeps both" in found.message

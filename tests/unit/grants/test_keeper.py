@@ -12,9 +12,11 @@ from fakes.cluster import FakeCluster
 from fakes.escrow import build_escrow
 from fakes.pipedrive import FakePipedrive
 from fakes.vault import FakeVault
+from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
 from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
     ClientRejected,
     ConsentRequired,
@@ -375,17 +377,7 @@ async def test_a_consent_whose_identity_cannot_read_the_grant_does_not_keep_othe
         return await read(location, identity)
 
     around.vault.read = refuse  # type: ignore[method-assign]
-    order = ExchangeOrder(
-        source=hostile,
-        consent="uid",
-        code=SecretValue("code"),
-        redirect_uri="https://connect.example.com/callback",
-        client_id="client",
-        guard=None,
-        pinned=None,
-        allows_change=False,
-        began=around.clock.monotonic(),
-    )
+    order = exchange_order(hostile, SecretValue("code"), began=around.clock.monotonic())
     exchange = asyncio.create_task(around.keeper.exchange(order, _never_claimed))
     await until_all_wait()
     around.keeper.refresh(ORDER)
@@ -395,6 +387,51 @@ async def test_a_consent_whose_identity_cannot_read_the_grant_does_not_keep_othe
     await exchange
 
     assert isinstance(state, refresh_state.Fresh)
+
+
+async def test_a_consent_during_a_refresh_that_is_not_stored_yet_loses_nothing(around: Surroundings) -> None:
+    """Vault is sealed between the two: both results are stored in the end, and the consent's grant is the last."""
+    around.pipedrive.gate = asyncio.Event()
+    around.keeper.refresh(ORDER)
+    await until_all_wait()
+    around.vault.breaks = VaultUnavailable("Vault is sealed")
+    around.pipedrive.answer()
+    await until_it_sleeps(around.clock)
+    order = exchange_order(GRANT_SOURCE, around.pipedrive.accept(), began=around.clock.monotonic())
+    exchange = asyncio.create_task(around.keeper.exchange(order, _claimed))
+    await until_all_wait()
+    sent_before = list(around.pipedrive.sent)
+
+    around.vault.breaks = None
+    while not exchange.done():
+        around.clock.turn(timedelta(seconds=1))
+        await until_all_wait()
+
+    found = await exchange
+    assert found is not None
+    assert ConsentReason.CONNECTED is found.reason, found.message
+    assert (["seed"], ["seed", order.code.reveal()]) == (sent_before, around.pipedrive.sent)
+    assert ("uid", "theirs") == (around.stored("consent_uid"), around.stored("note"))
+    assert {} == around.cluster.escrow
+
+
+def exchange_order(source: GrantWithClient, code: SecretValue, *, began: float) -> ExchangeOrder:
+    """Return the order to exchange a code."""
+    return ExchangeOrder(
+        source=source,
+        consent="uid",
+        code=code,
+        redirect_uri="https://connect.example.com/callback",
+        client_id="client",
+        guard=None,
+        pinned=None,
+        allows_change=False,
+        began=began,
+    )
+
+
+async def _claimed() -> bool:
+    return True
 
 
 async def until_all_wait() -> None:

@@ -189,6 +189,19 @@ async def test_an_unused_link_expires(world: World) -> None:
     assert [] == world.pipedrive.sent
 
 
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(minutes=-10)], ids=["ahead", "behind"])
+async def test_clocks_that_differ_by_ten_minutes_only_move_the_end_of_the_link(world: World, ahead: timedelta) -> None:
+    """The API server's clock dates the consent; the age of the code is measured by the operator's own."""
+    world.clock.turn(timedelta(hours=1))
+    created = world.clock.now()
+    person = Person(world)
+    world.clock.turn(ahead)
+
+    assert (await person.sees_link()).status.expires_at == created + timedelta(minutes=30)
+    assert await person.accepts() is ConsentReason.CONNECTED
+    assert ["code-1"] == world.pipedrive.sent
+
+
 async def test_a_newer_consent_supersedes_an_older_one(world: World) -> None:
     """Two links at once would be two answers about one grant."""
     older = Person(world)

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
@@ -102,6 +103,32 @@ def test_a_person_begins_at_one_front_and_comes_back_to_the_other(
     (begun,) = (front for front in deployment.fronts if "redirect" in front.pages())
     (ended,) = (front for front in deployment.fronts if "stored" in front.pages())
     assert begun is not ended
+
+
+def test_neither_key_nor_state_nor_code_is_in_a_log_an_event_or_a_metric(
+    deployment: Deployment, tenant: Tenant
+) -> None:
+    """Not even after a wrong key, a code that was used before, and an answer that somebody else wrote."""
+    apply_unconnected(tenant)
+    offer = Offer(tenant)
+    offer.visitor.open(offer.link()[:-1])
+    first = offer.visitor.press(offer.visitor.open(offer.link()))
+    state = parse_qs(urlsplit(first.address).query)["state"][0]
+    code = "used-before-0123456789abcdef"
+    refused = offer.result(offer.visitor.open(f"{deployment.url}/callback?{urlencode({'code': code, 'state': state})}"))
+    assert "Not connected" == refused.heading
+    forged = {"code": "forged-0123456789abcdef", "state": f"{tenant.namespace}:{offer.name}:{'A' * 43}"}
+    tenant.kubectl("patch", "pdcon", offer.name, "--type=merge", f"--patch={json.dumps({'spec': {'answer': forged}})}")
+    eventually(lambda: offer.reason == "StateMismatch")
+    assert "Connected" == offer.result(offer.accept()).heading
+
+    said = [operator.log.read_text() for operator in deployment.operators]
+    said += [front.log.read_text() for front in deployment.fronts]
+    said += [answer.text for operator in deployment.operators if (answer := operator.get("/metrics"))]
+    said.append(tenant.kubectl("get", "events.events.k8s.io", "--output=json"))
+    said.append(json.dumps([offer.status, tenant.get("pipedrivecredential", "acme")]))
+    for secret in (offer.key, state, state.rpartition(":")[2], code, *forged.values()):
+        assert not [text for text in said if secret in text], secret
 
 
 def test_the_wrong_company_over_a_living_grant_changes_nothing(tenant: Tenant, stranger: Tenant) -> None:
