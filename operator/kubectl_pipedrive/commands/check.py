@@ -97,11 +97,12 @@ _STATES: Final = {State.OK: True, State.BROKEN: False, State.UNKNOWN: None}
 
 
 def _print(session: Session, findings: Iterable[Finding]) -> None:
-    screen = session.terminal
-    for finding in findings:
+    screen, found = session.terminal, list(findings)
+    width = max((_SUBJECT, *(len(finding.subject) + 1 for finding in found)))
+    for finding in found:
         mark = screen.mark(ok=finding.ok) if finding.ok is not None else screen.paint("-", Style.FAINT)
-        text = screen.wrap(finding.text, " " * (_SUBJECT + 2))
-        screen.line(f"{mark} {finding.subject:<{_SUBJECT}}{text}")
+        text = screen.wrap(finding.text, " " * (width + 2))
+        screen.line(f"{mark} {finding.subject:<{width}}{text}")
 
 
 _COMMAND: Final = Command(

@@ -44,6 +44,13 @@ def test_everything_is_checked_without_a_name(world: World) -> None:
     assert "pipedrive-operator check" in typed.out
 
 
+def test_a_long_name_is_set_apart_from_what_is_said_about_it(world: World) -> None:
+    """Names can be as long as those of Secrets."""
+    world.credential("umbrella")["metadata"]["name"] = "umbrella-of-the-sales-team"
+
+    assert "✗ umbrella-of-the-sales-team SourceMissing: " in world("check").out
+
+
 def test_all_is_well(world: World) -> None:
     """The exit code is 0."""
     assert 0 == world("check acme").code or "report-28491" in world("check acme").out
