@@ -205,7 +205,7 @@ ACME = credential(
 )
 _REFUSED = (
     "Pipedrive refused the refresh token (invalid_grant): it was revoked or is no longer valid. "
-    f"{how_to_consent('pipedrive/crm/globex')}. To connect an account in a browser, run `kubectl pipedrive connect "
+    f"{how_to_consent('pipedrive/crm/globex')}. To consent in a browser instead, run `kubectl pipedrive connect "
     "globex -n crm`"
 )
 GLOBEX = credential(

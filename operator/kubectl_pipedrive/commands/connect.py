@@ -347,11 +347,12 @@ _COMMAND: Final = Command(
     summary="Connect a credential to an account of Pipedrive, in a browser.",
     description=(
         "It creates a link, opens it in your browser, and waits until the account is connected and the Secret is "
-        "published. The person who opens the link needs no access to the cluster. Until a grant for the right company "
-        "is verified, the present one stays in use. Ctrl-C removes the link.\n\n"
-        "After the person accepts, Pipedrive sends the browser to the app's callback URL. If that is a page of the "
-        "operator, the link works on any machine. If it is an address on localhost, this command receives the answer: "
-        "open the link on this machine. If it is any other address, copy that from the browser and paste it here.\n\n"
+        "published. The person who opens the link needs no access to the cluster. Nothing that works is replaced until "
+        "the new connection is verified, and belongs to the right company. Ctrl-C removes the link.\n\n"
+        "After the person accepts, Pipedrive sends the browser to the callback URL that the app has registered with "
+        "it. If that is a page of the operator, the link works on any machine. If it is an address on localhost, this "
+        "command receives the answer: open the link on this machine. If it is any other address, copy the address from "
+        "the browser and paste it here.\n\n"
         "It needs the permission to create, read, patch and delete PipedriveConsents, which the role `edit` has. The "
         "operator must have the setting consent.enabled."
     ),
@@ -362,6 +363,7 @@ _COMMAND: Final = Command(
             "kubectl pipedrive connect acme -n crm --print --lifetime 4h",
         ),
         ("On a machine without a browser", "kubectl pipedrive connect acme -n crm --no-browser"),
+        ("Over SSH, when the callback URL is on localhost", "kubectl pipedrive connect acme -n crm --paste"),
         ("Move the credential to another company", "kubectl pipedrive connect acme -n crm --allow-account-change"),
     ),
     options=(

@@ -37,7 +37,7 @@ def with_command(decision: Decision, credential: Credential) -> Decision:
     if decision.reason not in _ENDED_BY_CONSENT or not isinstance(credential.access, OAuth2):
         return decision
     command = f"kubectl pipedrive connect {credential.key.name} -n {credential.key.namespace}"
-    hint = f"To connect an account in a browser, run `{command}`"
+    hint = f"To consent in a browser instead, run `{command}`"
     if decision.reason is Reason.WRONG_ACCOUNT:
-        hint = f"{hint}; to connect another company, add --allow-account-change"
+        hint = f"To connect in a browser, run `{command}`; to connect another company, add --allow-account-change"
     return replace(decision, message=f"{decision.message}. {hint}")
