@@ -98,15 +98,25 @@ def test_a_request_is_counted_by_its_status_code() -> None:
     assert 'request_duration_seconds_count{operation="test",service="vault"} 2.0' in exported()
 
 
-def test_labels_are_masked() -> None:
-    """This is the last defence, as in the log."""
-    metrics.count_pass("ab" * 20)
-
-    assert 'passes_total{reason="(hidden)"} 1.0' in exported()
-
-
 def test_connections_that_are_not_encrypted_are_shown() -> None:
     """An alert can therefore find them."""
     metrics.show_insecure(["vault far"])
 
     assert 'pipedrive_operator_insecure_connection{connection="vault far"} 1.0' in exported()
+
+
+def test_labels_are_masked() -> None:
+    """The mask is the last defence, also against a label that comes from an error or a response."""
+    token = f"12:34:{'5f' * 20}"
+    show_healthy_credential(reason=token)
+    with metrics.request("pipedrive", "identify") as counted:
+        counted.code = token
+    for count in (metrics.count_pass, metrics.count_refresh, metrics.count_restart):
+        count(token)
+
+    assert token not in exported()
+    for metric in ("credential_reason", "requests_total", "passes_total", "refreshes_total", "workload_restarts_total"):
+        assert any(
+            "(hidden)" in line for line in exported().splitlines() if line.startswith(f"pipedrive_operator_{metric}")
+        )
+    metrics.remove_credential("crm", "acme")

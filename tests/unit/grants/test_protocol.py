@@ -8,7 +8,7 @@ import pytest
 
 from fakes.vault import FakeVault
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.grant import LONGEST_SCOPE, Grant
 from pipedrive_operator.core.grant.intent import LONGEST_TIMEOUT
 from pipedrive_operator.core.values.errors import (
     ClientRejected,
@@ -18,6 +18,7 @@ from pipedrive_operator.core.values.errors import (
     PipedriveUnavailable,
     RateLimited,
     RefreshUncertain,
+    SourceMissing,
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -404,3 +405,13 @@ class Lag:
         """Return the version from before for the grant, and the newest one for all else."""
         newest = await self._read(location, identity)
         return self._before if self._is_behind and location == GRANT_LOCATION else newest
+
+
+async def test_a_grant_with_an_enormous_field_is_not_refreshed(around: Surroundings) -> None:
+    """Its successor, with the same field, would be kept in memory."""
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", scope="s" * (LONGEST_SCOPE + 1))
+
+    with pytest.raises(SourceMissing, match="under key scope"):
+        await around.run()
+
+    assert [] == around.pipedrive.sent

@@ -19,7 +19,7 @@ from pipedrive_operator.core.decision.memory import (
 from pipedrive_operator.core.decision.retry import RetryBounds
 from pipedrive_operator.core.decision.sources import ApiTokenSource
 from pipedrive_operator.core.grant.document import OPERATOR, Document, Loss
-from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.grant.grant import LONGEST_SCOPE, Grant, write_grant
 from pipedrive_operator.core.grant.refresh_state import IDLE, Fresh, Refreshing
 from pipedrive_operator.core.grant.token import Accepted, Token
 from pipedrive_operator.core.values.errors import (
@@ -344,3 +344,11 @@ class TestAcceptance:
         accepted = self.judge(memory)
 
         assert expected == (accepted.token.value.reveal() if accepted is not None else None)
+
+
+def test_a_grant_with_an_enormous_field_is_not_remembered() -> None:
+    """Each credential that names the document would keep the field."""
+    large = document(GRANT_LOCATION, refresh_token="r", scope="s" * (LONGEST_SCOPE + 1))
+
+    with pytest.raises(SourceMissing, match="under key scope"):
+        after_reading(GRANT_MEMORY, large, NOW)

@@ -8,7 +8,14 @@ import pytest
 
 from pipedrive_operator.core.grant.token import Accepted
 from pipedrive_operator.core.publication.secret import desired_secret, differences, patch
-from pipedrive_operator.core.publication.target import TargetSecret, belongs_to, may_be_adopted, read_target
+from pipedrive_operator.core.publication.target import (
+    LONGEST_ANNOTATION,
+    TargetSecret,
+    belongs_to,
+    bounded,
+    may_be_adopted,
+    read_target,
+)
 from pipedrive_operator.core.resource.names import ANNOTATION_DIGEST, LABEL_CREDENTIAL
 from pipedrive_operator.core.resource.spec import Target
 from support.builders import ACCOUNT, NOW, api_token, api_token_credential, published, published_body
@@ -191,3 +198,12 @@ def test_an_edit_of_a_long_annotation_is_noticed() -> None:
     found = patch(read_target(body), desired_secret(credential, ACCEPTED))
 
     assert {"note": "n" * 4000} == found["metadata"]["annotations"]
+
+
+def test_a_long_annotation_is_kept_as_its_beginning_and_a_digest() -> None:
+    """It can still be compared with what the credential asks for."""
+    long = "x" * 100_000
+
+    assert len(bounded(long)) <= LONGEST_ANNOTATION
+    assert bounded(long) != bounded(long + "y")
+    assert "short" == bounded("short")

@@ -1,0 +1,30 @@
+"""Which accounts are accepted for an API token: those whose address, built from the company's domain, is allowed."""
+
+import pytest
+
+from fakes.clock import TurnedClock
+from pipedrive_operator.adapters.pipedrive import PipedriveApi
+from pipedrive_operator.adapters.pipedrive.verification_endpoint import VerificationEndpoint
+from pipedrive_operator.config.settings import PipedriveSettings
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import PipedriveUnavailable
+from pipedrive_operator.core.values.secret_value import SecretValue
+
+
+@pytest.mark.parametrize(("domain", "is_allowed"), [("acme", True), ("other", False)])
+async def test_an_api_tokens_address_must_be_allowed(
+    monkeypatch: pytest.MonkeyPatch, domain: str, *, is_allowed: bool
+) -> None:
+    """The operator builds it, and a workload sends the token there."""
+
+    async def verify(*_: object, **__: object) -> Account:
+        return Account(company_id=12, company_domain=domain, user_id=34)
+
+    monkeypatch.setattr(VerificationEndpoint, "verify", verify)
+    api = PipedriveApi(PipedriveSettings(allowed_api_domains=("https://acme.pipedrive.com",)), TurnedClock())
+
+    if is_allowed:
+        assert domain == (await api.identify_api_token(SecretValue("a" * 40))).company_domain
+    else:
+        with pytest.raises(PipedriveUnavailable, match=r"does not match pipedrive\.allowedApiDomains"):
+            await api.identify_api_token(SecretValue("a" * 40))
