@@ -1,8 +1,8 @@
 """Hypothesis profiles for all tests.
 
 A busy machine must not fail a property test, so there is no deadline and no check for slow generation. The profiles
-differ only in how many inputs a property test gets: 100 while you work, 1,000 in `make test` (profile `thorough`), and
-100,000 for the readers in `make soak` (profile `soak`).
+differ only in how many inputs a property test gets: 100 while you work and in `make test`, 1,000 in `make newest`
+(profile `thorough`), and 100,000 for the readers in `make soak` (profile `soak`).
 """
 
 from hypothesis import HealthCheck, settings

@@ -52,10 +52,10 @@ PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
 LONGEST_UNIT_TEST: Final = 300
 """In seconds. A test that hangs fails; one with 1,000 inputs may take a minute on a busy machine."""
 OPTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "unit": ("--numprocesses=2", "--hypothesis-profile=thorough", f"--timeout={LONGEST_UNIT_TEST}"),
+    "unit": ("--numprocesses=2", f"--timeout={LONGEST_UNIT_TEST}"),
     "integration": ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
     TRIALS: ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"),
-    NEWEST: ("--numprocesses=2",),
+    NEWEST: ("--numprocesses=2", "--hypothesis-profile=thorough", f"--timeout={LONGEST_UNIT_TEST}"),
 }
 """The options of pytest for a tier. Tests on real parts mostly wait, so they run in more processes than there are
 processors; each process has its own real parts, and takes one file at a time."""

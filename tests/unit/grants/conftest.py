@@ -1,4 +1,4 @@
-"""The refresh protocol with everything in order."""
+"""The refresh protocol in a healthy state."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from support.refresh import Surroundings
 
 @pytest.fixture
 def around() -> Surroundings:
-    """Give a protocol with everything in order."""
+    """Provide a protocol in a healthy state."""
     return Surroundings()

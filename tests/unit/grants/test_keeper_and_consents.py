@@ -1,0 +1,112 @@
+"""Consents beside refreshes of the same grant: neither harms the other, whichever came first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import (
+    Trouble,
+    VaultDenied,
+    VaultUnavailable,
+)
+from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.grants.values import ExchangeOrder
+from support.builders import GRANT_SOURCE
+from support.keepers import KeeperSurroundings, until_it_sleeps
+from support.refresh import ORDER
+
+
+@pytest.fixture
+async def around() -> AsyncIterator[KeeperSurroundings]:
+    """Return a keeper, and wait at the end until no refresh is in progress."""
+    made = KeeperSurroundings()
+    yield made
+    await made.keeper.drain()
+
+
+@pytest.mark.parametrize("trouble", [VaultDenied("not for you"), VaultUnavailable("the login fails")])
+async def test_a_consent_whose_identity_cannot_read_the_grant_does_not_keep_others_from_it(
+    around: KeeperSurroundings, trouble: Trouble
+) -> None:
+    """A tenant can name the path of any other for an identity of its own, and answer a consent for it."""
+    hostile = replace(GRANT_SOURCE, identity=TenantIdentity(namespace="hostile", service_account="app", role="any"))
+    read = around.vault.read
+
+    async def refuse(location: VaultLocation, identity: VaultIdentity) -> Document | None:
+        if identity == hostile.identity:
+            raise trouble
+        return await read(location, identity)
+
+    around.vault.read = refuse  # type: ignore[method-assign]
+    order = exchange_order(hostile, SecretValue("code"), began=around.clock.monotonic())
+    exchange = asyncio.create_task(around.keeper.exchange(order, _never_claimed))
+    await until_all_wait()
+    around.keeper.refresh(ORDER)
+    await until_all_wait()
+    state = around.keeper.state(GRANT_SOURCE)
+    around.clock.turn(timedelta(minutes=5))
+    await exchange
+
+    assert isinstance(state, refresh_state.Fresh)
+
+
+async def test_a_consent_during_a_refresh_that_is_not_stored_yet_loses_nothing(around: KeeperSurroundings) -> None:
+    """Vault is sealed between the two: both results are stored in the end, and the consent's grant is the last."""
+    around.pipedrive.gate = asyncio.Event()
+    around.keeper.refresh(ORDER)
+    await until_all_wait()
+    around.vault.breaks = VaultUnavailable("Vault is sealed")
+    around.pipedrive.answer()
+    await until_it_sleeps(around.clock)
+    order = exchange_order(GRANT_SOURCE, around.pipedrive.accept(), began=around.clock.monotonic())
+    exchange = asyncio.create_task(around.keeper.exchange(order, _claimed))
+    await until_all_wait()
+    sent_before = list(around.pipedrive.sent)
+
+    around.vault.breaks = None
+    while not exchange.done():
+        around.clock.turn(timedelta(seconds=1))
+        await until_all_wait()
+
+    found = await exchange
+    assert found is not None
+    assert ConsentReason.CONNECTED is found.reason, found.message
+    assert (["seed"], ["seed", order.code.reveal()]) == (sent_before, around.pipedrive.sent)
+    assert ("uid", "theirs") == (around.stored("consent_uid"), around.stored("note"))
+    assert {} == around.cluster.escrow
+
+
+def exchange_order(source: GrantWithClient, code: SecretValue, *, began: float) -> ExchangeOrder:
+    """Return the order to exchange a code."""
+    return ExchangeOrder(
+        source=source,
+        consent="uid",
+        code=code,
+        redirect_uri="https://connect.example.com/callback",
+        client_id="client",
+        guard=None,
+        pinned=None,
+        allows_change=False,
+        began=began,
+    )
+
+
+async def _claimed() -> bool:
+    return True
+
+
+async def until_all_wait() -> None:
+    """Run all tasks until they wait for something other than the loop."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def _never_claimed() -> bool:
+    raise AssertionError
