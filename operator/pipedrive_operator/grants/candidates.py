@@ -205,8 +205,8 @@ class Candidates:
     ) -> str | None:
         """Write the decision about a candidate, and return why it was dropped."""
         if problem is None and account is not None:
-            grant = promoted(candidate, account)
-            if not self.outranks(candidate, read_grant(document)):
+            grant, stored = promoted(candidate, account), read_grant(document)
+            if stored is not None and not self.outranks(candidate, stored):
                 problem = await self._hand_over(grant, source)
             else:
                 await self._write(with_promoted(document.values, grant), document, source)
@@ -215,8 +215,8 @@ class Candidates:
         await self._write(without_candidate(values, unanswered), document, source)
         return problem
 
-    def outranks(self, candidate: Grant, stored: Grant | None) -> bool:
-        """Return whether a verified candidate replaces what Vault holds: not the grant of an unrelated consent."""
+    def outranks(self, candidate: Grant, stored: Grant) -> bool:
+        """Return whether a verified candidate replaces what Vault holds: only what its consent was meant to replace."""
         return not is_unrelated(stored, candidate)
 
     async def _hand_over(self, grant: Grant, source: GrantWithClient) -> str:

@@ -227,7 +227,7 @@ def _terms(order: ExchangeOrder, stored: Grant | None) -> Terms:
     return Terms(
         consent=order.consent,
         expected=expected_account(order.guard, pinned, allows_change=order.allows_change),
-        over=stored.consent if stored is not None else None,
+        over=stored.origin if stored is not None else None,
     )
 
 

@@ -168,7 +168,8 @@ async def test_the_old_grant_is_refreshed_while_pipedrive_cannot_say_whose_the_c
 async def test_a_consent_outranks_what_descends_from_the_grant_that_it_replaces(around: ConsentSurroundings) -> None:
     """A stalled refresh stores its result over the intent, after the code was exchanged."""
     task = await around.begin_exchange()
-    around.vault.put(GRANT_LOCATION, refresh_token="theirs", refreshed_from=SecretValue("seed").digest())
+    seed = SecretValue("seed").digest()
+    around.vault.put(GRANT_LOCATION, refresh_token="theirs", refreshed_from=seed, first_refreshed_from=seed)
     around.pipedrive.answer()
 
     found = await around.in_time(_result(task))
@@ -176,6 +177,21 @@ async def test_a_consent_outranks_what_descends_from_the_grant_that_it_replaces(
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason
     assert SecretValue("refresh-2") == around.stored.refresh_token
+
+
+async def test_a_grant_that_a_person_has_written_since_is_not_replaced(around: ConsentSurroundings) -> None:
+    """It was obtained by hand after the code was exchanged, which ended the grant of the consent."""
+    order = await _die_with_a_candidate(around)
+    candidate = around.values["consent_candidate"]
+    by_hand = around.pipedrive.consent()
+    around.vault.put(GRANT_LOCATION, refresh_token=by_hand, consent_candidate=candidate)
+
+    await around.in_time(around.exchange.conclude(order))
+    await around.in_time(around.run())
+
+    assert [by_hand] == around.pipedrive.spent[1:]
+    assert around.stored.refresh_token.reveal() in around.pipedrive.alive
+    assert {} == around.cluster.escrow
 
 
 async def test_of_two_unrelated_consents_pipedrive_decides(around: ConsentSurroundings) -> None:

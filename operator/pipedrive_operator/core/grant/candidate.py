@@ -74,12 +74,11 @@ def with_promoted(values: Values, grant: Grant) -> dict[str, object]:
     return write_grant(grant, {key: value for key, value in values.items() if key not in replaced})
 
 
-def is_unrelated(stored: Grant | None, candidate: Grant) -> bool:
+def is_unrelated(stored: Grant, candidate: Grant) -> bool:
     """Return whether Vault holds a grant that this candidate was not meant to replace.
 
     Otherwise the candidate outranks what is stored: the grant that the consent replaces, or what descends from it. A
-    grant of the same consent is not meant either. Another process has promoted the candidate, and may have refreshed
-    the grant since, while this one was stopped: then the candidate's refresh token is spent.
+    grant that someone has written since is not meant, and neither is one of the same consent. Another process has
+    promoted the candidate then, and may have refreshed the grant since, which spends the candidate's refresh token.
     """
-    terms = candidate.terms
-    return terms is not None and stored is not None and stored.consent != terms.over
+    return candidate.terms is not None and stored.origin != candidate.terms.over

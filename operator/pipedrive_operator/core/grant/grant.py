@@ -87,7 +87,7 @@ class Terms:
     expected: AccountGuard | None
     """The account that the grant must belong to; None if any is accepted."""
     over: str | None
-    """The uid of the consent that yielded the grant to replace; None if no consent of the operator did."""
+    """The origin of the grant to replace; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +102,8 @@ class Grant:
     client_id: str | None = None
     refreshed_from: str | None = None
     """The digest of the refresh token that was spent for this grant."""
+    first_refreshed_from: str | None = None
+    """The digest of the refresh token that the first refresh spent; None before that refresh."""
     intent: Intent | None = None
     """The refresh in flight, if there is one."""
     unanswered: Unanswered | None = None
@@ -115,6 +117,11 @@ class Grant:
     def lineage(self) -> str:
         """The digest of the refresh token."""
         return self.refresh_token.digest()
+
+    @property
+    def origin(self) -> str:
+        """The digest of the refresh token that a person or a consent stored: no refresh changes it."""
+        return self.first_refreshed_from or self.lineage
 
     @property
     def intent_id(self) -> str | None:
@@ -198,6 +205,7 @@ def read_grant(document: Document | None) -> Grant | None:
         account=_read_account(values),
         client_id=text_field(values, "client_id"),
         refreshed_from=text_field(values, "refreshed_from"),
+        first_refreshed_from=text_field(values, "first_refreshed_from"),
         intent=read_intent(values, document.created_at),
         unanswered=read_unanswered(values, document.created_at),
         consent=text_field(values, "consent_uid"),
@@ -208,7 +216,8 @@ def read_grant(document: Document | None) -> Grant | None:
 def consented_grant(answer: TokenResponse, *, client_id: str, asked_at: datetime, terms: Terms) -> Grant:
     """Build the candidate that a code was exchanged for."""
     first = Grant(refresh_token=answer.refresh_token, terms=terms)
-    return replace(refreshed_grant(first, answer, client_id=client_id, asked_at=asked_at), refreshed_from=None)
+    made = refreshed_grant(first, answer, client_id=client_id, asked_at=asked_at)
+    return replace(made, refreshed_from=None, first_refreshed_from=None)
 
 
 def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_at: datetime) -> Grant:
@@ -229,6 +238,7 @@ def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_
         account=old.account,
         client_id=client_id,
         refreshed_from=old.lineage,
+        first_refreshed_from=old.origin,
         consent=old.consent,
         terms=old.terms,
     )
@@ -236,7 +246,14 @@ def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_
 
 def half_refreshed_grant(old: Grant, refresh_token: SecretValue) -> Grant:
     """Build the grant that succeeds `old` if only the refresh token of a response is usable."""
-    return replace(old, refresh_token=refresh_token, refreshed_from=old.lineage, intent=None, unanswered=None)
+    return replace(
+        old,
+        refresh_token=refresh_token,
+        refreshed_from=old.lineage,
+        first_refreshed_from=old.origin,
+        intent=None,
+        unanswered=None,
+    )
 
 
 def write_grant(grant: Grant, foreign: Mapping[str, object]) -> dict[str, object]:
@@ -260,6 +277,7 @@ def _flat(grant: Grant) -> dict[str, str | None]:
         _BINDING: grant.lineage,
         "client_id": grant.client_id,
         "refreshed_from": grant.refreshed_from,
+        "first_refreshed_from": grant.first_refreshed_from,
         "consent_uid": grant.consent,
         **(_flat_terms(grant.terms) if grant.terms is not None else {}),
         **(_flat_token(grant.token) if grant.token is not None else {}),

@@ -15,6 +15,7 @@ GRANT_FIELDS: Final = (
     "access_token",
     "refresh_token",
     "refreshed_from",
+    "first_refreshed_from",
     "token_type",
     "expires_at",
     "expires_in",
