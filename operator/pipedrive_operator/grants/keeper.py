@@ -112,11 +112,11 @@ class GrantKeeper:
         """
         if (refused := await self._exchange.refused(order)) is not None:
             return refused
-        return await self._exclusively(order.source, self._exchange.run(order, claim))
+        return await self._exclusively(order.source, lambda: self._exchange.run(order, claim))
 
     async def conclude(self, order: ExchangeOrder) -> Exchanged:
         """Find the outcome of a code that may have been sent. Raises what `CodeExchange.conclude` raises."""
-        return await self._exclusively(order.source, self._exchange.conclude(order))
+        return await self._exclusively(order.source, lambda: self._exchange.conclude(order))
 
     async def read_client(self, source: GrantWithClient) -> ClientCredentials:
         """Return the client of a grant. Raises what `GrantDocuments.read_client` raises."""
@@ -164,7 +164,7 @@ class GrantKeeper:
         while self._tasks:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _exclusively(self, source: GrantWithClient, work: Coroutine[Any, Any, T]) -> T:
+    async def _exclusively(self, source: GrantWithClient, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do work on a grant in a task of its own, one at a time; credentials that order a refresh meanwhile wait."""
         location = source.location
         while (running := self._tasks.get(location)) is not None:
@@ -173,7 +173,7 @@ class GrantKeeper:
         failure = state if isinstance(state, refresh_state.Refused | refresh_state.Unavailable) else None
         self._states[_access(source)] = refresh_state.Refreshing(last=failure)
         self._in_progress[location] = source.identity
-        task = asyncio.create_task(work, name=f"consent for {location}")
+        task = asyncio.create_task(work(), name=f"consent for {location}")
         self._tasks[location] = task
         task.add_done_callback(lambda done: self._end_exchange(source, done))
         return await asyncio.shield(task)

@@ -16,6 +16,7 @@ from pipedrive_operator.core.decision.consents import (
     ConsentDecision,
     ConsentObservation,
     decide_consent,
+    end_of,
     prepared,
     reported,
 )
@@ -114,8 +115,7 @@ class ConsentReconciler:
             self._began.pop(key, None)
             self._ended.pop(key, None)
             return None
-        if self._ports.leadership.remaining() <= 0:
-            raise FenceClosed("this process no longer leads")
+        self._require_leadership()
         seen = self._observe(consent)
         decision = decide_consent(seen)
         match decision.action:
@@ -258,9 +258,9 @@ class ConsentReconciler:
         return RETRY
 
     async def _report_answer(self, answered: Consent, ended: Exchanged) -> None:
-        """Report about one answer, in the consent as it is now."""
+        """Report about one answer, in the consent as it is now; another process may have reported its end since."""
         consent = self._ports.consent_cache.consent(answered.key)
-        if consent is not None and consent.uid == answered.uid:
+        if consent is not None and consent.uid == answered.uid and end_of(consent) is None:
             current = replace(consent, generation=answered.generation)
             status = reported(current, ended.reason, ended.message, self._ports.clock.now(), account=ended.account)
             await self._write(consent, status)
@@ -279,10 +279,15 @@ class ConsentReconciler:
             with suppress(ReportDenied):
                 await self._ports.credentials.record_event(seen.credential, _announcement(seen.consent, ended))
 
+    def _require_leadership(self) -> None:
+        if self._ports.leadership.remaining() <= 0:
+            raise FenceClosed("this process no longer leads")
+
     async def _write(self, consent: Consent, status: ConsentStatus) -> bool:
         """Write a status if the consent is still as it was seen; return False if it changed or is gone."""
         if status == consent.status:
             return True
+        self._require_leadership()
         written = await self._ports.consents.patch_status(consent, status)
         if written is None:
             return False

@@ -1,13 +1,14 @@
 """The reconciler of consents with fake ports: from a consent to a published token, and everything that can go wrong."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from fakes.consents import FakeConsents
-from pipedrive_operator.core.resource.consent import Consent
+from pipedrive_operator.core.decision.consents import reported
+from pipedrive_operator.core.resource.consent import Consent, write_consent_status
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
@@ -321,9 +322,46 @@ async def test_the_candidate_stays_while_pipedrive_cannot_say_whose_it_is(world:
 class _Unavailable(dict[str, Account]):
     """Accounts that cannot be asked for now."""
 
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Take what happens before the failure arrives."""
+        super().__init__()
+        self._meanwhile = meanwhile
+
     def get(self, *_: Any) -> Any:
         """Fail as an unavailable Pipedrive does."""
+        self._meanwhile()
         raise VaultUnavailable("Pipedrive is away")
+
+
+async def test_a_process_that_lost_the_lease_during_the_exchange_reports_nothing(world: World) -> None:
+    """The process that leads now concludes the exchange, and reports it."""
+    person = Person(world)
+    await person.sees_link()
+    world.pipedrive.accounts = _Unavailable(lambda: setattr(world.leadership, "seconds", 0))
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    with pytest.raises(FenceClosed):
+        await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CODE_RECEIVED)
+
+
+async def test_a_delay_is_not_reported_over_the_end_that_another_process_has_reported(world: World) -> None:
+    """This process was stopped while it asked Pipedrive, and has not noticed yet that it no longer leads."""
+    person = Person(world)
+    await person.sees_link()
+
+    def conclude() -> None:
+        ended = reported(person.consent, ConsentReason.CONNECTED, "Connected", world.clock.now())
+        body = world.cluster.consents[CONSENT]
+        world.cluster.store_consent(body | {"status": write_consent_status(ended)})
+
+    world.pipedrive.accounts = _Unavailable(conclude)
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CONNECTED)
 
 
 async def test_a_standby_does_nothing(world: World) -> None:
