@@ -172,6 +172,9 @@ class FakeCluster:
     def reports(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Do what a simulation does when a process writes a status."""
 
+    def reports_consent(self, body: Mapping[str, Any]) -> None:
+        """Do what a simulation does when a process has written the status of a consent."""
+
     def hands_over(self, before: str, after: str) -> None:
         """Do what a simulation does when the Lease gets another holder; an empty name means none."""
 

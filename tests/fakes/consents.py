@@ -62,6 +62,7 @@ class FakeConsents:
             await self.cluster.answer()
             return None
         patched = self.cluster.store_consent(merged(current, {"status": write_consent_status(status)}))
+        self.cluster.reports_consent(patched)
         await self.cluster.answer()
         return read_consent(patched)
 

@@ -85,8 +85,6 @@ class FakePipedrive:
     spoils_answers: bool = False
     slows: float = 0.0
     """How often a response comes after the time-out of a call, as a likelihood from 0 to 1."""
-    stalls: float = 0.0
-    """How often a request is processed only after its sender has given up, as a likelihood from 0 to 1."""
     gate: asyncio.Event | None = None
     """Refreshes wait here while a test keeps it closed."""
     waits: bool = False
@@ -118,6 +116,10 @@ class FakePipedrive:
         self.codes.add(code)
         self.owners[code] = account or self.company
         return SecretValue(code)
+
+    def owner(self, token: str) -> Account:
+        """Return the account of a code or refresh token."""
+        return self.owners.get(token, self.company)
 
     def answer(self) -> None:
         """Respond to the refreshes that wait at the gate."""
@@ -196,13 +198,11 @@ class FakePipedrive:
             await self.gate.wait()
         await self.network.pass_time()
         await self._dawdle()
-        await self._stall()
         answer = None if self.network.strikes(self.network.loses_requests) else self._decide(send)
         send.ended = asyncio.get_running_loop().time()
         await self.network.pass_time()
         await self._dawdle()
-        is_late = send.ended - send.began > self.answer_timeout
-        if answer is None or is_late or self.network.strikes(self.network.loses_answers):
+        if answer is None or self.network.strikes(self.network.loses_answers):
             send.is_lost = True
             self.loses(send)
             if self.network.strikes(self.network.hangs):
@@ -214,11 +214,6 @@ class FakePipedrive:
         """Take longer than the time-out of a call sometimes, and less than its answer is awaited."""
         if self.network.strikes(self.slows / 2):
             await asyncio.sleep(self.network.chance.uniform(0.7, 1.8) * self.call_timeout.total_seconds())
-
-    async def _stall(self) -> None:
-        """Keep a request for a little longer than its sender awaits the answer."""
-        if self.network.strikes(self.stalls):
-            await asyncio.sleep(self.network.chance.uniform(1.0, 1.25) * self.answer_timeout)
 
     def _decide(self, send: Send) -> TokenResponse | Exception:
         if (refusal := self._turned_away()) is not None:
@@ -241,11 +236,12 @@ class FakePipedrive:
         self.numbers += 1
         successor = send.successor = f"refresh-{self.numbers}" if self.rotates or send.is_code else send.token
         access_token = f"access-{self.numbers}"
+        owner = self.owner(send.token)
         if send.is_code and self.consent_ends_others:
-            self.alive.clear()
+            self.alive = {token for token in self.alive if self.owner(token) != owner}
         self.codes.discard(send.token)
         self.alive = (self.alive - {send.token}) | {successor}
-        self.accounts[access_token] = self.owners[successor] = self.owners.get(send.token, self.company)
+        self.accounts[access_token] = self.owners[successor] = owner
         self.expiries[access_token] = self.clock.now() + self.lifetime
         self.spent.append(send.token)
         self.spends(send, access_token)

@@ -11,6 +11,7 @@ from fakes.pipedrive import FakePipedrive, Send
 from fakes.vault import FakeVault
 from pipedrive_operator.adapters.kubernetes.escrow import unseal
 from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.grant.keys import CANDIDATE
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
@@ -56,9 +57,12 @@ class VaultModel(FakeVault):
 
     def put(self, location: VaultLocation, **values: object) -> None:
         """Write a version, and note it if it is a grant."""
+        before = self.documents.get(location)
         super().put(location, **values)
         self.backup.setdefault(location, self.documents[location])
         if "refresh_token" in values:
+            if before is not None and values.get("consent_uid") not in {None, before.values.get("consent_uid")}:
+                self.promises.promoted(str(values["consent_uid"]), over=str(before.values["refresh_token"]))
             self.promises.stored(values, by=who())
             self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
 
@@ -81,8 +85,9 @@ class VaultModel(FakeVault):
 
 
 def _summary(values: Mapping[str, object]) -> str:
-    keys = ("refresh_token", "refresh_id", "refresh_unanswered")
-    return " ".join(f"{key}={values[key]}" for key in keys if key in values)
+    keys = ("refresh_token", "refresh_id", "refresh_unanswered", "consent_uid")
+    candidate = " with a candidate" if CANDIDATE in values else ""
+    return " ".join(f"{key}={values[key]}" for key in keys if key in values) + candidate
 
 
 @dataclass(kw_only=True)
@@ -122,7 +127,7 @@ class PipedriveModel(FakePipedrive):
 
     def loses(self, send: Send) -> None:
         """Excuse the loss of a grant."""
-        if self.rotates:
+        if self.rotates or send.is_code:
             self.history.lose(send.successor, "an answer was lost", f"the answer to {send.token}")
 
 
@@ -167,6 +172,13 @@ class ClusterModel(FakeCluster):
     def lists_escrow(self, as_of: float) -> None:
         """Note what a process knows about the escrow."""
         self.promises.lists(by=who(), as_of=as_of)
+
+    def reports_consent(self, body: Mapping[str, Any]) -> None:
+        """Check the status of a consent after it was written."""
+        metadata, conditions = body["metadata"], body["status"].get("conditions", ())
+        reason = next((one["reason"] for one in conditions if one["type"] == "Complete"), "")
+        self.note("consent", f"{metadata['name']}: {reason}")
+        self.promises.consent_reported(f"{self.name}/{metadata['name']}", metadata["uid"], reason)
 
     def hands_over(self, before: str, after: str) -> None:
         """Check who gives the Lease up."""

@@ -1,8 +1,9 @@
 """Operators without one rule each, which the simulation must detect.
 
 A mutant overrides one step; production code has no switch for it. The docstring of each names the missing rule. A rule
-whose absence shows only in rare schedules is left to the unit tests: that a process without the Lease writes nothing
-(`tests/unit/reconcile/`), and that each refresh has an escrow of its own (`tests/unit/grants/`).
+whose absence shows only in rare schedules, or outside the models, is left to the unit tests: that a process without
+the Lease writes nothing (`tests/unit/reconcile/`), that each refresh has an escrow of its own, and that nothing is sent
+for a minute after an unknown outcome, since Pipedrive may process a request that long (`tests/unit/grants/`).
 """
 
 from collections.abc import Awaitable, Sequence
@@ -231,17 +232,6 @@ class ForgetsUnansweredRefreshes(RefreshProtocol):
 
     def _unanswered_before(self, grant: Grant) -> Unanswered | None:
         return None
-
-
-class SendsAgainAtOnce(RefreshProtocol):
-    """Answers: there is no pause after a refresh of unknown outcome, which Pipedrive may be processing still."""
-
-    def require_pause(self, read: ReadGrant) -> None:
-        """Demand no pause."""
-
-    def note_uncertain(self, claimed: ClaimedGrant, trouble: RefreshUncertain) -> RefreshUncertain:
-        """Name no pause."""
-        return trouble
 
 
 class PublishesBeforeItStores(RefreshProtocol):

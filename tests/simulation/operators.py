@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from fakes.consents import FakeConsents
 from fakes.escrow import build_escrow
 from fakes.leases import FakeLeases
 from fakes.process import FakeProcess
 from fakes.workloads import FakeWorkloads
 from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.controller.consent_cache import ConsentCache
+from pipedrive_operator.controller.consents import ConsentController
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.leader_work import LeaderWork
 from pipedrive_operator.controller.leadership import Election, LeaderElection, LeaseTimes
@@ -20,10 +23,12 @@ from pipedrive_operator.controller.resync import resync
 from pipedrive_operator.controller.shutdown import Refreshes, finish_refreshes, run_until
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.decision.timings import Timings
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.refresh_state import RefreshState
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
+from pipedrive_operator.reconcile.consents import ConsentAddresses, ConsentPorts, ConsentReconciler
 from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Reconciler
 from simulation.loop import Process
@@ -35,6 +40,11 @@ LEASE = LeaseTimes(retry_period=timedelta(seconds=5), standby_period=timedelta(s
 CALL_TIMEOUT = timedelta(seconds=8)
 """An answer is awaited for four times as long."""
 WORKERS = 3
+ADDRESSES = ConsentAddresses(
+    oauth_url="https://oauth.pipedrive.com/oauth/authorize",
+    public_url="https://connect.example.com",
+    redirect_uris={},
+)
 RESYNC_INTERVAL = timedelta(seconds=45)
 WATCH_GAPS = 0.1
 """The share of changes that a watch misses."""
@@ -88,8 +98,10 @@ class Operator:
                 queue.add(key)
 
         keeper = self.build.keeper(protocol=protocol, clock=clock, on_change=wake)
+        consent_cache = ConsentCache()
         ports = Ports(
             cache=cache,
+            consents=consent_cache,
             vault=self.vault,
             pipedrive=self.pipedrive,
             secrets=self.cluster,
@@ -100,7 +112,8 @@ class Operator:
         )
         reconciler = self.build.reconciler(ports=ports, keeper=keeper, timings=TIMINGS, on_verification=queue.add)
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
-        self._watch(cache, controller)
+        consents = self._consents(ports, keeper, reconciler, queue, consent_cache)
+        self._watch(cache, controller, consents)
         leader_work = LeaderWork(
             controller=controller,
             escrow=escrow,
@@ -109,22 +122,53 @@ class Operator:
             clock=clock,
             workers=WORKERS,
             escrow_interval=RESYNC_INTERVAL,
+            consents=consents,
         )
 
         async def work() -> None:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._resync(cache, controller))
+                group.create_task(self._resync(cache, controller, consents))
                 group.create_task(election.run(leader_work.run))
 
         await run_until(self.stop_requested, work(), keeper)
         await self.build.finish(keeper, election)
 
-    def _watch(self, cache: Cache, controller: Controller) -> None:
+    def _consents(
+        self, ports: Ports, keeper: GrantKeeper, reconciler: Reconciler, queue: WorkQueue, cache: ConsentCache
+    ) -> ConsentController:
+        consents = FakeConsents(self.cluster)
+
+        def wake(location: VaultLocation) -> None:
+            for key in sorted(reconciler.grant_replaced(location)):
+                queue.add(key)
+
+        consent_ports = ConsentPorts(
+            consents=consents,
+            consent_cache=cache,
+            cache=ports.cache,
+            credentials=self.cluster,
+            leadership=ports.leadership,
+            clock=ports.clock,
+        )
+        consent_reconciler = ConsentReconciler(
+            ports=consent_ports,
+            keeper=keeper,
+            addresses=ADDRESSES,
+            on_connected=wake,
+            on_ended=lambda _: None,
+        )
+        queue_of_consents = WorkQueue(ports.clock, workers=WORKERS)
+        return ConsentController(reconciler=consent_reconciler, queue=queue_of_consents, cache=cache, lister=consents)
+
+    def _watch(self, cache: Cache, controller: Controller, consents: ConsentController) -> None:
         """Report changes late, and some not at all."""
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
 
         def deliver(kind: str, event: str | None, body: Mapping[str, Any]) -> None:
+            if kind == "consent":
+                consents.handle_event(event, body)
+                return
             see = cache.see_credential if kind == "credential" else cache.see_secret
             controller.enqueue(see(event, body) | cache.take_sharers())
 
@@ -135,10 +179,11 @@ class Operator:
 
         self.cluster.watchers.append(watcher)
 
-    async def _resync(self, cache: Cache, controller: Controller) -> None:
+    async def _resync(self, cache: Cache, controller: Controller, consents: ConsentController) -> None:
         while True:
             try:
                 controller.enqueue(await resync(self.cluster, cache))
+                await consents.resync()
             except ApiServerUnavailable:
                 await asyncio.sleep(2)
             else:

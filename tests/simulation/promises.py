@@ -75,11 +75,20 @@ class Promises:
     """The times and descriptions of all writes."""
     secrets: set[str] = field(default_factory=set)
     """Every token that was ever issued."""
+    is_right: Callable[[str], bool] = lambda _token: True
+    """Returns whether a refresh token belongs to the account that the credentials are for."""
+    candidate: Callable[[], str | None] = lambda: None
+    """Returns the refresh token of the candidate in Vault."""
+    connected: set[str] = field(default_factory=set)
+    """The uids of the consents whose grant Vault has held."""
+    replaced: set[str] = field(default_factory=set)
+    """The refresh tokens that a consent has replaced in Vault."""
 
     def sent(self, send: Send, *, left: timedelta | None, due: timedelta) -> None:
         """Check a request when it leaves: (a), and whether a refresh was due."""
         for former in self.sends:
             if former.token == send.token:
+                self._expect(not send.is_code, f"(a) {send.token} was sent again")
                 self._expect(former.ended is not None, f"(a) two sends of {send.token} overlap")
                 if former.successor is not None and self.rotates:
                     self._sent_again(send, former.successor)
@@ -89,7 +98,8 @@ class Promises:
         self.used.add((str(intent), send.token))
         is_stopping = asyncio.get_running_loop().time() > self.stopping.get(send.by, float("inf"))
         self._expect(not is_stopping, f"(g) {send.token} was sent by {send.by}, which was asked to stop")
-        is_due = left is None or left <= due or self._was_in_escrow()
+        is_of_consent = send.is_code or send.token == self.candidate()
+        is_due = is_of_consent or left is None or left <= due or self._was_in_escrow()
         self._expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
         self.sends.append(send)
         self.on_effect("send", send.by)
@@ -119,7 +129,7 @@ class Promises:
     def spent(self, send: Send) -> None:
         """Record that Pipedrive has spent a token, before the sender gets the answer."""
         self.on_effect("spend", send.by)
-        if send.by in self.dead and self.rotates:
+        if send.by in self.dead and (self.rotates or send.is_code):
             self.history.lose(send.successor, "died before the answer", f"{send.by}, to {send.token}")
 
     def refuses(self, send: Send, *, is_newest: bool) -> None:
@@ -129,10 +139,21 @@ class Promises:
     def stored(self, values: Mapping[str, object], *, by: str) -> None:
         """Record a new version of the grant."""
         self.newest = str(values.get("refresh_token", ""))
+        self._expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
         self.stored_refresh.setdefault(self.newest, asyncio.get_running_loop().time())
         self.newest_access = str(values.get("access_token", ""))
         self.stored_access.add(self.newest_access)
         self._writes("intent" if "refresh_id" in values else "grant", by=by)
+
+    def promoted(self, consent: str, *, over: str) -> None:
+        """Record that the grant of a consent replaces another one in Vault."""
+        self.consents += 1
+        self.connected.add(consent)
+        self.replaced.add(over)
+
+    def consent_reported(self, where: str, uid: str, reason: str) -> None:
+        """Check what a process reports about a consent: (h)."""
+        self._expect(reason != "Connected" or uid in self.connected, f"(h) {where} is connected, but nothing is stored")
 
     def restored(self, values: Mapping[str, object], *, by: str) -> None:
         """Record that a person restored an old version of the grant, which undoes what was stored since."""

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from fakes.escrow import escrowed
+from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
@@ -21,9 +22,10 @@ from simulation.history import History
 from simulation.loop import Process, SeededLoop, run
 from simulation.models import CLIENT_SECRET, ClusterModel, PipedriveModel, VaultModel
 from simulation.operators import CALL_TIMEOUT, LEASE, Build, Operator
+from simulation.people import People
 from simulation.promises import Promises
 from simulation.storm import Storm
-from support.builders import CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC, resource
+from support.builders import ACCOUNT, CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC, resource
 
 STORM = 360.0
 """In seconds: two or three renewals of a four-minute token."""
@@ -72,11 +74,21 @@ class World:
         )
         self.pipedrive.call_timeout = CALL_TIMEOUT
         self.pipedrive.slows = self.chance.choice([0.0, 0.0, 0.03, 0.3])
-        self.pipedrive.stalls = self.pipedrive.slows / 4
+        self.pipedrive.consent_ends_others = self.chance.random() < 0.7
         self.clusters = [
-            ClusterModel(name=name, network=weather, history=self.history, promises=self.promises)
-            for name, weather in zip(names, clusters, strict=True)
+            ClusterModel(
+                name=name,
+                network=weather,
+                history=self.history,
+                promises=self.promises,
+                version=1000 + 100_000 * number,
+            )
+            for number, (name, weather) in enumerate(zip(names, clusters, strict=True))
         ]
+        self.people = People(self)
+        self.storm_is_over = False
+        self.promises.is_right = lambda token: self.pipedrive.owner(token) == ACCOUNT
+        self.promises.candidate = self.candidate
 
     @property
     def loop(self) -> SeededLoop:
@@ -91,6 +103,7 @@ class World:
         storm = Storm(self)
         await self._watched(storm.rage(STORM))
         storm.clear()
+        self.storm_is_over = True
         settled = self.loop.time() + SETTLED
         await self._watched(asyncio.sleep(CALM))
         await self.come_to_rest()
@@ -149,7 +162,11 @@ class World:
     def unkept(self, by: str) -> str | None:
         """Return a living refresh token that only one process holds; None if there is none."""
         results = (send.successor for send in self.promises.sends if send.by == by and not send.is_lost)
-        return next((one for one in results if one in self.pipedrive.alive and not self.is_kept(one)), None)
+        return next((one for one in results if one in self.needed() and not self.is_kept(one)), None)
+
+    def needed(self) -> set[str]:
+        """Return the living refresh tokens that no consent has replaced, of the account of the credentials."""
+        return {token for token in self.pipedrive.alive - self.promises.replaced if self.promises.is_right(token)}
 
     def _may_lose_lease(self, by: str) -> bool:
         operator = self.operators[by]
@@ -158,7 +175,7 @@ class World:
 
     def is_kept(self, token: str | None) -> bool:
         """Return whether a refresh token or a successor of it is in Vault or in escrow."""
-        kept = {self.promises.newest} | self.escrowed()
+        kept = {self.promises.newest, self.candidate()} | self.escrowed()
         successors = {send.token: send.successor for send in self.promises.sends if send.successor}
         while token is not None and token not in kept:
             successor = successors.get(token)
@@ -170,6 +187,11 @@ class World:
         cluster = self.operators[by].cluster
         held = (grant.refresh_token.reveal() for grant in escrowed(cluster, GRANT_LOCATION, SecretValue(CLIENT_SECRET)))
         return cluster.escrowed_at[token] if token in held else None
+
+    def candidate(self) -> str | None:
+        """Return the refresh token of the candidate in Vault."""
+        found = read_candidate(self.vault.documents.get(GRANT_LOCATION))
+        return found.refresh_token.reveal() if found is not None else None
 
     def escrowed(self) -> set[str]:
         """Return the refresh tokens in escrow, of all clusters."""
@@ -201,16 +223,32 @@ class World:
     def _what_is_wrong(self) -> str | None:
         held = self.promises.newest
         is_alive = held in self.pipedrive.alive
-        if not is_alive and not self.pipedrive.alive <= self.history.lost:
-            return f"(b) Vault holds {held}, but alive is {sorted(self.pipedrive.alive)}"
+        if not is_alive and not self.needed() <= self.history.lost:
+            return f"(b) Vault holds {held}, but alive is {sorted(self.needed())}"
+        if self.candidate() is not None:
+            return f"(h) the candidate {self.candidate()} is left"
         for cluster in self.clusters:
             if cluster.escrow:
                 return "something is left in escrow"
+            if (busy := _busy_consent(cluster)) is not None:
+                return f"(h) {cluster.name}/{busy}"
             for key, body in cluster.credentials.items():
-                wrong = self._wrong_credential(cluster, key, body) if is_alive else _untruth(body)
+                wrong = self._wrong_credential(cluster, key, body) if is_alive else self._untruth(body)
                 if wrong is not None:
                     return f"{cluster.name}/{key} {wrong}"
         return None
+
+    def _untruth(self, body: dict[str, Any]) -> str | None:
+        """Return what is wrong with the status of a credential whose grant was lost; None if it names the cause.
+
+        If a consent ended the grant and its own result was lost, the consent reports that.
+        """
+        authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
+        if authorized is None or authorized.reason != "ConsentRequired":
+            return f"is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
+        is_of_consent = any(send.is_code and send.successor in self.history.lost for send in self.promises.sends)
+        is_named = is_of_consent or "went unanswered" in authorized.message
+        return None if is_named else "does not name the unanswered refresh"
 
     def _wrong_credential(self, cluster: ClusterModel, key: Key, body: dict[str, Any]) -> str | None:
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
@@ -223,12 +261,13 @@ class World:
         return None
 
 
-def _untruth(body: dict[str, Any]) -> str | None:
-    """Return what is wrong with the status of a credential whose grant was lost; None if it names the cause."""
-    authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
-    if authorized is None or authorized.reason != "ConsentRequired":
-        return f"is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
-    return None if "went unanswered" in authorized.message else "does not name the unanswered refresh"
+def _busy_consent(cluster: ClusterModel) -> str | None:
+    """Return a consent whose code is being exchanged; None if there is none."""
+    for key, body in cluster.consents.items():
+        for one in body["status"].get("conditions", ()):
+            if one["type"] == "Complete" and one["reason"] in {"CodeReceived", "Verifying"}:
+                return f"{key} is {one['reason']}"
+    return None
 
 
 def play(seed: int, build: Build | None = None) -> World:

@@ -37,6 +37,7 @@ class Storm:
             *(2 * [self.flicker]),
             self.edit_grant,
             self.edit_secret,
+            *(2 * [self.world.people.connect]),
             self.reject_client,
             self.limit,
         ]
@@ -174,7 +175,8 @@ class Storm:
         """Restore Vault from a backup while the only living refresh token is in escrow."""
         kept = self.world.escrowed()
         alive = self.world.pipedrive.alive
-        if not self.is_over and kept & alive and self.world.promises.newest not in alive:
+        is_settled = self.world.candidate() is None  # a candidate would be lost, as an acknowledged write
+        if not self.is_over and is_settled and kept & alive and self.world.promises.newest not in alive:
             self.world.vault.restore(GRANT_LOCATION)
 
     def edit_grant(self) -> None:
