@@ -33,7 +33,7 @@ CALM = 230.0
 """In seconds: longer than any pause, so that all retries have ended."""
 SETTLED = 150.0
 """In seconds of calm, after which every write belongs to a refresh."""
-PATIENCE = 60
+PATIENCE = 90
 """In seconds: longer than any refresh, and shorter than the time between two."""
 
 STORY_LINES = 60

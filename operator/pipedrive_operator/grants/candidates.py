@@ -7,7 +7,7 @@ revoked: that would uninstall the app for its user, and may end the grant of ano
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import (
@@ -20,7 +20,14 @@ from pipedrive_operator.core.grant.candidate import (
     without_candidate,
 )
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, Terms, read_grant, refreshed_grant
+from pipedrive_operator.core.grant.grant import (
+    ClientCredentials,
+    Grant,
+    Terms,
+    half_refreshed_grant,
+    read_grant,
+    refreshed_grant,
+)
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.grant.token import belongs_to, describe_expected
 from pipedrive_operator.core.resource.status import Account
@@ -253,8 +260,7 @@ class Candidates:
                 client, candidate.refresh_token, fence=lambda: self._reservations.fence(reservation)
             )
         except TokenResponseUnusable as trouble:
-            half = replace(candidate, refresh_token=trouble.refresh_token, refreshed_from=candidate.lineage)
-            return half, trouble
+            return half_refreshed_grant(candidate, trouble.refresh_token), trouble
         except ConsentRequired as trouble:
             await self._reservations.release(reservation)
             raise _Unusable(trouble.message) from trouble

@@ -1,4 +1,4 @@
-"""Operators without one rule each, which the simulation must detect.
+"""Operators without one rule of refreshes, escrow, shutdown or leadership.
 
 A mutant overrides one step; production code has no switch for it. The docstring of each names the missing rule. A rule
 whose absence shows only in rare schedules, or outside the models, is left to the unit tests: that a process without
@@ -8,7 +8,7 @@ for a minute after an unknown outcome, since Pipedrive may process a request tha
 
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipedrive_operator.controller.leadership import Election, LeaderElection
@@ -37,7 +37,6 @@ from pipedrive_operator.grants.intents import INTENT_POLL
 from pipedrive_operator.grants.storing import Report
 from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
 from pipedrive_operator.reconcile.reconciler import Reconciler
-from simulation.operators import Build
 
 if TYPE_CHECKING:
     import asyncio
@@ -345,7 +344,7 @@ class ReleasesTheLeaseOfAnother(LeaderElection):
                 await self._leases.write(replace(current, holder=""))
 
 
-async def _stops_early(refreshes: Refreshes, election: Election) -> None:
+async def stops_early(refreshes: Refreshes, election: Election) -> None:
     """Shutdown: the process waits for a tenth of the time."""
     await finish_refreshes(refreshes, election, store_timeout=STORE_TIMEOUT / 10)
 
@@ -356,24 +355,3 @@ class RefreshesOnDrift(Reconciler):
     async def _publish(self, desired: DesiredSecret, seen: Observation) -> None:
         self._refresh(seen)
         await super()._publish(desired, seen)
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A mutant, and how to build an operator with it."""
-
-    build: Build
-    rule: str
-
-
-def _mutants() -> dict[str, Mutant]:
-    protocols = {kind.__name__: (kind, Build(protocol=kind)) for kind in RefreshProtocol.__subclasses__()}
-    keepers = {kind.__name__: (kind, Build(keeper=kind)) for kind in GrantKeeper.__subclasses__()}
-    reconcilers = {kind.__name__: (kind, Build(reconciler=kind)) for kind in Reconciler.__subclasses__()}
-    elections = {kind.__name__: (kind, Build(election=kind)) for kind in LeaderElection.__subclasses__()}
-    shutdowns = {"StopsEarly": (_stops_early, Build(finish=_stops_early))}
-    found = protocols | keepers | reconcilers | elections | shutdowns
-    return {name: Mutant(build, kind.__doc__ or "") for name, (kind, build) in found.items()}
-
-
-MUTANTS = _mutants()
