@@ -229,7 +229,7 @@ class Candidates:
     async def _hand_over(self, grant: Grant, source: GrantWithClient) -> str:
         """Put a verified grant into escrow, because only Pipedrive knows whether it or the one in Vault is alive."""
         client = await self._documents.read_client(source.client)
-        if not await self._escrow.keep(source.location, grant, f"consent-{grant.consent}", client.client_secret):
+        if not await self._escrow.keep(source.location, grant, f"consent-{grant.lineage}", client.client_secret):
             raise GrantUnstored("Vault holds the grant of another consent, and the new one cannot be kept in escrow")
         return (
             "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that "

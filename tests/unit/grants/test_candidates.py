@@ -216,6 +216,19 @@ async def test_of_two_unrelated_consents_pipedrive_decides(around: ConsentSurrou
     assert {} == around.cluster.escrow
 
 
+async def test_two_answers_of_one_consent_are_both_kept_in_escrow(around: ConsentSurroundings) -> None:
+    """A grant was written by hand after each of them. If the second one were not kept, no refresh could go on."""
+    for by_hand in ("theirs", "theirs too"):
+        order = await _die_with_a_candidate(around)
+        candidate = around.values["consent_candidate"]
+        around.vault.put(GRANT_LOCATION, refresh_token=by_hand, consent_candidate=candidate)
+        found = await around.in_time(around.exchange.conclude(order))
+        assert ConsentReason.UNCERTAIN is found.reason
+
+    assert 2 == len(around.cluster.escrow)
+    assert around.candidate is None
+
+
 @pytest.mark.parametrize("later", [timedelta(minutes=30), timedelta(hours=2)], ids=["unexpired", "expired"])
 async def test_a_candidate_that_a_stopped_process_writes_again_replaces_no_newer_grant_of_its_consent(
     around: ConsentSurroundings, later: timedelta
