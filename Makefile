@@ -21,8 +21,8 @@ help:
 	@echo "make newest          run the unit tests and those of certificates on the newest Python of this machine"
 	@echo "make coverage        show that the tests of the core alone run at least 95 % of its branches"
 	@echo "make e2e             test the image, the chart and a kubelet on a real node; needs Linux and root, takes 5 minutes"
-	@echo "make soak            read 100,000 hostile inputs for each reader, and run 100,000 of today's seeds, or go on with them; SEEDS=2000 FIRST=0 selects others"
-	@echo "make chaos           kill and disconnect operators on real parts for an hour; PARTS=kills KILLS=20 takes minutes"
+	@echo "make soak            read 100,000 hostile inputs for each reader, and run 100,000 of today's seeds; SEEDS=2000 FIRST=0 selects others"
+	@echo "make chaos           kill and disconnect operators on real parts for an hour, then attack; PARTS=kills KILLS=20 takes minutes"
 	@echo "make attack          attack the operator from a hostile namespace for half an hour; ATTACKS=\"slow users me\" runs one"
 	@echo "make n8n             run a real n8n on what the operator publishes; some 10 minutes to install it from npm, once"
 	@echo "make browser         connect accounts in a real Chromium, and keep pictures of the pages in .browser/"
@@ -62,6 +62,7 @@ soak: $(READY)
 chaos: $(READY)
 	@$(RUN) -m chaos $(if $(PARTS),--parts "$(PARTS)") $(if $(KILLS),--kills $(KILLS)) $(if $(GRANTS),--grants $(GRANTS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
+	$(if $(PARTS),,@$(MAKE) --no-print-directory attack)
 
 attack: $(READY)
 	@$(RUN) -m attack $(if $(ATTACKS),--attacks "$(ATTACKS)") $(if $(TENANTS),--tenants $(TENANTS)) $(if $(SIZE),--size $(SIZE)) \
