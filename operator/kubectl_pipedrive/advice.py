@@ -1,4 +1,4 @@
-"""What to do about an error of kubectl. Its own message is printed first, unchanged."""
+"""What to do about an error of kubectl. Its own message is printed first, without its log lines."""
 
 import re
 from typing import Final
@@ -32,6 +32,10 @@ The cluster does not accept your login, which may have expired. Log in again, th
 _NO_CONTEXT: Final = """\
 Choose a context of your kubeconfig with --context, or for all commands with `kubectl config use-context`:
   kubectl config get-contexts"""
+_NO_CONFIG: Final = """\
+kubectl found no cluster in its kubeconfig, so it tried localhost:8080. Check that --kubeconfig or the variable
+KUBECONFIG names a file that exists, and that the file has the cluster:
+  kubectl config get-contexts"""
 _UNREACHABLE: Final = """\
 The cluster cannot be reached. Check the network (VPN, proxy), and that this is the right cluster:
   kubectl config current-context
@@ -52,12 +56,20 @@ _ADVICE: Final = (
         r"context .*does not exist|no context exists|cluster \"[^\"]*\" does not exist|current-context is not",
         _NO_CONTEXT,
     ),
+    (r"localhost:8080", _NO_CONFIG),
     (_NETWORK, _UNREACHABLE),
 )
+_LOG_LINE: Final = re.compile(r"[EWI][0-9]{4} [0-9:.]+ +[0-9]+ memcache\.go:")
 NO_KUBECTL: Final = (
     "error: there is no program `kubectl` on your PATH. Every access to the cluster goes through it: install it, "
     "https://kubernetes.io/docs/tasks/tools/"
 )
+
+
+def without_log_lines(message: str) -> str:
+    """Return a message without the log lines before it: kubectl repeats the same failure in up to seven of them."""
+    lines = [line for line in message.splitlines() if not _LOG_LINE.match(line)]
+    return "\n".join(lines).strip() or message
 
 
 def advice(message: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 from kubectl_pipedrive.errors import UsageError
 from kubectl_pipedrive.kubectl import Kubectl
 from kubectl_pipedrive.terminal import Terminal
+from kubectl_pipedrive.wrong_usage import explained, quoted
 
 if TYPE_CHECKING:
     from kubectl_pipedrive.machine import Machine
@@ -134,12 +135,13 @@ class _Parser(argparse.ArgumentParser):
     """Raises the error of a wrong command line instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
+        flags = (flag for flag in self._option_string_actions if flag.startswith("--"))
+        raise UsageError(explained(message, self.prog, flags))
 
 
 def parse(command: Command, rest: Sequence[str]) -> Arguments:
     """Parse what follows the words of a command. Raises UsageError."""
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = _Parser(prog=f"{PROGRAM} {command.name}", add_help=False, allow_abbrev=False)
     for option in (*COMMON, *command.options):
         parser.add_argument(*option.flags, dest=option.name, **_behaviour(option))
     parser.add_argument("names", nargs="*")
@@ -202,9 +204,10 @@ def _behaviour(option: Option) -> dict[str, Any]:
 
 def _check_count(command: Command, names: Sequence[str]) -> None:
     if len(names) < command.least:
-        message = f"`{PROGRAM} {command.name}` needs {command.arguments}"
+        message = f"`{PROGRAM} {command.name}` needs {command.arguments}, for example: {command.examples[0][1]}"
         raise UsageError(message)
     if command.most is not None and len(names) > command.most:
-        limit = f"at most {command.most}" if command.most else "no"
-        message = f"`{PROGRAM} {command.name}` takes {limit} arguments, not {len(names)}: {' '.join(names)}"
+        plural = "" if command.most == 1 else "s"
+        limit = f"at most {command.most} argument{plural}"
+        message = f"`{PROGRAM} {command.name}` takes {limit}, not {len(names)}: {quoted(names)}"
         raise UsageError(message)

@@ -9,14 +9,15 @@ from kubectl_pipedrive.command_line import PROGRAM, Command, Option
 _WIDTH: Final = 99
 _CLUSTER: Final = (
     "The flags of kubectl that choose the namespace, the cluster and the user have the same meaning here:\n"
-    "-n, --context, --kubeconfig, --as and so on. They follow `kubectl pipedrive`: kubectl allows no flag\n"
-    "before the name of a plugin."
+    "-n, --context, --kubeconfig, --as and so on. Write them after `kubectl pipedrive`: kubectl\n"
+    "accepts no flag before the name of a plugin. docs/cli.md lists them."
 )
 _INTRODUCTION: Final = """\
-See whether your Pipedrive credentials are well, why not, and what to do next.
+See whether your Pipedrive credentials work, what is wrong if not, and what to do next.
 
- A PipedriveCredential keeps a token that Pipedrive accepts in a Secret. These commands are for the
- people who own one. They work through kubectl, with your own permissions, and show no secret value.
+ A PipedriveCredential is a Kubernetes resource. The operator reads its token from Vault, checks it
+ with Pipedrive, and publishes it in a Secret for your workloads. These commands are for the people
+ who own such a credential. They call kubectl with your own permissions, and never show a token.
  Begin with `kubectl pipedrive status`."""
 
 

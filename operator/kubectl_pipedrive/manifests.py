@@ -10,6 +10,16 @@ from pipedrive_operator.core.resource.names import GROUP, KIND, VERSION
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.@=+/-]*[A-Za-z0-9_=])?")
 """What needs no quotes in YAML and none in a shell. The API server checks the rest."""
+_RULE_OF_TEXTS: Final = (
+    "cannot be used: it can have letters, digits and . _ @ = + / -, begins with a letter or digit, and ends with a "
+    "letter, a digit, _ or ="
+)
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_LONGEST_NAME: Final = 253
+_RULE_OF_NAMES: Final = (
+    "is not a name that Kubernetes accepts: use at most 253 lower-case letters, digits, - and ., and begin and end "
+    "with a letter or digit"
+)
 _NOT_TEXT: Final = re.compile(r"(?i)true|false|yes|no|on|off|null|[0-9.e+_-]+|0x[0-9a-f]+|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 """What YAML would read as something other than a text."""
 
@@ -32,7 +42,15 @@ class Outline:
 def checked(what: str, text: str) -> str:
     """Return a text that can stand in a manifest and in a shell as it is. Raises UsageError."""
     if not _PLAIN.fullmatch(text):
-        message = f"{what} {text!r} has characters that a name or a path cannot have"
+        message = f"{what} {text!r} {_RULE_OF_TEXTS}"
+        raise UsageError(message)
+    return text
+
+
+def checked_name(what: str, text: str) -> str:
+    """Return the name of a resource, which the API server would accept. Raises UsageError."""
+    if len(text) > _LONGEST_NAME or not _NAME.fullmatch(text):
+        message = f"{what} {text!r} {_RULE_OF_NAMES}"
         raise UsageError(message)
     return text
 

@@ -18,6 +18,8 @@ from pipedrive_operator.core.values.text import shorten, without_control_charact
 
 _API_TOKEN: Final = "pipedriveApi"
 _OAUTH2: Final = "pipedriveOAuth2Api"
+EXPORT_COMMAND: Final = "`n8n export:credentials --all --decrypted --output=FILE`"
+_EXPORT: Final = f"write it with {EXPORT_COMMAND}"
 _LONGEST_NAME: Final = 50
 _API_DOMAIN: Final = re.compile(r"https://([a-z0-9-]+)\.pipedrive\.com/?")
 _PICK: Final = """\
@@ -59,9 +61,14 @@ def read(text: str) -> tuple[list[Exported], int]:
     try:
         found = json.loads(text)
     except ValueError:
-        raise UsageError("the file is not JSON: write it with `n8n export:credentials --all --decrypted`") from None
+        what = "is not JSON" if text.strip() else "is empty"
+        message = f"the file {what}: {_EXPORT}"
+        raise UsageError(message) from None
     entries = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
     ours = [one for one in entries if one.get("type") in {_API_TOKEN, _OAUTH2}]
+    if not ours:
+        message = f"the file has no Pipedrive credential (type {_API_TOKEN} or {_OAUTH2}): {_EXPORT}"
+        raise UsageError(message)
     if any(isinstance(one.get("data"), str) for one in ours):
         raise UsageError("the values in the file are encrypted: export again with `--decrypted`")
     return list(_with_different_names(_exported(one) for one in ours)), len(entries) - len(ours)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from kubectl_pipedrive.advice import NO_KUBECTL, advice
+from kubectl_pipedrive.advice import NO_KUBECTL, advice, without_log_lines
 from kubectl_pipedrive.command_line import PROGRAM, Clock, Session, cluster_flags, first_word, parse, split
 from kubectl_pipedrive.completion import complete
 from kubectl_pipedrive.errors import ConnectFailed, KubectlFailed, KubectlMissing, UsageError
@@ -17,6 +17,7 @@ from kubectl_pipedrive.help_text import command_help, root_help
 from kubectl_pipedrive.kubectl import Kubectl, Runner, Subprocesses
 from kubectl_pipedrive.registry import commands_for, every_command, first_words, groups
 from kubectl_pipedrive.terminal import Terminal, terminal
+from kubectl_pipedrive.wrong_usage import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from kubectl_pipedrive.machine import Machine
@@ -67,14 +68,14 @@ def run(
     try:
         return _dispatch(arguments, Session(kubectl=Kubectl(runner), terminal=screen, clock=clock, machine=machine))
     except UsageError as error:
-        screen.error(f"error: {error}\nSee `{PROGRAM} --help`, or `{PROGRAM} COMMAND --help`.")
+        screen.error(f"error: {error}\nSee `{_named(arguments)} --help`.")
     except KubectlMissing:
         screen.error(NO_KUBECTL)
     except ConnectFailed as failure:
         screen.error(f"error: {failure}")
         return 1
     except KubectlFailed as failure:
-        screen.error(str(failure))
+        screen.error(without_log_lines(str(failure)))
         if (text := advice(str(failure))) is not None:
             screen.error(f"\n{text}")
     return NO_ACCESS
@@ -111,7 +112,23 @@ def _without_command(words: Sequence[str], arguments: Sequence[str], screen: Ter
         screen.line("\n\n".join(command_help(one) for one in wanted))
         return 0
     if unknown:
-        longer = " or ".join(f"`{PROGRAM} {one.name}`" for one in wanted)
-        raise UsageError(f"write {longer}" if longer else f"there is no command {' '.join(unknown)}")
+        raise UsageError(_unknown_command(unknown, is_incomplete=bool(wanted)))
+    if arguments and not _HELP & set(arguments):
+        message = f"`{PROGRAM} {quoted(arguments)}` has no command; write one, such as `{PROGRAM} status`"
+        raise UsageError(message)
     screen.line(root_help(groups()))
-    return 0 if _HELP & set(arguments) or not arguments else NO_ACCESS
+    return 0
+
+
+def _unknown_command(words: Sequence[str], *, is_incomplete: bool) -> str:
+    """Return what to write in place of words that are no command, or only the beginning of one."""
+    longer = " or ".join(f"`{PROGRAM} {one.name}`" for one in every_command() if one.words[0] == words[0])
+    if longer:
+        return f"write {longer}" if is_incomplete else f"there is no command {quoted(words[:2])}; write {longer}"
+    return f"there is no command {quoted(words[:1])}{did_you_mean(words[0], first_words())}"
+
+
+def _named(arguments: Sequence[str]) -> str:
+    """Return the command that the arguments name, whose help has the answer; the program itself if there is none."""
+    command, _ = split(arguments, commands_for(arguments))
+    return PROGRAM if command is None else f"{PROGRAM} {command.name}"

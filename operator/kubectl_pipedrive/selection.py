@@ -10,12 +10,12 @@ from kubectl_pipedrive.credential import Credential
 from kubectl_pipedrive.errors import KubectlFailed, UsageError
 from kubectl_pipedrive.kubectl import CREDENTIALS
 
-ALL_NAMESPACES: Final = Option(name="all-namespaces", short="A", help="The credentials of all namespaces.")
+ALL_NAMESPACES: Final = Option(name="all-namespaces", short="A", help="Credentials in all namespaces.")
 SELECTOR: Final = Option(
     name="selector", short="l", value="SELECTOR", help="Only credentials whose labels match, such as -l team=crm."
 )
 CHOICE: Final = "Choose credentials by NAME, by labels with -l, or with --all."
-ALL: Final = Option(name="all", help="Every credential of the namespace; with -A, of all namespaces.")
+ALL: Final = Option(name="all", help="Every credential in the namespace; with -A, in all namespaces.")
 
 
 def query(arguments: Arguments) -> tuple[str, ...]:
@@ -30,7 +30,8 @@ def query(arguments: Arguments) -> tuple[str, ...]:
 
 
 def find(session: Session, arguments: Arguments) -> list[Credential]:
-    """Return the credentials, sorted. Raises KubectlFailed, also for a namespace that does not exist."""
+    """Return the credentials, sorted. Raises UsageError and KubectlFailed, also for an absent namespace."""
+    _require_one_way(arguments)
     namespace = None if arguments.switch("all-namespaces") else session.kubectl.namespace
     try:
         found = [Credential(body) for body in session.kubectl.items(*query(arguments))]
@@ -49,6 +50,14 @@ def find_chosen(session: Session, arguments: Arguments) -> list[Credential]:
     if sum(ways) != 1:
         raise UsageError("choose credentials in one of three ways: by NAME, by -l SELECTOR, or --all")
     return find(session, arguments)
+
+
+def _require_one_way(arguments: Arguments) -> None:
+    """Raise UsageError if a name comes with an option that kubectl does not take with one."""
+    if arguments.names and arguments.switch("all-namespaces"):
+        raise UsageError("a NAME is looked up in one namespace: write -n NAMESPACE in place of -A")
+    if arguments.names and arguments.value("selector") is not None:
+        raise UsageError("choose credentials by NAME or by -l SELECTOR, not by both")
 
 
 def require_namespace(session: Session, namespace: str) -> None:

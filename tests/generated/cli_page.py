@@ -23,9 +23,9 @@ _WIDTH = 118
 _INTRODUCTION = """\
 # kubectl pipedrive
 
-A plugin of kubectl for everyone who owns a credential. It answers three questions: is the credential well, why not, and
-what to do next. Each access to the cluster goes through `kubectl`, with your own login and permissions. No output,
-argument or temporary file of it contains a secret value.
+A plugin of kubectl for everyone who owns a credential. It answers three questions: does the credential work, if not,
+why, and what to do next. Each access to the cluster goes through `kubectl`, with your own login and permissions. No
+output, argument or temporary file of it contains a secret value.
 
 `kubectl pipedrive check` looks from the side of a credential's owner. `pipedrive-operator check` looks from the
 operator's side: its settings, its permissions, and each Vault.

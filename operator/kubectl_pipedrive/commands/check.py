@@ -111,15 +111,16 @@ _COMMAND: Final = Command(
     most=1,
     summary="Check what a credential depends on, and name the first thing that is broken.",
     description=(
-        "It checks whether the resources are installed, what you may do, and how the operator runs, as far as you may "
-        "see that. Without a name, it then lists the credentials of the namespace that need action. With a name, it "
-        "shows the newest link of `connect`, with the callback URL that the app has registered, and goes through what "
-        "the credential depends on, one by one: spec, app, Vault, Pipedrive, Secret, workload. Nothing is changed.\n\n"
+        "It checks whether the operator's CRDs are installed, which permissions you have, and, as far as you can see "
+        "that, whether the operator runs. Without a name, it then lists the credentials of the namespace that need "
+        "action. With a name, it shows the newest link that `connect` made, with the callback URL that is registered "
+        "for the app, and goes through what the credential depends on, one by one: spec, app, Vault, Pipedrive, "
+        "Secret, workload. It changes nothing.\n\n"
         f"{_FROM_INSIDE}"
     ),
     examples=(
         ("The operator, and every credential of the namespace", "kubectl pipedrive check -n crm"),
-        ("One credential, link by link", "kubectl pipedrive check acme -n crm"),
+        ("One credential, from its spec to the workload", "kubectl pipedrive check acme -n crm"),
     ),
     exit_codes="0 nothing is broken, 1 something is broken, 2 wrong usage or no access.",
     run=check,

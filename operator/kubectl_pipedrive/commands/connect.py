@@ -37,6 +37,7 @@ from pipedrive_operator.core.resource.consent_link import (
 from pipedrive_operator.core.resource.names import CONSENT_SHORT_NAME, Key
 from pipedrive_operator.core.values.consent_reasons import ConsentReason, Stage
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.core.values.times import parse_duration
 
 if TYPE_CHECKING:
     from kubectl_pipedrive.machine import Callback, Machine
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 _POLL_SECONDS: Final = 1.0
 _PREPARED_WITHIN: Final = timedelta(seconds=30)
 _PUBLISHED_WITHIN: Final = timedelta(seconds=60)
+SHORTEST: Final = timedelta(minutes=1)
+LONGEST: Final = timedelta(hours=24)
+"""The limits of a lifetime, as the operator has them: its own model is slow to import."""
 _STAYS: Final = (
     "the redirect of this app ends on your machine, so this command must wait: leave out --print and --no-wait"
 )
@@ -77,6 +81,7 @@ class _Link:
 
 def connect(session: Session, arguments: Arguments) -> int:
     """Create a consent, show its link, and wait until the account is connected and the Secret is published."""
+    _check_options(arguments)
     machine = session.machine or _local_machine()
     credential = _connectable(session, arguments.names[0])
     key = key_from(machine.random_bytes(KEY_BYTES))
@@ -101,6 +106,17 @@ def connect(session: Session, arguments: Arguments) -> int:
     if stays:
         return 0
     return _published(session, credential, found)
+
+
+def _check_options(arguments: Arguments) -> None:
+    """Raise UsageError for what cannot lead to a link, before one is created."""
+    if arguments.switch("paste") and (arguments.switch("print") or arguments.switch("no-wait")):
+        raise UsageError("--paste waits for an address: leave out --print and --no-wait")
+    given = arguments.value("lifetime")
+    lifetime = None if given is None else parse_duration(given)
+    if given is not None and (lifetime is None or not SHORTEST <= lifetime <= LONGEST):
+        message = f"--lifetime={given} is not a duration from 1m to 24h, such as 30m or 4h"
+        raise UsageError(message)
 
 
 def _local_machine() -> "Machine":
@@ -346,13 +362,14 @@ _COMMAND: Final = Command(
     most=1,
     summary="Connect a credential to an account of Pipedrive, in a browser.",
     description=(
-        "It creates a link, opens it in your browser, and waits until the account is connected and the Secret is "
-        "published. The person who opens the link needs no access to the cluster. Nothing that works is replaced until "
-        "the new connection is verified, and belongs to the right company. Ctrl-C removes the link.\n\n"
-        "After the person accepts, Pipedrive sends the browser to the callback URL that the app has registered with "
-        "it. If that is a page of the operator, the link works on any machine. If it is an address on localhost, this "
+        "Use it for an OAuth2 credential that is new, or that `status` shows with ConsentRequired. It creates a link, "
+        "opens it in your browser, and waits until a person has accepted there and the Secret is published. That "
+        "person needs no access to the cluster. An earlier connection stays in use until the new one is verified and "
+        "belongs to the right company. Ctrl-C removes the link.\n\n"
+        "After the person accepts, Pipedrive sends the browser to the callback URL that is registered for the app. "
+        "If that is a page of the operator, the link works on any machine. If it is an address on localhost, this "
         "command receives the answer: open the link on this machine. If it is any other address, copy the address from "
-        "the browser and paste it here.\n\n"
+        "the browser, and paste it when the command asks for it.\n\n"
         "It needs the permission to create, read, patch and delete PipedriveConsents, which the role `edit` has. The "
         "operator must have the setting consent.enabled."
     ),
@@ -369,18 +386,24 @@ _COMMAND: Final = Command(
     options=(
         Option(
             name="print",
-            help="Print the link and nothing else, and end. Only if the callback URL is a page of the operator.",
+            help="Print only the link, and do not wait. This needs a callback URL that is a page of the operator.",
         ),
         Option(name="no-browser", help="Do not open a browser: open the link yourself, or send it to someone."),
         Option(
             name="no-wait",
-            help="Show the link, and end; it stays usable. Only if the callback URL is a page of the operator.",
+            help="Show the link, open no browser, and do not wait. The link stays valid. This needs a callback URL "
+            "that is a page of the operator.",
         ),
-        Option(name="paste", help="Paste the address that the browser comes to, whatever the callback URL is."),
-        Option(name="lifetime", value="DURATION", help="How long the link can be used: 1m to 24h. By default 30m."),
-        Option(name="allow-account-change", help="Accept another company than the one that is connected now."),
+        Option(
+            name="paste", help="Ask for the address that the browser shows at the end, whatever the callback URL is."
+        ),
+        Option(name="lifetime", value="DURATION", help="How long the link is valid, from 1m to 24h. By default 30m."),
+        Option(name="allow-account-change", help="Accept a company other than the one that is connected now."),
     ),
-    exit_codes="0 connected, 1 not connected, 2 wrong usage or no access, 130 Ctrl-C.",
+    exit_codes=(
+        "0 connected and the Secret published (with --print or --no-wait: link created),\n"
+        "1 not connected or the Secret not published, 2 wrong usage or no access, 130 Ctrl-C."
+    ),
     run=connect,
 )
 COMMANDS: Final = (_COMMAND,)

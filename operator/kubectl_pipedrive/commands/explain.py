@@ -8,6 +8,7 @@ from kubectl_pipedrive.errors import UsageError
 from kubectl_pipedrive.explanation import KEPT, conditions
 from kubectl_pipedrive.table import Cell, Table
 from kubectl_pipedrive.terminal import Style, Terminal
+from kubectl_pipedrive.wrong_usage import quoted
 from pipedrive_operator.core.values.conditions import EFFECTS, EVENT_TEXTS, EventReason, Reason
 
 _LABEL: Final = 15
@@ -61,7 +62,7 @@ def _reason(given: str) -> Reason | EventReason:
 
     close = difflib.get_close_matches(given.lower(), known, n=1, cutoff=0.75)
     hint = f"did you mean {known[close[0]]}?" if close else "`kubectl pipedrive explain` lists them"
-    message = f"there is no reason {given}; {hint}"
+    message = f"there is no reason {quoted([given])}; {hint}"
     raise UsageError(message)
 
 
@@ -71,8 +72,8 @@ _COMMAND: Final = Command(
     most=1,
     summary="Explain a reason: what it means, what to do, and when it is checked again.",
     description=(
-        "A reason is the word in the column REASON of `status`, in a condition, or in an Event. Without one, all are "
-        "listed. The cluster is not contacted. docs/reasons.md has the same text."
+        "A reason is the word in the column REASON of `status`, in a condition, or in an Event. Without a "
+        "reason, the command lists all of them. It does not contact the cluster. docs/reasons.md has the same text."
     ),
     examples=(
         ("One reason", "kubectl pipedrive explain ConsentRequired"),

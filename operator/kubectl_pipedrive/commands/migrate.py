@@ -47,7 +47,8 @@ def _content(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}"
+        why = getattr(error, "strerror", None) or "it is not text"
+        message = f"{file} cannot be read: {why}; name the file that {n8n_export.EXPORT_COMMAND} wrote"
         raise UsageError(message) from None
 
 
@@ -60,15 +61,18 @@ _COMMAND: Final = Command(
     description=(
         "FILE is what `n8n export:credentials --all --decrypted --output=FILE` wrote. The result is a shell script for "
         "you to read and run: it writes the values to Vault and applies a manifest for each credential. It contains no "
-        "secret value; jq reads the values from FILE, and Vault reads them from a pipe. A path that has a value in "
-        "Vault already is not overwritten. This command itself changes nothing.\n\n"
+        "secret value; jq reads the values from FILE, and Vault reads them from a pipe. If a path in Vault already has "
+        "a value, the script stops there and does not overwrite it. This command only prints the script.\n\n"
         "Stop n8n before you run the script: only one program may use a refresh token. docs/n8n.md has the whole "
         "procedure."
     ),
     examples=(
-        ("Write the script to a file, read it, run it", "kubectl pipedrive migrate n8n export.json -n crm > move.sh"),
         (
-            "One credential, with an app of the operator's settings",
+            "Write the script to a file; then read it, and run it with `bash move.sh`",
+            "kubectl pipedrive migrate n8n export.json -n crm > move.sh",
+        ),
+        (
+            "Only the credential with the id 7, with an app of the operator's settings",
             "kubectl pipedrive migrate n8n export.json --id 7 --app crm",
         ),
     ),
@@ -76,11 +80,19 @@ _COMMAND: Final = Command(
         Option(
             name="id", value="ID", repeatable=True, help="Only the credential with this id in n8n; can be repeated."
         ),
-        Option(name="app", value="NAME", help="Use this app of the operator's settings instead of clients in Vault."),
-        Option(name="mount", value="NAME", default="secret", help="KV version 2 mount in Vault."),
-        Option(name="prefix", value="PATH", help="Where to write in the mount. By default pipedrive/NAMESPACE."),
+        Option(
+            name="app",
+            value="NAME",
+            help="Use this app of the operator's settings, and do not move the client ids and secrets to Vault.",
+        ),
+        Option(name="mount", value="NAME", default="secret", help="The KV version 2 mount of Vault to write to."),
+        Option(
+            name="prefix", value="PATH", help="The path in the mount to write below. By default pipedrive/NAMESPACE."
+        ),
     ),
-    exit_codes="0 printed, 1 some credentials were left out because they hold no token, 2 wrong usage.",
+    exit_codes=(
+        "0 printed, 1 some credentials were left out because a value is missing,\n2 wrong usage or an unusable file."
+    ),
     run=migrate_n8n,
 )
 COMMANDS: Final = (_COMMAND,)

@@ -6,21 +6,25 @@ from typing import Final
 
 from kubectl_pipedrive import manifests
 from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
-from kubectl_pipedrive.manifests import Outline, checked
+from kubectl_pipedrive.manifests import Outline, checked, checked_name
 
 _PATH: Final = Option(
     name="path",
     value="PATH",
-    help="Path in Vault. By default pipedrive/NAMESPACE/NAME. Ask the operator's administrator which paths it allows.",
+    help="Where the token is in Vault. By default pipedrive/NAMESPACE/NAME. Ask the operator's administrator which "
+    "paths are allowed.",
 )
 _COMPANY: Final = Option(
-    name="company", value="DOMAIN", help="Accept tokens of this company alone: acme of acme.pipedrive.com."
+    name="company", value="DOMAIN", help="Publish only tokens of this company: write acme for acme.pipedrive.com."
 )
 _SECRET: Final = Option(
-    name="secret", value="NAME", help="Name of the Secret to publish. By default that of the credential."
+    name="secret", value="NAME", help="Name of the Secret to publish. By default the name of the credential."
 )
 _APP: Final = Option(
-    name="app", value="NAME", default="crm-sync", help="An app of the operator's settings; ask its administrator."
+    name="app",
+    value="NAME",
+    default="crm-sync",
+    help="The app to connect with. Ask the operator's administrator for its name in the settings.",
 )
 
 
@@ -29,15 +33,16 @@ Steps = Callable[[Outline, str], tuple[str, ...]]
 
 
 def _new(session: Session, arguments: Arguments, *, write: Callable[[Outline], str], steps: Steps) -> int:
-    name = checked("the name", arguments.names[0])
+    name = checked_name("the name", arguments.names[0])
     namespace = checked("the namespace", session.kubectl.current_namespace())
+    secret = arguments.value("secret")
     outline = Outline(
         name=name,
         namespace=session.kubectl.namespace,
-        path=checked("--path", arguments.value("path") or f"pipedrive/{namespace}/{name}"),
+        path=_optional(arguments, "path") or f"pipedrive/{namespace}/{name}",
         app=_optional(arguments, "app"),
         company=_optional(arguments, "company"),
-        secret=_optional(arguments, "secret"),
+        secret=None if secret is None else checked_name("--secret", secret),
     )
     comments = "".join(f"# {line}\n" for line in steps(outline, namespace))
     session.terminal.line(f"{comments}{write(outline)}".rstrip())
@@ -69,8 +74,7 @@ def _steps_for_oauth2(outline: Outline, namespace: str) -> tuple[str, ...]:
 
 
 _RESULT: Final = (
-    "The manifest goes to the standard output, and its comments say what to do with it. Nothing is created, and the "
-    "cluster is not contacted."
+    "It prints YAML with comments that say what to do next. It creates nothing, and does not contact the cluster."
 )
 _NEW_API_TOKEN: Final = Command(
     words=("new", "api-token"),
@@ -81,10 +85,13 @@ _NEW_API_TOKEN: Final = Command(
     description=_RESULT,
     examples=(
         (
-            "A manifest that accepts tokens of one company alone",
+            "A manifest that publishes only tokens of one company",
             "kubectl pipedrive new api-token acme -n crm --company acme > acme.yaml",
         ),
-        ("Apply it without a file", "kubectl pipedrive new api-token acme -n crm | kubectl apply -f -"),
+        (
+            "Create the credential at once, without a file",
+            "kubectl pipedrive new api-token acme -n crm | kubectl apply -f -",
+        ),
     ),
     options=(_PATH, _COMPANY, _SECRET),
     exit_codes="0 printed, 2 wrong usage.",
@@ -99,7 +106,7 @@ _NEW_OAUTH2: Final = Command(
     description=_RESULT,
     examples=(
         (
-            "A manifest that accepts tokens of one company alone",
+            "A manifest that publishes only tokens of one company",
             "kubectl pipedrive new oauth2 acme -n crm --app crm-sync --company acme > acme.yaml",
         ),
         ("All fields that a manifest can have", "kubectl explain pdc.spec --recursive"),

@@ -93,16 +93,20 @@ def _timeout(arguments: Arguments) -> timedelta:
 _COMMAND: Final = Command(
     words=("refresh",),
     arguments="[NAME...]",
-    summary="Have credentials refreshed or checked now, instead of when they are due.",
+    summary="Refresh credentials now, or only check them, without waiting until they are due.",
     description=(
-        "It sets an annotation, which the operator acts on within seconds. An OAuth2 credential gets a new access "
-        "token; an API token is read from Vault and verified with Pipedrive again. After you have corrected something "
-        "in Vault or in Pipedrive, use --verify-only: it costs no refresh.\n\n"
+        "It sets an annotation on each credential, and the operator acts on it within seconds. An OAuth2 credential "
+        "gets a new access token; an API token is read from Vault and verified with Pipedrive again. After you have "
+        "corrected something in Vault or in Pipedrive, --verify-only is enough: the operator reads and verifies again, "
+        "without forcing a refresh.\n\n"
         f"{CHOICE} It needs the permission to change credentials, which the role `edit` has."
     ),
     examples=(
         ("Refresh one credential, and wait for the result", "kubectl pipedrive refresh acme -n crm --wait"),
-        ("Have Vault read again after you wrote to it", "kubectl pipedrive refresh acme -n crm --verify-only --wait"),
+        (
+            "Read and verify again, after you changed the value in Vault",
+            "kubectl pipedrive refresh acme -n crm --verify-only --wait",
+        ),
         ("All credentials of a team", "kubectl pipedrive refresh -l team=crm"),
         ("Every credential of the cluster", "kubectl pipedrive refresh --all -A"),
     ),
@@ -110,12 +114,14 @@ _COMMAND: Final = Command(
         ALL,
         ALL_NAMESPACES,
         SELECTOR,
-        Option(name="verify-only", help="Read Vault and ask Pipedrive, but do not refresh."),
-        Option(name="wait", help="Wait for the outcome, and print it."),
-        Option(name="timeout", value="DURATION", default="2m", help="How long --wait waits."),
+        Option(name="verify-only", help="Read Vault and verify with Pipedrive, without forcing a refresh."),
+        Option(name="wait", help="Wait for the result, and print it."),
+        Option(name="timeout", value="DURATION", default="2m", help="How long --wait waits, such as 90s or 2m."),
     ),
     exit_codes=(
-        "0 requested, or with --wait: all succeeded; 1 at least one did not succeed;\n2 wrong usage or no access."
+        "0 requested (with --wait: all succeeded),\n"
+        "1 at least one is suspended (with --wait: or failed, or has no result in time),\n"
+        "2 wrong usage or no access."
     ),
     run=refresh,
 )

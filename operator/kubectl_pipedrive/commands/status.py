@@ -68,14 +68,15 @@ def _follow(session: Session, arguments: Arguments, columns: Columns, found: lis
 _COMMAND: Final = Command(
     words=("status",),
     arguments="[NAME...]",
-    summary="Show whether credentials are well, why not, and what to do next.",
+    summary="Show whether credentials work, what is wrong if not, and what to do next.",
     description=(
         "Without a name, or with several, it prints one line for each credential. With one name it prints everything "
         "about that credential: its conditions in words, its Secret and the keys in it (never a value), the pods that "
         "use the Secret, the times, the Events, and what happens next.\n\n"
-        "READY says whether the Secret holds a value that Pipedrive accepts. REASON says why, or what is wrong while "
-        "the Secret can still be used; `kubectl pipedrive explain REASON` describes it. EXPIRES and NEXT RENEWAL are "
-        "about the access token: an API token has neither."
+        "READY says whether the Secret holds a value that Pipedrive accepts. REASON says why. It names a problem "
+        "even while READY is still True, so that someone can act before the Secret stops working; `kubectl pipedrive "
+        "explain REASON` describes it. EXPIRES and NEXT RENEWAL are about an OAuth2 access token; for an API token, "
+        "they show a dash. The command changes nothing."
     ),
     examples=(
         ("All credentials of the namespace", "kubectl pipedrive status"),
@@ -83,7 +84,7 @@ _COMMAND: Final = Command(
         ("Everything about one credential", "kubectl pipedrive status acme -n crm"),
         ("Follow the changes of one team's credentials", "kubectl pipedrive status -l team=crm --watch"),
         (
-            "Stop a script unless every credential of the namespace can be used",
+            "Stop a script unless every credential of the namespace works",
             "kubectl pipedrive status >&2 || exit 1",
         ),
     ),
@@ -91,19 +92,21 @@ _COMMAND: Final = Command(
         ALL_NAMESPACES,
         SELECTOR,
         Option(
-            name="watch", short="w", help="Then go on, and print a line whenever a credential changes, until Ctrl-C."
+            name="watch",
+            short="w",
+            help="Keep running, and print a line whenever a credential changes. Ctrl-C ends it.",
         ),
         Option(
             name="output",
             short="o",
             value="FORMAT",
             choices=("wide", *_AS_IT_IS),
-            help="wide adds columns; json and yaml print the resources as kubectl does.",
+            help="wide adds columns to the table; json and yaml print the resources as kubectl does.",
         ),
     ),
     exit_codes=(
-        "0 every credential can be used, 1 a person must act or a credential is not ready yet,\n"
-        "2 wrong usage or no access."
+        "0 every credential is ready and none needs a person,\n"
+        "1 at least one is not ready or needs a person, 2 wrong usage or no access."
     ),
     run=status,
 )

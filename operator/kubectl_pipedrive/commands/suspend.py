@@ -57,11 +57,12 @@ _PERMISSION: Final = "It needs the permission to change credentials, which the r
 _SUSPEND: Final = Command(
     words=("suspend",),
     arguments="[NAME...]",
-    summary="Stop the work on credentials; their Secrets stay as they are.",
+    summary="Pause the operator's work on credentials; their Secrets stay as they are.",
     description=(
-        "The operator then calls neither Vault nor Pipedrive for them, and leaves their Secrets unchanged. An access "
-        "token that is published expires after an hour at most, so workloads lose access unless you resume in time.\n\n"
-        f"It sets spec.suspend. {CHOICE} {_PERMISSION}"
+        "The operator then calls neither Vault nor Pipedrive for them, and leaves their Secrets unchanged. A published "
+        "OAuth2 access token expires after an hour at most, so workloads lose access unless you run `kubectl pipedrive "
+        "resume` in time.\n\n"
+        f"It sets spec.suspend to true. {CHOICE} {_PERMISSION}"
     ),
     examples=(
         ("One credential", "kubectl pipedrive suspend acme -n crm"),
@@ -73,8 +74,11 @@ _SUSPEND: Final = Command(
 _RESUME: Final = Command(
     words=("resume",),
     arguments="[NAME...]",
-    summary="Continue the work on suspended credentials.",
-    description=f"It removes spec.suspend, and the operator continues within seconds. {CHOICE} {_PERMISSION}",
+    summary="Let the operator work on suspended credentials again.",
+    description=(
+        "It removes spec.suspend, and the operator works on the credentials again within seconds.\n\n"
+        f"{CHOICE} {_PERMISSION}"
+    ),
     examples=(
         (
             "One credential, and follow what happens",

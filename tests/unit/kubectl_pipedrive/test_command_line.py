@@ -70,15 +70,28 @@ def test_a_value_that_is_a_word_of_a_command_is_a_value() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("statsu", "there is no command statsu"),
+        ("statsu", "there is no command statsu; did you mean status?"),
+        ("''", "there is no command ''"),
+        ("--bogus", "`kubectl pipedrive --bogus` has no command"),
+        ("-n crm", "`kubectl pipedrive -n crm` has no command"),
+        ("new secret x", "there is no command new secret; write `kubectl pipedrive new api-token` or"),
         ("new", "write `kubectl pipedrive new api-token` or `kubectl pipedrive new oauth2`"),
-        ("status --outptu wide", "--outptu"),
-        ("status -o xml", "xml"),
-        ("new oauth2", "needs NAME"),
-        ("new oauth2 a b", "takes at most 1 arguments, not 2: a b"),
+        ("status --outptu wide", "`kubectl pipedrive status` has no option --outptu; did you mean --output?"),
+        ("status -o xml", "-o or --output cannot be xml: use one of wide, json, yaml"),
+        ("status -o", "-o or --output needs a value after it"),
+        ("refresh acme --wait=maybe", "--wait takes no value: leave out maybe"),
+        ("status acme -A", "write -n NAMESPACE in place of -A"),
+        ("status acme -l team=crm", "by NAME or by -l SELECTOR, not by both"),
+        ("new oauth2", "needs NAME, for example: kubectl pipedrive new oauth2 acme"),
+        ("new oauth2 Acme_X", "the name 'Acme_X' is not a name that Kubernetes accepts"),
+        ("new oauth2 acme --secret Acme_X", "--secret 'Acme_X' is not a name that Kubernetes accepts"),
+        ("new oauth2 acme --path ''", "--path '' cannot be used"),
+        ("connect", "needs NAME, for example: kubectl pipedrive connect acme -n crm"),
+        ("new oauth2 a b", "takes at most 1 argument, not 2: a b"),
         ("explain ConsentRequire", "did you mean ConsentRequired?"),
+        ("explain ''", "there is no reason ''"),
         ("explain nonsense", "`kubectl pipedrive explain` lists them"),
-        ("status --token=x", "--token"),
+        ("status --token=x", "has no option --token"),
     ],
 )
 def test_a_wrong_command_line_is_explained(line: str, message: str) -> None:
@@ -88,6 +101,21 @@ def test_a_wrong_command_line_is_explained(line: str, message: str) -> None:
     assert (2, "") == (typed.code, typed.out)
     assert message in typed.err
     assert "--help" in typed.err
+
+
+def test_an_error_points_to_the_help_of_its_command() -> None:
+    """Without a command, it points to the list of commands."""
+    assert World()("status --outptu wide").err.endswith("See `kubectl pipedrive status --help`.\n")
+    assert World()("statsu").err.endswith("See `kubectl pipedrive --help`.\n")
+
+
+def test_a_wrong_command_line_does_not_contact_the_cluster() -> None:
+    """The mistake is reported even if the cluster cannot be reached."""
+    world = World()
+
+    for line in ("status acme -A", "refresh acme -A", "connect acme --lifetime 3d", "connect acme --paste --print"):
+        assert 2 == world(line).code
+    assert [] == world.kubectl.calls
 
 
 @pytest.mark.parametrize(
@@ -102,7 +130,8 @@ def test_a_wrong_command_line_is_explained(line: str, message: str) -> None:
         ('Error from server (NotFound): pipedrivecredentials.pipedrive-operator.io "x" not found', "status -A"),
         ("error: You must be logged in to the server (Unauthorized)", "Log in again"),
         ('error: context "x" does not exist', "get-contexts"),
-        ("The connection to the server localhost:8080 was refused - did you specify the right host", "VPN"),
+        ("The connection to the server localhost:8080 was refused - did you specify the right host", "KUBECONFIG"),
+        ("The connection to the server 10.0.0.1:6443 was refused - did you specify the right host", "VPN"),
         ("Unable to connect to the server: dial tcp: lookup x: no such host", "VPN"),
     ],
 )
@@ -116,6 +145,18 @@ def test_an_error_of_kubectl_is_passed_on_with_the_next_step(error: str, step: s
     assert 2 == typed.code
     assert typed.err.startswith(f"{error}\n")
     assert step in typed.err
+
+
+def test_log_lines_of_kubectl_are_left_out() -> None:
+    """It logs an unreachable cluster up to seven times before its own message."""
+    log = 'E1129 08:23:38.607688   26053 memcache.go:265] "Unhandled Error" err="couldn\'t get current server API"'
+    world = World()
+    world.kubectl.broken = f"{log}\n{log}\nThe connection to the server 10.0.0.1:6443 was refused"
+
+    assert world("status").err.startswith("The connection to the server 10.0.0.1:6443 was refused\n")
+
+    world.kubectl.broken = log
+    assert world("status").err.startswith(log)
 
 
 def test_an_unknown_error_is_passed_on_as_it_is() -> None:

@@ -6,8 +6,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from kubectl_pipedrive.commands.connect import LONGEST, SHORTEST
 from kubectl_pipedrive.consent import NotReceived, Received, read_address, read_query
 from kubectl_pipedrive.kubectl import CONSENTS, CREDENTIALS
+from pipedrive_operator.core.resource.consent import LONGEST_LIFETIME, SHORTEST_LIFETIME
 from pipedrive_operator.core.resource.consent_link import digest_of, key_from, state_of
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -365,3 +367,20 @@ def test_a_code_is_a_secret_value() -> None:
 
     assert Received(SecretValue("c0de")) == found
     assert "c0de" not in repr(found)
+
+
+@pytest.mark.parametrize("lifetime", ["3d", "abc", "30", "59s", "25h", "''"])
+def test_a_lifetime_that_the_operator_would_refuse_is_explained(lifetime: str) -> None:
+    """Nothing is created."""
+    world = World()
+
+    typed = world(f"connect acme --lifetime {lifetime}")
+
+    assert 2 == typed.code
+    assert "is not a duration from 1m to 24h, such as 30m or 4h" in typed.err
+    assert [] == world.kubectl.calls
+
+
+def test_the_limits_of_a_lifetime_are_those_of_the_operator() -> None:
+    """They are written twice, because the operator's model is slow to import."""
+    assert (SHORTEST_LIFETIME, LONGEST_LIFETIME) == (SHORTEST, LONGEST)

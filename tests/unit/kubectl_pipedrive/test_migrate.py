@@ -154,9 +154,13 @@ def test_a_credential_without_its_value_is_left_out(tmp_path: Path, found: dict[
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("no json", "the file is not JSON"),
+        ("no json", "the file is not JSON: write it with `n8n export:credentials --all --decrypted"),
+        ("", "the file is empty: write it with `n8n export:credentials --all --decrypted"),
+        ("[]", "the file has no Pipedrive credential"),
+        ("[1]", "the file has no Pipedrive credential"),
+        (json.dumps([entry(type="slackApi")]), "the file has no Pipedrive credential"),
         (json.dumps([entry(data="U2FsdGVkX1...")]), "export again with `--decrypted`"),
-        (None, "cannot be read: No such file or directory"),
+        (None, "cannot be read: No such file or directory; name the file that `n8n export:credentials"),
     ],
 )
 def test_an_unusable_file_is_explained(tmp_path: Path, content: str | None, message: str) -> None:
