@@ -36,6 +36,9 @@ _NO_CONFIG: Final = """\
 kubectl found no cluster in its kubeconfig, so it tried localhost:8080. Check that --kubeconfig or the variable
 KUBECONFIG names a file that exists, and that the file has the cluster:
   kubectl config get-contexts"""
+_BAD_CONFIG: Final = """\
+kubectl cannot read its kubeconfig. Check the file that --kubeconfig or the variable KUBECONFIG names; without both,
+it is ~/.kube/config."""
 _UNREACHABLE: Final = """\
 The cluster cannot be reached. Check the network (VPN, proxy), and that this is the right cluster:
   kubectl config current-context
@@ -52,11 +55,10 @@ _ADVICE: Final = (
     (r"namespaces \"[^\"]*\" not found", _NO_NAMESPACE),
     (rf"{re.escape(PLURAL)}[.a-z-]* \"[^\"]*\" not found", _NOT_FOUND),
     (r"must be logged in|Unauthorized|provide credentials", _LOGGED_OUT),
-    (
-        r"context .*does not exist|no context exists|cluster \"[^\"]*\" does not exist|current-context is not",
-        _NO_CONTEXT,
-    ),
-    (r"localhost:8080", _NO_CONFIG),
+    (r"context .*does not exist|context was not found|no context exists|current-context is not", _NO_CONTEXT),
+    (r"cluster \"[^\"]*\" does not exist", _NO_CONTEXT),
+    (r"localhost:8080 was refused", _NO_CONFIG),
+    (r"error: stat .*no such file|error loading config file", _BAD_CONFIG),
     (_NETWORK, _UNREACHABLE),
 )
 _LOG_LINE: Final = re.compile(r"[EWI][0-9]{4} [0-9:.]+ +[0-9]+ memcache\.go:")

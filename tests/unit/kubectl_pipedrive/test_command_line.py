@@ -131,6 +131,12 @@ def test_a_wrong_command_line_does_not_contact_the_cluster() -> None:
         ("error: You must be logged in to the server (Unauthorized)", "Log in again"),
         ('error: context "x" does not exist', "get-contexts"),
         ("The connection to the server localhost:8080 was refused - did you specify the right host", "KUBECONFIG"),
+        ("error: stat /nonexistent: no such file or directory", "Check the file that --kubeconfig"),
+        (
+            'error: error loading config file "/tmp/x": yaml: line 1: mapping values are not allowed',
+            "kubeconfig. Check",
+        ),
+        ("Error in configuration: context was not found for specified context: nope", "get-contexts"),
         ("The connection to the server 10.0.0.1:6443 was refused - did you specify the right host", "VPN"),
         ("Unable to connect to the server: dial tcp: lookup x: no such host", "VPN"),
     ],

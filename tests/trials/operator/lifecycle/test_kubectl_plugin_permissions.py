@@ -28,7 +28,7 @@ COMMANDS = {
     "refresh --all --verify-only --wait": (0, DENIED, DENIED),
     "suspend acme": (0, DENIED, DENIED),
     "resume acme": (0, 0, DENIED),  # for the role `view` it is not suspended, so nothing is written
-    "connect acme --lifetime=30d": (DENIED, DENIED, DENIED),
+    "connect acme --lifetime=30d": (DENIED, DENIED, DENIED),  # wrong usage; other tests connect, or lack the right
     "explain Published": (0, 0, 0),
     "explain": (0, 0, 0),
     "new api-token initech": (0, 0, 0),
