@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fakes.network import Network
@@ -13,6 +14,8 @@ class Weather(Network):
 
     chance: random.Random = field(kw_only=True)
     slowest: float = 0.2
+    on_return: list[Callable[[], object]] = field(default_factory=list)
+    """Called when the faults have ended."""
     _bad_until: float = float("-inf")
 
     def darken(self) -> None:
@@ -28,6 +31,8 @@ class Weather(Network):
         """End all faults."""
         if self._bad_until == float("inf"):
             self._bad_until = asyncio.get_running_loop().time()
+            for notify in self.on_return:
+                notify()
         self.is_away, self.loses_connections, self.loses_requests, self.loses_answers = False, 0.0, 0.0, 0.0
 
     def was_bad_since(self, moment: float) -> bool:

@@ -33,7 +33,7 @@ from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Reconciler
 from simulation.loop import Process
 from simulation.models import ClusterModel, PipedriveModel, SimulatedClock, VaultModel
-from support.builders import RULES
+from support.builders import GRANT_LOCATION, RULES
 
 TIMINGS = Timings(poll_interval=timedelta(seconds=60), verify_interval=timedelta(seconds=100))
 LEASE = LeaseTimes(retry_period=timedelta(seconds=5), standby_period=timedelta(seconds=4))
@@ -46,6 +46,8 @@ ADDRESSES = ConsentAddresses(
     redirect_uris={},
 )
 RESYNC_INTERVAL = timedelta(seconds=45)
+LONGEST_PROBE = 15.0
+"""In seconds: how long after its return a process may still take Vault for unavailable."""
 WATCH_GAPS = 0.1
 """The share of changes that a watch misses."""
 
@@ -114,6 +116,7 @@ class Operator:
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
         consents = self._consents(ports, keeper, reconciler, queue, consent_cache)
         self._watch(cache, controller, consents)
+        self._probe_vault(reconciler, queue)
         leader_work = LeaderWork(
             controller=controller,
             escrow=escrow,
@@ -178,6 +181,19 @@ class Operator:
                 loop.call_later(weather.chance.uniform(0, 1), deliver, kind, event, body, context=context)
 
         self.cluster.watchers.append(watcher)
+
+    def _probe_vault(self, reconciler: Reconciler, queue: WorkQueue) -> None:
+        """Notice late that Vault is back, as the circuit breaker of the adapter does."""
+        context = contextvars.copy_context()
+        loop, weather = asyncio.get_running_loop(), self.vault.network
+
+        def wake() -> None:
+            for key in sorted(reconciler.vault_returned(GRANT_LOCATION.connection)):
+                queue.add(key)
+
+        weather.on_return.append(
+            lambda: loop.call_later(weather.chance.uniform(0, LONGEST_PROBE), wake, context=context)
+        )
 
     async def _resync(self, cache: Cache, controller: Controller, consents: ConsentController) -> None:
         while True:

@@ -77,15 +77,16 @@ class Promises:
     """Every token that was ever issued."""
     is_right: Callable[[str], bool] = lambda _token: True
     """Returns whether a refresh token belongs to the account that the credentials are for."""
-    candidate: Callable[[], str | None] = lambda: None
-    """Returns the refresh token of the candidate in Vault."""
     connected: set[str] = field(default_factory=set)
     """The uids of the consents whose grant Vault has held."""
     replaced: set[str] = field(default_factory=set)
     """The refresh tokens that a consent has replaced in Vault."""
 
     def sent(self, send: Send, *, left: timedelta | None, due: timedelta) -> None:
-        """Check a request when it leaves: (a), and whether a refresh was due."""
+        """Check a request when it leaves: (a), and whether a refresh was due: (d).
+
+        Only what Vault holds can be due: the rest is a code, a candidate, or was replaced a moment ago.
+        """
         for former in self.sends:
             if former.token == send.token:
                 self._expect(not send.is_code, f"(a) {send.token} was sent again")
@@ -98,8 +99,7 @@ class Promises:
         self.used.add((str(intent), send.token))
         is_stopping = asyncio.get_running_loop().time() > self.stopping.get(send.by, float("inf"))
         self._expect(not is_stopping, f"(g) {send.token} was sent by {send.by}, which was asked to stop")
-        is_of_consent = send.is_code or send.token == self.candidate()
-        is_due = is_of_consent or left is None or left <= due or self._was_in_escrow()
+        is_due = send.token != self.newest or left is None or left <= due or self._was_in_escrow()
         self._expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
         self.sends.append(send)
         self.on_effect("send", send.by)

@@ -88,7 +88,6 @@ class World:
         self.people = People(self)
         self.storm_is_over = False
         self.promises.is_right = lambda token: self.pipedrive.owner(token) == ACCOUNT
-        self.promises.candidate = self.candidate
 
     @property
     def loop(self) -> SeededLoop:
