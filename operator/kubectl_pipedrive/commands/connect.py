@@ -2,27 +2,23 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
 from kubectl_pipedrive.consent import (
     Consent,
-    NotReceived,
-    Received,
-    answer_patch,
     manifest,
     name_for,
-    read_address,
-    read_query,
 )
 from kubectl_pipedrive.credential import Credential
-from kubectl_pipedrive.errors import ConnectFailed, KubectlFailed, PortTaken, UsageError
+from kubectl_pipedrive.errors import ConnectFailed, KubectlFailed, UsageError
 from kubectl_pipedrive.health import deciding, is_ready
 from kubectl_pipedrive.kubectl import CONSENTS, CREDENTIALS
 from kubectl_pipedrive.moments import length
+from kubectl_pipedrive.progress import POLL_SECONDS, Link, follow, listening, read_consent, why_ended
 from kubectl_pipedrive.selection import find
 from kubectl_pipedrive.terminal import Style
 from pipedrive_operator.core.resource.consent_link import (
@@ -35,14 +31,12 @@ from pipedrive_operator.core.resource.consent_link import (
     with_state,
 )
 from pipedrive_operator.core.resource.names import CONSENT_SHORT_NAME, Key
-from pipedrive_operator.core.values.consent_reasons import ConsentReason, Stage
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.times import parse_duration
 
 if TYPE_CHECKING:
-    from kubectl_pipedrive.machine import Callback, Machine
+    from kubectl_pipedrive.machine import Machine
 
-_POLL_SECONDS: Final = 1.0
 _PREPARED_WITHIN: Final = timedelta(seconds=30)
 _PUBLISHED_WITHIN: Final = timedelta(seconds=60)
 SHORTEST: Final = timedelta(minutes=1)
@@ -64,19 +58,6 @@ _WARNINGS: Final = {
     Mode.LOOPBACK: "Open it on this machine:",
     Mode.PASTE: "Open it in a browser:",
 }
-_PROGRESS: Final = {ConsentReason.CODE_RECEIVED: " code received …", ConsentReason.VERIFYING: " verifying …"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Link:
-    """A consent that was created, with what only this command knows about it."""
-
-    consent: Consent
-    name: Key
-    state: SecretValue
-    address: SecretValue
-    """What the person opens."""
-    mode: Mode
 
 
 def connect(session: Session, arguments: Arguments) -> int:
@@ -98,10 +79,10 @@ def connect(session: Session, arguments: Arguments) -> int:
         found = _link(_prepared(session, name), name, key, paste=arguments.switch("paste"))
         if stays and found.mode is not Mode.HOSTED:
             raise UsageError(_STAYS)
-        with _listening(machine, found) as callback:
+        with listening(machine, found) as callback:
             _show(session, arguments, credential, found)
             if not stays:
-                _follow(session, machine, found, callback)
+                follow(session, machine, found, callback)
         keep.append(name)
     if stays:
         return 0
@@ -188,9 +169,9 @@ def _prepared(session: Session, name: Key) -> Consent:
     """Return the consent once the operator has prepared its link. Raises ConnectFailed."""
     begun = session.clock.now()
     while True:
-        consent = _read(session, name)
+        consent = read_consent(session, name)
         if consent.has_ended:
-            raise ConnectFailed(_why_ended(consent))
+            raise ConnectFailed(why_ended(consent))
         if consent.url:
             return consent
         if session.clock.now() - begun >= _PREPARED_WITHIN:
@@ -200,17 +181,17 @@ def _prepared(session: Session, name: Key) -> Consent:
             )
             message = f"no link was prepared: {why}"
             raise ConnectFailed(message)
-        session.clock.sleep(_POLL_SECONDS)
+        session.clock.sleep(POLL_SECONDS)
 
 
-def _link(consent: Consent, name: Key, key: SecretValue, *, paste: bool) -> _Link:
+def _link(consent: Consent, name: Key, key: SecretValue, *, paste: bool) -> Link:
     state = state_of(key, name)
     mode = Mode.PASTE if paste else consent.mode
     address = link(consent.page_url, key) if mode is Mode.HOSTED else with_state(consent.url, state)
-    return _Link(consent=consent, name=name, state=state, address=address, mode=mode)
+    return Link(consent=consent, name=name, state=state, address=address, mode=mode)
 
 
-def _show(session: Session, arguments: Arguments, credential: Credential, found: _Link) -> None:
+def _show(session: Session, arguments: Arguments, credential: Credential, found: Link) -> None:
     """Print the link, and open it unless the person does not want that or has to send it to someone."""
     screen, consent = session.terminal, found.consent
     if arguments.switch("print"):
@@ -231,100 +212,16 @@ def _show(session: Session, arguments: Arguments, credential: Credential, found:
         screen.line("Your browser opens it.")
 
 
-@contextmanager
-def _listening(machine: "Machine", found: _Link) -> "Iterator[Callback | None]":
-    """Listen at the redirect URI if it is on loopback, before the link is shown. Raises ConnectFailed."""
-    try:
-        with machine.callback(found.consent.redirect_uri) if found.mode is Mode.LOOPBACK else nullcontext() as callback:
-            yield callback
-    except PortTaken as taken:
-        message = (
-            f"{taken}, where the app's redirect arrives, is used by another program: stop it, or use --paste and copy "
-            "the address from the browser"
-        )
-        raise ConnectFailed(message) from None
-
-
-def _follow(session: Session, machine: "Machine", found: _Link, callback: "Callback | None") -> None:
-    """Wait until the account is connected, and show what happens. Raises ConnectFailed."""
-    if found.mode is not Mode.PASTE:
-        session.terminal.part("Waiting …")
-    shown: tuple[object, ...] = (ConsentReason.WAITING, 1)
-    is_answered = False
-    while True:
-        consent = _read(session, found.name)
-        seen = (consent.reason, consent.status.get("observedGeneration"))
-        if seen != shown:
-            shown, is_answered = seen, is_answered and _is_busy(consent)
-            _report(session, consent, found)
-        if consent.has_ended:
-            return
-        if found.mode is Mode.PASTE and not is_answered:
-            is_answered = _ask(session, machine, found)
-        elif callback is not None:
-            _hand_on(session, found, callback.take(_POLL_SECONDS))
-        else:
-            session.clock.sleep(_POLL_SECONDS)
-
-
-def _report(session: Session, consent: Consent, found: _Link) -> None:
-    """Show a new state. Raises ConnectFailed if the link has ended without a connection."""
-    screen, effect = session.terminal, consent.effect
-    if consent.reason in _PROGRESS:
-        screen.part(_PROGRESS[consent.reason])
-    if effect is None or effect.stage is Stage.BUSY or consent.is_connected:
-        return
-    screen.line()
-    if effect.stage is Stage.ENDED:
-        raise ConnectFailed(_why_ended(consent))
-    if consent.reason is not ConsentReason.WAITING:
-        screen.line(f"{screen.mark(ok=False)} {screen.wrap(f'{consent.reason}: {consent.message}', '  ')}")
-        if effect.remedy.lower() not in consent.message.lower():
-            screen.line(f"  {screen.wrap(f'What to do: {effect.remedy}', '  ')}")
-        if found.mode is not Mode.PASTE:
-            screen.part("Waiting …")
-
-
-def _ask(session: Session, machine: "Machine", found: _Link) -> bool:
-    """Ask for the address of the redirect, hand its code on, and return whether it had one. Raises ConnectFailed."""
-    redirect = found.consent.redirect_uri
-    session.terminal.line(
-        f"After you accept, the browser shows an address that begins with {redirect}.\n"
-        "The page may be an error. Copy the whole address, paste it here, and press Enter; it is not shown:"
-    )
-    try:
-        pasted = machine.ask_hidden("> ")
-    except EOFError:
-        raise ConnectFailed("no address was pasted") from None
-    read = read_address(pasted, redirect, found.state)
-    return _patch(session, found, read)
-
-
-def _hand_on(session: Session, found: _Link, query: str | None) -> None:
-    if query is not None:
-        _patch(session, found, read_query(query, found.state))
-
-
-def _patch(session: Session, found: _Link, read: Received | NotReceived) -> bool:
-    """Hand a code to the operator, in a file that only kubectl's standard input is."""
-    if isinstance(read, NotReceived):
-        session.terminal.line(f"\n{session.terminal.mark(ok=False)} {read.why}. Open the link again, or press Ctrl-C.")
-        return False
-    patch = json.dumps(answer_patch(read.code, found.state))
-    session.kubectl.run("patch", CONSENTS, found.name.name, "--type=merge", "--patch-file=/dev/stdin", stdin=patch)
-    return True
-
-
-def _published(session: Session, credential: Credential, found: _Link) -> int:
+def _published(session: Session, credential: Credential, found: Link) -> int:
     """Report the connection, and wait until the Secret is published."""
     screen, begun = session.terminal, session.clock.now()
-    consent = _read(session, found.name)
+    consent = read_consent(session, found.name)
     while True:
         now = Credential(session.kubectl.get("get", CREDENTIALS, credential.name))
         is_late = session.clock.now() - begun >= _PUBLISHED_WITHIN
         if is_ready(now) or is_late:
             break
-        session.clock.sleep(_POLL_SECONDS)
+        session.clock.sleep(POLL_SECONDS)
     screen.line(f"\n{screen.mark(ok=True)} Connected to {consent.account}. {_secret(now)}")
     return 0 if is_ready(now) else 1
 
@@ -335,24 +232,6 @@ def _secret(credential: Credential) -> str:
     condition = deciding(credential)
     why = f" ({condition.reason}: {condition.message})" if condition is not None else ""
     return f"The Secret is not published yet{why}: kubectl pipedrive status {credential.flags()}"
-
-
-def _read(session: Session, name: Key) -> Consent:
-    try:
-        return Consent(session.kubectl.get("get", CONSENTS, name.name))
-    except KubectlFailed as failure:
-        if failure.is_not_found:
-            raise ConnectFailed("the link was deleted by someone else") from failure
-        raise
-
-
-def _is_busy(consent: Consent) -> bool:
-    return consent.effect is not None and consent.effect.stage is Stage.BUSY
-
-
-def _why_ended(consent: Consent) -> str:
-    remedy = consent.effect.remedy if consent.effect is not None else ""
-    return f"{consent.reason}: {consent.message}. What to do: {remedy}"
 
 
 _COMMAND: Final = Command(
