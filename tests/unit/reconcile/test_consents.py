@@ -1,26 +1,22 @@
 """The reconciler of consents with fake ports: from a consent to a published token, and everything that can go wrong."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from fakes.consents import FakeConsents
-from pipedrive_operator.core.decision.consents import reported
-from pipedrive_operator.core.resource.consent import Consent, write_consent_status
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType
 from pipedrive_operator.core.values.consent_reasons import ConsentConditionType, ConsentReason
-from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultUnavailable
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.core.values.times import format_time
 from support.builders import ACCOUNT, CLIENT_SOURCE, GRANT_LOCATION, NOW, OAUTH2_SPEC, resource
+from support.consenting import CONSENT, ConsentingPerson
 from support.faked_operator import World, seeded_world
 
-CONSENT = Key(namespace="crm", name="acme-x1")
 OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
 UNGUARDED: dict[str, Any] = {"oauth2": OAUTH2_SPEC["oauth2"]}
 
@@ -34,55 +30,11 @@ async def world() -> AsyncIterator[World]:
         yield made
 
 
-class Person:
-    """A person who creates a consent and accepts."""
-
-    def __init__(self, world: World, key: Key = CONSENT, **spec: Any) -> None:
-        """Create a consent now."""
-        self.world, self.key = world, key
-        self.state = world.consents.create(key, credential="acme", created_at=format_time(world.clock.now()), **spec)
-
-    async def sees_link(self) -> Consent:
-        """Wait for the link."""
-        await self.world.settle_consent(self.key)
-        return self.consent
-
-    async def accepts(self, account: Account = ACCOUNT, *, state: SecretValue | None = None) -> ConsentReason:
-        """Press Accept, and return what the consent's status reports then."""
-        await self.sees_link()
-        self.world.consents.answer(self.key, self.world.pipedrive.accept(account), state or self.state)
-        await self.world.settle_consent(self.key)
-        return self.reason
-
-    @property
-    def consent(self) -> Consent:
-        """The consent as it is in the cluster."""
-        return self.world.consents.get(self.key)
-
-    @property
-    def reason(self) -> ConsentReason:
-        """What its status reports."""
-        found = self.consent.status.condition(ConsentConditionType.COMPLETE)
-        assert found is not None
-        return found.reason
-
-    def reports(self, reason: ConsentReason) -> bool:
-        """Return whether its status reports a reason."""
-        return self.reason is reason
-
-    @property
-    def message(self) -> str:
-        """What its status says."""
-        found = self.consent.status.condition(ConsentConditionType.COMPLETE)
-        assert found is not None
-        return found.message
-
-
 async def test_a_person_connects_an_account_and_the_token_is_published(world: World) -> None:
     """A credential without a grant ends with a Secret and an Event."""
     await world.settle()
     assert ("False", "GrantMissing") == world.condition(ConditionType.AUTHORIZED)
-    person = Person(world)
+    person = ConsentingPerson(world)
 
     assert await person.accepts() is ConsentReason.CONNECTED
     await world.settle()
@@ -97,7 +49,7 @@ async def test_a_person_connects_an_account_and_the_token_is_published(world: Wo
 async def test_the_link_is_reported_with_all_that_its_page_shows(world: World) -> None:
     """A viewer cannot use any of it: neither the key nor the state is in the cluster."""
     world.cluster.apply(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | {"requiredScopes": ["base"]}}))
-    person = Person(world)
+    person = ConsentingPerson(world)
 
     status = (await person.sees_link()).status
 
@@ -116,7 +68,7 @@ async def test_the_link_is_reported_with_all_that_its_page_shows(world: World) -
 
 async def test_an_answer_without_the_state_is_not_sent(world: World) -> None:
     """An editor who patches an answer cannot connect an account of their own."""
-    person = Person(world)
+    person = ConsentingPerson(world)
 
     assert await person.accepts(state=SecretValue(f"crm:acme-x1:{'A' * 43}")) is ConsentReason.STATE_MISMATCH
     assert [] == world.pipedrive.sent
@@ -127,10 +79,10 @@ async def test_an_answer_without_the_state_is_not_sent(world: World) -> None:
 
 async def test_the_wrong_company_changes_nothing_and_the_link_stays_usable(world: World) -> None:
     """The pinned company is that of the first consent."""
-    assert await Person(world).accepts() is ConsentReason.CONNECTED
+    assert await ConsentingPerson(world).accepts() is ConsentReason.CONNECTED
     await world.settle()
     before = world.vault.documents[GRANT_LOCATION].values
-    again = Person(world, Key(namespace="crm", name="acme-x2"))
+    again = ConsentingPerson(world, Key(namespace="crm", name="acme-x2"))
 
     assert await again.accepts(OTHER_COMPANY) is ConsentReason.WRONG_ACCOUNT
 
@@ -143,9 +95,9 @@ async def test_the_wrong_company_changes_nothing_and_the_link_stays_usable(world
 
 async def test_another_company_is_accepted_if_the_consent_allows_it_and_is_pinned_then(world: World) -> None:
     """This holds even if the process dies before the status has the new pin. A later change is not allowed."""
-    await Person(world).accepts()
+    await ConsentingPerson(world).accepts()
     await world.settle()
-    allowing = Person(world, Key(namespace="crm", name="acme-x2"), allowAccountChange=True)
+    allowing = ConsentingPerson(world, Key(namespace="crm", name="acme-x2"), allowAccountChange=True)
 
     assert await allowing.accepts(OTHER_COMPANY) is ConsentReason.CONNECTED
     world.start()
@@ -163,7 +115,7 @@ async def test_another_company_is_accepted_if_the_consent_allows_it_and_is_pinne
 
 async def test_a_consent_that_ended_is_deleted_after_an_hour(world: World) -> None:
     """Its pages and its status can be read until then."""
-    person = Person(world)
+    person = ConsentingPerson(world)
     await person.accepts()
 
     assert await world.settle_consent(CONSENT) == timedelta(hours=1)
@@ -176,7 +128,7 @@ async def test_a_consent_that_ended_is_deleted_after_an_hour(world: World) -> No
 
 async def test_an_unused_link_expires(world: World) -> None:
     """Its lifetime counts from its creation by the API server."""
-    person = Person(world, lifetime="10m")
+    person = ConsentingPerson(world, lifetime="10m")
 
     await person.sees_link()
     assert await world.settle_consent(CONSENT) == timedelta(minutes=10)
@@ -195,7 +147,7 @@ async def test_clocks_that_differ_by_ten_minutes_only_move_the_end_of_the_link(w
     """The API server's clock dates the consent; the age of the code is measured by the operator's own."""
     world.clock.turn(timedelta(hours=1))
     created = world.clock.now()
-    person = Person(world)
+    person = ConsentingPerson(world)
     world.clock.turn(ahead)
 
     assert (await person.sees_link()).status.expires_at == created + timedelta(minutes=30)
@@ -205,10 +157,10 @@ async def test_clocks_that_differ_by_ten_minutes_only_move_the_end_of_the_link(w
 
 async def test_a_newer_consent_supersedes_an_older_one(world: World) -> None:
     """Two links at once would be two answers about one grant."""
-    older = Person(world)
+    older = ConsentingPerson(world)
     await older.sees_link()
     world.clock.turn(timedelta(seconds=1))
-    newer = Person(world, Key(namespace="crm", name="acme-a1"))
+    newer = ConsentingPerson(world, Key(namespace="crm", name="acme-a1"))
 
     assert await older.accepts() is ConsentReason.SUPERSEDED
     assert await newer.accepts() is ConsentReason.CONNECTED
@@ -216,9 +168,9 @@ async def test_a_newer_consent_supersedes_an_older_one(world: World) -> None:
 
 async def test_a_link_can_be_used_only_a_few_times(world: World) -> None:
     """Each answer costs a call to Pipedrive."""
-    await Person(world).accepts()
+    await ConsentingPerson(world).accepts()
     await world.settle()
-    person = Person(world, Key(namespace="crm", name="acme-x2"))
+    person = ConsentingPerson(world, Key(namespace="crm", name="acme-x2"))
 
     reasons = [await person.accepts(OTHER_COMPANY) for _ in range(6)]
 
@@ -241,7 +193,7 @@ async def test_a_credential_that_changed_after_the_link_was_made_is_not_connecte
     world: World, spec: dict[str, Any], metadata: dict[str, Any]
 ) -> None:
     """The person has agreed to something else."""
-    person = Person(world, owner_uid="uid-of-acme")
+    person = ConsentingPerson(world, owner_uid="uid-of-acme")
     await person.sees_link()
     world.cluster.apply(resource(spec, generation=2, **metadata))
 
@@ -252,7 +204,7 @@ async def test_a_credential_that_changed_after_the_link_was_made_is_not_connecte
 async def test_a_credential_that_cannot_be_connected_is_refused_with_the_reason(world: World) -> None:
     """The message names the field."""
     world.cluster.apply(resource({"oauth2": UNGUARDED["oauth2"] | {"client": {"app": "unknown"}}}, generation=2))
-    person = Person(world)
+    person = ConsentingPerson(world)
 
     await person.sees_link()
 
@@ -263,7 +215,7 @@ async def test_a_credential_that_cannot_be_connected_is_refused_with_the_reason(
 async def test_a_link_waits_for_the_client_in_vault(world: World) -> None:
     """The message says what to do; the link appears once Vault has the client."""
     client = world.vault.documents.pop(CLIENT_SOURCE.location)
-    person = Person(world)
+    person = ConsentingPerson(world)
 
     assert await world.settle_consent(CONSENT) == timedelta(seconds=5)
     assert person.reports(ConsentReason.PENDING)
@@ -274,108 +226,9 @@ async def test_a_link_waits_for_the_client_in_vault(world: World) -> None:
     assert person.reports(ConsentReason.WAITING)
 
 
-async def test_a_claimed_code_of_a_dead_process_is_concluded_and_not_sent_again(world: World) -> None:
-    """The API server was down when the exchange had ended: the next process finds the grant in Vault."""
-    person = Person(world)
-    await person.sees_link()
-    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
-    patch, patches = FakeConsents.patch_status, 0
-
-    async def fail_after_claim(consents: FakeConsents, *arguments: Any) -> Any:
-        nonlocal patches
-        patches += 1
-        if patches > 1:
-            raise ApiServerUnavailable("no answer")
-        return await patch(consents, *arguments)
-
-    world.consents.patch_status = lambda *arguments: fail_after_claim(world.consents, *arguments)  # type: ignore[method-assign]
-    with pytest.raises(ApiServerUnavailable):
-        await world.settle_consent(CONSENT)
-    assert person.reports(ConsentReason.CODE_RECEIVED)
-    del world.consents.patch_status
-    world.start()
-
-    await world.settle_consent(CONSENT)
-
-    assert person.reports(ConsentReason.CONNECTED)
-    assert person.consent.status.account == ACCOUNT
-    assert ["code-1"] == world.pipedrive.sent
-
-
-async def test_the_candidate_stays_while_pipedrive_cannot_say_whose_it_is(world: World) -> None:
-    """The status says so, and it is asked again."""
-    person = Person(world)
-    await person.sees_link()
-    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Unavailable()
-    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
-
-    assert await world.settle_consent(CONSENT) == timedelta(seconds=5)
-    assert person.reports(ConsentReason.VERIFYING)
-    accounts |= world.pipedrive.accounts
-    world.pipedrive.accounts = accounts
-    await world.settle_consent(CONSENT)
-
-    assert person.reports(ConsentReason.CONNECTED)
-    assert ["code-1"] == world.pipedrive.sent
-
-
-class _Unavailable(dict[str, Account]):
-    """Accounts that cannot be asked for now."""
-
-    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Take what happens before the failure arrives."""
-        super().__init__()
-        self._meanwhile = meanwhile
-
-    def get(self, *_: Any) -> Any:
-        """Fail as an unavailable Pipedrive does."""
-        self._meanwhile()
-        raise VaultUnavailable("Pipedrive is away")
-
-
-async def test_a_process_that_lost_the_lease_during_the_exchange_reports_nothing(world: World) -> None:
-    """The process that leads now concludes the exchange, and reports it."""
-    person = Person(world)
-    await person.sees_link()
-    world.pipedrive.accounts = _Unavailable(lambda: setattr(world.leadership, "seconds", 0))
-    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
-
-    with pytest.raises(FenceClosed):
-        await world.settle_consent(CONSENT)
-
-    assert person.reports(ConsentReason.CODE_RECEIVED)
-
-
-async def test_a_delay_is_not_reported_over_the_end_that_another_process_has_reported(world: World) -> None:
-    """This process was stopped while it asked Pipedrive, and has not noticed yet that it no longer leads."""
-    person = Person(world)
-    await person.sees_link()
-
-    def conclude() -> None:
-        ended = reported(person.consent, ConsentReason.CONNECTED, "Connected", world.clock.now())
-        body = world.cluster.consents[CONSENT]
-        world.cluster.store_consent(body | {"status": write_consent_status(ended)})
-
-    world.pipedrive.accounts = _Unavailable(conclude)
-    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
-
-    await world.settle_consent(CONSENT)
-
-    assert person.reports(ConsentReason.CONNECTED)
-
-
-async def test_a_standby_does_nothing(world: World) -> None:
-    """The leader does."""
-    Person(world)
-    world.leadership.seconds = 0
-
-    with pytest.raises(FenceClosed):
-        await world.settle_consent(CONSENT)
-
-
 async def test_a_deleted_consent_is_not_exchanged(world: World) -> None:
     """It was deleted after the answer was seen."""
-    person = Person(world)
+    person = ConsentingPerson(world)
     await person.sees_link()
     world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
     held = world.consent_cache.consent(CONSENT)
@@ -390,7 +243,7 @@ async def test_a_deleted_consent_is_not_exchanged(world: World) -> None:
 
 async def test_nothing_is_remembered_of_a_deleted_consent(world: World) -> None:
     """A tenant could create, answer and delete consents for days."""
-    person = Person(world)
+    person = ConsentingPerson(world)
     await person.sees_link()
     world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
     world.cluster.breaks = ApiServerUnavailable("the claim fails")
@@ -409,7 +262,7 @@ async def test_nothing_is_remembered_of_a_deleted_consent(world: World) -> None:
 async def test_no_secret_gets_into_the_address_of_the_authorization_page(world: World, value: str) -> None:
     """A spec may name the wrong key, or a person may have stored the secret under the key of the id."""
     world.vault.put(CLIENT_SOURCE.location, client_id=value, client_secret="hush")
-    person = Person(world)
+    person = ConsentingPerson(world)
 
     consent = await person.sees_link()
 
@@ -421,7 +274,7 @@ async def test_no_secret_gets_into_the_address_of_the_authorization_page(world: 
 async def test_the_conditions_of_a_consent_are_masked(world: World) -> None:
     """The mask is the last defence, as for the conditions of a credential."""
     token = f"12:34:{'5f' * 20}"
-    person = Person(world)
+    person = ConsentingPerson(world)
     world.vault.breaks = VaultUnavailable(f"Vault says {token}")
 
     await person.sees_link()

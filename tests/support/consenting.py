@@ -1,0 +1,58 @@
+"""A person who connects an account in a world of fake ports."""
+
+from typing import Any
+
+from pipedrive_operator.core.resource.consent import Consent
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.consent_reasons import ConsentConditionType, ConsentReason
+from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.core.values.times import format_time
+from support.builders import ACCOUNT
+from support.faked_operator import World
+
+CONSENT = Key(namespace="crm", name="acme-x1")
+
+
+class ConsentingPerson:
+    """A person who creates a consent and accepts."""
+
+    def __init__(self, world: World, key: Key = CONSENT, **spec: Any) -> None:
+        """Create a consent now."""
+        self.world, self.key = world, key
+        self.state = world.consents.create(key, credential="acme", created_at=format_time(world.clock.now()), **spec)
+
+    async def sees_link(self) -> Consent:
+        """Wait for the link."""
+        await self.world.settle_consent(self.key)
+        return self.consent
+
+    async def accepts(self, account: Account = ACCOUNT, *, state: SecretValue | None = None) -> ConsentReason:
+        """Press Accept, and return what the consent's status reports then."""
+        await self.sees_link()
+        self.world.consents.answer(self.key, self.world.pipedrive.accept(account), state or self.state)
+        await self.world.settle_consent(self.key)
+        return self.reason
+
+    @property
+    def consent(self) -> Consent:
+        """The consent as it is in the cluster."""
+        return self.world.consents.get(self.key)
+
+    @property
+    def reason(self) -> ConsentReason:
+        """What its status reports."""
+        found = self.consent.status.condition(ConsentConditionType.COMPLETE)
+        assert found is not None
+        return found.reason
+
+    def reports(self, reason: ConsentReason) -> bool:
+        """Return whether its status reports a reason."""
+        return self.reason is reason
+
+    @property
+    def message(self) -> str:
+        """What its status says."""
+        found = self.consent.status.condition(ConsentConditionType.COMPLETE)
+        assert found is not None
+        return found.message

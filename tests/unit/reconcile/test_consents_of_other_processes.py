@@ -1,0 +1,127 @@
+"""Consents when processes die, are stopped or lose the Lease, with fake ports."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from fakes.consents import FakeConsents
+from pipedrive_operator.core.decision.consents import reported
+from pipedrive_operator.core.resource.consent import write_consent_status
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultUnavailable
+from support.builders import ACCOUNT, GRANT_LOCATION, OAUTH2_SPEC, resource
+from support.consenting import CONSENT, ConsentingPerson
+from support.faked_operator import World, seeded_world
+
+UNGUARDED: dict[str, Any] = {"oauth2": OAUTH2_SPEC["oauth2"]}
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Provide a world with a credential whose grant is missing."""
+    async for made in seeded_world():
+        del made.vault.documents[GRANT_LOCATION]
+        made.cluster.apply(resource(UNGUARDED))
+        yield made
+
+
+async def test_a_claimed_code_of_a_dead_process_is_concluded_and_not_sent_again(world: World) -> None:
+    """The API server was down when the exchange had ended: the next process finds the grant in Vault."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    patch, patches = FakeConsents.patch_status, 0
+
+    async def fail_after_claim(consents: FakeConsents, *arguments: Any) -> Any:
+        nonlocal patches
+        patches += 1
+        if patches > 1:
+            raise ApiServerUnavailable("no answer")
+        return await patch(consents, *arguments)
+
+    world.consents.patch_status = lambda *arguments: fail_after_claim(world.consents, *arguments)  # type: ignore[method-assign]
+    with pytest.raises(ApiServerUnavailable):
+        await world.settle_consent(CONSENT)
+    assert person.reports(ConsentReason.CODE_RECEIVED)
+    del world.consents.patch_status
+    world.start()
+
+    await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CONNECTED)
+    assert person.consent.status.account == ACCOUNT
+    assert ["code-1"] == world.pipedrive.sent
+
+
+async def test_the_candidate_stays_while_pipedrive_cannot_say_whose_it_is(world: World) -> None:
+    """The status says so, and it is asked again."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Unavailable()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    assert await world.settle_consent(CONSENT) == timedelta(seconds=5)
+    assert person.reports(ConsentReason.VERIFYING)
+    accounts |= world.pipedrive.accounts
+    world.pipedrive.accounts = accounts
+    await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CONNECTED)
+    assert ["code-1"] == world.pipedrive.sent
+
+
+class _Unavailable(dict[str, Account]):
+    """Accounts that cannot be asked for now."""
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Take what happens before the failure arrives."""
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def get(self, *_: Any) -> Any:
+        """Fail as an unavailable Pipedrive does."""
+        self._meanwhile()
+        raise VaultUnavailable("Pipedrive is away")
+
+
+async def test_a_process_that_lost_the_lease_during_the_exchange_reports_nothing(world: World) -> None:
+    """The process that leads now concludes the exchange, and reports it."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    world.pipedrive.accounts = _Unavailable(lambda: setattr(world.leadership, "seconds", 0))
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    with pytest.raises(FenceClosed):
+        await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CODE_RECEIVED)
+
+
+async def test_a_delay_is_not_reported_over_the_end_that_another_process_has_reported(world: World) -> None:
+    """This process was stopped while it asked Pipedrive, and has not noticed yet that it no longer leads."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+
+    def conclude() -> None:
+        ended = reported(person.consent, ConsentReason.CONNECTED, "Connected", world.clock.now())
+        body = world.cluster.consents[CONSENT]
+        world.cluster.store_consent(body | {"status": write_consent_status(ended)})
+
+    world.pipedrive.accounts = _Unavailable(conclude)
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CONNECTED)
+
+
+async def test_a_standby_does_nothing(world: World) -> None:
+    """The leader does."""
+    ConsentingPerson(world)
+    world.leadership.seconds = 0
+
+    with pytest.raises(FenceClosed):
+        await world.settle_consent(CONSENT)
