@@ -2,7 +2,7 @@
 
 A busy machine must not fail a property test, so there is no deadline and no check for slow generation. The profiles
 differ only in how many inputs a property test gets: 100 while you work and in `make test`, 1,000 in `make newest`
-(profile `thorough`), and 100,000 for the readers in `make soak` (profile `soak`).
+(profile `thorough`), and 100,000 for the readers in `make soak` (profile `soak`). A reader gets 1,000 at least.
 """
 
 from hypothesis import HealthCheck, settings

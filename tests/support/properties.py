@@ -4,7 +4,8 @@
     @given(values=DOCUMENT_VALUES)
     def test_...(values: dict[str, object]) -> None: ...
 
-`tests/conftest.py` sets how many inputs each such test gets. The mark `reader` selects them for `make soak`.
+Each such test gets 1,000 inputs, or as many as the profile in `tests/conftest.py` says if that is more. The mark
+`reader` selects them for `make soak`.
 """
 
 from collections.abc import Callable
@@ -15,12 +16,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+LEAST_INPUTS = 1_000
+"""How many inputs a reader gets even in the shortest run."""
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 def reads_anything(test: Test) -> Test:
     """Mark a property test of a reader, and let its inputs be as large as they like."""
     bounds = settings(
+        max_examples=max(LEAST_INPUTS, settings().max_examples),
         # All inputs of a test may overwrite the same file.
         suppress_health_check=[
             HealthCheck.too_slow,
