@@ -137,8 +137,8 @@ class CodeExchange:
             await self._intents.pause_after_conflict(conflicts, order.source.location)
         return Exchanged(
             reason=ConsentReason.UNCERTAIN,
-            message="The code may have been sent, and its result was lost with the process that sent it. A code works "
-            "once, so it is not sent again: open the link again",
+            message="The operator stopped while it exchanged the code, and a result, if there was one, is lost. A code "
+            "works once, so it is not sent again: open the link again",
         )
 
     async def read_client(self, source: GrantWithClient) -> ClientCredentials:
@@ -217,8 +217,8 @@ class CodeExchange:
 def _not_sent(why: str) -> Exchanged:
     return Exchanged(
         reason=ConsentReason.CODE_EXPIRED,
-        message=f"The code was not sent, because Vault could not be written while it was valid: {why}. Nothing was "
-        "changed. Open the link again",
+        message=f"The code was not sent, because Vault could not be written while the code was valid: {why}. Nothing "
+        "was changed. Open the link again when Vault can be written",
     )
 
 

@@ -240,7 +240,7 @@ TROUBLES = (
     Trouble(
         name="api-domain-foreign",
         reason="PipedriveUnavailable",
-        says=("api_domain is", "does not match pipedrive.allowedApiDomains", "keeps its refresh token"),
+        says=("api_domain is", "does not match pipedrive.allowedApiDomains", "keeps the refresh token in it"),
         kind=Kind.OAUTH2,
         cause=_move_api,
         fix=_move_api_back,

@@ -324,7 +324,7 @@ async def test_a_grant_with_an_enormous_field_is_not_refreshed(around: Surroundi
     """Its successor, with the same field, would be kept in memory."""
     around.vault.put(GRANT_LOCATION, refresh_token="seed", scope="s" * (LONGEST_SCOPE + 1))
 
-    with pytest.raises(SourceMissing, match="under key scope"):
+    with pytest.raises(SourceMissing, match="value of key scope at"):
         await around.run()
 
     assert [] == around.pipedrive.sent

@@ -71,7 +71,7 @@ def read_token_response(response: PipedriveResponse, sent: SecretValue, domains:
     try:
         return _complete(fields or {}, refresh_token, domains)
     except _Malformed as fault:
-        message = f"{_INCOMPLETE}: {fault}. The operator keeps its refresh token, and refreshes again after a pause"
+        message = f"{_INCOMPLETE}: {fault}. The operator keeps the refresh token in it, and sends that after a pause"
         raise TokenResponseUnusable(message, refresh_token) from fault
 
 

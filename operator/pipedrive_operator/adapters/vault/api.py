@@ -141,8 +141,9 @@ class VaultApi:
             return self._operator
         if not self._settings.tenant_auth.enabled:
             message = (
-                f"{identity} may not log in to Vault ({self._name}): set "
-                f"vault.connections.{self._name}.tenantAuth.enabled, or use the operator's identity"
+                f"The operator's settings do not let {identity} log in to Vault ({self._name}): set "
+                f"vault.connections.{self._name}.tenantAuth.enabled, or remove spec.vault.auth to use the operator's "
+                "own login"
             )
             raise VaultDenied(message)
         if (session := self._tenants.pop(identity, None)) is not None:

@@ -103,7 +103,10 @@ def _of_an_open_one(seen: ConsentObservation) -> ConsentDecision:
     if answer is None or consent.generation == consent.status.observed_generation:
         return ConsentDecision(action=ConsentAction.WAIT, until=consent.expires_at)
     if not proves(answer.state, consent.spec.state_digest):
-        message = "An answer was not accepted, because its state does not belong to this link. Open the link again"
+        message = (
+            "An answer was rejected, because its state (an OAuth2 parameter) is not that of this link: it came from an "
+            "older link, or from another browser. Open the link again"
+        )
         return ConsentDecision(action=ConsentAction.REPORT, reason=ConsentReason.STATE_MISMATCH, message=message)
     return ConsentDecision(action=ConsentAction.EXCHANGE)
 

@@ -181,8 +181,8 @@ def require_bounds(document: Document) -> None:
         value, longest = document.values.get(key), LONGEST_SCOPE if key == "scope" else LONGEST_VALUE
         if isinstance(value, str) and len(value) > longest:
             message = (
-                f"The value under key {key} of {document.location} in Vault has {len(value):,} characters, and the "
-                f"operator reads {longest:,} at most: correct or remove that key with `vault kv patch`"
+                f"The value of key {key} at {document.location} in Vault has {len(value):,} characters, and the "
+                f"operator reads {longest:,} at most: write a shorter value with `vault kv patch`"
             )
             raise SourceMissing(message)
 

@@ -60,7 +60,10 @@ def rendering_problem(credential: Credential, accepted: Accepted) -> str | None:
     """Return why the Secret must not be rendered, decided without rendering it; None if it may be."""
     values, target = values_of(accepted), credential.spec.target or Target()
     if not is_dns_label(accepted.account.company_domain):
-        return "The company's domain is not a DNS label, so it has no address: use a token of another company"
+        return (
+            "Pipedrive names a company domain that is not a DNS label, so that the company has no API address: correct "
+            "the domain in Pipedrive's company settings, or use a token of another company"
+        )
     templates = target.data or {}
     size = template.rendered_size(templates.values() if templates else values.values(), values if templates else {})
     if size > LARGEST_DATA:

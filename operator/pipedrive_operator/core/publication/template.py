@@ -36,8 +36,8 @@ def check_template(key: str, template: str, fields: Collection[str]) -> None:
     known = set(references(fields))
     if template.count("$(") > MOST_REFERENCES:
         message = (
-            f"spec.target.data[{key}]: has more than {MOST_REFERENCES} references: remove some, or spread them over "
-            "several keys"
+            f"spec.target.data[{key}]: the template has more than {MOST_REFERENCES} references such as "
+            "$(access_token): remove some, or spread them over several keys of spec.target.data"
         )
         raise InvalidSpec(message)
     for match in _REFERENCE.finditer(template):

@@ -350,5 +350,5 @@ def test_a_grant_with_an_enormous_field_is_not_remembered() -> None:
     """Each credential that names the document would keep the field."""
     large = document(GRANT_LOCATION, refresh_token="r", scope="s" * (LONGEST_SCOPE + 1))
 
-    with pytest.raises(SourceMissing, match="under key scope"):
+    with pytest.raises(SourceMissing, match="value of key scope at"):
         after_reading(GRANT_MEMORY, large, NOW)

@@ -162,5 +162,5 @@ def test_a_template_with_thousands_of_references_is_refused_before_it_is_searche
     """The event loop checks each template with each event of its credential."""
     check_template("k", "$(scope)" * MOST_REFERENCES, OAUTH2_FIELDS)
 
-    with pytest.raises(InvalidSpec, match=r"spec\.target\.data\[k\]: has more than 256 references"):
+    with pytest.raises(InvalidSpec, match=r"spec\.target\.data\[k\]: the template has more than 256 references"):
         check_template("k", "$(scope)" * (MOST_REFERENCES + 1), OAUTH2_FIELDS)
