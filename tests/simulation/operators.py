@@ -12,6 +12,7 @@ from fakes.escrow import build_escrow
 from fakes.leases import FakeLeases
 from fakes.process import FakeProcess
 from fakes.workloads import FakeWorkloads
+from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.consent_cache import ConsentCache
 from pipedrive_operator.controller.consents import ConsentController
@@ -79,39 +80,14 @@ class Operator:
     async def run(self) -> None:
         """Do what `wiring.run` does."""
         clock = SimulatedClock(self.skew)
-        identities = FakeProcess(self.process.name)
         queue = WorkQueue(clock, workers=WORKERS)
         cache = Cache(lambda credential: resolve(credential, RULES))
-        leases = FakeLeases(self.cluster)
-        election = self.build.election(leases=leases, clock=clock, holder=identities.holder, times=LEASE)
+        leases, holder = FakeLeases(self.cluster), self.process.name
+        election = self.build.election(leases=leases, clock=clock, holder=holder, times=LEASE)
         escrow = build_escrow(self.cluster)
-        protocol = self.build.protocol(
-            vault=self.vault,
-            pipedrive=self.pipedrive,
-            escrow=escrow,
-            leadership=election,
-            clock=clock,
-            process=identities,
-            call_timeout=CALL_TIMEOUT,
-        )
-
-        def wake(keys: frozenset[Key], _: RefreshState) -> None:
-            for key in sorted(keys):  # the order of a set differs between interpreters
-                queue.add(key)
-
-        keeper = self.build.keeper(protocol=protocol, clock=clock, on_change=wake)
+        keeper = self._keeper(escrow, election, clock, queue)
         consent_cache = ConsentCache()
-        ports = Ports(
-            cache=cache,
-            consents=consent_cache,
-            vault=self.vault,
-            pipedrive=self.pipedrive,
-            secrets=self.cluster,
-            workloads=FakeWorkloads(),
-            credentials=self.cluster,
-            leadership=election,
-            clock=clock,
-        )
+        ports = self._ports(cache, consent_cache, election, clock)
         reconciler = self.build.reconciler(ports=ports, keeper=keeper, timings=TIMINGS, on_verification=queue.add)
         controller = Controller(reconciler=reconciler, queue=queue, clock=clock)
         consents = self._consents(ports, keeper, reconciler, queue, consent_cache)
@@ -135,6 +111,38 @@ class Operator:
 
         await run_until(self.stop_requested, work(), keeper)
         await self.build.finish(keeper, election)
+
+    def _keeper(
+        self, escrow: KubernetesEscrow, election: Election, clock: SimulatedClock, queue: WorkQueue
+    ) -> GrantKeeper:
+        protocol = self.build.protocol(
+            vault=self.vault,
+            pipedrive=self.pipedrive,
+            escrow=escrow,
+            leadership=election,
+            clock=clock,
+            process=FakeProcess(self.process.name),
+            call_timeout=CALL_TIMEOUT,
+        )
+
+        def wake(keys: frozenset[Key], _: RefreshState) -> None:
+            for key in sorted(keys):  # the order of a set differs between interpreters
+                queue.add(key)
+
+        return self.build.keeper(protocol=protocol, clock=clock, on_change=wake)
+
+    def _ports(self, cache: Cache, consents: ConsentCache, election: Election, clock: SimulatedClock) -> Ports:
+        return Ports(
+            cache=cache,
+            consents=consents,
+            vault=self.vault,
+            pipedrive=self.pipedrive,
+            secrets=self.cluster,
+            workloads=FakeWorkloads(),
+            credentials=self.cluster,
+            leadership=election,
+            clock=clock,
+        )
 
     def _consents(
         self, ports: Ports, keeper: GrantKeeper, reconciler: Reconciler, queue: WorkQueue, cache: ConsentCache

@@ -64,10 +64,6 @@ class World:
         clusters = [Weather(chance=self.chance, slowest=min(slowest, 0.5)) for _ in names]
         self.weathers = [vault, pipedrive, *clusters]
         self.promises = Promises(self.history, rotates)
-        self.promises.unfinished = self.unfinished
-        self.promises.kept_since = self.kept_since
-        self.promises.may_lose_lease = self._may_lose_lease
-        self.promises.in_escrow = lambda: any(cluster.escrow for cluster in self.clusters)
         self.vault = VaultModel(network=vault, history=self.history, promises=self.promises)
         self.pipedrive = PipedriveModel(
             network=pipedrive, history=self.history, promises=self.promises, rotates=rotates
@@ -87,6 +83,14 @@ class World:
         ]
         self.people = People(self)
         self.storm_is_over = False
+        self._inform_promises()
+
+    def _inform_promises(self) -> None:
+        """Let the promises ask what only the world knows."""
+        self.promises.unfinished = self.unfinished
+        self.promises.kept_since = self.kept_since
+        self.promises.may_lose_lease = self._may_lose_lease
+        self.promises.in_escrow = lambda: any(cluster.escrow for cluster in self.clusters)
         self.promises.is_right = lambda token: self.pipedrive.owner(token) == ACCOUNT
 
     @property
