@@ -181,7 +181,7 @@ class FakeCluster:
     def keeps_escrow(self, body: Mapping[str, Any]) -> None:
         """Do what a simulation does when a grant is kept in escrow."""
 
-    def drops_escrow(self) -> None:
+    def drops_escrow(self, body: Mapping[str, Any]) -> None:
         """Do what a simulation does when a process has dropped an escrow."""
 
     def lists_escrow(self, as_of: float) -> None:

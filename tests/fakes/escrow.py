@@ -66,7 +66,7 @@ class EscrowSecrets:
         body = self.cluster.escrow.pop(_name(endpoint), None)
         if body is not None:
             self.cluster.write("drop escrow")
-            self.cluster.drops_escrow()
+            self.cluster.drops_escrow(body)
             refresh_id = body["metadata"]["annotations"].get("pipedrive-operator.io/refresh-id")
             self.cluster.note("escrow", f"drops {refresh_id}")
         await self.cluster.answer()

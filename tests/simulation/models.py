@@ -165,9 +165,11 @@ class ClusterModel(FakeCluster):
         self.escrowed_at[token] = self.clock.monotonic()
         self.note("escrow", f"keeps {token}")
 
-    def drops_escrow(self) -> None:
+    def drops_escrow(self, body: Mapping[str, Any]) -> None:
         """Note that a process dropped an escrow."""
-        self.promises.drops_escrow()
+        grant = unseal(dict(body), GRANT_LOCATION, SecretValue(CLIENT_SECRET), clock=self.clock)
+        assert grant is not None
+        self.promises.drops_escrow(grant.refresh_token.reveal())
 
     def lists_escrow(self, as_of: float) -> None:
         """Note what a process knows about the escrow."""

@@ -80,7 +80,9 @@ class Promises:
     connected: set[str] = field(default_factory=set)
     """The uids of the consents whose grant Vault has held."""
     replaced: set[str] = field(default_factory=set)
-    """The refresh tokens that a consent has replaced in Vault."""
+    """The refresh tokens that a consent has replaced in Vault, or that lost against one that is alive."""
+    is_alive: Callable[[str], bool] = lambda _token: True
+    """Returns whether Pipedrive accepts a refresh token."""
 
     def sent(self, send: Send, *, left: timedelta | None, due: timedelta) -> None:
         """Check a request when it leaves: (a), and whether a refresh was due: (d).
@@ -108,9 +110,11 @@ class Promises:
         """Return whether there was an escrow when a process could last list it before it sent a token."""
         return self.in_escrow() or asyncio.get_running_loop().time() - self.escrow_dropped_at <= LONGEST_CHECK
 
-    def drops_escrow(self) -> None:
-        """Record that an escrow was dropped."""
+    def drops_escrow(self, token: str) -> None:
+        """Record that an escrow was dropped; nobody needs its token if the one in Vault is alive."""
         self.escrow_dropped_at = asyncio.get_running_loop().time()
+        if self.is_alive(self.newest) and token != self.newest:
+            self.replaced.add(token)
 
     def _sent_again(self, send: Send, successor: str) -> None:
         """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a)."""

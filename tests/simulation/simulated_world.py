@@ -91,6 +91,7 @@ class World:
         self.promises.kept_since = self.kept_since
         self.promises.may_lose_lease = self._may_lose_lease
         self.promises.in_escrow = lambda: any(cluster.escrow for cluster in self.clusters)
+        self.promises.is_alive = lambda token: token in self.pipedrive.alive
         self.promises.is_right = lambda token: self.pipedrive.owner(token) == ACCOUNT
 
     @property

@@ -174,7 +174,7 @@ class Storm:
     def restore_backup(self) -> None:
         """Restore Vault from a backup while the only living refresh token is in escrow."""
         kept = self.world.escrowed()
-        alive = self.world.pipedrive.alive
+        alive = self.world.needed()
         is_settled = self.world.candidate() is None  # a candidate would be lost, as an acknowledged write
         if not self.is_over and is_settled and kept & alive and self.world.promises.newest not in alive:
             self.world.vault.restore(GRANT_LOCATION)

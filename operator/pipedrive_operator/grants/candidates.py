@@ -7,6 +7,7 @@ revoked: that would uninstall the app for its user, and may end the grant of ano
 
 import itertools
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
@@ -177,7 +178,8 @@ class Candidates:
                 if candidate.lineage not in refused:
                     account = await self.identify(candidate)
                     if account is None and not was_renewed:
-                        was_renewed = await self._renew(candidate, document, source)
+                        if not await self._take_successor(candidate, document, source):
+                            was_renewed = await self._renew(candidate, document, source)
                         continue
             except _Unusable as error:
                 refused[candidate.lineage] = str(error)
@@ -235,6 +237,21 @@ class Candidates:
             "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that "
             "Pipedrive accepts"
         )
+
+    async def _take_successor(self, candidate: Grant, document: Document, source: GrantWithClient) -> bool:
+        """Let the successor of a candidate take its place if a process that died has left one in escrow.
+
+        The candidate's refresh token is spent then, and must not be sent again. False if there is no successor.
+        """
+        client = await self._documents.read_client(source.client)
+        copies = await self._escrow.open(source.location, client.client_secret)
+        successor = next((copy for copy in copies if copy.grant.refreshed_from == candidate.lineage), None)
+        if successor is None:
+            return False
+        with suppress(CheckAndSetConflict):
+            await self._write(with_candidate(document.values, successor.grant), document, source)
+            await self._escrow.drop(source.location, successor.refresh_id)
+        return True
 
     async def _renew(self, candidate: Grant, document: Document, source: GrantWithClient) -> bool:
         """Refresh a candidate once, because only an access token shows its account; False after a conflict."""
