@@ -99,7 +99,8 @@ class Candidates:
             try:
                 if attempt > 1 or not self._intents.is_a_moment_ago(reservation.at):
                     document = await self._documents.find_document(source.location, source.identity)
-                    if (held := read_candidate(document)) is not None and held.lineage == candidate.lineage:
+                    held = read_candidate(document)
+                    if held is not None and _is_same(held, candidate):
                         break
                     if held is not None and not _is_of_one_consent(held, candidate):
                         await self.settle(source)
@@ -294,6 +295,11 @@ class Candidates:
             await self._escrow.keep(
                 reservation.source.location, candidate, reservation.intent.refresh_id, client.client_secret
             )
+
+
+def _is_same(one: Grant, other: Grant) -> bool:
+    """Return whether two candidates are the same. A refresh token that does not rotate has several access tokens."""
+    return (one.lineage, one.access_digest) == (other.lineage, other.access_digest)
 
 
 def _is_of_one_consent(one: Grant, other: Grant) -> bool:

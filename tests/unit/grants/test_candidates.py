@@ -112,6 +112,21 @@ async def test_candidates_of_one_namespace_are_refreshed_a_few_at_a_time(around:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def test_the_new_access_token_of_a_candidate_is_stored_although_its_refresh_token_stays(
+    around: ConsentSurroundings,
+) -> None:
+    """Pipedrive is slow, so that the document is read again, with the expired token of the same candidate in it."""
+    around.pipedrive.rotates = False
+    order = await _die_with_a_candidate(around)
+    around.clock.turn(timedelta(hours=2))
+    around.pipedrive.before_fence = lambda: around.clock.turn(timedelta(seconds=3))
+
+    found = await around.in_time(around.exchange.conclude(order))
+
+    assert ConsentReason.CONNECTED is found.reason
+    assert around.stored.consent == CONSENT
+
+
 async def test_a_half_usable_answer_is_kept_and_refreshed_once(around: ConsentSurroundings) -> None:
     """Its refresh token may be the only living one."""
     around.pipedrive.spoils_answers = True

@@ -1,7 +1,6 @@
 """`kubectl pipedrive` against a real API server and a real operator, with the permissions that people have."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -32,6 +31,10 @@ defaults:
 - command: delete
   options: [{name: interactive, default: "true"}]
 """
+
+
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+"""A shell lets what it runs in the background ignore Ctrl-C, and the tests may be run so."""
 
 
 @pytest.fixture(scope="module")
@@ -158,15 +161,19 @@ def test_a_watch_follows_the_operator(tenant: Tenant, plugin_of: UserOf) -> None
     tenant.wait_until_published()
     plugin = plugin_of("edit")
     log = tenant.cluster.folder / f"{tenant.namespace}.out"
-    command = [f"{plugin.folder}/kubectl-pipedrive", "status", "--watch", f"--namespace={tenant.namespace}"]
+    plugin_command = [f"{plugin.folder}/kubectl-pipedrive", "status", "--watch", f"--namespace={tenant.namespace}"]
+    command = [*INTERRUPTIBLE, *plugin_command]
     with log.open("w") as output, subprocess.Popen(command, env=plugin.environment(), stdout=output) as process:
-        eventually(lambda: len(log.read_text().splitlines()) >= 2)
+        try:
+            eventually(lambda: len(log.read_text().splitlines()) >= 2)
 
-        assert 0 == plugin("suspend", "acme").code
+            assert 0 == plugin("suspend", "acme").code
 
-        eventually(lambda: "Suspended" in log.read_text())
-        os.kill(process.pid, signal.SIGINT)
-        assert 130 == process.wait(timeout=20)
+            eventually(lambda: "Suspended" in log.read_text())
+            process.send_signal(signal.SIGINT)
+            assert 130 == process.wait(timeout=20)
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("kind", ["api-token", "oauth2"])
@@ -224,6 +231,7 @@ def connecting(tenant: Tenant, plugin: Plugin) -> Iterator[tuple[subprocess.Pope
     tenant.wait_until_published()
     log = tenant.cluster.folder / f"{tenant.namespace}.out"
     command = [
+        *INTERRUPTIBLE,
         f"{plugin.folder}/kubectl-pipedrive",
         "connect",
         "acme",
