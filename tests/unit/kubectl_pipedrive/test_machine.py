@@ -130,6 +130,15 @@ def test_an_address_can_come_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> Non
         LocalMachine().ask_hidden("> ")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C interrupt this process: a shell lets what it runs in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_does_not_stop_the_tidying_up() -> None:
     """Neither here nor in the programs that are started; afterwards Ctrl-C works as before."""
     with LocalMachine().uninterrupted():
