@@ -1,5 +1,6 @@
 """A person who connects an account in a world of fake ports."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from pipedrive_operator.core.resource.consent import Consent
@@ -8,10 +9,20 @@ from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentConditionType, ConsentReason
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.times import format_time
-from support.builders import ACCOUNT
-from support.faked_operator import World
+from support.builders import ACCOUNT, GRANT_LOCATION, OAUTH2_SPEC, resource
+from support.faked_operator import World, seeded_world
 
+UNGUARDED: dict[str, Any] = {"oauth2": OAUTH2_SPEC["oauth2"]}
+"""A spec that accepts any account until one is pinned."""
 CONSENT = Key(namespace="crm", name="acme-x1")
+
+
+async def unconnected_world() -> AsyncIterator[World]:
+    """Yield a world with a credential whose grant is missing."""
+    async for made in seeded_world():
+        del made.vault.documents[GRANT_LOCATION]
+        made.cluster.apply(resource(UNGUARDED))
+        yield made
 
 
 class ConsentingPerson:

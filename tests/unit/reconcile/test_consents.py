@@ -14,19 +14,16 @@ from pipedrive_operator.core.values.consent_reasons import ConsentConditionType,
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, CLIENT_SOURCE, GRANT_LOCATION, NOW, OAUTH2_SPEC, resource
-from support.consenting import CONSENT, ConsentingPerson
-from support.faked_operator import World, seeded_world
+from support.consenting import CONSENT, UNGUARDED, ConsentingPerson, unconnected_world
+from support.faked_operator import World
 
 OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
-UNGUARDED: dict[str, Any] = {"oauth2": OAUTH2_SPEC["oauth2"]}
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     """Provide a world with a credential whose grant is missing."""
-    async for made in seeded_world():
-        del made.vault.documents[GRANT_LOCATION]
-        made.cluster.apply(resource(UNGUARDED))
+    async for made in unconnected_world():
         yield made
 
 

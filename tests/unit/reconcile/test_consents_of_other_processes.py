@@ -12,19 +12,15 @@ from pipedrive_operator.core.resource.consent import write_consent_status
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultUnavailable
-from support.builders import ACCOUNT, GRANT_LOCATION, OAUTH2_SPEC, resource
-from support.consenting import CONSENT, ConsentingPerson
-from support.faked_operator import World, seeded_world
-
-UNGUARDED: dict[str, Any] = {"oauth2": OAUTH2_SPEC["oauth2"]}
+from support.builders import ACCOUNT
+from support.consenting import CONSENT, ConsentingPerson, unconnected_world
+from support.faked_operator import World
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     """Provide a world with a credential whose grant is missing."""
-    async for made in seeded_world():
-        del made.vault.documents[GRANT_LOCATION]
-        made.cluster.apply(resource(UNGUARDED))
+    async for made in unconnected_world():
         yield made
 
 
