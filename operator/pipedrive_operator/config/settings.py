@@ -5,7 +5,7 @@ No secret is a setting: a secret is in a file, or in a Secret of the operator's 
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, HttpUrl, model_validator
 from pydantic.alias_generators import to_camel
@@ -23,6 +23,15 @@ from pipedrive_operator.config.sections import (
 )
 from pipedrive_operator.config.vault import VaultSettings
 from pipedrive_operator.core.resource.shapes import Duration, Name, VaultPath
+from pipedrive_operator.core.values.times import format_duration
+
+LEASE_PER_TIMEOUT: Final = 2
+"""How many times as long as Pipedrive's time-out the Lease must last.
+
+The fence sends a refresh only while this replica leads for longer than the time-out, and a renewal makes it lead for
+five sixths of the Lease. This factor keeps the fence open for a third of the Lease after each renewal. The leader
+renews ten times per Lease, so it may miss two renewals in a row before refreshes pause.
+"""
 
 
 class AppSettings(Section):
@@ -80,7 +89,10 @@ class PipedriveSettings(Section):
     timeout: Annotated[
         PositiveDuration,
         at_most(timedelta(minutes=2)),
-        Field(description="How long to wait for a response; at most 2m."),
+        Field(
+            description="How long to wait for a response; at most 2m, and at most half of "
+            "`leaderElection.leaseDuration`."
+        ),
     ] = timedelta(seconds=15)
     requests_per_second: Annotated[
         float, Field(gt=0, description="Rate limit for verifying tokens, over all credentials.")
@@ -180,7 +192,10 @@ class LeaderElectionSettings(Section):
     lease_duration: Annotated[
         Duration,
         at_least(timedelta(seconds=15)),
-        Field(description="How long a replica that stopped renewing the Lease keeps it; at least 15s."),
+        Field(
+            description="How long a replica that stopped renewing the Lease keeps it; at least 15s, and at least twice "
+            "`pipedrive.timeout`."
+        ),
     ] = timedelta(seconds=30)
 
 
@@ -247,10 +262,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _require_lease_longer_than_call(self) -> Self:
-        if self.leader_election.enabled and self.leader_election.lease_duration < 1.5 * self.pipedrive.timeout:
-            raise ValueError(
-                "leaderElection.leaseDuration must be at least one and a half times pipedrive.timeout: "
-                "lengthen the former or shorten the latter"
+    def _require_time_to_refresh(self) -> Self:
+        lease, timeout = self.leader_election.lease_duration, self.pipedrive.timeout
+        if self.leader_election.enabled and lease < LEASE_PER_TIMEOUT * timeout:
+            message = (
+                f"leaderElection.leaseDuration ({format_duration(lease)}) must be at least twice pipedrive.timeout "
+                f"({format_duration(timeout)}), because a refresh is sent only while the Lease outlasts the time-out: "
+                f"set leaderElection.leaseDuration to {format_duration(LEASE_PER_TIMEOUT * timeout)} or more, or "
+                f"pipedrive.timeout to {format_duration(lease / LEASE_PER_TIMEOUT)} or less"
             )
+            raise ValueError(message)
         return self

@@ -85,15 +85,39 @@ def test_no_file_is_needed() -> None:
         (vault("auth: {method: approle, secretIdFile: /a}"), "the method approle needs roleId"),
         (vault("auth: {method: cert}"), "the method cert needs clientCertificateFile or clientCertificateSecretRef"),
         (vault("auth: {method: jwt}"), "the method jwt needs jwtFile or jwtSecretRef"),
-        (
-            "pipedrive: {timeout: 60s}",
-            "leaderElection.leaseDuration must be at least one and a half times pipedrive.ti",
-        ),
+        ("pipedrive: {timeout: 60s}", "leaderElection.leaseDuration (30s) must be at least twice pipedrive.timeout"),
     ],
 )
 def test_the_message_names_the_setting(tmp_path: Path, text: str, expected: str) -> None:
     """It suggests the closest valid name, and names both of two settings that contradict each other."""
     assert expected in error_for(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("lease", "timeout", "fix"),
+    [
+        ("15s", "10s", "set leaderElection.leaseDuration to 20s or more, or pipedrive.timeout to 7s or less"),
+        ("29s", "15s", "set leaderElection.leaseDuration to 30s or more, or pipedrive.timeout to 14s or less"),
+        ("3m", "2m", "set leaderElection.leaseDuration to 4m or more, or pipedrive.timeout to 1m30s or less"),
+    ],
+)
+def test_a_lease_that_leaves_too_little_time_to_refresh_is_refused(
+    tmp_path: Path, lease: str, timeout: str, fix: str
+) -> None:
+    """The message says which values of the two settings would be accepted."""
+    text = f"{{leaderElection: {{leaseDuration: {lease}}}, pipedrive: {{timeout: {timeout}}}}}"
+
+    assert error_for(tmp_path, text).endswith(fix)
+
+
+@pytest.mark.parametrize(
+    ("lease", "timeout"), [("leaseDuration: 15s", "7s"), ("leaseDuration: 30s", "15s"), ("enabled: false", "2m")]
+)
+def test_a_lease_of_twice_the_time_out_is_accepted(tmp_path: Path, lease: str, timeout: str) -> None:
+    """Without leader election there is no Lease, and any time-out will do."""
+    text = f"{{leaderElection: {{{lease}}}, pipedrive: {{timeout: {timeout}}}}}"
+
+    assert load_settings(settings_file(tmp_path, text)).pipedrive.timeout
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 
 from fakes.clock import TurnedClock
-from pipedrive_operator.controller.leadership import LeaderElection, LeaseTimes
+from pipedrive_operator.config.settings import LEASE_PER_TIMEOUT
+from pipedrive_operator.controller.leadership import LeaderElection, LeaseTimes, lease_times
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, LeaseChanged, OperatorError
 from pipedrive_operator.core.values.lease import Lease
 
@@ -125,6 +126,24 @@ async def test_a_leader_that_cannot_renew_stops_before_another_can_start(replica
 
     assert not replicas[0].works
     assert replicas[0].election.remaining() <= 0
+
+
+async def test_two_missed_renewals_leave_time_for_a_refresh(replicas: list[Replica]) -> None:
+    """Until the third attempt, the leader leads for longer than the longest time-out that the settings accept."""
+    clock, shared = TurnedClock(), SharedLease()
+    replicas.append(Replica("one", shared, clock))
+    await settle(clock, TIMES.lease_duration.total_seconds())
+    longest_timeout = TIMES.lease_duration / LEASE_PER_TIMEOUT
+    shared.error = ApiServerUnavailable("connection refused")
+
+    await settle(clock, 3 * TIMES.retry_period.total_seconds())
+
+    assert replicas[0].election.remaining() > longest_timeout.total_seconds()
+
+
+def test_the_times_of_an_election_follow_from_the_duration_of_the_lease() -> None:
+    """The default times are those of the default duration."""
+    assert TIMES == lease_times(TIMES.lease_duration)
 
 
 async def test_a_leader_resumes_when_the_api_server_is_back(replicas: list[Replica]) -> None:

@@ -33,7 +33,7 @@ def operator(settings: Callable[[str], Json], crd: None, tenant: Tenant, tmp_pat
         wanted["kubernetes"] |= {"namespaces": [tenant.namespace], "operatorNamespace": tenant.namespace}
         wanted["vault"]["connections"]["default"] |= {"address": vault.url, "timeout": "1s"}
         wanted["pipedrive"] |= {"timeout": "10s"}
-        wanted["leaderElection"] = {"enabled": True, "leaseDuration": "15s"}
+        wanted["leaderElection"] = {"enabled": True, "leaseDuration": "20s"}
         with OperatorProcess(wanted, folder=tmp_path) as process:
             yield Stoppable(process, vault)
 
