@@ -124,14 +124,14 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedCode:
     """What Pipedrive's redirect brought: a code."""
 
     code: SecretValue
 
 
 @dataclass(frozen=True, slots=True)
-class NotReceived:
+class NoCode:
     """Why a redirect brought no usable code."""
 
     why: str
@@ -165,31 +165,31 @@ def answer_patch(code: SecretValue, state: SecretValue) -> dict[str, Any]:
     return {"spec": {"answer": {"code": code.reveal(), "state": state.reveal()}}}
 
 
-def read_query(query: str, state: SecretValue) -> Received | NotReceived:
+def read_query(query: str, state: SecretValue) -> ReceivedCode | NoCode:
     """Read the query of Pipedrive's redirect. A code counts only with the state of this link."""
     try:
         found = parse_qs(query, keep_blank_values=True, max_num_fields=20)
     except ValueError:
-        return NotReceived("the address cannot be read")
+        return NoCode("the address cannot be read")
     if any(len(values) > 1 for values in found.values()):
-        return NotReceived("the address contains a parameter twice")
+        return NoCode("the address contains a parameter twice")
     single = {name: values[0] for name, values in found.items()}
     if SecretValue(single.get("state", "")) != state:
-        return NotReceived("the address belongs to another link")
+        return NoCode("the address belongs to another link")
     if "error" in single:
         refusal = single["error"][:_LONGEST_QUOTE]
-        return NotReceived(f"Pipedrive reports {refusal if refusal.isidentifier() else 'an error'}: it was declined")
+        return NoCode(f"Pipedrive reports {refusal if refusal.isidentifier() else 'an error'}: it was declined")
     if not single.get("code"):
-        return NotReceived("the address contains no code")
-    return Received(SecretValue(single["code"]))
+        return NoCode("the address contains no code")
+    return ReceivedCode(SecretValue(single["code"]))
 
 
-def read_address(address: str, redirect_uri: str, state: SecretValue) -> Received | NotReceived:
+def read_address(address: str, redirect_uri: str, state: SecretValue) -> ReceivedCode | NoCode:
     """Read an address that a person has copied from the browser after accepting."""
     try:
         parts, expected = urlsplit(address.strip()), urlsplit(redirect_uri)
     except ValueError:
-        return NotReceived("that is not an address")
+        return NoCode("that is not an address")
     if (parts.scheme, parts.netloc, parts.path) != (expected.scheme, expected.netloc, expected.path):
-        return NotReceived(f"the address must begin with {redirect_uri}")
+        return NoCode(f"the address must begin with {redirect_uri}")
     return read_query(parts.query, state)

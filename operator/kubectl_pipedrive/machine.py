@@ -57,7 +57,7 @@ _ONCE: Final = "If that was not you, press Ctrl-C in the terminal. Otherwise cop
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class LoopbackResponse:
     """What a port on loopback answers: a page, or a redirect to a location."""
 
     status: HTTPStatus
@@ -171,15 +171,15 @@ class LocalCallback:
         except queue.Empty:
             return None
 
-    def reply(self, target: str) -> Reply:
+    def reply(self, target: str) -> LoopbackResponse:
         """Keep the query, and redirect to the address without it, so that the code leaves the address bar."""
         path, mark, query = target.partition("?")
         if path != self._path:
-            return Reply(HTTPStatus.NOT_FOUND, _NOTHING)
+            return LoopbackResponse(HTTPStatus.NOT_FOUND, _NOTHING)
         if not mark:
-            return Reply(HTTPStatus.OK, "Received", _RECEIVED)
+            return LoopbackResponse(HTTPStatus.OK, "Received", _RECEIVED)
         self._queries.put(query)
-        return Reply(HTTPStatus.SEE_OTHER, location=path)
+        return LoopbackResponse(HTTPStatus.SEE_OTHER, location=path)
 
 
 class _Once:
@@ -190,15 +190,15 @@ class _Once:
         self._address: str | None = address
         self._lock = threading.Lock()
 
-    def reply(self, target: str) -> Reply:
+    def reply(self, target: str) -> LoopbackResponse:
         if not secrets.compare_digest(target.encode(), self.path.encode()):
-            return Reply(HTTPStatus.NOT_FOUND, _NOTHING)
+            return LoopbackResponse(HTTPStatus.NOT_FOUND, _NOTHING)
         with self._lock:
             address, self._address = self._address, None
         return (
-            Reply(HTTPStatus.GONE, "This address was used already", _ONCE)
+            LoopbackResponse(HTTPStatus.GONE, "This address was used already", _ONCE)
             if address is None
-            else Reply(HTTPStatus.SEE_OTHER, location=address)
+            else LoopbackResponse(HTTPStatus.SEE_OTHER, location=address)
         )
 
 
@@ -212,7 +212,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, host: str, port: int, reply: Callable[[str], Reply]) -> None:
+    def __init__(self, host: str, port: int, reply: Callable[[str], LoopbackResponse]) -> None:
         """Listen; another program's port is not taken over. Raises OSError."""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.reply = reply
@@ -249,7 +249,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def _start(host: str, port: int, reply: Callable[[str], Reply]) -> _Server:
+def _start(host: str, port: int, reply: Callable[[str], LoopbackResponse]) -> _Server:
     server = _Server(host, port, reply)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
     return server

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from kubectl_pipedrive.command_line import Session
 from kubectl_pipedrive.consent import (
     Consent,
-    NotReceived,
-    Received,
+    NoCode,
+    ReceivedCode,
     answer_patch,
     read_address,
     read_query,
@@ -121,9 +121,9 @@ def _hand_on(session: Session, found: Link, query: str | None) -> None:
         _patch(session, found, read_query(query, found.state))
 
 
-def _patch(session: Session, found: Link, read: Received | NotReceived) -> bool:
+def _patch(session: Session, found: Link, read: ReceivedCode | NoCode) -> bool:
     """Hand a code to the operator, in a file that only kubectl's standard input is."""
-    if isinstance(read, NotReceived):
+    if isinstance(read, NoCode):
         session.terminal.line(f"\n{session.terminal.mark(ok=False)} {read.why}. Open the link again, or press Ctrl-C.")
         return False
     patch = json.dumps(answer_patch(read.code, found.state))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipedrive_operator.adapters.kubernetes.crd_version import NAME
+from pipedrive_operator.adapters.kubernetes.crd_version import CRD_NAME
 from support.chart import CHART
 from testbed import binaries
 from testbed.control_plane import ControlPlane
@@ -33,7 +33,7 @@ def control_plane(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFa
     with ControlPlane(folder=tmp_path_factory.mktemp("control-plane")) as running:
         for path in (ROOT / "crds", ROOT / "tests" / "chart" / "crds"):
             running.kubectl("apply", "--server-side", f"--filename={path}")
-        for name in (NAME, "servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com"):
+        for name in (CRD_NAME, "servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com"):
             running.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
         yield running
 

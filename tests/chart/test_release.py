@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipedrive_operator.adapters.kubernetes.crd_version import NAME
+from pipedrive_operator.adapters.kubernetes.crd_version import CRD_NAME
 from pipedrive_operator.adapters.kubernetes.permissions import (
     Permission,
     required,
@@ -137,7 +137,7 @@ def test_the_chart_grants_exactly_the_permissions_of_check(
     wanted = {plain(right) for right in asked}
     everywhere = {right[1:] for right in wanted if right[0] is None}
     needed_there = {right for right in wanted if right[0] is None or right[1:] not in everywhere}
-    crd = (None, "get", "apiextensions.k8s.io", "customresourcedefinitions", NAME)
+    crd = (None, "get", "apiextensions.k8s.io", "customresourcedefinitions", CRD_NAME)
     assert sorted(granted, key=str) == sorted({*needed_there, crd}, key=str)
 
 
@@ -234,7 +234,7 @@ def test_an_upgrade_and_an_uninstall_keep_credentials_and_secrets(
     assert "level: debug" in settings
     assert uid == left
     assert "" == gone
-    assert NAME in control_plane.kubectl("get", "crd", NAME, "--output=name")
+    assert CRD_NAME in control_plane.kubectl("get", "crd", CRD_NAME, "--output=name")
 
 
 def former(folder: Path) -> Path:
@@ -261,7 +261,7 @@ def test_a_release_can_adopt_the_crd_and_leaves_it_behind(
         "--take-ownership",
         "--force-conflicts",
     )
-    labelled = control_plane.kubectl("get", "crd", NAME, "--output=jsonpath={.metadata.labels}")
+    labelled = control_plane.kubectl("get", "crd", CRD_NAME, "--output=jsonpath={.metadata.labels}")
     installing("uninstall", *release)
 
     assert "Helm" in labelled

@@ -15,7 +15,7 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from generated.cli_page import accepted, as_it_is
-from support.plugin_world import World
+from support.plugin_world import PluginWorld
 
 _FOLDER: Final = Path(__file__).parents[2] / "docs" / "images"
 _WIDTH: Final = 112
@@ -28,7 +28,7 @@ class Picture:
     """One picture of a terminal."""
 
     name: str
-    lines: Sequence[tuple[str, Callable[[World], None]]]
+    lines: Sequence[tuple[str, Callable[[PluginWorld], None]]]
     """What is typed after `kubectl pipedrive`, and how the world is prepared for it."""
 
     @property
@@ -40,7 +40,7 @@ class Picture:
         """Return the picture."""
         console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True)
         for number, (line, prepare) in enumerate(self.lines):
-            world = World(width=_WIDTH, colour=True)
+            world = PluginWorld(width=_WIDTH, colour=True)
             prepare(world)
             typed = world(line)
             prompt = Text.assemble("" if number == 0 else "\n", ("$ ", "green"), (f"kubectl pipedrive {line}", "bold"))

@@ -16,7 +16,7 @@ from kubectl_pipedrive.help_text import signature, usage
 from kubectl_pipedrive.registry import every_command
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from support.consent_operator import ConsentOperator, play
-from support.plugin_world import World, ahead, private_copy
+from support.plugin_world import PluginWorld, ahead, private_copy
 
 PATH = Path(__file__).parents[2] / "docs" / "cli.md"
 _WIDTH = 118
@@ -105,9 +105,9 @@ def _options(options: tuple[Option, ...]) -> str:
     return table(("option", "meaning"), ((f"`{signature(one)}`", one.help) for one in options)) + "\n"
 
 
-def _recording(line: str, prepare: Callable[[World], None]) -> str:
+def _recording(line: str, prepare: Callable[[PluginWorld], None]) -> str:
     """Run a command, and return what a person would see."""
-    world = World(width=_WIDTH)
+    world = PluginWorld(width=_WIDTH)
     prepare(world)
     with TemporaryDirectory() as folder, chdir(folder):
         private_copy(Path("export.json"))
@@ -115,11 +115,11 @@ def _recording(line: str, prepare: Callable[[World], None]) -> str:
     return f"```console\n$ kubectl pipedrive {line}\n{(typed.out + typed.err).rstrip()}\n```\n"
 
 
-def as_it_is(_: World) -> None:
+def as_it_is(_: PluginWorld) -> None:
     """Change nothing."""
 
 
-def _refreshed_at_once(world: World) -> None:
+def _refreshed_at_once(world: PluginWorld) -> None:
     """Let the operator do what is requested."""
 
     def refreshed(body: dict[str, Any]) -> None:
@@ -132,24 +132,24 @@ def _refreshed_at_once(world: World) -> None:
     world.kubectl.on_change = refreshed
 
 
-def accepted(world: World) -> None:
+def accepted(world: PluginWorld) -> None:
     """Let a person accept in Pipedrive, and the operator do its part, second by second."""
     operator = ConsentOperator()
     world.kubectl.on_change = operator
     play(world, operator, ConsentReason.CODE_RECEIVED, ConsentReason.VERIFYING, ConsentReason.CONNECTED)
 
 
-def _suspended(world: World) -> None:
+def _suspended(world: PluginWorld) -> None:
     """Let the owner have suspended the credential."""
     world.credential("acme")["spec"]["suspend"] = True
 
 
-def _denied(world: World) -> None:
+def _denied(world: PluginWorld) -> None:
     """Let the user lack the role `edit`."""
     world.kubectl.denied = {"patch pipedrivecredentials.pipedrive-operator.io"}
 
 
-RECORDINGS: Mapping[str, Mapping[str, Callable[[World], None]]] = {
+RECORDINGS: Mapping[str, Mapping[str, Callable[[PluginWorld], None]]] = {
     "status": {
         "status": as_it_is,
         "status acme": as_it_is,

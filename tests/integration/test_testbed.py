@@ -21,7 +21,7 @@ from testbed.kubectl import Kubectl, KubectlError
 from testbed.openbao import OpenBao
 from testbed.openbao_api import OpenBaoError
 from testbed.processes import ChildProcess, ProcessError, free_port
-from testbed.progress import Progress
+from testbed.progress import BuildProgress
 
 _SECONDS = 20.0
 
@@ -240,7 +240,7 @@ def test_a_missing_go_is_reported_with_the_fix(tmp_path: Path, monkeypatch: pyte
 def test_progress_without_a_terminal_is_a_line_per_tenth() -> None:
     """The log of a CI run gets ten lines, not thousands."""
     output = io.StringIO()
-    progress = Progress(2000, stream=output, clock=lambda: 0.0)
+    progress = BuildProgress(2000, stream=output, clock=lambda: 0.0)
 
     for _ in range(2000):
         progress.advance()

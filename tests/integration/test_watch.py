@@ -12,12 +12,12 @@ import aiohttp
 import pytest
 
 from pipedrive_operator.adapters.clock import SystemClock
-from pipedrive_operator.adapters.kubernetes.crd_version import NAME
+from pipedrive_operator.adapters.kubernetes.crd_version import CRD_NAME
 from pipedrive_operator.adapters.kubernetes.watch.thread import OpenSession, Watch
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.crd import install_crd
-from support.watched import Cluster, Delivered, User, credential, labelled_secret, secret
+from support.watched import ConnectionCounter, Delivered, WatchedNamespace, credential, labelled_secret, secret
 from testbed.control_plane import ControlPlane
 
 
@@ -35,9 +35,9 @@ def changed_crd(control_plane: ControlPlane) -> Iterator[None]:
 
 
 @pytest.fixture
-def cluster(control_plane: ControlPlane, namespace: str) -> Cluster:
+def cluster(control_plane: ControlPlane, namespace: str) -> WatchedNamespace:
     """Return an object that changes the cluster."""
-    return Cluster(control_plane, namespace)
+    return WatchedNamespace(control_plane, namespace)
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ async def delivered(namespace: str) -> Delivered:
 
 
 @pytest.fixture
-async def user(control_plane: ControlPlane) -> User:
+async def user(control_plane: ControlPlane) -> ConnectionCounter:
     """Return an object that opens the session of the watch."""
-    return User(KubernetesSettings(kubeconfig=control_plane.kubeconfig))
+    return ConnectionCounter(KubernetesSettings(kubeconfig=control_plane.kubeconfig))
 
 
 class Watching(Protocol):
@@ -62,7 +62,7 @@ class Watching(Protocol):
 
 
 @pytest.fixture
-def watching(user: User, delivered: Delivered) -> Watching:
+def watching(user: ConnectionCounter, delivered: Delivered) -> Watching:
     """Return a function that runs a watch."""
 
     @asynccontextmanager
@@ -85,7 +85,7 @@ def watching(user: User, delivered: Delivered) -> Watching:
 
 
 async def test_asks_for_a_list_and_delivers_what_changes_from_then_on(
-    cluster: Cluster, delivered: Delivered, watching: Watching
+    cluster: WatchedNamespace, delivered: Delivered, watching: Watching
 ) -> None:
     """Existing objects are not delivered; everything happens in the thread of the main loop."""
     await cluster.apply(credential("old"), labelled_secret("old"))
@@ -103,7 +103,7 @@ async def test_asks_for_a_list_and_delivers_what_changes_from_then_on(
     assert delivered.threads == {threading.get_ident()}
 
 
-async def test_receives_no_foreign_secret(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
+async def test_receives_no_foreign_secret(cluster: WatchedNamespace, delivered: Delivered, watching: Watching) -> None:
     """Of many Secrets, only those with the operator's label are delivered, before and after the watch has started."""
     await cluster.apply(*(secret(f"foreign-{number}") for number in range(50)), labelled_secret("first"))
 
@@ -116,16 +116,18 @@ async def test_receives_no_foreign_secret(cluster: Cluster, delivered: Delivered
 
 
 async def test_watches_only_the_given_namespaces(
-    cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
+    cluster: WatchedNamespace, control_plane: ControlPlane, delivered: Delivered, watching: Watching
 ) -> None:
     """It sends no request about other namespaces, so a Role in each is sufficient."""
     name = f"reader-of-{cluster.namespace}"
     for kind, options in (
-        ("role", ["--verb=list,watch", f"--resource=secrets,{NAME}"]),
+        ("role", ["--verb=list,watch", f"--resource=secrets,{CRD_NAME}"]),
         ("rolebinding", ["--role=reader", f"--user={name}"]),
     ):
         await cluster.kubectl("create", kind, "reader", *options)
-    reader = User(KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(name, ["system:authenticated"])))
+    reader = ConnectionCounter(
+        KubernetesSettings(kubeconfig=control_plane.kubeconfig_for(name, ["system:authenticated"]))
+    )
 
     async with watching(reader.connect, namespaces=[cluster.namespace]):
         await delivered.until_listed()
@@ -134,7 +136,7 @@ async def test_watches_only_the_given_namespaces(
 
 
 async def test_recovers_when_the_api_server_restarts(
-    cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
+    cluster: WatchedNamespace, control_plane: ControlPlane, delivered: Delivered, watching: Watching
 ) -> None:
     """It delivers what changed in the meantime, without any intervention."""
     await cluster.apply(credential("old"))
@@ -148,7 +150,11 @@ async def test_recovers_when_the_api_server_restarts(
 
 @pytest.mark.usefixtures("changed_crd")
 async def test_waits_for_a_missing_crd(
-    cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching, user: User
+    cluster: WatchedNamespace,
+    control_plane: ControlPlane,
+    delivered: Delivered,
+    watching: Watching,
+    user: ConnectionCounter,
 ) -> None:
     """Without a CRD kopf would stay idle for ever, so the watch checks again periodically."""
     await cluster.remove_crd()
@@ -162,7 +168,7 @@ async def test_waits_for_a_missing_crd(
 
 @pytest.mark.usefixtures("changed_crd")
 async def test_survives_a_crd_that_is_deleted_and_created_again(
-    cluster: Cluster, control_plane: ControlPlane, delivered: Delivered, watching: Watching
+    cluster: WatchedNamespace, control_plane: ControlPlane, delivered: Delivered, watching: Watching
 ) -> None:
     """This holds however kopf reacts to it."""
     await cluster.apply(credential("old"))
@@ -176,7 +182,9 @@ async def test_survives_a_crd_that_is_deleted_and_created_again(
 
 
 @pytest.mark.usefixtures("changed_crd")
-async def test_a_replaced_schema_is_an_interruption(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
+async def test_a_replaced_schema_is_an_interruption(
+    cluster: WatchedNamespace, delivered: Delivered, watching: Watching
+) -> None:
     """The API server then ends the watch. A start is an interruption, too; another change of the CRD is not."""
     schema = "/spec/versions/0/schema/openAPIV3Schema/description"
     patch = json.dumps([{"op": "add", "path": schema, "value": f"Of {cluster.namespace}"}])
@@ -185,18 +193,18 @@ async def test_a_replaced_schema_is_an_interruption(cluster: Cluster, delivered:
     async with watching():
         await delivered.until_listed()
         await delivered.until_interrupted(1)
-        await cluster.kubectl("annotate", "crd", NAME, "--overwrite", f"test={cluster.namespace}")
+        await cluster.kubectl("annotate", "crd", CRD_NAME, "--overwrite", f"test={cluster.namespace}")
         await cluster.apply(credential("new"))
         await delivered.until_seen("new", "credential")
         assert 1 == delivered.interruptions
 
-        await cluster.kubectl("patch", "crd", NAME, "--type=json", f"--patch={patch}")
+        await cluster.kubectl("patch", "crd", CRD_NAME, "--type=json", f"--patch={patch}")
         await delivered.until_interrupted(2)
 
     assert delivered.threads == {threading.get_ident()}
 
 
-async def test_restarts_on_request(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
+async def test_restarts_on_request(cluster: WatchedNamespace, delivered: Delivered, watching: Watching) -> None:
     """A restart asks for another list."""
     await cluster.apply(credential("old"))
 
@@ -207,7 +215,7 @@ async def test_restarts_on_request(cluster: Cluster, delivered: Delivered, watch
 
 
 async def test_starts_again_after_a_failed_login(
-    cluster: Cluster, delivered: Delivered, watching: Watching, user: User
+    cluster: WatchedNamespace, delivered: Delivered, watching: Watching, user: ConnectionCounter
 ) -> None:
     """Both the first request to the API server and kopf's login are repeated."""
     attempts = 0
@@ -227,7 +235,7 @@ async def test_starts_again_after_a_failed_login(
 
 
 async def test_starts_again_after_a_crash(
-    cluster: Cluster, delivered: Delivered, watching: Watching, user: User
+    cluster: WatchedNamespace, delivered: Delivered, watching: Watching, user: ConnectionCounter
 ) -> None:
     """An error that ends kopf ends neither the thread nor the process."""
     crashed, streaming = asyncio.Event(), asyncio.Event()
@@ -256,7 +264,7 @@ async def test_starts_again_after_a_crash(
 
 
 async def test_reports_how_long_the_api_server_was_silent(
-    cluster: Cluster, delivered: Delivered, watching: Watching
+    cluster: WatchedNamespace, delivered: Delivered, watching: Watching
 ) -> None:
     """The age is that of the last response to the watch that was silent for longest."""
     await cluster.apply(credential("old"), labelled_secret("old"))
@@ -268,7 +276,9 @@ async def test_reports_how_long_the_api_server_was_silent(
         assert 0 <= watch.age() < time.monotonic() - began
 
 
-async def test_stops_at_once_and_leaves_no_thread(cluster: Cluster, delivered: Delivered, watching: Watching) -> None:
+async def test_stops_at_once_and_leaves_no_thread(
+    cluster: WatchedNamespace, delivered: Delivered, watching: Watching
+) -> None:
     """A stop takes less than a second in any state, and can be repeated."""
     before = set(threading.enumerate())
     await cluster.apply(credential("old"))

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from testbed.control_plane import ControlPlane
 
-NAME: Final = "secrets.policy.example.com"
+WEBHOOK_NAME: Final = "secrets.policy.example.com"
 NOTHING_LISTENS: Final = "https://127.0.0.1:1/review"
 _GROUP: Final = "admissionregistration.k8s.io"
 
@@ -54,7 +54,7 @@ class AdmissionWebhook:
         kind = f"{'Mutating' if mutating else 'Validating'}WebhookConfiguration"
         rule = {"apiGroups": [group], "apiVersions": [version], "operations": operations, "resources": [resource]}
         webhook = {
-            "name": NAME,
+            "name": WEBHOOK_NAME,
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
             "failurePolicy": "Fail",

@@ -19,7 +19,7 @@ from testbed.front_process import FrontProcess
 from testbed.link import Link, Links
 from testbed.operator_process import OperatorProcess
 from testbed.processes import free_port
-from testbed.visitor import Page, Visitor
+from testbed.visitor import Visitor, WebPage
 
 APP: Final = "hosted"
 APP_PATH: Final = "pipedrive/apps/hosted"
@@ -138,20 +138,20 @@ class Offer:
         page.__doc__ = f"the link of consent {self.name}"
         return consent_link.link(eventually(page), self._key).reveal()
 
-    def accept(self, *, by: Tenant | None = None) -> Page:
+    def accept(self, *, by: Tenant | None = None) -> WebPage:
         """Open the link, and accept as the user of a company, which is the tenant's own by default."""
         user = by or self.tenant
         return self.visitor.connect(self.link(), user=f"{user.company_id}:{user.user_id}")
 
-    def result(self, page: Page, *, within: float = DEADLINE) -> Page:
+    def result(self, page: WebPage, *, within: float = DEADLINE) -> WebPage:
         """Return the page that says how it ended."""
         return result_of(self.visitor, page, within=within)
 
 
-def result_of(visitor: Visitor, page: Page, *, within: float = DEADLINE) -> Page:
+def result_of(visitor: Visitor, page: WebPage, *, within: float = DEADLINE) -> WebPage:
     """Return the page that says how a consent ended; a browser reloads the page until then."""
 
-    def shown() -> Page | None:
+    def shown() -> WebPage | None:
         now = visitor.open(page.address)
         return now if now.heading != WAITING else None
 

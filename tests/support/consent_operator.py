@@ -5,7 +5,7 @@ from typing import Any
 
 from kubectl_pipedrive.kubectl import CONSENTS
 from pipedrive_operator.core.values.consent_reasons import CONSENT_EFFECTS, ConsentReason, Stage
-from support.plugin_world import World, ahead
+from support.plugin_world import PluginWorld, ahead
 
 Json = dict[str, Any]
 HOSTED = "https://pipedrive.example.com/callback"
@@ -64,7 +64,7 @@ class ConsentOperator:
         }
 
 
-def play(world: World, operator: ConsentOperator, *reasons: ConsentReason) -> None:
+def play(world: PluginWorld, operator: ConsentOperator, *reasons: ConsentReason) -> None:
     """Let the operator report these reasons one by one while the command waits; after them comes Ctrl-C."""
     left = list(reasons)
 

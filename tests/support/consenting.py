@@ -10,14 +10,14 @@ from pipedrive_operator.core.values.consent_reasons import ConsentConditionType,
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.times import format_time
 from support.builders import ACCOUNT, GRANT_LOCATION, OAUTH2_SPEC, resource
-from support.faked_operator import World, seeded_world
+from support.faked_operator import FakedOperator, seeded_world
 
 UNGUARDED: dict[str, Any] = {"oauth2": OAUTH2_SPEC["oauth2"]}
 """A spec that accepts any account until one is pinned."""
 CONSENT = Key(namespace="crm", name="acme-x1")
 
 
-async def unconnected_world() -> AsyncIterator[World]:
+async def unconnected_world() -> AsyncIterator[FakedOperator]:
     """Yield a world with a credential whose grant is missing."""
     async for made in seeded_world():
         del made.vault.documents[GRANT_LOCATION]
@@ -28,7 +28,7 @@ async def unconnected_world() -> AsyncIterator[World]:
 class ConsentingPerson:
     """A person who creates a consent and accepts."""
 
-    def __init__(self, world: World, key: Key = CONSENT, **spec: Any) -> None:
+    def __init__(self, world: FakedOperator, key: Key = CONSENT, **spec: Any) -> None:
         """Create a consent now."""
         self.world, self.key = world, key
         self.state = world.consents.create(key, credential="acme", created_at=format_time(world.clock.now()), **spec)

@@ -32,7 +32,7 @@ FIRST = "a" * 40
 """The API token that Vault holds at the start."""
 
 
-class World:
+class FakedOperator:
     """One operator with its ports."""
 
     def __init__(self) -> None:
@@ -142,9 +142,9 @@ async def verifications_ended() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def seeded_world() -> AsyncIterator[World]:
+async def seeded_world() -> AsyncIterator[FakedOperator]:
     """Provide a world with an API token, a client and a grant in Vault; no refresh may be in progress at the end."""
-    made = World()
+    made = FakedOperator()
     made.vault.put(TOKEN_LOCATION, api_token=FIRST)
     made.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
     made.vault.put(GRANT_LOCATION, refresh_token="seed", note="ours to keep")

@@ -108,7 +108,7 @@ class Typed:
 
 
 @dataclass
-class World:
+class PluginWorld:
     """The plugin on a fake kubectl."""
 
     kubectl: FakeKubectl = field(default_factory=lambda: FakeKubectl(objects=everything()))

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from pipedrive_operator.adapters.kubernetes.crd_version import NAME
+from pipedrive_operator.adapters.kubernetes.crd_version import CRD_NAME
 from pipedrive_operator.adapters.kubernetes.session import open_session
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
@@ -81,7 +81,7 @@ class Delivered:
 
 
 @dataclass
-class Cluster:
+class WatchedNamespace:
     """Changes the objects of one namespace."""
 
     plane: ControlPlane
@@ -93,8 +93,8 @@ class Cluster:
 
     async def remove_crd(self) -> None:
         """Delete the CRD of credentials, and wait until the API server no longer lists it in its group."""
-        await self.kubectl("delete", "crd", NAME)
-        plural, group = NAME.partition(".")[0], f"--raw=/apis/{manifests.API_VERSION}"
+        await self.kubectl("delete", "crd", CRD_NAME)
+        plural, group = CRD_NAME.partition(".")[0], f"--raw=/apis/{manifests.API_VERSION}"
         async with asyncio.timeout(DEADLINE):
             while f'"{plural}"' in await asyncio.to_thread(self.plane.kubectl, "get", group):
                 pass
@@ -121,7 +121,7 @@ def labelled_secret(name: str) -> dict[str, Any]:
 
 
 @dataclass
-class User:
+class ConnectionCounter:
     """Connects as a user, and counts the connections."""
 
     settings: KubernetesSettings

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from testbed.progress import Progress, say
+from testbed.progress import BuildProgress, say
 
 MODULE = Path(__file__).parent / "go"
 _SHOWN_LINES = 20
@@ -85,7 +85,7 @@ def _go_version() -> str:
 
 def _compile(packages: Sequence[str], folder: Path) -> None:
     total = len(_go(["list", "-deps", *packages], on_line=_Downloads()).splitlines())
-    progress = Progress(total)
+    progress = BuildProgress(total)
     flags = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", _version_flags(), "-o", f"{folder}/"]
     _go(["build", *flags, *packages], on_line=lambda _: progress.advance())
     progress.finish()

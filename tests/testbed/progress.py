@@ -12,7 +12,7 @@ _LINE_SECONDS = 15.0
 _LINE_PERCENT = 10
 
 
-class Progress:
+class BuildProgress:
     """Counts packages out of a total: one updated line on a terminal, otherwise one line per 10% or 15 s."""
 
     def __init__(

@@ -16,7 +16,7 @@ TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
-class Page:
+class WebPage:
     """A page, and the address that the browser shows with it."""
 
     address: str
@@ -40,20 +40,20 @@ class Visitor:
     servers: Mapping[str, Iterator[tuple[str, int]]] = field(default_factory=dict)
     """Where to connect for a host name, in turn, as a load balancer would."""
 
-    def open(self, address: str, *, form: Mapping[str, str] | None = None) -> Page:
+    def open(self, address: str, *, form: Mapping[str, str] | None = None) -> WebPage:
         """Open an address, or send a form to it, and follow redirects."""
         status, location, text = self._request(address, form)
-        return self.open(urljoin(address, location)) if location else Page(address, status, text)
+        return self.open(urljoin(address, location)) if location else WebPage(address, status, text)
 
-    def press(self, page: Page) -> Page:
+    def press(self, page: WebPage) -> WebPage:
         """Press the only button of a page that has no fields."""
         return self.open(page.address, form={})
 
-    def decide(self, page: Page, *, user: str, decision: str = "accept") -> Page:
+    def decide(self, page: WebPage, *, user: str, decision: str = "accept") -> WebPage:
         """Accept or deny on Pipedrive's page, as the user with that value in its list."""
         return self.open(page.address, form={"decision": decision, "user": user})
 
-    def connect(self, link: str, *, user: str) -> Page:
+    def connect(self, link: str, *, user: str) -> WebPage:
         """Go the whole way: open a link, continue to Pipedrive, and accept."""
         return self.decide(self.press(self.open(link)), user=user)
 

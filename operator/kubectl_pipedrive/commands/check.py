@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from kubectl_pipedrive import cluster
+from kubectl_pipedrive.chain import State, chain, first_broken
 from kubectl_pipedrive.cluster import Finding
 from kubectl_pipedrive.command_line import Arguments, Command, Session
 from kubectl_pipedrive.credential import Credential
 from kubectl_pipedrive.errors import KubectlFailed
 from kubectl_pipedrive.health import Health, deciding, health, next_step
-from kubectl_pipedrive.links import State, first_broken, links
 from kubectl_pipedrive.selection import find
 from kubectl_pipedrive.surroundings import look_around
 from kubectl_pipedrive.terminal import Style
@@ -75,17 +75,17 @@ def _credentials(session: Session, namespace: str) -> list[Finding]:
 
 
 def _chain(session: Session, credential: Credential) -> bool:
-    """Print the links of one credential, and return whether all hold."""
+    """Print the parts of the chain of one credential, and return whether none is broken."""
     around = look_around(session.kubectl, credential)
-    found = links(credential, around, session.clock.now())
+    found = chain(credential, around, session.clock.now())
     if credential.is_oauth2:
         _print(session, cluster.newest_consent(session.kubectl, credential))
     session.terminal.line(f"\nFrom the spec of {credential} to its workload:")
-    _print(session, (Finding(ok=_STATES[link.state], subject=link.name, text=link.text) for link in found))
+    _print(session, (Finding(ok=_STATES[part.state], subject=part.name, text=part.text) for part in found))
     broken = first_broken(found)
     if broken is None:
         return True
-    session.terminal.line(f"\nThe first broken link is {broken.name}.")
+    session.terminal.line(f"\nThe first broken part is {broken.name}.")
     step = next_step(credential)
     if step is not None:
         command = f"\n  {session.terminal.paint(step.command, Style.STRONG)}" if step.command is not None else ""

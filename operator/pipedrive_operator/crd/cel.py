@@ -109,7 +109,7 @@ def _known_fields_only(kind: str, fields: Collection[str]) -> Rule:
 def _no_reserved_keys(kind: str) -> Rule:
     """Return the rule that forbids labels or annotations that control Kubernetes or the operator."""
     return Rule(
-        rule=f"self.all(key, key.startsWith('{reserved.EXEMPT}') || !{matches(reserved.NAME, of='key')})",
+        rule=f"self.all(key, key.startsWith('{reserved.EXEMPT}') || !{matches(reserved.NAME_PATTERN, of='key')})",
         message=f"{kind} under kubernetes.io, k8s.io and {GROUP} are reserved, except app.kubernetes.io: remove them",
         reason="FieldValueForbidden",
     )
@@ -179,7 +179,7 @@ RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
         ),
         "spec.target.type": (
             Rule(
-                rule=f"!{matches(reserved.TYPE)}",
+                rule=f"!{matches(reserved.TYPE_PATTERN)}",
                 message="must not be a type of Kubernetes itself, because Kubernetes fills or validates such Secrets: "
                 "leave it out for Opaque, or choose a name of your own such as example.com/pipedrive",
                 reason="FieldValueForbidden",

@@ -16,14 +16,14 @@ from pipedrive_operator import metrics
 from pipedrive_operator.core.resource.uninstall import LARGEST_REPORT
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.front.requests import Route, read_request_target
-from pipedrive_operator.front.views import RELOAD_SECONDS, Asked, Reply, TooBusyError, Views
+from pipedrive_operator.front.views import RELOAD_SECONDS, Asked, FrontResponse, TooBusyError, Views
 from pipedrive_operator.log import get_logger
 
-REQUEST_SECONDS: Final = 25.0
+RESPONSE_SECONDS: Final = 25.0
 """How long a response may take; the API server's time-out is shorter."""
 IDLE_SECONDS: Final = 15.0
 """How long a connection may take to send the headers of a request."""
-MOST_CONNECTIONS: Final = 1000
+MOST_BROWSER_CONNECTIONS: Final = 1000
 """How many connections may be open; a connection beyond that is closed at once."""
 _TLS_END_SECONDS: Final = 1.0
 """How long a browser may take to end TLS; many never do."""
@@ -37,7 +37,7 @@ _silent.disabled = True
 
 OnUninstallCallback = Callable[[bytes, str | None], Awaitable[None]]
 """Takes the body and the Authorization header of Pipedrive's report of an uninstall."""
-View = Callable[[Asked], Awaitable[Reply]]
+View = Callable[[Asked], Awaitable[FrontResponse]]
 
 
 class FrontServer:
@@ -93,7 +93,7 @@ class FrontServer:
         return int(self._listener.sockets[0].getsockname()[1])
 
     def _accept(self) -> asyncio.Protocol:
-        is_full = len(self._web.connections) >= MOST_CONNECTIONS
+        is_full = len(self._web.connections) >= MOST_BROWSER_CONNECTIONS
         return _Refused() if is_full else _Connection(self._web, self._headers)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -107,9 +107,9 @@ class FrontServer:
             response.charset = "utf-8"
         return response
 
-    async def _reply(self, request: web.BaseRequest) -> Reply:
+    async def _reply(self, request: web.BaseRequest) -> FrontResponse:
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with asyncio.timeout(RESPONSE_SECONDS):
                 return await self._route(request)
         except (TooBusyError, ApiServerUnavailable, TimeoutError) as error:
             _log.warning("a request could not be answered", error=str(error) or type(error).__name__)
@@ -117,13 +117,13 @@ class FrontServer:
             _log.exception("a request failed because of a defect")
         return self._views.show("busy", HTTPStatus.SERVICE_UNAVAILABLE, Refresh=str(RELOAD_SECONDS))
 
-    async def _route(self, request: web.BaseRequest) -> Reply:
+    async def _route(self, request: web.BaseRequest) -> FrontResponse:
         target = read_request_target(request.raw_path, self._prefix)
         if target is None:
             return self._views.show("unusable", HTTPStatus.NOT_FOUND)
         if target.route is Route.CALLBACK and request.method == "DELETE":
             await self._on_uninstall(await _read_body(request), request.headers.get("Authorization"))
-            return Reply(page="uninstall", status=HTTPStatus.NO_CONTENT)
+            return FrontResponse(page="uninstall", status=HTTPStatus.NO_CONTENT)
         view = self._view(target.route, request.method)
         if view is None:
             return self._views.show("unusable", HTTPStatus.METHOD_NOT_ALLOWED)

@@ -59,7 +59,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class FrontResponse:
     """A response, without the headers that all responses have."""
 
     page: str
@@ -91,31 +91,31 @@ class Views:
         self._prefix = prefix
         self._authorization_page = f"{oauth_url.rstrip('/')}/oauth/authorize?"
 
-    async def landing(self, _: Asked) -> Reply:
+    async def landing(self, _: Asked) -> FrontResponse:
         """Explain what this site is. Pipedrive checks the callback URL with a request that gets this page."""
         return self.show("landing")
 
-    async def style(self, _: Asked) -> Reply:
+    async def style(self, _: Asked) -> FrontResponse:
         """Return the style sheet of all pages."""
-        return Reply(page="style", body=self._pages.style(), content_type="text/css")
+        return FrontResponse(page="style", body=self._pages.style(), content_type="text/css")
 
-    async def shared(self, _: Asked) -> Reply:
+    async def shared(self, _: Asked) -> FrontResponse:
         """Accept and ignore Pipedrive's report that an app was shared with a user."""
-        return Reply(page="sharing", status=HTTPStatus.NO_CONTENT)
+        return FrontResponse(page="sharing", status=HTTPStatus.NO_CONTENT)
 
-    def show(self, page: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Reply:
+    def show(self, page: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> FrontResponse:
         """Return a page that is not about one consent."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return Reply(page=page, status=status, body=self._pages.render(page), headers=named)
+        return FrontResponse(page=page, status=status, body=self._pages.render(page), headers=named)
 
-    async def page(self, asked: Asked) -> Reply:
+    async def page(self, asked: Asked) -> FrontResponse:
         """Show the page of a link. It changes nothing, because mail scanners open links as well."""
         consent = await self._proven(asked.consent, self._key(asked))
         if consent is None or progress_of(consent) is Progress.ENDED:
             return self.show("unusable", HTTPStatus.NOT_FOUND)
         return self._about(consent)
 
-    async def begin(self, asked: Asked) -> Reply:
+    async def begin(self, asked: Asked) -> FrontResponse:
         """Send the browser to Pipedrive, with a cookie by which it is recognised when it comes back."""
         if asked.site not in _TRUSTED_SITES:
             return self.show("foreign", HTTPStatus.FORBIDDEN)
@@ -125,7 +125,7 @@ class Views:
             return self.show("unusable", HTTPStatus.NOT_FOUND)
         return self._begin(consent, secret)
 
-    def _begin(self, consent: Consent, secret: SecretValue) -> Reply:
+    def _begin(self, consent: Consent, secret: SecretValue) -> FrontResponse:
         cookie = self._cookie(consent, secret)
         url = consent.status.url or ""
         if not progress_of(consent).can_continue or not url.startswith(self._authorization_page):
@@ -134,7 +134,7 @@ class Views:
             consent_link.with_state(url, consent_link.state_of(secret, consent.key)).reveal(), cookie, page="redirect"
         )
 
-    async def callback(self, asked: Asked) -> Reply:
+    async def callback(self, asked: Asked) -> FrontResponse:
         """Store the answer that Pipedrive's redirect brings, and redirect to an address that does not contain it."""
         match read_callback(asked.target.query, asked.cookies):
             case Unrelated():
@@ -142,11 +142,11 @@ class Views:
             case Mismatched():
                 return self.show("mismatch", HTTPStatus.BAD_REQUEST)
             case Declined(consent=key):
-                return Reply(page="declined", body=self._pages.render("declined", key=key))
+                return FrontResponse(page="declined", body=self._pages.render("declined", key=key))
             case Answered() as answered:
                 return await self._store(answered)
 
-    async def _store(self, answered: Answered) -> Reply:
+    async def _store(self, answered: Answered) -> FrontResponse:
         consent = await self._proven(answered.consent, answered.key)
         if consent is None:
             return self.show("unusable", HTTPStatus.NOT_FOUND)
@@ -154,7 +154,7 @@ class Views:
             return self.show("unusable", HTTPStatus.NOT_FOUND)
         return self._redirect(self._result_path(consent.key))
 
-    async def result(self, asked: Asked) -> Reply:
+    async def result(self, asked: Asked) -> FrontResponse:
         """Show the result of an answer. If the operator is still working, wait a little."""
         secret = read_cookie(asked.cookies, asked.consent)
         consent = await self._proven(asked.consent, secret)
@@ -163,10 +163,10 @@ class Views:
             consent = await self._proven(asked.consent, secret)
         return self.show("unusable", HTTPStatus.NOT_FOUND) if consent is None else self._about(consent)
 
-    def _about(self, consent: Consent) -> Reply:
+    def _about(self, consent: Consent) -> FrontResponse:
         progress = progress_of(consent)
         headers = {"Refresh": str(RELOAD_SECONDS)} if progress is Progress.WAITING else {}
-        return Reply(page=progress.value, body=self._pages.about(progress.value, consent), headers=headers)
+        return FrontResponse(page=progress.value, body=self._pages.about(progress.value, consent), headers=headers)
 
     def _key(self, asked: Asked) -> SecretValue | None:
         """Return the key of a link: from its address, or else from the cookie of a person who comes back to it."""
@@ -201,6 +201,6 @@ class Views:
     def _result_path(self, key: Key) -> str:
         return f"{self._prefix}/consent/{key}/result"
 
-    def _redirect(self, location: str, cookie: str | None = None, *, page: str = "stored") -> Reply:
+    def _redirect(self, location: str, cookie: str | None = None, *, page: str = "stored") -> FrontResponse:
         headers = {"Location": location, **({} if cookie is None else {"Set-Cookie": cookie})}
-        return Reply(page=page, status=HTTPStatus.SEE_OTHER, headers=headers)
+        return FrontResponse(page=page, status=HTTPStatus.SEE_OTHER, headers=headers)

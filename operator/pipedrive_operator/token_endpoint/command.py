@@ -10,11 +10,11 @@ from typing import Final
 
 from pipedrive_operator.token_endpoint import clients as known
 from pipedrive_operator.token_endpoint.clients import Clients
-from pipedrive_operator.token_endpoint.reply import TokenReply, TokenRequest, reply
+from pipedrive_operator.token_endpoint.reply import EndpointRequest, TokenReply, reply
 from pipedrive_operator.token_endpoint.server import TokenServer
 from pipedrive_operator.token_endpoint.tokens import Tokens
 
-NAME: Final = "token-endpoint"
+_COMMAND: Final = "token-endpoint"
 _LAST_PORT: Final = 65535
 _DESCRIPTION: Final = """\
 Serve the access token of a mounted Secret to an OAuth2 client, such as n8n.
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"pipedrive-operator {NAME}",
+        prog=f"pipedrive-operator {_COMMAND}",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(host: str, port: int, clients: Clients, tokens: Tokens, folder: Path) -> int:
-    def answer(request: TokenRequest, now: datetime) -> TokenReply:
+    def answer(request: EndpointRequest, now: datetime) -> TokenReply:
         return reply(request, clients=clients, tokens=tokens, now=now)
 
     try:
@@ -130,5 +130,5 @@ def _is_loopback(host: str) -> bool:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{NAME}: {text}\n")
+    sys.stderr.write(f"{_COMMAND}: {text}\n")
     sys.stderr.flush()

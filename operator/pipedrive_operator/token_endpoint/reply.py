@@ -24,7 +24,7 @@ _NOT_A_FORM: Final = f"the body must be {_FORM}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRequest:
+class EndpointRequest:
     """A POST to the endpoint."""
 
     content_type: str
@@ -57,7 +57,7 @@ class _RefusedError(Exception):
         )
 
 
-def reply(request: TokenRequest, *, clients: Clients, tokens: Tokens, now: datetime) -> TokenReply:
+def reply(request: EndpointRequest, *, clients: Clients, tokens: Tokens, now: datetime) -> TokenReply:
     """Answer a token request."""
     try:
         fields = _fields(request)
@@ -70,7 +70,7 @@ def reply(request: TokenRequest, *, clients: Clients, tokens: Tokens, now: datet
         return refused.reply
 
 
-def _fields(request: TokenRequest) -> dict[str, str]:
+def _fields(request: EndpointRequest) -> dict[str, str]:
     if request.content_type.split(";")[0].strip().lower() != _FORM:
         raise _invalid(_NOT_A_FORM)
     try:

@@ -15,7 +15,7 @@ from socketserver import BaseServer, TCPServer
 from typing import Any, Final
 
 from pipedrive_operator.token_endpoint.reader import RequestReader
-from pipedrive_operator.token_endpoint.reply import TokenReply, TokenRequest
+from pipedrive_operator.token_endpoint.reply import EndpointRequest, TokenReply
 
 LARGEST_BODY: Final = 8192
 """In bytes; a token request needs a few hundred."""
@@ -28,7 +28,7 @@ MOST_CONNECTIONS: Final = 64
 
 _AUTHORITY: Final = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 
-Reply = Callable[[TokenRequest, datetime], TokenReply]
+Responder = Callable[[EndpointRequest, datetime], TokenReply]
 
 
 class TokenServer(ThreadingHTTPServer):
@@ -39,7 +39,7 @@ class TokenServer(ThreadingHTTPServer):
     request_queue_size = MOST_CONNECTIONS
     """The length of the kernel's backlog. With the 5 of `socketserver`, parallel requests were reset."""
 
-    def __init__(self, host: str, port: int, reply: Reply) -> None:
+    def __init__(self, host: str, port: int, reply: Responder) -> None:
         """Listen on an address; port 0 takes a free one."""
         if ":" in host:
             self.address_family = AF_INET6
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if body is None:
             return
-        request = TokenRequest(
+        request = EndpointRequest(
             content_type=self.headers.get("Content-Type", ""),
             authorization=self.headers.get("Authorization"),
             body=body,

@@ -21,13 +21,13 @@ from pipedrive_operator.core.resource.credential import AnyCredential
 from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION, Key
 from pipedrive_operator.core.values.errors import ReportDenied, SecretWriteDenied
 from pipedrive_operator.core.values.lease import Lease
-from support.admission_webhook import NAME, NOTHING_LISTENS, AdmissionWebhook, serving
+from support.admission_webhook import NOTHING_LISTENS, WEBHOOK_NAME, AdmissionWebhook, serving
 from support.manifests import encoded, published_secret
 from testbed.control_plane import ControlPlane
 
 DEADLINE = 20
-CALL_FAILED = f'failed calling webhook "{NAME}"'
-DENIED = f'admission webhook "{NAME}" denied the request'
+CALL_FAILED = f'failed calling webhook "{WEBHOOK_NAME}"'
+DENIED = f'admission webhook "{WEBHOOK_NAME}" denied the request'
 
 
 ErrorT = TypeVar("ErrorT", bound=Exception)

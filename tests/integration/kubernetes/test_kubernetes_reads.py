@@ -4,7 +4,7 @@ import pytest
 
 from pipedrive_operator.adapters.kubernetes import api as gateway
 from pipedrive_operator.adapters.kubernetes.api import Api
-from pipedrive_operator.adapters.kubernetes.crd_version import NAME, SchemaState, read_schema
+from pipedrive_operator.adapters.kubernetes.crd_version import CRD_NAME, SchemaState, read_schema
 from pipedrive_operator.adapters.kubernetes.endpoints import DEFINITIONS
 from pipedrive_operator.adapters.kubernetes.lister import Lister
 from pipedrive_operator.adapters.kubernetes.permissions import missing, required
@@ -51,7 +51,7 @@ class TestSchema:
 
     async def test_a_served_schema_is_current_or_older(self, api: Api) -> None:
         """The served schema is current; it is older than a schema with one more field."""
-        served = await api.get(DEFINITIONS.named(NAME))
+        served = await api.get(DEFINITIONS.named(CRD_NAME))
         assert served is not None
         schema = served["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         assert (await read_schema(api, schema)).state is SchemaState.CURRENT

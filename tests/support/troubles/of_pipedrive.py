@@ -1,6 +1,6 @@
 """Troubles with Pipedrive: its responses, missing responses, and what people change there."""
 
-from support.troubles.trouble import Change, Kind, Subject, Trouble
+from support.troubles.trouble import Change, Kind, Trouble, TroubledCredential
 
 RETRY_AFTER = 6
 _LOST = ("The refresh was sent", "tries again after a pause", "consent again")
@@ -11,24 +11,24 @@ def _break_verification(kind: str, **fields: object) -> Change:
 
 
 def _break_refresh(kind: str, **fields: object) -> Change:
-    def cause(subject: Subject) -> None:
+    def cause(subject: TroubledCredential) -> None:
         subject.fault(kind, endpoint="token", **fields)
         subject.age()
 
     return cause
 
 
-def _regenerate(subject: Subject) -> None:
+def _regenerate(subject: TroubledCredential) -> None:
     subject.parts.pipedrive.command("regenerate-api-token", **subject.person.key)
 
 
-def _write_present_token(subject: Subject) -> None:
+def _write_present_token(subject: TroubledCredential) -> None:
     users = subject.parts.pipedrive.view("state")["users"]
     present = next(user for user in users if user["company_id"] == subject.person.company_id)
     subject.write(api_token=present["api_token"])
 
 
-def _write_token_of_another_user(subject: Subject) -> None:
+def _write_token_of_another_user(subject: TroubledCredential) -> None:
     subject.write(api_token=subject.parts.person(f"{subject.name}-2").api_token)
 
 
@@ -38,40 +38,40 @@ def _change_company(**fields: object) -> Change:
     )
 
 
-def _new_client_secret(subject: Subject) -> None:
+def _new_client_secret(subject: TroubledCredential) -> None:
     subject.parts.pipedrive.command("change-app", client_id=subject.name, client_secret="0123456789" * 4)
     subject.age()
 
 
-def _write_client_secret(subject: Subject) -> None:
+def _write_client_secret(subject: TroubledCredential) -> None:
     subject.vault.write_secret(subject.app_path, {"client_id": subject.name, "client_secret": "0123456789" * 4})
 
 
-def _spoil_refresh_token(subject: Subject) -> None:
+def _spoil_refresh_token(subject: TroubledCredential) -> None:
     """Damage the refresh token only: a revocation would end the access token too, and either could be noticed first."""
     subject.write(**subject.read() | {"refresh_token": "1:1:" + "0" * 40})
     subject.age()
 
 
-def _move_api(subject: Subject) -> None:
+def _move_api(subject: TroubledCredential) -> None:
     _change_company(api_domain="https://pipedrive.example.org")(subject)
     subject.age()
 
 
-def _move_api_back(subject: Subject) -> None:
+def _move_api_back(subject: TroubledCredential) -> None:
     _change_company(api_domain=subject.parts.pipedrive_url)(subject)
 
 
-def _let_api_echo(subject: Subject) -> None:
+def _let_api_echo(subject: TroubledCredential) -> None:
     """Let the company's own API quote everything that it receives."""
     subject.write(**subject.read() | {"api_domain": subject.parts.echo_url})
 
 
-def _stop_api_echo(subject: Subject) -> None:
+def _stop_api_echo(subject: TroubledCredential) -> None:
     subject.write(**subject.read() | {"api_domain": subject.parts.pipedrive_url})
 
 
-def _add_scope_and_consent(subject: Subject) -> None:
+def _add_scope_and_consent(subject: TroubledCredential) -> None:
     subject.parts.pipedrive.command("change-app", client_id=subject.name, scopes=["base", "deals:full"])
     subject.consent()
 
@@ -83,13 +83,13 @@ def _lost(name: str, kind: str, *says: str, **fields: object) -> Trouble:
         says=says or _LOST,
         kind=Kind.OAUTH2,
         cause=_break_refresh(kind, **fields),
-        fix=Subject.lift_faults,
+        fix=TroubledCredential.lift_faults,
     )
 
 
 def _unavailable(name: str, says: tuple[str, ...], cause: Change) -> Trouble:
     return Trouble(
-        name=f"verify-{name}", reason="PipedriveUnavailable", says=says, cause=cause, fix=Subject.lift_faults
+        name=f"verify-{name}", reason="PipedriveUnavailable", says=says, cause=cause, fix=TroubledCredential.lift_faults
     )
 
 
@@ -168,7 +168,7 @@ TROUBLES = (
         ),
         kind=Kind.OAUTH2,
         cause=_spoil_refresh_token,
-        fix=Subject.consent,
+        fix=TroubledCredential.consent,
         stalled=True,
     ),
     Trouble(
@@ -196,7 +196,7 @@ TROUBLES = (
         says=("account is not open (HTTP 402", "Settle the subscription", "recovers by itself"),
         kind=Kind.OAUTH2,
         cause=_break_refresh("payment_required"),
-        fix=Subject.lift_faults,
+        fix=TroubledCredential.lift_faults,
         stalled=True,
     ),
     Trouble(
@@ -204,14 +204,14 @@ TROUBLES = (
         reason="RateLimited",
         says=("API budget at Pipedrive is used up (HTTP 429", "Reduce other use", "tries again later"),
         cause=_break_verification("burst_limit", retry_after=RETRY_AFTER),
-        fix=Subject.lift_faults,
+        fix=TroubledCredential.lift_faults,
     ),
     Trouble(
         name="verify-blocked",
         reason="RateLimited",
         says=("edge blocks the operator with a page", "HTTP 403", "Reduce other use"),
         cause=_break_verification("cloudflare"),
-        fix=Subject.lift_faults,
+        fix=TroubledCredential.lift_faults,
     ),
     Trouble(
         name="refresh-limited",
@@ -219,7 +219,7 @@ TROUBLES = (
         says=("too many requests (HTTP 429", "tries again later"),
         kind=Kind.OAUTH2,
         cause=_break_refresh("daily_limit", retry_after=RETRY_AFTER),
-        fix=Subject.lift_faults,
+        fix=TroubledCredential.lift_faults,
     ),
     Trouble(
         name="echoed",
@@ -235,7 +235,7 @@ TROUBLES = (
         says=(*_LOST[:1], "HTTP 400", *_LOST[1:]),
         kind=Kind.OAUTH2,
         cause=_break_refresh("no_error"),
-        fix=Subject.lift_faults,
+        fix=TroubledCredential.lift_faults,
     ),
     Trouble(
         name="api-domain-foreign",

@@ -3,7 +3,7 @@
 import json
 import time
 
-from support.troubles.trouble import Subject, Trouble
+from support.troubles.trouble import Trouble, TroubledCredential
 from testbed.kubectl import KubectlError
 
 FOREIGN = {"password": "bm90IG91cnM="}
@@ -11,20 +11,20 @@ _POLICY_SECONDS = 15.0
 _GROUP = "admissionregistration.k8s.io/v1"
 
 
-def _foreign_secret(subject: Subject) -> None:
+def _foreign_secret(subject: TroubledCredential) -> None:
     """Create a foreign Secret of that name."""
     metadata = {"name": subject.name, "namespace": subject.namespace}
     subject.parts.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": FOREIGN})
 
 
-def _exhaust_quota(subject: Subject) -> None:
+def _exhaust_quota(subject: TroubledCredential) -> None:
     """Allow no Secrets. The test writes the quota's status itself, because its controller does not run here."""
     subject.kubectl("create", "quota", "no-secrets", "--hard=secrets=0")
     status = json.dumps({"status": {"hard": {"secrets": "0"}, "used": {"secrets": "0"}}})
     subject.kubectl("patch", "quota", "no-secrets", "--subresource=status", "--type=merge", f"--patch={status}")
 
 
-def _take_rights(subject: Subject) -> None:
+def _take_rights(subject: TroubledCredential) -> None:
     """Withdraw all permissions except reading Secrets."""
     rules = json.loads(subject.kubectl("get", "role", "pipedrive-operator", "--output=json"))["rules"]
     narrowed = [
@@ -33,15 +33,15 @@ def _take_rights(subject: Subject) -> None:
     subject.kubectl("patch", "role", "pipedrive-operator", "--type=merge", f"--patch={json.dumps({'rules': narrowed})}")
 
 
-def _lift_quota(subject: Subject) -> None:
+def _lift_quota(subject: TroubledCredential) -> None:
     subject.kubectl("delete", "quota", "no-secrets")
 
 
-def _delete_secret(subject: Subject) -> None:
+def _delete_secret(subject: TroubledCredential) -> None:
     subject.kubectl("delete", "secret", subject.name)
 
 
-def _give_rights(subject: Subject) -> None:
+def _give_rights(subject: TroubledCredential) -> None:
     """Grant the permissions of the operator's own namespace."""
     home = ["--namespace", subject.parts.home]
     role = subject.parts.cluster.kubectl("get", "role", "pipedrive-operator", "--output=json", *home)
@@ -49,7 +49,7 @@ def _give_rights(subject: Subject) -> None:
     subject.kubectl("patch", "role", "pipedrive-operator", "--type=merge", f"--patch={json.dumps({'rules': rules})}")
 
 
-def _forbid(subject: Subject) -> None:
+def _forbid(subject: TroubledCredential) -> None:
     """Let a policy refuse the Secret and quote its token."""
     name = f"{subject.namespace}-{subject.name}"
     rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}]
@@ -68,7 +68,7 @@ def _forbid(subject: Subject) -> None:
         subject.parts.apply({"apiVersion": _GROUP, "kind": kind, "metadata": {"name": name}, "spec": body})
 
 
-def _forbid_and_change_target(subject: Subject) -> None:
+def _forbid_and_change_target(subject: TroubledCredential) -> None:
     """Change the target's labels once the policy is in force, which takes a moment."""
     _forbid(subject)
     deadline = time.monotonic() + _POLICY_SECONDS
@@ -77,7 +77,7 @@ def _forbid_and_change_target(subject: Subject) -> None:
     subject.change(target={"labels": {"round": "second"}})
 
 
-def _may_be_written(subject: Subject) -> bool:
+def _may_be_written(subject: TroubledCredential) -> bool:
     try:
         subject.kubectl("label", "secret", subject.name, "round=tried", "--overwrite", "--dry-run=server")
     except KubectlError:
@@ -85,13 +85,13 @@ def _may_be_written(subject: Subject) -> bool:
     return True
 
 
-def _permit(subject: Subject) -> None:
+def _permit(subject: TroubledCredential) -> None:
     name = f"{subject.namespace}-{subject.name}"
     kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings"
     subject.parts.cluster.kubectl("delete", kinds, name)
 
 
-def _freeze(subject: Subject) -> None:
+def _freeze(subject: TroubledCredential) -> None:
     """Make the Secret immutable, and then ask for another key in it."""
     subject.kubectl("patch", "secret", subject.name, "--type=merge", '--patch={"immutable": true}')
     subject.change(target={"data": {"api_token": "$(api_token)", "copy": "$(api_token)"}})

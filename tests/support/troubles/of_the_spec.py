@@ -3,10 +3,10 @@
 import time
 from datetime import UTC, datetime
 
-from support.troubles.trouble import Change, Kind, Subject, Trouble
+from support.troubles.trouble import Change, Kind, Trouble, TroubledCredential
 
 
-def _with_own_client(subject: Subject) -> None:
+def _with_own_client(subject: TroubledCredential) -> None:
     subject.change(oauth2={"client": {"app": None, "path": subject.app_path}})
 
 
@@ -14,10 +14,10 @@ def _without(field: str) -> Change:
     return lambda subject: subject.change(vault={field: None})
 
 
-def _share_a_grant(subject: Subject) -> None:
+def _share_a_grant(subject: TroubledCredential) -> None:
     """Let an older credential use the grant, with the correct client."""
     subject.spec["oauth2"]["client"] = {"path": subject.app_path}
-    older = Subject(**{**vars(subject), "name": "the-older"})
+    older = TroubledCredential(**{**vars(subject), "name": "the-older"})
     older.apply()
     created = older.kubectl("get", "pdc", older.name, "--output=jsonpath={.metadata.creationTimestamp}")
     while f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" <= created:  # creation timestamps have a resolution of one second
@@ -25,7 +25,7 @@ def _share_a_grant(subject: Subject) -> None:
     subject.spec["oauth2"]["client"] = {"path": f"{subject.path}-other"}
 
 
-def _name_another_client(subject: Subject) -> None:
+def _name_another_client(subject: TroubledCredential) -> None:
     subject.write(**subject.read() | {"client_id": "somebody"})
     subject.age()
 

@@ -3,7 +3,7 @@
 import time
 
 from support.troubles.real_parts import FAR, NOWHERE, UNKNOWN_ROLE
-from support.troubles.trouble import Change, Kind, Subject, Trouble
+from support.troubles.trouble import Change, Kind, Trouble, TroubledCredential
 
 _INTENT_SECONDS = 10.0
 
@@ -12,24 +12,24 @@ def _deny(capabilities: str) -> Change:
     return lambda subject: subject.parts.allow(subject.path, capabilities)
 
 
-def _allow(subject: Subject) -> None:
+def _allow(subject: TroubledCredential) -> None:
     subject.parts.allow(subject.path, None)
 
 
-def _write_token(subject: Subject) -> None:
+def _write_token(subject: TroubledCredential) -> None:
     subject.write(api_token=subject.person.api_token)
 
 
-def _delete_version(subject: Subject) -> None:
+def _delete_version(subject: TroubledCredential) -> None:
     subject.vault.request("DELETE", f"secret/data/{subject.path}")
 
 
-def _deny_writes_and_age(subject: Subject) -> None:
+def _deny_writes_and_age(subject: TroubledCredential) -> None:
     subject.age()
     subject.parts.allow(subject.path, '"read"')
 
 
-def _deny_writes_in_flight(subject: Subject) -> None:
+def _deny_writes_in_flight(subject: TroubledCredential) -> None:
     """Withdraw the right to write after the intent was written, while Pipedrive processes the refresh."""
     subject.fault("slow", endpoint="token", delay=3)
     subject.age()
@@ -39,29 +39,29 @@ def _deny_writes_in_flight(subject: Subject) -> None:
     subject.parts.allow(subject.path, '"read"')
 
 
-def _store_again(subject: Subject) -> None:
+def _store_again(subject: TroubledCredential) -> None:
     subject.lift_faults()
     _allow(subject)
 
 
-def _take_client(subject: Subject) -> None:
+def _take_client(subject: TroubledCredential) -> None:
     subject.parts.openbao.write_secret(f"{subject.path}-kept", subject.vault.read_secret(subject.app_path) or {})
     subject.erase(subject.app_path)
     subject.age()
 
 
-def _give_client(subject: Subject) -> None:
+def _give_client(subject: TroubledCredential) -> None:
     subject.vault.write_secret(subject.app_path, subject.vault.read_secret(f"{subject.path}-kept") or {})
 
 
-def _take_client_secret(subject: Subject) -> None:
+def _take_client_secret(subject: TroubledCredential) -> None:
     held = subject.vault.read_secret(subject.app_path) or {}
     subject.vault.write_secret(f"{subject.path}-kept", held)
     subject.vault.write_secret(subject.app_path, {"client_id": held["client_id"], "secret": held["client_secret"]})
     subject.age()
 
 
-def _use_default(subject: Subject) -> None:
+def _use_default(subject: TroubledCredential) -> None:
     subject.change(vault=None)
 
 
@@ -167,7 +167,7 @@ TROUBLES = (
         kind=Kind.OAUTH2,
         starts_ready=False,
         cause=lambda subject: subject.erase(subject.path),
-        fix=Subject.consent,
+        fix=TroubledCredential.consent,
     ),
     Trouble(
         name="grant-emptied",
@@ -175,7 +175,7 @@ TROUBLES = (
         says=("no refresh_token", "write the refresh_token there with"),
         kind=Kind.OAUTH2,
         cause=lambda subject: subject.write(note="moved"),
-        fix=Subject.consent,
+        fix=TroubledCredential.consent,
     ),
 )
 """`{subject...}` stands for what the credential's subject says."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from support.troubles.real_parts import RealParts
-from support.troubles.trouble import Subject, Trouble, write_documents
+from support.troubles.trouble import Trouble, TroubledCredential, write_documents
 
 _WAIT_SECONDS = 120.0
 """A back-off that has grown while all was affected is waited for."""
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class CredentialSnapshot:
     """One credential and its Secret, at one moment."""
 
     conditions: Mapping[str, Json]
@@ -57,18 +57,18 @@ class Snapshot:
         return next((value for key, value in (self.data or {}).items() if key in {"api_token", "access_token"}), None)
 
 
-NOTHING = Snapshot(conditions={}, status={}, secret=None)
+NOTHING = CredentialSnapshot(conditions={}, status={}, secret=None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Episode:
     """One trouble, from before it is caused until it is fixed."""
 
     trouble: Trouble
-    subject: Subject
-    before: Snapshot
-    affected: Snapshot
-    fixed: Snapshot
+    subject: TroubledCredential
+    before: CredentialSnapshot
+    affected: CredentialSnapshot
+    fixed: CredentialSnapshot
 
 
 @dataclass(kw_only=True)
@@ -76,7 +76,7 @@ class Record:
     """The outcomes by the troubles' names, and every state of them that was observed."""
 
     parts: RealParts
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[str, Episode] = field(default_factory=dict)
     reasons: set[str] = field(default_factory=set)
 
 
@@ -98,7 +98,7 @@ def run_all(parts: RealParts, troubles: Iterable[Trouble]) -> Record:
         trouble.fix(subject)
     fixed = _watch(record, set(subjects), lambda _, snapshot: snapshot.is_healthy)
     for name, (trouble, subject) in subjects.items():
-        record.outcomes[name] = Outcome(
+        record.outcomes[name] = Episode(
             trouble=trouble,
             subject=subject,
             before=before.get(name, NOTHING),
@@ -108,13 +108,15 @@ def run_all(parts: RealParts, troubles: Iterable[Trouble]) -> Record:
     return record
 
 
-def _is_reported(trouble: Trouble, snapshot: Snapshot) -> bool:
+def _is_reported(trouble: Trouble, snapshot: CredentialSnapshot) -> bool:
     return snapshot.condition_with(trouble.reason) is not None
 
 
-def _watch(record: Record, names: set[str], is_enough: Callable[[str, Snapshot], bool]) -> dict[str, Snapshot]:
+def _watch(
+    record: Record, names: set[str], is_enough: Callable[[str, CredentialSnapshot], bool]
+) -> dict[str, CredentialSnapshot]:
     """Return each credential as it was when it first met the condition, or at the end of a long wait."""
-    found: dict[str, Snapshot] = {}
+    found: dict[str, CredentialSnapshot] = {}
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         snapshots = _look(record.parts)
@@ -130,7 +132,7 @@ def _watch(record: Record, names: set[str], is_enough: Callable[[str, Snapshot],
         time.sleep(_POLL_SECONDS)
 
 
-def _look(parts: RealParts) -> dict[str, Snapshot]:
+def _look(parts: RealParts) -> dict[str, CredentialSnapshot]:
     objects = parts.objects("pipedrivecredentials,secrets")
     secrets = {_key(item): item for item in objects if item["kind"] == "Secret"}
     snapshots = {}
@@ -140,7 +142,9 @@ def _look(parts: RealParts) -> dict[str, Snapshot]:
             conditions = {each["type"]: each for each in status.get("conditions", ())}
             target = item["spec"].get("target", {}).get("name", item["metadata"]["name"])
             secret = secrets.get((item["metadata"]["namespace"], target))
-            snapshots[item["metadata"]["name"]] = Snapshot(conditions=conditions, status=status, secret=secret)
+            snapshots[item["metadata"]["name"]] = CredentialSnapshot(
+                conditions=conditions, status=status, secret=secret
+            )
     return snapshots
 
 

@@ -23,7 +23,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class TroubledCredential:
     """One credential of one person, and the verbs to break and to fix what it depends on."""
 
     parts: RealParts
@@ -91,10 +91,10 @@ class Subject:
         self.vault.write_secret(self.path, held | {key: f"{at:%Y-%m-%dT%H:%M:%SZ}" for key, at in times.items()})
 
 
-Change = Callable[[Subject], None]
+Change = Callable[[TroubledCredential], None]
 
 
-def nothing(_subject: Subject) -> None:
+def nothing(_subject: TroubledCredential) -> None:
     """Change nothing."""
 
 
@@ -128,7 +128,7 @@ def install(parts: RealParts, person: Person, app: str) -> dict[str, Any]:
     return parts.pipedrive.install(app, **person.key)
 
 
-def write_documents(parts: RealParts, trouble: Trouble) -> Subject:
+def write_documents(parts: RealParts, trouble: Trouble) -> TroubledCredential:
     """Write to Vault what a trouble's credential needs; the credential itself is applied later."""
     namespace = f"{parts.home}{trouble.namespace_suffix}"
     vault = parts.far if trouble.vault == "far" else parts.openbao
@@ -143,7 +143,7 @@ def write_documents(parts: RealParts, trouble: Trouble) -> Subject:
         _seed_grant(parts, vault, person, trouble.name, path)
     else:
         vault.write_secret(path, {"api_token": person.api_token})
-    return Subject(
+    return TroubledCredential(
         parts=parts,
         name=trouble.name,
         namespace=namespace,

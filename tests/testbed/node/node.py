@@ -16,7 +16,7 @@ from testbed.node.containerd import Containerd
 from testbed.node.relay import Relay
 from testbed.processes import ChildProcess, free_port
 
-NAME: Final = "node"
+_NAME: Final = "node"
 _READY_SECONDS: Final = 60.0
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 
@@ -58,13 +58,13 @@ class Node:
 
     def _start_kubelet(self, stack: ExitStack) -> None:
         program = binaries.ensure("kubelet")["kubelet"]
-        kubeconfig = self._control_plane.kubeconfig_for(f"system:node:{NAME}", ["system:nodes"])
+        kubeconfig = self._control_plane.kubeconfig_for(f"system:node:{_NAME}", ["system:nodes"])
         command = [
             str(program),
             f"--config={self._write_configuration()}",
             f"--kubeconfig={kubeconfig}",
             f"--root-dir={self._folder / 'kubelet'}",
-            f"--hostname-override={NAME}",
+            f"--hostname-override={_NAME}",
             f"--node-ip={node_network.ADDRESS}",
         ]
         process = ChildProcess(command, log=self._folder / "kubelet.log")
@@ -73,7 +73,7 @@ class Node:
         process.wait_ready(self._is_ready, timeout=_READY_SECONDS)
 
     def _write_configuration(self) -> Path:
-        serving = self._control_plane.serving_certificate("kubelet", [node_network.ADDRESS, NAME])
+        serving = self._control_plane.serving_certificate("kubelet", [node_network.ADDRESS, _NAME])
         configuration = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",

@@ -16,7 +16,7 @@ from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.builders import API_TOKEN_SPEC, KEY, NOW, RULES, resource
-from support.faked_operator import World
+from support.faked_operator import FakedOperator
 
 ESCROW_INTERVAL = timedelta(minutes=10)
 
@@ -50,7 +50,7 @@ class Leader:
         self.queue = WorkQueue(self.clock)
         cache = Cache(lambda credential: resolve(credential, RULES))
         cache.see_credential(None, resource(API_TOKEN_SPEC))
-        controller = Controller(reconciler=World().reconciler, queue=self.queue, clock=self.clock)
+        controller = Controller(reconciler=FakedOperator().reconciler, queue=self.queue, clock=self.clock)
         self.work = LeaderWork(
             controller=controller,
             escrow=self.escrow,

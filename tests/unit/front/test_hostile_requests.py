@@ -338,7 +338,7 @@ async def test_slow_headers_end_the_connection(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_more_connections_than_allowed_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory stays bounded."""
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(server, "MOST_BROWSER_CONNECTIONS", 2)
     async with Fronts().serve() as front:
         held = [await asyncio.open_connection("127.0.0.1", front.port) for _ in range(2)]
         await front_is_full(front)

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 
 from kubectl_pipedrive import cluster
+from kubectl_pipedrive.chain import PART_OF, PartName
 from kubectl_pipedrive.kubectl import CONSENTS, CREDENTIALS
-from kubectl_pipedrive.links import LINK_OF, LinkName
 from pipedrive_operator.core.values.conditions import EFFECTS, Reason
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from support.consent_operator import HOSTED, ConsentOperator
-from support.plugin_world import FRONT, World, ago, condition
+from support.plugin_world import FRONT, PluginWorld, ago, condition
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> PluginWorld:
     """Give a namespace with a few credentials."""
-    return World()
+    return PluginWorld()
 
 
 def lines(output: str) -> dict[str, str]:
@@ -26,7 +26,7 @@ def lines(output: str) -> dict[str, str]:
     return {words[1]: words[0] for words in marked}
 
 
-def test_everything_is_checked_without_a_name(world: World) -> None:
+def test_everything_is_checked_without_a_name(world: PluginWorld) -> None:
     """Each credential that needs action is named with the next command."""
     typed = world("check")
 
@@ -44,14 +44,14 @@ def test_everything_is_checked_without_a_name(world: World) -> None:
     assert "pipedrive-operator check" in typed.out
 
 
-def test_a_long_name_is_set_apart_from_what_is_said_about_it(world: World) -> None:
+def test_a_long_name_is_set_apart_from_what_is_said_about_it(world: PluginWorld) -> None:
     """Names can be as long as those of Secrets."""
     world.credential("umbrella")["metadata"]["name"] = "umbrella-of-the-sales-team"
 
     assert "✗ umbrella-of-the-sales-team SourceMissing: " in world("check").out
 
 
-def test_all_is_well(world: World) -> None:
+def test_all_is_well(world: PluginWorld) -> None:
     """The exit code is 0."""
     assert 0 == world("check acme").code or "report-28491" in world("check acme").out
     world.kubectl.objects["pods"].pop()
@@ -62,34 +62,34 @@ def test_all_is_well(world: World) -> None:
     assert {"✓"} == set(lines(typed.out).values())
 
 
-def test_the_first_broken_link_is_explained(world: World) -> None:
-    """The links before it are intact, and the Secret keeps the last value for a while."""
+def test_the_first_broken_part_is_explained(world: PluginWorld) -> None:
+    """The parts before it are intact, and the Secret keeps the last value for a while."""
     typed = world("check globex")
 
     assert 1 == typed.code
     marks = lines(typed.out.split("From the spec")[1])
     assert {"Spec": "✓", "App": "✓", "Vault": "✓", "Pipedrive": "✗", "Secret": "✓", "Workload": "-"} == marks
     remedy = EFFECTS[Reason.CONSENT_REQUIRED].remedy
-    assert f"The first broken link is Pipedrive.\nWhat to do: {remedy}" in typed.out
+    assert f"The first broken part is Pipedrive.\nWhat to do: {remedy}" in typed.out
 
 
-def test_later_links_are_not_judged(world: World) -> None:
+def test_later_parts_are_not_judged(world: PluginWorld) -> None:
     """An API token has no app; Pipedrive was not asked about a value that Vault does not have."""
     marks = lines(world("check umbrella").out.split("From the spec")[1])
 
     assert {"Spec": "✓", "Vault": "✗", "Pipedrive": "-", "Secret": "-", "Workload": "-"} == marks
 
 
-def test_every_reason_belongs_to_a_link() -> None:
+def test_every_reason_belongs_to_a_part() -> None:
     """The exceptions are reasons that are no problem."""
-    assert set(LINK_OF) == set(Reason)
-    fine = {reason for reason, link in LINK_OF.items() if link is None}
+    assert set(PART_OF) == set(Reason)
+    fine = {reason for reason, part in PART_OF.items() if part is None}
     assert {Reason.PUBLISHED, Reason.ACCEPTED, Reason.PENDING} == fine
     assert all(EFFECTS[reason].remedy in {"nothing", "wait"} for reason in fine)
 
 
-@pytest.mark.parametrize("reason", [reason for reason, link in LINK_OF.items() if link is not None])
-def test_each_problem_breaks_exactly_its_link(world: World, reason: Reason) -> None:
+@pytest.mark.parametrize("reason", [reason for reason, part in PART_OF.items() if part is not None])
+def test_each_problem_breaks_exactly_its_part(world: PluginWorld, reason: Reason) -> None:
     """This does not depend on what is known about the others."""
     conditions = [
         condition("Ready", "False", reason, "why", ago(minutes=1)),
@@ -101,7 +101,7 @@ def test_each_problem_breaks_exactly_its_link(world: World, reason: Reason) -> N
 
     marks = lines(world("check acme").out.split("From the spec")[1])
 
-    assert [LINK_OF[reason]] == [LinkName(name) for name, mark in marks.items() if mark == "✗"]
+    assert [PART_OF[reason]] == [PartName(name) for name, mark in marks.items() if mark == "✗"]
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_each_problem_breaks_exactly_its_link(world: World, reason: Reason) -> N
         ),
     ],
 )
-def test_nothing_is_broken_before_the_first_pass(world: World, status: dict[str, Any], text: str) -> None:
-    """Every link is unknown."""
+def test_nothing_is_broken_before_the_first_pass(world: PluginWorld, status: dict[str, Any], text: str) -> None:
+    """Every part is unknown."""
     world.credential("acme")["status"] = status
 
     typed = world("check acme")
@@ -124,8 +124,8 @@ def test_nothing_is_broken_before_the_first_pass(world: World, status: dict[str,
     assert text in typed.out
 
 
-def test_an_expired_token_breaks_the_secret(world: World) -> None:
-    """The link is broken although the Secret is published."""
+def test_an_expired_token_breaks_the_secret(world: PluginWorld) -> None:
+    """The part is broken although the Secret is published."""
     world.credential("globex")["status"]["expiresAt"] = ago(minutes=1)
 
     out = world("check globex").out
@@ -143,7 +143,9 @@ def test_an_expired_token_breaks_the_secret(world: World) -> None:
     ],
     ids=["a folder is mounted", "the workload is restarted", "an environment variable", "a subPath"],
 )
-def test_a_workload_that_misses_new_tokens_is_a_broken_link(world: World, change: Any, problem: str | None) -> None:
+def test_a_workload_that_misses_new_tokens_is_a_broken_part(
+    world: PluginWorld, change: Any, problem: str | None
+) -> None:
     """An access token lives for an hour."""
     change(world.kubectl.objects["pods"], world.credential("acme"))
 
@@ -154,7 +156,7 @@ def test_a_workload_that_misses_new_tokens_is_a_broken_link(world: World, change
         assert problem in typed.out.split("Workload")[1]
 
 
-def test_an_absent_crd_ends_the_check(world: World) -> None:
+def test_an_absent_crd_ends_the_check(world: PluginWorld) -> None:
     """Without it, nothing else can be checked."""
     world.kubectl.served = {}
 
@@ -164,7 +166,7 @@ def test_an_absent_crd_ends_the_check(world: World) -> None:
     assert {"CRD": "✗"} == lines(typed.out)
 
 
-def test_a_cluster_without_consents_is_no_defect(world: World) -> None:
+def test_a_cluster_without_consents_is_no_defect(world: PluginWorld) -> None:
     """The second CRD is optional; what cannot be used without it is named."""
     world.kubectl.served = {path: names[:2] for path, names in world.kubectl.served.items()}
 
@@ -174,7 +176,7 @@ def test_a_cluster_without_consents_is_no_defect(world: World) -> None:
     assert "pipedriveconsents is not, so `connect` cannot be used" in out
 
 
-def test_what_a_user_may_not_see_is_not_known(world: World) -> None:
+def test_what_a_user_may_not_see_is_not_known(world: PluginWorld) -> None:
     """It is no defect of the operator."""
     world.kubectl.denied = {"deployments.apps", "secret", "pods"}
 
@@ -185,7 +187,7 @@ def test_what_a_user_may_not_see_is_not_known(world: World) -> None:
     assert "you cannot: see which pods use a Secret; see the keys of a Secret" in " ".join(typed.out.split())
 
 
-def test_the_consent_front_is_checked_where_there_is_one(world: World) -> None:
+def test_the_consent_front_is_checked_where_there_is_one(world: PluginWorld) -> None:
     """It has no leader."""
     world.kubectl.objects["deployments.apps"].append(deepcopy(FRONT))
 
@@ -200,7 +202,7 @@ def test_the_consent_front_is_checked_where_there_is_one(world: World) -> None:
 @pytest.mark.parametrize(
     ("reason", "mark"), [(ConsentReason.CONNECTED, "✓"), (ConsentReason.WAITING, "-"), (ConsentReason.EXPIRED, "-")]
 )
-def test_the_newest_link_shows_the_callback_as_registered(world: World, reason: ConsentReason, mark: str) -> None:
+def test_the_newest_link_shows_the_callback_as_registered(world: PluginWorld, reason: ConsentReason, mark: str) -> None:
     """An old link that expired is no defect."""
     operator = ConsentOperator()
     old, new = (
@@ -235,7 +237,7 @@ def test_a_permission_for_one_object_is_not_one_for_all() -> None:
     assert cluster.allows([rule, everything], secrets)
 
 
-def test_a_lack_of_all_permissions_is_reported(world: World) -> None:
+def test_a_lack_of_all_permissions_is_reported(world: PluginWorld) -> None:
     """Nothing is reported about the credentials."""
     world.kubectl.denied = {CREDENTIALS, CONSENTS, "secret", "pods", "events", "deployments.apps"}
 
@@ -260,7 +262,7 @@ def test_a_lack_of_all_permissions_is_reported(world: World) -> None:
     ids=["no replica is ready", "no Deployment", "nobody leads", "no Lease"],
 )
 def test_the_operator_is_judged_by_its_deployment_and_its_lease(
-    world: World, resource: str, change: Any, mark: str | None
+    world: PluginWorld, resource: str, change: Any, mark: str | None
 ) -> None:
     """A test case covers each combination of the two."""
     change(world.kubectl.objects)

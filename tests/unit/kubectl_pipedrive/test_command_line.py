@@ -16,14 +16,14 @@ from kubectl_pipedrive.kubectl import Subprocesses
 from kubectl_pipedrive.registry import every_command
 from kubectl_pipedrive.terminal import Style, Terminal
 from pipedrive_operator.core.values.conditions import EFFECTS, EVENT_TEXTS, EventReason, Reason
-from support.plugin_world import World
+from support.plugin_world import PluginWorld
 from support.tenant import eventually
 
 
 @pytest.mark.parametrize("command", every_command(), ids=lambda one: one.name)
 def test_every_command_teaches_by_examples(command: Command) -> None:
     """The help has a text, examples that name the command, options, the usage and the exit codes."""
-    typed = World()(f"{command.name} --help")
+    typed = PluginWorld()(f"{command.name} --help")
 
     assert (0, "") == (typed.code, typed.err)
     for section in ("Examples:\n  # ", "Usage:\n  kubectl pipedrive ", "Exit codes: "):
@@ -34,7 +34,7 @@ def test_every_command_teaches_by_examples(command: Command) -> None:
 
 def test_help_does_not_contact_the_cluster() -> None:
     """It works without one."""
-    world = World()
+    world = PluginWorld()
     world.kubectl.broken = "The connection to the server was refused"
 
     assert 0 == world("").code
@@ -46,7 +46,7 @@ def test_help_does_not_contact_the_cluster() -> None:
 
 def test_flags_of_the_cluster_are_passed_on_wherever_they_stand() -> None:
     """They may precede or follow the command, with their values joined or separate."""
-    world = World()
+    world = PluginWorld()
 
     world(
         "-n crm --context prod status --as=jane --as-group a --as-group b -s https://x --insecure-skip-tls-verify acme"
@@ -59,7 +59,7 @@ def test_flags_of_the_cluster_are_passed_on_wherever_they_stand() -> None:
 
 def test_a_value_that_is_a_word_of_a_command_is_a_value() -> None:
     """A namespace can be called status."""
-    world = World()
+    world = PluginWorld()
     world.kubectl.namespaces.add("status")
 
     world("-n status status")
@@ -96,7 +96,7 @@ def test_a_value_that_is_a_word_of_a_command_is_a_value() -> None:
 )
 def test_a_wrong_command_line_is_explained(line: str, message: str) -> None:
     """The exit code is 2, and the message says where the help is."""
-    typed = World()(line)
+    typed = PluginWorld()(line)
 
     assert (2, "") == (typed.code, typed.out)
     assert message in typed.err
@@ -105,13 +105,13 @@ def test_a_wrong_command_line_is_explained(line: str, message: str) -> None:
 
 def test_an_error_points_to_the_help_of_its_command() -> None:
     """Without a command, it points to the list of commands."""
-    assert World()("status --outptu wide").err.endswith("See `kubectl pipedrive status --help`.\n")
-    assert World()("statsu").err.endswith("See `kubectl pipedrive --help`.\n")
+    assert PluginWorld()("status --outptu wide").err.endswith("See `kubectl pipedrive status --help`.\n")
+    assert PluginWorld()("statsu").err.endswith("See `kubectl pipedrive --help`.\n")
 
 
 def test_a_wrong_command_line_does_not_contact_the_cluster() -> None:
     """The mistake is reported even if the cluster cannot be reached."""
-    world = World()
+    world = PluginWorld()
 
     for line in ("status acme -A", "refresh acme -A", "connect acme --lifetime 3d", "connect acme --paste --print"):
         assert 2 == world(line).code
@@ -143,7 +143,7 @@ def test_a_wrong_command_line_does_not_contact_the_cluster() -> None:
 )
 def test_an_error_of_kubectl_is_passed_on_with_the_next_step(error: str, step: str) -> None:
     """Kubectl's own message comes first, unchanged."""
-    world = World()
+    world = PluginWorld()
     world.kubectl.broken = error
 
     typed = world("status")
@@ -156,7 +156,7 @@ def test_an_error_of_kubectl_is_passed_on_with_the_next_step(error: str, step: s
 def test_log_lines_of_kubectl_are_left_out() -> None:
     """It logs an unreachable cluster up to seven times before its own message."""
     log = 'E1129 08:23:38.607688   26053 memcache.go:265] "Unhandled Error" err="couldn\'t get current server API"'
-    world = World()
+    world = PluginWorld()
     world.kubectl.broken = f"{log}\n{log}\nThe connection to the server 10.0.0.1:6443 was refused"
 
     assert world("status").err.startswith("The connection to the server 10.0.0.1:6443 was refused\n")
@@ -215,19 +215,19 @@ def test_a_prompt_is_shown_while_kubectl_waits_for_the_answer(
 def test_every_reason_is_explained() -> None:
     """The text comes from the operator's own table; the case of letters does not matter."""
     for reason in Reason:
-        out = World()(f"explain {reason.upper()}").out
+        out = PluginWorld()(f"explain {reason.upper()}").out
         assert out.startswith(f"{reason}\n")
         assert EFFECTS[reason].meaning in out
         assert EFFECTS[reason].remedy in out
     for event in EventReason:
-        assert EVENT_TEXTS[event].meaning in World()(f"explain {event.lower()}").out
-    assert 1 + len(Reason) + len(EventReason) == len(World()("explain").out.splitlines())
+        assert EVENT_TEXTS[event].meaning in PluginWorld()(f"explain {event.lower()}").out
+    assert 1 + len(Reason) + len(EventReason) == len(PluginWorld()("explain").out.splitlines())
 
 
 @pytest.mark.parametrize("kind", ["api-token", "oauth2"])
 def test_a_new_manifest_is_yaml_without_a_secret_value(kind: str) -> None:
     """Comments name the path in Vault, and the value is read from the standard input."""
-    out = World()(f"new {kind} acme --company 123 --secret pipedrive").out
+    out = PluginWorld()(f"new {kind} acme --company 123 --secret pipedrive").out
 
     manifest = yaml.safe_load(out)
     assert ("acme", "123", "pipedrive") == (
@@ -242,7 +242,7 @@ def test_a_new_manifest_is_yaml_without_a_secret_value(kind: str) -> None:
 
 def test_a_new_manifest_names_the_namespace_that_was_given() -> None:
     """The path contains it too."""
-    manifest = yaml.safe_load(World()("new oauth2 acme -n sales --app sync").out)
+    manifest = yaml.safe_load(PluginWorld()("new oauth2 acme -n sales --app sync").out)
 
     assert "sales" == manifest["metadata"]["namespace"]
     assert {"client": {"app": "sync"}, "grant": {"path": "pipedrive/sales/acme"}} == manifest["spec"]["oauth2"]
@@ -251,7 +251,7 @@ def test_a_new_manifest_names_the_namespace_that_was_given() -> None:
 @pytest.mark.parametrize("name", ['"a: b"', "'x\ny'", "-x-", "'$(id)'"])
 def test_a_name_that_could_be_more_than_a_name_is_refused(name: str) -> None:
     """It would end up in YAML and in a shell."""
-    typed = World()(f"new oauth2 {name}")
+    typed = PluginWorld()(f"new oauth2 {name}")
 
     assert 2 == typed.code
     assert "" == typed.out

@@ -3,12 +3,12 @@
 import pytest
 
 from kubectl_pipedrive import program
-from support.plugin_world import World
+from support.plugin_world import PluginWorld
 
 
-def completed(*words: str, world: World | None = None) -> list[str]:
+def completed(*words: str, world: PluginWorld | None = None) -> list[str]:
     """Complete a command line; the last word is unfinished."""
-    return (world or World())(" ".join(("__complete", *(repr(word) for word in words)))).out.splitlines()
+    return (world or PluginWorld())(" ".join(("__complete", *(repr(word) for word in words)))).out.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_what_can_follow_is_offered(words: list[str], candidates: list[str]) -> 
 
 def test_names_come_from_the_cluster_and_namespace_that_are_typed() -> None:
     """Flags of the cluster are passed on."""
-    world = World()
+    world = PluginWorld()
 
     completed("status", "-n", "sales", "--context", "prod", "", world=world)
 
@@ -49,7 +49,7 @@ def test_names_come_from_the_cluster_and_namespace_that_are_typed() -> None:
 
 def test_namespaces_and_contexts_are_completed() -> None:
     """Kubectl completes them as well."""
-    world = World()
+    world = PluginWorld()
     world.kubectl.objects["namespaces"] = [{"metadata": {"name": "crm"}}, {"metadata": {"name": "sales"}}]
 
     assert ["sales", ":4"] == completed("status", "-n", "s", world=world)
@@ -59,7 +59,7 @@ def test_namespaces_and_contexts_are_completed() -> None:
 
 def test_an_error_completes_nothing() -> None:
     """It must not disturb the typing."""
-    world = World()
+    world = PluginWorld()
     world.kubectl.broken = "The connection to the server was refused"
 
     assert [":4"] == completed("status", "", world=world)

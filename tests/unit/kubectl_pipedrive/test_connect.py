@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from kubectl_pipedrive.commands.connect import LONGEST, SHORTEST
-from kubectl_pipedrive.consent import NotReceived, Received, read_address, read_query
+from kubectl_pipedrive.consent import NoCode, ReceivedCode, read_address, read_query
 from kubectl_pipedrive.kubectl import CONSENTS, CREDENTIALS
 from pipedrive_operator.core.resource.consent import LONGEST_LIFETIME, SHORTEST_LIFETIME
 from pipedrive_operator.core.resource.consent_link import digest_of, key_from, state_of
@@ -15,22 +15,22 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.consent_operator import ELSEWHERE, HOSTED, LOOPBACK, ConsentOperator, play
-from support.plugin_world import FakeMachine, World
+from support.plugin_world import FakeMachine, PluginWorld
 
 KEY = key_from(FakeMachine().random_bytes(32))
 STATE = state_of(KEY, Key(namespace="crm", name="acme-x7k2pq"))
 GOOD = f"code=c0de&state={STATE.reveal()}"
 
 
-def prepared(redirect_uri: str = HOSTED, *verdicts: ConsentReason) -> tuple[World, ConsentOperator]:
+def prepared(redirect_uri: str = HOSTED, *verdicts: ConsentReason) -> tuple[PluginWorld, ConsentOperator]:
     """Give a namespace with an operator."""
-    world = World()
+    world = PluginWorld()
     operator = ConsentOperator(redirect_uri=redirect_uri, verdicts=list(verdicts or [ConsentReason.CONNECTED]))
     world.kubectl.on_change = operator
     return world, operator
 
 
-def created(world: World) -> dict[str, Any]:
+def created(world: PluginWorld) -> dict[str, Any]:
     """Return the consent that was created."""
     bodies = [json.loads(text) for text in world.kubectl.inputs if text and '"PipedriveConsent"' in text]
     assert 1 == len(bodies)
@@ -267,7 +267,7 @@ def test_a_refused_consent_is_explained() -> None:
 
 def test_an_operator_that_does_not_react_is_pointed_out() -> None:
     """Consents are off by default."""
-    world = World()
+    world = PluginWorld()
 
     typed = world("connect acme")
 
@@ -342,7 +342,7 @@ def test_an_unusable_redirect_is_refused(query: str, why: str) -> None:
     """The reason is printed, and never quotes a code."""
     found = read_query(query, STATE)
 
-    assert isinstance(found, NotReceived)
+    assert isinstance(found, NoCode)
     assert why in found.why
 
 
@@ -358,21 +358,21 @@ def test_an_unusable_redirect_is_refused(query: str, why: str) -> None:
 )
 def test_an_address_of_another_place_is_refused(address: str) -> None:
     """It must be the app's redirect URI."""
-    assert isinstance(read_address(address, HOSTED, STATE), NotReceived)
+    assert isinstance(read_address(address, HOSTED, STATE), NoCode)
 
 
 def test_a_code_is_a_secret_value() -> None:
     """It cannot be printed by accident."""
     found = read_address(f"{HOSTED}?{GOOD}", HOSTED, STATE)
 
-    assert Received(SecretValue("c0de")) == found
+    assert ReceivedCode(SecretValue("c0de")) == found
     assert "c0de" not in repr(found)
 
 
 @pytest.mark.parametrize("lifetime", ["3d", "abc", "30", "59s", "25h", "''"])
 def test_a_lifetime_that_the_operator_would_refuse_is_explained(lifetime: str) -> None:
     """Nothing is created."""
-    world = World()
+    world = PluginWorld()
 
     typed = world(f"connect acme --lifetime {lifetime}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.plugin_world import World, private_copy
+from support.plugin_world import PluginWorld, private_copy
 
 REFRESH_TOKEN = "made-up-refresh-token"
 
@@ -68,7 +68,7 @@ def execute(script: str, programs: Path) -> None:
 
 def test_the_script_contains_no_value(export: Path) -> None:
     """No value is in a command or a manifest."""
-    typed = World()(f"migrate n8n {export}")
+    typed = PluginWorld()(f"migrate n8n {export}")
 
     assert 0 == typed.code
     assert "made-up" not in typed.out + typed.err
@@ -77,7 +77,7 @@ def test_the_script_contains_no_value(export: Path) -> None:
 
 def test_the_script_moves_every_value(export: Path, programs: Path, tmp_path: Path) -> None:
     """Values reach Vault through its standard input, and manifests reach kubectl."""
-    script = World()(f"migrate n8n {export}").out
+    script = PluginWorld()(f"migrate n8n {export}").out
 
     execute(script, programs)
 
@@ -96,7 +96,7 @@ def test_the_script_moves_every_value(export: Path, programs: Path, tmp_path: Pa
 
 def test_an_app_of_the_settings_replaces_the_clients(export: Path) -> None:
     """Then the client's secret is not moved."""
-    out = World()(f"migrate n8n {export} --app crm-sync --id Zr8wM5nC2x").out
+    out = PluginWorld()(f"migrate n8n {export} --app crm-sync --id Zr8wM5nC2x").out
 
     assert "app: crm-sync" in out
     assert "client_secret" not in out
@@ -105,7 +105,7 @@ def test_an_app_of_the_settings_replaces_the_clients(export: Path) -> None:
 
 def test_cluster_flags_reach_the_script(export: Path) -> None:
     """It must write to the cluster that was meant."""
-    out = World()(f"migrate n8n {export} --context prod -n sales").out
+    out = PluginWorld()(f"migrate n8n {export} --context prod -n sales").out
 
     assert "kubectl apply --context=prod --filename=- <<" in out
     assert "pipedrive/sales/pipedrive-acme" in out
@@ -117,7 +117,7 @@ def test_names_and_ids_of_n8n_cannot_become_commands(tmp_path: Path, programs: P
     hostile = entry(name="a\n$(touch pwned)\x1b[31m'; END\nEND", id="1; touch pwned; #")
     path.write_text(json.dumps([hostile, entry(id="2", name="日本"), entry(id="3", name="日本")]))
 
-    out = World()(f"migrate n8n {path}").out
+    out = PluginWorld()(f"migrate n8n {path}").out
 
     execute(out, programs)
     assert not (tmp_path / "pwned").exists()
@@ -145,7 +145,7 @@ def test_a_credential_without_its_value_is_left_out(tmp_path: Path, found: dict[
     path.write_text(json.dumps(found | {"name": "Acme\n\x1b[31m"}))
     path.chmod(0o600)
 
-    typed = World()(f"migrate n8n {path}")
+    typed = PluginWorld()(f"migrate n8n {path}")
 
     assert (1, "") == (typed.code, typed.out)
     assert f"left out: Acme  [31m (id 1): {message}" in typed.err
@@ -169,7 +169,7 @@ def test_an_unusable_file_is_explained(tmp_path: Path, content: str | None, mess
     if content is not None:
         path.write_text(content)
 
-    typed = World()(f"migrate n8n {path}")
+    typed = PluginWorld()(f"migrate n8n {path}")
 
     assert (2, "") == (typed.code, typed.out)
     assert message in typed.err
@@ -177,12 +177,12 @@ def test_an_unusable_file_is_explained(tmp_path: Path, content: str | None, mess
 
 def test_an_unknown_id_is_an_error(export: Path) -> None:
     """An empty script would hide the mistake."""
-    assert "no Pipedrive credential with the id 9" in World()(f"migrate n8n {export} --id 9").err
+    assert "no Pipedrive credential with the id 9" in PluginWorld()(f"migrate n8n {export} --id 9").err
 
 
 def test_a_file_that_others_can_read_is_pointed_out(export: Path) -> None:
     """It contains secret values."""
-    assert "chmod 600" not in World()(f"migrate n8n {export}").err
+    assert "chmod 600" not in PluginWorld()(f"migrate n8n {export}").err
     export.chmod(0o640)
 
-    assert f"others can read it: chmod 600 {export}" in World()(f"migrate n8n {export}").err
+    assert f"others can read it: chmod 600 {export}" in PluginWorld()(f"migrate n8n {export}").err

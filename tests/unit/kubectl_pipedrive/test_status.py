@@ -7,13 +7,13 @@ import pytest
 
 from kubectl_pipedrive.kubectl import CREDENTIALS
 from pipedrive_operator.core.values.conditions import EFFECTS, Reason
-from support.plugin_world import World, ago, ahead, condition
+from support.plugin_world import PluginWorld, ago, ahead, condition
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> PluginWorld:
     """Give a namespace with a few credentials."""
-    return World()
+    return PluginWorld()
 
 
 def row(output: str, name: str) -> str:
@@ -21,12 +21,12 @@ def row(output: str, name: str) -> str:
     return next(line for line in output.splitlines() if line.startswith(name))
 
 
-def only(world: World, *names: str) -> None:
+def only(world: PluginWorld, *names: str) -> None:
     """Leave only these credentials."""
     world.kubectl.objects[CREDENTIALS] = [world.credential(name) for name in names]
 
 
-def test_the_table_has_a_line_for_each_credential(world: World) -> None:
+def test_the_table_has_a_line_for_each_credential(world: PluginWorld) -> None:
     """Its columns answer the three questions."""
     typed = world("status")
 
@@ -36,7 +36,7 @@ def test_the_table_has_a_line_for_each_credential(world: World) -> None:
     assert "acme True Published acme in 41m in 21m -" == " ".join(row(typed.out, "acme").split())
 
 
-def test_the_condition_that_needs_a_person_gives_the_reason(world: World) -> None:
+def test_the_condition_that_needs_a_person_gives_the_reason(world: PluginWorld) -> None:
     """It does so although the Secret still holds a usable token."""
     remedy = EFFECTS[Reason.CONSENT_REQUIRED].remedy
     assert f"globex True ConsentRequired globex in 12m now {remedy}" == " ".join(
@@ -49,7 +49,7 @@ def test_the_condition_that_needs_a_person_gives_the_reason(world: World) -> Non
     [(("acme", "initech"), 0), (("acme", "globex"), 1), (("umbrella",), 1), ((), 0)],
     ids=["all well", "one needs a person", "one is not ready", "none"],
 )
-def test_the_exit_code_says_whether_all_is_well(world: World, names: tuple[str, ...], code: int) -> None:
+def test_the_exit_code_says_whether_all_is_well(world: PluginWorld, names: tuple[str, ...], code: int) -> None:
     """A script can stop because of it."""
     only(world, *names)
 
@@ -105,7 +105,7 @@ def test_the_exit_code_says_whether_all_is_well(world: World, names: tuple[str, 
     ],
     ids=["not processed", "first pass", "usable during an outage", "suspended", "newer operator"],
 )
-def test_each_state_has_a_next_step(world: World, status: dict[str, Any], code: int, shown: str) -> None:
+def test_each_state_has_a_next_step(world: PluginWorld, status: dict[str, Any], code: int, shown: str) -> None:
     """This includes a reason that this version of the plugin does not know."""
     only(world, "acme")
     world.credential("acme")["status"] = status
@@ -126,7 +126,7 @@ def test_each_state_has_a_next_step(world: World, status: dict[str, Any], code: 
         ("initech", "WrongAccount", "refresh initech -n crm --verify-only --wait"),
     ],
 )
-def test_what_a_consent_ends_leads_to_connect(world: World, name: str, reason: str, command: str) -> None:
+def test_what_a_consent_ends_leads_to_connect(world: PluginWorld, name: str, reason: str, command: str) -> None:
     """An API token cannot be connected: it is written to Vault, and checked."""
     conditions = [condition("Ready", "False", reason, "what happened", ago(minutes=1))]
     world.credential(name)["status"]["conditions"] = conditions
@@ -136,7 +136,7 @@ def test_what_a_consent_ends_leads_to_connect(world: World, name: str, reason: s
     assert f"kubectl pipedrive {command}" == shown.splitlines()[-1].strip()
 
 
-def test_a_spec_that_was_just_changed_is_not_called_well(world: World) -> None:
+def test_a_spec_that_was_just_changed_is_not_called_well(world: PluginWorld) -> None:
     """The status is about the former spec until the operator has processed the new one."""
     only(world, "acme")
     world.credential("acme")["metadata"]["generation"] = 2
@@ -145,7 +145,7 @@ def test_a_spec_that_was_just_changed_is_not_called_well(world: World) -> None:
     assert "wait; if this lasts, check the operator" in world("status").out
 
 
-def test_one_credential_is_shown_with_everything_around_it(world: World) -> None:
+def test_one_credential_is_shown_with_everything_around_it(world: PluginWorld) -> None:
     """Its conditions, account, source, Secret, pods, times and next step are shown."""
     out = world("status acme").out
 
@@ -163,7 +163,7 @@ def test_one_credential_is_shown_with_everything_around_it(world: World) -> None
         assert text in out
 
 
-def test_a_problem_is_shown_with_its_event_and_the_next_command(world: World) -> None:
+def test_a_problem_is_shown_with_its_event_and_the_next_command(world: PluginWorld) -> None:
     """A message that two conditions share is printed once there, and once as the Event."""
     out = world("status globex").out
 
@@ -174,7 +174,7 @@ def test_a_problem_is_shown_with_its_event_and_the_next_command(world: World) ->
     assert "kubectl pipedrive connect globex -n crm" == out.splitlines()[-1].strip()
 
 
-def test_no_value_of_the_secret_reaches_the_plugin(world: World) -> None:
+def test_no_value_of_the_secret_reaches_the_plugin(world: PluginWorld) -> None:
     """Kubectl is asked for the keys alone."""
     out = world("status acme").out
 
@@ -184,7 +184,7 @@ def test_no_value_of_the_secret_reaches_the_plugin(world: World) -> None:
     assert "c2VjcmV0" not in out
 
 
-def test_what_the_role_view_may_not_read_is_named_and_the_rest_is_shown(world: World) -> None:
+def test_what_the_role_view_may_not_read_is_named_and_the_rest_is_shown(world: PluginWorld) -> None:
     """Someone with the role `view` cannot read Secrets."""
     world.kubectl.denied = {"secret", "pods", "events"}
 
@@ -196,14 +196,14 @@ def test_what_the_role_view_may_not_read_is_named_and_the_rest_is_shown(world: W
     assert "not shown: your permissions do not include listing Events" in typed.out
 
 
-def test_events_of_a_former_credential_of_the_name_are_left_out(world: World) -> None:
+def test_events_of_a_former_credential_of_the_name_are_left_out(world: PluginWorld) -> None:
     """It was deleted and created again."""
     world.credential("globex")["metadata"]["uid"] = "another"
 
     assert "none; Kubernetes keeps them for an hour" in world("status globex").out
 
 
-def test_a_watch_prints_a_line_for_each_change(world: World) -> None:
+def test_a_watch_prints_a_line_for_each_change(world: PluginWorld) -> None:
     """It runs until Ctrl-C, and does not repeat what the table has shown already."""
     same, renewed = world.credential("acme"), json.loads(json.dumps(world.credential("acme")))
     renewed["metadata"]["resourceVersion"] = "101"
@@ -218,7 +218,7 @@ def test_a_watch_prints_a_line_for_each_change(world: World) -> None:
     assert "crm/acme was deleted" == typed.out.splitlines()[-1]
 
 
-def test_a_watch_of_one_credential_has_a_heading(world: World) -> None:
+def test_a_watch_of_one_credential_has_a_heading(world: PluginWorld) -> None:
     """The rows of later changes would have none below the whole story."""
     only(world, "acme")
 
@@ -229,7 +229,7 @@ def test_a_watch_of_one_credential_has_a_heading(world: World) -> None:
 
 
 @pytest.mark.parametrize("output", ["json", "yaml"])
-def test_a_watch_prints_no_resources(world: World, output: str) -> None:
+def test_a_watch_prints_no_resources(world: PluginWorld, output: str) -> None:
     """The message names the command of kubectl that does."""
     typed = world(f"status -o {output} --watch")
 
@@ -237,7 +237,7 @@ def test_a_watch_prints_no_resources(world: World, output: str) -> None:
     assert f"kubectl get pdc --watch --output={output}" in typed.err
 
 
-def test_json_and_yaml_are_what_kubectl_prints(world: World) -> None:
+def test_json_and_yaml_are_what_kubectl_prints(world: PluginWorld) -> None:
     """The resources are the interface for programs, and docs/api.md describes them."""
     assert ["acme", "globex", "initech", "umbrella"] == [
         one["metadata"]["name"] for one in json.loads(world("status -o json").out)["items"]
@@ -245,7 +245,7 @@ def test_json_and_yaml_are_what_kubectl_prints(world: World) -> None:
     assert "apiVersion: v1" in world("status -o yaml").out
 
 
-def test_an_empty_namespace_is_no_error(world: World) -> None:
+def test_an_empty_namespace_is_no_error(world: PluginWorld) -> None:
     """The message says how to begin, and goes to the standard error."""
     only(world)
 
@@ -256,7 +256,7 @@ def test_an_empty_namespace_is_no_error(world: World) -> None:
     assert "kubectl pipedrive new oauth2 NAME" in typed.err
 
 
-def test_a_namespace_that_does_not_exist_is_an_error(world: World) -> None:
+def test_a_namespace_that_does_not_exist_is_an_error(world: PluginWorld) -> None:
     """Kubectl alone would print an empty list."""
     typed = world("status -n crn")
 
@@ -268,7 +268,7 @@ def test_a_namespace_that_does_not_exist_is_an_error(world: World) -> None:
 @pytest.mark.parametrize(
     "line", ["status acme -n crn", "refresh acme -n crn", "check acme -n crn", "connect acme -n crn"]
 )
-def test_a_wrong_namespace_is_named_and_not_the_credential(world: World, line: str) -> None:
+def test_a_wrong_namespace_is_named_and_not_the_credential(world: PluginWorld, line: str) -> None:
     """Kubectl alone would say that it does not find the credential."""
     typed = world(line)
 
@@ -277,7 +277,7 @@ def test_a_wrong_namespace_is_named_and_not_the_credential(world: World, line: s
     assert '"acme"' not in typed.err
 
 
-def test_someone_who_cannot_read_namespaces_gets_the_empty_list(world: World) -> None:
+def test_someone_who_cannot_read_namespaces_gets_the_empty_list(world: PluginWorld) -> None:
     """They must not find out whether the namespace exists."""
     world.kubectl.denied = {"namespaces"}
 
@@ -285,7 +285,7 @@ def test_someone_who_cannot_read_namespaces_gets_the_empty_list(world: World) ->
     assert '"acme" not found' in world("status acme -n crn").err
 
 
-def test_a_terminal_has_colours_and_no_line_that_wraps(world: World) -> None:
+def test_a_terminal_has_colours_and_no_line_that_wraps(world: PluginWorld) -> None:
     """The last column of the table is cut, and the messages of one credential are folded."""
     world.colour, world.width = True, 96
 

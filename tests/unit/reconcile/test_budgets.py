@@ -11,13 +11,13 @@ from pipedrive_operator.core.resource.names import ANNOTATION_REQUESTED_AT, Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.reconcile.observer import FOREIGN_READ_BURST
 from support.builders import API_TOKEN_SPEC, KEY, resource
-from support.faked_operator import World, seeded_world
+from support.faked_operator import FakedOperator, seeded_world
 
 OTHER = Key(namespace=KEY.namespace, name="other")
 
 
 @pytest.fixture
-async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakedOperator]:
     """Give a world with two published Secrets in a namespace whose budgets are one repair and one request at once."""
     monkeypatch.setattr("pipedrive_operator.reconcile.reconciler.REPAIR_BURST", 1)
     monkeypatch.setattr("pipedrive_operator.reconcile.observer.REQUEST_BURST", 1)
@@ -28,12 +28,12 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         yield made
 
 
-async def test_first_publications_use_no_budget_of_repairs(world: World) -> None:
+async def test_first_publications_use_no_budget_of_repairs(world: FakedOperator) -> None:
     """A restart with a thousand credentials publishes all of them at once."""
     assert {KEY, OTHER} == set(world.cluster.secrets)
 
 
-async def test_repairs_beyond_the_budget_wait_for_their_turn(world: World) -> None:
+async def test_repairs_beyond_the_budget_wait_for_their_turn(world: FakedOperator) -> None:
     """The status says why, and the repair follows."""
     for key in (KEY, OTHER):
         world.cluster.delete_secret(key)
@@ -51,7 +51,7 @@ async def test_repairs_beyond_the_budget_wait_for_their_turn(world: World) -> No
     assert ("Published", True) == (outcome.reason, outcome.ready)
 
 
-async def test_a_postponed_repair_is_not_postponed_again(world: World) -> None:
+async def test_a_postponed_repair_is_not_postponed_again(world: FakedOperator) -> None:
     """This holds however many Secrets of the namespace are changed in the meantime."""
     for key in (KEY, OTHER):
         world.cluster.delete_secret(key)
@@ -65,7 +65,7 @@ async def test_a_postponed_repair_is_not_postponed_again(world: World) -> None:
     assert OTHER in world.cluster.secrets
 
 
-async def test_requests_beyond_the_budget_wait_for_their_turn(world: World) -> None:
+async def test_requests_beyond_the_budget_wait_for_their_turn(world: FakedOperator) -> None:
     """One annotation a second on each of three thousand credentials would be as many reads of Vault."""
     reads = len(world.vault.reads)
     for key in (KEY, OTHER):
@@ -84,7 +84,7 @@ async def test_requests_beyond_the_budget_wait_for_their_turn(world: World) -> N
     assert ("True", "Published") == world.condition(ConditionType.READY)
 
 
-async def test_reads_of_foreign_secrets_have_a_budget(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reads_of_foreign_secrets_have_a_budget(world: FakedOperator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of credentials may name the same Secret of a megabyte, and each looks at it every minute."""
     reads: list[Key] = []
     read = world.cluster.read

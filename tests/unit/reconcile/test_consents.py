@@ -15,19 +15,19 @@ from pipedrive_operator.core.values.errors import ApiServerUnavailable, VaultUna
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, CLIENT_SOURCE, GRANT_LOCATION, NOW, OAUTH2_SPEC, resource
 from support.consenting import CONSENT, UNGUARDED, ConsentingPerson, unconnected_world
-from support.faked_operator import World
+from support.faked_operator import FakedOperator
 
 OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Provide a world with a credential whose grant is missing."""
     async for made in unconnected_world():
         yield made
 
 
-async def test_a_person_connects_an_account_and_the_token_is_published(world: World) -> None:
+async def test_a_person_connects_an_account_and_the_token_is_published(world: FakedOperator) -> None:
     """A credential without a grant ends with a Secret and an Event."""
     await world.settle()
     assert ("False", "GrantMissing") == world.condition(ConditionType.AUTHORIZED)
@@ -43,7 +43,7 @@ async def test_a_person_connects_an_account_and_the_token_is_published(world: Wo
     assert ["code-1"] == world.pipedrive.sent
 
 
-async def test_the_link_is_reported_with_all_that_its_page_shows(world: World) -> None:
+async def test_the_link_is_reported_with_all_that_its_page_shows(world: FakedOperator) -> None:
     """A viewer cannot use any of it: neither the key nor the state is in the cluster."""
     world.cluster.apply(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | {"requiredScopes": ["base"]}}))
     person = ConsentingPerson(world)
@@ -63,7 +63,7 @@ async def test_the_link_is_reported_with_all_that_its_page_shows(world: World) -
     assert status.observed_generation == 1
 
 
-async def test_an_answer_without_the_state_is_not_sent(world: World) -> None:
+async def test_an_answer_without_the_state_is_not_sent(world: FakedOperator) -> None:
     """An editor who patches an answer cannot connect an account of their own."""
     person = ConsentingPerson(world)
 
@@ -74,7 +74,7 @@ async def test_an_answer_without_the_state_is_not_sent(world: World) -> None:
     assert [ConsentReason.STATE_MISMATCH, ConsentReason.CONNECTED] == world.consents_ended
 
 
-async def test_the_wrong_company_changes_nothing_and_the_link_stays_usable(world: World) -> None:
+async def test_the_wrong_company_changes_nothing_and_the_link_stays_usable(world: FakedOperator) -> None:
     """The pinned company is that of the first consent."""
     assert await ConsentingPerson(world).accepts() is ConsentReason.CONNECTED
     await world.settle()
@@ -90,7 +90,7 @@ async def test_the_wrong_company_changes_nothing_and_the_link_stays_usable(world
     assert await again.accepts() is ConsentReason.CONNECTED
 
 
-async def test_another_company_is_accepted_if_the_consent_allows_it_and_is_pinned_then(world: World) -> None:
+async def test_another_company_is_accepted_if_the_consent_allows_it_and_is_pinned_then(world: FakedOperator) -> None:
     """This holds even if the process dies before the status has the new pin. A later change is not allowed."""
     await ConsentingPerson(world).accepts()
     await world.settle()
@@ -110,7 +110,7 @@ async def test_another_company_is_accepted_if_the_consent_allows_it_and_is_pinne
     assert ("False", "WrongAccount") == world.condition(ConditionType.AUTHORIZED)
 
 
-async def test_a_consent_that_ended_is_deleted_after_an_hour(world: World) -> None:
+async def test_a_consent_that_ended_is_deleted_after_an_hour(world: FakedOperator) -> None:
     """Its pages and its status can be read until then."""
     person = ConsentingPerson(world)
     await person.accepts()
@@ -123,7 +123,7 @@ async def test_a_consent_that_ended_is_deleted_after_an_hour(world: World) -> No
     assert world.consent_cache.consent(CONSENT) is None
 
 
-async def test_an_unused_link_expires(world: World) -> None:
+async def test_an_unused_link_expires(world: FakedOperator) -> None:
     """Its lifetime counts from its creation by the API server."""
     person = ConsentingPerson(world, lifetime="10m")
 
@@ -140,7 +140,9 @@ async def test_an_unused_link_expires(world: World) -> None:
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(minutes=-10)], ids=["ahead", "behind"])
-async def test_clocks_that_differ_by_ten_minutes_only_move_the_end_of_the_link(world: World, ahead: timedelta) -> None:
+async def test_clocks_that_differ_by_ten_minutes_only_move_the_end_of_the_link(
+    world: FakedOperator, ahead: timedelta
+) -> None:
     """The API server's clock dates the consent; the age of the code is measured by the operator's own."""
     world.clock.turn(timedelta(hours=1))
     created = world.clock.now()
@@ -152,7 +154,7 @@ async def test_clocks_that_differ_by_ten_minutes_only_move_the_end_of_the_link(w
     assert ["code-1"] == world.pipedrive.sent
 
 
-async def test_a_newer_consent_supersedes_an_older_one(world: World) -> None:
+async def test_a_newer_consent_supersedes_an_older_one(world: FakedOperator) -> None:
     """Two links at once would be two answers about one grant."""
     older = ConsentingPerson(world)
     await older.sees_link()
@@ -163,7 +165,7 @@ async def test_a_newer_consent_supersedes_an_older_one(world: World) -> None:
     assert await newer.accepts() is ConsentReason.CONNECTED
 
 
-async def test_a_link_can_be_used_only_a_few_times(world: World) -> None:
+async def test_a_link_can_be_used_only_a_few_times(world: FakedOperator) -> None:
     """Each answer costs a call to Pipedrive."""
     await ConsentingPerson(world).accepts()
     await world.settle()
@@ -187,7 +189,7 @@ async def test_a_link_can_be_used_only_a_few_times(world: World) -> None:
     ],
 )
 async def test_a_credential_that_changed_after_the_link_was_made_is_not_connected(
-    world: World, spec: dict[str, Any], metadata: dict[str, Any]
+    world: FakedOperator, spec: dict[str, Any], metadata: dict[str, Any]
 ) -> None:
     """The person has agreed to something else."""
     person = ConsentingPerson(world, owner_uid="uid-of-acme")
@@ -198,7 +200,7 @@ async def test_a_credential_that_changed_after_the_link_was_made_is_not_connecte
     assert [] == world.pipedrive.sent
 
 
-async def test_a_credential_that_cannot_be_connected_is_refused_with_the_reason(world: World) -> None:
+async def test_a_credential_that_cannot_be_connected_is_refused_with_the_reason(world: FakedOperator) -> None:
     """The message names the field."""
     world.cluster.apply(resource({"oauth2": UNGUARDED["oauth2"] | {"client": {"app": "unknown"}}}, generation=2))
     person = ConsentingPerson(world)
@@ -209,7 +211,7 @@ async def test_a_credential_that_cannot_be_connected_is_refused_with_the_reason(
     assert "unknown" in person.message
 
 
-async def test_a_link_waits_for_the_client_in_vault(world: World) -> None:
+async def test_a_link_waits_for_the_client_in_vault(world: FakedOperator) -> None:
     """The message says what to do; the link appears once Vault has the client."""
     client = world.vault.documents.pop(CLIENT_SOURCE.location)
     person = ConsentingPerson(world)
@@ -223,7 +225,7 @@ async def test_a_link_waits_for_the_client_in_vault(world: World) -> None:
     assert person.reports(ConsentReason.WAITING)
 
 
-async def test_a_deleted_consent_is_not_exchanged(world: World) -> None:
+async def test_a_deleted_consent_is_not_exchanged(world: FakedOperator) -> None:
     """It was deleted after the answer was seen."""
     person = ConsentingPerson(world)
     await person.sees_link()
@@ -238,7 +240,7 @@ async def test_a_deleted_consent_is_not_exchanged(world: World) -> None:
     assert [] == world.pipedrive.sent
 
 
-async def test_nothing_is_remembered_of_a_deleted_consent(world: World) -> None:
+async def test_nothing_is_remembered_of_a_deleted_consent(world: FakedOperator) -> None:
     """A tenant could create, answer and delete consents for days."""
     person = ConsentingPerson(world)
     await person.sees_link()
@@ -256,7 +258,7 @@ async def test_nothing_is_remembered_of_a_deleted_consent(world: World) -> None:
 
 
 @pytest.mark.parametrize("value", [f"12:34:{'5f' * 20}", "5f" * 20, "v1u:AQIBAHj"])
-async def test_no_secret_gets_into_the_address_of_the_authorization_page(world: World, value: str) -> None:
+async def test_no_secret_gets_into_the_address_of_the_authorization_page(world: FakedOperator, value: str) -> None:
     """A spec may name the wrong key, or a person may have stored the secret under the key of the id."""
     world.vault.put(CLIENT_SOURCE.location, client_id=value, client_secret="hush")
     person = ConsentingPerson(world)
@@ -268,7 +270,7 @@ async def test_no_secret_gets_into_the_address_of_the_authorization_page(world: 
     assert value not in str(world.cluster.consents[CONSENT])
 
 
-async def test_the_conditions_of_a_consent_are_masked(world: World) -> None:
+async def test_the_conditions_of_a_consent_are_masked(world: FakedOperator) -> None:
     """The mask is the last defence, as for the conditions of a credential."""
     token = f"12:34:{'5f' * 20}"
     person = ConsentingPerson(world)

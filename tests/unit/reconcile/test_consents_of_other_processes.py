@@ -14,17 +14,17 @@ from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultUnavailable
 from support.builders import ACCOUNT
 from support.consenting import CONSENT, ConsentingPerson, unconnected_world
-from support.faked_operator import World
+from support.faked_operator import FakedOperator
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Provide a world with a credential whose grant is missing."""
     async for made in unconnected_world():
         yield made
 
 
-async def test_a_claimed_code_of_a_dead_process_is_concluded_and_not_sent_again(world: World) -> None:
+async def test_a_claimed_code_of_a_dead_process_is_concluded_and_not_sent_again(world: FakedOperator) -> None:
     """The API server was down when the exchange had ended: the next process finds the grant in Vault."""
     person = ConsentingPerson(world)
     await person.sees_link()
@@ -52,7 +52,7 @@ async def test_a_claimed_code_of_a_dead_process_is_concluded_and_not_sent_again(
     assert ["code-1"] == world.pipedrive.sent
 
 
-async def test_the_candidate_stays_while_pipedrive_cannot_say_whose_it_is(world: World) -> None:
+async def test_the_candidate_stays_while_pipedrive_cannot_say_whose_it_is(world: FakedOperator) -> None:
     """The status says so, and it is asked again."""
     person = ConsentingPerson(world)
     await person.sees_link()
@@ -83,7 +83,7 @@ class _Unavailable(dict[str, Account]):
         raise VaultUnavailable("Pipedrive is away")
 
 
-async def test_a_process_that_lost_the_lease_during_the_exchange_reports_nothing(world: World) -> None:
+async def test_a_process_that_lost_the_lease_during_the_exchange_reports_nothing(world: FakedOperator) -> None:
     """The process that leads now concludes the exchange, and reports it."""
     person = ConsentingPerson(world)
     await person.sees_link()
@@ -96,7 +96,7 @@ async def test_a_process_that_lost_the_lease_during_the_exchange_reports_nothing
     assert person.reports(ConsentReason.CODE_RECEIVED)
 
 
-async def test_a_delay_is_not_reported_over_the_end_that_another_process_has_reported(world: World) -> None:
+async def test_a_delay_is_not_reported_over_the_end_that_another_process_has_reported(world: FakedOperator) -> None:
     """This process was stopped while it asked Pipedrive, and has not noticed yet that it no longer leads."""
     person = ConsentingPerson(world)
     await person.sees_link()
@@ -114,7 +114,7 @@ async def test_a_delay_is_not_reported_over_the_end_that_another_process_has_rep
     assert person.reports(ConsentReason.CONNECTED)
 
 
-async def test_a_standby_does_nothing(world: World) -> None:
+async def test_a_standby_does_nothing(world: FakedOperator) -> None:
     """The leader does."""
     ConsentingPerson(world)
     world.leadership.seconds = 0

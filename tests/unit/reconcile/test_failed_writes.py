@@ -9,13 +9,13 @@ from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, ReportDenied, SecretWriteDenied
 from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, resource
-from support.faked_operator import FIRST, World, seeded_world
+from support.faked_operator import FIRST, FakedOperator, seeded_world
 
 WEBHOOK = "failed calling webhook secrets.policy.example.com: connection refused"
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Give a seeded world."""
     async for made in seeded_world():
         yield made
@@ -26,7 +26,7 @@ async def world() -> AsyncIterator[World]:
     [ApiServerUnavailable(f"the API server answered 500: {WEBHOOK}"), SecretWriteDenied(WEBHOOK)],
     ids=["no usable answer", "denied"],
 )
-async def test_a_first_write_that_fails_is_reported(world: World, error: Exception) -> None:
+async def test_a_first_write_that_fails_is_reported(world: FakedOperator, error: Exception) -> None:
     """A new credential has a status, a condition and an Event."""
     world.cluster.breaks_secrets = error
     world.cluster.apply(resource(API_TOKEN_SPEC))
@@ -42,7 +42,7 @@ async def test_a_first_write_that_fails_is_reported(world: World, error: Excepti
     assert outcome.until is not None
 
 
-async def test_a_write_that_succeeds_again_ends_the_failure(world: World) -> None:
+async def test_a_write_that_succeeds_again_ends_the_failure(world: FakedOperator) -> None:
     """The pause has passed, and the credential is ready."""
     world.cluster.breaks_secrets = ApiServerUnavailable(WEBHOOK)
     world.cluster.apply(resource(API_TOKEN_SPEC))
@@ -56,7 +56,7 @@ async def test_a_write_that_succeeds_again_ends_the_failure(world: World) -> Non
     assert ("True", "Published") == world.condition(ConditionType.READY)
 
 
-async def test_a_due_refresh_does_not_wait_for_the_write(world: World) -> None:
+async def test_a_due_refresh_does_not_wait_for_the_write(world: FakedOperator) -> None:
     """The refreshed grant is in Vault before the published token expires."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
@@ -70,7 +70,7 @@ async def test_a_due_refresh_does_not_wait_for_the_write(world: World) -> None:
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
 
 
-async def test_a_message_of_any_length_fits_the_status(world: World) -> None:
+async def test_a_message_of_any_length_fits_the_status(world: FakedOperator) -> None:
     """The API server refuses a condition's message of more than 32,768 bytes."""
     world.cluster.breaks_secrets = SecretWriteDenied("é" * 100_000)
     world.cluster.apply(resource(API_TOKEN_SPEC))
@@ -82,7 +82,7 @@ async def test_a_message_of_any_length_fits_the_status(world: World) -> None:
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
 
 
-async def test_a_denied_status_keeps_nothing_from_being_published(world: World) -> None:
+async def test_a_denied_status_keeps_nothing_from_being_published(world: FakedOperator) -> None:
     """The pass ends as it would have, so that metrics are right; the next one tries to write the status again."""
     world.cluster.breaks_statuses = ReportDenied("statuses are frozen")
     world.cluster.apply(resource(API_TOKEN_SPEC))

@@ -10,13 +10,13 @@ from fakes.merge_patch import merged
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.values.conditions import ConditionType
 from support.builders import API_TOKEN_SPEC, KEY, TIMINGS, resource
-from support.faked_operator import FIRST, World, seeded_world
+from support.faked_operator import FIRST, FakedOperator, seeded_world
 
 SPEC = API_TOKEN_SPEC | {"target": {"labels": {"team": "crm"}}}
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Give a world with a published Secret."""
     async for made in seeded_world():
         made.cluster.apply(resource(SPEC))
@@ -25,7 +25,7 @@ async def world() -> AsyncIterator[World]:
         yield made
 
 
-def relabel(world: World) -> None:
+def relabel(world: FakedOperator) -> None:
     """Change the label back, as another controller does on each event of the watch."""
     body = world.cluster.secrets[KEY]
     if body["metadata"]["labels"]["team"] != "crm":
@@ -38,14 +38,14 @@ def relabel(world: World) -> None:
     world.cluster.put_secret(merged(body, {"metadata": {"labels": {"team": "platform"}, "managedFields": managed}}))
 
 
-def ready(world: World) -> str:
+def ready(world: FakedOperator) -> str:
     """Return the message of Ready."""
     found = read_credential(world.cluster.credentials[KEY]).status.condition(ConditionType.READY)
     assert found is not None
     return found.message
 
 
-async def fight(world: World, length: timedelta) -> int:
+async def fight(world: FakedOperator, length: timedelta) -> int:
     """Undo every repair at once for some time; return how many repairs there were."""
     end = world.clock.now() + length
     while world.clock.now() < end:
@@ -61,12 +61,12 @@ async def fight(world: World, length: timedelta) -> int:
     return len([write for write in world.cluster.writes if "secret" in write])
 
 
-async def test_repairs_that_are_undone_at_once_become_rarer(world: World) -> None:
+async def test_repairs_that_are_undone_at_once_become_rarer(world: FakedOperator) -> None:
     """There are as many in an hour as there were in the first quarter of a second."""
     assert await fight(world, timedelta(hours=1)) < 40
 
 
-async def test_the_status_names_the_program_that_undoes_repairs(world: World) -> None:
+async def test_the_status_names_the_program_that_undoes_repairs(world: FakedOperator) -> None:
     """It names the field manager that the API server records."""
     await fight(world, timedelta(minutes=10))
 
@@ -78,7 +78,7 @@ async def test_the_status_names_the_program_that_undoes_repairs(world: World) ->
     assert FIRST == world.value("api_token")
 
 
-async def test_a_fight_that_is_over_is_forgotten(world: World) -> None:
+async def test_a_fight_that_is_over_is_forgotten(world: FakedOperator) -> None:
     """The last repair stays, and Ready is True again once the pause has passed."""
     await fight(world, timedelta(minutes=10))
     world.clock.turn(TIMINGS.poll_interval)
@@ -92,7 +92,7 @@ async def test_a_fight_that_is_over_is_forgotten(world: World) -> None:
     assert ("True", "Published") == world.condition(ConditionType.READY)
 
 
-async def test_occasional_edits_by_a_person_are_repaired_at_once(world: World) -> None:
+async def test_occasional_edits_by_a_person_are_repaired_at_once(world: FakedOperator) -> None:
     """Minutes lie between the edits, so it is no fight."""
     for _ in range(10):
         relabel(world)
@@ -101,7 +101,7 @@ async def test_occasional_edits_by_a_person_are_repaired_at_once(world: World) -
         world.clock.turn(timedelta(minutes=1))
 
 
-async def test_a_secret_that_is_deleted_again_and_again_is_restored_ever_more_rarely(world: World) -> None:
+async def test_a_secret_that_is_deleted_again_and_again_is_restored_ever_more_rarely(world: FakedOperator) -> None:
     """A clean-up job may fight as well as a label does."""
     for _ in range(3):
         world.cluster.delete_secret(KEY)
@@ -113,7 +113,7 @@ async def test_a_secret_that_is_deleted_again_and_again_is_restored_ever_more_ra
     assert world.cluster.secret(KEY) is None
 
 
-async def test_a_repeated_repair_is_counted(world: World) -> None:
+async def test_a_repeated_repair_is_counted(world: FakedOperator) -> None:
     """The metric secret_repairs_undone_total shows it."""
     relabel(world)
     await world.settle()

@@ -11,13 +11,13 @@ import pytest
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import VaultLocation
 from support.builders import GRANT_LOCATION, GRANT_SOURCE, KEY, OAUTH2_SPEC, resource
-from support.faked_operator import World, seeded_world
+from support.faked_operator import FakedOperator, seeded_world
 
 OTHER_LOCATION = replace(GRANT_LOCATION, path="pipedrive/crm/other")
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Give a world with a published credential."""
     async for made in seeded_world():
         made.cluster.apply(resource(OAUTH2_SPEC))
@@ -25,7 +25,7 @@ async def world() -> AsyncIterator[World]:
         yield made
 
 
-def state(world: World, location: VaultLocation = GRANT_LOCATION) -> refresh_state.RefreshState:
+def state(world: FakedOperator, location: VaultLocation = GRANT_LOCATION) -> refresh_state.RefreshState:
     """Return what the keeper knows of a grant."""
     return world.keeper.state(replace(GRANT_SOURCE, location=location))
 
@@ -35,13 +35,13 @@ def at(path: str, **changes: Any) -> dict[str, Any]:
     return OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | {"grant": {"path": path}}} | changes
 
 
-async def delete(world: World) -> None:
+async def delete(world: FakedOperator) -> None:
     """Let the watch report that the credential is gone, and make the pass that follows."""
     world.cache.forget_credential(KEY, 10**6)
     await world.reconciler.reconcile(KEY)
 
 
-async def test_the_grant_of_a_deleted_credential_is_forgotten(world: World) -> None:
+async def test_the_grant_of_a_deleted_credential_is_forgotten(world: FakedOperator) -> None:
     """With its tokens."""
     assert isinstance(state(world), refresh_state.Fresh)
 
@@ -50,7 +50,7 @@ async def test_the_grant_of_a_deleted_credential_is_forgotten(world: World) -> N
     assert refresh_state.IDLE == state(world)
 
 
-async def test_the_grant_at_a_former_path_is_forgotten(world: World) -> None:
+async def test_the_grant_at_a_former_path_is_forgotten(world: FakedOperator) -> None:
     """The credential names another one now."""
     world.vault.put(OTHER_LOCATION, refresh_token="other")
     world.pipedrive.alive.add("other")
@@ -62,7 +62,7 @@ async def test_the_grant_at_a_former_path_is_forgotten(world: World) -> None:
     assert isinstance(state(world, OTHER_LOCATION), refresh_state.Fresh)
 
 
-async def test_a_grant_that_is_still_being_refreshed_is_forgotten_afterwards(world: World) -> None:
+async def test_a_grant_that_is_still_being_refreshed_is_forgotten_afterwards(world: FakedOperator) -> None:
     """Its refresh token was sent, so the result is stored first."""
     world.vault.put(OTHER_LOCATION, refresh_token="other")
     world.pipedrive.alive.add("other")
@@ -80,7 +80,7 @@ async def test_a_grant_that_is_still_being_refreshed_is_forgotten_afterwards(wor
     assert refresh_state.IDLE == state(world, OTHER_LOCATION)
 
 
-async def test_a_grant_that_another_credential_uses_is_remembered(world: World) -> None:
+async def test_a_grant_that_another_credential_uses_is_remembered(world: FakedOperator) -> None:
     """It would refresh the grant again for nothing."""
     sharer = replace(KEY, name="sharer")
     world.cluster.apply(resource(OAUTH2_SPEC, name=sharer.name, uid="uid-of-sharer"))

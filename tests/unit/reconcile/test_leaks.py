@@ -11,7 +11,7 @@ from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.values.conditions import ConditionType
 from support.builders import API_TOKEN_SPEC, GRANT_LOCATION, KEY, OAUTH2_SPEC, TOKEN_LOCATION, resource
-from support.faked_operator import World, seeded_world
+from support.faked_operator import FakedOperator, seeded_world
 
 REFRESH_TOKEN = "12:34:" + "5f" * 20
 SECRET_OF_NO_KNOWN_FORM = "Plain-Client-Secret"
@@ -49,7 +49,7 @@ WAYS = [
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Give a world in which each document holds every value, and the grant was issued to another client."""
     async for made in seeded_world():
         for path in (TOKEN_LOCATION.path, GRANT_LOCATION.path, CLIENT):
@@ -59,7 +59,7 @@ async def world() -> AsyncIterator[World]:
 
 
 @pytest.mark.parametrize("spec", WAYS)
-async def test_no_status_event_or_metric_shows_a_value_from_vault(world: World, spec: dict[str, Any]) -> None:
+async def test_no_status_event_or_metric_shows_a_value_from_vault(world: FakedOperator, spec: dict[str, Any]) -> None:
     """This holds for values that look like tokens and for values that do not."""
     world.cluster.apply(resource(spec))
 
@@ -73,7 +73,7 @@ async def test_no_status_event_or_metric_shows_a_value_from_vault(world: World, 
 
 
 @pytest.mark.parametrize("key", ["refresh_token", "access_token", "client_id", "client_secret", "refreshed_from"])
-async def test_a_key_of_a_grant_is_never_sent_as_an_api_token(world: World, key: str) -> None:
+async def test_a_key_of_a_grant_is_never_sent_as_an_api_token(world: FakedOperator, key: str) -> None:
     """The message names the field."""
     world.cluster.apply(resource(API_TOKEN_SPEC | {"apiToken": {"path": GRANT_LOCATION.path, "key": key}}))
 
@@ -88,7 +88,7 @@ async def test_a_key_of_a_grant_is_never_sent_as_an_api_token(world: World, key:
     [REFRESH_TOKEN, "v1u:AQIBAHj+8/x==:AH4wfAYJKoZIhvcNAQ==", f"12.34.{'5f' * 21}", f" {REFRESH_TOKEN}\n"],
     ids=["refresh token", "access token", "code", "white space"],
 )
-async def test_a_value_that_looks_like_a_token_of_a_grant_is_not_sent(world: World, value: str) -> None:
+async def test_a_value_that_looks_like_a_token_of_a_grant_is_not_sent(world: FakedOperator, value: str) -> None:
     """The name of its key does not matter."""
     world.vault.put(TOKEN_LOCATION, custom=value)
     world.cluster.apply(resource(API_TOKEN_SPEC | {"apiToken": {"path": TOKEN_LOCATION.path, "key": "custom"}}))

@@ -11,7 +11,7 @@ from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, resource
-from support.faked_operator import FIRST, World, seeded_world
+from support.faked_operator import FIRST, FakedOperator, seeded_world
 
 Body = dict[str, Any]
 
@@ -46,7 +46,7 @@ POLICIES = {
 }
 
 
-async def seeded(mutate: Callable[[Body], Body]) -> AsyncIterator[World]:
+async def seeded(mutate: Callable[[Body], Body]) -> AsyncIterator[FakedOperator]:
     """Give a seeded world whose API server mutates."""
     async for world in seeded_world():
         world.cluster.admission = mutate

@@ -20,13 +20,13 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 from support.builders import ACCOUNT, API_TOKEN_SPEC, KEY, TIMINGS, TOKEN_LOCATION, resource
-from support.faked_operator import FIRST, World, seeded_world
+from support.faked_operator import FIRST, FakedOperator, seeded_world
 
 SECOND = "b" * 40
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Give a seeded world."""
     async for made in seeded_world():
         yield made
@@ -37,7 +37,7 @@ def api_token_spec(**changes: Any) -> dict[str, Any]:
     return API_TOKEN_SPEC | changes
 
 
-async def test_a_first_publication_takes_two_writes_one_read_and_one_call(world: World) -> None:
+async def test_a_first_publication_takes_two_writes_one_read_and_one_call(world: FakedOperator) -> None:
     """First the Secret, then the status; no call and no write is repeated."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
 
@@ -53,7 +53,7 @@ async def test_a_first_publication_takes_two_writes_one_read_and_one_call(world:
     assert [] == world.cluster.events
 
 
-async def test_a_pass_with_nothing_to_do_touches_nothing(world: World) -> None:
+async def test_a_pass_with_nothing_to_do_touches_nothing(world: FakedOperator) -> None:
     """No write, no read, no call."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -64,7 +64,7 @@ async def test_a_pass_with_nothing_to_do_touches_nothing(world: World) -> None:
     assert before == (world.cluster.writes, world.vault.reads, world.pipedrive.identified)
 
 
-async def test_a_restart_reads_vault_once_and_writes_nothing(world: World) -> None:
+async def test_a_restart_reads_vault_once_and_writes_nothing(world: FakedOperator) -> None:
     """A token that the Secret holds and the status calls accepted needs no new verification."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -78,7 +78,7 @@ async def test_a_restart_reads_vault_once_and_writes_nothing(world: World) -> No
     assert [FIRST] == world.pipedrive.identified
 
 
-async def test_a_restart_while_vault_is_sealed_changes_nothing_but_authorized(world: World) -> None:
+async def test_a_restart_while_vault_is_sealed_changes_nothing_but_authorized(world: FakedOperator) -> None:
     """The Secret is as it was published, so Ready stays."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -91,7 +91,7 @@ async def test_a_restart_while_vault_is_sealed_changes_nothing_but_authorized(wo
     assert ("Unknown", "VaultUnavailable") == world.condition(ConditionType.AUTHORIZED)
 
 
-async def test_a_secret_edited_during_a_restart_with_vault_sealed_is_reported(world: World) -> None:
+async def test_a_secret_edited_during_a_restart_with_vault_sealed_is_reported(world: FakedOperator) -> None:
     """Its digest does not match, and there is no value to repair it with."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -105,7 +105,7 @@ async def test_a_secret_edited_during_a_restart_with_vault_sealed_is_reported(wo
     assert ("False", "VaultUnavailable") == world.condition(ConditionType.READY)
 
 
-async def test_a_new_value_in_vault_replaces_the_old_one_once_accepted(world: World) -> None:
+async def test_a_new_value_in_vault_replaces_the_old_one_once_accepted(world: FakedOperator) -> None:
     """The next poll finds it, Pipedrive accepts it, the Secret changes."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -118,7 +118,7 @@ async def test_a_new_value_in_vault_replaces_the_old_one_once_accepted(world: Wo
     assert SECOND == world.value("api_token")
 
 
-async def test_a_rejected_new_value_does_not_replace_the_accepted_one(world: World) -> None:
+async def test_a_rejected_new_value_does_not_replace_the_accepted_one(world: FakedOperator) -> None:
     """It is reported with an Event, and the old value stays published and ready."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -136,7 +136,7 @@ async def test_a_rejected_new_value_does_not_replace_the_accepted_one(world: Wor
     assert ["TokenRejected"] == [event.reason for event in world.cluster.events]
 
 
-async def test_a_revoked_api_token_is_found_at_the_next_verification(world: World) -> None:
+async def test_a_revoked_api_token_is_found_at_the_next_verification(world: FakedOperator) -> None:
     """The published value itself is rejected: the Secret stays and is no longer ready."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -152,7 +152,7 @@ async def test_a_revoked_api_token_is_found_at_the_next_verification(world: Worl
     assert ("False", "TokenRejected") == world.condition(ConditionType.READY)
 
 
-async def test_one_spurious_401_changes_neither_ready_nor_stalled(world: World) -> None:
+async def test_one_spurious_401_changes_neither_ready_nor_stalled(world: FakedOperator) -> None:
     """The next answer, seconds later, is 200 again."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -173,7 +173,7 @@ async def test_one_spurious_401_changes_neither_ready_nor_stalled(world: World) 
     assert [] == [event for event in world.cluster.events if event.warning]
 
 
-async def test_a_deleted_secret_comes_back_while_vault_is_sealed(world: World) -> None:
+async def test_a_deleted_secret_comes_back_while_vault_is_sealed(world: FakedOperator) -> None:
     """A repair calls only the API server."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -186,7 +186,7 @@ async def test_a_deleted_secret_comes_back_while_vault_is_sealed(world: World) -
     assert [FIRST] == world.pipedrive.identified
 
 
-async def test_another_company_is_not_published(world: World) -> None:
+async def test_another_company_is_not_published(world: FakedOperator) -> None:
     """The token is valid, but belongs to another account."""
     world.pipedrive.accounts[FIRST] = replace(ACCOUNT, company_domain="other")
     world.cluster.apply(resource(API_TOKEN_SPEC))
@@ -197,7 +197,7 @@ async def test_another_company_is_not_published(world: World) -> None:
     assert ("False", "WrongAccount") == world.condition(ConditionType.READY)
 
 
-async def test_a_renamed_company_is_a_message_and_no_outage(world: World) -> None:
+async def test_a_renamed_company_is_a_message_and_no_outage(world: FakedOperator) -> None:
     """The company that was accepted under the guard's domain now has another one."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -213,7 +213,7 @@ async def test_a_renamed_company_is_a_message_and_no_outage(world: World) -> Non
     assert "acme-inc" == world.value("company_domain")
 
 
-async def test_a_corrected_guard_publishes_without_another_verification(world: World) -> None:
+async def test_a_corrected_guard_publishes_without_another_verification(world: FakedOperator) -> None:
     """Pipedrive's last answer still applies; only the guard has changed."""
     world.pipedrive.accounts[FIRST] = replace(ACCOUNT, company_domain="other")
     world.cluster.apply(resource(API_TOKEN_SPEC))
@@ -226,7 +226,7 @@ async def test_a_corrected_guard_publishes_without_another_verification(world: W
     assert [FIRST] == world.pipedrive.identified
 
 
-async def test_a_foreign_secret_is_left_alone_and_adopted_when_offered(world: World) -> None:
+async def test_a_foreign_secret_is_left_alone_and_adopted_when_offered(world: FakedOperator) -> None:
     """A Secret that the watch does not show is found when its creation fails."""
     key = Key(namespace="crm", name="acme")
     metadata = {"namespace": "crm", "name": "acme"}
@@ -245,7 +245,7 @@ async def test_a_foreign_secret_is_left_alone_and_adopted_when_offered(world: Wo
     assert "eA==" == world.cluster.secrets[key]["data"]["x"]
 
 
-async def test_a_secret_under_a_new_name_is_created_before_the_old_one_is_deleted(world: World) -> None:
+async def test_a_secret_under_a_new_name_is_created_before_the_old_one_is_deleted(world: FakedOperator) -> None:
     """A Secret exists at any time."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -257,7 +257,7 @@ async def test_a_secret_under_a_new_name_is_created_before_the_old_one_is_delete
     assert ["create secret later", "delete secret acme", "patch status"] == world.cluster.writes
 
 
-async def test_a_deleted_copy_of_the_secret_is_announced(world: World) -> None:
+async def test_a_deleted_copy_of_the_secret_is_announced(world: FakedOperator) -> None:
     """The person who copied it with its owner reference learns why it was deleted."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -274,7 +274,7 @@ async def test_a_deleted_copy_of_the_secret_is_announced(world: World) -> None:
     assert 'publishes only Secret "acme"' in event.message
 
 
-async def test_a_forbidden_write_is_quoted(world: World) -> None:
+async def test_a_forbidden_write_is_quoted(world: FakedOperator) -> None:
     """People read the words of the API server."""
     world.cluster.breaks = SecretWriteDenied("exceeded quota: secrets")
     world.cluster.apply(resource(API_TOKEN_SPEC))
@@ -288,7 +288,7 @@ async def test_a_forbidden_write_is_quoted(world: World) -> None:
     assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
 
 
-async def test_a_terminating_namespace_is_left_alone(world: World) -> None:
+async def test_a_terminating_namespace_is_left_alone(world: FakedOperator) -> None:
     """Its Secret cannot be created, and nothing is reported."""
     world.cluster.breaks = NamespaceBeingDeleted("crm")
     world.cluster.apply(resource(API_TOKEN_SPEC))
@@ -300,7 +300,7 @@ async def test_a_terminating_namespace_is_left_alone(world: World) -> None:
     assert ["create secret acme"] == world.cluster.writes
 
 
-async def test_an_unavailable_api_server_ends_the_pass(world: World) -> None:
+async def test_an_unavailable_api_server_ends_the_pass(world: FakedOperator) -> None:
     """The controller repeats it."""
     world.cluster.breaks = ApiServerUnavailable("connection refused")
     world.cluster.apply(resource(API_TOKEN_SPEC))
@@ -309,7 +309,7 @@ async def test_an_unavailable_api_server_ends_the_pass(world: World) -> None:
         await world.reconcile()
 
 
-async def test_a_suspended_credential_makes_no_calls(world: World) -> None:
+async def test_a_suspended_credential_makes_no_calls(world: FakedOperator) -> None:
     """Neither Vault nor Pipedrive receives a request."""
     world.cluster.apply(resource(API_TOKEN_SPEC | {"suspend": True}))
 
@@ -319,12 +319,12 @@ async def test_a_suspended_credential_makes_no_calls(world: World) -> None:
     assert ["patch status"] == world.cluster.writes
 
 
-async def test_a_deleted_credential_is_forgotten(world: World) -> None:
+async def test_a_deleted_credential_is_forgotten(world: FakedOperator) -> None:
     """No other pass is scheduled."""
     assert await world.reconciler.reconcile(KEY) is None
 
 
-async def test_a_process_that_no_longer_leads_writes_nothing(world: World) -> None:
+async def test_a_process_that_no_longer_leads_writes_nothing(world: FakedOperator) -> None:
     """It was stopped for longer than its Lease, and the new leader may have published something newer."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     world.leadership.seconds = 0
@@ -335,7 +335,7 @@ async def test_a_process_that_no_longer_leads_writes_nothing(world: World) -> No
     assert [] == world.cluster.writes
 
 
-async def test_a_spec_that_cannot_be_read_is_reported_and_its_secret_stays(world: World) -> None:
+async def test_a_spec_that_cannot_be_read_is_reported_and_its_secret_stays(world: FakedOperator) -> None:
     """An older CRD accepted the resource; a person must correct it, and nothing else is called."""
     world.cluster.apply(resource(API_TOKEN_SPEC))
     await world.settle()
@@ -352,7 +352,7 @@ async def test_a_spec_that_cannot_be_read_is_reported_and_its_secret_stays(world
     assert calls == (len(world.vault.reads), len(world.pipedrive.identified))
 
 
-async def test_an_unreadable_credential_that_is_being_deleted_is_left_alone(world: World) -> None:
+async def test_an_unreadable_credential_that_is_being_deleted_is_left_alone(world: FakedOperator) -> None:
     """Nothing is reported about it any more."""
     world.cluster.apply(resource({}, deletionTimestamp="2026-03-04T12:00:00Z"))
 

@@ -11,19 +11,19 @@ from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable
 from support.builders import GRANT_LOCATION, KEY, OAUTH2_SPEC, resource
-from support.faked_operator import World, seeded_world
+from support.faked_operator import FakedOperator, seeded_world
 
 OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Give a seeded world."""
     async for made in seeded_world():
         yield made
 
 
-async def test_a_seeded_grant_is_refreshed_verified_and_published(world: World) -> None:
+async def test_a_seeded_grant_is_refreshed_verified_and_published(world: FakedOperator) -> None:
     """The grant is stored in Vault, with foreign keys, before the Secret is written."""
     world.cluster.apply(resource(OAUTH2_SPEC))
 
@@ -41,7 +41,7 @@ async def test_a_seeded_grant_is_refreshed_verified_and_published(world: World) 
     assert world.value("refresh_token") is None
 
 
-async def test_a_refresh_costs_two_writes_and_no_verification(world: World) -> None:
+async def test_a_refresh_costs_two_writes_and_no_verification(world: FakedOperator) -> None:
     """The successor of an accepted token belongs to the same account."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     outcome = await world.settle()
@@ -58,7 +58,7 @@ async def test_a_refresh_costs_two_writes_and_no_verification(world: World) -> N
     assert [] == world.cluster.events
 
 
-async def test_an_access_token_revoked_early_is_refreshed_once(world: World) -> None:
+async def test_an_access_token_revoked_early_is_refreshed_once(world: FakedOperator) -> None:
     """A 401 before expiry leads to one refresh, and its result is verified."""
     world.cluster.apply(resource(OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | {"renewBefore": "10s"}}))
     await world.settle()
@@ -71,7 +71,7 @@ async def test_an_access_token_revoked_early_is_refreshed_once(world: World) -> 
     assert ["access-1", "access-1", "access-2"] == world.pipedrive.identified
 
 
-async def test_a_requested_refresh_is_done_once(world: World) -> None:
+async def test_a_requested_refresh_is_done_once(world: FakedOperator) -> None:
     """The status records that the annotation was handled."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
@@ -85,7 +85,7 @@ async def test_a_requested_refresh_is_done_once(world: World) -> None:
     assert "now" == read_credential(world.cluster.credentials[KEY]).status.last_handled_request
 
 
-async def test_an_outage_is_reported_once_despite_many_retries(world: World) -> None:
+async def test_an_outage_is_reported_once_despite_many_retries(world: FakedOperator) -> None:
     """A refresh in progress does not withdraw the report of the last one."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     world.pipedrive.breaks = PipedriveUnavailable("HTTP 503")
@@ -100,7 +100,7 @@ async def test_an_outage_is_reported_once_despite_many_retries(world: World) -> 
     assert written == world.cluster.writes
 
 
-async def test_a_grant_of_another_company_is_not_published_until_a_person_allows_it(world: World) -> None:
+async def test_a_grant_of_another_company_is_not_published_until_a_person_allows_it(world: FakedOperator) -> None:
     """Without a guard too: the first accepted company is pinned, also across a restart."""
     unguarded = {"oauth2": OAUTH2_SPEC["oauth2"]}
     world.cluster.apply(resource(unguarded))
@@ -126,7 +126,7 @@ async def test_a_grant_of_another_company_is_not_published_until_a_person_allows
     assert ("True", "Published") == world.condition(ConditionType.READY)
 
 
-async def test_a_refused_grant_is_tried_slowly_and_reported_once(world: World) -> None:
+async def test_a_refused_grant_is_tried_slowly_and_reported_once(world: FakedOperator) -> None:
     """Pipedrive is asked every hour, and nothing is reported while its answer is the same."""
     world.pipedrive.alive.clear()
     world.cluster.apply(resource(OAUTH2_SPEC))
@@ -141,7 +141,7 @@ async def test_a_refused_grant_is_tried_slowly_and_reported_once(world: World) -
     assert (written, 4) == (world.cluster.writes, len(world.pipedrive.sent))
 
 
-async def test_a_requested_refresh_does_not_wait_for_the_slow_retry(world: World) -> None:
+async def test_a_requested_refresh_does_not_wait_for_the_slow_retry(world: FakedOperator) -> None:
     """The app was corrected at Pipedrive, and a person knows it."""
     world.pipedrive.breaks = ClientRejected("invalid_client")
     world.cluster.apply(resource(OAUTH2_SPEC))
@@ -155,7 +155,7 @@ async def test_a_requested_refresh_does_not_wait_for_the_slow_retry(world: World
     assert ("True", "Published") == world.condition(ConditionType.READY)
 
 
-async def test_two_credentials_share_a_grant_and_one_refresh(world: World) -> None:
+async def test_two_credentials_share_a_grant_and_one_refresh(world: FakedOperator) -> None:
     """Both Secrets get the result of one refresh."""
     other = Key(namespace="crm", name="other")
     world.cluster.apply(resource(OAUTH2_SPEC))
@@ -168,7 +168,7 @@ async def test_two_credentials_share_a_grant_and_one_refresh(world: World) -> No
     assert ("access-1", "access-1") == (world.value("access_token"), world.value("access_token", "other"))
 
 
-async def test_a_second_client_on_a_grant_is_refused(world: World) -> None:
+async def test_a_second_client_on_a_grant_is_refused(world: FakedOperator) -> None:
     """The older credential decides which client the grant has."""
     world.cluster.apply(resource(OAUTH2_SPEC, name="older", creationTimestamp="2026-02-01T00:00:00Z"))
     another = {"client": {"path": "pipedrive/crm/client"}, "grant": {"path": GRANT_LOCATION.path}}
@@ -179,7 +179,7 @@ async def test_a_second_client_on_a_grant_is_refused(world: World) -> None:
     assert ("False", "InvalidSpec") == world.condition(ConditionType.READY)
 
 
-async def test_a_grant_that_vault_does_not_store_is_announced_once(world: World) -> None:
+async def test_a_grant_that_vault_does_not_store_is_announced_once(world: FakedOperator) -> None:
     """An Event announces it, and another one that Vault has stored it. The old value stays published until then."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
@@ -199,7 +199,7 @@ async def test_a_grant_that_vault_does_not_store_is_announced_once(world: World)
     assert "access-2" == world.value("access_token")
 
 
-async def test_a_standby_of_vault_that_lags_behind_takes_no_token_back(world: World) -> None:
+async def test_a_standby_of_vault_that_lags_behind_takes_no_token_back(world: FakedOperator) -> None:
     """After a refresh, a read may still return the version from before; the Secret's expiry never moves backwards."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()

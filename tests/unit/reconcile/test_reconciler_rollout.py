@@ -19,7 +19,7 @@ from support.builders import (
     TOKEN_LOCATION,
     resource,
 )
-from support.faked_operator import World
+from support.faked_operator import FakedOperator
 from support.rolled_out import (
     INTERVAL,
     JOBS,
@@ -36,13 +36,13 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Give a seeded world with two workloads."""
     async for made in world_with_workloads():
         yield made
 
 
-async def test_a_first_publication_does_not_read_workloads(world: World) -> None:
+async def test_a_first_publication_does_not_read_workloads(world: FakedOperator) -> None:
     """They are not restarted either, and cause no additional write."""
     await published(world)
 
@@ -50,7 +50,7 @@ async def test_a_first_publication_does_not_read_workloads(world: World) -> None
     assert ["create secret acme", "patch status"] == world.cluster.writes
 
 
-async def test_a_new_value_restarts_each_workload_once(world: World) -> None:
+async def test_a_new_value_restarts_each_workload_once(world: FakedOperator) -> None:
     """It happens after the Secret is written and before the status, and never again for the same value."""
     await published(world)
     put_token(world, "b")
@@ -64,7 +64,7 @@ async def test_a_new_value_restarts_each_workload_once(world: World) -> None:
     assert [] == world.cluster.events
 
 
-async def test_a_restart_of_the_operator_reads_no_workload(world: World) -> None:
+async def test_a_restart_of_the_operator_reads_no_workload(world: FakedOperator) -> None:
     """The status records what they have seen."""
     await published(world)
     put_token(world, "b")
@@ -77,7 +77,7 @@ async def test_a_restart_of_the_operator_reads_no_workload(world: World) -> None
     assert [] == world.workloads.reads
 
 
-async def test_two_changes_within_a_second_are_two_revisions(world: World) -> None:
+async def test_two_changes_within_a_second_are_two_revisions(world: FakedOperator) -> None:
     """The annotation is a digest of what is published, and not a time."""
     world.timings = replace(TIMINGS, restart_interval=timedelta(microseconds=1))
     world.start()
@@ -96,7 +96,7 @@ async def test_two_changes_within_a_second_are_two_revisions(world: World) -> No
     assert (2, 2) == (len(set(seen)), len(world.workloads.restarts))
 
 
-async def test_a_refresh_restarts_nothing(world: World) -> None:
+async def test_a_refresh_restarts_nothing(world: FakedOperator) -> None:
     """A workload that needs every token asks for `onRefresh`."""
     world.cluster.apply(resource(OAUTH2_SPEC | rollout()))
     await world.settle()
@@ -107,7 +107,7 @@ async def test_a_refresh_restarts_nothing(world: World) -> None:
     assert ([], []) == (world.workloads.reads, world.workloads.restarts)
 
 
-async def test_a_refresh_restarts_where_it_is_wanted(world: World) -> None:
+async def test_a_refresh_restarts_where_it_is_wanted(world: FakedOperator) -> None:
     """Each refresh restarts it once, and the first publication does not."""
     world.cluster.apply(resource(OAUTH2_SPEC | rollout(WEB, on_refresh=True)))
     await world.settle()
@@ -121,7 +121,7 @@ async def test_a_refresh_restarts_where_it_is_wanted(world: World) -> None:
 
 @pytest.mark.parametrize(("user_id", "expected"), [(ACCOUNT.user_id, []), (ACCOUNT.user_id + 1, [WEB])])
 async def test_a_new_consent_counts_as_a_refresh_unless_another_user_gave_it(
-    world: World, user_id: int, expected: list[WorkloadReference]
+    world: FakedOperator, user_id: int, expected: list[WorkloadReference]
 ) -> None:
     """Of all published values, only the token shows it."""
     world.cluster.apply(resource(OAUTH2_SPEC | rollout(WEB)))
@@ -136,7 +136,7 @@ async def test_a_new_consent_counts_as_a_refresh_unless_another_user_gave_it(
     assert expected == world.workloads.restarts
 
 
-async def test_a_repaired_secret_restarts_nothing(world: World) -> None:
+async def test_a_repaired_secret_restarts_nothing(world: FakedOperator) -> None:
     """The desired values have not changed."""
     await published(world)
     body = world.cluster.secrets[KEY]
@@ -148,7 +148,7 @@ async def test_a_repaired_secret_restarts_nothing(world: World) -> None:
     assert [] == world.workloads.reads
 
 
-async def test_changes_in_quick_succession_are_one_restart_more(world: World) -> None:
+async def test_changes_in_quick_succession_are_one_restart_more(world: FakedOperator) -> None:
     """The second waits for the interval, and then has the newest value; nothing is read meanwhile."""
     await published(world, **rollout(WEB))
     put_token(world, "b")
@@ -168,7 +168,7 @@ async def test_changes_in_quick_succession_are_one_restart_more(world: World) ->
     assert "restarted" not in ready_message(world)
 
 
-async def test_a_change_taken_back_within_the_interval_restarts_nothing(world: World) -> None:
+async def test_a_change_taken_back_within_the_interval_restarts_nothing(world: FakedOperator) -> None:
     """The workload has already seen the value that is published again."""
     world.timings = replace(TIMINGS, restart_interval=HOUR)
     world.start()
@@ -183,7 +183,9 @@ async def test_a_change_taken_back_within_the_interval_restarts_nothing(world: W
     assert [WEB] == world.workloads.restarts
 
 
-async def test_a_workload_that_forbids_restarts_is_reported_and_restarted_once_it_allows_them(world: World) -> None:
+async def test_a_workload_that_forbids_restarts_is_reported_and_restarted_once_it_allows_them(
+    world: FakedOperator,
+) -> None:
     """The credential stays ready, one Event is recorded, and the other workload is not kept waiting."""
     world.workloads.put(WEB, allows="")
     await published(world)
@@ -204,7 +206,7 @@ async def test_a_workload_that_forbids_restarts_is_reported_and_restarted_once_i
     assert "restarted" not in ready_message(world)
 
 
-async def test_a_denied_restart_is_reported_once_although_the_status_changes(world: World) -> None:
+async def test_a_denied_restart_is_reported_once_although_the_status_changes(world: FakedOperator) -> None:
     """The status changes with every refresh."""
     world.workloads.put(WEB, allows="")
     world.cluster.apply(resource(OAUTH2_SPEC | rollout(WEB)))
@@ -219,7 +221,7 @@ async def test_a_denied_restart_is_reported_once_although_the_status_changes(wor
     assert ["RolloutDenied"] == [event.reason for event in world.cluster.events]
 
 
-async def test_a_denied_restart_is_not_reported_again_after_a_restart_of_the_operator(world: World) -> None:
+async def test_a_denied_restart_is_not_reported_again_after_a_restart_of_the_operator(world: FakedOperator) -> None:
     """The message is the same, so neither the status nor an Event is written."""
     world.workloads.put(WEB, allows="")
     await published(world)
@@ -241,7 +243,7 @@ async def test_a_denied_restart_is_not_reported_again_after_a_restart_of_the_ope
     ],
 )
 async def test_a_failed_restart_is_reported_and_blocks_nothing_else(
-    world: World, trouble: WorkloadDenied | ApiServerUnavailable, said: str
+    world: FakedOperator, trouble: WorkloadDenied | ApiServerUnavailable, said: str
 ) -> None:
     """The value is published, verified and reported all the same."""
     await published(world, **rollout(WEB))
@@ -259,7 +261,7 @@ async def test_a_failed_restart_is_reported_and_blocks_nothing_else(
     assert said not in ready_message(world)
 
 
-async def test_a_lost_acknowledgement_leads_to_one_restart(world: World) -> None:
+async def test_a_lost_acknowledgement_leads_to_one_restart(world: FakedOperator) -> None:
     """The workload's annotation proves the restart."""
     await published(world, **rollout(WEB))
     world.workloads.loses_acknowledgements = True
@@ -273,7 +275,7 @@ async def test_a_lost_acknowledgement_leads_to_one_restart(world: World) -> None
     assert "restarted" not in ready_message(world)
 
 
-async def test_a_workload_that_was_changed_in_between_is_read_again(world: World) -> None:
+async def test_a_workload_that_was_changed_in_between_is_read_again(world: FakedOperator) -> None:
     """A controller writes to it often."""
     changes = iter([WEB, WEB])
     world.workloads.before_patch = lambda: world.workloads.touch(WEB) if next(changes, None) else None
@@ -284,7 +286,7 @@ async def test_a_workload_that_was_changed_in_between_is_read_again(world: World
     assert (3, [WEB]) == (len(world.workloads.reads), world.workloads.restarts)
 
 
-async def test_a_missing_workload_is_reported_by_an_event(world: World) -> None:
+async def test_a_missing_workload_is_reported_by_an_event(world: FakedOperator) -> None:
     """Nothing waits for it: once created, it starts with what is published then."""
     del world.workloads.objects[WEB]
     await published(world)
@@ -299,7 +301,7 @@ async def test_a_missing_workload_is_reported_by_an_event(world: World) -> None:
     assert "it does not exist" in world.cluster.events[0].message
 
 
-async def test_settings_that_disable_restarts_are_reported(world: World) -> None:
+async def test_settings_that_disable_restarts_are_reported(world: FakedOperator) -> None:
     """No workload is read, and enabling restarts later does not catch up on any."""
     await published(world)
     world.timings = TIMINGS
@@ -319,7 +321,7 @@ async def test_settings_that_disable_restarts_are_reported(world: World) -> None
     assert [WEB, JOBS] == world.workloads.restarts
 
 
-async def test_a_suspended_credential_restarts_nothing(world: World) -> None:
+async def test_a_suspended_credential_restarts_nothing(world: FakedOperator) -> None:
     """It writes nothing else, either."""
     world.workloads.put(WEB, allows="")
     await published(world)
@@ -333,7 +335,7 @@ async def test_a_suspended_credential_restarts_nothing(world: World) -> None:
     assert [JOBS] == world.workloads.restarts
 
 
-async def test_a_process_that_no_longer_leads_restarts_nothing(world: World) -> None:
+async def test_a_process_that_no_longer_leads_restarts_nothing(world: FakedOperator) -> None:
     """It may have lost the Lease while the workload was read."""
     await published(world, **rollout(WEB))
     put_token(world, "b")

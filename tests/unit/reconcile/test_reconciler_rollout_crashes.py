@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from support.builders import API_TOKEN_SPEC, resource
-from support.faked_operator import World
+from support.faked_operator import FakedOperator
 from support.rolled_out import JOBS, WEB, published, put_token, revive, rollout, world_with_workloads
 
 
@@ -15,13 +15,13 @@ class Died(Exception):
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Give a seeded world with two workloads."""
     async for made in world_with_workloads():
         yield made
 
 
-async def change_and_die(world: World, at: int, *, after: bool) -> int:
+async def change_and_die(world: FakedOperator, at: int, *, after: bool) -> int:
     """Replace the value, and let the process die before or after that write; return how many writes it made."""
     made = mortal(world, at, after=after)
     put_token(world, "b")
@@ -32,7 +32,7 @@ async def change_and_die(world: World, at: int, *, after: bool) -> int:
     return made()
 
 
-def mortal(world: World, at: int, *, after: bool) -> Callable[[], int]:
+def mortal(world: FakedOperator, at: int, *, after: bool) -> Callable[[], int]:
     """Let the process die with its write of that number, in the cluster or in a workload."""
     count = 0
 
@@ -62,7 +62,7 @@ def mortal(world: World, at: int, *, after: bool) -> Callable[[], int]:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", [1, 2, 3, 4])
 async def test_a_crash_at_any_write_loses_no_restart_and_makes_none_twice(
-    world: World, at: int, *, after: bool
+    world: FakedOperator, at: int, *, after: bool
 ) -> None:
     """The Secret, two workloads, the status: whichever was the last, each workload is restarted once in the end."""
     await published(world)
@@ -74,7 +74,7 @@ async def test_a_crash_at_any_write_loses_no_restart_and_makes_none_twice(
     assert sorted([WEB.name, JOBS.name]) == sorted(one.name for one in world.workloads.restarts)
 
 
-async def test_there_are_four_writes_to_crash_at(world: World) -> None:
+async def test_there_are_four_writes_to_crash_at(world: FakedOperator) -> None:
     """This proves that the test above covers all of them."""
     await published(world)
 
@@ -83,7 +83,7 @@ async def test_there_are_four_writes_to_crash_at(world: World) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
-async def test_a_crash_before_the_first_status_forgets_no_change(world: World, at: int, *, after: bool) -> None:
+async def test_a_crash_before_the_first_status_forgets_no_change(world: FakedOperator, at: int, *, after: bool) -> None:
     """Workloads may have read what was published first; the status notes it before it is overwritten."""
     world.cluster.apply(resource(API_TOKEN_SPEC | rollout()))
     mortal(world, 2, after=False)

@@ -18,7 +18,7 @@ from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.fairness.slots import served_namespace
 from pipedrive_operator.reconcile.uninstalls import Uninstalls
 from support.builders import ACCOUNT, KEY, NOW, OAUTH2_SPEC, RULES, resource
-from support.faked_operator import World, seeded_world
+from support.faked_operator import FakedOperator, seeded_world
 
 
 def reported(
@@ -33,7 +33,7 @@ def reported(
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Provide a world with a published credential."""
     async for made in seeded_world():
         made.cluster.apply(resource(OAUTH2_SPEC))
@@ -42,7 +42,7 @@ async def world() -> AsyncIterator[World]:
         yield made
 
 
-def uninstalls(world: World) -> Uninstalls:
+def uninstalls(world: FakedOperator) -> Uninstalls:
     """Build the handler of reports in one replica."""
     return Uninstalls(cache=world.cache, credentials=world.cluster, keeper=world.keeper, clock=world.clock)
 
@@ -50,7 +50,7 @@ def uninstalls(world: World) -> Uninstalls:
 class CountedCache(Cache):
     """A cache that counts how often all credentials are visited."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: FakedOperator) -> None:
         """Share the objects of a world's cache."""
         super().__init__(lambda credential: resolve(credential, RULES))
         self.__dict__.update(world.cache.__dict__)
@@ -63,7 +63,7 @@ class CountedCache(Cache):
         return super().keys
 
 
-async def test_a_reported_uninstall_is_verified_by_a_refresh_and_named_in_the_status(world: World) -> None:
+async def test_a_reported_uninstall_is_verified_by_a_refresh_and_named_in_the_status(world: FakedOperator) -> None:
     """`invalid_grant` decides; the last accepted value stays published until it expires."""
     world.pipedrive.alive.clear()
 
@@ -77,7 +77,7 @@ async def test_a_reported_uninstall_is_verified_by_a_refresh_and_named_in_the_st
     assert "UninstallReported" in [event.reason for event in world.cluster.events]
 
 
-async def test_a_report_about_a_grant_that_is_alive_costs_one_refresh(world: World) -> None:
+async def test_a_report_about_a_grant_that_is_alive_costs_one_refresh(world: FakedOperator) -> None:
     """A replay, or a report that arrives after the app was installed again."""
     await uninstalls(world).take(reported())
     await world.settle()
@@ -88,7 +88,7 @@ async def test_a_report_about_a_grant_that_is_alive_costs_one_refresh(world: Wor
     assert read_credential(world.cluster.credentials[KEY]).status.uninstall_reported_at is None
 
 
-async def test_reports_cost_at_most_one_refresh_a_minute(world: World) -> None:
+async def test_reports_cost_at_most_one_refresh_a_minute(world: FakedOperator) -> None:
     """A caller who knows the client secret must not wear out the grant or Pipedrive's budget."""
     world.pipedrive.alive.clear()
     receiver = uninstalls(world)
@@ -113,7 +113,7 @@ async def test_reports_cost_at_most_one_refresh_a_minute(world: World) -> None:
         pytest.param(reported(company_id=99), id="another company"),
     ],
 )
-async def test_a_report_that_is_not_proven_is_ignored(world: World, report: UninstallReport) -> None:
+async def test_a_report_that_is_not_proven_is_ignored(world: FakedOperator, report: UninstallReport) -> None:
     """Nothing is written, and Pipedrive is not asked."""
     written = list(world.cluster.writes)
 
@@ -124,7 +124,7 @@ async def test_a_report_that_is_not_proven_is_ignored(world: World, report: Unin
     assert ["seed"] == world.pipedrive.sent
 
 
-async def test_a_report_that_cannot_be_verified_is_ignored(world: World) -> None:
+async def test_a_report_that_cannot_be_verified_is_ignored(world: FakedOperator) -> None:
     """The grant is refreshed at its renewal time anyway."""
     world.vault.breaks = VaultUnavailable("Vault is sealed")
     written = list(world.cluster.writes)
@@ -134,7 +134,7 @@ async def test_a_report_that_cannot_be_verified_is_ignored(world: World) -> None
     assert written == world.cluster.writes
 
 
-async def test_a_flood_of_reports_reads_vault_at_a_bounded_rate(world: World) -> None:
+async def test_a_flood_of_reports_reads_vault_at_a_bounded_rate(world: FakedOperator) -> None:
     """They need no secret to be received."""
     receiver, before = uninstalls(world), len(world.vault.reads)
 
@@ -144,7 +144,7 @@ async def test_a_flood_of_reports_reads_vault_at_a_bounded_rate(world: World) ->
     assert len(world.vault.reads) - before <= 10
 
 
-async def test_a_flood_of_reports_does_not_visit_all_credentials_each_time(world: World) -> None:
+async def test_a_flood_of_reports_does_not_visit_all_credentials_each_time(world: FakedOperator) -> None:
     """Anyone who can reach the port can send reports, also about companies that nobody has."""
     visited = CountedCache(world)
     receiver = Uninstalls(cache=visited, credentials=world.cluster, keeper=world.keeper, clock=world.clock)
@@ -158,7 +158,7 @@ async def test_a_flood_of_reports_does_not_visit_all_credentials_each_time(world
     assert 2 == visited.visits
 
 
-async def test_reads_for_a_report_count_for_the_namespace_of_the_credential(world: World) -> None:
+async def test_reads_for_a_report_count_for_the_namespace_of_the_credential(world: FakedOperator) -> None:
     """The operator's own share of Vault's slots is for its logins."""
     served: list[str] = []
     read = world.vault.read
@@ -173,7 +173,7 @@ async def test_reads_for_a_report_count_for_the_namespace_of_the_credential(worl
     assert [KEY.namespace] == served
 
 
-async def test_the_report_is_kept_by_a_leader_that_has_not_seen_it(world: World) -> None:
+async def test_the_report_is_kept_by_a_leader_that_has_not_seen_it(world: FakedOperator) -> None:
     """A standby has noted it, and the leader's watch lags behind."""
     stale = world.cache.credential(KEY)
     assert stale is not None

@@ -16,7 +16,7 @@ from pipedrive_operator.core.values.errors import PipedriveUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.reconcile.memories import Memories
 from support.builders import ACCOUNT, API_TOKEN_SPEC, KEY, TIMINGS, TOKEN_LOCATION, resource
-from support.faked_operator import FIRST, World, seeded_world, verifications_ended
+from support.faked_operator import FIRST, FakedOperator, seeded_world, verifications_ended
 
 SECOND = "b" * 40
 SECRET = Key(namespace=KEY.namespace, name="acme")
@@ -34,7 +34,7 @@ class HangingPipedrive(FakePipedrive):
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FakedOperator]:
     """Give a world with a published API token, in which Pipedrive hangs from then on."""
     async for made in seeded_world():
         made.pipedrive = pipedrive = HangingPipedrive(made.clock)
@@ -49,19 +49,19 @@ async def world() -> AsyncIterator[World]:
         await made.reconciler.aclose()
 
 
-def answer(world: World) -> None:
+def answer(world: FakedOperator) -> None:
     """Let Pipedrive answer."""
     assert isinstance(world.pipedrive, HangingPipedrive)
     world.pipedrive.opened.set()
 
 
-async def pass_of(world: World) -> Any:
+async def pass_of(world: FakedOperator) -> Any:
     """Make a pass, which must not wait for Pipedrive."""
     async with asyncio.timeout(5):
         return await world.reconciler.reconcile(KEY)
 
 
-async def test_a_pass_ends_while_pipedrive_hangs(world: World) -> None:
+async def test_a_pass_ends_while_pipedrive_hangs(world: FakedOperator) -> None:
     """It reports nothing new. The next pass follows at the next read of Vault, or when the verification ends."""
     writes = list(world.cluster.writes)
     world.clock.turn(TIMINGS.verify_interval)
@@ -76,7 +76,7 @@ async def test_a_pass_ends_while_pipedrive_hangs(world: World) -> None:
     assert [KEY] == world.woken
 
 
-async def test_a_secret_is_repaired_while_pipedrive_hangs(world: World) -> None:
+async def test_a_secret_is_repaired_while_pipedrive_hangs(world: FakedOperator) -> None:
     """What was accepted before stays published."""
     world.clock.turn(TIMINGS.verify_interval)
     await pass_of(world)
@@ -90,7 +90,7 @@ async def test_a_secret_is_repaired_while_pipedrive_hangs(world: World) -> None:
     assert FIRST == world.value("api_token")
 
 
-async def test_a_token_is_verified_once_however_many_passes_follow(world: World) -> None:
+async def test_a_token_is_verified_once_however_many_passes_follow(world: FakedOperator) -> None:
     """A hanging Pipedrive gets one request per credential."""
     world.pipedrive.identified.clear()
     world.clock.turn(TIMINGS.verify_interval)
@@ -103,7 +103,7 @@ async def test_a_token_is_verified_once_however_many_passes_follow(world: World)
     assert [FIRST] == world.pipedrive.identified
 
 
-async def test_the_answer_about_a_replaced_token_is_ignored(world: World) -> None:
+async def test_the_answer_about_a_replaced_token_is_ignored(world: FakedOperator) -> None:
     """A new value in Vault is verified instead, and the verification of the old one ends."""
     world.pipedrive.identified.clear()
     world.pipedrive.accounts[SECOND] = ACCOUNT
@@ -120,7 +120,7 @@ async def test_the_answer_about_a_replaced_token_is_ignored(world: World) -> Non
     assert SECOND == world.value("api_token")
 
 
-async def test_an_answer_about_another_token_than_the_remembered_one_is_ignored(world: World) -> None:
+async def test_an_answer_about_another_token_than_the_remembered_one_is_ignored(world: FakedOperator) -> None:
     """The token may be replaced by a pass that ends before it verifies the new one."""
     memories = Memories(clock=world.clock, timings=TIMINGS)
     memories.keep(KEY, Memory(token=Token(value=SecretValue(SECOND))))
@@ -134,7 +134,7 @@ async def test_an_answer_about_another_token_than_the_remembered_one_is_ignored(
     assert (None, None) == (memory.verification, memory.verify_failure)
 
 
-async def test_a_deleted_credential_is_no_longer_verified(world: World) -> None:
+async def test_a_deleted_credential_is_no_longer_verified(world: FakedOperator) -> None:
     """There is no memory for the result."""
     world.clock.turn(TIMINGS.verify_interval)
     await pass_of(world)
@@ -148,7 +148,7 @@ async def test_a_deleted_credential_is_no_longer_verified(world: World) -> None:
     assert ([], []) == (world.pipedrive.identified, world.woken)
 
 
-async def test_an_unexpected_error_is_reported_and_retried_after_a_pause(world: World) -> None:
+async def test_an_unexpected_error_is_reported_and_retried_after_a_pause(world: FakedOperator) -> None:
     """A defect must not verify in a tight loop."""
     reported: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["message"]))

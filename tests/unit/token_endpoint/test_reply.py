@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from pipedrive_operator.token_endpoint.clients import Clients, digest
-from pipedrive_operator.token_endpoint.reply import TokenReply, TokenRequest, reply
+from pipedrive_operator.token_endpoint.reply import EndpointRequest, TokenReply, reply
 from pipedrive_operator.token_endpoint.tokens import Tokens
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -49,7 +49,7 @@ def ask(
     now: datetime = NOW,
 ) -> TokenReply:
     """Send a request."""
-    request = TokenRequest(content_type=content_type, authorization=authorization, body=body)
+    request = EndpointRequest(content_type=content_type, authorization=authorization, body=body)
     return reply(request, clients=Clients(folder / "clients"), tokens=Tokens(folder / "tokens"), now=now)
 
 
@@ -189,7 +189,7 @@ def test_each_client_gets_its_own_token(folder: Path) -> None:
 
 def test_a_reply_does_not_print_its_token(folder: Path) -> None:
     """A request does not print its client secret either."""
-    request = TokenRequest(content_type=FORM, authorization=basic("acme", SECRET), body=GRANT)
+    request = EndpointRequest(content_type=FORM, authorization=basic("acme", SECRET), body=GRANT)
 
     assert "v1u" not in repr(ask(folder, authorization=basic("acme", SECRET)))
     assert basic("acme", SECRET) not in repr(request)

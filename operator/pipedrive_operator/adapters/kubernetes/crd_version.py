@@ -16,7 +16,7 @@ from pipedrive_operator.adapters.kubernetes.endpoints import DEFINITIONS
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.resource.names import GROUP, PLURAL, VERSION
 
-NAME: Final = f"{PLURAL}.{GROUP}"
+CRD_NAME: Final = f"{PLURAL}.{GROUP}"
 UPGRADE: Final = "pipedrive-operator crd | kubectl apply --server-side -f -"
 """The command that installs or upgrades the CRD, for people."""
 _BOUNDS: Final = ("enum", "pattern", "minimum", "maxLength", "minLength", "maxItems", "maxProperties", "minProperties")
@@ -48,11 +48,11 @@ class ServedSchema:
 async def read_schema(api: Api, expected: Schema) -> ServedSchema:
     """Compare the served CRD with `expected`, our own `openAPIV3Schema`. Raises ApiServerUnavailable."""
     try:
-        definition = await api.get(DEFINITIONS.named(NAME))
+        definition = await api.get(DEFINITIONS.named(CRD_NAME))
     except Refusal as refusal:
         if refusal.code != HTTPStatus.FORBIDDEN:
             raise
-        message = f"RBAC denies reading the CRD {NAME}: {refusal.message}"
+        message = f"RBAC denies reading the CRD {CRD_NAME}: {refusal.message}"
         return ServedSchema(SchemaState.UNREADABLE, message)
     return judge(definition, expected)
 
@@ -60,27 +60,27 @@ async def read_schema(api: Api, expected: Schema) -> ServedSchema:
 def judge(definition: Schema | None, expected: Schema) -> ServedSchema:
     """Compare a served CRD, or None if it is not installed, with our own schema."""
     if definition is None:
-        return ServedSchema(SchemaState.ABSENT, f"the CRD {NAME} is not installed; install it: {UPGRADE}")
+        return ServedSchema(SchemaState.ABSENT, f"the CRD {CRD_NAME} is not installed; install it: {UPGRADE}")
     if not _is_established(definition):
-        return ServedSchema(SchemaState.NOT_ESTABLISHED, f"the CRD {NAME} is installed but not established yet")
+        return ServedSchema(SchemaState.NOT_ESTABLISHED, f"the CRD {CRD_NAME} is installed but not established yet")
     served = _served_version(definition)
     if served is None:
-        message = f"the CRD {NAME} does not serve {VERSION} with a status subresource; upgrade it: {UPGRADE}"
+        message = f"the CRD {CRD_NAME} does not serve {VERSION} with a status subresource; upgrade it: {UPGRADE}"
         return ServedSchema(SchemaState.OLDER, message)
     missing = tuple(missing_fields(expected, served["schema"]["openAPIV3Schema"]))
     if missing:
         names = ", ".join(missing[:_NAMED_MISSING])
-        message = f"the CRD {NAME} is older than the operator and lacks {names}; upgrade it: {UPGRADE}"
+        message = f"the CRD {CRD_NAME} is older than the operator and lacks {names}; upgrade it: {UPGRADE}"
         return ServedSchema(SchemaState.OLDER, message)
     outdated = tuple(outdated_rules(expected, served["schema"]["openAPIV3Schema"]))
     if outdated:
         names = ", ".join(outdated[:_NAMED_MISSING])
         message = (
-            f"the CRD {NAME} is of another version than the operator: its rules for {names} differ, so the API server "
-            f"accepts mistakes that the operator then reports; upgrade it: {UPGRADE}"
+            f"the CRD {CRD_NAME} is of another version than the operator: its rules for {names} differ, so the API "
+            f"server accepts mistakes that the operator then reports; upgrade it: {UPGRADE}"
         )
         return ServedSchema(SchemaState.OUTDATED_RULES, message)
-    return ServedSchema(SchemaState.CURRENT, f"the CRD {NAME} is current")
+    return ServedSchema(SchemaState.CURRENT, f"the CRD {CRD_NAME} is current")
 
 
 def missing_fields(expected: Schema, served: Schema, path: str = "") -> Iterator[str]:

@@ -19,7 +19,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class ResourceType:
     """A resource in one API version. The core group is the empty string."""
 
     group: str
@@ -44,18 +44,18 @@ class Resource:
         return self.named(key.name, namespace=key.namespace, subresource=subresource)
 
 
-SECRETS: Final = Resource("", "v1", "secrets")
-CREDENTIALS: Final = Resource(GROUP, VERSION, PLURAL)
-CONSENTS: Final = Resource(GROUP, VERSION, CONSENT_PLURAL)
-SERVICE_ACCOUNTS: Final = Resource("", "v1", "serviceaccounts")
-LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
-EVENTS: Final = Resource("events.k8s.io", "v1", "events")
-WORKLOADS: Final[Mapping[WorkloadKind, Resource]] = MappingProxyType(
+SECRETS: Final = ResourceType("", "v1", "secrets")
+CREDENTIALS: Final = ResourceType(GROUP, VERSION, PLURAL)
+CONSENTS: Final = ResourceType(GROUP, VERSION, CONSENT_PLURAL)
+SERVICE_ACCOUNTS: Final = ResourceType("", "v1", "serviceaccounts")
+LEASES: Final = ResourceType("coordination.k8s.io", "v1", "leases")
+EVENTS: Final = ResourceType("events.k8s.io", "v1", "events")
+WORKLOADS: Final[Mapping[WorkloadKind, ResourceType]] = MappingProxyType(
     {
-        WorkloadKind.DEPLOYMENT: Resource("apps", "v1", "deployments"),
-        WorkloadKind.STATEFUL_SET: Resource("apps", "v1", "statefulsets"),
-        WorkloadKind.DAEMON_SET: Resource("apps", "v1", "daemonsets"),
+        WorkloadKind.DEPLOYMENT: ResourceType("apps", "v1", "deployments"),
+        WorkloadKind.STATEFUL_SET: ResourceType("apps", "v1", "statefulsets"),
+        WorkloadKind.DAEMON_SET: ResourceType("apps", "v1", "daemonsets"),
     }
 )
-DEFINITIONS: Final = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
-ACCESS_REVIEWS: Final = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews")
+DEFINITIONS: Final = ResourceType("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+ACCESS_REVIEWS: Final = ResourceType("authorization.k8s.io", "v1", "selfsubjectaccessreviews")

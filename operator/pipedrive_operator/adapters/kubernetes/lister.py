@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from pipedrive_operator.adapters.kubernetes.api import Api, Page
-from pipedrive_operator.adapters.kubernetes.endpoints import CONSENTS, CREDENTIALS, SECRETS, Resource
+from pipedrive_operator.adapters.kubernetes.endpoints import CONSENTS, CREDENTIALS, SECRETS, ResourceType
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
 
@@ -36,7 +36,7 @@ class Lister:
             if not refusal.is_not_found:
                 raise
 
-    async def _pages(self, resource: Resource, *, labels: str = "") -> AsyncIterator[Page]:
+    async def _pages(self, resource: ResourceType, *, labels: str = "") -> AsyncIterator[Page]:
         for namespace in self._namespaces:
             async for page in self._api.pages(resource.collection(namespace), labels=labels):
                 yield page

@@ -10,9 +10,9 @@ from typing import Final
 from pipedrive_operator.core.resource.names import GROUP
 from pipedrive_operator.core.resource.spec import Target
 
-TYPE: Final = "^([^/]*[.])?(kubernetes|k8s)[.]io/"
+TYPE_PATTERN: Final = "^([^/]*[.])?(kubernetes|k8s)[.]io/"
 """Types that Kubernetes fills or validates itself, such as kubernetes.io/service-account-token."""
-NAME: Final = f"{TYPE}|^([^/]*[.])?{GROUP.replace('.', '[.]')}/"
+NAME_PATTERN: Final = f"{TYPE_PATTERN}|^([^/]*[.])?{GROUP.replace('.', '[.]')}/"
 """Names of labels and annotations that mean something to Kubernetes or to this operator."""
 EXEMPT: Final = "app.kubernetes.io/"
 """The prefix of the recommended labels, which mean something to people only."""
@@ -20,12 +20,12 @@ EXEMPT: Final = "app.kubernetes.io/"
 
 def reserved_fields(target: Target) -> Iterator[str]:
     """Yield a sentence for each field of a target that is reserved."""
-    if target.type is not None and re.search(TYPE, target.type):
+    if target.type is not None and re.search(TYPE_PATTERN, target.type):
         yield (
             "spec.target.type: must not be a type of Kubernetes itself: leave it out for Opaque, or choose a name of "
             "your own such as example.com/pipedrive"
         )
     for kind, names in (("labels", target.labels), ("annotations", target.annotations)):
         for name in names:
-            if re.search(NAME, name) and not name.startswith(EXEMPT):
+            if re.search(NAME_PATTERN, name) and not name.startswith(EXEMPT):
                 yield f"spec.target.{kind}: {name} is reserved for Kubernetes or the operator: remove it"

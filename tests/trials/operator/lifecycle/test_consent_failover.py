@@ -16,10 +16,10 @@ from support.consent_deployment import APP, APP_PATH, Deployment, Offer, deploye
 from support.operated import Json
 from support.tenant import Tenant, eventually
 from testbed.control_plane import ControlPlane
-from testbed.gate import Gate, Hold
+from testbed.holding_proxy import Hold, HoldingProxy
 from testbed.openbao import OpenBao
 from testbed.pipedrive.client import ControlClient
-from testbed.visitor import Page
+from testbed.visitor import WebPage
 
 SCOPES: Final = ["base", "deals:full"]
 TAKEOVER_SECONDS: Final = 90.0
@@ -29,28 +29,28 @@ PROMOTED: Final = "promotion not acknowledged"
 ESCROW_LABEL: Final = "pipedrive-operator.io/escrow"
 
 Reached = Callable[[], object]
-Step = Callable[[Gate, Tenant], Reached]
+Step = Callable[[HoldingProxy, Tenant], Reached]
 """Arranges where a consent of a tenant stops; the result says whether it has."""
 
 
 def at_write(number: int, hold: Hold) -> Step:
     """Stop at a write to the document in Vault: 1 is the intent, 2 the candidate, 3 the promotion."""
-    return lambda gate, tenant: gate.hold(tenant.path("acme"), number, hold).is_set
+    return lambda proxy, tenant: proxy.hold(tenant.path("acme"), number, hold).is_set
 
 
 def at_pipedrive(endpoint: str, effect: str) -> Step:
     """Stop at a call to Pipedrive, before or after it takes effect."""
 
-    def arrange(_: Gate, tenant: Tenant) -> Reached:
+    def arrange(_: HoldingProxy, tenant: Tenant) -> Reached:
         tenant.pipedrive.add_fault("hang", endpoint=endpoint, effect=effect, company_id=tenant.company_id)
         return lambda: any(call.fault for call in tenant.calls())
 
     return arrange
 
 
-def in_escrow(gate: Gate, tenant: Tenant) -> Reached:
+def in_escrow(proxy: HoldingProxy, tenant: Tenant) -> Reached:
     """Stop when Vault refuses to store the result, which is in escrow then."""
-    gate.hold(tenant.path("acme"), 2, Hold.REFUSED)
+    proxy.hold(tenant.path("acme"), 2, Hold.REFUSED)
     secrets = ("get", "secrets", "--namespace=default", f"--selector={ESCROW_LABEL}", "--output=name")
     return lambda: tenant.cluster.kubectl(*secrets).split()
 
@@ -78,7 +78,7 @@ class Case:
     """A consent whose exchange the kill has interrupted."""
 
     offer: Offer
-    page: Page
+    page: WebPage
     """What the person sees after Pipedrive."""
     before: Json
     """The document in Vault before the consent."""
@@ -87,10 +87,10 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def gate(openbao: OpenBao) -> Iterator[Gate]:
+def proxy(openbao: OpenBao) -> Iterator[HoldingProxy]:
     """Stand between the first operator and Vault."""
-    with Gate(openbao.port) as gate:
-        yield gate
+    with HoldingProxy(openbao.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def deployment(
     settings: Callable[[str], Json],
     front_kubeconfig: Path,
     crd: None,
-    gate: Gate,
+    proxy: HoldingProxy,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     """Run two fronts and two operators, of which the first leads."""
@@ -109,7 +109,7 @@ def deployment(
         one["pipedrive"]["timeout"] = "2s"
         one["controller"] = {"pollInterval": "1h"}
         one["vault"]["connections"]["default"]["timeout"] = "60s"
-    made[0]["vault"]["connections"]["default"]["address"] = gate.url
+    made[0]["vault"]["connections"]["default"]["address"] = proxy.url
     with deployed(made, front_kubeconfig, folder) as running:
         first, second = running.operators
         first.start()
@@ -121,7 +121,7 @@ def deployment(
 
 @pytest.fixture(scope="module")
 def cases(
-    deployment: Deployment, gate: Gate, control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient
+    deployment: Deployment, proxy: HoldingProxy, control_plane: ControlPlane, openbao: OpenBao, pipedrive: ControlClient
 ) -> Iterator[Mapping[str, Case]]:
     """Bring a consent to each step, and kill the leader."""
     app = pipedrive.command("add-app", redirect_uri=f"{deployment.url}/callback", scopes=SCOPES)
@@ -134,7 +134,7 @@ def cases(
     }
     with lasting_access_tokens(pipedrive):
         tenants = {name: published(Tenant(**parts, namespace=created(control_plane))) for name in STEPS}
-        begun = {name: begin(tenants[name], gate, step) for name, step in STEPS.items()}
+        begun = {name: begin(tenants[name], proxy, step) for name, step in STEPS.items()}
         documents = {name: tenant.stored("acme") for name, tenant in tenants.items()}
         deployment.operators[0].kill()
         pipedrive.clear_faults()
@@ -168,11 +168,11 @@ def published(tenant: Tenant) -> Tenant:
     return tenant
 
 
-def begin(tenant: Tenant, gate: Gate, step: Step) -> tuple[Offer, Page, Json]:
+def begin(tenant: Tenant, proxy: HoldingProxy, step: Step) -> tuple[Offer, WebPage, Json]:
     """Consent, and wait until the exchange has stopped at a step."""
     before, offer = tenant.stored("acme"), Offer(tenant)
     offer.link()
-    reached = step(gate, tenant)
+    reached = step(proxy, tenant)
     page = offer.accept()
     eventually(reached)
     return offer, page, before

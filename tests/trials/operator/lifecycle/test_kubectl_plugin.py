@@ -152,7 +152,7 @@ def test_a_problem_is_shown_with_the_next_step(tenant: Tenant, plugin_of: UserOf
     assert "SourceMissing: " in waited.out
     checked = plugin("check", "acme")
     assert 1 == checked.code
-    assert "The first broken link is Vault." in checked.out
+    assert "The first broken part is Vault." in checked.out
 
 
 def test_a_watch_follows_the_operator(tenant: Tenant, plugin_of: UserOf) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipedrive_operator.adapters.kubernetes.crd_version import NAME, UPGRADE
+from pipedrive_operator.adapters.kubernetes.crd_version import CRD_NAME, UPGRADE
 from support.crd import CRD, install_crd
 from support.operated import Json
 from support.tenant import Tenant, eventually
@@ -39,7 +39,7 @@ def absent(control_plane: ControlPlane) -> Iterator[Callable[[], None]]:
     """Delete the CRD; restore it after the test."""
 
     def delete() -> None:
-        control_plane.kubectl("delete", "crd", NAME)
+        control_plane.kubectl("delete", "crd", CRD_NAME)
 
     yield delete
     install_crd(control_plane)

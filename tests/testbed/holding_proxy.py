@@ -34,7 +34,7 @@ class _Rule:
     struck: threading.Event = field(default_factory=threading.Event)
 
 
-class Gate:
+class HoldingProxy:
     """A proxy that listens at `url` during a `with` block."""
 
     def __init__(self, port: int) -> None:
@@ -48,7 +48,7 @@ class Gate:
 
     def __enter__(self) -> Self:
         """Start to listen."""
-        threading.Thread(target=self._server.serve_forever, name="gate", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, name="proxy", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,24 +85,24 @@ class Gate:
             connection.close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        gate = self
+        proxy = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                hold = gate._hold_for(self.path) if self.command in {"POST", "PUT"} else None
+                hold = proxy._hold_for(self.path) if self.command in {"POST", "PUT"} else None
                 if hold is Hold.BEFORE:
-                    gate._open.wait()
+                    proxy._open.wait()
                     self.close_connection = True
                     return
                 if hold is Hold.REFUSED:
                     self.answer(403, "application/json", _REFUSAL)
                     return
-                answer = gate._forward(self, body)
+                answer = proxy._forward(self, body)
                 if hold is Hold.AFTER:
-                    gate._open.wait()
+                    proxy._open.wait()
                 self.answer(*answer)
 
             do_GET = do_POST = do_PUT = do_DELETE = do_LIST = handle_any  # noqa: N815  http.server's names
