@@ -23,12 +23,17 @@ from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
 from support.builders import ACCOUNT
 
 
+async def _open() -> None:
+    """Fence nothing."""
+
+
 class _SendsTheCodeAgain(CodeExchange):
     async def call(self, order: ExchangeOrder, client: ClientCredentials, reservation: Reservation) -> TokenResponse:
         try:
             return await super().call(order, client, reservation)
         except RefreshUncertain:
-            return await super().call(order, client, reservation)
+            # Without the fence: an outage that loses the answer often closes it too.
+            return await self._pipedrive.exchange(client, order.code, order.redirect_uri, fence=_open)
 
 
 class SendsTheCodeAgain(GrantKeeper):
