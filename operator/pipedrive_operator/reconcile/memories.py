@@ -3,6 +3,7 @@
 How an event changes a memory is decided in `core/decision/memory.py`.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -28,32 +29,54 @@ class Memories:
         self._clock = clock
         self._timings = timings
         self._memories: dict[Key, Memory] = {}
+        self._observed: dict[Key, list[_Change]] = {}
+        """What was recorded about a credential while a pass observes it."""
 
     def get(self, key: Key) -> Memory | None:
         """Return the memory of a credential; None before its first pass."""
         return self._memories.get(key)
 
-    def keep(self, key: Key, memory: Memory) -> None:
-        """Replace the memory of a credential by what an observation has found."""
+    def begin(self, key: Key) -> Memory | None:
+        """Begin an observation: return the memory of a credential, and collect what others record until `keep`."""
+        self._observed[key] = []
+        return self._memories.get(key)
+
+    def keep(self, key: Key, memory: Memory) -> Memory:
+        """Replace a memory by what an observation has found, with what others recorded meanwhile; return it."""
+        for change in self._observed.pop(key, ()):
+            memory = change(memory) or memory
         self._memories[key] = memory
+        return memory
 
     def forget(self, key: Key) -> None:
         """Forget a credential that is gone."""
         self._memories.pop(key, None)
+        self._observed.pop(key, None)
 
     def forget_all(self) -> None:
         """Forget everything."""
         self._memories.clear()
+        self._observed.clear()
 
     def note_verification(self, key: Key, token: Token, account: Account) -> None:
         """Record which account a token belongs to, if it is still the credential's token."""
-        if (memory := self._with_token(key, token)) is not None:
-            self._memories[key] = changes.after_verification(memory, token, account, self._clock.now())
+        now = self._clock.now()
+        self._record(
+            key,
+            lambda memory: (
+                changes.after_verification(memory, token, account, now) if _has_token(memory, token) else None
+            ),
+        )
 
     def note_failed_verification(self, key: Key, token: Token, trouble: Trouble) -> None:
         """Record that Pipedrive rejected a token or gave no usable answer, if it is still the credential's token."""
-        if (memory := self._with_token(key, token)) is not None:
-            self._memories[key] = changes.after_failed_verification(memory, token, trouble, bounds=self.bounds(memory))
+
+        def change(memory: Memory) -> Memory | None:
+            if not _has_token(memory, token):
+                return None
+            return changes.after_failed_verification(memory, token, trouble, bounds=self.bounds(memory))
+
+        self._record(key, change)
 
     def note_failed_write(self, key: Key, trouble: SecretWriteDenied, *, subject: str) -> None:
         """Record that a Secret could not be written; `subject` is the digest of the desired Secret."""
@@ -83,20 +106,11 @@ class Memories:
 
     def note_return_of_vault(self, connection: str) -> frozenset[Key]:
         """Make the reads that failed while a Vault was unavailable due at once; return their credentials."""
-        changed = {key: changes.after_return_of_vault(memory, connection) for key, memory in self._memories.items()}
-        waiting = {key: memory for key, memory in changed.items() if memory is not None}
-        self._memories.update(waiting)
-        return frozenset(waiting)
+        return self._record_for_all(lambda memory: changes.after_return_of_vault(memory, connection))
 
     def note_consent(self, location: VaultLocation) -> frozenset[Key]:
         """Make a read of a grant due at once for all credentials that share it; return them."""
-        sharing = {
-            key: changes.after_consent(memory)
-            for key, memory in self._memories.items()
-            if memory.source is not None and memory.source.location == location
-        }
-        self._memories.update(sharing)
-        return frozenset(sharing)
+        return self._record_for_all(lambda memory: changes.after_consent(memory, location))
 
     def bounds(self, memory: Memory, *, slow_is_poll: bool = False) -> RetryBounds:
         """Return the bounds of the next pause; a failure of Vault or the cluster is retried at the poll interval."""
@@ -104,10 +118,27 @@ class Memories:
         expires_at = memory.accepted.token.expires_at if memory.accepted is not None else None
         return RetryBounds(now=self._clock.now(), slow=slow, expires_at=expires_at)
 
-    def _with_token(self, key: Key, token: Token) -> Memory | None:
-        """Return the memory of a credential that has this token; None if it has another token, or is forgotten."""
+    def _record_for_all(self, change: "_Change") -> frozenset[Key]:
+        return frozenset(key for key in {*self._memories, *self._observed} if self._record(key, change))
+
+    def _record(self, key: Key, change: "_Change") -> bool:
+        """Change a memory, also the one that an observation will replace it by; return whether that may change it."""
+        is_observed = key in self._observed
+        if is_observed:
+            self._observed[key].append(change)
         memory = self._memories.get(key)
-        return memory if memory is not None and memory.token is not None and memory.token.value == token.value else None
+        changed = change(memory) if memory is not None else None
+        if changed is not None:
+            self._memories[key] = changed
+        return is_observed or changed is not None
 
     def _change(self, key: Key, **changed: object) -> None:
         self._memories[key] = replace(self._memories[key], **changed)  # type: ignore[arg-type]
+
+
+_Change = Callable[[Memory], Memory | None]
+"""Returns a changed memory; None if it stays as it is."""
+
+
+def _has_token(memory: Memory, token: Token) -> bool:
+    return memory.token is not None and memory.token.value == token.value

@@ -88,7 +88,7 @@ class Observer:
         memory, target = await self._find_target(memory, credential)
         memory = replace(memory, allowed_consents=self._allowed_consents(credential))
         memory = after_judging(memory, credential, target, now=now, timings=self._timings)
-        self.memories.keep(credential.key, memory)
+        memory = self.memories.keep(credential.key, memory)
         return Observation(
             now=now,
             credential=credential,
@@ -135,7 +135,7 @@ class Observer:
 
     def _memory(self, credential: Credential, source: Source | None) -> Memory:
         """Return what is remembered; another source, or a recreated credential, starts with an empty memory."""
-        memory = self.memories.get(credential.key)
+        memory = self.memories.begin(credential.key)
         if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
             return memory
         self._release(memory)

@@ -12,7 +12,7 @@ from pipedrive_operator.core.decision.retry import Failure, RetryBounds, record_
 from pipedrive_operator.core.decision.sources import ApiTokenSource, Source
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.candidate import read_candidate
-from pipedrive_operator.core.grant.document import Document
+from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant, read_grant, require_bounds
 from pipedrive_operator.core.grant.keys import is_token_of_grant
 from pipedrive_operator.core.grant.refresh_state import Fresh, RefreshState
@@ -158,8 +158,10 @@ def after_source_failure(memory: Memory, trouble: Trouble, *, bounds: RetryBound
     return replace(memory, source_failure=failure, read_at=bounds.now)
 
 
-def after_consent(memory: Memory) -> Memory:
-    """Make a read of Vault due at once, because a consent has replaced the grant."""
+def after_consent(memory: Memory, location: VaultLocation) -> Memory | None:
+    """Make a read of Vault due at once, because a consent has replaced this grant; None for another grant."""
+    if memory.source is None or memory.source.location != location:
+        return None
     return replace(memory, read_at=None, source_failure=None)
 
 
