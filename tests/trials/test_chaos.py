@@ -5,6 +5,7 @@ import random
 import pytest
 
 from chaos import kills, scenarios
+from chaos.story import Story
 from chaos.surroundings import Environment
 
 KILLS = 10
@@ -32,6 +33,6 @@ def test_operators_killed_at_random_moments_lose_grants_only_inside_the_window(e
     ],
     ids=lambda story: story.__name__,
 )
-def test_a_scenario_meets_its_expectations(environment: Environment, story: scenarios.Story) -> None:
+def test_a_scenario_meets_its_expectations(environment: Environment, story: Story) -> None:
     """The docstring of each scenario says what is expected."""
     story(environment)
