@@ -108,6 +108,7 @@ class Cell:
         cluster: ControlPlane | None = None,
         namespaces: Sequence[str] = (),
         settings: Mapping[str, Mapping[str, Any]] | None = None,
+        vault_seconds: int = VAULT_SECONDS,
     ) -> None:
         """Describe the deployment. A single replica runs without leader election; `settings` override `_settings`."""
         self.name = name
@@ -116,6 +117,7 @@ class Cell:
         self.namespaces = (name, *namespaces)
         self._count = replicas
         self._own = settings or {}
+        self._vault_seconds = vault_seconds
         self._stack = ExitStack()
         self.replicas: list[Replica] = []
         self.grants: dict[str, Grant] = {}
@@ -246,7 +248,7 @@ class Cell:
         kubeconfig = self.cluster.kubeconfig_for(name, server=f"https://127.0.0.1:{links[Way.CLUSTER].port}")
         vault = {
             "address": links[Way.VAULT].url,
-            "timeout": f"{VAULT_SECONDS}s",
+            "timeout": f"{self._vault_seconds}s",
             "auth": {"method": "token", "tokenFile": str(token)},
             "pathPrefixes": ["pipedrive/{namespace}/", SHARED],
         }

@@ -30,6 +30,8 @@ LATE_SECONDS: Final = PIPEDRIVE_SECONDS * 2.0
 HELD_UP_SECONDS: Final = 1.0
 """How long the acknowledgement of an intent travels, so that a fault can happen before it arrives."""
 CUT_SECONDS: Final = 3.0
+SLEEP_SECONDS: Final = 90
+"""A time-out of Vault that outlasts a freeze: the acknowledgement of the intent is there when the process wakes up."""
 STOP_SECONDS: Final = 55.0
 """The chart's grace period is a minute."""
 UNANSWERED_SECONDS: Final = 90.0
@@ -56,7 +58,7 @@ def asked_to_stop_with_vault_sealed(environment: Environment) -> None:
 
 def frozen_between_intent_and_send(environment: Environment) -> None:
     """Freeze the leader before its intent is acknowledged, until another replica has refreshed: it sends nothing."""
-    with pair(environment, "asleep") as cell:
+    with pair(environment, "asleep", vault_seconds=SLEEP_SECONDS) as cell:
         grant, sleeper = cell.grants["acme"], eventually(cell.leader)
         _wait_for_intent(environment, cell, sleeper)
         sleeper.process.freeze()

@@ -1,7 +1,7 @@
 """The steps of the scenarios: a deployment with one grant, a refresh that something interrupts, and the judgement."""
 
 from collections.abc import Callable
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from chaos import judgement
 from chaos.cell import Cell, Grant, Replica
@@ -23,9 +23,9 @@ def lone(environment: Environment, name: str) -> Cell:
     return _Story(environment, name, replicas=1)
 
 
-def pair(environment: Environment, name: str) -> Cell:
+def pair(environment: Environment, name: str, **options: Any) -> Cell:
     """Describe a deployment of two replicas with one grant; it is ready when its block begins."""
-    return _Story(environment, name, replicas=2)
+    return _Story(environment, name, replicas=2, **options)
 
 
 class _Story(Cell):
