@@ -8,7 +8,6 @@ import pytest
 from pipedrive_operator.core.decision.memory import Memory
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.token import Token
-from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -37,7 +36,7 @@ async def test_a_read_that_fails_while_vault_returns_is_repeated_at_once(
         woken.append(world.reconciler.vault_returned(TOKEN_LOCATION.connection))
         raise VaultUnavailable("the answer was lost")
 
-    woken: list[frozenset[Key]] = []
+    woken: list[object] = []
     world.vault.breaks = VaultUnavailable("Vault is away")
     for _ in range(5):
         world.clock.turn(TIMINGS.poll_interval)
