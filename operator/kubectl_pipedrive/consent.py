@@ -180,7 +180,7 @@ def read_query(query: str, state: SecretValue) -> ReceivedCode | NoCode:
         refusal = single["error"][:_LONGEST_QUOTE]
         return NoCode(f"Pipedrive reports {refusal if refusal.isidentifier() else 'an error'}: it was declined")
     if not single.get("code"):
-        return NoCode("the address contains no code")
+        return NoCode("the address contains no authorization code")
     return ReceivedCode(SecretValue(single["code"]))
 
 

@@ -124,7 +124,9 @@ def _hand_on(session: Session, found: Link, query: str | None) -> None:
 def _patch(session: Session, found: Link, read: ReceivedCode | NoCode) -> bool:
     """Hand a code to the operator, in a file that only kubectl's standard input is."""
     if isinstance(read, NoCode):
-        session.terminal.line(f"\n{session.terminal.mark(ok=False)} {read.why}. Open the link again, or press Ctrl-C.")
+        session.terminal.line(
+            f"\n{session.terminal.mark(ok=False)} {read.why}. Open the link above again, or press Ctrl-C."
+        )
         return False
     patch = json.dumps(answer_patch(read.code, found.state))
     session.kubectl.run("patch", CONSENTS, found.name.name, "--type=merge", "--patch-file=/dev/stdin", stdin=patch)

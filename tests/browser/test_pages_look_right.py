@@ -10,13 +10,13 @@ from browser.conftest import SCREENSHOTS
 from browser.person import complaints, decide, press, wait_for
 from browser.site import CLIENT_ID, Site
 from pipedrive_operator.core.resource.status import Account
-from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN, ConsentReason
 
 ADA = Account(company_id=1, company_domain="acme", user_id=11)
 GRACE = Account(company_id=2, company_domain="other", user_id=12)
 UNCERTAIN = (
-    "the response to the exchange was lost: Pipedrive may or may not have issued a grant. Open the link again and "
-    "accept once more"
+    "The authorization code was sent, and the response was lost: no response in time. A code works once, so it is not "
+    f"sent again: {OPEN_AGAIN}"
 )
 
 

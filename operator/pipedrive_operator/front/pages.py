@@ -10,9 +10,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipedrive_operator.core.resource.consent import Consent
 from pipedrive_operator.core.resource.spec import AccountGuard
-from pipedrive_operator.core.values.consent_reasons import CONSENT_EFFECTS, ConsentConditionType, ConsentReason
+from pipedrive_operator.core.values.consent_reasons import (
+    CONSENT_EFFECTS,
+    OPEN_AGAIN,
+    ConsentConditionType,
+    ConsentReason,
+)
 
 STYLE: Final = "style.css"
+_TRY_AGAIN: Final = "select Try again"
+"""What a visitor does in place of opening the link again."""
 
 
 class Pages:
@@ -49,8 +56,14 @@ def _outcome(consent: Consent) -> dict[str, Any]:
     return {
         "effect": CONSENT_EFFECTS[reason],
         "reason": reason,
-        "message": "" if complete is None else complete.message,
+        "remedy": _for_visitors(CONSENT_EFFECTS[reason].remedy),
+        "message": "" if complete is None else _for_visitors(complete.message),
     }
+
+
+def _for_visitors(text: str) -> str:
+    """Replace the advice to open the link, which is for users of the cluster, by that to use the button of the page."""
+    return text.replace(OPEN_AGAIN, _TRY_AGAIN)
 
 
 def _company(guard: AccountGuard) -> str:

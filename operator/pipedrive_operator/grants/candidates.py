@@ -33,6 +33,7 @@ from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.grant.token import belongs_to, describe_expected
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.backoff import pause
+from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     CheckAndSetConflict,
@@ -309,11 +310,11 @@ def _is_of_one_consent(one: Grant, other: Grant) -> bool:
 def _problem(terms: Terms, account: Account | None) -> str | None:
     """Return why a candidate must be dropped; None if it belongs to the expected account."""
     if account is None:
-        return "Pipedrive rejects the access token that it has just issued. Open the link again"
+        return f"Pipedrive rejects the access token that it has just issued: {OPEN_AGAIN}"
     if belongs_to(terms.expected, account):
         return None
     return (
         f"Pipedrive connected company {account.company_domain} (id {account.company_id}, user {account.user_id}), but "
         f"the credential belongs to {describe_expected(terms.expected)}. Nothing was changed. Switch the company in "
-        "Pipedrive, then open the link again"
+        f"Pipedrive, then {OPEN_AGAIN}"
     )

@@ -20,7 +20,7 @@ from pipedrive_operator.core.grant.grant import (
 )
 from pipedrive_operator.core.grant.token import belongs_to, expected_account
 from pipedrive_operator.core.resource.status import Account
-from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN, ConsentReason
 from pipedrive_operator.core.values.errors import (
     ClientRejected,
     ConsentRequired,
@@ -137,8 +137,8 @@ class CodeExchange:
             await self._intents.pause_after_conflict(conflicts, order.source.location)
         return Exchanged(
             reason=ConsentReason.UNCERTAIN,
-            message="The operator stopped while it exchanged the code, and a result, if there was one, is lost. A code "
-            "works once, so it is not sent again: open the link again",
+            message="The operator stopped while it exchanged the authorization code, and a result, if there was one, "
+            f"is lost. A code works once, so it is not sent again: {OPEN_AGAIN}",
         )
 
     async def read_client(self, source: GrantWithClient) -> ClientCredentials:
@@ -203,7 +203,7 @@ class CodeExchange:
         except Trouble as trouble:
             return Exchanged(reason=ConsentReason.UNCERTAIN, message=trouble.message)
         except FenceClosed as error:
-            message = f"The code was not sent, because {error}. Nothing was changed: open the link again"
+            message = f"The authorization code was not sent, because {error}. Nothing was changed: {OPEN_AGAIN}"
             return Exchanged(reason=ConsentReason.UNCERTAIN, message=message)
         return consented_grant(response, client_id=client.client_id, asked_at=asked_at, terms=terms)
 
@@ -217,8 +217,8 @@ class CodeExchange:
 def _not_sent(why: str) -> Exchanged:
     return Exchanged(
         reason=ConsentReason.CODE_EXPIRED,
-        message=f"The code was not sent, because Vault could not be written while the code was valid: {why}. Nothing "
-        "was changed. Open the link again when Vault can be written",
+        message=f"The authorization code was not sent, because Vault could not be written while it was valid: {why}. "
+        f"Nothing was changed. When Vault can be written, {OPEN_AGAIN}",
     )
 
 

@@ -217,13 +217,13 @@ class ConsentReconciler:
         if order is None:
             return Exchanged(
                 reason=ConsentReason.CREDENTIAL_CHANGED,
-                message="The credential changed while the code was exchanged. Create another consent",
+                message="The credential changed while the authorization code was exchanged. Create another consent",
             )
         if action is ConsentAction.CONCLUDE:
             return await self._keeper.conclude(order)
 
         async def claim() -> bool:
-            message = "Pipedrive's code has arrived and is being exchanged"
+            message = "Pipedrive's authorization code has arrived and is being exchanged"
             status = reported(consent, ConsentReason.CODE_RECEIVED, message, self._ports.clock.now())
             return await self._write(consent, status)
 
@@ -253,7 +253,9 @@ class ConsentReconciler:
 
     async def _report_delay(self, answered: Consent, trouble: Trouble) -> timedelta:
         """Report why the account of the grant is not known yet."""
-        message = f"The code was exchanged, and the account of the grant is not known yet: {trouble.message}"
+        message = (
+            f"The authorization code was exchanged, and the account of the grant is not known yet: {trouble.message}"
+        )
         await self._report_answer(answered, Exchanged(reason=ConsentReason.VERIFYING, message=message))
         return RETRY
 

@@ -166,7 +166,11 @@ FIXED = "cannot change: delete this consent and create another"
         ({"stateDigest": "sha256:" + "0" * 64}, "spec.stateDigest", f"stateDigest {FIXED}"),
         ({"lifetime": "31m"}, "spec.lifetime", f"lifetime {FIXED}"),
         ({"allowAccountChange": True}, "spec.allowAccountChange", f"allowAccountChange {FIXED}"),
-        ({"answer": {"code": "a b", "state": "x"}}, "spec.answer.code", "must be the code of Pipedrive's redirect"),
+        (
+            {"answer": {"code": "a b", "state": "x"}},
+            "spec.answer.code",
+            "must be the authorization code of Pipedrive's redirect",
+        ),
         ({"answer": {"code": "a", "state": "x"}}, "spec.answer.state", "must be the state of Pipedrive's redirect"),
         ({"answer": {"code": "a" * 2049, "state": "x"}}, "spec.answer.code", "may not be more than 2048"),
     ],

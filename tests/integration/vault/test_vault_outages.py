@@ -28,7 +28,7 @@ async def test_a_sealed_vault_is_reported_and_its_recovery_noticed_within_ten_se
         openbao.unseal()
 
     assert isinstance(trouble, VaultUnavailable)
-    assert trouble.message == "Vault (default) is sealed: unseal it with `vault operator unseal`"
+    assert trouble.message == 'Vault connection "default" is sealed: unseal it with `vault operator unseal`'
     assert trouble.retry_after is not None
     assert trouble.retry_after < timedelta(seconds=10)
     assert isinstance(await trouble_of(vault, location), VaultUnavailable)

@@ -85,7 +85,7 @@ async def test_a_standby_that_cannot_forward_is_reported_and_the_token_sent_to_n
     for trouble in (read, login, write.value):
         assert Reason.VAULT_UNAVAILABLE is trouble.reason
         assert trouble.message == (
-            "Vault (default) is a standby that could not forward the request to its active server, "
+            'Vault connection "default" is a standby that could not forward the request to its active server, '
             f"{pair.leader.address}, and answered with a redirect (307). The operator does not follow redirects, so "
             "that its token goes to no other address. Check that the active server is running and that the standby "
             "reaches its cluster port, or set vault.connections.default.address to the active server"
@@ -126,8 +126,8 @@ async def test_a_leader_that_stepped_down_works_when_it_leads_again(
 
     assert Reason.VAULT_UNAVAILABLE is trouble.reason
     assert trouble.message == (
-        "Vault (default) has no active server at the moment: the server that responded is a standby and knows of none. "
-        "The servers elect one within seconds, if most of them are running and unsealed. If this persists, run "
-        "`vault status` on each server, and start or unseal those that are down"
+        'Vault connection "default" has no active server at the moment: the server that responded is a standby and '
+        "knows of none. The servers elect one within seconds, if most of them are running and unsealed. If this "
+        "persists, run `vault status` on each server, and start or unseal those that are down"
     )
     assert before == await read_once_recovered(vault, ACME, clock)

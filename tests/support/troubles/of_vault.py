@@ -131,7 +131,7 @@ TROUBLES = (
     Trouble(
         name="sealed",
         reason="VaultUnavailable",
-        says=("Vault (far) is sealed", "vault operator unseal"),
+        says=('Vault connection "far" is sealed', "vault operator unseal"),
         vault=FAR,
         cause=lambda subject: subject.vault.seal(),
         fix=lambda subject: subject.vault.unseal(),

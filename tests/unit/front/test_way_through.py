@@ -7,7 +7,7 @@ import pytest
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
-from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN, ConsentReason
 from support.front import (
     ANSWERED,
     AUTHORIZATION_PAGE,
@@ -121,14 +121,14 @@ async def test_the_wrong_company_is_named_beside_the_expected_one(front: Front) 
     ],
 )
 async def test_a_failure_is_explained_and_can_be_tried_again(front: Front, reason: ConsentReason) -> None:
-    """The same link can be used again."""
-    front.consents.report(CONSENT, reported(reason, "Vault <b> is sealed"))
+    """The same link can be used again: with the button, because a visitor may have no access to the cluster."""
+    front.consents.report(CONSENT, reported(reason, f"Vault <b> is sealed: {OPEN_AGAIN}"))
 
     page = await front.get(RESULT, cookie=COOKIE)
 
     assert "Not connected" == title(page.body)
-    assert "Vault &lt;b&gt; is sealed" in page.body
-    assert "Try again" in page.body
+    assert "Vault &lt;b&gt; is sealed: select Try again" in page.body
+    assert "kubectl" not in page.body
     assert 303 == (await front.press(PAGE, cookie=COOKIE)).status
 
 

@@ -329,8 +329,8 @@ def test_the_role_view_cannot_connect() -> None:
     [
         ("code=c", "belongs to another link"),
         ("code=c&state=crm:acme-x7k2pq:wrong", "belongs to another link"),
-        (f"state={STATE.reveal()}", "contains no code"),
-        (f"code=&state={STATE.reveal()}", "contains no code"),
+        (f"state={STATE.reveal()}", "contains no authorization code"),
+        (f"code=&state={STATE.reveal()}", "contains no authorization code"),
         (f"code=a&code=b&state={STATE.reveal()}", "a parameter twice"),
         (f"error=user_denied&state={STATE.reveal()}", "user_denied: it was declined"),
         (f"error=user_denied&code=c&state={STATE.reveal()}", "user_denied: it was declined"),

@@ -12,6 +12,7 @@ from typing import Final
 
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.core.grant.consent import AFTER_UNKNOWN_OUTCOME
+from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     ClientRejected,
@@ -136,7 +137,7 @@ CODE_EXCHANGE: Final = (
     RefusalRule(
         status=(HTTPStatus.TOO_MANY_REQUESTS,),
         means=RateLimited,
-        message="Pipedrive got too many requests and refused this one ({}). Wait a minute, then open the link again",
+        message=f"Pipedrive got too many requests and refused this one ({{}}). Wait a minute, then {OPEN_AGAIN}",
     ),
     _ACCOUNT_NOT_OPEN,
     _BLOCKED,
@@ -145,8 +146,8 @@ CODE_EXCHANGE: Final = (
         code="invalid_grant",
         means=ConsentRequired,
         message=(
-            "Pipedrive refused the code ({}): it was used before, is older than five minutes, or belongs to another "
-            "app or redirect URI. Open the link again"
+            "Pipedrive refused the authorization code ({}): it was used before, is older than five minutes, or belongs "
+            f"to another app or redirect URI. To connect, {OPEN_AGAIN}"
         ),
     ),
     *(
@@ -156,7 +157,7 @@ CODE_EXCHANGE: Final = (
             means=ClientRejected,
             message=(
                 "Pipedrive refused the app's client id or secret, or its redirect URI ({}). Correct the client in "
-                "Vault, or the app in the operator's settings, then open the link again"
+                f"Vault, or the app in the operator's settings, then {OPEN_AGAIN}"
             ),
         )
         for code in ("invalid_client", "unauthorized_client", "redirect_uri_mismatch")
@@ -166,15 +167,15 @@ CODE_EXCHANGE: Final = (
         has_code=True,
         means=PipedriveUnavailable,
         message=(
-            "Pipedrive refused the request ({}). Open the link again; if the error persists, check the app in "
-            "Pipedrive's Developer Hub and pipedrive.oauthUrl"
+            f"Pipedrive refused the request ({{}}): {OPEN_AGAIN}. If the error persists, check the app in Pipedrive's "
+            "Developer Hub and pipedrive.oauthUrl"
         ),
     ),
     RefusalRule(
         means=RefreshUncertain,
         message=(
-            "The code was sent, and Pipedrive's response ({}) does not show whether it was accepted. A code works "
-            "once, so it is not sent again: open the link again"
+            "The authorization code was sent, and Pipedrive's response ({}) does not show whether it was accepted. A "
+            f"code works once, so it is not sent again: {OPEN_AGAIN}"
         ),
     ),
 )

@@ -31,6 +31,7 @@ from pipedrive_operator.config.settings import PipedriveSettings
 from pipedrive_operator.core.grant.consent import AFTER_UNKNOWN_OUTCOME
 from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
 from pipedrive_operator.core.grant.intent import ANSWER_TIMEOUTS
+from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
 
@@ -81,7 +82,8 @@ _REFRESH: Final = _Purpose(
 _EXCHANGE: Final = _Purpose(
     "exchange",
     CODE_EXCHANGE,
-    "The code was sent, and the response was lost: {}. A code works once, so it is not sent again: open the link again",
+    "The authorization code was sent, and the response was lost: {}. A code works once, so it is not sent again: "
+    f"{OPEN_AGAIN}",
 )
 
 

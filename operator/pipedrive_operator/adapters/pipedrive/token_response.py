@@ -16,6 +16,7 @@ from pipedrive_operator.adapters.pipedrive.token_body import Fields, find_token_
 from pipedrive_operator.core.grant.consent import AFTER_UNKNOWN_OUTCOME
 from pipedrive_operator.core.grant.document import LONGEST_VALUE
 from pipedrive_operator.core.grant.grant import LONGEST_SCOPE, TokenResponse, split_scope
+from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
@@ -87,16 +88,16 @@ def read_first_token_response(response: PipedriveResponse, domains: AllowedApiDo
         refresh_token = _secret(fields, "refresh_token")
     except _Malformed as fault:
         message = (
-            f"Pipedrive's response to the code is not a complete token response: {fault}. A code works once, so it is "
-            "not sent again: open the link again"
+            f"Pipedrive's response to the authorization code is not a complete token response: {fault}. A code works "
+            f"once, so it is not sent again: {OPEN_AGAIN}"
         )
         raise RefreshUncertain(message) from fault
     try:
         return _complete(fields, refresh_token, domains)
     except _Malformed as fault:
         message = (
-            f"Pipedrive's response to the code is not a complete token response: {fault}. The operator keeps its "
-            "refresh token, and refreshes it once to get a usable access token"
+            f"Pipedrive's response to the authorization code is not a complete token response: {fault}. The operator "
+            "keeps its refresh token, and refreshes it once to get a usable access token"
         )
         raise TokenResponseUnusable(message, refresh_token) from fault
 

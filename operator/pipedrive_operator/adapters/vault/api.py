@@ -141,7 +141,7 @@ class VaultApi:
             return self._operator
         if not self._settings.tenant_auth.enabled:
             message = (
-                f"The operator's settings do not let {identity} log in to Vault ({self._name}): set "
+                f'The operator\'s settings do not let {identity} log in to Vault connection "{self._name}": set '
                 f"vault.connections.{self._name}.tenantAuth.enabled, or remove spec.vault.auth to use the operator's "
                 "own login"
             )

@@ -29,14 +29,14 @@ READ: Final = ("read",)
 WRITE: Final = ("create", "update")
 """The capabilities that a request needs."""
 
-_SEALED: Final = "Vault ({name}) is sealed: unseal it with `vault operator unseal`"
+_SEALED: Final = 'Vault connection "{name}" is sealed: unseal it with `vault operator unseal`'
 _NO_NAMESPACE: Final = (
-    "Vault ({name}) does not have the configured namespace: correct vault.connections.{name}.namespace, and compare it "
-    "with `vault namespace list`"
+    'Vault connection "{name}" does not have the configured namespace: correct vault.connections.{name}.namespace, and '
+    "compare it with `vault namespace list`"
 )
 _NOT_VERSION_TWO: Final = (
-    "Vault ({name}) has no KV version 2 secrets engine at {mount}/: name another mount, or create the engine with "
-    "`vault secrets enable -path={mount} kv-v2`, or convert it with `vault kv enable-versioning {mount}/`"
+    'Vault connection "{name}" has no KV version 2 secrets engine at {mount}/: name another mount, or create the '
+    "engine with `vault secrets enable -path={mount} kv-v2`, or convert it with `vault kv enable-versioning {mount}/`"
 )
 
 
@@ -97,54 +97,59 @@ _UNUSABLE: Final = (
     _Row(_status(503, quoting="sealed"), _SEALED),
     _Row(
         _status(307),
-        "Vault ({name}) is a standby that could not forward the request to its active server, {redirect}, and answered "
-        "with a redirect (307). The operator does not follow redirects, so that its token goes to no other address. "
-        "Check that the active server is running and that the standby reaches its cluster port, or set "
+        'Vault connection "{name}" is a standby that could not forward the request to its active server, {redirect}, '
+        "and answered with a redirect (307). The operator does not follow redirects, so that its token goes to no "
+        "other address. Check that the active server is running and that the standby reaches its cluster port, or set "
         "{setting}.address to the active server",
     ),
     _Row(
         _status(500, quoting="active cluster node not found"),
-        "Vault ({name}) has no active server at the moment: the server that responded is a standby and knows of none. "
-        "The servers elect one within seconds, if most of them are running and unsealed. If this persists, run "
-        "`vault status` on each server, and start or unseal those that are down",
+        'Vault connection "{name}" has no active server at the moment: the server that responded is a standby and '
+        "knows of none. The servers elect one within seconds, if most of them are running and unsealed. If this "
+        "persists, run `vault status` on each server, and start or unseal those that are down",
     ),
     _Row(
         _status(472, 473),
-        "Vault ({name}) is a standby of Vault Enterprise that serves no requests (status {status}): set "
+        'Vault connection "{name}" is a standby of Vault Enterprise that serves no requests (status {status}): set '
         "{setting}.address to the active server, or to a load balancer that selects it",
     ),
     _Row(
         _is_redirect,
-        "Vault ({name}) redirects to {redirect} ({status}): set {setting}.address to a server that does not redirect",
+        'Vault connection "{name}" redirects to {redirect} ({status}): set {setting}.address to a server that does '
+        "not redirect",
     ),
     _Row(
         _status(429, quoting="lease count quota"),
-        'Vault ({name}) has reached a lease count quota (429, "{errors}"): raise it, see '
+        'Vault connection "{name}" has reached a lease count quota (429, "{errors}"): raise it, see '
         "`vault list sys/quotas/lease-count`, or revoke leases that are not needed",
         extent=Extent.PATH,
     ),
     _Row(
         _status(429),
-        'Vault ({name}) limits the rate of these requests (429, "{errors}"): raise the quota, see '
+        'Vault connection "{name}" limits the rate of these requests (429, "{errors}"): raise the quota, see '
         "`vault list sys/quotas/rate-limit`",
         extent=Extent.PATH,
     ),
     _Row(
         _is_page_of_proxy,
-        "Vault ({name}) responds with status {status} and without JSON: {page}",
+        'Vault connection "{name}" responds with status {status} and without JSON: {page}',
         extent=Extent.UNCLEAR,
     ),
-    _Row(_is_failure, 'Vault ({name}) fails with status {status} ("{errors}"): check its log', extent=Extent.UNCLEAR),
+    _Row(
+        _is_failure,
+        'Vault connection "{name}" fails with status {status} ("{errors}"): check its log',
+        extent=Extent.UNCLEAR,
+    ),
     # For a moment after an engine was enabled or was converted to version 2.
     _Row(
         _status(400, quoting="Upgrading from non-versioned to versioned"),
-        "Vault ({name}) is preparing a secrets engine: wait a moment",
+        'Vault connection "{name}" is preparing a secrets engine: wait a moment',
         extent=Extent.PATH,
     ),
     _Row(
         _is_not_json,
-        "Vault ({name}) responds with status {status} and without JSON: check whether its address starts with "
-        "https://, and whether a proxy responds in its place",
+        'Vault connection "{name}" responds with status {status} and without JSON: check whether its address starts '
+        "with https://, and whether a proxy responds in its place",
         extent=Extent.UNCLEAR,
     ),
 )
@@ -153,37 +158,37 @@ _LOGIN_REFUSALS: Final = (
     _Row(_is_without_namespace, _NO_NAMESPACE, SourceMissing),
     _Row(
         lambda response: bool(response.auth.get("mfa_requirement")),
-        "Vault ({name}) requires multi-factor authentication for the login {login}: exempt the role from it",
+        'Vault connection "{name}" requires multi-factor authentication for the login {login}: exempt the role from it',
         VaultDenied,
     ),
     _Row(
         lambda response: response.is_wrapped,
-        "Vault ({name}) returns a wrapping token in place of a token for the login {login}, as it does for a control "
-        "group that requires an approval: exempt the role from the control group",
+        'Vault connection "{name}" returns a wrapping token in place of a token for the login {login}, as it does for '
+        "a control group that requires an approval: exempt the role from the control group",
         VaultDenied,
     ),
-    _Row(lambda _: True, 'Vault ({name}) refuses the login {login} ("{errors}"): {advice}', VaultDenied),
+    _Row(lambda _: True, 'Vault connection "{name}" refuses the login {login} ("{errors}"): {advice}', VaultDenied),
 )
 _TOKEN_REFUSALS: Final = (
     _Row(_is_without_namespace, _NO_NAMESPACE, SourceMissing),
     _Row(
         lambda _: True,
-        'Vault ({name}) refuses the token of {where} ("{errors}"): replace it by a token that has not expired and has '
-        "the policy `default`",
+        'Vault connection "{name}" refuses the token of {where} ("{errors}"): replace it by a token that has not '
+        "expired and has the policy `default`",
         VaultDenied,
     ),
 )
 _REFUSALS: Final = (
     _Row(
         _status(403),
-        "Vault ({name}) denies {identity} access to {location}: allow it by policy with {stanza}",
+        'Vault connection "{name}" denies {identity} access to {location}: allow it by policy with {stanza}',
         VaultDenied,
     ),
     _Row(_is_without_namespace, _NO_NAMESPACE, SourceMissing),
     _Row(
         lambda response: response.is_wrapped,
-        "Vault ({name}) returns a wrapping token in place of {location}, as it does for a control group that requires "
-        "an approval: exempt {identity} from the control group on this path",
+        'Vault connection "{name}" returns a wrapping token in place of {location}, as it does for a control group '
+        "that requires an approval: exempt {identity} from the control group on this path",
         VaultDenied,
     ),
     _Row(
@@ -193,7 +198,8 @@ _REFUSALS: Final = (
     ),
     _Row(
         lambda _: True,
-        'Vault ({name}) refuses the request for {location} ({status} "{errors}"): check its log for the cause',
+        'Vault connection "{name}" refuses the request for {location} ({status} "{errors}"): check its log for the '
+        "cause",
         VaultDenied,
     ),
 )
@@ -261,7 +267,7 @@ def sealed(name: str) -> VaultUnavailable:
 
 def uninitialised(name: str) -> VaultUnavailable:
     """Explain a server that was never initialised."""
-    return VaultUnavailable(f"Vault ({name}) is not initialised: initialise it with `vault operator init`")
+    return VaultUnavailable(f'Vault connection "{name}" is not initialised: initialise it with `vault operator init`')
 
 
 def not_version_two(location: VaultLocation) -> SourceMissing:
@@ -272,32 +278,33 @@ def not_version_two(location: VaultLocation) -> SourceMissing:
 def mount_hidden(location: VaultLocation) -> SourceMissing:
     """Explain a mount that is missing, or below which the policy allows nothing: Vault responds to both alike."""
     return SourceMissing(
-        f"Vault ({location.connection}) shows the operator no secrets engine at {location.mount}/: enable it with "
-        f"`vault secrets enable -path={location.mount} kv-v2`, or allow paths below it by policy"
+        f'Vault connection "{location.connection}" shows the operator no secrets engine at {location.mount}/: enable '
+        f"it with `vault secrets enable -path={location.mount} kv-v2`, or allow paths below it by policy"
     )
 
 
 def capabilities_missing(location: VaultLocation, missing: tuple[str, ...]) -> VaultDenied:
     """Explain a policy that lacks capabilities."""
     return VaultDenied(
-        f"Vault ({location.connection}) does not let the operator {', '.join(missing)} at {location}: allow it by "
-        f"policy with {policy_stanza(location, (*READ, *WRITE))}"
+        f'Vault connection "{location.connection}" does not let the operator {", ".join(missing)} at {location}: allow '
+        f"it by policy with {policy_stanza(location, (*READ, *WRITE))}"
     )
 
 
 def too_large(location: VaultLocation) -> SourceMissing:
     """Explain a document that is larger than the operator reads."""
     return SourceMissing(
-        f"Vault ({location.connection}) returns more than {LARGEST_RESPONSE:,} bytes for {location}, and the operator "
-        "reads no more: keep only the credential in this document, and move everything else to another path"
+        f'Vault connection "{location.connection}" returns more than {LARGEST_RESPONSE:,} bytes for {location}, and '
+        "the operator reads no more: keep only the credential in this document, and move everything else to another "
+        "path"
     )
 
 
 def unreadable(location: VaultLocation) -> VaultUnavailable:
     """Explain a document without the metadata that KV version 2 adds."""
     return VaultUnavailable(
-        f"Vault ({location.connection}) returns {location} without the metadata of KV version 2: check its log, and "
-        "whether a proxy changes its responses"
+        f'Vault connection "{location.connection}" returns {location} without the metadata of KV version 2: check its '
+        "log, and whether a proxy changes its responses"
     )
 
 

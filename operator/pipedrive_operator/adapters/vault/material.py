@@ -32,7 +32,7 @@ class Material:
             return await self._from_secret(reference, f"{full}SecretRef")
         if file is not None:
             return _from_file(file, f"{full}File")
-        message = f"The login to Vault ({self._name}) is not configured: set {full}File or {full}SecretRef"
+        message = f'The login to Vault connection "{self._name}" is not configured: set {full}File or {full}SecretRef'
         raise VaultDenied(message)
 
     async def service_account_token(self, identity: TenantIdentity, audience: str) -> SecretValue:
@@ -47,7 +47,7 @@ class Material:
         value = await self._cluster.secret(reference.name, reference.key)
         if not value:
             message = (
-                f"The operator cannot log in to Vault ({self._name}) because key {reference.key} of Secret "
+                f'The operator cannot log in to Vault connection "{self._name}" because key {reference.key} of Secret '
                 f"{reference.name} in the operator's namespace is missing or empty: write it, or set {setting}"
             )
             raise VaultDenied(message)

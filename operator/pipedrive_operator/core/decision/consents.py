@@ -18,7 +18,13 @@ from pipedrive_operator.core.resource.consent_link import proves
 from pipedrive_operator.core.resource.credential import AnyCredential, Credential
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import ConditionStatus
-from pipedrive_operator.core.values.consent_reasons import CONSENT_EFFECTS, ConsentConditionType, ConsentReason, Stage
+from pipedrive_operator.core.values.consent_reasons import (
+    CONSENT_EFFECTS,
+    OPEN_AGAIN,
+    ConsentConditionType,
+    ConsentReason,
+    Stage,
+)
 from pipedrive_operator.core.values.errors import InvalidSpec
 from pipedrive_operator.core.values.mask import mask_shortened
 
@@ -105,7 +111,7 @@ def _of_an_open_one(seen: ConsentObservation) -> ConsentDecision:
     if not proves(answer.state, consent.spec.state_digest):
         message = (
             "An answer was rejected, because its state (an OAuth2 parameter) is not that of this link: it came from an "
-            "older link, or from another browser. Open the link again"
+            f"older link, or from another browser. Nothing was changed: {OPEN_AGAIN}"
         )
         return ConsentDecision(action=ConsentAction.REPORT, reason=ConsentReason.STATE_MISMATCH, message=message)
     return ConsentDecision(action=ConsentAction.EXCHANGE)

@@ -107,7 +107,11 @@ def _hidden(pattern: str, sentence: str, *, at_most: int) -> tuple[GetPydanticSc
 
 AuthorizationCode = Annotated[
     SecretValue,
-    *_hidden("^[!-~]+$", "must be the code of Pipedrive's redirect: printable ASCII without spaces", at_most=2048),
+    *_hidden(
+        "^[!-~]+$",
+        "must be the authorization code of Pipedrive's redirect: printable ASCII without spaces",
+        at_most=2048,
+    ),
 ]
 State = Annotated[
     SecretValue,

@@ -49,6 +49,11 @@ class ConsentReason(StrEnum):
     TOO_MANY_ANSWERS = "TooManyAnswers"
 
 
+_LINK: Final = "the link from `kubectl pipedrive connect`"
+OPEN_AGAIN: Final = f"open {_LINK} again"
+"""What to do after most failures. No resource holds the link, because it contains a key: only who made it has it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentEffect:
     """What a reason means.
@@ -71,16 +76,16 @@ CONSENT_EFFECTS: Final[Mapping[ConsentReason, ConsentEffect]] = MappingProxyType
         ConsentReason.WAITING: ConsentEffect(
             stage=Stage.OPEN,
             meaning="the link can be used, and nobody has accepted yet",
-            remedy="open the link and accept in Pipedrive",
+            remedy=f"open {_LINK} and accept in Pipedrive",
         ),
         ConsentReason.CODE_RECEIVED: ConsentEffect(
             stage=Stage.BUSY,
-            meaning="Pipedrive's code has arrived and is being exchanged for a grant",
+            meaning="Pipedrive's authorization code has arrived and is being exchanged for a grant",
             remedy="wait",
         ),
         ConsentReason.VERIFYING: ConsentEffect(
             stage=Stage.BUSY,
-            meaning="the code was exchanged, and Pipedrive is asked which account the grant belongs to",
+            meaning="the authorization code was exchanged, and Pipedrive is asked which account the grant belongs to",
             remedy="wait",
         ),
         ConsentReason.CONNECTED: ConsentEffect(
@@ -91,32 +96,33 @@ CONSENT_EFFECTS: Final[Mapping[ConsentReason, ConsentEffect]] = MappingProxyType
         ConsentReason.WRONG_ACCOUNT: ConsentEffect(
             stage=Stage.OPEN,
             meaning="someone accepted for another company or user than the expected one; nothing was changed",
-            remedy="switch the company in Pipedrive, then open the link again",
+            remedy=f"switch the company in Pipedrive, then {OPEN_AGAIN}",
         ),
         ConsentReason.CODE_REFUSED: ConsentEffect(
             stage=Stage.OPEN,
-            meaning="Pipedrive refused the code: it was used before or was older than five minutes",
-            remedy="open the link again",
+            meaning="Pipedrive refused the authorization code: it was used before or was older than five minutes",
+            remedy=OPEN_AGAIN,
         ),
         ConsentReason.CODE_EXPIRED: ConsentEffect(
             stage=Stage.OPEN,
-            meaning="Vault could not be written while the code was valid, so the code was not sent",
-            remedy="bring Vault back, then open the link again",
+            meaning="the authorization code was not sent, because Vault could not be written while it was valid",
+            remedy=f"bring Vault back, then {OPEN_AGAIN}",
         ),
         ConsentReason.STATE_MISMATCH: ConsentEffect(
             stage=Stage.OPEN,
             meaning="an answer was not accepted because it does not belong to this link",
-            remedy="open the link again; if you did not cause this, find out who changed spec.answer",
+            remedy=f"{OPEN_AGAIN}; if you did not cause this, find out who changed spec.answer",
         ),
         ConsentReason.CLIENT_REJECTED: ConsentEffect(
             stage=Stage.OPEN,
             meaning="Pipedrive refused the client id or secret, or the redirect URI",
-            remedy="correct the app's settings, then open the link again",
+            remedy=f"correct the app's settings, then {OPEN_AGAIN}",
         ),
         ConsentReason.UNCERTAIN: ConsentEffect(
             stage=Stage.OPEN,
-            meaning="the code was sent, and Pipedrive's response was lost or not usable; it is not sent again",
-            remedy="open the link again",
+            meaning="the authorization code was sent, and Pipedrive's response was lost or not usable; it is not sent "
+            "again",
+            remedy=OPEN_AGAIN,
         ),
         ConsentReason.INVALID: ConsentEffect(
             stage=Stage.ENDED,

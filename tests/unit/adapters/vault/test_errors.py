@@ -59,7 +59,7 @@ def test_an_unusable_response_is_vaults_failure_and_says_what_to_do(given: Vault
     found = failure(given, "default")
 
     assert found is not None
-    assert found.error.message.startswith("Vault (default) ")
+    assert found.error.message.startswith('Vault connection "default" ')
     assert message in found.error.message
 
 

@@ -117,3 +117,11 @@ def test_an_unknown_reason_is_no_error() -> None:
 def test_every_reason_is_explained() -> None:
     """The documentation and the pages of the front are made from the table."""
     assert set(ConsentReason) == CONSENT_EFFECTS.keys()
+
+
+def test_every_remedy_says_where_the_link_is() -> None:
+    """No resource holds the link: the command that created it has printed it."""
+    remedies = [effect.remedy for effect in CONSENT_EFFECTS.values() if "the link" in effect.remedy]
+
+    assert remedies
+    assert all("the link from `kubectl pipedrive connect`" in remedy for remedy in remedies)

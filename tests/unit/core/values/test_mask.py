@@ -32,7 +32,7 @@ def test_a_value_is_hidden_by_what_stands_before_it(text: str, expected: str) ->
     "text",
     [
         "Secret acme holds a value that Pipedrive accepts, for company acme at https://acme.pipedrive.com",
-        "Vault (default) is sealed: unseal it with `vault operator unseal`",
+        'Vault connection "default" is sealed: unseal it with `vault operator unseal`',
         "kubectl annotate pdc acme pipedrive-operator.io/requested-at=2026-03-04T13:00:00Z",
         "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "a@b.example",

@@ -54,8 +54,8 @@ class IssuingLogin:
             with suppress(Trouble):
                 await self._send(requests.revoke_token(issued.value))
             message = (
-                f"Vault ({self._name}) limits the token of the login {attempt.description} to {issued.uses} requests, "
-                "but the operator sends many with the same token: set token_num_uses=0 on the role"
+                f'Vault connection "{self._name}" limits the token of the login {attempt.description} to {issued.uses} '
+                "requests, but the operator sends many with the same token: set token_num_uses=0 on the role"
             )
             raise VaultDenied(message)
         return issued

@@ -25,15 +25,15 @@ class TokenLogin:
         where = str(file) if reference is None else f"key {reference.key} of Secret {reference.name}"
         if not is_token(token.reveal()):
             message = (
-                f"{where} does not contain a valid token for Vault ({self._name}): write the token there, on one line "
-                "and with nothing else"
+                f'{where} does not contain a valid token for Vault connection "{self._name}": write the token there, '
+                "on one line and with nothing else"
             )
             raise VaultDenied(message)
         issued = await self._look_up(token, where)
         if issued.uses:
             message = (
-                f"Vault ({self._name}) limits the token of {where} to {issued.uses} more requests, but the operator "
-                "sends many with the same token: create a token without -use-limit"
+                f'Vault connection "{self._name}" limits the token of {where} to {issued.uses} more requests, but the '
+                "operator sends many with the same token: create a token without -use-limit"
             )
             raise VaultDenied(message)
         return issued

@@ -73,7 +73,7 @@ def no_response(error: Exception, name: str, address: str) -> VaultUnavailable:
     """Explain a request without a response."""
     reason = _certificate_fault(error) or _rejection(error) or _kind(error)
     kind = VaultUnavailable if _is_about_connecting(error) else ResponseMissing
-    return kind(f"Vault ({name}) at {address} {reason.format(setting=f'vault.connections.{name}')}")
+    return kind(f'Vault connection "{name}" at {address} {reason.format(setting=f"vault.connections.{name}")}')
 
 
 def _is_about_connecting(error: BaseException) -> bool:

@@ -57,7 +57,7 @@ class _Sources:
         """Name the setting of the CA."""
         source = _describe(self.settings.ca_file, self.settings.ca_secret_ref)
         return VaultUnavailable(
-            f"The CA certificates for Vault ({self.name}) cannot be read from {source}: correct "
+            f'The CA certificates for Vault connection "{self.name}" cannot be read from {source}: correct '
             f"vault.connections.{self.name}.caFile or caSecretRef"
         )
 
@@ -65,8 +65,9 @@ class _Sources:
         """Name the settings of the client certificate."""
         source = _describe(self.settings.client_certificate_file, self._certificate_keys()[0])
         return VaultUnavailable(
-            f"The client certificate for Vault ({self.name}), or its key, cannot be read from {source}: correct "
-            f"vault.connections.{self.name}.clientCertificateFile and clientKeyFile, or clientCertificateSecretRef"
+            f'The client certificate for Vault connection "{self.name}", or its key, cannot be read from {source}: '
+            f"correct vault.connections.{self.name}.clientCertificateFile and clientKeyFile, or "
+            "clientCertificateSecretRef"
         )
 
     def _certificate_keys(self) -> tuple[SecretReference | None, SecretReference | None]:

@@ -73,8 +73,8 @@ async def test_a_token_with_few_uses_is_refused_and_revoked(vault: FakeVaultServ
 
     assert isinstance(trouble, VaultDenied)
     assert trouble.message == (
-        "Vault (default) limits the token of the login by approle at auth/approle with role_id r to 3 requests, but "
-        "the operator sends many with the same token: set token_num_uses=0 on the role"
+        'Vault connection "default" limits the token of the login by approle at auth/approle with role_id r to 3 '
+        "requests, but the operator sends many with the same token: set token_num_uses=0 on the role"
     )
     assert vault.paths[-1] == "token/revoke-self"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE, CircuitBreaker
 from pipedrive_operator.core.values.errors import Trouble, VaultDenied, VaultUnavailable
 
-TROUBLE = VaultUnavailable("Vault (default) is sealed: unseal it")
+TROUBLE = VaultUnavailable('Vault connection "default" is sealed: unseal it')
 
 
 def opened(failures: int = 1) -> tuple[CircuitBreaker, float]:
