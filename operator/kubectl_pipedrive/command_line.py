@@ -128,6 +128,7 @@ NAMESPACE: Final = Option(
     name="namespace", short="n", value="NAMESPACE", help="Namespace; by default that of the context."
 )
 HELP: Final = Option(name="help", short="h", help="Show this help.")
+VERSION: Final = Option(name="version", help="Print the version, in place of a command.")
 COMMON: Final = (NAMESPACE, *CLUSTER_OPTIONS, HELP)
 
 

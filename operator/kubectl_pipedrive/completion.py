@@ -7,7 +7,7 @@ The output is that of cobra, which kubectl is built on: one candidate a line, th
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from kubectl_pipedrive.command_line import COMMON, Command, Option, cluster_flags, parse, split
+from kubectl_pipedrive.command_line import COMMON, VERSION, Command, Option, cluster_flags, parse, split
 from kubectl_pipedrive.errors import KubectlFailed, KubectlMissing, UsageError
 from kubectl_pipedrive.kubectl import CREDENTIALS, Kubectl, Runner
 from pipedrive_operator.core.values.conditions import EventReason, Reason
@@ -31,7 +31,7 @@ def complete(
         candidates = _values(option, kubectl)
         directive = FILES if option.value in _FILE_VALUES else ONLY_THESE
     elif unfinished.startswith("-"):
-        candidates, directive = _flags(command), ONLY_THESE
+        candidates, directive = _flags(command, rest), ONLY_THESE
     elif command is None:
         candidates = _next_words(rest, commands) if rest else list(first_words)
         directive = ONLY_THESE
@@ -67,8 +67,9 @@ def _values(option: Option, kubectl: Kubectl) -> list[str]:
     return _lines(readers[option.name]) if option.name in readers else list(option.choices)
 
 
-def _flags(command: Command | None) -> list[str]:
-    options = (*(command.options if command is not None else ()), *COMMON)
+def _flags(command: Command | None, rest: Sequence[str]) -> list[str]:
+    own = command.options if command is not None else () if rest else (VERSION,)
+    options = (*own, *COMMON)
     return [f"--{option.name}" for option in options]
 
 

@@ -41,7 +41,10 @@ def root_help(groups: Sequence[tuple[str, Sequence[Command]]]) -> str:
         f"{title}:\n" + "\n".join(f"  {command.name:<{width}}   {command.summary}" for command in commands)
         for title, commands in groups
     ]
-    usage_lines = f"Usage:\n  {PROGRAM} COMMAND [options]\n\nUse `{PROGRAM} COMMAND --help` for examples and options."
+    usage_lines = (
+        f"Usage:\n  {PROGRAM} COMMAND [options]\n  {PROGRAM} --version\n\n"
+        f"Use `{PROGRAM} COMMAND --help` for examples and options."
+    )
     return "\n\n".join((_INTRODUCTION, *lists, usage_lines, _CLUSTER))
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from kubectl_pipedrive.advice import NO_KUBECTL, advice, without_log_lines
-from kubectl_pipedrive.command_line import PROGRAM, Clock, Session, cluster_flags, first_word, parse, split
+from kubectl_pipedrive.command_line import PROGRAM, VERSION, Clock, Session, cluster_flags, first_word, parse, split
 from kubectl_pipedrive.completion import complete
 from kubectl_pipedrive.errors import ConnectFailed, KubectlFailed, KubectlMissing, UsageError
 from kubectl_pipedrive.help_text import command_help, root_help
@@ -85,6 +85,8 @@ def _dispatch(arguments: Sequence[str], session: Session) -> int:
     screen = session.terminal
     if arguments[:1] == [COMPLETE]:
         return _complete(arguments[1:], session)
+    if _asks_for_version(arguments):
+        arguments = [VERSION.name]
     command, rest = split(arguments, commands_for(arguments))
     if command is None:
         return _without_command(rest, arguments, screen)
@@ -94,6 +96,11 @@ def _dispatch(arguments: Sequence[str], session: Session) -> int:
         return 0
     kubectl = replace(session.kubectl, flags=cluster_flags(parsed), namespace=parsed.value("namespace"))
     return command.run(replace(session, kubectl=kubectl), parsed)
+
+
+def _asks_for_version(arguments: Sequence[str]) -> bool:
+    """Return whether `--version` stands in place of a command, where the flags of kubectl may stand too."""
+    return not first_word(arguments) and set(VERSION.flags) <= set(arguments)
 
 
 def _complete(words: Sequence[str], session: Session) -> int:

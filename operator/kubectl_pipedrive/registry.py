@@ -18,11 +18,12 @@ _MODULES: Final[Mapping[str, str]] = MappingProxyType(
         "resume": "suspend",
         "new": "new",
         "migrate": "migrate",
+        "version": "version",
     }
 )
 """The first word of each command, and the module in `commands/` that has it."""
 _GROUPS: Final = (
-    ("Find out", ("status", "check", "explain")),
+    ("Find out", ("status", "check", "explain", "version")),
     ("Act", ("connect", "refresh", "suspend", "resume")),
     ("Begin", ("new", "migrate")),
 )

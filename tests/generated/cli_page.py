@@ -69,7 +69,7 @@ deletion that are set there do not disturb the plugin.
 | `check`, for the operator and its leader | list `deployments` in all namespaces, get its `leases` | |
 | `refresh`, `suspend`, `resume` | patch `pipedrivecredentials` | `edit` |
 | `connect` | create, get, patch and delete `pipedriveconsents` | `edit` |
-| `explain`, `new`, `migrate` | none | |
+| `explain`, `new`, `migrate`, `version` | none | |
 
 The chart adds the permissions for the operator's resources to Kubernetes' roles `view`, `edit` and `admin`
 (`rbac.aggregateClusterRoles`). What you may not read is left out, with a remark.
@@ -165,5 +165,6 @@ RECORDINGS: Mapping[str, Mapping[str, Callable[[PluginWorld], None]]] = {
     "new api-token": {"new api-token initech -n crm --company initech": as_it_is},
     "new oauth2": {"new oauth2 acme -n crm --company acme": as_it_is},
     "migrate n8n": {"migrate n8n export.json": as_it_is},
+    "version": {"version": as_it_is},
 }
 """What is recorded for each command, and how its world is prepared."""

@@ -15,6 +15,7 @@ from kubectl_pipedrive.errors import KubectlFailed, KubectlMissing
 from kubectl_pipedrive.kubectl import Subprocesses
 from kubectl_pipedrive.registry import every_command
 from kubectl_pipedrive.terminal import Style, Terminal
+from pipedrive_operator import __version__
 from pipedrive_operator.core.values.conditions import EFFECTS, EVENT_TEXTS, EventReason, Reason
 from support.plugin_world import PluginWorld
 from support.tenant import eventually
@@ -41,6 +42,18 @@ def test_help_does_not_contact_the_cluster() -> None:
     assert 0 == world("--help").code
     assert 0 == world("status -h").code
     assert 0 == world("new --help").code
+    assert [] == world.kubectl.calls
+
+
+@pytest.mark.parametrize("line", ["version", "--version", "-n crm --version", "version --context prod"])
+def test_the_version_is_printed_without_a_cluster(line: str) -> None:
+    """A command prints it, as in other plugins of kubectl, and so does the flag that most programs have."""
+    world = PluginWorld()
+    world.kubectl.broken = "The connection to the server was refused"
+
+    typed = world(line)
+
+    assert (0, f"kubectl pipedrive {__version__}\n", "") == (typed.code, typed.out, typed.err)
     assert [] == world.kubectl.calls
 
 
@@ -74,6 +87,8 @@ def test_a_value_that_is_a_word_of_a_command_is_a_value() -> None:
         ("''", "there is no command ''"),
         ("--bogus", "`kubectl pipedrive --bogus` has no command"),
         ("-n crm", "`kubectl pipedrive -n crm` has no command"),
+        ("status --version", "`kubectl pipedrive status` has no option --version"),
+        ("version 1", "`kubectl pipedrive version` takes at most 0 arguments, not 1: 1"),
         ("new secret x", "there is no command new secret; write `kubectl pipedrive new api-token` or"),
         ("new", "write `kubectl pipedrive new api-token` or `kubectl pipedrive new oauth2`"),
         ("status --outptu wide", "`kubectl pipedrive status` has no option --outptu; did you mean --output?"),

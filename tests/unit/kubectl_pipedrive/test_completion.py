@@ -14,7 +14,22 @@ def completed(*words: str, world: PluginWorld | None = None) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "candidates"),
     [
-        ([""], ["status", "check", "explain", "connect", "refresh", "suspend", "resume", "new", "migrate", ":4"]),
+        (
+            [""],
+            [
+                "status",
+                "check",
+                "explain",
+                "connect",
+                "refresh",
+                "suspend",
+                "resume",
+                "new",
+                "migrate",
+                "version",
+                ":4",
+            ],
+        ),
         (["re"], ["refresh", "resume", ":4"]),
         (["new", ""], ["api-token", "oauth2", ":4"]),
         (["migrate", "n"], ["n8n", ":4"]),
@@ -29,6 +44,9 @@ def completed(*words: str, world: PluginWorld | None = None) -> list[str]:
         (["status", "--kubeconfig", ""], [":0"]),
         (["refresh", "--ver"], ["--verify-only", ":4"]),
         (["--kubec"], ["--kubeconfig", ":4"]),
+        (["--v"], ["--version", ":4"]),
+        (["-n", "crm", "--v"], ["--version", ":4"]),
+        (["new", "--v"], [":4"]),
         (["bogus", ""], [":4"]),
     ],
     ids=" ".join,
