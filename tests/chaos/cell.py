@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 import yaml
 
 from chaos.evidence import Death
-from chaos.surroundings import APP_PATH, CLIENT_ID, CLIENT_SECRET, Environment, Json
+from chaos.surroundings import APP_PATH, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, Environment, Json
 from testbed.control_plane import ControlPlane
 from testbed.link import Link
 from testbed.operator_process import OperatorProcess
@@ -74,7 +74,9 @@ class Grant:
     credentials: list[tuple[str, str]] = field(default_factory=list)
     """Namespace and name of each credential that uses it."""
     consents: list[str] = field(default_factory=list)
-    """The simulator's ids of the consents, newest last."""
+    """The simulator's ids of the consents whose grants a person wrote to Vault, newest last."""
+    written: dict[str, float] = field(default_factory=dict)
+    """When Vault acknowledged them, by their ids."""
     consented_at: float = 0.0
 
 
@@ -122,6 +124,7 @@ class Cell:
         self.replicas: list[Replica] = []
         self.grants: dict[str, Grant] = {}
         self._company = next(environment.companies)
+        self._strangers = next(environment.companies)
 
     def __enter__(self) -> Self:
         """Create the namespaces, rights and company. Raises KubectlError."""
@@ -132,6 +135,8 @@ class Cell:
         self.cluster.kubectl("apply", "--filename=-", stdin=json.dumps(self._objects(names)))
         self._environment.openbao.put_policy(self.name, self._policy())
         self._environment.pipedrive.command("add-company", company_id=self._company, domain=f"{self.name}-company")
+        self._environment.pipedrive.command("add-company", company_id=self._strangers, domain=f"{self.name}-strangers")
+        self._environment.pipedrive.command("add-user", company_id=self._strangers, user_id=self.stranger[1])
         with ExitStack() as stack:
             self.replicas = [self._replica(name, stack) for name in names]
             self._stack = stack.pop_all()
@@ -171,7 +176,7 @@ class Cell:
         made = self._environment.pipedrive.install(CLIENT_ID, grant.company_id, grant.user_id)
         grant.consents.append(made["grant_id"])
         self._environment.openbao.write_secret(grant.path, {"refresh_token": made["answer"]["refresh_token"]})
-        grant.consented_at = time.time()
+        grant.consented_at = grant.written[made["grant_id"]] = time.time()
 
     def apply(self, uses: Mapping[tuple[str, str], Grant], **oauth2: Any) -> None:
         """Apply credentials, each for a grant, by namespace and name. Raises KubectlError."""
@@ -224,6 +229,27 @@ class Cell:
         path = f"{_API}/namespaces/{self.name}/pipedrivecredentials/{name}"
         self._api.merge_patch(path, {"metadata": {"annotations": annotations}})
 
+    @property
+    def stranger(self) -> tuple[int, int]:
+        """The ids of a company to which no grant of this deployment belongs, and of its user."""
+        return self._strangers, 1000 * self._strangers
+
+    def create_consent(self, name: str, credential: str, *, state_digest: str) -> None:
+        """Create a consent for a credential. Raises ApiError."""
+        kind = {"apiVersion": "pipedrive-operator.io/v1alpha1", "kind": "PipedriveConsent", "metadata": {"name": name}}
+        spec = {"credential": credential, "stateDigest": state_digest}
+        self._api.create(f"{_API}/namespaces/{self.name}/pipedriveconsents", {**kind, "spec": spec})
+
+    def answer_consent(self, name: str, *, code: str, state: str) -> None:
+        """Hand Pipedrive's answer to a consent. Raises ApiError."""
+        path = f"{_API}/namespaces/{self.name}/pipedriveconsents/{name}"
+        self._api.merge_patch(path, {"spec": {"answer": {"code": code, "state": state}}})
+
+    def consent_status(self, name: str) -> Json:
+        """Return the status of a consent. Raises ApiError."""
+        found = self._api.get(f"{_API}/namespaces/{self.name}/pipedriveconsents/{name}")
+        return dict(found.get("status", {}))
+
     def mend(self) -> None:
         """Restore every link."""
         for replica in self.replicas:
@@ -265,8 +291,9 @@ class Cell:
                 "oauthUrl": links[Way.PIPEDRIVE].url,
                 "allowedApiDomains": ["http://127.0.0.1:*", "https://*.pipedrive.com"],
                 "timeout": f"{PIPEDRIVE_SECONDS}s",
-                "apps": {CLIENT_ID: {"path": APP_PATH, "allowedNamespaces": ["*"]}},
+                "apps": {CLIENT_ID: {"path": APP_PATH, "allowedNamespaces": ["*"], "redirectUri": REDIRECT_URI}},
             },
+            "consent": {"enabled": True},
             "controller": {"pollInterval": "2s"},
             "leaderElection": {"enabled": self._count > 1, "leaseDuration": f"{LEASE_SECONDS}s"},
         }

@@ -10,10 +10,10 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import Final, TypedDict, TypeVar
 
 from testbed.api_audit_log import ApiRequest
 from testbed.audit_log import KvAnswer
@@ -21,6 +21,10 @@ from testbed.pipedrive.ledger import Call, Outcome
 
 ROOT: Final = "root"
 ESCROW: Final = "pipedrive-operator-escrow-"
+_DIGITS: Final = 24
+_TOKEN: Final = "refresh_token"
+_CANDIDATE: Final = "consent_candidate"
+_OF_A_GRANT: Final = frozenset({_TOKEN, _CANDIDATE, "refresh_id"})
 _SUCCESS: Final = range(200, 300)
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -51,13 +55,13 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refresh:
-    """A refresh token that reached Pipedrive."""
+class Spending:
+    """A refresh token or a code that reached Pipedrive; each works once."""
 
     path: str
     """The path of the grant in Vault."""
     consent: str
-    """The simulator's id of the consent behind the grant."""
+    """The simulator's id of the consent behind the grant; empty for a code that was refused."""
     token: str
     issued: str | None
     """The digest of the refresh token that was issued in exchange; `token` is a digest too."""
@@ -67,13 +71,49 @@ class Refresh:
     delivered: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh(Spending):
+    """A refresh token that reached Pipedrive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The code of a consent that a person handed to the operator, and how the consent ended."""
+
+    path: str
+    """The path of the grant in Vault."""
+    name: str
+    code: str
+    """A digest."""
+    belongs: bool
+    """Whether the person accepted for the company that the credential belongs to."""
+    reported: str
+    """The reason in the status of the consent when it had ended."""
+    ended: float
+    """When that reason was seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange(Spending):
+    """A code that reached Pipedrive."""
+
+    answer: Answer
+
+
 class Kind(StrEnum):
     """The kind of a write to a grant."""
 
     CONSENT = "consent"
+    """A person wrote the whole document."""
     INTENT = "intent"
     STORED = "stored"
     """A new refresh token."""
+    CANDIDATE = "candidate"
+    """The result of an exchange, beside the grant that works."""
+    PROMOTED = "promoted"
+    """A candidate became the grant."""
+    DROPPED = "dropped"
+    """A candidate was removed, and the grant stayed as it was."""
     MARK = "mark"
     """An intent was removed, or an unanswered refresh was recorded."""
 
@@ -86,6 +126,8 @@ class Write:
     by: str
     at: float
     kind: Kind
+    for_consent: bool = False
+    """Whether it is the intent of an exchange, or of a refresh of a candidate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +165,11 @@ class Evidence:
     """The evidence of a run; each tuple is in chronological order."""
 
     refreshes: tuple[Refresh, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    """The codes that people handed to the operator."""
+    companies: Mapping[str, int] = field(default_factory=dict)
+    """The company of each access token that Pipedrive issued, by the token's digest."""
     writes: tuple[Write, ...] = ()
     reads: tuple[Read, ...] = ()
     publications: tuple[Publication, ...] = ()
@@ -131,6 +178,11 @@ class Evidence:
     def refreshes_of(self) -> Mapping[str, list[Refresh]]:
         """The refreshes of each path."""
         return _grouped(self.refreshes, lambda one: one.path)
+
+    @cached_property
+    def exchanges_of(self) -> Mapping[str, list[Exchange]]:
+        """The exchanges of each path."""
+        return _grouped(self.exchanges, lambda one: one.path)
 
     @cached_property
     def writes_to(self) -> Mapping[str, list[Write]]:
@@ -149,37 +201,50 @@ class Evidence:
 
     @cached_property
     def escrowed(self) -> Mapping[str, list[Publication]]:
-        """The writes of escrows, by name."""
-        return _grouped((one for one in self.publications if one.name.startswith(ESCROW)), lambda one: one.name)
+        """The writes of escrows, by the part of the name that stands for the grant."""
+        written = (one for one in self.publications if one.name.startswith(ESCROW))
+        return _grouped(written, lambda one: one.name[: len(ESCROW) + _DIGITS])
 
 
 def read_refreshes(calls: Iterable[Call], paths: Mapping[str, str]) -> tuple[Refresh, ...]:
     """Return the refreshes in the simulator's ledger; `paths` maps each consent to the path of its grant in Vault."""
     return tuple(
-        Refresh(
-            path=paths[consent],
-            consent=consent,
-            token=call.subject.digest or "",
-            issued=call.issued,
-            accepted=call.outcome is Outcome.ACCEPTED,
-            taken=call.started_at,
-            answered=call.ended_at,
-            delivered=bool(call.delivered),
-        )
+        Refresh(path=paths[consent], consent=consent, **_outcome(call))
         for call in calls
         if call.is_refresh and (consent := call.subject.grant_id) is not None and consent in paths
     )
 
 
+def read_exchanges(calls: Iterable[Call], answers: Iterable[Answer]) -> tuple[Exchange, ...]:
+    """Return the exchanges of these codes in the simulator's ledger."""
+    of = {answer.code: answer for answer in answers}
+    return tuple(
+        Exchange(path=answer.path, consent=call.issued_grant or "", answer=answer, **_outcome(call))
+        for call in calls
+        if call.is_exchange and (answer := of.get(call.subject.digest or "")) is not None
+    )
+
+
+def read_companies(calls: Iterable[Call]) -> Mapping[str, int]:
+    """Return the company of each access token that was issued, by the token's digest."""
+    return {
+        call.issued_access: call.subject.company_id
+        for call in calls
+        if call.issued_access is not None and call.subject.company_id is not None
+    }
+
+
 def read_writes(answers: Iterable[KvAnswer]) -> tuple[Write, ...]:
     """Return the acknowledged writes to grants."""
-    held: dict[str, str | None] = {}
+    held: dict[str, Mapping[str, str]] = {}
     found = []
     for answer in answers:
-        if answer.ok and answer.operation in {"create", "update"} and "refresh_token" in answer.values:
-            kind = _kind(answer, held.get(answer.path))
-            found.append(Write(path=answer.path, by=answer.display_name, at=answer.at, kind=kind))
-            held[answer.path] = answer.values["refresh_token"]
+        if answer.ok and answer.operation in {"create", "update"} and not _OF_A_GRANT.isdisjoint(answer.values):
+            kind = _kind(answer, held.get(answer.path, {}))
+            is_for_consent = kind is Kind.INTENT and "refresh_consent" in answer.values
+            write = Write(path=answer.path, by=answer.display_name, at=answer.at, kind=kind, for_consent=is_for_consent)
+            found.append(write)
+            held[answer.path] = answer.values
     return tuple(found)
 
 
@@ -201,17 +266,42 @@ def read_publications(requests: Mapping[str, Iterable[ApiRequest]]) -> tuple[Pub
 
 
 def escrow_name(path: str) -> str:
-    """Return the name of the escrow Secret of a grant; the audit log contains no more than the name."""
+    """Return how the names of the escrow Secrets of a grant begin; the audit log contains no more than the names."""
     digest = hashlib.sha256(json.dumps(["default", "secret", path]).encode()).hexdigest()
-    return f"{ESCROW}{digest[:24]}"
+    return f"{ESCROW}{digest[:_DIGITS]}"
 
 
-def _kind(answer: KvAnswer, before: str | None) -> Kind:
+def _kind(answer: KvAnswer, before: Mapping[str, str]) -> Kind:
+    candidate, token = answer.values.get(_CANDIDATE), answer.values.get(_TOKEN)
     if answer.display_name == ROOT:
         return Kind.CONSENT
+    if candidate is not None and candidate != before.get(_CANDIDATE):
+        return Kind.CANDIDATE  # even under an intent: a candidate that is stored late leaves other intents alone
     if "refresh_id" in answer.values:
         return Kind.INTENT
-    return Kind.MARK if answer.values["refresh_token"] == before else Kind.STORED
+    if candidate is None and _CANDIDATE in before:
+        return Kind.DROPPED if token == before.get(_TOKEN) else Kind.PROMOTED
+    return Kind.MARK if token == before.get(_TOKEN) else Kind.STORED
+
+
+class _Outcome(TypedDict):
+    token: str
+    issued: str | None
+    accepted: bool
+    taken: float
+    answered: float | None
+    delivered: bool
+
+
+def _outcome(call: Call) -> _Outcome:
+    return {
+        "token": call.subject.digest or "",
+        "issued": call.issued,
+        "accepted": call.outcome is Outcome.ACCEPTED,
+        "taken": call.started_at,
+        "answered": call.ended_at,
+        "delivered": bool(call.delivered),
+    }
 
 
 def _grouped(items: Iterable[_V], key: Callable[[_V], _K]) -> Mapping[_K, list[_V]]:

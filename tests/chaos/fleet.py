@@ -16,10 +16,11 @@ from typing import Final
 
 from chaos import counts, judgement
 from chaos.cell import Cell, Way, decoded
+from chaos.conclusion import gather
 from chaos.counts import Cycle, Place, Value
 from chaos.evidence import Evidence, Trouble
 from chaos.judgement import Window
-from chaos.kills import ChaosError, Say, gather
+from chaos.kills import ChaosError, Say
 from chaos.surroundings import Environment, Json, set_up
 
 EXPIRES_IN: Final = 60

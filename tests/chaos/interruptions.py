@@ -7,8 +7,8 @@ import time
 from typing import Final
 
 from chaos.cell import PIPEDRIVE_SECONDS, Cell, Replica, Way
+from chaos.conclusion import gather
 from chaos.evidence import Kind, read_writes
-from chaos.kills import gather
 from chaos.report import LONGEST_TAKEOVER
 from chaos.story import (
     PATIENCE,

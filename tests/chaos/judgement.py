@@ -2,19 +2,20 @@
 
 A refresh token that Pipedrive accepted twice always breaks the promise. A grant is lost if a refresh succeeded and the
 new token was neither stored in Vault or escrow nor used later. That is excused only inside the window that the promise
-names: the sending process died, or its answer was lost, before the first copy was acknowledged.
+names: the sending process died, or its answer was lost, before the first copy was acknowledged. What is particular to
+the exchange of a code is judged in `exchange_judgement`.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final
 
-from chaos.evidence import Death, Evidence, Kind, Refresh, Trouble, escrow_name
+from chaos.evidence import Death, Evidence, Exchange, Kind, Refresh, Spending, Trouble, Write, escrow_name
 
 WITHIN: Final = 1.0
 """In seconds after the answer: a later death is outside the window if Vault was available."""
@@ -27,23 +28,26 @@ class Complaint:
     """A status that asked a person to consent again."""
 
     path: str
-    consent: str
     message: str
     at: float
+    """When the status was read."""
+    consent: str = ""
+    """The consent that it is about, found by `attributed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
     """A grant that was lost."""
 
-    refresh: Refresh
+    spending: Spending
+    """The last refresh, or the exchange, whose result was lost."""
     sender: str
     excused: bool
     why: str
     message: str
     """What the status reported."""
     truthful: bool
-    """Whether the message names the unanswered refresh."""
+    """Whether the message names the unanswered refresh, or calls the exchange uncertain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,7 @@ class Window:
     at: float
 
 
-def accepted_twice(refreshes: Iterable[Refresh]) -> list[str]:
+def accepted_twice(refreshes: Iterable[Spending]) -> list[str]:
     """Return the refresh tokens that Pipedrive accepted more than once."""
     spent = Counter(one.token for one in refreshes if one.accepted)
     return [token for token, times in spent.items() if times > 1]
@@ -108,19 +112,39 @@ def sent_again(evidence: Evidence) -> list[Refresh]:
     ]
 
 
-def sender(refresh: Refresh, evidence: Evidence) -> str | None:
-    """Return the replica that sent a refresh: the one that wrote the newest intent before it."""
-    writes = evidence.writes_to.get(refresh.path, ())
-    return next((one.by for one in reversed(writes) if one.kind is Kind.INTENT and one.at <= refresh.taken), None)
+def intent_of(spending: Spending, evidence: Evidence) -> Write | None:
+    """Return the intent behind a refresh or an exchange: the newest one before it."""
+    writes = evidence.writes_to.get(spending.path, ())
+    return next((one for one in reversed(writes) if one.kind is Kind.INTENT and one.at <= spending.taken), None)
 
 
-def first_copy(refresh: Refresh, evidence: Evidence) -> float | None:
-    """Return when the answer of a refresh was first acknowledged, by Vault or as an escrow; None if never."""
-    later = (one.taken for one in evidence.refreshes_of[refresh.path] if one.accepted and one.taken > refresh.taken)
-    end = min(later, default=float("inf"))
-    stored = [one.at for one in evidence.writes_to.get(refresh.path, ()) if one.kind is Kind.STORED]
-    escrowed = [one.at for one in evidence.escrowed.get(escrow_name(refresh.path), ())]
-    return min((at for at in stored + escrowed if refresh.taken <= at <= end), default=None)
+def is_of_candidate(spending: Spending, evidence: Evidence) -> bool:
+    """Return whether the result is a candidate: that of an exchange, or of a refresh of a candidate."""
+    if isinstance(spending, Exchange):
+        return True
+    intent = intent_of(spending, evidence)
+    return intent is not None and intent.for_consent
+
+
+def sender(spending: Spending, evidence: Evidence) -> str | None:
+    """Return the replica that sent a refresh token or a code: the one that wrote the intent."""
+    intent = intent_of(spending, evidence)
+    return intent.by if intent is not None else None
+
+
+def first_copy(spending: Spending, evidence: Evidence) -> float | None:
+    """Return when the answer was first acknowledged, by Vault or as an escrow; None if never.
+
+    A candidate that becomes the grant is no copy of a refresh, nor the result of a refresh a copy of a candidate.
+    """
+    is_candidate = is_of_candidate(spending, evidence)
+    refreshes, exchanges = (of.get(spending.path, []) for of in (evidence.refreshes_of, evidence.exchanges_of))
+    next_refresh, next_exchange = _next(refreshes, spending.taken), _next(exchanges, spending.taken)
+    kind, end = (Kind.CANDIDATE, next_exchange) if is_candidate else (Kind.STORED, next_refresh)
+    stored = [one.at for one in evidence.writes_to.get(spending.path, ()) if one.kind is kind and one.at <= end]
+    escrowed = [one.at for one in evidence.escrowed.get(escrow_name(spending.path), ())]
+    copies = stored + [at for at in escrowed if at <= min(next_refresh, next_exchange)]
+    return min((at for at in copies if at >= spending.taken), default=None)
 
 
 def windows(evidence: Evidence) -> list[Window]:
@@ -132,18 +156,38 @@ def windows(evidence: Evidence) -> list[Window]:
     ]
 
 
-def lost(refreshes: Iterable[Refresh], held: Mapping[str, str], complaints: Iterable[Complaint]) -> list[Refresh]:
+def attributed(
+    complaints: Iterable[Complaint], evidence: Evidence, targets: Mapping[str, tuple[str, str]]
+) -> list[Complaint]:
+    """Find the consent behind each complaint: that of the newest refresh before the status was written.
+
+    The status may be older than the moment when it was read: another consent may have become the grant since.
+    """
+    return [replace(one, consent=_complained_about(one, evidence, targets[one.path])) for one in complaints]
+
+
+def lost(
+    refreshes: Iterable[Spending],
+    held: Mapping[str, str],
+    complaints: Iterable[Complaint],
+    *,
+    replaced: Collection[str] = frozenset(),
+) -> list[Spending]:
     """Return the refreshes whose result is lost; `held` is the final refresh token in Vault, by path.
 
-    If a person was asked to consent again, the grant before that consent counts as lost.
+    If a person was asked to consent again, the grant before that consent counts as lost. A grant that a later consent
+    has `replaced` need not be held.
     """
     given_up = {one.consent for one in complaints}
-    newest: dict[str, Refresh] = {}
+    newest: dict[str, Spending] = {}
     for one in sorted(refreshes, key=lambda each: each.taken):
         if one.accepted:
             newest[one.consent] = one
     return [
-        one for one in newest.values() if one.consent in given_up or held.get(one.path) not in {one.issued, one.token}
+        one
+        for one in newest.values()
+        if one.consent in given_up
+        or (one.consent not in replaced and held.get(one.path) not in {one.issued, one.token})
     ]
 
 
@@ -154,7 +198,7 @@ def wrongly_declared_dead(refreshes: Iterable[Refresh], complaints: Iterable[Com
 
 
 def judge(
-    refresh: Refresh,
+    refresh: Spending,
     evidence: Evidence,
     *,
     deaths: Sequence[Death],
@@ -165,18 +209,18 @@ def judge(
     """Decide whether a loss is excused, and why."""
     by = sender(refresh, evidence) or "an unknown sender"
     said = next((one.message for one in complaints if one.consent == refresh.consent), "")
-    excuse = _excuse(refresh, by, evidence, deaths=deaths, troubles=troubles, limits=limits)
+    why = excuse(refresh, evidence, deaths=deaths, troubles=troubles, limits=limits)
     return Loss(
-        refresh=refresh,
+        spending=refresh,
         sender=by,
-        excused=excuse is not None,
-        why=excuse or _accusation(refresh, evidence),
+        excused=why is not None,
+        why=why or accusation(refresh, evidence),
         message=said,
         truthful=names_the_cause(said, refresh),
     )
 
 
-def names_the_cause(message: str, refresh: Refresh) -> bool:
+def names_the_cause(message: str, refresh: Spending) -> bool:
     """Return whether a message names an unanswered refresh that is not older than this one."""
     found = _UNANSWERED.search(message)
     return found is not None and datetime.fromisoformat(found[1]).timestamp() >= refresh.taken - _SLACK
@@ -191,7 +235,7 @@ def moment(death: Death, evidence: Evidence, targets: Mapping[str, tuple[str, st
 
 def _moment(death: Death, path: str, target: tuple[str, str], evidence: Evidence) -> Moment:
     written = [one for one in evidence.writes_to.get(path, ()) if one.at <= death.at]
-    if not written or written[-1].by != death.replica or written[-1].kind is Kind.MARK:
+    if not written or written[-1].by != death.replica or written[-1].kind not in {Kind.INTENT, Kind.STORED}:
         return Moment.IDLE
     last = written[-1]
     if last.kind is Kind.STORED:
@@ -200,20 +244,21 @@ def _moment(death: Death, path: str, target: tuple[str, str], evidence: Evidence
         return Moment.IDLE if was_published or death.at - last.at > WITHIN else Moment.STORED
     sent = [one for one in evidence.refreshes_of.get(path, ()) if last.at <= one.taken <= death.at]
     if not sent:
-        return Moment.INTENT
+        return Moment.IDLE if last.for_consent else Moment.INTENT
     answered = sent[-1].answered
     return Moment.ANSWERED if answered is not None and answered <= death.at else Moment.SENT
 
 
-def _excuse(
-    refresh: Refresh,
-    by: str,
+def excuse(
+    refresh: Spending,
     evidence: Evidence,
     *,
     deaths: Sequence[Death],
     troubles: Sequence[Trouble],
     limits: Limits,
 ) -> str | None:
+    """Return why a result may be lost; None if nothing excuses it."""
+    by = sender(refresh, evidence) or "an unknown sender"
     if first_copy(refresh, evidence) is not None:
         return None
     answered = refresh.answered if refresh.answered is not None else refresh.taken
@@ -229,6 +274,21 @@ def _excuse(
     return None
 
 
+def _complained_about(complaint: Complaint, evidence: Evidence, target: tuple[str, str]) -> str:
+    published = evidence.publications_of.get(target, ())
+    written = max((one.at for one in published if one.is_status and one.at <= complaint.at), default=complaint.at)
+    tried = [
+        one
+        for one in evidence.refreshes_of.get(complaint.path, ())
+        if one.taken <= written and not is_of_candidate(one, evidence)
+    ]
+    return tried[-1].consent if tried else ""
+
+
+def _next(spendings: Iterable[Spending], after: float) -> float:
+    return min((one.taken for one in spendings if one.accepted and one.taken > after), default=float("inf"))
+
+
 def _within(troubles: Sequence[Trouble], limits: Limits) -> float:
     """Return how long the window may last: without limit if neither Vault nor the cluster can be reached."""
     away = {one.what for one in troubles}
@@ -237,7 +297,8 @@ def _within(troubles: Sequence[Trouble], limits: Limits) -> float:
     return WITHIN + (limits.vault if "vault" in away else 0.0)
 
 
-def _accusation(refresh: Refresh, evidence: Evidence) -> str:
+def accusation(refresh: Spending, evidence: Evidence) -> str:
+    """Return why the loss of a result breaks the promise."""
     copy = first_copy(refresh, evidence)
     if copy is not None:
         return f"it was lost although a copy was acknowledged {copy - refresh.taken:.3f} s after the request"

@@ -6,27 +6,24 @@ A seed chooses the moments and identifies the run. It does not reproduce what th
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from chaos import judgement
-from chaos.cell import PIPEDRIVE_SECONDS, VAULT_SECONDS, Cell, CredentialState, Replica
+from chaos.cell import Cell, CredentialState, Replica
+from chaos.conclusion import Verdict, conclude
+from chaos.connecting import Consents
 from chaos.disturbances import KINDS, QUIET_CLUSTER, Weather
-from chaos.evidence import Death, Evidence, read_publications, read_reads, read_refreshes, read_writes
-from chaos.judgement import Complaint, Limits, Loss, Moment, Window
 from chaos.person import Impatience, Person
 from chaos.surroundings import Environment, set_up
 from testbed.api_client import ApiError
-from testbed.pipedrive.tokens import digest_of
 from testbed.processes import ProcessError
 
 EXPIRES_IN: Final = 8
 """In seconds. Each grant is then refreshed every four seconds, so that a random moment is likely to hit a refresh."""
-LIMITS: Final = Limits(vault=VAULT_SECONDS, pipedrive=PIPEDRIVE_SECONDS - 0.1)
 _LEADER_SECONDS: Final = 90.0
 _SETTLE_SECONDS: Final = 150.0
 _POLL_SECONDS: Final = 0.1
@@ -54,49 +51,6 @@ class Plan:
     """In seconds, from the moment that a replica leads until it is killed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """The result of a run."""
-
-    seed: int
-    seconds: float
-    refreshes: int
-    deaths: Mapping[Moment, int]
-    troubles: Mapping[str, int]
-    accepted_twice: Sequence[str]
-    sent_again: int
-    """How many refresh tokens were sent although their successor was in Vault or in escrow."""
-    sent_at_once: int
-    losses: Sequence[Loss]
-    wrongly_declared_dead: Sequence[Complaint]
-    uncertain: int
-    """For how many grants a status reported `RefreshUncertain`."""
-    windows: Sequence[Window]
-    takeovers: Sequence[float]
-    """In seconds, from a kill until the other replica leads; only where no fault affects the election."""
-
-    @property
-    def breaches(self) -> list[str]:
-        """Every broken promise, as a sentence."""
-        found = [f"refresh token {token} was accepted twice" for token in self.accepted_twice]
-        found += [f"{one.refresh.path}: {one.why}" for one in self.losses if not one.excused]
-        found += [
-            f"{one.refresh.path}: the status gave another cause: {one.message!r}"
-            for one in self.losses
-            if one.excused and not one.truthful
-        ]
-        found += [
-            f"{one.path}: declared dead although nothing was lost: {one.message!r}"
-            for one in self.wrongly_declared_dead
-        ]
-        found += [f"{self.sent_again} times a refresh token was sent although its successor was stored"] * bool(
-            self.sent_again
-        )
-        return found + [f"{self.sent_at_once} times a refresh token was in flight twice at the same time"] * bool(
-            self.sent_at_once
-        )
-
-
 @dataclass
 class _Quota:
     """The number of kills left, shared by several threads."""
@@ -122,19 +76,25 @@ def play(environment: Environment, cells: Sequence[Cell], plan: Plan, say: Say) 
     chance = random.Random(plan.seed)  # noqa: S311  no secret
     weather = Weather(environment=environment, cells=cells, chance=chance)
     takeovers: list[float] = []
-    with Person(cells) as person, Impatience(cells, random.Random(chance.random())):  # noqa: S311
+    with (
+        Person(cells) as person,
+        Impatience(cells, random.Random(chance.random())),  # noqa: S311
+        Consents(environment, cells, random.Random(chance.random())) as consents,  # noqa: S311
+    ):
         settle(environment, cells)
         for number, kind in enumerate(plan.kinds):
             quota = plan.kills * (number + 1) // len(plan.kinds) - plan.kills * number // len(plan.kinds)
-            taken = _phase(weather, kind, plan, quota)
+            with consents.created():
+                taken = _phase(weather, kind, plan, quota)
             takeovers += taken if kind in QUIET_CLUSTER else []
             _mend(weather)
+            _settle_consents(consents)
             settle(environment, cells)
             lost = len(person.complaints)
             say(f"{kind}: {quota} kills; {lost} grants needed a new consent so far; all credentials are ready again")
     for cell in cells:
         cell.stop()
-    return _verdict(weather, person, plan, seconds=time.time() - began, takeovers=takeovers)
+    return conclude(weather, person, consents, seed=plan.seed, seconds=time.time() - began, takeovers=takeovers)
 
 
 @contextmanager
@@ -177,6 +137,15 @@ def settle(environment: Environment, cells: Sequence[Cell], *, within: float = _
                     awaited.discard((cell.name, name))
 
 
+def _settle_consents(consents: Consents) -> None:
+    """Wait until every consent has ended. Raises ChaosError."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while unfinished := consents.unfinished:
+        if time.monotonic() > deadline:
+            raise ChaosError("some consents did not end:\n" + "\n".join(unfinished))
+        time.sleep(_POLL_SECONDS)
+
+
 def _complaints(cells: Sequence[Cell], awaited: set[tuple[str, str]]) -> list[str]:
     return [
         f"{cell.name}/{name}: {state.conditions}"
@@ -185,25 +154,13 @@ def _complaints(cells: Sequence[Cell], awaited: set[tuple[str, str]]) -> list[st
     ]
 
 
-def gather(environment: Environment, cells: Sequence[Cell]) -> Evidence:
-    """Collect the evidence from the logs of the other parts."""
-    paths = {consent: grant.path for cell in cells for grant in cell.grants.values() for consent in grant.consents}
-    answers = environment.openbao.kv_answers()
-    requests = {replica.name: cell.cluster.requests(replica.name) for cell in cells for replica in cell.replicas}
-    return Evidence(
-        refreshes=read_refreshes(environment.pipedrive.ledger().calls, paths),
-        writes=read_writes(answers),
-        reads=read_reads(answers),
-        publications=read_publications(requests),
-    )
-
-
 def _phase(weather: Weather, kind: str, plan: Plan, quota: int) -> list[float]:
     """Make `quota` kills under one kind of fault, and return the take-over times."""
     left = _Quota(quota)
     if kind not in QUIET_CLUSTER:
         # Refreshes are rarer here; slow ones are still likely to be hit by a random moment.
-        weather.environment.pipedrive.add_fault("slow", endpoint="token", delay=_SLOWNESS)
+        for endpoint in ("token", "users_me"):
+            weather.environment.pipedrive.add_fault("slow", endpoint=endpoint, delay=_SLOWNESS)
     with ThreadPoolExecutor(len(weather.cells)) as pool:
         killing = [pool.submit(_kill_on, cell, left, _lives(plan, f"{kind} {cell.name}")) for cell in weather.cells]
         while not all(one.done() for one in killing):
@@ -221,15 +178,15 @@ def _lives(plan: Plan, where: str) -> Iterator[float]:
 def _kill_on(cell: Cell, quota: _Quota, lives: Iterator[float]) -> list[float]:
     """Kill the leader of a deployment repeatedly, and return how long each take-over took."""
     takeovers: list[float] = []
-    death: Death | None = None
+    killed: Replica | None = None
     while quota.take():
         leader = _wait_for_leader(cell)
-        if death is not None and leader.name != death.replica:
-            takeovers.append(time.time() - death.at)
+        if killed is not None and leader is not killed:
+            takeovers.append(time.time() - killed.deaths[-1].at)
         time.sleep(next(lives))
         leader.kill()
         leader.process.start()
-        death = leader.deaths[-1]
+        killed = leader
     return takeovers
 
 
@@ -260,44 +217,3 @@ def _states(cells: Sequence[Cell]) -> Iterator[tuple[Cell, str, CredentialState]
     for cell in cells:
         for name, state in cell.look().items():
             yield cell, name, state
-
-
-def _verdict(weather: Weather, person: Person, plan: Plan, *, seconds: float, takeovers: Sequence[float]) -> Verdict:
-    environment, cells = weather.environment, weather.cells
-    evidence = gather(environment, cells)
-    grants = [(cell, grant) for cell in cells for grant in cell.grants.values()]
-    held = {grant.path: environment.openbao.read_secret(grant.path) or {} for _, grant in grants}
-    lost = judgement.lost(
-        evidence.refreshes,
-        {path: digest_of(values["refresh_token"]) for path, values in held.items()},
-        person.complaints,
-    )
-    deaths = [death for cell in cells for replica in cell.replicas for death in replica.deaths]
-    fallen = [judgement.moment(death, evidence, _targets(cells, death)) for death in deaths]
-    return Verdict(
-        seed=plan.seed,
-        seconds=seconds,
-        refreshes=sum(one.accepted for one in evidence.refreshes),
-        deaths={moment: fallen.count(moment) for moment in Moment},
-        troubles={
-            what: sum(one.what == what for one in weather.troubles) for what in {one.what for one in weather.troubles}
-        },
-        accepted_twice=judgement.accepted_twice(evidence.refreshes),
-        sent_again=len(judgement.sent_again(evidence)),
-        sent_at_once=len(judgement.sent_at_once(evidence.refreshes)),
-        losses=[
-            judgement.judge(
-                one, evidence, deaths=deaths, troubles=weather.troubles, complaints=person.complaints, limits=LIMITS
-            )
-            for one in lost
-        ],
-        wrongly_declared_dead=judgement.wrongly_declared_dead(evidence.refreshes, person.complaints),
-        uncertain=len(person.uncertain),
-        windows=judgement.windows(evidence),
-        takeovers=takeovers,
-    )
-
-
-def _targets(cells: Sequence[Cell], death: Death) -> Mapping[str, tuple[str, str]]:
-    mine = next(cell for cell in cells if any(one.name == death.replica for one in cell.replicas))
-    return {grant.path: grant.credentials[0] for grant in mine.grants.values()}

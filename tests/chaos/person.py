@@ -1,16 +1,17 @@
 """Plays a person who consents again when a status asks for it, and one who requests refreshes all the time."""
 
 import random
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, Self
+from typing import Final
 
+from chaos.background import Background
 from chaos.cell import Cell, CredentialState, Grant
 from chaos.judgement import Complaint
 from testbed.api_client import ApiError
 from testbed.openbao_api import OpenBaoError
+from testbed.pipedrive.tokens import digest_of
 
 _LOOK_SECONDS: Final = 0.7
 _ASK_SECONDS: Final = 0.1
@@ -18,31 +19,7 @@ _STALE_SECONDS: Final = 60.0
 """A status with the same message this long after a consent counts as a new complaint."""
 
 
-class _Background:
-    """Does something to some deployments in a thread, for the duration of the block."""
-
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        """Take the deployments."""
-        self._cells = cells
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        """Work until `_ended` is set."""
-        raise NotImplementedError
-
-
-class Person(_Background):
+class Person(Background):
     """Consents again when necessary, in a thread, for the duration of the block."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
@@ -51,6 +28,8 @@ class Person(_Background):
         self.complaints: list[Complaint] = []
         self.uncertain: set[str] = set()
         """The paths of grants whose status reported `RefreshUncertain`."""
+        self.seen: set[tuple[str, str]] = set()
+        """The path of each grant, with the digest of each access token that was seen in its Secret."""
 
     def _run(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):
@@ -60,12 +39,15 @@ class Person(_Background):
 
     def _look_after(self, cell: Cell) -> None:
         states = cell.look()
+        looked_at = time.time()
         for grant in cell.grants.values():
             state = next((states[name] for _, name in grant.credentials if name in states), None)
             if state is not None:
-                self._answer(cell, grant, state)
+                self._answer(cell, grant, state, looked_at)
 
-    def _answer(self, cell: Cell, grant: Grant, state: CredentialState) -> None:
+    def _answer(self, cell: Cell, grant: Grant, state: CredentialState, looked_at: float) -> None:
+        if "access_token" in state.secret:
+            self.seen.add((grant.path, digest_of(state.secret["access_token"])))
         if state.authorized == "RefreshUncertain":
             self.uncertain.add(grant.path)
         if state.authorized != "ConsentRequired":
@@ -74,13 +56,12 @@ class Person(_Background):
         before = next((one.message for one in reversed(self.complaints) if one.path == grant.path), None)
         if message == before and time.time() - grant.consented_at < _STALE_SECONDS:
             return
-        consent = grant.consents[-1]
         with suppress(OSError, OpenBaoError):  # Vault is unavailable: try again next time
             cell.consent(grant)
-            self.complaints.append(Complaint(path=grant.path, consent=consent, message=message, at=time.time()))
+            self.complaints.append(Complaint(path=grant.path, message=message, at=looked_at))
 
 
-class Impatience(_Background):
+class Impatience(Background):
     """Requests refreshes in a thread for the duration of the block, so that random moments are likely to hit one."""
 
     def __init__(self, cells: Sequence[Cell], chance: random.Random) -> None:

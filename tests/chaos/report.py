@@ -6,16 +6,18 @@ from statistics import median
 from typing import Any, Final
 
 from chaos.cell import LEASE_SECONDS
+from chaos.conclusion import Verdict
 from chaos.counts import percentile
 from chaos.fleet import SHORTEST_CYCLE, Figures
 from chaos.judgement import Window
-from chaos.kills import Verdict
 from testbed.figure import Figure
 
 HAND_OVER_SECONDS: Final = 2.0
 LONGEST_TAKEOVER: Final = LEASE_SECONDS + HAND_OVER_SECONDS
 EXPECTED_WINDOW: Final = 15.0
 """In milliseconds, at the 99th percentile. Not asserted, because it depends on how busy the machine is."""
+MANY_KILLS: Final = 50
+"""With so many kills, one that interrupts no exchange would be a fault of the tests."""
 _P99: Final = 0.99
 
 
@@ -106,6 +108,7 @@ def _kills(verdict: Verdict) -> Iterable[Figure]:
         expected=f"all {len(excused)}",
         met=truthful == len(excused),
     )
+    yield from _consents(verdict)
     if verdict.takeovers:
         yield Figure(
             what="take-over after a kill, without a fault that affects the election",
@@ -114,6 +117,36 @@ def _kills(verdict: Verdict) -> Iterable[Figure]:
             expected=f"<= {LONGEST_TAKEOVER:.0f} s",
             met=max(verdict.takeovers) <= LONGEST_TAKEOVER,
         )
+
+
+def _consents(verdict: Verdict) -> Iterable[Figure]:
+    excused = [one for one in verdict.lost_results if one.excused]
+    yield Figure(
+        what="consents that people accepted",
+        measured=f"{sum(verdict.answers.values())}, of which Pipedrive accepted {verdict.exchanges} codes",
+    )
+    yield from (Figure(what=f"  {reason}", measured=str(count)) for reason, count in verdict.answers.items())
+    hit = sum(verdict.exchanges_hit.values())
+    is_certain = sum(verdict.deaths.values()) >= MANY_KILLS
+    yield Figure(
+        what="SIGKILLs that interrupted an exchange",
+        measured=str(hit),
+        expected=">= 1" if is_certain else "",
+        met=hit >= 1 if is_certain else None,
+    )
+    yield from (Figure(what=f"  {moment}", measured=str(count)) for moment, count in verdict.exchanges_hit.items())
+    yield _none("codes sent twice", len(verdict.sent_twice))
+    yield _none("grants of another company in use", len(verdict.strange))
+    yield _none("consents wrongly reported as connected, or not", len(verdict.wrongly_reported))
+    yield _none("results of an exchange lost, outside the window", len(verdict.lost_results) - len(excused))
+    yield Figure(what="results of an exchange lost inside the window", measured=str(len(excused)))
+    truthful = sum(one.truthful for one in excused)
+    yield Figure(
+        what="  whose status said so",
+        measured=str(truthful),
+        expected=f"all {len(excused)}",
+        met=truthful == len(excused),
+    )
 
 
 def _fleet(figures: Figures) -> Iterable[Figure]:

@@ -12,7 +12,8 @@ from typing import Final
 
 from chaos import interruptions
 from chaos.cell import Cell, Grant
-from chaos.kills import EXPIRES_IN, ChaosError, Say, gather, settle
+from chaos.conclusion import gather
+from chaos.kills import EXPIRES_IN, ChaosError, Say, settle
 from chaos.report import HAND_OVER_SECONDS, LONGEST_TAKEOVER, Scenario
 from chaos.story import (
     PATIENCE,

@@ -5,7 +5,8 @@ from typing import Any, Final, Self
 
 from chaos import judgement
 from chaos.cell import Cell, Grant, Replica
-from chaos.kills import ChaosError, gather, settle
+from chaos.conclusion import gather
+from chaos.kills import ChaosError, settle
 from chaos.surroundings import Environment
 from support.tenant import eventually
 from testbed.pipedrive.tokens import digest_of

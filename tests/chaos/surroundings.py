@@ -21,10 +21,12 @@ from testbed.processes import ChildProcess, free_port
 
 Json = dict[str, Any]
 ROOT: Final = Path(__file__).parents[2]
-CRD: Final = ROOT / "crds" / "pipedrivecredentials.yaml"
+CRDS: Final = tuple(ROOT / "crds" / f"{name}.yaml" for name in ("pipedrivecredentials", "pipedriveconsents"))
 CLIENT_ID: Final = "crm-sync"
 CLIENT_SECRET: Final = "chaos-client-secret"
 APP_PATH: Final = "apps/crm-sync"
+REDIRECT_URI: Final = "https://intranet.example.com/done"
+"""Nothing listens there: a person copies the code from the address."""
 SCOPES: Final = ["base", "deals:full"]
 _START_SECONDS: Final = 30.0
 _MOST_VERSIONS: Final = 100_000
@@ -69,9 +71,10 @@ def set_up(folder: Path, *, expires_in: int, cluster: ControlPlane | None = None
 
 
 def define(cluster: ControlPlane) -> None:
-    """Apply the CRD."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=50s", f"--filename={CRD}")
+    """Apply the CRDs."""
+    files = [f"--filename={crd}" for crd in CRDS]
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", *files)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=50s", *files)
 
 
 @contextmanager
@@ -79,7 +82,7 @@ def _pipedrive(folder: Path, expires_in: int) -> Iterator[ControlClient]:
     port = free_port()
     seed = folder / "pipedrive.json"
     app = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "scopes": SCOPES}
-    seed.write_text(json.dumps({"apps": [{**app, "redirect_uri": "http://127.0.0.1/callback"}]}))
+    seed.write_text(json.dumps({"apps": [{**app, "redirect_uri": REDIRECT_URI}]}))
     options = [f"--port={port}", f"--seed-file={seed}", "--rotate=always", f"--expires-in={expires_in}"]
     process = ChildProcess([sys.executable, "-m", "testbed.pipedrive", *options], log=folder / "pipedrive.log")
     try:

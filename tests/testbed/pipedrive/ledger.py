@@ -35,6 +35,10 @@ class Call:
     """Whether the refresh token in the request had already been replaced by a successor."""
     issued: str | None = None
     """The digest of the refresh token that was issued."""
+    issued_access: str | None = None
+    """The digest of the access token that was issued."""
+    issued_grant: str | None = None
+    """The grant that the issued tokens belong to. The subject of an exchange has none yet."""
     fault: str | None = None
     """The fault that struck, as `kind before` or `kind after`."""
     status: int | None = None
@@ -53,6 +57,11 @@ class Call:
     def is_refresh(self) -> bool:
         """Return whether the call sent a refresh token to the token endpoint."""
         return self.subject.endpoint is Endpoint.TOKEN and self.subject.credential == "refresh_token"
+
+    @property
+    def is_exchange(self) -> bool:
+        """Return whether the call sent an authorization code to the token endpoint."""
+        return self.subject.endpoint is Endpoint.TOKEN and self.subject.credential == "authorization_code"
 
     def overlaps(self, later: "Call") -> bool:
         """Return whether a later call began before this one ended."""

@@ -54,6 +54,7 @@ class OAuthEndpoints:
             pair = self._issue(self._client(request, form), form, call)
         except RefusedError as refused:
             return self._refuse(refused.refusal, call)
+        call.issued_access, call.issued_grant = digest_of(pair.access.value), pair.refresh.grant.id
         self._simulation.ledger.settle(call, Outcome.ACCEPTED, issued=digest_of(pair.refresh.value))
         return web.json_response(self._simulation.token_answer(pair))
 

@@ -1,8 +1,21 @@
 """Reading the evidence from the logs."""
 
-from chaos.evidence import Kind, read_publications, read_writes
+from chaos.evidence import (
+    Answer,
+    Evidence,
+    Kind,
+    Publication,
+    escrow_name,
+    read_companies,
+    read_exchanges,
+    read_publications,
+    read_refreshes,
+    read_writes,
+)
 from testbed.api_audit_log import ApiRequest
 from testbed.audit_log import KvAnswer
+from testbed.pipedrive.faults import Endpoint, Subject
+from testbed.pipedrive.ledger import Call, Outcome
 
 
 def answer(at: float, *, by: str = "pair-0", ok: bool = True, **values: str) -> KvAnswer:
@@ -24,6 +37,108 @@ def test_the_content_of_a_write_shows_its_kind() -> None:
     kinds = [write.kind for write in read_writes(answers)]
 
     assert [Kind.CONSENT, Kind.INTENT, Kind.MARK, Kind.INTENT, Kind.STORED] == kinds
+
+
+def kinds_of(*answers: KvAnswer) -> list[Kind]:
+    """Return the kinds of some writes."""
+    return [write.kind for write in read_writes(answers)]
+
+
+def test_a_candidate_is_stored_beside_the_grant_and_becomes_it() -> None:
+    """A promotion is not the result of a refresh."""
+    kinds = kinds_of(
+        answer(1, by="root", refresh_token="a"),
+        answer(2, refresh_token="a", refresh_id="1", refresh_consent="uid"),
+        answer(3, refresh_token="a", consent_candidate="b"),
+        answer(4, refresh_token="a", consent_candidate="b", refresh_id="2", refresh_consent="uid"),
+        answer(5, refresh_token="a", consent_candidate="c"),
+        answer(6, refresh_token="c"),
+    )
+
+    assert [Kind.CONSENT, Kind.INTENT, Kind.CANDIDATE, Kind.INTENT, Kind.CANDIDATE, Kind.PROMOTED] == kinds
+
+
+def test_a_candidate_that_is_dropped_leaves_the_grant_as_it_was() -> None:
+    """Its last write removes the candidate only."""
+    kinds = kinds_of(
+        answer(1, refresh_token="a", consent_candidate="b"),
+        answer(2, refresh_token="a"),
+    )
+
+    assert [Kind.CANDIDATE, Kind.DROPPED] == kinds
+
+
+def test_a_candidate_that_is_stored_under_an_intent_is_a_candidate() -> None:
+    """A refresh beside it changes the refresh token, and keeps the candidate."""
+    kinds = kinds_of(
+        answer(1, refresh_token="a", refresh_id="1"),
+        answer(2, refresh_token="a", refresh_id="1", consent_candidate="c"),
+        answer(3, refresh_token="b", consent_candidate="c"),
+    )
+
+    assert [Kind.INTENT, Kind.CANDIDATE, Kind.STORED] == kinds
+
+
+def test_a_first_consent_begins_without_a_refresh_token() -> None:
+    """Its intent creates the document."""
+    writes = read_writes(
+        [
+            answer(1, refresh_id="1", refresh_consent="uid"),
+            answer(2, consent_candidate="a"),
+            answer(3, refresh_token="a"),
+            answer(4, refresh_token="a", refresh_id="2"),
+        ]
+    )
+
+    assert [Kind.INTENT, Kind.CANDIDATE, Kind.PROMOTED, Kind.INTENT] == [write.kind for write in writes]
+    assert [True, False, False, False] == [write.for_consent for write in writes]
+
+
+ANSWER = Answer(path="grant", name="acme/x", code="code", belongs=True, reported="Connected", ended=9)
+
+
+def call(number: int, credential: str, digest: str, **fields: object) -> Call:
+    """Call the token endpoint."""
+    subject = Subject(
+        endpoint=Endpoint.TOKEN,
+        credential=credential,
+        digest=digest,
+        company_id=7,
+        grant_id="grant-1" if credential == "refresh_token" else None,
+    )
+    return Call(number=number, subject=subject, opened=number, started_at=number, **fields)  # type: ignore[arg-type]
+
+
+def test_the_ledger_shows_what_a_code_was_exchanged_for() -> None:
+    """A code that is sent again is refused, and belongs to no grant; a code of somebody else is left out."""
+    issued = {"issued": "first", "issued_access": "access", "issued_grant": "grant-1"}
+    calls = [
+        call(1, "authorization_code", "code", outcome=Outcome.ACCEPTED, **issued),
+        call(2, "authorization_code", "code", outcome=Outcome.REFUSED),
+        call(3, "authorization_code", "another", outcome=Outcome.ACCEPTED),
+        call(4, "refresh_token", "first", outcome=Outcome.ACCEPTED, issued="second", issued_access="later"),
+    ]
+
+    exchanges = read_exchanges(calls, [ANSWER])
+
+    assert [("grant-1", "first", True), ("", None, False)] == [
+        (one.consent, one.issued, one.accepted) for one in exchanges
+    ]
+    assert ["first"] == [one.token for one in read_refreshes(calls, {"grant-1": "grant"})]
+    assert {"access": 7, "later": 7} == read_companies(calls)
+
+
+def test_each_refresh_of_a_grant_has_an_escrow_of_its_own() -> None:
+    """The names begin alike."""
+    names = [f"{escrow_name('grant')}-{refresh:024}" for refresh in (1, 2)] + [escrow_name("another")]
+    written = tuple(
+        Publication(by="pair-0", resource="secrets", namespace="pair", name=name, at=at)
+        for at, name in enumerate(names)
+    )
+
+    escrowed = Evidence(publications=written).escrowed
+
+    assert [0, 1] == [one.at for one in escrowed[escrow_name("grant")]]
 
 
 def test_only_an_accepted_write_is_a_publication() -> None:

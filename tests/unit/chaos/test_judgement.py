@@ -23,6 +23,7 @@ REFRESH = Refresh(
 INTENT = Write(path=PATH, by="pair-0", at=99.9, kind=Kind.INTENT)
 STORED = Write(path=PATH, by="pair-0", at=100.21, kind=Kind.STORED)
 PUBLISHED = Publication(by="pair-0", resource="secrets", namespace="acme", name="grant", at=100.3)
+STATUS = replace(PUBLISHED, resource="pipedrivecredentials/status")
 MESSAGE = "Refused. A refresh, started at 1970-01-01T00:01:39Z by vm_1, went unanswered"
 COMPLAINT = Complaint(path=PATH, consent="grant-1", message=MESSAGE, at=120.0)
 TARGETS = {PATH: ("acme", "grant")}
@@ -79,6 +80,52 @@ def test_a_grant_that_was_never_refreshed_cannot_have_been_lost() -> None:
     """Asking a person for a consent then breaks another promise."""
     assert [COMPLAINT] == judgement.wrongly_declared_dead([replace(REFRESH, accepted=False)], [COMPLAINT])
     assert [] == judgement.wrongly_declared_dead([REFRESH], [COMPLAINT])
+
+
+def test_a_complaint_is_about_the_grant_of_the_last_refresh_before_the_status_was_written() -> None:
+    """The status that a person reads may be older than the consent that has replaced the grant."""
+    later = replace(REFRESH, consent="grant-2", taken=110.0)
+    evidence = Evidence(refreshes=(REFRESH, later), publications=(replace(STATUS, at=109.0),))
+    blank = replace(COMPLAINT, consent="")
+
+    assert ["grant-1"] == [one.consent for one in judgement.attributed([blank], evidence, TARGETS)]
+    rewritten = replace(evidence, publications=(replace(STATUS, at=111.0),))
+    assert ["grant-2"] == [one.consent for one in judgement.attributed([blank], rewritten, TARGETS)]
+    unwritten = replace(evidence, publications=())
+    assert ["grant-2"] == [one.consent for one in judgement.attributed([blank], unwritten, TARGETS)]
+
+
+def test_a_complaint_before_any_refresh_is_wrong() -> None:
+    """Neither does a refresh of a candidate count, because no status reports it as refused."""
+    renewed = replace(REFRESH, consent="grant-2")
+    of_candidate = Evidence(refreshes=(renewed,), writes=(replace(INTENT, for_consent=True),))
+    for evidence in (Evidence(), of_candidate):
+        (complaint,) = judgement.attributed([replace(COMPLAINT, consent="")], evidence, TARGETS)
+        assert "" == complaint.consent
+        assert [complaint] == judgement.wrongly_declared_dead(evidence.refreshes, [complaint])
+
+
+def test_a_grant_that_a_consent_has_replaced_is_lost_only_if_a_person_was_asked_to_consent() -> None:
+    """Nobody uses it any more; but a complaint shows that it was lost before."""
+    held = {PATH: "of another consent"}
+    assert [REFRESH] == judgement.lost([REFRESH], held, [])
+    assert [] == judgement.lost([REFRESH], held, [], replaced={"grant-1"})
+    assert [REFRESH] == judgement.lost([REFRESH], held, [COMPLAINT], replaced={"grant-1"})
+
+
+def test_a_candidate_that_becomes_the_grant_is_no_copy_of_a_refresh() -> None:
+    """Otherwise the consent would hide that the result of the refresh was lost, or accuse a replica of it."""
+    for kind in (Kind.CANDIDATE, Kind.PROMOTED, Kind.DROPPED):
+        evidence = Evidence(refreshes=(REFRESH,), writes=(INTENT, replace(STORED, kind=kind)))
+        assert judgement.first_copy(REFRESH, evidence) is None
+    evidence = Evidence(refreshes=(REFRESH,), writes=(INTENT, STORED))
+    assert STORED.at == judgement.first_copy(REFRESH, evidence)
+
+
+def test_the_copy_of_a_refreshed_candidate_is_a_candidate() -> None:
+    """Its intent names the consent."""
+    writes = (replace(INTENT, for_consent=True), STORED, replace(STORED, at=100.3, kind=Kind.CANDIDATE))
+    assert pytest.approx(100.3) == judgement.first_copy(REFRESH, Evidence(refreshes=(REFRESH,), writes=writes))
 
 
 def test_a_loss_without_a_death_breaks_the_promise() -> None:
@@ -157,6 +204,14 @@ def test_a_death_is_assigned_to_what_it_interrupted(at: float, expected: Moment)
     """The logs up to that time decide."""
     evidence = Evidence(refreshes=(REFRESH,), writes=(INTENT, STORED), publications=(PUBLISHED,))
     assert expected == judgement.moment(death(at), evidence, TARGETS)
+
+
+@pytest.mark.parametrize("kind", [Kind.CANDIDATE, Kind.PROMOTED, Kind.DROPPED])
+def test_a_death_beside_an_exchange_interrupts_no_refresh(kind: Kind) -> None:
+    """What it interrupts of an exchange is counted apart."""
+    for last in (replace(STORED, kind=kind), replace(INTENT, for_consent=True)):
+        evidence = Evidence(writes=(last,))
+        assert Moment.IDLE == judgement.moment(death(100.25), evidence, TARGETS)
 
 
 def test_a_window_runs_from_the_request_and_from_the_answer_to_the_first_copy() -> None:
