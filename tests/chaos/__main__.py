@@ -30,7 +30,7 @@ nothing behind.
 \b
 Parts:
   scenarios   one fault at a time: sealed, killed, stopped, frozen, late, cut off, hand-over, shared grants (7 min)
-  kills       SIGKILL at random moments, in eight kinds of weather (200 kills: 20 min)
+  kills       SIGKILL at random moments, in eight kinds of weather, while accounts are connected (200 kills: 20 min)
   fleet       100 grants with one-minute tokens, with Vault sealed once and Pipedrive down once (32 min)
 
 \b
