@@ -9,7 +9,7 @@ from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.grant import missing_grant
 from pipedrive_operator.core.grant.token import Token, Verification
-from pipedrive_operator.core.publication.secret import DesiredSecret, differs
+from pipedrive_operator.core.publication.secret import DesiredSecret
 from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.spec import OAuth2
@@ -33,7 +33,7 @@ def secret_needs_writing(seen: Observation) -> Decision | None:
     desired = seen.desired
     if desired is None or not seen.is_publishable or seen.has_conflict or _write_failed_recently(seen, desired):
         return None
-    if differs(seen.target, desired) or seen.orphans:
+    if not seen.is_as_desired or seen.orphans:
         return Decision(action=Action.PUBLISH, reason=Reason.PUBLISHED, message="The Secret is not as desired")
     return None
 

@@ -58,7 +58,7 @@ class Observation:
         """The token in Vault."""
         return self.memory.token
 
-    @property
+    @cached_property
     def is_publishable(self) -> bool:
         """Whether an accepted token may be published now."""
         accepted = self.memory.accepted
@@ -91,14 +91,18 @@ class Observation:
             return None
         return desired_secret(self.credential, accepted)
 
-    @property
+    @cached_property
+    def is_as_desired(self) -> bool:
+        """Whether the target Secret holds what it should; False while there is nothing to publish."""
+        return self.desired is not None and not differs(self.target, self.desired)
+
+    @cached_property
     def published_revision(self) -> str | None:
         """The revision in the Secret, if the Secret is as desired and workloads may be restarted for it."""
         desired = self.desired
         if desired is None or self.timings.restart_interval is None or not self.is_publishable:
             return None
-        is_as_desired = belongs_to(self.target, self.credential) and not differs(self.target, desired)
-        return desired.revision if is_as_desired else None
+        return desired.revision if self.is_as_desired and belongs_to(self.target, self.credential) else None
 
     @property
     def workloads_due(self) -> tuple[WorkloadReference, ...]:
@@ -112,7 +116,7 @@ class Observation:
         target, credential = self.target, self.credential
         return target is not None and not belongs_to(target, credential) and not may_be_adopted(target, credential)
 
-    @property
+    @cached_property
     def renewal(self) -> Renewal | None:
         """When the token in Vault becomes due for a refresh."""
         token, grant, oauth2 = self.memory.token, self.memory.grant, self.credential.access
@@ -120,7 +124,7 @@ class Observation:
             return None
         return renewal(token, oauth2.renew_before, spread_by=grant.lineage)
 
-    @property
+    @cached_property
     def verification_at(self) -> datetime | None:
         """When the token in Vault becomes due for another verification."""
         verification = self.memory.verification

@@ -15,7 +15,7 @@ from pipedrive_operator.core.publication.rollout import (
     recorded_revisions,
     records,
 )
-from pipedrive_operator.core.publication.secret import differs, foreign_keys
+from pipedrive_operator.core.publication.secret import foreign_keys
 from pipedrive_operator.core.publication.target import TargetSecret, belongs_to
 from pipedrive_operator.core.resource.credential import Credential, Resource, UnreadableCredential
 from pipedrive_operator.core.resource.status import Account, Status
@@ -115,7 +115,7 @@ def is_ready(seen: Observation) -> bool:
     if seen.target is None or not belongs_to(seen.target, seen.credential):
         return False
     if seen.desired is not None:
-        return seen.is_publishable and not differs(seen.target, seen.desired)
+        return seen.is_publishable and seen.is_as_desired
     before = seen.credential.status.condition(ConditionType.READY)
     return (
         before is not None
