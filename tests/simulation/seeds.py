@@ -72,13 +72,15 @@ def play_batches(seeds: Iterable[int]) -> Iterator[Sequence[Played]]:
         yield from executor.map(_play_batch, _batches(seeds))
 
 
-def first_broken(mutant: str, most: int) -> str | None:
-    """Run seeds with a mutant, and return the first broken promise; None if no seed breaks one."""
+def first_broken(name: str, most: int) -> str | None:
+    """Run seeds with a mutant until one breaks a promise that it attacks; None if none of them does."""
+    mutant = MUTANTS[name]
     for seed in range(most):
         try:
-            play(seed, MUTANTS[mutant].build)
+            play(seed, mutant.build)
         except BrokenPromiseError as error:
-            return str(error)
+            if error.promise.startswith(mutant.attacks):
+                return str(error)
     return None
 
 

@@ -43,6 +43,11 @@ STORY_LINES = 60
 class BrokenPromiseError(AssertionError):
     """A promise was broken."""
 
+    def __init__(self, promise: str, message: str = "") -> None:
+        """Say which one it was; the message may say more."""
+        super().__init__(message or promise)
+        self.promise = promise
+
 
 @dataclass
 class World:
@@ -233,13 +238,13 @@ class World:
             return f"(h) the candidate {self.candidate()} is left"
         for cluster in self.clusters:
             if cluster.escrow:
-                return "something is left in escrow"
+                return "(b) something is left in escrow"
             if (busy := _busy_consent(cluster)) is not None:
                 return f"(h) {cluster.name}/{busy}"
             for key, body in cluster.credentials.items():
                 wrong = self._wrong_credential(cluster, key, body) if is_alive else self._untruth(body)
                 if wrong is not None:
-                    return f"{cluster.name}/{key} {wrong}"
+                    return f"{wrong}: {cluster.name}/{key}"
         return None
 
     def _untruth(self, body: dict[str, Any]) -> str | None:
@@ -249,19 +254,19 @@ class World:
         """
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
         if authorized is None or authorized.reason != "ConsentRequired":
-            return f"is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
+            return f"(c) it is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
         is_of_consent = any(send.is_code and send.successor in self.history.lost for send in self.promises.sends)
         is_named = is_of_consent or "went unanswered" in authorized.message
-        return None if is_named else "does not name the unanswered refresh"
+        return None if is_named else "(e) the status does not name the unanswered refresh"
 
     def _wrong_credential(self, cluster: ClusterModel, key: Key, body: dict[str, Any]) -> str | None:
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
         if authorized is None or authorized.reason != "Accepted":
-            return f"is {authorized.reason if authorized else 'not reported'}, but its grant is alive"
+            return f"(c) it is {authorized.reason if authorized else 'not reported'}, but its grant is alive"
         secret = cluster.secrets.get(key)
         value = b64decode(secret["data"]["access_token"]).decode() if secret else None
         if value != self.promises.newest_access:
-            return f"(c) publishes {value}, but Vault holds {self.promises.newest_access}"
+            return f"(c) it publishes {value}, but Vault holds {self.promises.newest_access}"
         return None
 
 
@@ -292,5 +297,5 @@ def play(seed: int, build: Build | None = None) -> World:
     except BrokenPromiseError as error:
         story = "\n".join(world.history.lines[-STORY_LINES:])
         message = f"seed {seed}: {error}\n{story}\nreplay: python -m simulation {seed}"
-        raise BrokenPromiseError(message) from None
+        raise BrokenPromiseError(error.promise, message) from None
     return world

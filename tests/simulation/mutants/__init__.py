@@ -8,7 +8,7 @@ from typing import Any
 from pipedrive_operator.controller.leadership import LeaderElection
 from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.reconcile.reconciler import Reconciler
-from simulation.mutants import of_consents, of_refreshes
+from simulation.mutants import of_consents, of_refreshes, of_shutdown
 from simulation.operators import Build
 
 PARTS: dict[str, type[Any]] = {
@@ -26,6 +26,8 @@ class Mutant:
 
     build: Build
     rule: str
+    attacks: tuple[str, ...]
+    """The letters of the promises that it breaks. If only another one breaks, that proves nothing about this rule."""
 
 
 def _in(module: ModuleType) -> Iterator[tuple[str, Mutant]]:
@@ -33,11 +35,12 @@ def _in(module: ModuleType) -> Iterator[tuple[str, Mutant]]:
     for name, kind in vars(module).items():
         if isinstance(kind, type) and kind.__module__ == module.__name__ and not name.startswith("_"):
             part = next(part for part, base in PARTS.items() if issubclass(kind, base))
-            yield name, Mutant(Build(**{part: kind}), kind.__doc__ or "")
+            yield name, Mutant(Build(**{part: kind}), kind.__doc__ or "", vars(kind)["attacks"])
 
 
 MUTANTS = {
     **dict(_in(of_refreshes)),
+    **dict(_in(of_shutdown)),
     **dict(_in(of_consents)),
-    "StopsEarly": Mutant(Build(finish=of_refreshes.stops_early), of_refreshes.stops_early.__doc__ or ""),
+    "StopsEarly": Mutant(Build(finish=of_shutdown.stops_early), of_shutdown.stops_early.__doc__ or "", ("(g)",)),
 }

@@ -39,6 +39,8 @@ class _SendsTheCodeAgain(CodeExchange):
 class SendsTheCodeAgain(GrantKeeper):
     """Consents: a code whose exchange was not answered is sent again."""
 
+    attacks = ("(a)",)
+
     def __init__(self, *, protocol: RefreshProtocol, **parts: Any) -> None:
         """Exchange codes in another way."""
         super().__init__(protocol=protocol, exchange=_SendsTheCodeAgain(protocol.parts), **parts)
@@ -54,6 +56,8 @@ class _VerifiesFirst(CodeExchange):
 
 class VerifiesBeforeItKeeps(GrantKeeper):
     """Consents: Pipedrive is asked for the account before the first copy of the grant exists."""
+
+    attacks = ("(b)",)
 
     def __init__(self, *, protocol: RefreshProtocol, **parts: Any) -> None:
         """Exchange codes in another way."""
@@ -78,6 +82,8 @@ class _NoCandidates(CodeExchange):
 class StoresWithoutACandidate(GrantKeeper):
     """Consents: the grant in Vault is replaced before Pipedrive has said whose the new one is."""
 
+    attacks = ("(h)",)
+
     def __init__(self, *, protocol: RefreshProtocol, **parts: Any) -> None:
         """Exchange codes in another way."""
         super().__init__(protocol=protocol, exchange=_NoCandidates(protocol.parts), **parts)
@@ -90,6 +96,8 @@ class _AnyAccount(Candidates):
 
 class AcceptsAnyAccount(RefreshProtocol):
     """Consents: the account of a candidate is not compared with the pinned one."""
+
+    attacks = ("(h)",)
 
     def __init__(self, **ports: Any) -> None:
         """Verify in another way."""
@@ -104,6 +112,8 @@ class _OutranksAnything(Candidates):
 
 class ReplacesAnyGrant(RefreshProtocol):
     """Consents: a candidate replaces whatever Vault holds, even what was stored after the code was exchanged."""
+
+    attacks = ("(b)", "(e)")
 
     def __init__(self, **ports: Any) -> None:
         """Promote in another way."""

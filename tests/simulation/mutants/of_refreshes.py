@@ -1,4 +1,4 @@
-"""Operators without one rule of refreshes, escrow, shutdown or leadership.
+"""Operators without one rule of refreshes or escrow.
 
 A mutant overrides one step; production code has no switch for it. The docstring of each names the missing rule. A rule
 whose absence shows only in rare schedules, or outside the models, is left to the unit tests: that a process without
@@ -6,13 +6,11 @@ the Lease writes nothing (`tests/unit/reconcile/`), that each refresh has an esc
 for a minute after an unknown outcome, since Pipedrive may process a request that long (`tests/unit/grants/`).
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipedrive_operator.controller.leadership import Election, LeaderElection
-from pipedrive_operator.controller.shutdown import STORE_TIMEOUT, Refreshes, finish_refreshes
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
@@ -23,11 +21,9 @@ from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.publication.secret import DesiredSecret
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import (
-    ApiServerUnavailable,
     CheckAndSetConflict,
     ClientRejected,
     ConsentRequired,
-    LeaseChanged,
     RefreshUncertain,
     Trouble,
 )
@@ -53,6 +49,8 @@ async def _opened(protocol: RefreshProtocol, read: ReadGrant, source: ClientSour
 class RefreshesWhatIsFresh(RefreshProtocol):
     """Step 2: a grant that another holder has refreshed is refreshed again."""
 
+    attacks = ("(d)",)
+
     def is_fresh(self, grant: Grant, order: RefreshOrder) -> bool:
         """Treat no grant as fresh."""
         return False
@@ -61,6 +59,8 @@ class RefreshesWhatIsFresh(RefreshProtocol):
 class NeverSettlesEscrow(RefreshProtocol):
     """Step 2: a grant that an earlier process left in escrow stays there."""
 
+    attacks = ("(b)",)
+
     def has_escrow(self, location: VaultLocation) -> bool:
         """Ignore the escrow."""
         return False
@@ -68,6 +68,8 @@ class NeverSettlesEscrow(RefreshProtocol):
 
 class SettlesAnyEscrow(RefreshProtocol):
     """Step 2: an escrow overwrites anything that Vault holds."""
+
+    attacks = ("(b)", "(e)")
 
     async def settle_escrow(
         self, read: ReadGrant, source: ClientSource, *, may_be_spent: bool = False
@@ -84,6 +86,8 @@ class SettlesAnyEscrow(RefreshProtocol):
 
 class DropsEscrowFirst(RefreshProtocol):
     """Step 2: an escrow is dropped before Vault has stored it."""
+
+    attacks = ("(b)",)
 
     async def settle_escrow(
         self, read: ReadGrant, source: ClientSource, *, may_be_spent: bool = False
@@ -102,6 +106,8 @@ class DropsEscrowFirst(RefreshProtocol):
 class DropsWhatIsUnclear(RefreshProtocol):
     """Step 2: an escrow of unclear descent is dropped, although Vault may have been restored from a backup."""
 
+    attacks = ("(b)",)
+
     async def settle_escrow(
         self, read: ReadGrant, source: ClientSource, *, may_be_spent: bool = False
     ) -> tuple[str, ...] | None:
@@ -116,6 +122,8 @@ class DropsWhatIsUnclear(RefreshProtocol):
 class WaitsForNobody(RefreshProtocol):
     """Step 3: the intent of another holder is taken over at once."""
 
+    attacks = ("(a)",)
+
     async def wait_for_holder(self, read: ReadGrant) -> bool:
         """Continue at once."""
         return True
@@ -123,6 +131,8 @@ class WaitsForNobody(RefreshProtocol):
 
 class WaitsForEver(RefreshProtocol):
     """Step 3: the intent of a dead holder is never taken over."""
+
+    attacks = ("(c)",)
 
     async def wait_for_holder(self, read: ReadGrant) -> bool:
         """Wait while there is an intent of another holder."""
@@ -134,6 +144,8 @@ class WaitsForEver(RefreshProtocol):
 
 class WritesNoIntent(RefreshProtocol):
     """Step 4: a token is sent before a write has proved that Vault is writable."""
+
+    attacks = ("(a)",)
 
     async def write_intent(self, read: ReadGrant) -> ClaimedGrant:
         """Pretend to have written an intent."""
@@ -156,6 +168,8 @@ class _IgnoresVersions(GrantDocuments):
 class ChecksNoVersion(RefreshProtocol):
     """Steps 4 and 7: writes ignore the version that was read."""
 
+    attacks = ("(a)",)
+
     def __init__(self, **ports: Any) -> None:
         """Write without check-and-set."""
         super().__init__(**ports)
@@ -164,6 +178,8 @@ class ChecksNoVersion(RefreshProtocol):
 
 class KeepsTheOldGrantAfterAConflict(RefreshProtocol):
     """Step 4: after a conflict only the version is read again, and the old grant is used."""
+
+    attacks = ("(a)",)
 
     async def write_intent(self, read: ReadGrant) -> ClaimedGrant:
         """Write again without reading the grant."""
@@ -178,6 +194,8 @@ class KeepsTheOldGrantAfterAConflict(RefreshProtocol):
 class HasNoFence(RefreshProtocol):
     """Step 5: a process that was frozen after its intent sends nevertheless."""
 
+    attacks = ("(a)",)
+
     async def fence(self, claimed: ClaimedGrant) -> None:
         """Allow every call."""
 
@@ -185,12 +203,16 @@ class HasNoFence(RefreshProtocol):
 class TrustsAnOldIntent(RefreshProtocol):
     """Step 5: a token is sent long after its intent was acknowledged, although another may have spent it since."""
 
+    attacks = ("(a)",)
+
     async def verify_intent(self, claimed: ClaimedGrant) -> None:
         """Trust the acknowledgement."""
 
 
 class SendsAgain(RefreshProtocol):
     """Step 5: an unanswered request is sent again."""
+
+    attacks = ("(a)",)
 
     async def call(self, claimed: ClaimedGrant, client: ClientCredentials) -> TokenResponse:
         """Retry, as a library might."""
@@ -203,6 +225,8 @@ class SendsAgain(RefreshProtocol):
 class ConfusesAWrongClientWithADeadGrant(RefreshProtocol):
     """Answers: `invalid_client` asks for a consent."""
 
+    attacks = ("(e)",)
+
     async def call(self, claimed: ClaimedGrant, client: ClientCredentials) -> TokenResponse:
         """Report the wrong error."""
         try:
@@ -214,12 +238,16 @@ class ConfusesAWrongClientWithADeadGrant(RefreshProtocol):
 class TrustsARefusalOfAnOldToken(RefreshProtocol):
     """Answers: after `invalid_grant` the grant is not read again, although it may have been replaced."""
 
+    attacks = ("(e)",)
+
     async def _was_replaced(self, claimed: ClaimedGrant) -> bool:
         return False
 
 
 class IgnoresEscrowAfterARefusal(RefreshProtocol):
     """Answers: after `invalid_grant` a newer refresh token in escrow is ignored."""
+
+    attacks = ("(b)",)
 
     async def replace_by_escrow(self, claimed: ClaimedGrant, client: ClientCredentials) -> bool:
         """Ignore the escrow."""
@@ -229,12 +257,16 @@ class IgnoresEscrowAfterARefusal(RefreshProtocol):
 class ForgetsUnansweredRefreshes(RefreshProtocol):
     """Answers: a refresh of unknown outcome is not recorded, so that the status cannot explain a dead grant."""
 
+    attacks = ("(e)",)
+
     def _unanswered_before(self, grant: Grant) -> Unanswered | None:
         return None
 
 
 class PublishesBeforeItStores(RefreshProtocol):
     """Step 7: the result is reported before Vault has stored it."""
+
+    attacks = ("(b)",)
 
     async def store(
         self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
@@ -247,6 +279,8 @@ class PublishesBeforeItStores(RefreshProtocol):
 class StoresOnce(RefreshProtocol):
     """Step 7: storing is abandoned after the first failure."""
 
+    attacks = ("(b)",)
+
     async def store(
         self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
     ) -> Grant | None:
@@ -258,6 +292,8 @@ class StoresOnce(RefreshProtocol):
 class KeepsNoEscrow(RefreshProtocol):
     """Step 7: while Vault cannot store the result, the result is only in memory."""
 
+    attacks = ("(b)",)
+
     async def _keep_in_escrow(
         self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, trouble: Trouble, report: Report
     ) -> None:
@@ -266,6 +302,8 @@ class KeepsNoEscrow(RefreshProtocol):
 
 class AlwaysDropsItsOwnResult(RefreshProtocol):
     """Step 7: the result is dropped if Vault holds another grant, although that may come from a restored backup."""
+
+    attacks = ("(b)", "(e)")
 
     async def _yield_to(
         self, stored: Grant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials
@@ -277,6 +315,8 @@ class AlwaysDropsItsOwnResult(RefreshProtocol):
 class DecidesByClock(RefreshProtocol):
     """Step 7: of two grants the one with the later time stays, regardless of descent."""
 
+    attacks = ("(b)", "(e)")
+
     def supersedes(self, stored: Grant, ours: Grant, *, spent: Grant) -> bool:
         """Compare times."""
         if stored.token is None or ours.token is None or stored.token.obtained_at is None:
@@ -286,6 +326,8 @@ class DecidesByClock(RefreshProtocol):
 
 class RefreshesTwiceAtOnce(GrantKeeper):
     """Step 1: each credential that shares a grant starts a refresh of its own."""
+
+    attacks = ("(a)",)
 
     def __init__(self, **parts: Any) -> None:
         """Remember the refresh of each credential."""
@@ -309,48 +351,10 @@ class RefreshesTwiceAtOnce(GrantKeeper):
         return requester in self._own and not self._own[requester].done()
 
 
-class SendsDuringShutdown(GrantKeeper):
-    """Shutdown: a refresh is sent although the process was asked to stop."""
-
-    def stop_sending(self) -> None:
-        """Ignore the stop."""
-
-
-class StoresNothingAtShutdown(GrantKeeper):
-    """Shutdown: the process does not wait for the result of a refresh that it has sent."""
-
-    async def drain(self) -> None:
-        """Wait for nothing."""
-
-
-class GivesTheLeaseUpBeforeStoring(LeaderElection):
-    """Shutdown: the Lease is not renewed while results are stored."""
-
-    async def renew_until(self, done: Awaitable[None]) -> None:
-        """Wait without renewing."""
-        try:
-            await done
-        finally:
-            await self._release()
-
-
-class ReleasesTheLeaseOfAnother(LeaderElection):
-    """Shutdown: the Lease is released, whichever process holds it."""
-
-    async def _release(self) -> None:
-        with suppress(ApiServerUnavailable, LeaseChanged):
-            current = await self._leases.read()
-            if current is not None:
-                await self._leases.write(replace(current, holder=""))
-
-
-async def stops_early(refreshes: Refreshes, election: Election) -> None:
-    """Shutdown: the process waits for a tenth of the time."""
-    await finish_refreshes(refreshes, election, store_timeout=STORE_TIMEOUT / 10)
-
-
 class RefreshesOnDrift(Reconciler):
     """Outside the protocol: drift of the Secret triggers a refresh."""
+
+    attacks = ("(d)",)
 
     async def _publish(self, desired: DesiredSecret, seen: Observation) -> None:
         self._refresh(seen)
