@@ -52,8 +52,8 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """What a command works with."""
+class Invocation:
+    """One call of the plugin: what a command works with."""
 
     kubectl: Kubectl
     terminal: Terminal
@@ -101,7 +101,7 @@ class Command:
     """A comment and a command line each."""
     options: tuple[Option, ...] = ()
     exit_codes: str = "0 done, 2 wrong usage or no access."
-    run: Callable[[Session, Arguments], int]
+    run: Callable[[Invocation, Arguments], int]
 
     @property
     def name(self) -> str:

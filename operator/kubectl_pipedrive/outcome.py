@@ -30,33 +30,33 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RequestOutcome:
     """How a request ended."""
 
     ok: bool
     text: str
 
 
-def outcome(request: Request, after: Credential, now: datetime) -> Outcome | None:
+def outcome(request: Request, after: Credential, now: datetime) -> RequestOutcome | None:
     """Return how a request ended; None while it is not known."""
     failure = _failure(after)
     if after.handled_request != request.value:
         is_stuck = failure is not None and now - request.at > GRACE
-        return Outcome(ok=False, text=f"could not be acted on: {failure}") if is_stuck else None
+        return RequestOutcome(ok=False, text=f"could not be acted on: {failure}") if is_stuck else None
     if failure is not None:
-        return Outcome(ok=False, text=failure)
+        return RequestOutcome(ok=False, text=failure)
     if not request.is_refresh:
         return _verified(after)
     if after.refreshed_at is not None and after.refreshed_at != request.before.refreshed_at:
-        return Outcome(ok=True, text=f"refreshed; the new access token expires {ahead(after.expires_at, now)}")
+        return RequestOutcome(ok=True, text=f"refreshed; the new access token expires {ahead(after.expires_at, now)}")
     return None
 
 
-def _verified(after: Credential) -> Outcome | None:
+def _verified(after: Credential) -> RequestOutcome | None:
     authorized = after.conditions.get(ConditionType.AUTHORIZED)
     if authorized is None or authorized.status != ConditionStatus.TRUE:
         return None
-    return Outcome(ok=True, text=f"verified; {authorized.message}")
+    return RequestOutcome(ok=True, text=f"verified; {authorized.message}")
 
 
 def _failure(after: Credential) -> str | None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from kubectl_pipedrive.advice import NO_KUBECTL, advice, without_log_lines
-from kubectl_pipedrive.command_line import PROGRAM, VERSION, Clock, Session, cluster_flags, first_word, parse, split
+from kubectl_pipedrive.command_line import PROGRAM, VERSION, Clock, Invocation, cluster_flags, first_word, parse, split
 from kubectl_pipedrive.completion import complete
 from kubectl_pipedrive.errors import ConnectFailed, KubectlFailed, KubectlMissing, UsageError
 from kubectl_pipedrive.help_text import command_help, root_help
@@ -66,7 +66,7 @@ def run(
 ) -> int:
     """Run a command, and return the exit code."""
     try:
-        return _dispatch(arguments, Session(kubectl=Kubectl(runner), terminal=screen, clock=clock, machine=machine))
+        return _dispatch(arguments, Invocation(kubectl=Kubectl(runner), terminal=screen, clock=clock, machine=machine))
     except UsageError as error:
         screen.error(f"error: {error}\nSee `{_named(arguments)} --help`.")
     except KubectlMissing:
@@ -81,10 +81,10 @@ def run(
     return NO_ACCESS
 
 
-def _dispatch(arguments: Sequence[str], session: Session) -> int:
-    screen = session.terminal
+def _dispatch(arguments: Sequence[str], invocation: Invocation) -> int:
+    screen = invocation.terminal
     if arguments[:1] == [COMPLETE]:
-        return _complete(arguments[1:], session)
+        return _complete(arguments[1:], invocation)
     if _asks_for_version(arguments):
         arguments = [VERSION.name]
     command, rest = split(arguments, commands_for(arguments))
@@ -94,8 +94,8 @@ def _dispatch(arguments: Sequence[str], session: Session) -> int:
     if parsed.switch("help"):
         screen.line(command_help(command))
         return 0
-    kubectl = replace(session.kubectl, flags=cluster_flags(parsed), namespace=parsed.value("namespace"))
-    return command.run(replace(session, kubectl=kubectl), parsed)
+    kubectl = replace(invocation.kubectl, flags=cluster_flags(parsed), namespace=parsed.value("namespace"))
+    return command.run(replace(invocation, kubectl=kubectl), parsed)
 
 
 def _asks_for_version(arguments: Sequence[str]) -> bool:
@@ -103,11 +103,11 @@ def _asks_for_version(arguments: Sequence[str]) -> bool:
     return not first_word(arguments) and set(VERSION.flags) <= set(arguments)
 
 
-def _complete(words: Sequence[str], session: Session) -> int:
+def _complete(words: Sequence[str], invocation: Invocation) -> int:
     commands = commands_for(words[:-1]) if first_word(words[:-1]) else ()
-    candidates, directive = complete(words, commands, session.kubectl.runner, first_words())
+    candidates, directive = complete(words, commands, invocation.kubectl.runner, first_words())
     for line in (*candidates, f":{directive}"):
-        session.terminal.line(line)
+        invocation.terminal.line(line)
     return 0
 
 

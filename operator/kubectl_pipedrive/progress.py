@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kubectl_pipedrive.command_line import Session
+from kubectl_pipedrive.command_line import Invocation
 from kubectl_pipedrive.consent import (
     Consent,
     NoCode,
@@ -61,31 +61,31 @@ def listening(machine: "Machine", found: Link) -> "Iterator[Callback | None]":
         raise ConnectFailed(message) from None
 
 
-def follow(session: Session, machine: "Machine", found: Link, callback: "Callback | None") -> None:
+def follow(invocation: Invocation, machine: "Machine", found: Link, callback: "Callback | None") -> None:
     """Wait until the account is connected, and show what happens. Raises ConnectFailed."""
     if found.mode is not Mode.PASTE:
-        session.terminal.part("Waiting …")
+        invocation.terminal.part("Waiting …")
     shown: tuple[object, ...] = (ConsentReason.WAITING, 1)
     is_answered = False
     while True:
-        consent = read_consent(session, found.name)
+        consent = read_consent(invocation, found.name)
         seen = (consent.reason, consent.status.get("observedGeneration"))
         if seen != shown:
             shown, is_answered = seen, is_answered and _is_busy(consent)
-            _report(session, consent, found)
+            _report(invocation, consent, found)
         if consent.has_ended:
             return
         if found.mode is Mode.PASTE and not is_answered:
-            is_answered = _ask(session, machine, found)
+            is_answered = _ask(invocation, machine, found)
         elif callback is not None:
-            _hand_on(session, found, callback.take(POLL_SECONDS))
+            _hand_on(invocation, found, callback.take(POLL_SECONDS))
         else:
-            session.clock.sleep(POLL_SECONDS)
+            invocation.clock.sleep(POLL_SECONDS)
 
 
-def _report(session: Session, consent: Consent, found: Link) -> None:
+def _report(invocation: Invocation, consent: Consent, found: Link) -> None:
     """Show a new state. Raises ConnectFailed if the link has ended without a connection."""
-    screen, effect = session.terminal, consent.effect
+    screen, effect = invocation.terminal, consent.effect
     if consent.reason in _PROGRESS:
         screen.part(_PROGRESS[consent.reason])
     if effect is None or effect.stage is Stage.BUSY or consent.is_connected:
@@ -101,10 +101,10 @@ def _report(session: Session, consent: Consent, found: Link) -> None:
             screen.part("Waiting …")
 
 
-def _ask(session: Session, machine: "Machine", found: Link) -> bool:
+def _ask(invocation: Invocation, machine: "Machine", found: Link) -> bool:
     """Ask for the address of the redirect, hand its code on, and return whether it had one. Raises ConnectFailed."""
     redirect = found.consent.redirect_uri
-    session.terminal.line(
+    invocation.terminal.line(
         f"After you accept, the browser shows an address that begins with {redirect}.\n"
         "The page may be an error. Copy the whole address, paste it here, and press Enter; it is not shown:"
     )
@@ -113,30 +113,30 @@ def _ask(session: Session, machine: "Machine", found: Link) -> bool:
     except EOFError:
         raise ConnectFailed("no address was pasted") from None
     read = read_address(pasted, redirect, found.state)
-    return _patch(session, found, read)
+    return _patch(invocation, found, read)
 
 
-def _hand_on(session: Session, found: Link, query: str | None) -> None:
+def _hand_on(invocation: Invocation, found: Link, query: str | None) -> None:
     if query is not None:
-        _patch(session, found, read_query(query, found.state))
+        _patch(invocation, found, read_query(query, found.state))
 
 
-def _patch(session: Session, found: Link, read: ReceivedCode | NoCode) -> bool:
+def _patch(invocation: Invocation, found: Link, read: ReceivedCode | NoCode) -> bool:
     """Hand a code to the operator, in a file that only kubectl's standard input is."""
     if isinstance(read, NoCode):
-        session.terminal.line(
-            f"\n{session.terminal.mark(ok=False)} {read.why}. Open the link above again, or press Ctrl-C."
+        invocation.terminal.line(
+            f"\n{invocation.terminal.mark(ok=False)} {read.why}. Open the link above again, or press Ctrl-C."
         )
         return False
     patch = json.dumps(answer_patch(read.code, found.state))
-    session.kubectl.run("patch", CONSENTS, found.name.name, "--type=merge", "--patch-file=/dev/stdin", stdin=patch)
+    invocation.kubectl.run("patch", CONSENTS, found.name.name, "--type=merge", "--patch-file=/dev/stdin", stdin=patch)
     return True
 
 
-def read_consent(session: Session, name: Key) -> Consent:
+def read_consent(invocation: Invocation, name: Key) -> Consent:
     """Read the consent. Raises ConnectFailed if somebody has deleted it."""
     try:
-        return Consent(session.kubectl.get("get", CONSENTS, name.name))
+        return Consent(invocation.kubectl.get("get", CONSENTS, name.name))
     except KubectlFailed as failure:
         if failure.is_not_found:
             raise ConnectFailed("the link was deleted by someone else") from failure

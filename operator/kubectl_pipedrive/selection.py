@@ -5,7 +5,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Final
 
-from kubectl_pipedrive.command_line import Arguments, Option, Session
+from kubectl_pipedrive.command_line import Arguments, Invocation, Option
 from kubectl_pipedrive.credential import Credential
 from kubectl_pipedrive.errors import KubectlFailed, UsageError
 from kubectl_pipedrive.kubectl import CREDENTIALS
@@ -29,27 +29,27 @@ def query(arguments: Arguments) -> tuple[str, ...]:
     )
 
 
-def find(session: Session, arguments: Arguments) -> list[Credential]:
+def find(invocation: Invocation, arguments: Arguments) -> list[Credential]:
     """Return the credentials, sorted. Raises UsageError and KubectlFailed, also for an absent namespace."""
     _require_one_way(arguments)
-    namespace = None if arguments.switch("all-namespaces") else session.kubectl.namespace
+    namespace = None if arguments.switch("all-namespaces") else invocation.kubectl.namespace
     try:
-        found = [Credential(body) for body in session.kubectl.items(*query(arguments))]
+        found = [Credential(body) for body in invocation.kubectl.items(*query(arguments))]
     except KubectlFailed as failure:
         if failure.is_not_found and namespace is not None:
-            require_namespace(session, namespace)  # kubectl alone would name the credential, and not the namespace
+            require_namespace(invocation, namespace)  # kubectl alone would name the credential, and not the namespace
         raise
     if not found and namespace is not None:
-        require_namespace(session, namespace)
+        require_namespace(invocation, namespace)
     return sorted(found, key=lambda one: (one.namespace, one.name))
 
 
-def find_chosen(session: Session, arguments: Arguments) -> list[Credential]:
+def find_chosen(invocation: Invocation, arguments: Arguments) -> list[Credential]:
     """Return the credentials to change, which must be chosen in one way. Raises UsageError and KubectlFailed."""
     ways = [bool(arguments.names), arguments.value("selector") is not None, arguments.switch("all")]
     if sum(ways) != 1:
         raise UsageError("choose credentials in one of three ways: by NAME, by -l SELECTOR, or --all")
-    return find(session, arguments)
+    return find(invocation, arguments)
 
 
 def _require_one_way(arguments: Arguments) -> None:
@@ -60,21 +60,21 @@ def _require_one_way(arguments: Arguments) -> None:
         raise UsageError("choose credentials by NAME or by -l SELECTOR, not by both")
 
 
-def require_namespace(session: Session, namespace: str) -> None:
+def require_namespace(invocation: Invocation, namespace: str) -> None:
     """Raise KubectlFailed if the namespace does not exist; someone who cannot read namespaces is not asked to."""
     with suppress(_Unreadable):
         try:
-            session.kubectl.run("get", "namespace", namespace, "--output=name")
+            invocation.kubectl.run("get", "namespace", namespace, "--output=name")
         except KubectlFailed as failure:
             if failure.is_forbidden:
                 raise _Unreadable from failure
             raise
 
 
-def nothing_found(session: Session, arguments: Arguments) -> str:
+def nothing_found(invocation: Invocation, arguments: Arguments) -> str:
     """Return the message for an empty list."""
     everywhere = arguments.switch("all-namespaces")
-    place = "in any namespace" if everywhere else f"in namespace {session.kubectl.current_namespace()}"
+    place = "in any namespace" if everywhere else f"in namespace {invocation.kubectl.current_namespace()}"
     matching = " that matches the selector" if arguments.value("selector") is not None else ""
     return (
         f"No PipedriveCredential{matching} {place}.\n"

@@ -6,7 +6,7 @@ from typing import Final
 from kubectl_pipedrive import cluster
 from kubectl_pipedrive.chain import State, chain, first_broken
 from kubectl_pipedrive.cluster import Finding
-from kubectl_pipedrive.command_line import Arguments, Command, Session
+from kubectl_pipedrive.command_line import Arguments, Command, Invocation
 from kubectl_pipedrive.credential import Credential
 from kubectl_pipedrive.errors import KubectlFailed
 from kubectl_pipedrive.health import Health, deciding, health, next_step
@@ -21,26 +21,26 @@ _FROM_INSIDE: Final = (
 )
 
 
-def check(session: Session, arguments: Arguments) -> int:
+def check(invocation: Invocation, arguments: Arguments) -> int:
     """Print what was found, and return whether nothing is broken."""
-    kubectl, namespace = session.kubectl, session.kubectl.current_namespace()
+    kubectl, namespace = invocation.kubectl, invocation.kubectl.current_namespace()
     api = cluster.served_api(kubectl)
     findings = [api]
     if api.ok:
-        findings += cluster.permissions(kubectl, namespace) + cluster.operator(kubectl, session.clock.now())
-        findings += [] if arguments.names else _credentials(session, namespace)
-    _print(session, findings)
+        findings += cluster.permissions(kubectl, namespace) + cluster.operator(kubectl, invocation.clock.now())
+        findings += [] if arguments.names else _credentials(invocation, namespace)
+    _print(invocation, findings)
     is_fine = all(finding.ok is not False for finding in findings)
     if api.ok and arguments.names:
-        is_fine = _chain(session, find(session, arguments)[0]) and is_fine
-    session.terminal.line(f"\n{session.terminal.wrap(_FROM_INSIDE, '')}")
+        is_fine = _chain(invocation, find(invocation, arguments)[0]) and is_fine
+    invocation.terminal.line(f"\n{invocation.terminal.wrap(_FROM_INSIDE, '')}")
     return 0 if is_fine else 1
 
 
-def _credentials(session: Session, namespace: str) -> list[Finding]:
+def _credentials(invocation: Invocation, namespace: str) -> list[Finding]:
     """Return one finding for each credential that needs action, and one for the others together."""
     try:
-        found = find(session, Arguments())
+        found = find(invocation, Arguments())
     except KubectlFailed as failure:
         if failure.is_forbidden:
             return [
@@ -74,30 +74,30 @@ def _credentials(session: Session, namespace: str) -> list[Finding]:
     ]
 
 
-def _chain(session: Session, credential: Credential) -> bool:
+def _chain(invocation: Invocation, credential: Credential) -> bool:
     """Print the parts of the chain of one credential, and return whether none is broken."""
-    around = look_around(session.kubectl, credential)
-    found = chain(credential, around, session.clock.now())
+    around = look_around(invocation.kubectl, credential)
+    found = chain(credential, around, invocation.clock.now())
     if credential.is_oauth2:
-        _print(session, cluster.newest_consent(session.kubectl, credential))
-    session.terminal.line(f"\nFrom the spec of {credential} to its workload:")
-    _print(session, (Finding(ok=_STATES[part.state], subject=part.name, text=part.text) for part in found))
+        _print(invocation, cluster.newest_consent(invocation.kubectl, credential))
+    invocation.terminal.line(f"\nFrom the spec of {credential} to its workload:")
+    _print(invocation, (Finding(ok=_STATES[part.state], subject=part.name, text=part.text) for part in found))
     broken = first_broken(found)
     if broken is None:
         return True
-    session.terminal.line(f"\nThe first broken part is {broken.name}.")
+    invocation.terminal.line(f"\nThe first broken part is {broken.name}.")
     step = next_step(credential)
     if step is not None:
-        command = f"\n  {session.terminal.paint(step.command, Style.STRONG)}" if step.command is not None else ""
-        session.terminal.line(f"{session.terminal.wrap(f'What to do: {step.text}', '')}{command}")
+        command = f"\n  {invocation.terminal.paint(step.command, Style.STRONG)}" if step.command is not None else ""
+        invocation.terminal.line(f"{invocation.terminal.wrap(f'What to do: {step.text}', '')}{command}")
     return False
 
 
 _STATES: Final = {State.OK: True, State.BROKEN: False, State.UNKNOWN: None}
 
 
-def _print(session: Session, findings: Iterable[Finding]) -> None:
-    screen, found = session.terminal, list(findings)
+def _print(invocation: Invocation, findings: Iterable[Finding]) -> None:
+    screen, found = invocation.terminal, list(findings)
     width = max((_SUBJECT, *(len(finding.subject) + 1 for finding in found)))
     for finding in found:
         mark = screen.mark(ok=finding.ok) if finding.ok is not None else screen.paint("-", Style.FAINT)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
+from kubectl_pipedrive.command_line import Arguments, Command, Invocation, Option
 from kubectl_pipedrive.consent import (
     Consent,
     manifest,
@@ -60,33 +60,33 @@ _WARNINGS: Final = {
 }
 
 
-def connect(session: Session, arguments: Arguments) -> int:
+def connect(invocation: Invocation, arguments: Arguments) -> int:
     """Create a consent, show its link, and wait until the account is connected and the Secret is published."""
     _check_options(arguments)
-    machine = session.machine or _local_machine()
-    credential = _connectable(session, arguments.names[0])
+    machine = invocation.machine or _local_machine()
+    credential = _connectable(invocation, arguments.names[0])
     key = key_from(machine.random_bytes(KEY_BYTES))
     name = Key(namespace=credential.namespace, name=name_for(credential, machine.random_name(_SUFFIX_LENGTH)))
-    session = replace(session, kubectl=session.kubectl.within(credential.namespace), machine=machine)
+    invocation = replace(invocation, kubectl=invocation.kubectl.within(credential.namespace), machine=machine)
     stays = arguments.switch("print") or arguments.switch("no-wait")
-    with _removed_unless_connected(session, machine, name) as keep:
+    with _removed_unless_connected(invocation, machine, name) as keep:
         try:
-            _create(session, arguments, credential, name, digest_of(state_of(key, name)))
+            _create(invocation, arguments, credential, name, digest_of(state_of(key, name)))
         except KubectlFailed as failure:
             if failure.is_forbidden:
                 keep.append(name)  # nothing was created, so there is nothing to remove
             raise
-        found = _link(_prepared(session, name), name, key, paste=arguments.switch("paste"))
+        found = _link(_prepared(invocation, name), name, key, paste=arguments.switch("paste"))
         if stays and found.mode is not Mode.HOSTED:
             raise UsageError(_STAYS)
         with listening(machine, found) as callback:
-            _show(session, arguments, credential, found)
+            _show(invocation, arguments, credential, found)
             if not stays:
-                follow(session, machine, found, callback)
+                follow(invocation, machine, found, callback)
         keep.append(name)
     if stays:
         return 0
-    return _published(session, credential, found)
+    return _published(invocation, credential, found)
 
 
 def _check_options(arguments: Arguments) -> None:
@@ -106,9 +106,9 @@ def _local_machine() -> "Machine":
     return LocalMachine()
 
 
-def _connectable(session: Session, name: str) -> Credential:
+def _connectable(invocation: Invocation, name: str) -> Credential:
     """Return the credential. Raises ConnectFailed if no account can be connected to it."""
-    (found,) = find(session, Arguments(names=(name,)))
+    (found,) = find(invocation, Arguments(names=(name,)))
     if not found.is_oauth2:
         message = f"{found} publishes an API token, which has to be written to Vault: there is no account to connect"
         raise ConnectFailed(message)
@@ -119,7 +119,7 @@ def _connectable(session: Session, name: str) -> Credential:
 
 
 @contextmanager
-def _removed_unless_connected(session: Session, machine: "Machine", name: Key) -> Iterator[list[Key]]:
+def _removed_unless_connected(invocation: Invocation, machine: "Machine", name: Key) -> Iterator[list[Key]]:
     """Delete the consent, however this ends, unless it is in the list: an interrupted command leaves no usable link."""
     keep: list[Key] = []
     was_interrupted = False
@@ -131,30 +131,30 @@ def _removed_unless_connected(session: Session, machine: "Machine", name: Key) -
     finally:
         if name not in keep:
             with machine.uninterrupted():
-                is_removed = _remove(session, name)
+                is_removed = _remove(invocation, name)
             if was_interrupted and is_removed:
-                session.terminal.error("\nThe link was removed.")
+                invocation.terminal.error("\nThe link was removed.")
 
 
-def _remove(session: Session, name: Key) -> bool:
+def _remove(invocation: Invocation, name: Key) -> bool:
     """Delete the consent, and return whether that worked; if not, say how to do it."""
     # Nobody can interrupt this, so it ends by itself; a --request-timeout of the person's own follows, and counts.
     arguments = ("delete", CONSENTS, name.name, "--ignore-not-found", "--wait=false", "--request-timeout=20s")
     try:
         try:
-            session.kubectl.run(*arguments, _WITHOUT_QUESTION)
+            invocation.kubectl.run(*arguments, _WITHOUT_QUESTION)
         except KubectlFailed as failure:
             if not failure.is_unknown_flag:
                 raise
-            session.kubectl.run(*arguments)
+            invocation.kubectl.run(*arguments)
     except KubectlFailed as failure:
         remove = f"kubectl delete {CONSENT_SHORT_NAME} {name.name} -n {name.namespace}"
-        session.terminal.error(f"The link could not be removed: {failure}\nRemove it: {remove}")
+        invocation.terminal.error(f"The link could not be removed: {failure}\nRemove it: {remove}")
         return False
     return True
 
 
-def _create(session: Session, arguments: Arguments, credential: Credential, name: Key, digest: str) -> None:
+def _create(invocation: Invocation, arguments: Arguments, credential: Credential, name: Key, digest: str) -> None:
     body = manifest(
         credential,
         name,
@@ -162,26 +162,26 @@ def _create(session: Session, arguments: Arguments, credential: Credential, name
         lifetime=arguments.value("lifetime"),
         allow_account_change=arguments.switch("allow-account-change"),
     )
-    session.kubectl.run("create", "--filename=-", "--validate=false", stdin=json.dumps(body))
+    invocation.kubectl.run("create", "--filename=-", "--validate=false", stdin=json.dumps(body))
 
 
-def _prepared(session: Session, name: Key) -> Consent:
+def _prepared(invocation: Invocation, name: Key) -> Consent:
     """Return the consent once the operator has prepared its link. Raises ConnectFailed."""
-    begun = session.clock.now()
+    begun = invocation.clock.now()
     while True:
-        consent = read_consent(session, name)
+        consent = read_consent(invocation, name)
         if consent.has_ended:
             raise ConnectFailed(why_ended(consent))
         if consent.url:
             return consent
-        if session.clock.now() - begun >= _PREPARED_WITHIN:
+        if invocation.clock.now() - begun >= _PREPARED_WITHIN:
             why = consent.message or (
                 "the operator did not react. Its setting consent.enabled may be false, or it may not be running: "
                 f"kubectl pipedrive check -n {name.namespace}"
             )
             message = f"no link was prepared: {why}"
             raise ConnectFailed(message)
-        session.clock.sleep(POLL_SECONDS)
+        invocation.clock.sleep(POLL_SECONDS)
 
 
 def _link(consent: Consent, name: Key, key: SecretValue, *, paste: bool) -> Link:
@@ -191,19 +191,19 @@ def _link(consent: Consent, name: Key, key: SecretValue, *, paste: bool) -> Link
     return Link(consent=consent, name=name, state=state, address=address, mode=mode)
 
 
-def _show(session: Session, arguments: Arguments, credential: Credential, found: Link) -> None:
+def _show(invocation: Invocation, arguments: Arguments, credential: Credential, found: Link) -> None:
     """Print the link, and open it unless the person does not want that or has to send it to someone."""
-    screen, consent = session.terminal, found.consent
+    screen, consent = invocation.terminal, found.consent
     if arguments.switch("print"):
         screen.line(found.address.reveal())
         return
     expires = consent.expires_at
-    valid = f", valid for {length(expires - session.clock.now() + _HALF_A_MINUTE)}" if expires is not None else ""
+    valid = f", valid for {length(expires - invocation.clock.now() + _HALF_A_MINUTE)}" if expires is not None else ""
     screen.line(screen.wrap(f"Link for {credential} (app {consent.app}){valid}. {_WARNINGS[found.mode]}", ""))
     screen.line(f"  {screen.paint(found.address.reveal(), Style.STRONG)}")
     if found.mode is not Mode.HOSTED and consent.expected:  # the front shows it on its page
         screen.line(f"Accept as {consent.expected}; any other account is refused.")
-    machine = session.machine or _local_machine()
+    machine = invocation.machine or _local_machine()
     if (
         not arguments.switch("no-browser")
         and not arguments.switch("no-wait")
@@ -212,16 +212,16 @@ def _show(session: Session, arguments: Arguments, credential: Credential, found:
         screen.line("Your browser opens it.")
 
 
-def _published(session: Session, credential: Credential, found: Link) -> int:
+def _published(invocation: Invocation, credential: Credential, found: Link) -> int:
     """Report the connection, and wait until the Secret is published."""
-    screen, begun = session.terminal, session.clock.now()
-    consent = read_consent(session, found.name)
+    screen, begun = invocation.terminal, invocation.clock.now()
+    consent = read_consent(invocation, found.name)
     while True:
-        now = Credential(session.kubectl.get("get", CREDENTIALS, credential.name))
-        is_late = session.clock.now() - begun >= _PUBLISHED_WITHIN
+        now = Credential(invocation.kubectl.get("get", CREDENTIALS, credential.name))
+        is_late = invocation.clock.now() - begun >= _PUBLISHED_WITHIN
         if is_ready(now) or is_late:
             break
-        session.clock.sleep(POLL_SECONDS)
+        invocation.clock.sleep(POLL_SECONDS)
     screen.line(f"\n{screen.mark(ok=True)} Connected to {consent.account}. {_secret(now)}")
     return 0 if is_ready(now) else 1
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from kubectl_pipedrive.command_line import Arguments, Command, Session
+from kubectl_pipedrive.command_line import Arguments, Command, Invocation
 from kubectl_pipedrive.errors import UsageError
 from kubectl_pipedrive.explanation import KEPT, conditions
 from kubectl_pipedrive.table import Cell, Table
@@ -14,11 +14,11 @@ from pipedrive_operator.core.values.conditions import EFFECTS, EVENT_TEXTS, Even
 _LABEL: Final = 15
 
 
-def explain(session: Session, arguments: Arguments) -> int:
+def explain(invocation: Invocation, arguments: Arguments) -> int:
     """Print what a reason means; without one, list all."""
-    lines = _explained(arguments.names[0], session.terminal) if arguments.names else _all(session.terminal)
+    lines = _explained(arguments.names[0], invocation.terminal) if arguments.names else _all(invocation.terminal)
     for line in lines:
-        session.terminal.line(line)
+        invocation.terminal.line(line)
     return 0
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Final
 
 from kubectl_pipedrive import n8n_export
-from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
+from kubectl_pipedrive.command_line import Arguments, Command, Invocation, Option
 from kubectl_pipedrive.errors import UsageError
 from kubectl_pipedrive.manifests import checked
 from kubectl_pipedrive.n8n_export import Destination
 
 
-def migrate_n8n(session: Session, arguments: Arguments) -> int:
+def migrate_n8n(invocation: Invocation, arguments: Arguments) -> int:
     """Print the script; what cannot be moved is reported on the standard error."""
     file = Path(arguments.names[0])
     found, others = n8n_export.read(_content(file))
@@ -20,7 +20,7 @@ def migrate_n8n(session: Session, arguments: Arguments) -> int:
         message = f"the file has no Pipedrive credential with the id {', '.join(unknown)}"
         raise UsageError(message)
     chosen = [one for one in found if not wanted or one.id in wanted]
-    namespace = checked("the namespace", session.kubectl.current_namespace())
+    namespace = checked("the namespace", invocation.kubectl.current_namespace())
     app = arguments.value("app")
     destination = Destination(
         file=str(file),
@@ -28,18 +28,18 @@ def migrate_n8n(session: Session, arguments: Arguments) -> int:
         mount=checked("--mount", arguments.value("mount") or ""),
         prefix=checked("--prefix", arguments.value("prefix") or f"pipedrive/{namespace}"),
         app=checked("--app", app) if app is not None else None,
-        kubectl_flags=session.kubectl.flags,
+        kubectl_flags=invocation.kubectl.flags,
     )
     for one in chosen:
         if one.problem is not None:
-            session.terminal.error(f"left out: {one.label} (id {one.id}): {one.problem}")
+            invocation.terminal.error(f"left out: {one.label} (id {one.id}): {one.problem}")
     if others:
-        session.terminal.error(f"left out: credentials of other types ({others})")
+        invocation.terminal.error(f"left out: credentials of other types ({others})")
     if stat.S_IMODE(file.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        session.terminal.error(f"{file} contains secret values, and others can read it: chmod 600 {file}")
+        invocation.terminal.error(f"{file} contains secret values, and others can read it: chmod 600 {file}")
     moved = [one for one in chosen if one.problem is None]
     if moved:
-        session.terminal.line(n8n_export.script(moved, destination).rstrip())
+        invocation.terminal.line(n8n_export.script(moved, destination).rstrip())
     return 0 if len(moved) == len(chosen) else 1
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from kubectl_pipedrive import manifests
-from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
+from kubectl_pipedrive.command_line import Arguments, Command, Invocation, Option
 from kubectl_pipedrive.manifests import Outline, checked, checked_name
 
 _PATH: Final = Option(
@@ -32,20 +32,20 @@ Steps = Callable[[Outline, str], tuple[str, ...]]
 """Writes what to do with the manifest of an outline in a namespace."""
 
 
-def _new(session: Session, arguments: Arguments, *, write: Callable[[Outline], str], steps: Steps) -> int:
+def _new(invocation: Invocation, arguments: Arguments, *, write: Callable[[Outline], str], steps: Steps) -> int:
     name = checked_name("the name", arguments.names[0])
-    namespace = checked("the namespace", session.kubectl.current_namespace())
+    namespace = checked("the namespace", invocation.kubectl.current_namespace())
     secret = arguments.value("secret")
     outline = Outline(
         name=name,
-        namespace=session.kubectl.namespace,
+        namespace=invocation.kubectl.namespace,
         path=_optional(arguments, "path") or f"pipedrive/{namespace}/{name}",
         app=_optional(arguments, "app"),
         company=_optional(arguments, "company"),
         secret=None if secret is None else checked_name("--secret", secret),
     )
     comments = "".join(f"# {line}\n" for line in steps(outline, namespace))
-    session.terminal.line(f"{comments}{write(outline)}".rstrip())
+    invocation.terminal.line(f"{comments}{write(outline)}".rstrip())
     return 0
 
 

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import Final
 
-from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
+from kubectl_pipedrive.command_line import Arguments, Command, Invocation, Option
 from kubectl_pipedrive.credential import Credential
 from kubectl_pipedrive.errors import UsageError
 from kubectl_pipedrive.kubectl import CREDENTIALS
-from kubectl_pipedrive.outcome import Outcome, Request, outcome
+from kubectl_pipedrive.outcome import Request, RequestOutcome, outcome
 from kubectl_pipedrive.selection import ALL, ALL_NAMESPACES, CHOICE, SELECTOR, by_namespace, find_chosen, nothing_found
 from pipedrive_operator.core.resource.names import ANNOTATION_REQUEST, ANNOTATION_REQUESTED_AT
 from pipedrive_operator.core.values.times import parse_duration
@@ -15,70 +15,74 @@ from pipedrive_operator.core.values.times import parse_duration
 _POLL_SECONDS: Final = 1.0
 
 
-def refresh(session: Session, arguments: Arguments) -> int:
+def refresh(invocation: Invocation, arguments: Arguments) -> int:
     """Request it, and wait for the outcome if asked to."""
     timeout = _timeout(arguments)
-    found = find_chosen(session, arguments)
+    found = find_chosen(invocation, arguments)
     if not found:
-        session.terminal.error(nothing_found(session, arguments))
+        invocation.terminal.error(nothing_found(invocation, arguments))
         return 0
     suspended = [one for one in found if one.is_suspended]
     for one in suspended:
-        session.terminal.error(f"{one}: suspended, so nothing is done for it: kubectl pipedrive resume {one.flags()}")
-    requests = _request(session, [one for one in found if not one.is_suspended], arguments)
+        invocation.terminal.error(
+            f"{one}: suspended, so nothing is done for it: kubectl pipedrive resume {one.flags()}"
+        )
+    requests = _request(invocation, [one for one in found if not one.is_suspended], arguments)
     if not arguments.switch("wait"):
         for request in requests:
-            session.terminal.line(f"{request.before}: {'refresh' if request.is_refresh else 'check'} requested")
+            invocation.terminal.line(f"{request.before}: {'refresh' if request.is_refresh else 'check'} requested")
         return 1 if suspended else 0
-    done = _wait(session, requests, timeout)
+    done = _wait(invocation, requests, timeout)
     return 0 if done and not suspended else 1
 
 
-def _request(session: Session, found: list[Credential], arguments: Arguments) -> list[Request]:
+def _request(invocation: Invocation, found: list[Credential], arguments: Arguments) -> list[Request]:
     """Annotate the credentials. An API token cannot be refreshed: it is read from Vault and verified again."""
-    now = session.clock.now()
+    now = invocation.clock.now()
     value = now.isoformat(timespec="microseconds")
     wanted = f"{ANNOTATION_REQUEST}-" if arguments.switch("verify-only") else f"{ANNOTATION_REQUEST}=refresh"
     for namespace, members in by_namespace(found):
         names = [one.name for one in members]
         annotations = ("--overwrite", f"{ANNOTATION_REQUESTED_AT}={value}", wanted)
-        session.kubectl.within(namespace).run("annotate", CREDENTIALS, *names, *annotations)
+        invocation.kubectl.within(namespace).run("annotate", CREDENTIALS, *names, *annotations)
     return [
         Request(before=one, value=value, at=now, is_refresh=one.is_oauth2 and not arguments.switch("verify-only"))
         for one in found
     ]
 
 
-def _wait(session: Session, requests: list[Request], timeout: timedelta) -> bool:
+def _wait(invocation: Invocation, requests: list[Request], timeout: timedelta) -> bool:
     """Print the outcome of each request as it becomes known, and return whether all succeeded."""
     waiting = {str(request.before): request for request in requests}
     ok = True
     while waiting:
-        for credential in _read([request.before for request in waiting.values()], session):
-            request, now = waiting[str(credential)], session.clock.now()
+        for credential in _read([request.before for request in waiting.values()], invocation):
+            request, now = waiting[str(credential)], invocation.clock.now()
             ended = outcome(request, credential, now) or _late(request, now - request.at, timeout)
             if ended is not None:
-                session.terminal.line(f"{session.terminal.mark(ok=ended.ok)} {credential}: {ended.text}")
+                invocation.terminal.line(f"{invocation.terminal.mark(ok=ended.ok)} {credential}: {ended.text}")
                 ok = ok and ended.ok
                 del waiting[str(credential)]
         if waiting:
-            session.clock.sleep(_POLL_SECONDS)
+            invocation.clock.sleep(_POLL_SECONDS)
     return ok
 
 
-def _read(credentials: list[Credential], session: Session) -> list[Credential]:
+def _read(credentials: list[Credential], invocation: Invocation) -> list[Credential]:
     return [
         Credential(body)
         for namespace, members in by_namespace(credentials)
-        for body in session.kubectl.within(namespace).items(CREDENTIALS, *(one.name for one in members))
+        for body in invocation.kubectl.within(namespace).items(CREDENTIALS, *(one.name for one in members))
     ]
 
 
-def _late(request: Request, waited: timedelta, timeout: timedelta) -> Outcome | None:
+def _late(request: Request, waited: timedelta, timeout: timedelta) -> RequestOutcome | None:
     if waited < timeout:
         return None
     check = f"kubectl pipedrive check {request.before.flags()}"
-    return Outcome(ok=False, text=f"no outcome after {int(waited.total_seconds())} s: is the operator running? {check}")
+    return RequestOutcome(
+        ok=False, text=f"no outcome after {int(waited.total_seconds())} s: is the operator running? {check}"
+    )
 
 
 def _timeout(arguments: Arguments) -> timedelta:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kubectl_pipedrive.command_line import Arguments, Command, Option, Session
+from kubectl_pipedrive.command_line import Arguments, Command, Invocation, Option
 from kubectl_pipedrive.credential import Credential
 from kubectl_pipedrive.details import details
 from kubectl_pipedrive.errors import UsageError
@@ -14,55 +14,57 @@ from kubectl_pipedrive.surroundings import look_around
 _AS_IT_IS: Final = ("json", "yaml")
 
 
-def status(session: Session, arguments: Arguments) -> int:
+def status(invocation: Invocation, arguments: Arguments) -> int:
     """Print what was asked for, and return whether everything is well."""
     output = arguments.value("output")
     if output in _AS_IT_IS and arguments.switch("watch"):
         message = f"--watch prints rows of the table; for {output}: kubectl get pdc --watch --output={output}"
         raise UsageError(message)
-    found = find(session, arguments)
+    found = find(invocation, arguments)
     if output in _AS_IT_IS:
-        session.terminal.line(session.kubectl.run("get", *query(arguments), f"--output={output}").rstrip())
+        invocation.terminal.line(invocation.kubectl.run("get", *query(arguments), f"--output={output}").rstrip())
         return exit_code(found)
     if not found:
-        session.terminal.error(nothing_found(session, arguments))
+        invocation.terminal.error(nothing_found(invocation, arguments))
     columns = Columns(namespace=arguments.switch("all-namespaces"), wide=output == "wide")
     is_alone = len(arguments.names) == 1 and output is None
     if is_alone:
-        _print_details(session, found[0])
+        _print_details(invocation, found[0])
     elif found:
-        _print_table(session, columns, found)
+        _print_table(invocation, columns, found)
     if arguments.switch("watch"):
         if is_alone:  # the rows that follow have no heading yet
-            session.terminal.line()
-            _print_table(session, columns, found)
-        _follow(session, arguments, columns, found)
+            invocation.terminal.line()
+            _print_table(invocation, columns, found)
+        _follow(invocation, arguments, columns, found)
     return exit_code(found)
 
 
-def _print_details(session: Session, credential: Credential) -> None:
-    around = look_around(session.kubectl, credential)
-    for line in details(credential, around, session.clock.now(), session.terminal):
-        session.terminal.line(line)
+def _print_details(invocation: Invocation, credential: Credential) -> None:
+    around = look_around(invocation.kubectl, credential)
+    for line in details(credential, around, invocation.clock.now(), invocation.terminal):
+        invocation.terminal.line(line)
 
 
-def _print_table(session: Session, columns: Columns, found: list[Credential]) -> None:
-    for line in columns.table(found, session.clock.now()).lines(session.terminal):
-        session.terminal.line(line)
+def _print_table(invocation: Invocation, columns: Columns, found: list[Credential]) -> None:
+    for line in columns.table(found, invocation.clock.now()).lines(invocation.terminal):
+        invocation.terminal.line(line)
 
 
-def _follow(session: Session, arguments: Arguments, columns: Columns, found: list[Credential]) -> None:
+def _follow(invocation: Invocation, arguments: Arguments, columns: Columns, found: list[Credential]) -> None:
     """Print a row whenever a credential changes, until Ctrl-C. The API server ends a watch at times: it is renewed."""
     shown = {one.uid: one.version for one in found}
-    table = columns.table(found, session.clock.now())
+    table = columns.table(found, invocation.clock.now())
     while True:
-        for kind, body in session.kubectl.watch(*query(arguments)):
+        for kind, body in invocation.kubectl.watch(*query(arguments)):
             credential = Credential(body)
             if kind in {"ADDED", "MODIFIED"} and shown.get(credential.uid) != credential.version:
                 shown[credential.uid] = credential.version
-                session.terminal.line(table.line(columns.row(credential, session.clock.now()), session.terminal))
+                invocation.terminal.line(
+                    table.line(columns.row(credential, invocation.clock.now()), invocation.terminal)
+                )
             elif kind == "DELETED":
-                session.terminal.line(f"{credential} was deleted")
+                invocation.terminal.line(f"{credential} was deleted")
 
 
 _COMMAND: Final = Command(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from kubectl_pipedrive.command_line import Arguments, Command, Session
+from kubectl_pipedrive.command_line import Arguments, Command, Invocation
 from kubectl_pipedrive.credential import Credential, map_at
 from kubectl_pipedrive.kubectl import CREDENTIALS
 from kubectl_pipedrive.moments import ahead
@@ -20,30 +20,32 @@ _GITOPS: Final[Mapping[str, str]] = {
 """The label or annotation that a GitOps tool sets on what it manages."""
 
 
-def _switch(session: Session, arguments: Arguments, *, suspend: bool) -> int:
-    found = find_chosen(session, arguments)
+def _switch(invocation: Invocation, arguments: Arguments, *, suspend: bool) -> int:
+    found = find_chosen(invocation, arguments)
     if not found:
-        session.terminal.error(nothing_found(session, arguments))
+        invocation.terminal.error(nothing_found(invocation, arguments))
     word = "suspended" if suspend else "resumed"
     # null removes the field, so that the resource is again as it was applied
     patch = json.dumps({"spec": {"suspend": True if suspend else None}})
     for one in found:
         if one.is_suspended is suspend:
-            session.terminal.line(f"{one}: {'already suspended' if suspend else 'not suspended'}")
+            invocation.terminal.line(f"{one}: {'already suspended' if suspend else 'not suspended'}")
             continue
-        kubectl = session.kubectl.within(one.namespace)
+        kubectl = invocation.kubectl.within(one.namespace)
         kubectl.run("patch", CREDENTIALS, one.name, "--type=merge", f"--patch={patch}")
-        session.terminal.line(f"{one}: {word}{_consequence(one, session) if suspend else ''}")
+        invocation.terminal.line(f"{one}: {word}{_consequence(one, invocation) if suspend else ''}")
         if (tool := _gitops_tool(one)) is not None:
-            session.terminal.error(f"{one} is managed by {tool}, which may undo this: change spec.suspend in Git, too")
+            invocation.terminal.error(
+                f"{one} is managed by {tool}, which may undo this: change spec.suspend in Git, too"
+            )
     return 0
 
 
-def _consequence(credential: Credential, session: Session) -> str:
+def _consequence(credential: Credential, invocation: Invocation) -> str:
     """Return until when workloads can go on with the present token."""
     if credential.expires_at is None:
         return f"; Secret {credential.secret_name} stays as it is"
-    expiry = ahead(credential.expires_at, session.clock.now())
+    expiry = ahead(credential.expires_at, invocation.clock.now())
     return f"; Secret {credential.secret_name} stays as it is, and its access token expires {expiry}"
 
 

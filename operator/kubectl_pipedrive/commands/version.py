@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from kubectl_pipedrive.command_line import PROGRAM, Arguments, Command, Session
+from kubectl_pipedrive.command_line import PROGRAM, Arguments, Command, Invocation
 from pipedrive_operator import __version__
 
 
-def version(session: Session, _: Arguments) -> int:
+def version(invocation: Invocation, _: Arguments) -> int:
     """Print the version."""
-    session.terminal.line(f"{PROGRAM} {__version__}")
+    invocation.terminal.line(f"{PROGRAM} {__version__}")
     return 0
 
 
