@@ -54,8 +54,7 @@ class Release:
     @property
     def holder(self) -> str:
         """Who holds its Lease; empty if nobody does."""
-        lease = self.cluster.client().find(_LEASE.format(self.name))
-        return str(lease["spec"].get("holderIdentity") or "") if lease else ""
+        return self._lease()[0]
 
     @property
     def escrow(self) -> list[str]:
@@ -91,6 +90,14 @@ class Release:
             old.terminate()
             eventually(lambda: "stopping" in old.log.read_text())
 
+    def wait_until_it_holds_on(self) -> None:
+        """Wait until the old replica, which was asked to stop, renews the Lease although it answers nobody any more."""
+        assert self.old is not None
+        old = self.old
+        eventually(lambda: old.get("/livez") is None)
+        holder, renewed_at = self._lease()
+        eventually(lambda: self._lease()[0] == holder != "" and self._lease()[1] != renewed_at)
+
     def kill(self) -> None:
         """Kill the replica, as the failure of its node would."""
         assert self.running is not None
@@ -102,6 +109,12 @@ class Release:
         for replica in (self.old, self.running):
             if replica is not None:
                 replica.stop()
+
+    def _lease(self) -> tuple[str, str]:
+        """Return who holds the Lease, and when it was renewed; empty if nobody does."""
+        lease = self.cluster.client().find(_LEASE.format(self.name))
+        spec = lease["spec"] if lease else {}
+        return str(spec.get("holderIdentity") or ""), str(spec.get("renewTime") or "")
 
     def _settings(self) -> Json:
         made = self.settings(self.kubeconfig)

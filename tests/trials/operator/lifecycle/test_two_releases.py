@@ -162,6 +162,7 @@ def test_a_namespace_moves_without_an_expired_second_and_without_a_token_spent_t
         with world.old.rollout(world.stays_old):
             begin_refresh(in_flight, "in-flight", effect="after")
             world.old.ask_to_stop()
+            world.old.wait_until_it_holds_on()
             in_flight.pipedrive.clear_faults()
         assert [] == world.old.escrow
         eventually(lambda: renewal_time(due, "due") < datetime.now(UTC), within=EXPIRES_IN)
