@@ -15,6 +15,7 @@ LONGEST = (
     "test_chaos",
     "test_kubectl_plugin",
     "test_foreign_writers",
+    "test_two_releases",
     "test_vault_page",
     "test_demo",
 )
