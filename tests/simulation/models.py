@@ -61,7 +61,7 @@ class VaultModel(FakeVault):
         super().put(location, **values)
         self.backup.setdefault(location, self.documents[location])
         if "refresh_token" in values:
-            if before is not None and values.get("consent_uid") not in {None, before.values.get("consent_uid")}:
+            if before is not None and "consent_uid" in values and _exchange(values) != _exchange(before.values):
                 self.promises.promoted(str(values["consent_uid"]), over=str(before.values["refresh_token"]))
             self.promises.stored(values, by=who())
             self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
@@ -82,6 +82,10 @@ class VaultModel(FakeVault):
             self.promises.knows(by=who(), as_of=as_of)
         if is_newest:  # otherwise it belongs to a former intent
             self.promises.acknowledges(values, by=who())
+
+
+def _exchange(values: Mapping[str, object]) -> tuple[object, object]:
+    return values.get("consent_uid"), values.get("consent_answer")
 
 
 def _summary(values: Mapping[str, object]) -> str:

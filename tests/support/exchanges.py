@@ -1,7 +1,8 @@
 """One consent over a grant in Vault, or where there is none, with the exchange on the fakes."""
 
 import asyncio
-from collections.abc import Coroutine
+import itertools
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -30,6 +31,8 @@ class ConsentSurroundings(Surroundings):
     claims: list[str] = field(default_factory=list)
     """What Vault held when each code was claimed."""
     is_claimable: bool = True
+    answers: Iterator[int] = field(default_factory=lambda: itertools.count(2))
+    """The generations of the consent that bring the codes."""
 
     def start(self) -> None:
         """Start the process, or start it again with nothing remembered."""
@@ -48,6 +51,7 @@ class ConsentSurroundings(Surroundings):
         return ExchangeOrder(
             source=GRANT_SOURCE,
             consent=CONSENT,
+            answer=next(self.answers),
             code=self.pipedrive.accept(company),
             redirect_uri=REDIRECT_URI,
             client_id="client",

@@ -103,7 +103,7 @@ class Candidates:
                     held = read_candidate(document)
                     if held is not None and _is_same(held, candidate):
                         break
-                    if held is not None and not _is_of_one_consent(held, candidate):
+                    if held is not None and held.exchange != candidate.exchange:
                         await self.settle(source)
                         continue
                     values, version = (document.values, document.version) if document is not None else ({}, 0)
@@ -144,7 +144,7 @@ class Candidates:
             await self.settle(source)
             return
         stored = read_grant(document)
-        is_promoted = stored is not None and escrowed.terms is not None and stored.consent == escrowed.terms.consent
+        is_promoted = stored is not None and stored.exchange == escrowed.exchange
         if held is None and not is_promoted:
             values = with_candidate(document.values if document is not None else {}, escrowed)
             version = document.version if document is not None else 0
@@ -301,10 +301,6 @@ class Candidates:
 def _is_same(one: Grant, other: Grant) -> bool:
     """Return whether two candidates are the same. A refresh token that does not rotate has several access tokens."""
     return (one.lineage, one.access_digest) == (other.lineage, other.access_digest)
-
-
-def _is_of_one_consent(one: Grant, other: Grant) -> bool:
-    return one.terms is not None and other.terms is not None and one.terms.consent == other.terms.consent
 
 
 def _problem(terms: Terms, account: Account | None) -> str | None:

@@ -123,14 +123,14 @@ class CodeExchange:
         for conflicts in itertools.count(1):
             document = await self._documents.find_document(order.source.location, order.source.identity)
             candidate, stored = read_candidate(document), read_grant(document)
-            is_promoted = stored is not None and stored.consent == order.consent
+            is_promoted = stored is not None and stored.exchange == order.exchange
             if candidate is None and stored is not None and is_promoted:
                 return _connected(stored.account)
             if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
                 continue
             if candidate is not None:
                 settled = await self.settle(order)
-                if settled is not None and settled.terms.consent == order.consent and not is_promoted:
+                if settled is not None and settled.terms.exchange == order.exchange and not is_promoted:
                     return _exchanged(settled)
             elif not await self._candidates.restore_any(order.source):
                 break
@@ -226,6 +226,7 @@ def _terms(order: ExchangeOrder, stored: Grant | None) -> Terms:
     pinned = order.pinned or (stored.account if stored is not None else None)
     return Terms(
         consent=order.consent,
+        answer=order.answer,
         expected=expected_account(order.guard, pinned, allows_change=order.allows_change),
         over=stored.origin if stored is not None else None,
     )

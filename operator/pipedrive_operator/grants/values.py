@@ -6,7 +6,7 @@ from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.grant import Exchange, Grant
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import AccountGuard
@@ -46,6 +46,8 @@ class ExchangeOrder:
     source: GrantWithClient
     consent: str
     """The uid of the consent."""
+    answer: int
+    """The generation of the consent that brought the code."""
     code: SecretValue
     redirect_uri: str
     client_id: str
@@ -58,6 +60,11 @@ class ExchangeOrder:
     """Whether the person who created the consent allows another company than the pinned one."""
     began: float
     """On our monotonic clock: when this process first saw the code."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange that is ordered: the result is known by it, whichever process finds it."""
+        return self.consent, self.answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -213,7 +213,7 @@ class ConsentReconciler:
         return timedelta(0)
 
     async def _run(self, seen: ConsentObservation, consent: Consent, action: ConsentAction) -> Exchanged | None:
-        order = self._order(seen)
+        order = self._order(seen, consent.generation)
         if order is None:
             return Exchanged(
                 reason=ConsentReason.CREDENTIAL_CHANGED,
@@ -229,7 +229,8 @@ class ConsentReconciler:
 
         return await self._keeper.exchange(order, claim)
 
-    def _order(self, seen: ConsentObservation) -> ExchangeOrder | None:
+    def _order(self, seen: ConsentObservation, generation: int) -> ExchangeOrder | None:
+        """Build the order for the answer of a generation; None if the credential has changed."""
         consent, credential, source = seen.consent, seen.credential, seen.source
         answer, status = consent.spec.answer, consent.status
         if answer is None or not isinstance(credential, Credential) or not isinstance(source, GrantWithClient):
@@ -242,6 +243,7 @@ class ConsentReconciler:
         return ExchangeOrder(
             source=source,
             consent=consent.uid,
+            answer=generation,
             code=answer.code,
             redirect_uri=status.redirect_uri or "",
             client_id=parse_qs(urlsplit(status.url or "").query).get("client_id", [""])[0],

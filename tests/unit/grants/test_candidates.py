@@ -244,6 +244,44 @@ async def test_two_answers_of_one_consent_are_both_kept_in_escrow(around: Consen
     assert around.candidate is None
 
 
+async def test_a_candidate_of_the_first_answer_is_settled_before_the_second_one_is_stored(
+    around: ConsentSurroundings,
+) -> None:
+    """A stopped process stores the first one late, while the second code, of the wrong company, is exchanged."""
+    await _die_with_a_candidate(around)
+    first = around.values["consent_candidate"]
+    around.vault.put(GRANT_LOCATION, refresh_token="seed")
+    task = await around.begin_exchange(around.order(company=OTHER_COMPANY, pinned=ACCOUNT))
+    around.vault.put(GRANT_LOCATION, **(around.values | {"consent_candidate": first}))
+    around.pipedrive.answer()
+
+    found = await around.in_time(_result(task))
+
+    assert ConsentReason.WRONG_ACCOUNT is found.reason
+    assert SecretValue("refresh-2") == around.stored.refresh_token
+    assert around.candidate is None
+
+
+async def test_a_second_answer_in_escrow_outlives_the_first_one_in_vault(around: ConsentSurroundings) -> None:
+    """The first answer connected; the process that exchanged the second one died while Vault was sealed."""
+    assert ConsentReason.CONNECTED is await around.connect()
+    order = around.order()
+    task = await around.begin_exchange(order)
+    around.vault.breaks = VaultUnavailable("Vault is sealed")
+    around.pipedrive.answer()
+    await around.clock.somebody_sleeps.wait()
+    task.cancel()
+    around.vault.breaks = None
+    around.take_over()
+    await around.escrow.load()
+
+    found = await around.in_time(around.exchange.conclude(order))
+
+    assert ConsentReason.CONNECTED is found.reason
+    assert SecretValue("refresh-4") == around.stored.refresh_token
+    assert {} == around.cluster.escrow
+
+
 @pytest.mark.parametrize("later", [timedelta(minutes=30), timedelta(hours=2)], ids=["unexpired", "expired"])
 async def test_a_candidate_that_a_stopped_process_writes_again_replaces_no_newer_grant_of_its_consent(
     around: ConsentSurroundings, later: timedelta

@@ -64,8 +64,8 @@ def without_candidate(values: Values, unanswered: Unanswered | None) -> dict[str
 
 def promoted(candidate: Grant, account: Account) -> Grant:
     """Return the grant that a verified candidate becomes."""
-    consent = candidate.terms.consent if candidate.terms is not None else None
-    return replace(candidate, terms=None, consent=consent, account=account, intent=None, unanswered=None)
+    consent, answer = candidate.exchange
+    return replace(candidate, terms=None, consent=consent, answer=answer, account=account, intent=None, unanswered=None)
 
 
 def with_promoted(values: Values, grant: Grant) -> dict[str, object]:
