@@ -216,14 +216,18 @@ def judge(
         excused=why is not None,
         why=why or accusation(refresh, evidence),
         message=said,
-        truthful=names_the_cause(said, refresh),
+        truthful=names_the_cause(said, refresh, intent_of(refresh, evidence)),
     )
 
 
-def names_the_cause(message: str, refresh: Spending) -> bool:
-    """Return whether a message names an unanswered refresh that is not older than this one."""
+def names_the_cause(message: str, refresh: Spending, intent: Write | None = None) -> bool:
+    """Return whether a message names an unanswered refresh that is not older than this one.
+
+    A refresh starts when its intent does. On a busy machine, Pipedrive takes the request seconds later.
+    """
+    began = intent.at if intent is not None else refresh.taken
     found = _UNANSWERED.search(message)
-    return found is not None and datetime.fromisoformat(found[1]).timestamp() >= refresh.taken - _SLACK
+    return found is not None and datetime.fromisoformat(found[1]).timestamp() >= began - _SLACK
 
 
 def moment(death: Death, evidence: Evidence, targets: Mapping[str, tuple[str, str]]) -> Moment:

@@ -189,6 +189,13 @@ def test_a_status_must_name_the_unanswered_refresh_and_not_an_earlier_one(messag
     assert not judgement.names_the_cause(message, REFRESH)
 
 
+def test_a_status_names_the_time_of_the_intent() -> None:
+    """On a busy machine, the request arrives seconds after its intent; an earlier refresh is still no cause."""
+    late = replace(REFRESH, taken=104.0)
+    assert judgement.names_the_cause(MESSAGE, late, INTENT)
+    assert not judgement.names_the_cause(MESSAGE, late, replace(INTENT, at=103.0))
+
+
 @pytest.mark.parametrize(
     ("at", "expected"),
     [
