@@ -86,6 +86,8 @@ class LeaderElection:
         self._times = times
         self._leads_until = NOT_LEADING
         self._observed: Observed | None = None
+        self._is_working = False
+        """Whether the work of a term is running."""
 
     def remaining(self) -> float:
         """Return for how many more seconds this replica certainly leads; 0 or less if it does not."""
@@ -105,12 +107,15 @@ class LeaderElection:
                 if leads and working is None:
                     _log.info("leading")
                     working = asyncio.ensure_future(work())
+                    self._is_working = True
                 elif not leads and working is not None:
                     _log.warning("leadership lost")
                     await _cancel(working)
                     working = None
+                    self._is_working = False
                 await self._pause(working)
         finally:
+            self._is_working = False
             if working is not None:
                 await _cancel(working)
 
@@ -151,9 +156,13 @@ class LeaderElection:
             _log.warning("the lease cannot be renewed", error=str(error) or "no response in time")
 
     def _can_acquire(self, current: Lease | None, now: float) -> bool:
-        if current is None or current.holder in {"", self._holder}:
+        if current is None or current.holder == self._holder:
             return True
         self._leads_until = NOT_LEADING
+        if not current.holder:
+            # Another replica has led and released the Lease while this process stood still. The work that is running
+            # knows nothing of what that replica did: it ends before the next term begins.
+            return not self._is_working
         if self._observed is None or self._observed.lease != current:
             self._observed = Observed(current, now)
         return now - self._observed.since > current.duration.total_seconds()

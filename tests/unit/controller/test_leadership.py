@@ -174,6 +174,33 @@ async def test_a_released_lease_is_acquired_at_once(replicas: list[Replica]) -> 
     assert replicas[1].works
 
 
+async def test_a_leader_that_stood_still_while_another_led_begins_anew(replicas: list[Replica]) -> None:
+    """Its work knows nothing of what the other one did, and ends before the Lease is acquired again."""
+    clock, shared = TurnedClock(), SharedLease()
+    replicas += [Replica("one", shared, clock)]
+    await settle(clock, 10)
+    assert replicas[0].works
+    assert shared.lease is not None
+    shared.version += 1
+    shared.lease = replace(shared.lease, holder="", transitions=7, resource_version=str(shared.version))
+    clock.turn(timedelta(minutes=2))
+
+    worked: list[bool] = []
+    write = shared.write
+
+    async def note_and_write(lease: Lease) -> None:
+        worked.append(replicas[0].works)
+        await write(lease)
+
+    shared.write = note_and_write  # type: ignore[method-assign]
+
+    await settle(clock, 5)
+
+    assert [False] == worked[:1]
+    assert replicas[0].works
+    assert 2 == replicas[0].starts
+
+
 async def test_the_lease_is_renewed_until_the_last_task_has_finished(replicas: list[Replica]) -> None:
     """No other replica starts before a refreshed grant is stored."""
     clock, shared = TurnedClock(), SharedLease()
