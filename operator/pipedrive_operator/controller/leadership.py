@@ -86,8 +86,8 @@ class LeaderElection:
         self._times = times
         self._leads_until = NOT_LEADING
         self._observed: Observed | None = None
-        self._is_working = False
-        """Whether the work of a term is running."""
+        self._working: asyncio.Future[None] | None = None
+        """The work of the term; None while this replica does not lead."""
 
     def remaining(self) -> float:
         """Return for how many more seconds this replica certainly leads; 0 or less if it does not."""
@@ -98,26 +98,20 @@ class LeaderElection:
 
         The Lease is not released here: `renew_until` does so once the work has been cancelled.
         """
-        working: asyncio.Future[None] | None = None
         try:
             while True:
                 await self._acquire_or_renew()
                 leads = self.remaining() > 0
                 metrics.show_leader(leads=leads)
-                if leads and working is None:
+                if leads and self._working is None:
                     _log.info("leading")
-                    working = asyncio.ensure_future(work())
-                    self._is_working = True
-                elif not leads and working is not None:
+                    self._working = asyncio.ensure_future(work())
+                elif not leads and self._working is not None:
                     _log.warning("leadership lost")
-                    await _cancel(working)
-                    working = None
-                    self._is_working = False
-                await self._pause(working)
+                    await self._end_work()
+                await self._pause(self._working)
         finally:
-            self._is_working = False
-            if working is not None:
-                await _cancel(working)
+            await self._end_work()
 
     async def renew_until(self, done: Awaitable[None]) -> None:
         """Renew the Lease, if it is held, until `done` has finished; then release it."""
@@ -155,6 +149,13 @@ class LeaderElection:
         except (ApiServerUnavailable, TimeoutError) as error:
             _log.warning("the lease cannot be renewed", error=str(error) or "no response in time")
 
+    async def _end_work(self) -> None:
+        if self._working is not None:
+            self._working.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._working
+            self._working = None
+
     def _can_acquire(self, current: Lease | None, now: float) -> bool:
         if current is None or current.holder == self._holder:
             return True
@@ -162,7 +163,7 @@ class LeaderElection:
         if not current.holder:
             # Another replica has led and released the Lease while this process stood still. The work that is running
             # knows nothing of what that replica did: it ends before the next term begins.
-            return not self._is_working
+            return self._working is None
         if self._observed is None or self._observed.lease != current:
             self._observed = Observed(current, now)
         return now - self._observed.since > current.duration.total_seconds()
@@ -190,9 +191,3 @@ class LeaderElection:
                 current = await self._leases.read()
                 if current is not None and current.holder == self._holder:
                     await self._leases.write(replace(current, holder="", duration=timedelta(seconds=1)))
-
-
-async def _cancel(working: asyncio.Future[None]) -> None:
-    working.cancel()
-    with suppress(asyncio.CancelledError):
-        await working
