@@ -19,6 +19,7 @@ from chaos.story import (
     PATIENCE,
     Story,
     accepted,
+    escrow_is_settled,
     held,
     lone,
     nothing_was_lost,
@@ -26,7 +27,6 @@ from chaos.story import (
     refresh_slowly,
     settled,
     wait_for_other_leader,
-    wait_until_held,
 )
 from chaos.surroundings import Environment, define, set_up
 from support.tenant import eventually
@@ -43,15 +43,13 @@ _ONE_REFRESH_EACH: Final = _LONGER / 2 - 6
 def sealed_in_the_middle_of_a_refresh(environment: Environment) -> None:
     """Seal Vault before the result is stored, and kill the operator: the next process stores the escrow."""
     with lone(environment, "sealed") as cell:
-        grant, replica = cell.grants["acme"], cell.replicas[0]
+        replica = cell.replicas[0]
         issued = refresh_slowly(environment, cell, meanwhile=environment.openbao.seal)
         eventually(cell.escrow, within=PATIENCE)
         replica.kill()
         replica.process.start()
         environment.openbao.unseal()
-        wait_until_held(environment, cell, grant, issued)
-        eventually(lambda: not cell.escrow(), within=PATIENCE)
-        nothing_was_lost(environment, cell)
+        escrow_is_settled(environment, cell, issued)
 
 
 def openbao_killed_in_the_middle_of_a_refresh(environment: Environment) -> None:
@@ -61,9 +59,7 @@ def openbao_killed_in_the_middle_of_a_refresh(environment: Environment) -> None:
         eventually(cell.escrow, within=PATIENCE)
         environment.openbao.start()
         environment.openbao.unseal()
-        wait_until_held(environment, cell, cell.grants["acme"], issued)
-        eventually(lambda: not cell.escrow(), within=PATIENCE)
-        nothing_was_lost(environment, cell)
+        escrow_is_settled(environment, cell, issued)
 
 
 def the_api_server_restarted(environment: Environment) -> None:

@@ -71,6 +71,13 @@ def wait_until_held(environment: Environment, cell: Cell, grant: Grant, issued: 
     settled(environment, cell, "after the refresh was stored")
 
 
+def escrow_is_settled(environment: Environment, cell: Cell, issued: str) -> None:
+    """Wait until the result in escrow is in Vault and no escrow is left, and judge the whole run."""
+    wait_until_held(environment, cell, cell.grants["acme"], issued)
+    eventually(lambda: not cell.escrow(), within=PATIENCE)
+    nothing_was_lost(environment, cell)
+
+
 def _spent(environment: Environment, grant: Grant) -> list[str]:
     calls = environment.pipedrive.ledger().refreshes(grant.consents[-1])
     return [call.subject.digest or "" for call in calls if call.issued is not None]

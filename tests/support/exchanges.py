@@ -12,6 +12,7 @@ from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.grants.exchange import CodeExchange
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
 from support.builders import GRANT_LOCATION, GRANT_SOURCE
@@ -78,6 +79,15 @@ class ConsentSurroundings(Surroundings):
         while not self.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
             await asyncio.sleep(0)
         return task
+
+    async def seal_in_the_middle(self, order: ExchangeOrder) -> None:
+        """Seal Vault after Pipedrive has the code, so that the result gets into escrow, and let the process die."""
+        task = await self.begin_exchange(order)
+        self.vault.breaks = VaultUnavailable("Vault is sealed")
+        self.pipedrive.answer()
+        await self.clock.somebody_sleeps.wait()
+        task.cancel()
+        self.vault.breaks = None
 
     async def in_time(self, work: Coroutine[Any, Any, T]) -> T:
         """Let time pass for as long as the work sleeps, and return its result."""

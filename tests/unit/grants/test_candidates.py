@@ -266,12 +266,7 @@ async def test_a_second_answer_in_escrow_outlives_the_first_one_in_vault(around:
     """The first answer connected; the process that exchanged the second one died while Vault was sealed."""
     assert ConsentReason.CONNECTED is await around.connect()
     order = around.order()
-    task = await around.begin_exchange(order)
-    around.vault.breaks = VaultUnavailable("Vault is sealed")
-    around.pipedrive.answer()
-    await around.clock.somebody_sleeps.wait()
-    task.cancel()
-    around.vault.breaks = None
+    await around.seal_in_the_middle(order)
     around.take_over()
     await around.escrow.load()
 

@@ -265,13 +265,8 @@ async def test_a_result_that_vault_does_not_store_is_in_escrow_and_completed_by_
 ) -> None:
     """Vault was sealed between the intent and the result, and the process died."""
     order = around.order()
-    task = await around.begin_exchange(order)
-    around.vault.breaks = VaultUnavailable("Vault is sealed")
-    around.pipedrive.answer()
-    await around.clock.somebody_sleeps.wait()
-    task.cancel()
+    await around.seal_in_the_middle(order)
     assert around.candidate is None
-    around.vault.breaks = None
     around.take_over()
     await around.escrow.load()
 
@@ -287,12 +282,7 @@ async def test_a_first_result_in_escrow_is_found_although_the_path_is_empty(arou
     """A refresh of the credential finds it, too."""
     del around.vault.documents[GRANT_LOCATION]
     order = around.order()
-    task = await around.begin_exchange(order)
-    around.vault.breaks = VaultUnavailable("Vault is sealed")
-    around.pipedrive.answer()
-    await around.clock.somebody_sleeps.wait()
-    task.cancel()
-    around.vault.breaks = None
+    await around.seal_in_the_middle(order)
     around.vault.documents.clear()
     around.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
     around.take_over()
