@@ -85,7 +85,7 @@ class VaultModel(FakeVault):
 
 
 def _exchange(values: Mapping[str, object]) -> tuple[object, object]:
-    return values.get("consent_uid"), values.get("consent_answer")
+    return values.get("consent_uid"), values.get("consent_generation")
 
 
 def _summary(values: Mapping[str, object]) -> str:

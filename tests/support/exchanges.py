@@ -32,7 +32,7 @@ class ConsentSurroundings(Surroundings):
     claims: list[str] = field(default_factory=list)
     """What Vault held when each code was claimed."""
     is_claimable: bool = True
-    answers: Iterator[int] = field(default_factory=lambda: itertools.count(2))
+    generations: Iterator[int] = field(default_factory=lambda: itertools.count(2))
     """The generations of the consent that bring the codes."""
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class ConsentSurroundings(Surroundings):
         return ExchangeOrder(
             source=GRANT_SOURCE,
             consent=CONSENT,
-            answer=next(self.answers),
+            consent_generation=next(self.generations),
             code=self.pipedrive.accept(company),
             redirect_uri=REDIRECT_URI,
             client_id="client",

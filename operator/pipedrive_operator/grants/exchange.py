@@ -226,7 +226,7 @@ def _terms(order: ExchangeOrder, stored: Grant | None) -> Terms:
     pinned = order.pinned or (stored.account if stored is not None else None)
     return Terms(
         consent=order.consent,
-        answer=order.answer,
+        consent_generation=order.consent_generation,
         expected=expected_account(order.guard, pinned, allows_change=order.allows_change),
         over=stored.origin if stored is not None else None,
     )

@@ -46,7 +46,7 @@ class ExchangeOrder:
     source: GrantWithClient
     consent: str
     """The uid of the consent."""
-    answer: int
+    consent_generation: int
     """The generation of the consent that brought the code."""
     code: SecretValue
     redirect_uri: str
@@ -64,7 +64,7 @@ class ExchangeOrder:
     @property
     def exchange(self) -> Exchange:
         """The exchange that is ordered: the result is known by it, whichever process finds it."""
-        return self.consent, self.answer
+        return self.consent, self.consent_generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

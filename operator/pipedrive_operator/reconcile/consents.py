@@ -243,7 +243,7 @@ class ConsentReconciler:
         return ExchangeOrder(
             source=source,
             consent=consent.uid,
-            answer=generation,
+            consent_generation=generation,
             code=answer.code,
             redirect_uri=status.redirect_uri or "",
             client_id=parse_qs(urlsplit(status.url or "").query).get("client_id", [""])[0],

@@ -88,7 +88,7 @@ def exchange_order(source: GrantWithClient, code: SecretValue, *, began: float) 
     return ExchangeOrder(
         source=source,
         consent="uid",
-        answer=2,
+        consent_generation=2,
         code=code,
         redirect_uri="https://connect.example.com/callback",
         client_id="client",

@@ -64,8 +64,16 @@ def without_candidate(values: Values, unanswered: Unanswered | None) -> dict[str
 
 def promoted(candidate: Grant, account: Account) -> Grant:
     """Return the grant that a verified candidate becomes."""
-    consent, answer = candidate.exchange
-    return replace(candidate, terms=None, consent=consent, answer=answer, account=account, intent=None, unanswered=None)
+    consent, generation = candidate.exchange
+    return replace(
+        candidate,
+        terms=None,
+        consent=consent,
+        consent_generation=generation,
+        account=account,
+        intent=None,
+        unanswered=None,
+    )
 
 
 def with_promoted(values: Values, grant: Grant) -> dict[str, object]:

@@ -88,7 +88,7 @@ class Terms:
 
     consent: str
     """The uid of the consent."""
-    answer: int
+    consent_generation: int
     """The generation of the consent that brought the code: a consent may be answered more than once."""
     expected: AccountGuard | None
     """The account that the grant must belong to; None if any is accepted."""
@@ -98,7 +98,7 @@ class Terms:
     @property
     def exchange(self) -> Exchange:
         """The exchange whose result this is about."""
-        return self.consent, self.answer
+        return self.consent, self.consent_generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class Grant:
     """Earlier refreshes that got no response."""
     consent: str | None = None
     """The uid of the consent that yielded this grant or the grants before it."""
-    answer: int | None = None
+    consent_generation: int | None = None
     """The generation of that consent that brought the code."""
     terms: Terms | None = None
     """Set until the grant of a consent is verified: it is a candidate, and must not be used."""
@@ -129,7 +129,7 @@ class Grant:
     @property
     def exchange(self) -> Exchange:
         """The exchange that yielded this grant or the grants before it."""
-        return self.terms.exchange if self.terms is not None else (self.consent, self.answer)
+        return self.terms.exchange if self.terms is not None else (self.consent, self.consent_generation)
 
     @property
     def lineage(self) -> str:
@@ -227,7 +227,7 @@ def read_grant(document: Document | None) -> Grant | None:
         intent=read_intent(values, document.created_at),
         unanswered=read_unanswered(values, document.created_at),
         consent=text_field(values, "consent_uid"),
-        answer=number_field(values, "consent_answer"),
+        consent_generation=number_field(values, "consent_generation"),
         terms=_read_terms(values),
     )
 
@@ -259,7 +259,7 @@ def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_
         refreshed_from=old.lineage,
         first_refreshed_from=old.origin,
         consent=old.consent,
-        answer=old.answer,
+        consent_generation=old.consent_generation,
         terms=old.terms,
     )
 
@@ -299,7 +299,7 @@ def _flat(grant: Grant) -> dict[str, str | None]:
         "refreshed_from": grant.refreshed_from,
         "first_refreshed_from": grant.first_refreshed_from,
         "consent_uid": grant.consent,
-        "consent_answer": str(grant.answer) if grant.answer is not None else None,
+        "consent_generation": str(grant.consent_generation) if grant.consent_generation is not None else None,
         **(_flat_terms(grant.terms) if grant.terms is not None else {}),
         **(_flat_token(grant.token) if grant.token is not None else {}),
         **(_flat_account(grant.account) if grant.account is not None else {}),
@@ -329,7 +329,7 @@ def _flat_terms(terms: Terms) -> dict[str, str | None]:
     expected = terms.expected or AccountGuard()
     return {
         "terms_consent": terms.consent,
-        "terms_answer": str(terms.answer),
+        "terms_generation": str(terms.consent_generation),
         "terms_over": terms.over,
         "terms_company_id": str(expected.company_id) if expected.company_id is not None else None,
         "terms_company_domain": expected.company_domain,
@@ -348,7 +348,7 @@ def _read_terms(values: Mapping[str, object]) -> Terms | None:
     )
     return Terms(
         consent=consent,
-        answer=number_field(values, "terms_answer") or 0,
+        consent_generation=number_field(values, "terms_generation") or 0,
         expected=None if expected == AccountGuard() else expected,
         over=text_field(values, "terms_over"),
     )

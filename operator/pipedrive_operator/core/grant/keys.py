@@ -26,7 +26,7 @@ GRANT_FIELDS: Final = (
     "company_domain",
     "user_id",
     "consent_uid",
-    "consent_answer",
+    "consent_generation",
     CLIENT_ID,
 )
 """The keys of a grant, without the marks of its refreshes. All are read and written in `grant.py`."""
