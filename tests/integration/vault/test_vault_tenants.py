@@ -207,6 +207,6 @@ async def test_tenants_cannot_log_in_unless_the_setting_allows_it(tenants: Tenan
     async with VaultConnections(settings, clock) as vault:
         with pytest.raises(
             VaultDenied,
-            match=r"do not let .* log in to Vault \(default\): set vault\.connections\.default\.tenantAuth\.enabled",
+            match=r'do not let .* log in to Vault connection "default": set vault\..*\.default\.tenantAuth\.enabled',
         ):
             await vault.read(tenants.location("red"), tenants.identity("red"))

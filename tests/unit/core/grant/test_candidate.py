@@ -1,0 +1,121 @@
+"""A candidate beside the grant in Vault: what is written, what is read back, and what it may replace."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.core.grant.candidate import (
+    LONGEST_CANDIDATE,
+    is_unrelated,
+    marks_of,
+    promoted,
+    read_candidate,
+    with_candidate,
+    with_marks,
+    with_promoted,
+    without_candidate,
+)
+from pipedrive_operator.core.grant.grant import Grant, Terms, read_grant
+from pipedrive_operator.core.resource.spec import AccountGuard
+from support.builders import ACCOUNT, GRANT_LOCATION, access_token, document, grant
+
+TERMS = Terms(consent="uid", consent_generation=2, expected=AccountGuard(company_id=12), over="origin")
+CANDIDATE = grant("12:34:new", token=access_token(), scope=access_token().scope, terms=TERMS)
+HELD: dict[str, object] = {"refresh_token": "12:34:old", "note": "ours to keep"}
+
+
+def reread(values: dict[str, object]) -> Grant | None:
+    """Return the candidate of a document with these values."""
+    return read_candidate(document(GRANT_LOCATION, **values))
+
+
+def test_a_candidate_reads_back_beside_the_grant_that_stays() -> None:
+    """Everything else in the document is untouched."""
+    values = with_candidate(HELD, CANDIDATE)
+
+    assert CANDIDATE == reread(values)
+    assert HELD == {key: value for key, value in values.items() if key in HELD}
+    assert len(HELD) + 1 == len(values)
+
+
+@pytest.mark.parametrize("expected", [None, AccountGuard(company_domain="acme", user_id=34)])
+def test_the_terms_read_back(expected: AccountGuard | None) -> None:
+    """Any process in any cluster can complete the consent by them."""
+    terms = replace(TERMS, expected=expected, over=None)
+
+    found = reread(with_candidate({}, replace(CANDIDATE, terms=terms)))
+
+    assert found is not None
+    assert terms == found.terms
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        None,
+        5,
+        "",
+        "{",
+        "[]",
+        "[" * 20_000,
+        json.dumps({"refresh_token": "12:34:new"}),
+        json.dumps({"terms_consent": "uid"}),
+        json.dumps({"refresh_token": "12:34:new", "terms_consent": "uid"}) + " " * LONGEST_CANDIDATE,
+    ],
+)
+def test_what_is_damaged_is_no_candidate(written: Any) -> None:
+    """A person has written it, or it has no terms; it raises nothing."""
+    assert reread({**HELD, "consent_candidate": written}) is None
+
+
+def test_there_is_no_candidate_without_a_document() -> None:
+    """Nothing is marked there, either."""
+    assert read_candidate(None) is None
+    assert (None, None) == marks_of(None)
+
+
+def test_a_promoted_candidate_replaces_the_grant_and_keeps_foreign_keys() -> None:
+    """It names its account and its exchange, and is no candidate any more."""
+    made = promoted(CANDIDATE, ACCOUNT)
+    values = with_promoted(with_candidate(HELD | {"refreshed_from": "older"}, CANDIDATE), made)
+
+    found = read_grant(document(GRANT_LOCATION, **values))
+
+    assert reread(values) is None
+    assert found is not None
+    assert (None, ACCOUNT, ("uid", 2)) == (found.terms, found.account, found.exchange)
+    assert ("12:34:new", "ours to keep") == (found.refresh_token.reveal(), values["note"])
+    assert "refreshed_from" not in values
+
+
+def test_a_dropped_candidate_leaves_the_grant_as_it_was() -> None:
+    """Only the marks are removed with it."""
+    assert HELD == without_candidate(with_candidate(HELD, CANDIDATE), None)
+
+
+def test_marks_can_be_written_where_there_is_no_grant() -> None:
+    """An exchange for an empty path needs them."""
+    assert {"note": "kept"} == with_marks({"note": "kept", "refresh_id": "a", "refresh_holder": "b"}, None, None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "unrelated"),
+    [
+        (grant("12:34:old"), True),
+        (grant("12:34:next", first_refreshed_from="origin"), False),
+        (grant("12:34:next", first_refreshed_from="of another"), True),
+    ],
+)
+def test_a_candidate_outranks_what_descends_from_the_grant_that_its_consent_replaces(
+    stored: Grant, *, unrelated: bool
+) -> None:
+    """What someone has written since is not meant."""
+    assert unrelated is is_unrelated(stored, CANDIDATE)
+
+
+@pytest.mark.parametrize("changes", [{"consent": "another"}, {"consent_generation": 3}])
+def test_another_consent_or_another_answer_is_another_exchange(changes: dict[str, Any]) -> None:
+    """So the result of one is never taken for that of the other."""
+    assert TERMS.exchange != replace(TERMS, **changes).exchange
