@@ -15,11 +15,9 @@ from fakes.pipedrive import Send
 from simulation.history import History
 
 PRELUDE, AFTERMATH = 45.0, 90.0
-"""In seconds: the time before a request and after its end in which writes belong to its refresh, up to the last poll.
-
-Before a request, a slow Vault may keep the first attempt from being sent: its intent is withdrawn, and another one is
-written after a pause.
-"""
+"""In seconds: the time before a request and after its end in which writes belong to its refresh, to the last poll."""
+MOST_WITHDRAWN = 3
+"""How many intents may be withdrawn before a request: a slow Vault may keep several attempts from being sent."""
 LONGEST_CHECK = 6.0
 """In seconds: how old a process's knowledge of Vault may be when it sends a token."""
 LONGEST_STOP = 45.0
@@ -73,6 +71,8 @@ class Promises:
     """Is called with every effect and its process, before the process gets its answer."""
     writes: list[tuple[float, str]] = field(default_factory=list)
     """The times and descriptions of all writes."""
+    intents: list[float] = field(default_factory=list)
+    """When each intent was written."""
     secrets: set[str] = field(default_factory=set)
     """Every token that was ever issued."""
     is_right: Callable[[str], bool] = lambda _token: True
@@ -147,6 +147,8 @@ class Promises:
         self.stored_refresh.setdefault(self.newest, asyncio.get_running_loop().time())
         self.newest_access = str(values.get("access_token", ""))
         self.stored_access.add(self.newest_access)
+        if "refresh_id" in values:
+            self.intents.append(asyncio.get_running_loop().time())
         self._writes("intent" if "refresh_id" in values else "grant", by=by)
 
     def promoted(self, consent: str, *, over: str) -> None:
@@ -227,12 +229,19 @@ class Promises:
     def wrote_for_nothing(self, since: float) -> str | None:
         """Return a write without a cause after the faults have ended: (d). Then every write belongs to a refresh."""
         until = asyncio.get_running_loop().time() - PRELUDE
+        refreshes = [(self._first_attempt(send.began), (send.ended or send.began) + AFTERMATH) for send in self.sends]
         for moment, what in self.writes:
-            sends = ((send.began, send.ended or send.began) for send in self.sends)
-            is_caused = any(began - PRELUDE < moment < ended + AFTERMATH for began, ended in sends)
+            is_caused = any(began <= moment < ended for began, ended in refreshes)
             if since <= moment < until and not is_caused:
                 return f"(d) nothing changed, but at {moment:.3f} {what}"
         return None
+
+    def _first_attempt(self, sent_at: float) -> float:
+        """Return when the attempts began that led to a request: each withdrawn intent may follow another one."""
+        began = sent_at
+        for _ in range(MOST_WITHDRAWN):
+            began = min((one for one in self.intents if began - PRELUDE < one < began), default=began)
+        return min(began, sent_at - PRELUDE)
 
     def defect(self, what: str) -> None:
         """Record a defect of the operator."""
