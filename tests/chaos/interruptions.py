@@ -30,13 +30,15 @@ LATE_SECONDS: Final = PIPEDRIVE_SECONDS * 2.0
 """How late Pipedrive answers: after the request has timed out, and before the operator stops listening."""
 HELD_UP_SECONDS: Final = 1.0
 """How long the acknowledgement of an intent travels, so that a fault can happen before it arrives."""
-CUT_SECONDS: Final = 3.0
 SLEEP_SECONDS: Final = 90
 """A time-out of Vault that outlasts a freeze: the acknowledgement of the intent is there when the process wakes up."""
 STOP_SECONDS: Final = 55.0
 """The chart's grace period is a minute."""
 UNANSWERED_SECONDS: Final = 90.0
 """How long a credential may take to be refreshed after a request whose outcome is unknown."""
+
+_NO_RESPONSE: Final = {"PipedriveUnavailable", "RefreshUncertain"}
+"""The reasons of a refresh that was not sent, and of one whose outcome is unknown."""
 
 
 def asked_to_stop_with_vault_sealed(environment: Environment) -> None:
@@ -86,18 +88,32 @@ def pipedrive_slower_than_the_time_out(environment: Environment) -> None:
 
 
 def the_link_cut_at_the_fence(environment: Environment) -> None:
-    """Cut and block the way to Pipedrive before a request is sent: it never arrives late, beside the next one."""
+    """Cut and block the way to Pipedrive before a request is sent: it never arrives late, beside the next one.
+
+    A request that could not leave has no unknown outcome. One that vanished has.
+    """
     with lone(environment, "fenced") as cell:
         replica = cell.replicas[0]
         way = replica.links[Way.PIPEDRIVE]
-        for disturb in (way.cut, way.hang):
+        for disturb, reason in ((way.cut, "PipedriveUnavailable"), (way.hang, "RefreshUncertain")):
             _wait_for_intent(environment, cell, replica)
             disturb()
             replica.links[Way.VAULT].delay(0)
-            time.sleep(CUT_SECONDS)
+            _wait_for_reason(cell, reason)
             way.mend()
             settled(environment, cell, "after the way to Pipedrive was interrupted", within=UNANSWERED_SECONDS)
         nothing_was_lost(environment, cell)
+
+
+def _wait_for_reason(cell: Cell, reason: str) -> None:
+    """Wait until the credential shows one of the two reasons, which must be this one."""
+
+    def look() -> set[str]:
+        """Return why the credential is not refreshed."""
+        return {one["reason"] for one in cell.look()["acme"].conditions.values()} & _NO_RESPONSE
+
+    seen = eventually(look, within=PATIENCE)
+    assert seen == {reason}, f"it reports {', '.join(seen)}, and not {reason}"
 
 
 def _wait_for_intent(environment: Environment, cell: Cell, replica: Replica) -> None:

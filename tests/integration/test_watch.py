@@ -41,9 +41,9 @@ def cluster(control_plane: ControlPlane, namespace: str) -> WatchedNamespace:
 
 
 @pytest.fixture
-async def delivered(namespace: str) -> Delivered:
+async def delivered(control_plane: ControlPlane, namespace: str) -> Delivered:
     """Return an object that collects the events."""
-    return Delivered(namespace)
+    return Delivered(namespace, control_plane.client())
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ async def test_recovers_when_the_api_server_restarts(
         await delivered.until_listed()
         await asyncio.to_thread(control_plane.restart_apiserver)
         await cluster.apply(credential("meanwhile"), labelled_secret("meanwhile"))
-        await delivered.until_seen_or_listed("meanwhile", "credential", "secret")
+        await delivered.until_known("meanwhile", "credential", "secret")
 
 
 @pytest.mark.usefixtures("changed_crd")
@@ -163,7 +163,7 @@ async def test_waits_for_a_missing_crd(
         await user.until_connected(2)
         await asyncio.to_thread(install_crd, control_plane)
         await cluster.apply(credential("acme"))
-        await delivered.until_seen_or_listed("acme", "credential", lists=0)
+        await delivered.until_known("acme", "credential")
 
 
 @pytest.mark.usefixtures("changed_crd")
@@ -178,7 +178,7 @@ async def test_survives_a_crd_that_is_deleted_and_created_again(
         await cluster.remove_crd()
         await asyncio.to_thread(install_crd, control_plane)
         await cluster.apply(credential("new"))
-        await delivered.until_seen_or_listed("new", "credential")
+        await delivered.until_known("new", "credential")
 
 
 @pytest.mark.usefixtures("changed_crd")
@@ -259,7 +259,7 @@ async def test_starts_again_after_a_crash(
     async with watching(connect):
         await delivered.until_listed()
         await cluster.apply(labelled_secret("new"))
-        await delivered.until_seen_or_listed("new", "secret")
+        await delivered.until_known("new", "secret")
     assert crashed.is_set()
 
 

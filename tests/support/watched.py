@@ -14,9 +14,14 @@ from pipedrive_operator.adapters.kubernetes.session import open_session
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
 from support import manifests
+from testbed.api_client import ApiClient
 from testbed.control_plane import ControlPlane
 
 DEADLINE = 30.0
+_COLLECTIONS = {
+    "credential": f"/apis/{manifests.API_VERSION}/namespaces/{{}}/{CRD_NAME.partition('.')[0]}",
+    "secret": f"/api/v1/namespaces/{{}}/secrets?labelSelector={LABEL_CREDENTIAL}",
+}
 
 Event = tuple[str, str | None, str]
 """A kind, a type and a name."""
@@ -24,14 +29,21 @@ Event = tuple[str, str | None, str]
 
 @dataclass
 class Delivered:
-    """The events that a watch delivered for one namespace, and methods that wait for more."""
+    """What a watch delivered for one namespace, and methods that wait for more.
+
+    Whenever the watch asks for a list, the objects of the namespace are listed, as the operator does.
+    """
 
     namespace: str
+    client: ApiClient
     events: list[Event] = field(default_factory=list)
     interruptions: int = 0
     lists: int = 0
+    listed: set[tuple[str, str]] = field(default_factory=set)
+    """The kinds and names of what the lists found."""
     threads: set[int] = field(default_factory=set)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
+    _listing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def take(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Record an event of the watch."""
@@ -47,10 +59,13 @@ class Delivered:
         self._more.set()
 
     def note_list(self) -> None:
-        """Take note that everything must be listed."""
+        """List everything."""
         self.threads.add(threading.get_ident())
         self.lists += 1
         self._more.set()
+        listing = asyncio.create_task(self._list())
+        self._listing.add(listing)
+        listing.add_done_callback(self._listing.discard)
 
     async def until_listed(self, times: int = 2) -> None:
         """Wait until a list was asked for so many times: once for credentials, and once for Secrets."""
@@ -68,10 +83,16 @@ class Delivered:
         """Wait until objects of that name and these kinds were delivered, with any type of event."""
         await self._until(lambda: {(kind, name) for kind in kinds} <= {(kind, seen) for kind, _, seen in self.events})
 
-    async def until_seen_or_listed(self, name: str, *kinds: str, lists: int = 2) -> None:
-        """Wait until objects were delivered, or a list was asked for that finds them: more than these lists."""
+    async def until_known(self, name: str, *kinds: str) -> None:
+        """Wait until objects of that name and these kinds were delivered, or found by a list that was asked for."""
         wanted = {(kind, name) for kind in kinds}
-        await self._until(lambda: self.lists >= lists + 2 or wanted <= {(kind, seen) for kind, _, seen in self.events})
+        await self._until(lambda: wanted <= self.listed | {(kind, seen) for kind, _, seen in self.events})
+
+    async def _list(self) -> None:
+        for kind, collection in _COLLECTIONS.items():
+            found = await asyncio.to_thread(self.client.find, collection.format(self.namespace))
+            self.listed |= {(kind, one["metadata"]["name"]) for one in (found or {}).get("items", ())}
+        self._more.set()
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE):
