@@ -98,7 +98,10 @@ class Cache:
 
     def keep_credential(self, credential: AnyCredential) -> None:
         """Keep a credential as we wrote it, unless a newer one is known."""
-        if self._credentials.keep(credential):
+        known = self.credential(credential.key)
+        if not self._credentials.keep(credential):
+            return
+        if known is None or not _names_the_same(known, credential):
             source = self._sources[credential.key] = self._resolved(credential)
             access = (source.location, source.identity) if isinstance(source, GrantWithClient) else None
             self._by_grant.put(credential.key, access[0] if access else None, credential.seniority)
@@ -136,7 +139,7 @@ class Cache:
 
         A new status alone needs no pass; a new generation, annotation or deletion does.
         """
-        seen = read_credential(body)
+        seen = self._credentials.known(body) or read_credential(body)
         if event_type == DELETED:
             return self.forget_credential(seen.key, int(seen.resource_version))
         before = self._announced.get(seen.key)
@@ -155,7 +158,10 @@ class Cache:
 
     def see_secret(self, event_type: str | None, body: Mapping[str, Any]) -> frozenset[Key]:
         """Receive a Secret from the watch, or (with None) from a list. Our own write needs no pass."""
-        seen = read_target(body)
+        known = self._secrets.known(body)
+        if known is not None and event_type != DELETED:
+            return NOTHING
+        seen = known or read_target(body)
         if event_type == DELETED:
             return self.forget_secret(seen.key, int(seen.resource_version))
         before = self.secret(seen.key)
@@ -266,6 +272,13 @@ class _Store(Generic[ObjectT]):
         self._gone: dict[Key, int] = {}
         """Keeps a list or an answer that is older than a deletion from bringing the object back."""
 
+    def known(self, body: Mapping[str, Any]) -> ObjectT | None:
+        """Return an object if this version of it was read before: from a list, or from the answer to our own write."""
+        metadata = body.get("metadata") or {}
+        key = Key(namespace=str(metadata.get("namespace")), name=str(metadata.get("name")))
+        known = self.objects.get(key)
+        return known if known is not None and known.resource_version == metadata.get("resourceVersion") else None
+
     def keep(self, seen: ObjectT) -> bool:
         """Keep an object, and return whether it is newer than the known one."""
         known = self.objects.get(seen.key)
@@ -341,6 +354,13 @@ class _Index(Generic[ValueT]):
 
 def _is_newer(one: _Object, other: _Object) -> bool:
     return int(one.resource_version) > int(other.resource_version)
+
+
+def _names_the_same(one: AnyCredential, other: AnyCredential) -> bool:
+    """Return whether two versions of a credential name the same source and target, as every new status does."""
+    if not isinstance(one, Credential) or not isinstance(other, Credential):
+        return False
+    return (one.seniority, one.spec) == (other.seniority, other.spec)
 
 
 def _without_status(credential: AnyCredential) -> tuple[object, ...]:

@@ -147,8 +147,8 @@ class TestCredentials:
         assert cache.see_credential("DELETED", credential("acme", 5)) == NOTHING
         assert cache.credential(key("acme")) is not None
 
-    def test_a_source_is_resolved_once_for_each_change(self) -> None:
-        """Several places of a pass need it, and a pass that finds nothing to do must stay cheap."""
+    def test_a_source_is_resolved_once_for_each_change_of_the_spec(self) -> None:
+        """Several places of a pass need it, and a pass that finds nothing to do must stay cheap, as must a report."""
         resolved: list[str] = []
 
         def count(credential: AnyCredential) -> Source:
@@ -157,7 +157,8 @@ class TestCredentials:
 
         cache = Cache(count)
         cache.see_credential(None, credential("acme", 1))
-        cache.see_credential("MODIFIED", credential("acme", 2, generation=2))
+        cache.see_credential("MODIFIED", credential("acme", 2, generation=2, target="crm-token"))
+        cache.keep_credential(read_credential(credential("acme", 3, target="crm-token", status={"secretName": "x"})))
         for _ in range(3):
             assert isinstance(cache.source(key("acme")), GrantWithClient)
             cache.oldest_sharer(location("grants/acme"), OPERATOR)
@@ -288,6 +289,16 @@ class TestSecrets:
 
         assert cache.see_secret("MODIFIED", secret("pipedrive", 3)) == NOTHING
         assert cache.see_secret("MODIFIED", secret("pipedrive", 2)) == NOTHING
+
+    def test_our_own_write_is_not_read_a_second_time(self, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two of the three events of a publication are echoes of it, and a list repeats everything that is known."""
+        cache.keep_secret(read_target(secret("pipedrive", 3)))
+        cache.keep_credential(read_credential(credential("acme", 4, status={"secretName": "pipedrive"})))
+        for read in ("read_target", "read_credential"):
+            monkeypatch.setattr(f"pipedrive_operator.controller.cache.{read}", None)
+
+        assert cache.see_secret("ADDED", secret("pipedrive", 3)) == NOTHING
+        assert cache.see_credential("MODIFIED", credential("acme", 4)) == NOTHING
 
     def test_our_own_late_answer_does_not_hide_what_came_after(self, cache: Cache) -> None:
         """An answer that comes later than the event of the next change, or of the deletion, is dropped."""
