@@ -3,12 +3,12 @@
 Nothing is decided or written here.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from pipedrive_operator.core.decision.consent_hints import pending_uninstall
-from pipedrive_operator.core.decision.memory import Memory, after_judging, after_reading, after_refresh
+from pipedrive_operator.core.decision.memory import Memory, after_judging, after_reading, after_refresh, updated
 from pipedrive_operator.core.decision.memory import after_source_failure as after_failure
 from pipedrive_operator.core.decision.observation import Observation, Requested
 from pipedrive_operator.core.decision.sources import GrantWithClient, Source
@@ -86,7 +86,7 @@ class Observer:
             refresh = self._refresh_state(source, credential)
             memory = after_refresh(memory, refresh)
         memory, target = await self._find_target(memory, credential)
-        memory = replace(memory, allowed_consents=self._allowed_consents(credential))
+        memory = updated(memory, allowed_consents=self._allowed_consents(credential))
         memory = after_judging(memory, credential, target, now=now, timings=self._timings)
         memory = self.memories.keep(credential.key, memory)
         return Observation(
@@ -171,11 +171,11 @@ class Observer:
     ) -> tuple[Memory, Requested | None]:
         """Return the request if it is its turn, and remember the turn otherwise: each one costs reads and calls."""
         if requested is None:
-            return replace(memory, request_turn_at=None), None
+            return updated(memory, request_turn_at=None), None
         turn = memory.request_turn_at
         if turn is None:
             turn = now + timedelta(seconds=self._requests.reserve(namespace, self._ports.clock.monotonic()))
-        return replace(memory, request_turn_at=turn), requested if now >= turn else None
+        return updated(memory, request_turn_at=turn), requested if now >= turn else None
 
     async def _read_source(
         self, memory: Memory, credential: Credential, source: Source, *, requested: Requested | None, now: datetime
@@ -200,7 +200,7 @@ class Observer:
         key = Key(namespace=credential.key.namespace, name=credential.target_name)
         watched = self._ports.cache.secret(key)
         if watched is not None:
-            return replace(memory, foreign=None, foreign_read_at=None), watched
+            return updated(memory, foreign=None, foreign_read_at=None), watched
         if memory.foreign is None or memory.foreign.key != key or _is_idle(credential):
             return memory, None
         now = self._ports.clock.now()
@@ -209,7 +209,7 @@ class Observer:
         if not self.can_read_foreign(key.namespace):
             return memory, memory.foreign
         found = await self._ports.secrets.read(key)
-        return replace(memory, foreign=found, foreign_read_at=now), found
+        return updated(memory, foreign=found, foreign_read_at=now), found
 
     def can_read_foreign(self, namespace: str) -> bool:
         """Return whether a Secret without our label may be read now; this uses the budget of its namespace."""

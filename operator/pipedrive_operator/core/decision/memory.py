@@ -5,7 +5,7 @@ Correctness does not depend on it: after a restart, one read of Vault and the st
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from pipedrive_operator.core.decision.acceptance import account_mismatch, inherited, restored, spread_verification
 from pipedrive_operator.core.decision.retry import Failure, RetryBounds, record_failure
@@ -91,6 +91,16 @@ class Memory:
     """When the pending request may be acted on; a namespace that makes many requests has to wait for its turn."""
 
 
+def updated(memory: Memory, **changes: object) -> Memory:
+    """Return a memory with these values; the same one if it has them already, as in most passes.
+
+    A copy of so many fields is one of the more expensive steps of a pass.
+    """
+    if all(getattr(memory, name) == value for name, value in changes.items()):
+        return memory
+    return replace(memory, **changes)  # type: ignore[arg-type]
+
+
 def after_reading(memory: Memory, document: Document | None, now: datetime) -> Memory:
     """Include what Vault holds, unless it is older than what is known: a standby of Vault may lag behind for a while.
 
@@ -98,18 +108,23 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
         SourceMissing: the version was deleted, or the path or the key of an API token does not exist, or the value is
             a token of a grant.
     """
-    known = replace(memory, read_at=now, source_failure=None)
+    found: dict[str, Any] = {"read_at": now, "source_failure": None}
     if document is not None:
         if _is_outdated(memory, document):
-            return known
+            return replace(memory, **found)
         document.require_values()
-        known = replace(known, version=document.version, version_created_at=document.created_at)
+        found |= {"version": document.version, "version_created_at": document.created_at}
     source = memory.source
-    if not isinstance(source, ApiTokenSource):
-        if document is not None:
-            require_bounds(document)
-        grant, has_candidate = read_grant(document), read_candidate(document) is not None
-        return replace(known, grant=grant, token=grant.token if grant else None, has_candidate=has_candidate)
+    if isinstance(source, ApiTokenSource):
+        return replace(memory, **found, token=_api_token(source, document))
+    if document is not None:
+        require_bounds(document)
+    grant, has_candidate = read_grant(document), read_candidate(document) is not None
+    return replace(memory, **found, grant=grant, token=grant.token if grant else None, has_candidate=has_candidate)
+
+
+def _api_token(source: ApiTokenSource, document: Document | None) -> Token:
+    """Return the API token in a document. Raises SourceMissing."""
     if document is None:
         message = (
             f"Vault has nothing at {source.location}: write the token with "
@@ -123,7 +138,7 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
             "API token, and is not sent: correct spec.apiToken, or use spec.oauth2 for a grant"
         )
         raise SourceMissing(message)
-    return replace(known, token=Token(value=value))
+    return Token(value=value)
 
 
 def _is_outdated(memory: Memory, document: Document) -> bool:
@@ -271,7 +286,7 @@ def after_judging(
 
 def _accept(memory: Memory, accepted: Accepted) -> Memory:
     verification = Verification(token=accepted.token, at=accepted.verified_at, account=accepted.account)
-    return replace(memory, accepted=accepted, accepted_was_rejected=False, verification=verification)
+    return updated(memory, accepted=accepted, accepted_was_rejected=False, verification=verification)
 
 
 def _without_asking(

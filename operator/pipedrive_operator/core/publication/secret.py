@@ -5,6 +5,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from pipedrive_operator.core.grant.token import Accepted
@@ -33,7 +34,7 @@ _DIGITS: Final = 24
 """How many hexadecimal digits of each digest go into a revision."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DesiredSecret:
     """Our part of the Secret: our keys, labels, annotations and owner. What others keep in it is not mentioned."""
 
@@ -49,7 +50,7 @@ class DesiredSecret:
     revision: str | None = None
     """Names what is published, for the workloads that are restarted when it changes; None without spec.rollout."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A digest of all of it, which identifies one desired Secret among others."""
         wanted = [self.key.name, self.type, self.labels, self.annotations, self.owner, self.data]

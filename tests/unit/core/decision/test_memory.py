@@ -1,7 +1,7 @@
 """What each event changes in the memory of a credential."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -15,6 +15,7 @@ from pipedrive_operator.core.decision.memory import (
     after_return_of_vault,
     after_source_failure,
     after_verification,
+    updated,
 )
 from pipedrive_operator.core.decision.retry import RetryBounds
 from pipedrive_operator.core.decision.sources import ApiTokenSource
@@ -344,6 +345,17 @@ class TestAcceptance:
         accepted = self.judge(memory)
 
         assert expected == (accepted.token.value.reveal() if accepted is not None else None)
+
+
+@pytest.mark.parametrize(("read_at", "is_same"), [(NOW, True), (LATER, False)])
+def test_a_memory_is_copied_only_for_what_is_new(read_at: datetime, *, is_same: bool) -> None:
+    """Most passes find nothing new, and a copy of all fields is one of their more expensive steps."""
+    memory = replace(TOKEN_MEMORY, read_at=NOW, token=api_token())
+
+    after = updated(memory, read_at=read_at, token=api_token())
+
+    assert (after is memory) is is_same
+    assert after == replace(memory, read_at=read_at)
 
 
 def test_a_grant_with_an_enormous_field_is_not_remembered() -> None:
