@@ -7,11 +7,11 @@ Every label is masked, except the names of objects and settings: masking could m
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from functools import cache
+from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
@@ -164,11 +164,26 @@ for _ending in ConsentReason:
         _CONSENTS.labels(reason=_ending)
 
 
-@dataclass(slots=True)
 class Measurement:
-    """A request in progress. Its adapter sets `code` when there is a response."""
+    """A request in progress, as a context manager. Its adapter sets `code` when there is a response."""
 
-    code: str = "none"
+    __slots__ = ("_operation", "_service", "_started", "code")
+
+    def __init__(self, service: str, operation: str) -> None:
+        """Measure a request from the beginning of a `with` block to its end."""
+        self._service = service
+        self._operation = operation
+        self.code = "none"
+
+    def __enter__(self) -> Self:
+        """Start the clock."""
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Count the request, whether or not it succeeded."""
+        _requests(self._service, self._operation, self.code).inc()
+        _durations(self._service, self._operation).observe(time.perf_counter() - self._started)
 
 
 def count_consent(reason: ConsentReason) -> None:
@@ -181,15 +196,33 @@ def count_front_response(page: str, code: int) -> None:
     _FRONT.labels(page=page, code=str(int(code))).inc()
 
 
-@contextmanager
-def request(service: str, operation: str) -> Iterator[Measurement]:
+def request(service: str, operation: str) -> Measurement:
     """Count and time one request to `vault`, `pipedrive` or `kubernetes`."""
-    measurement, started = Measurement(), time.perf_counter()
-    try:
-        yield measurement
-    finally:
-        _REQUESTS.labels(service=service, operation=operation, code=mask(measurement.code)).inc()
-        _DURATIONS.labels(service=service, operation=operation).observe(time.perf_counter() - started)
+    return Measurement(service, operation)
+
+
+# The client library validates and looks up the labels at each call. The functions below do so once for each series;
+# the library keeps every series until the process ends anyway.
+
+
+@cache
+def _requests(service: str, operation: str, code: str) -> Counter:
+    return _REQUESTS.labels(service=service, operation=operation, code=mask(code))
+
+
+@cache
+def _durations(service: str, operation: str) -> Histogram:
+    return _DURATIONS.labels(service=service, operation=operation)
+
+
+@cache
+def _passes(reason: str) -> Counter:
+    return _PASSES.labels(reason=mask(reason))
+
+
+@cache
+def _vault(connection: str) -> Gauge:
+    return _VAULT.labels(connection)
 
 
 _reasons: dict[tuple[str, str], str] = {}
@@ -247,7 +280,7 @@ def _remove_reason(namespace: str, name: str) -> None:
 
 def count_pass(reason: str) -> None:
     """Count a pass of the reconciler by its reason."""
-    _PASSES.labels(reason=mask(reason)).inc()
+    _passes(reason).inc()
 
 
 def count_refresh(outcome: str) -> None:
@@ -272,7 +305,7 @@ def show_leader(*, leads: bool) -> None:
 
 def show_vault(connection: str, *, is_up: bool) -> None:
     """Show whether a Vault connection returns usable responses."""
-    _VAULT.labels(connection).set(is_up)
+    _vault(connection).set(is_up)
 
 
 def show_insecure(connections: Iterable[str]) -> None:

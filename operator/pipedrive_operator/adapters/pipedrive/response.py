@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 
 from pipedrive_operator.adapters.http.response import json_object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PipedriveResponse:
     """Status, body and `Retry-After`. The body may hold tokens and is never printed."""
 
@@ -17,7 +18,7 @@ class PipedriveResponse:
     """Whether the body was longer than the operator reads; the part that was read may end anywhere."""
     retry_after: timedelta | None = None
 
-    @property
+    @cached_property
     def fields(self) -> Mapping[str, object] | None:
         """The JSON object in the body; None if the body is anything else, such as an HTML page."""
         return json_object(self.body)

@@ -24,10 +24,30 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         """Store nothing."""
 
 
+class _NoProgress(kopf.ProgressStorage):
+    """Saves kopf a search of each object for the progress of handlers: ours have none."""
+
+    def fetch(self, **_: object) -> None:
+        return None
+
+    def store(self, **_: object) -> None:
+        """Store nothing."""
+
+    def purge(self, **_: object) -> None:
+        """Nothing was stored."""
+
+    def touch(self, **_: object) -> None:
+        """Touch nothing."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """Return the settings of one run."""
     settings = kopf.OperatorSettings()
     settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
     settings.process.ultimate_exiting_timeout = None
     settings.posting.enabled = False
     settings.scanning.disabled = True

@@ -89,6 +89,8 @@ class Transport:
 
 
 def _origin(location: str) -> str | None:
+    if not location:
+        return None
     try:
         url = httpx.URL(location)
     except httpx.InvalidURL:
