@@ -1,6 +1,7 @@
 """The chart on a real API server: accepted, applied twice, installed, upgraded and uninstalled."""
 
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from support.chart import CHART, MATRIX
 from support.credential_examples import valid
 from support.tenant import eventually
 from testbed.control_plane import ControlPlane
-from testbed.helm import Helm
+from testbed.helm import Helm, HelmError
 from testbed.kubectl import KubectlError
 
 Manifest = dict[str, Any]
@@ -243,6 +244,25 @@ def former(folder: Path) -> Path:
     described = (chart / "Chart.yaml").read_text()
     (chart / "Chart.yaml").write_text(described.replace("ersion: 0.1.0", "ersion: 0.0.9"))
     return chart
+
+
+def test_an_upgrade_cannot_take_the_last_namespace_by_mistake(
+    control_plane: ControlPlane, installing: Helm, namespace: str
+) -> None:
+    """An empty list means the whole cluster: to watch it all, delete the ConfigMap first, as the message says."""
+    where, watched = f"--namespace={namespace}", f"--set-json=watchNamespaces={json.dumps([namespace])}"
+    installing("install", "x", str(CHART), where, f"--values={MATRIX[0]}", watched)
+    widen = ("upgrade", "x", str(CHART), where, f"--values={MATRIX[0]}", "--set-json=watchNamespaces=[]")
+
+    with pytest.raises(HelmError, match=re.escape(f"watchNamespaces was [{namespace}] and is now empty")) as refused:
+        installing(*widen)
+    command = str(refused.value).rpartition("run this first: kubectl ")[2].split()
+    control_plane.kubectl(*command)
+    installing(*widen)
+
+    settings = control_plane.kubectl("get", "configmap", "x-pipedrive-operator", where, "--output=yaml")
+    assert "namespaces: []" in settings
+    installing("uninstall", "x", where)
 
 
 def test_a_release_can_adopt_the_crd_and_leaves_it_behind(
