@@ -1,7 +1,7 @@
 # Everything that a contributor or a curious user runs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help test trials newest coverage n8n e2e demo soak chaos attack bench generate kubectl-plugin lock sbom scan clean
+.PHONY: help test trials newest coverage n8n e2e demo soak chaos attack bench scale generate kubectl-plugin lock sbom scan clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,7 +26,8 @@ help:
 	@echo "make attack          attack the operator from a hostile namespace for half an hour; ATTACKS=\"slow users me\" runs one"
 	@echo "make n8n             run a real n8n on what the operator publishes; some 10 minutes to install it from npm, once"
 	@echo "make browser         connect accounts in a real Chromium, and keep pictures of the pages in .browser/"
-	@echo "make bench           measure speed and memory on this machine"
+	@echo "make bench           measure speed and memory on this machine, and draw them into .benchmarks; PICTURES=... is another folder"
+	@echo "make scale           the same with 10,000 credentials, and 1,000 grants with outages; CREDENTIALS=300 PARTS=\"growth edits\" takes minutes"
 	@echo "make generate        write the generated files: the CRD and the reference pages"
 	@echo "make kubectl-plugin  build the plugin \`kubectl pipedrive\` as one file, into dist/; URL=... goes into its krew manifest"
 	@echo "make sbom            list the Python packages of the image in sbom.json (CycloneDX)"
@@ -75,7 +76,11 @@ browser: $(READY)
 	@$(RUN) -m pytest tests/browser -q
 
 bench: $(READY)
-	@$(RUN) -m benchmarks
+	@$(RUN) -m benchmarks --pictures $(or $(PICTURES),.benchmarks)
+
+scale: $(READY)
+	@$(RUN) -m benchmarks.scale --pictures $(or $(PICTURES),.benchmarks) $(if $(PARTS),--parts "$(PARTS)") \
+		$(if $(CREDENTIALS),--credentials $(CREDENTIALS)) $(if $(GRANTS),--grants $(GRANTS)) $(if $(OUTPUT),--output $(OUTPUT))
 
 generate: $(READY)
 	@$(RUN) -m generated --write
@@ -98,7 +103,7 @@ scan: $(RELEASE_READY)
 		"a vulnerability is known, or PyPI cannot be asked and nothing was looked up: see above." >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) .venv-newest $(RELEASE) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .soak
+	rm -rf $(VENV) .venv-newest $(RELEASE) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .soak .benchmarks
 
 $(RELEASE_READY): requirements/release.txt
 	@$(PYTHON) -m venv $(RELEASE)

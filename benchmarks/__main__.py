@@ -1,25 +1,17 @@
 """The command line of the benchmarks: `python -m benchmarks --help`."""
 
-import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.arrivals import MissingError
+from benchmarks.command import Say, carry_out
 from benchmarks.machine import describe
 from benchmarks.parts import WORKERS, running
+from benchmarks.pictures import draw_rounds
 from benchmarks.report import Report
 from benchmarks.rounds import Plan, measure
-from testbed.figure import Figure
-from testbed.go_build import BuildError
-from testbed.kubectl import KubectlError
-from testbed.processes import ProcessError
 
 HELP: Final = """Measure the speed and the memory of the operator on this machine.
 
@@ -41,8 +33,6 @@ Examples:
 Exit codes: 0 success, 1 an expectation was missed (with --check),
 2 the measurement failed, 130 interrupted.
 """
-_MISSED, _NOT_MEASURED, _INTERRUPTED = 1, 2, 130
-_VERDICTS: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 
 
 @click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,47 +55,23 @@ _VERDICTS: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 )
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--check", is_flag=True, help="Exit with 1 if an expectation is missed.")
-def main(*, credentials: int, rounds: int, singles: int, output: str, check: bool) -> None:
+@click.option(
+    "--pictures", type=click.Path(file_okay=False, path_type=Path), help="Draw SVG pictures into this folder."
+)
+def main(*, credentials: int, rounds: int, singles: int, output: str, check: bool, pictures: Path | None) -> None:
     """Run the benchmarks, and exit with their exit code."""
     plan = Plan(credentials=credentials, rounds=rounds, singles=singles)
-    progress = Console(stderr=True, highlight=False)
-    try:
-        report = _run(plan, progress)
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
-    except (ProcessError, KubectlError, BuildError, MissingError) as failure:
-        progress.print(f"It could not be measured: {failure}", markup=False)
-        sys.exit(_NOT_MEASURED)
-    if output == "json":
-        click.echo(json.dumps(report.document(), indent=2))
-    else:
-        _show(report, plan, Console(highlight=False))
-    sys.exit(_MISSED if check and not report.as_expected else 0)
+    carry_out(lambda say: _run(plan, say), output=output, check=check, pictures=pictures, draw=draw_rounds)
 
 
-def _run(plan: Plan, progress: Console) -> Report:
+def _run(plan: Plan, say: Say) -> Report:
     machine = describe()
     with tempfile.TemporaryDirectory(prefix="pipedrive-benchmarks-") as folder:
-        progress.print("starting an API server, OpenBao and a simulated Pipedrive ...")
+        say("starting an API server, OpenBao and a simulated Pipedrive")
         with running(Path(folder), size=max(plan.credentials, plan.singles)) as parts:
-            rounds = measure(parts, plan, lambda text: progress.print(f"{text} ..."))
-            progress.print("ending all that was started ...")
+            rounds = measure(parts, plan, say)
+            say("ending all that was started")
     return Report(machine=machine, workers=WORKERS, rounds=tuple(rounds))
-
-
-def _show(report: Report, plan: Plan, console: Console) -> None:
-    console.print(f"{report.machine}", markup=False)
-    console.print(
-        f"{plan.rounds} rounds, {report.workers} credentials at once; medians, and the lowest and highest in brackets"
-    )
-    table = Table("What", "Measured", "Expected", "", box=SIMPLE_HEAD)
-    for line in report.lines:
-        table.add_row(line.what, line.measured, line.expected, _verdict(line))
-    console.print(table)
-
-
-def _verdict(line: Figure) -> str:
-    return _VERDICTS[line.met]
 
 
 if __name__ == "__main__":

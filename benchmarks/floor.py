@@ -31,7 +31,7 @@ def publish(parts: Parts, account: Account, batch: Batch, *, workers: int) -> fl
 async def _publish(parts: Parts, account: Account, batch: Batch, workers: int) -> float:
     async with _opened(parts, account) as client:
         uids = await client.uids(batch.namespace)
-        work = iter(enumerate(batch.names))
+        work = iter(zip(batch.numbers, batch.names, strict=True))
         started = time.monotonic()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_work(client, batch.namespace, work, uids)) for _ in range(workers)]

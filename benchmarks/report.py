@@ -69,6 +69,12 @@ class Report:
     rounds: tuple[Round, ...]
 
     @property
+    def heading(self) -> list[str]:
+        """The machine, and what the figures are."""
+        size = f"{len(self.rounds)} rounds, {self.workers} credentials at once"
+        return [str(self.machine), f"{size}; medians, and the lowest and highest in brackets"]
+
+    @property
     def lines(self) -> list[Figure]:
         """The figures, each with its expectation."""
         return [_one(self.rounds), *_many(self.rounds), *_requests(self.rounds), *_memory(self.rounds)]

@@ -1,16 +1,15 @@
 """Takes the measurements. Each round has a namespace, an operator and a floor of its own."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from benchmarks import floor, machine, traffic
+from benchmarks import floor, traffic
 from benchmarks.arrivals import Arrivals
 from benchmarks.parts import WORKERS, Account, Parts
-from benchmarks.report import Memory, Requests, Round
+from benchmarks.process import cpu_seconds, memory
+from benchmarks.report import Requests, Round
 from benchmarks.workload import Batch
 from testbed.operator_process import OperatorProcess
 
@@ -40,14 +39,14 @@ def _round(parts: Parts, plan: Plan, number: int, progress: Progress) -> Round:
     lone_apply_seconds, floor_before = _floor(parts, plan, f"floor-{number}-before")
     account = parts.account(f"operator-{number}")
     with OperatorProcess(parts.settings(account), folder=parts.folder, name=account.namespace) as operator:
-        empty = _memory(operator)
+        empty = memory(operator)
         progress(f"{here}: {plan.singles} credentials, one after another")
         singles = [_single(parts, account, index) for index in range(plan.singles)]
         progress(f"{here}: {plan.credentials} existing credentials, from the moment when the operator starts to work")
-        spent = _cpu_seconds(operator)
+        spent = cpu_seconds(operator)
         work_seconds, requests = _work(parts, account, operator, plan)
-        spent = _cpu_seconds(operator) - spent
-        memory = _memory(operator)
+        spent = cpu_seconds(operator) - spent
+        filled = memory(operator)
         progress(f"{here}: {plan.credentials} more, from kubectl apply to the last Secret")
         applied_seconds, whole_seconds = _apply_and_work(parts, account, plan)
     progress(f"{here}: the floor again, because the load of a machine varies")
@@ -62,7 +61,7 @@ def _round(parts: Parts, plan: Plan, number: int, progress: Progress) -> Round:
         singles_seconds=tuple(singles),
         requests=requests,
         empty=empty,
-        memory=memory,
+        memory=filled,
     )
 
 
@@ -113,16 +112,3 @@ def _apply_and_work(parts: Parts, account: Account, plan: Plan) -> tuple[float, 
 
 def _apply(parts: Parts, batch: Batch) -> None:
     parts.control_plane.kubectl("apply", "--filename=-", stdin=batch.manifest())
-
-
-def _memory(operator: OperatorProcess) -> Memory:
-    status = Path(f"/proc/{operator.pid}/status").read_text()
-    return Memory(
-        resident_mib=machine.kibibytes(status, "VmRSS") / 1024, peak_mib=machine.kibibytes(status, "VmHWM") / 1024
-    )
-
-
-def _cpu_seconds(operator: OperatorProcess) -> float:
-    """Return the CPU seconds that all threads have used so far; see proc(5)."""
-    fields = Path(f"/proc/{operator.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

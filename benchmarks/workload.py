@@ -22,16 +22,27 @@ class Batch:
     namespace: str
     name: str
     size: int
+    first: int = 0
+    """The number of the first credential, and of its document in Vault."""
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the credentials."""
+        return range(self.first, self.first + self.size)
 
     @property
     def names(self) -> list[str]:
         """The names of the credentials and of their Secrets."""
-        return [f"{self.name}-{index}" for index in range(self.size)]
+        return [f"{self.name}-{index}" for index in self.numbers]
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The credentials as the API server takes them."""
+        return [_credential(self.namespace, f"{self.name}-{index}", index) for index in self.numbers]
 
     def manifest(self) -> str:
         """Return the manifests for kubectl."""
-        items = [_credential(self.namespace, name, index) for index, name in enumerate(self.names)]
-        return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+        return json.dumps({"apiVersion": "v1", "kind": "List", "items": self.objects})
 
 
 def api_token(index: int) -> str:

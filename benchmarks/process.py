@@ -1,0 +1,22 @@
+"""Reads the memory and the processor time of the operator's process from the kernel; see proc(5)."""
+
+import os
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.report import Memory
+from testbed.operator_process import OperatorProcess
+
+
+def memory(operator: OperatorProcess) -> Memory:
+    """Return the memory of the process now."""
+    status = Path(f"/proc/{operator.pid}/status").read_text()
+    return Memory(
+        resident_mib=machine.kibibytes(status, "VmRSS") / 1024, peak_mib=machine.kibibytes(status, "VmHWM") / 1024
+    )
+
+
+def cpu_seconds(operator: OperatorProcess) -> float:
+    """Return the CPU seconds that all threads have used so far."""
+    fields = Path(f"/proc/{operator.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
