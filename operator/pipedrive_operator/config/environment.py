@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pydantic_settings
 from pydantic.alias_generators import to_camel
 
 from pipedrive_operator.config.errors import SettingsError
@@ -53,16 +52,25 @@ def _variable(name: str, value: str) -> Variable:
         known = ", ".join(f"{ENVIRONMENT_PREFIX}{section.upper()}{_SEPARATOR}..." for section in Settings.model_fields)
         message = f"{name}: no such setting; the variables are {known}"
         raise SettingsError(message)
-    source = pydantic_settings.EnvSettingsSource(
-        Settings, env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter=_SEPARATOR
+    return Variable(name=name, location=tuple(map(to_camel, parts)), tree=_camel(_parsed(name, value)))
+
+
+def _parsed(name: str, value: str) -> dict[str, Any]:
+    # Large, and needed only if a variable is set.
+    from pydantic_settings import EnvSettingsSource  # noqa: PLC0415
+    from pydantic_settings import SettingsError as NotJsonError  # noqa: PLC0415
+
+    source = EnvSettingsSource(
+        Settings,  # type: ignore[arg-type]  # declared as BaseSettings, but the source reads only the fields
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter=_SEPARATOR,
     )
     source.env_vars = {name.lower(): value}  # one at a time: the library does not say which one is wrong
     try:
-        tree = source()
-    except pydantic_settings.SettingsError as error:
+        return source()
+    except NotJsonError as error:
         message = f'{name}: must be JSON, such as ["a", "b"] for a list'
         raise SettingsError(message) from error
-    return Variable(name=name, location=tuple(map(to_camel, parts)), tree=_camel(tree))
 
 
 def _camel(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from enum import StrEnum
 from typing import Annotated, Final, Self
 
 from pydantic import Field, HttpUrl, model_validator
-from pydantic.alias_generators import to_camel
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipedrive_operator.config.consent import ConsentSettings, RedirectUri
 from pipedrive_operator.config.sections import (
@@ -233,10 +231,9 @@ class HttpSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 picks a free one.")] = 8080
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """All settings of the operator."""
 
-    model_config = SettingsConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
     pipedrive: PipedriveSettings = PipedriveSettings()
     vault: VaultSettings = VaultSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
