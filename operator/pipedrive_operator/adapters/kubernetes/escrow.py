@@ -11,15 +11,9 @@ Which copy is stored in Vault, and when a copy is dropped, is decided elsewhere.
 import base64
 import hashlib
 import json
-import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.api import Body, Page
@@ -38,7 +32,6 @@ LABEL: Final = f"{GROUP}/escrow"
 _PREFIX: Final = "pipedrive-operator-escrow-"
 _GRANT: Final = f"{GROUP}/grant"
 _REFRESH: Final = f"{GROUP}/refresh-id"
-_NONCE_BYTES: Final = 12
 _DIGITS: Final = 24
 """How many hexadecimal digits of a digest are part of a name."""
 
@@ -166,9 +159,11 @@ class KubernetesEscrow:
         return SECRETS.at(Key(namespace=self._namespace, name=name))
 
     def _manifest(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> Body:
-        nonce = os.urandom(_NONCE_BYTES)
+        # Its library is large, and most processes never need it.
+        from pipedrive_operator.adapters.kubernetes.sealing import seal  # noqa: PLC0415
+
         text = json.dumps(write_grant(grant, {})).encode()
-        sealed = nonce + AESGCM(_derived(key, refresh_id)).encrypt(nonce, text, _bound(location, refresh_id))
+        sealed = seal(text, key, refresh_id, bound_to=_bound(location, refresh_id))
         return {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -184,13 +179,14 @@ class KubernetesEscrow:
 
 def unseal(body: Body, location: VaultLocation, key: SecretValue, *, clock: Clock) -> Grant | None:
     """Return the grant that a Secret of the escrow holds; None if it cannot be decrypted with this key."""
+    from pipedrive_operator.adapters.kubernetes.sealing import unseal as decrypted  # noqa: PLC0415  see above
+
     try:
         sealed = base64.b64decode(body["data"]["sealed"])
         refresh_id = body["metadata"]["annotations"][_REFRESH]
-        cipher = AESGCM(_derived(key, refresh_id))
-        text = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(location, refresh_id))
+        text = decrypted(sealed, key, refresh_id, bound_to=_bound(location, refresh_id))
         document = Document(location=location, version=0, created_at=clock.now(), values=json.loads(text))
-    except (InvalidTag, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
     return read_grant(document)
 
@@ -215,11 +211,6 @@ def _digest(location: VaultLocation) -> str:
 def _annotation(body: Body, key: str) -> str:
     """Return an annotation, or an empty string if someone removed it."""
     return str((body["metadata"].get("annotations") or {}).get(key, ""))
-
-
-def _derived(key: SecretValue, refresh_id: str) -> bytes:
-    derivation = HKDF(algorithm=SHA256(), length=32, salt=refresh_id.encode(), info=b"pipedrive-operator escrow v1")
-    return derivation.derive(key.reveal().encode())
 
 
 def _bound(location: VaultLocation, refresh_id: str) -> bytes:
