@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,13 +14,13 @@ from benchmarks.parts import Account, Parts
 from benchmarks.scale import bulk
 from benchmarks.scale.growth import NAME
 from benchmarks.scale.plan import EDITS, LEASE
-from benchmarks.scale.report import Edits, Failover
+from benchmarks.scale.report import Edits, Failover, Takeover
 from benchmarks.workload import TOKEN_KEY, api_token
 from testbed.operator_process import OperatorProcess
 
 _WRONG: Final = base64.b64encode(b"edited by hand").decode()
-_REPAIR_SECONDS: Final = 120.0
-_READY_SECONDS: Final = 120.0
+_REPAIR_SECONDS: Final = 300.0
+_READY_SECONDS: Final = 300.0
 
 
 @dataclass
@@ -134,17 +135,27 @@ def failover(found: Pair, say: Say) -> Failover:
     clean = _without_leader(found, lambda leader: leader.stop())
     say("failover: the next leader is killed")
     killed = _without_leader(found, lambda leader: leader.kill())
-    return Failover(
-        credentials=found.credentials, clean_seconds=clean, killed_seconds=killed, start_seconds=found.start_seconds
-    )
+    return Failover(credentials=found.credentials, stopped=clean, killed=killed, start_seconds=found.start_seconds)
 
 
-def _without_leader(found: Pair, end: Callable[[OperatorProcess], None]) -> float:
-    """End the leader, and return the seconds until a Secret that was edited right after it is repaired."""
+def _without_leader(found: Pair, end: Callable[[OperatorProcess], None]) -> Takeover:
+    """End the leader, and return when another replica leads, and repairs a Secret that was edited then."""
     leader = found.leader()
+    others = [one for one in found.replicas if one is not leader]
     began = time.monotonic()
     end(leader)
-    (repaired,) = found.edit(1).values()
+    ended = time.monotonic()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        led = pool.submit(_when_one_leads, others)
+        (repaired,) = found.edit(1).values()
+        takeover = Takeover(
+            ended_seconds=ended - began, leads_seconds=led.result() - began, repaired_seconds=repaired - began
+        )
     leader.start()
     leader.wait_ready(timeout=_READY_SECONDS)
-    return repaired - began
+    return takeover
+
+
+def _when_one_leads(replicas: list[OperatorProcess]) -> float:
+    _await(lambda: any(map(leads, replicas)), "no other replica led")
+    return time.monotonic()
