@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from pipedrive_operator import metrics
+from pipedrive_operator.adapters.kubernetes import sealing
 from pipedrive_operator.adapters.kubernetes.api import Body, Page
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS, Endpoint
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
@@ -159,11 +160,8 @@ class KubernetesEscrow:
         return SECRETS.at(Key(namespace=self._namespace, name=name))
 
     def _manifest(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> Body:
-        # Its library is large, and most processes never need it.
-        from pipedrive_operator.adapters.kubernetes.sealing import seal  # noqa: PLC0415
-
         text = json.dumps(write_grant(grant, {})).encode()
-        sealed = seal(text, key, refresh_id, bound_to=_bound(location, refresh_id))
+        sealed = sealing.seal(text, key, refresh_id, bound_to=_bound(location, refresh_id))
         return {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -179,12 +177,10 @@ class KubernetesEscrow:
 
 def unseal(body: Body, location: VaultLocation, key: SecretValue, *, clock: Clock) -> Grant | None:
     """Return the grant that a Secret of the escrow holds; None if it cannot be decrypted with this key."""
-    from pipedrive_operator.adapters.kubernetes.sealing import unseal as decrypted  # noqa: PLC0415  see above
-
     try:
         sealed = base64.b64decode(body["data"]["sealed"])
         refresh_id = body["metadata"]["annotations"][_REFRESH]
-        text = decrypted(sealed, key, refresh_id, bound_to=_bound(location, refresh_id))
+        text = sealing.unseal(sealed, key, refresh_id, bound_to=_bound(location, refresh_id))
         document = Document(location=location, version=0, created_at=clock.now(), values=json.loads(text))
     except (KeyError, TypeError, ValueError):
         return None
