@@ -85,7 +85,10 @@ def _outages(figure: Figure, fleet: FleetFigures) -> None:
     left.axhline(fleet.lifetime / 3, color=GREY, linestyle="--", label="a third of the lifetime: the renewal time")
     left.set(ylabel="seconds left", title=f"{fleet.grants:,} grants with tokens of {fleet.lifetime:.0f} s")
     waiting.plot(
-        minutes, [one.waiting for one in fleet.moments], color=BLUE, label="renewals that are due and not served"
+        minutes,
+        [one.waiting for one in fleet.moments],
+        color=BLUE,
+        label="the queue: renewals that are due and not served",
     )
     waiting.set(ylabel="renewals")
     vault = [one.vault_requests for one in fleet.moments]

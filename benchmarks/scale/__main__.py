@@ -37,7 +37,7 @@ Examples:
   python -m benchmarks.scale --credentials 300 --parts "growth edits"       a first look (1 min)
   python -m benchmarks.scale --grants 200 --parts "refreshes outages"       a first look (6 min)
   python -m benchmarks.scale --credentials 50000 --parts growth             more
-  python -m benchmarks.scale --grants 10000            an hour's tokens, not shortened (4 h)
+  python -m benchmarks.scale --grants 10000            an hour's tokens, not shortened (3 h)
   python -m benchmarks.scale -o json > figures.json    every figure, for programs
   python -m benchmarks.scale --check                   fail if a goal is missed
 

@@ -60,7 +60,7 @@ def judge(
         steady=steady,
         returns=tuple(_return(one, renewals, records) for one in outages),
         takeover_seconds=None if killed_at is None else _takeover(killed_at, records),
-        moments=tuple(_moments(renewals, records, began, ended)) if outages else (),
+        moments=tuple(_moments(renewals, records, began, killed_at or ended)) if outages else (),
         outages=tuple((one.what, one.began - began, one.back - began) for one in outages),
     )
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from benchmarks.machine import Machine
 from benchmarks.report import Memory
 from benchmarks.scale.evidence import percentile
-from benchmarks.scale.plan import LEASE, MODEL_GRANTS
+from benchmarks.scale.plan import LEASE, MODEL_GRANTS, MODEL_LIFETIME
 from testbed.figure import Figure
 
 MOST_EMPTY_MIB: Final = 65.0
@@ -239,7 +239,7 @@ def _steady(fleet: FleetFigures, window: Window) -> Iterable[Figure]:
         what=f"refreshes of {fleet.grants:,} grants with tokens of {fleet.lifetime:.0f} s",
         measured=f"{window.refreshes:,} in {window.seconds:.0f} s, {rate:.1f} a second",
     )
-    is_model = fleet.lifetime * MODEL_GRANTS <= 3600 * fleet.grants * 1.01
+    is_model = fleet.lifetime * MODEL_GRANTS <= MODEL_LIFETIME * fleet.grants * 1.01
     what = "  share of one core, with polls and verifications in proportion"
     share = window.cpu_seconds / window.seconds
     yield Figure(
@@ -254,10 +254,10 @@ def _steady(fleet: FleetFigures, window: Window) -> Iterable[Figure]:
 
 
 def _return(one: Return, fleet: FleetFigures) -> Iterable[Figure]:
-    most = LONGEST_START if one.what == "operator" else LONGEST_RECOVERY
+    most = _longest(one, fleet)
     what = f"{one.what} away for {one.away_seconds:.0f} s: until the {one.due:,} due renewals are served"
     if one.served_seconds is None:
-        yield Figure(what=what, measured="not all were", expected=f"<= {most:g} s", met=False)
+        yield Figure(what=what, measured="not all were", expected="all of them", met=False)
     else:
         yield _at_most(what, one.served_seconds, most, "s", digits=1)
     yield _count("  values that expired", one.expired, 0)
@@ -268,6 +268,12 @@ def _return(one: Return, fleet: FleetFigures) -> Iterable[Figure]:
     yield _count("  verifications in a second, at most", one.most_verifications_per_second, limit)
     if one.tries:
         yield Figure(what="  requests while it was away", measured=f"{one.tries:,}")
+
+
+def _longest(one: Return, fleet: FleetFigures) -> float | None:
+    """Return the goal: a shorter outage of Vault leaves fewer renewals due, so the goal is as much shorter."""
+    goals = {"operator": LONGEST_START, "Vault": LONGEST_RECOVERY * fleet.lifetime / MODEL_LIFETIME}
+    return goals.get(one.what)
 
 
 def _at_most(what: str, value: float, most: float | None, unit: str, *, digits: int) -> Figure:
