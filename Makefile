@@ -18,7 +18,7 @@ help:
 	@echo "make demo ONCE=1     the same tour once, with each step checked; CLUSTER=mine uses the cluster of KUBECONFIG"
 	@echo "make test            set up everything and run the tiers of tests; TIERS=\"lint unit\" runs some"
 	@echo "make trials          run the operator on real parts, kill it, run the demo and more seeds, and switch off each rule of the protocol"
-	@echo "make newest          run the unit tests and those of certificates on the newest Python of this machine"
+	@echo "make newest          run the unit tests, the simulation and the tests of certificates on the newest Python of this machine"
 	@echo "make coverage        show that the tests of the core alone run at least 95 % of its branches"
 	@echo "make e2e             test the image, the chart and a kubelet on a real node; needs Linux and root, takes 5 minutes"
 	@echo "make soak            read 100,000 hostile inputs for each reader, and run 100,000 of today's seeds; SEEDS=2000 FIRST=0 selects others"

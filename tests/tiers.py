@@ -61,7 +61,12 @@ OPTIONS: Final[Mapping[str, Sequence[str]]] = {
 processors; each process has its own real parts, and takes one file at a time."""
 PYTHONS: Final[Mapping[str, str]] = {NEWEST: str(newest_python.PYTHON)}
 FOLDERS: Final[Mapping[str, Sequence[str]]] = {
-    NEWEST: ("tests/unit", "tests/integration/pipedrive", "tests/integration/kubernetes/test_kubernetes_connection.py"),
+    NEWEST: (
+        "tests/unit",
+        "tests/simulation",
+        "tests/integration/pipedrive",
+        "tests/integration/kubernetes/test_kubernetes_connection.py",
+    ),
 }
 """What a tier runs if not the folder of its name."""
 BESIDE: Final = ("simulation",)

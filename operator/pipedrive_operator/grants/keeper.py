@@ -162,7 +162,7 @@ class GrantKeeper:
     async def drain(self) -> None:
         """Wait until no refresh is in progress, so that every result is stored."""
         while self._tasks:
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.wait(self._tasks.values())
 
     async def _exclusively(self, source: GrantWithClient, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do work on a grant in a task of its own, one at a time; credentials that order a refresh meanwhile wait."""

@@ -83,6 +83,19 @@ async def test_a_consent_during_a_refresh_that_is_not_stored_yet_loses_nothing(a
     assert {} == around.cluster.escrow
 
 
+async def test_a_shutdown_does_not_hang_on_an_exchange_that_has_just_ended(around: KeeperSurroundings) -> None:
+    """What follows the end of a task runs in the next turn of the loop, and the shutdown lets it run."""
+    order = exchange_order(GRANT_SOURCE, around.pipedrive.accept(), began=around.clock.monotonic())
+    asking = asyncio.create_task(around.keeper.exchange(order, _claimed))
+    await _until_the_exchange_ended()
+
+    await around.keeper.drain()
+
+    found = await asking
+    assert found is not None
+    assert ConsentReason.CONNECTED is found.reason, found.message
+
+
 def exchange_order(source: GrantWithClient, code: SecretValue, *, began: float) -> ExchangeOrder:
     """Return the order to exchange a code."""
     return ExchangeOrder(
@@ -107,6 +120,17 @@ async def until_all_wait() -> None:
     """Run all tasks until they wait for something other than the loop."""
     for _ in range(50):
         await asyncio.sleep(0)
+
+
+async def _until_the_exchange_ended() -> None:
+    """Return before what follows the end of its task has run."""
+    exchange: asyncio.Task[object] | None = None
+    for _ in range(50):
+        exchange = exchange or next((one for one in asyncio.all_tasks() if one.get_name().startswith("consent")), None)
+        if exchange is not None and exchange.done():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError
 
 
 async def _never_claimed() -> bool:
