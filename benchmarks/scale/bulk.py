@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http import HTTPStatus
@@ -47,13 +47,3 @@ def _send(client: ApiClient, requests: Iterable[tuple[str, str, Json]]) -> Itera
                 message = f"{method} {path}: {response.status} {text[:200].decode(errors='replace')}"
                 raise ApiError(message)
             yield path, time.monotonic()
-
-
-def waited(look: Callable[[], bool], *, timeout: float, pause: float = 0.05) -> bool:
-    """Return whether something became true within `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not look():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-    return True

@@ -4,7 +4,6 @@ All times are seconds since the epoch, by the clock of this machine. A renewal i
 credential, and served when Pipedrive has accepted a refresh of its grant, by the simulator's ledger.
 """
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,12 +139,6 @@ def at_once(spans: Iterable[tuple[float, float]]) -> int:
         now += change
         most = max(most, now)
     return most
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that is at least as large as this share of all."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def _by_name(items: Iterable[_Named]) -> Mapping[str, list[_Named]]:

@@ -10,13 +10,12 @@ from typing import Any, Final
 
 import yaml
 
-from benchmarks.arrivals import MissingError
 from benchmarks.command import Say
 from benchmarks.parts import RIGHTS, WORKERS, Parts
 from benchmarks.scale import bulk
 from benchmarks.scale.evidence import Published
 from benchmarks.scale.plan import LEASE, MODEL_POLL, MODEL_VERIFY, Plan
-from benchmarks.scale.repairs import leads
+from benchmarks.scale.waiting import wait_for, wait_for_leader
 from benchmarks.workload import API_VERSION, KIND
 from testbed.operator_process import OperatorProcess
 from testbed.pipedrive.client import ControlClient
@@ -79,10 +78,7 @@ class Fleet:
 
     def leader(self) -> OperatorProcess:
         """Return the replica that leads. Raises MissingError if none does."""
-        if not bulk.waited(lambda: any(map(leads, self.replicas)), timeout=_READY_SECONDS):
-            message = "no replica leads"
-            raise MissingError(message)
-        return next(filter(leads, self.replicas))
+        return wait_for_leader(self.replicas, timeout=_READY_SECONDS)
 
     def start(self, *, quiet: bool) -> float:
         """Start all replicas, and return when the first start began. `quiet`: nothing happens but refreshes."""
@@ -116,9 +112,11 @@ class Fleet:
             due = time.monotonic() + _BATCH_SECONDS
             self._add(range(batch, self.plan.grants, batches))
             time.sleep(max(0.0, due - time.monotonic()))
-        if not bulk.waited(lambda: len(self.watched.newest) >= self.plan.grants, timeout=_READY_SECONDS):
-            message = f"{len(self.watched.newest)} of {self.plan.grants} grants were published"
-            raise MissingError(message)
+        wait_for(
+            lambda: len(self.watched.newest) >= self.plan.grants,
+            "not every grant was published",
+            timeout=_READY_SECONDS,
+        )
 
     def _add(self, numbers: Sequence[int]) -> None:
         for number in numbers:

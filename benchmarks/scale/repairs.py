@@ -8,13 +8,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from benchmarks.arrivals import MissingError
 from benchmarks.command import Say
 from benchmarks.parts import Account, Parts
 from benchmarks.scale import bulk
 from benchmarks.scale.growth import NAME
 from benchmarks.scale.plan import EDITS, LEASE
 from benchmarks.scale.report import Edits, Failover, Takeover
+from benchmarks.scale.waiting import wait_for, wait_for_leader
 from benchmarks.workload import TOKEN_KEY, api_token
 from testbed.operator_process import OperatorProcess
 
@@ -69,25 +69,14 @@ class Pair:
             self.repairs.wrong.pop(name, None)
         patches = [(name, {"data": {TOKEN_KEY: _WRONG}}) for name in names]
         bulk.patch_secrets(self.parts.control_plane.client(), self.account.namespace, patches)
-        _await(lambda: all(map(self.repairs.has_repaired, names)), "a Secret was not repaired")
+        wait_for(
+            lambda: all(map(self.repairs.has_repaired, names)), "a Secret was not repaired", timeout=_REPAIR_SECONDS
+        )
         return {name: self.repairs.right[name] for name in names}
 
     def leader(self) -> OperatorProcess:
         """Return the replica that leads. Raises MissingError if none does."""
-        _await(lambda: any(map(leads, self.replicas)), "no replica leads")
-        return next(filter(leads, self.replicas))
-
-
-def _await(look: Callable[[], bool], failure: str) -> None:
-    if not bulk.waited(look, timeout=_REPAIR_SECONDS):
-        message = f"{failure} within {_REPAIR_SECONDS:.0f} s"
-        raise MissingError(message)
-
-
-def leads(replica: OperatorProcess) -> bool:
-    """Return whether a replica reports that it leads."""
-    answer = replica.get("/metrics")
-    return answer is not None and "\npipedrive_operator_leader 1.0" in answer.text
+        return wait_for_leader(self.replicas, timeout=_REPAIR_SECONDS)
 
 
 @contextmanager
@@ -114,7 +103,7 @@ def pair(parts: Parts, account: Account, credentials: int) -> Iterator[Pair]:
             repairs=repairs,
             start_seconds=start_seconds,
         )
-        _await(lambda: len(repairs.right) >= credentials, "not every Secret was right")
+        wait_for(lambda: len(repairs.right) >= credentials, "not every Secret was right", timeout=_REPAIR_SECONDS)
         yield found
 
 
@@ -157,5 +146,5 @@ def _without_leader(found: Pair, end: Callable[[OperatorProcess], None]) -> Take
 
 
 def _when_one_leads(replicas: list[OperatorProcess]) -> float:
-    _await(lambda: any(map(leads, replicas)), "no other replica led")
+    wait_for_leader(replicas, timeout=_REPAIR_SECONDS)
     return time.monotonic()

@@ -2,7 +2,8 @@
 
 import gc
 import sys
-from typing import Any, cast
+
+from pipedrive_operator.unused_parts import leave_out_openssl, leave_out_unused_parts
 
 
 def main() -> None:
@@ -11,29 +12,16 @@ def main() -> None:
     The token endpoint is run directly: as a sidecar it must start without importing the rest of the operator.
     """
     if sys.argv[1:2] == ["token-endpoint"]:
-        _leave_out_openssl()
+        leave_out_openssl()
         from pipedrive_operator.token_endpoint.command import main as token_endpoint  # noqa: PLC0415  see above
 
         raise SystemExit(token_endpoint(sys.argv[2:]))
     # What an import creates is hardly ever garbage. Searching it less often saves a twentieth of the start.
     gc.set_threshold(10_000)
-    from pipedrive_operator.unused_parts import leave_out_unused_parts  # noqa: PLC0415  see above
-
     leave_out_unused_parts()
     from pipedrive_operator.commands import main as commands  # noqa: PLC0415  after what must not be imported
 
     commands(prog_name="pipedrive-operator")
-
-
-def _leave_out_openssl() -> None:
-    """Keep `hashlib`, `hmac` and `http.client` from loading OpenSSL, which takes 5 of 23 MiB and is not needed.
-
-    The token endpoint uses SHA-256 and no TLS. For all three modules OpenSSL is optional: without it, Python's own
-    SHA-256 is used. A `None` in `sys.modules` makes an import fail (Python language reference, section 5.3.1).
-    """
-    absent = cast("dict[str, Any]", sys.modules)
-    for name in ("ssl", "_hashlib"):
-        absent.setdefault(name, None)
 
 
 if __name__ == "__main__":

@@ -58,8 +58,7 @@ class Replica:
 
     def leads(self) -> bool:
         """Return whether the replica reports that it leads."""
-        answer = self.process.get("/metrics")
-        return answer is not None and "\npipedrive_operator_leader 1.0" in answer.text
+        return self.process.leads()
 
 
 @dataclass(kw_only=True)

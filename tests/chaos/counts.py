@@ -62,12 +62,6 @@ def expired_seconds(values: Sequence[Value], *, end: float) -> float:
     )
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least this share of the values does not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
-
-
 def worst(cycles: Iterable[Cycle]) -> Mapping[str, int]:
     """Return the highest count of any cycle."""
     every = list(cycles)

@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from chaos.cell import LEASE_SECONDS
 from chaos.conclusion import Verdict
-from chaos.counts import percentile
 from chaos.fleet import SHORTEST_CYCLE, Figures
 from chaos.judgement import Window
-from testbed.figure import Figure
+from testbed.figure import Figure, percentile
 
 HAND_OVER_SECONDS: Final = 2.0
 LONGEST_TAKEOVER: Final = LEASE_SECONDS + HAND_OVER_SECONDS

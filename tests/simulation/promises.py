@@ -18,6 +18,8 @@ PRELUDE, AFTERMATH = 45.0, 90.0
 """In seconds: the time before a request and after its end in which writes belong to its refresh, to the last poll."""
 MOST_WITHDRAWN = 3
 """How many intents may be withdrawn before a request: a slow Vault may keep several attempts from being sent."""
+_OF_ATTEMPTS = "the intent", "the grant"
+"""The writes of an attempt that sends nothing: its intent, and the withdrawal."""
 LONGEST_CHECK = 6.0
 """In seconds: how old a process's knowledge of Vault may be when it sends a token."""
 LONGEST_STOP = 45.0
@@ -229,10 +231,12 @@ class Promises:
     def wrote_for_nothing(self, since: float) -> str | None:
         """Return a write without a cause after the faults have ended: (d). Then every write belongs to a refresh."""
         until = asyncio.get_running_loop().time() - PRELUDE
-        refreshes = [(self._first_attempt(send.began), (send.ended or send.began) + AFTERMATH) for send in self.sends]
+        attempts = [(self._first_attempt(send.began), send.began) for send in self.sends]
         for moment, what in self.writes:
-            is_caused = any(began <= moment < ended for began, ended in refreshes)
-            if since <= moment < until and not is_caused:
+            sends = ((send.began, send.ended or send.began) for send in self.sends)
+            is_caused = any(began - PRELUDE < moment < ended + AFTERMATH for began, ended in sends)
+            is_attempt = what.endswith(_OF_ATTEMPTS) and any(began <= moment < ended for began, ended in attempts)
+            if since <= moment < until and not is_caused and not is_attempt:
                 return f"(d) nothing changed, but at {moment:.3f} {what}"
         return None
 
@@ -241,7 +245,7 @@ class Promises:
         began = sent_at
         for _ in range(MOST_WITHDRAWN):
             began = min((one for one in self.intents if began - PRELUDE < one < began), default=began)
-        return min(began, sent_at - PRELUDE)
+        return began
 
     def defect(self, what: str) -> None:
         """Record a defect of the operator."""

@@ -26,7 +26,6 @@ APP_PATH: Final = "pipedrive/apps/hosted"
 CONSENTS: Final = f"/apis/{API_VERSION}/namespaces/{{}}/{CONSENT_PLURAL}"
 WAITING: Final = "Please wait"
 """The heading while the operator works."""
-_LEADS: Final = "\npipedrive_operator_leader 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +41,7 @@ class Deployment:
 
     def leader(self) -> OperatorProcess | None:
         """Return the operator that leads."""
-        return next((one for one in self.operators if leads(one)), None)
-
-
-def leads(operator: OperatorProcess) -> bool:
-    """Return whether an operator says that it is the leader."""
-    metrics = operator.get("/metrics")
-    return metrics is not None and _LEADS in metrics.text
+        return next((one for one in self.operators if one.leads()), None)
 
 
 @contextmanager

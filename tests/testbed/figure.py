@@ -1,5 +1,7 @@
 """A measured figure in a report, with what was expected of it. Pure."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -11,3 +13,9 @@ class Figure:
     measured: str
     expected: str = ""
     met: bool | None = None
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least this share of the values does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -102,6 +102,11 @@ class OperatorProcess:
         """Return whether it reports that it is ready."""
         return probe.is_ok(self.port, "/readyz")
 
+    def leads(self) -> bool:
+        """Return whether it reports that it leads."""
+        metrics = self.get("/metrics")
+        return metrics is not None and "\npipedrive_operator_leader 1" in metrics.text
+
     def get(self, path: str) -> probe.Answer | None:
         """Return its response at /readyz, /livez or /metrics, or None without a response."""
         return probe.get(self.port, path)

@@ -188,12 +188,6 @@ def test_requests_at_once_and_in_each_second_are_counted() -> None:
     assert evidence.per_second([10, 10.9, 12, 13], 10, 13) == [2, 0, 1]
 
 
-def test_a_percentile_is_one_of_the_values() -> None:
-    """Of 50 values, 95 % are at most as large as the 48th."""
-    assert evidence.percentile(list(range(1, 51)), 0.95) == 48
-    assert evidence.percentile([7], 0.95) == 7
-
-
 def test_an_outage_is_judged_by_what_was_due_when_it_ended() -> None:
     """Its load is counted from then on."""
     published = [Published(name="a", seen_at=0, due_at=150, expires_at=400)]

@@ -17,6 +17,7 @@ from pipedrive_operator.core.decision.sources import GrantUser, GrantWithClient,
 from pipedrive_operator.core.grant.document import VaultIdentity, VaultLocation
 from pipedrive_operator.core.publication.target import TargetSecret, read_target
 from pipedrive_operator.core.resource.credential import AnyCredential, Credential, Seniority, read_credential
+from pipedrive_operator.core.resource.metadata import read_key
 from pipedrive_operator.core.resource.names import KIND, LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.errors import InvalidSpec
 
@@ -273,11 +274,14 @@ class _Store(Generic[ObjectT]):
         """Keeps a list or an answer that is older than a deletion from bringing the object back."""
 
     def known(self, body: Mapping[str, Any]) -> ObjectT | None:
-        """Return an object if this version of it was read before: from a list, or from the answer to our own write."""
-        metadata = body.get("metadata") or {}
-        key = Key(namespace=str(metadata.get("namespace")), name=str(metadata.get("name")))
-        known = self.objects.get(key)
-        return known if known is not None and known.resource_version == metadata.get("resourceVersion") else None
+        """Return an object if this version of it was read before: from a list, or from the answer to our own write.
+
+        Raises ApiServerUnavailable.
+        """
+        known = self.objects.get(read_key(body))
+        return (
+            known if known is not None and known.resource_version == body["metadata"].get("resourceVersion") else None
+        )
 
     def keep(self, seen: ObjectT) -> bool:
         """Keep an object, and return whether it is newer than the known one."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pipedrive_operator.controller.cache import NOTHING, Cache
 from pipedrive_operator.controller.consent_cache import ConsentCache
+from pipedrive_operator.core.resource.metadata import read_key
 from pipedrive_operator.core.resource.names import Key
 
 
@@ -49,7 +50,7 @@ async def resync_consents(lister: ConsentLister, cache: ConsentCache) -> frozens
     changed, listed = NOTHING, set[Key]()
     async for page in lister.list_consents():
         for body in page.items:
-            listed.add(_key(body))
+            listed.add(read_key(body))
             changed |= cache.see(None, body)
     return changed | cache.prune(listed)
 
@@ -77,10 +78,6 @@ async def _update(
     async for page in pages:
         versions.append(page.resource_version)
         for body in page.items:
-            listed.add(_key(body))
+            listed.add(read_key(body))
             changed |= see(None, body)
     return changed | prune(listed, min(versions, default=0))
-
-
-def _key(body: Mapping[str, Any]) -> Key:
-    return Key(namespace=body["metadata"]["namespace"], name=body["metadata"]["name"])

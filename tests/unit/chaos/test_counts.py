@@ -65,13 +65,3 @@ def test_a_secret_counts_the_seconds_after_expiry_until_its_replacement(
     """A value that is never replaced counts until the end of the run."""
     held = [Value(seen_at=seen_at, expires_at=expires_at) for seen_at, expires_at in values]
     assert expected == counts.expired_seconds(held, end=end)
-
-
-def test_a_percentile_is_one_of_the_values() -> None:
-    """The 99th percentile of a hundred values is the 99th smallest."""
-    values = [float(value) for value in range(100, 0, -1)]
-    assert (99.0, 100.0, 7.0) == (
-        counts.percentile(values, 0.99),
-        counts.percentile(values, 1.0),
-        counts.percentile([7.0], 0.99),
-    )

@@ -11,7 +11,7 @@ from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, Vau
 from pipedrive_operator.core.publication.target import read_target
 from pipedrive_operator.core.resource.credential import AnyCredential, Credential, UnreadableCredential, read_credential
 from pipedrive_operator.core.resource.names import KIND, LABEL_CREDENTIAL, Key
-from pipedrive_operator.core.values.errors import InvalidSpec
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, InvalidSpec
 from support.builders import RULES
 
 ANYWHERE = replace(RULES, connections={"default": replace(RULES.connections["default"], path_prefixes=("",))})
@@ -60,6 +60,14 @@ def secret(name: str, version: int, *, of: str | None = "acme", **changes: Any) 
 def cache() -> Cache:
     """Return an empty cache."""
     return Cache(lambda credential: resolve(credential, ANYWHERE))
+
+
+@pytest.mark.parametrize("metadata", [None, [], "crm/acme", {}, {"namespace": "crm"}, {"namespace": "crm", "name": 7}])
+def test_an_object_without_a_key_is_unusable(cache: Cache, metadata: object) -> None:
+    """It comes from a broken proxy, and it is no defect."""
+    for see in (cache.see_credential, cache.see_secret):
+        with pytest.raises(ApiServerUnavailable):
+            see("MODIFIED", {"metadata": metadata})
 
 
 class TestCredentials:

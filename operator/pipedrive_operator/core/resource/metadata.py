@@ -77,6 +77,15 @@ _METADATA: Final = TypeAdapter(Metadata)
 _STRING_MAP: Final = TypeAdapter(StringMap)
 
 
+def read_key(body: Mapping[str, Any]) -> Key:
+    """Return the namespace and name of an object without reading the rest of it. Raises ApiServerUnavailable."""
+    match body:
+        case {"metadata": {"namespace": str(namespace), "name": str(name)}}:
+            return Key(namespace=namespace, name=name)
+        case _:
+            raise ApiServerUnavailable("the API server returned an object without a namespace or a name")
+
+
 def read_metadata(body: Mapping[str, Any]) -> Metadata:
     """Return the metadata of an object. Raises ApiServerUnavailable."""
     return _read(_METADATA, body, "metadata")

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from support.consent_deployment import APP, APP_PATH, Deployment, Offer, deployed, leads
+from support.consent_deployment import APP, APP_PATH, Deployment, Offer, deployed
 from support.operated import Json
 from support.tenant import Tenant, eventually
 from testbed.control_plane import ControlPlane
@@ -113,7 +113,7 @@ def deployment(
     with deployed(made, front_kubeconfig, folder) as running:
         first, second = running.operators
         first.start()
-        eventually(lambda: leads(first))
+        eventually(first.leads)
         second.start()
         second.wait_ready()
         yield running
@@ -138,7 +138,7 @@ def cases(
         documents = {name: tenant.stored("acme") for name, tenant in tenants.items()}
         deployment.operators[0].kill()
         pipedrive.clear_faults()
-        eventually(lambda: leads(deployment.operators[1]), within=TAKEOVER_SECONDS)
+        eventually(deployment.operators[1].leads, within=TAKEOVER_SECONDS)
         yield {
             name: Case(offer=offer, page=page, before=before, at_the_kill=documents[name])
             for name, (offer, page, before) in begun.items()

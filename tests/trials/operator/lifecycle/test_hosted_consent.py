@@ -17,7 +17,6 @@ from support.consent_deployment import (
     Offer,
     apply_unconnected,
     deployed,
-    leads,
     result_of,
 )
 from support.operated import Json
@@ -155,7 +154,7 @@ def test_an_uninstall_reaches_the_credential_through_either_operator(
 ) -> None:
     """The leader refreshes the grant and reports what Pipedrive has said; a standby cannot refresh, and only notes."""
     connect(tenant)
-    (receiver,) = (operator for operator in deployment.operators if leads(operator) is is_leader)
+    (receiver,) = (operator for operator in deployment.operators if operator.leads() is is_leader)
     deployment.reports.lead_to(receiver.port)
 
     pipedrive.command("uninstall", client_id=tenant.client_id, company_id=tenant.company_id, user_id=tenant.user_id)
