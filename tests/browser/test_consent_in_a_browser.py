@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import InvalidArgumentException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
@@ -172,11 +173,20 @@ def test_a_sibling_domain_cannot_set_the_cookie_of_a_consent(site: Site, browser
     """The prefix `__Host-` binds the cookie to this very host, so no key of an attacker gets in beside ours."""
     site.offer("tossed")
     name = "__Host-consent.crm.tossed"
-    cookie = {"name": name, "value": "A" * 43, "domain": ".operator.test", "path": "/", "secure": True}
 
-    tossed = browser.execute_cdp_cmd("Network.setCookie", {**cookie, "url": "https://evil.operator.test/"})
+    assert _is_tossed(browser, "consent.crm.tossed")
+    assert not _is_tossed(browser, name)
     connect(browser, site.link("tossed"))
     wait_for(browser, "Connected")
 
-    assert not tossed.get("success", False)
-    assert [name] == [one["name"] for one in browser.get_cookies()]
+    assert [name] == [one["name"] for one in browser.get_cookies() if one["name"].startswith("__Host-")]
+
+
+def _is_tossed(browser: Chrome, name: str) -> bool:
+    """Return whether the browser takes a cookie for all siblings from one of them. Some versions call it an error."""
+    cookie = {"name": name, "value": "A" * 43, "domain": ".operator.test", "path": "/", "secure": True}
+    try:
+        answer = browser.execute_cdp_cmd("Network.setCookie", {**cookie, "url": "https://evil.operator.test/"})
+    except InvalidArgumentException:
+        return False
+    return bool(answer.get("success"))
