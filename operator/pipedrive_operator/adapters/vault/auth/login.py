@@ -10,6 +10,8 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 
 LONGEST_TTL: Final = timedelta(days=3650)
 """Longer lifetimes are shortened to this, so that no arithmetic with them can overflow."""
+MOST_USES: Final = 1_000_000
+"""Higher limits are lowered to this, because Python refuses to print a number of more than 4,300 digits."""
 _TOKEN: Final = re.compile("[!-~]+")
 
 
@@ -59,7 +61,7 @@ def read_token(value: SecretValue, report: Json, *, ttl: timedelta | None, ours:
         policies=frozenset(one for one in policies if isinstance(one, str))
         if isinstance(policies, list)
         else frozenset(),
-        uses=uses if isinstance(uses, int) and uses > 0 else 0,
+        uses=min(uses, MOST_USES) if isinstance(uses, int) and uses > 0 else 0,
         ours=ours,
     )
 

@@ -87,6 +87,17 @@ async def test_a_provided_token_with_few_uses_is_refused(vault: FakeVaultServer,
     assert vault.paths == ["token/lookup-self"]
 
 
+@pytest.mark.parametrize("method", ["approle", "token"])
+async def test_a_limit_that_python_cannot_print_is_lowered(
+    vault: FakeVaultServer, prepare: Prepare, method: str
+) -> None:
+    """A number of 5,000 digits would end as a defect of the operator."""
+    vault.responses["approle/login"] = ok(auth=TOKEN | {"num_uses": 10**5000})
+    vault.responses["token/lookup-self"] = ok(data={"ttl": 60, "num_uses": 10**5000})
+
+    assert "to 1000000 " in (await trouble_of(prepare(method))).message
+
+
 async def test_a_lapsed_renewable_token_is_renewed_at_once(vault: FakeVaultServer, prepare: Prepare) -> None:
     """A standby may look up an old lease; a renewal reaches the active server."""
     vault.responses["token/lookup-self"] = ok(data=LAPSED)
