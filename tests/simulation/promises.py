@@ -41,6 +41,8 @@ class Promises:
     stored_refresh: dict[str, float] = field(default_factory=dict)
     """When Vault first held each refresh token."""
     stored_access: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
+    """Every refresh token that Vault has ever held as the grant, not as a candidate."""
     acknowledged: dict[str, str] = field(default_factory=dict)
     """The last acknowledged intent of each holder."""
     used: set[tuple[str, str]] = field(default_factory=set)
@@ -147,6 +149,7 @@ class Promises:
         self.newest = str(values.get("refresh_token", ""))
         self._expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
         self.stored_refresh.setdefault(self.newest, asyncio.get_running_loop().time())
+        self.held.add(self.newest)
         self.newest_access = str(values.get("access_token", ""))
         self.stored_access.add(self.newest_access)
         if "refresh_id" in values:

@@ -250,12 +250,14 @@ class World:
     def _untruth(self, body: dict[str, Any]) -> str | None:
         """Return what is wrong with the status of a credential whose grant was lost; None if it names the cause.
 
-        If a consent ended the grant and its own result was lost, the consent reports that.
+        If a consent ended the grant and its own result was lost, the consent reports that. So it does if its result
+        was refreshed while it was a candidate, and the answer was lost.
         """
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
         if authorized is None or authorized.reason != "ConsentRequired":
             return f"(c) it is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
-        is_of_consent = any(send.is_code and send.successor in self.history.lost for send in self.promises.sends)
+        lost = (send for send in self.promises.sends if send.successor in self.history.lost)
+        is_of_consent = any(send.is_code or send.token not in self.promises.held for send in lost)
         is_named = is_of_consent or "went unanswered" in authorized.message
         return None if is_named else "(e) the status does not name the unanswered refresh"
 

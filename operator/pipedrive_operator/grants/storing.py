@@ -63,7 +63,8 @@ class StoringSteps(IntentSteps):
             return tuple(copy.refresh_id for copy in found.unclear)
         try:
             await self._require_current(read)
-            await self._documents.write(found.store.grant, read)
+            # The refresh in escrow may be older than the unanswered one, which may have ended both.
+            await self._documents.write(replace(found.store.grant, unanswered=read.grant.unanswered), read)
         except CheckAndSetConflict:
             await self.pause_after_conflict(1, read.location)
         return None

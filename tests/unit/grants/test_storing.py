@@ -156,6 +156,19 @@ async def test_a_leftover_escrow_is_settled_without_a_refresh(around: Surroundin
     assert ({}, []) == (around.cluster.escrow, around.pipedrive.sent)
 
 
+async def test_a_refused_grant_from_escrow_names_the_unanswered_refresh_before_it(around: Surroundings) -> None:
+    """The result of another consent may have been lost with that refresh, and the consent ended the grant in escrow."""
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", refresh_unanswered="1", refresh_unanswered_by="them")
+    around.pipedrive.alive = set()
+    kept = Grant(refresh_token=SecretValue("newest"), refreshed_from=SecretValue("seed").digest())
+    await around.escrow.keep(GRANT_LOCATION, kept, "us-0", SecretValue("hush"))
+
+    with pytest.raises(ConsentRequired, match="by them, went unanswered"):
+        await around.run()
+
+    assert ["newest"] == around.pipedrive.sent
+
+
 async def test_without_rotation_an_old_escrow_does_not_restore_an_older_access_token(around: Surroundings) -> None:
     """The refresh token does not show the descent then, and cannot be lost."""
     newer = Grant(refresh_token=SecretValue("seed"), token=access_token("newer"))
