@@ -11,7 +11,8 @@ class TurnedClock:
 
     def __init__(self, now: datetime = NOW) -> None:
         """Start at a time."""
-        self._start = self._now = now
+        self._now = now
+        self._passed = timedelta(0)
         self._sleepers: list[tuple[float, asyncio.Event]] = []
         self.somebody_sleeps = asyncio.Event()
         self._slept = asyncio.Event()
@@ -21,8 +22,8 @@ class TurnedClock:
         return self._now
 
     def monotonic(self) -> float:
-        """Return the seconds since the start."""
-        return (self._now - self._start).total_seconds()
+        """Return the seconds that have passed since the start."""
+        return self._passed.total_seconds()
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the clock is advanced far enough."""
@@ -40,9 +41,14 @@ class TurnedClock:
     def turn(self, by: timedelta) -> None:
         """Let time pass."""
         self._now += by
+        self._passed += by
         for until, woken in self._sleepers:
             if until <= self.monotonic():
                 woken.set()
+
+    def step(self, by: timedelta) -> None:
+        """Set the wall clock alone, as a person or NTP does: no time passes, and no sleep ends."""
+        self._now += by
 
     def turn_to(self, moment: datetime) -> None:
         """Let time pass until a moment."""

@@ -139,9 +139,30 @@ async def test_the_intent_of_a_dead_holder_is_taken_over(around: Surroundings) -
     assert around.stored.unanswered is None
 
 
-async def test_a_damaged_intent_does_not_block_refreshes_forever(around: Surroundings) -> None:
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)], ids=["forwards", "backwards"])
+async def test_a_step_of_the_wall_clock_does_not_change_how_long_another_holder_is_waited_for(
+    around: Surroundings, step: timedelta
+) -> None:
+    """The holder may be alive after a step forwards, and after a step backwards nobody waits for an hour."""
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **ANOTHERS)
+    task = asyncio.create_task(around.run())
+    await around.clock.next_sleep()
+    around.clock.step(step)
+
+    for _ in range(17):
+        assert [] == around.pipedrive.sent
+        around.clock.turn(INTENT_POLL)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    assert ["seed"] == around.pipedrive.sent
+    await task
+
+
+@pytest.mark.parametrize("stated", ["for ever", "99999h"])
+async def test_a_damaged_intent_does_not_block_refreshes_forever(around: Surroundings, stated: str) -> None:
     """Its stated time-out is bounded."""
-    around.vault.put(GRANT_LOCATION, refresh_token="seed", **(ANOTHERS | {"refresh_timeout": "for ever"}))
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **(ANOTHERS | {"refresh_timeout": stated}))
 
     assert around.stored.intent is not None
     assert LONGEST_TIMEOUT == around.stored.intent.timeout
