@@ -209,7 +209,7 @@ def _leader_work(
     return LeaderWork(
         controller=controller,
         escrow=escrow,
-        on_escrow=keeper.forget_all,
+        refreshes=keeper,
         cache=cache,
         clock=base.clock,
         workers=base.settings.controller.workers,

@@ -96,7 +96,7 @@ class Operator:
         leader_work = LeaderWork(
             controller=controller,
             escrow=escrow,
-            on_escrow=keeper.forget_all,
+            refreshes=keeper,
             cache=cache,
             clock=clock,
             workers=WORKERS,

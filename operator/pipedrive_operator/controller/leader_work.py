@@ -1,7 +1,6 @@
 """What a replica does while it leads: reconcile all credentials, and find grants that other replicas left in escrow."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -26,6 +25,13 @@ class EscrowStore(Protocol):
         """List the escrow, and return the grants that were not known yet. Raises ApiServerUnavailable."""
 
 
+class EndedRefreshes(Protocol):
+    """What this process remembers of its refreshes."""
+
+    def forget_all(self) -> None:
+        """Forget how all refreshes ended."""
+
+
 class LeaderWork:
     """The work of a replica from the time it becomes the leader until it loses the Lease."""
 
@@ -34,18 +40,18 @@ class LeaderWork:
         *,
         controller: Controller,
         escrow: EscrowStore,
-        on_escrow: Callable[[], None],
+        refreshes: EndedRefreshes,
         cache: Cache,
         clock: Clock,
         workers: int,
         escrow_interval: timedelta,
         consents: ConsentController | None = None,
     ) -> None:
-        """Use these parts; `on_escrow` is called when a grant appears in escrow while this replica leads."""
+        """Use these parts; how refreshes ended is forgotten when a grant appears in escrow while this replica leads."""
         self._consents = consents
         self._controller = controller
         self._escrow = escrow
-        self._on_escrow = on_escrow
+        self._refreshes = refreshes
         self._cache = cache
         self._clock = clock
         self._workers = workers
@@ -70,7 +76,7 @@ class LeaderWork:
         while True:
             await self._clock.sleep(self._escrow_interval.total_seconds())
             if await self._load_escrow():
-                self._on_escrow()
+                self._refreshes.forget_all()
                 self._controller.enqueue(self._cache.keys)
 
     async def _load_escrow(self) -> list[str] | None:

@@ -309,3 +309,25 @@ async def test_the_refusal_of_a_former_grant_is_not_shown_while_the_next_one_is_
 
     assert refresh_state.Refreshing(last=None) == around.keeper.state(GRANT_SOURCE)
     await around.keeper.drain()
+
+
+async def test_how_refreshes_ended_is_forgotten_at_once(around: KeeperSurroundings) -> None:
+    """A grant has appeared in escrow, or this replica leads again: nothing waits for the end of an old pause."""
+    around.pipedrive.breaks = PipedriveUnavailable("503")
+    first = await around.refresh()
+
+    around.keeper.forget_all()
+
+    assert refresh_state.IDLE == around.keeper.state(GRANT_SOURCE)
+    assert first == await around.refresh()
+
+
+async def test_a_refresh_in_progress_is_not_forgotten(around: KeeperSurroundings) -> None:
+    """Its refresh token was sent, and nobody may order another one."""
+    around.pipedrive.gate = asyncio.Event()
+    around.keeper.refresh(ORDER)
+
+    around.keeper.forget_all()
+
+    assert isinstance(around.keeper.state(GRANT_SOURCE), refresh_state.Refreshing)
+    around.pipedrive.gate.set()

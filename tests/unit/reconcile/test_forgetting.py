@@ -91,3 +91,10 @@ async def test_a_grant_that_another_credential_uses_is_remembered(world: FakedOp
     await delete(world)
 
     assert isinstance(state(world), refresh_state.Fresh)
+
+
+async def test_a_replica_that_begins_to_lead_remembers_no_refresh(world: FakedOperator) -> None:
+    """Another process may have led since, and a grant that counts as refreshed hides one in escrow."""
+    world.reconciler.forget_all()
+
+    assert refresh_state.IDLE == state(world)
