@@ -6,7 +6,7 @@ A request is repeated only if Vault refused it and a new login may help. What a 
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Final, TypeGuard
@@ -30,6 +30,7 @@ from pipedrive_operator.core.grant.document import (
     VaultLocation,
 )
 from pipedrive_operator.core.values.errors import VaultDenied
+from pipedrive_operator.core.values.times import parse_time
 from pipedrive_operator.ports import Clock, LoginMaterial
 
 LARGEST_VERSION: Final = 2**63 - 1
@@ -195,11 +196,8 @@ def _is_version(value: object) -> TypeGuard[int]:
 def _document(location: VaultLocation, metadata: Json, values: object) -> Document:
     """Read a version; one that was deleted or destroyed has no values. Raises VaultUnavailable."""
     version, created_time = metadata.get("version"), metadata.get("created_time")
-    try:
-        created_at = datetime.fromisoformat(created_time if isinstance(created_time, str) else "")
-    except ValueError as error:
-        raise errors.unreadable(location) from error
-    if not _is_version(version) or created_at.tzinfo is None:
+    created_at = parse_time(created_time) if isinstance(created_time, str) else None
+    if not _is_version(version) or created_at is None:
         raise errors.unreadable(location)
     return Document(
         location=location,

@@ -72,11 +72,13 @@ async def test_a_server_that_was_never_initialised_is_reported_as_such(
         await server.require_unsealed()
 
 
-@pytest.mark.parametrize("created_time", [None, 1, "", "yesterday"])
-async def test_a_document_without_a_creation_time_is_unusable(
+@pytest.mark.parametrize(
+    "created_time", [None, 1, "", "yesterday", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"]
+)
+async def test_a_document_without_a_usable_creation_time_is_unusable(
     server: VaultApi, answers: dict[str, dict[str, Any]], created_time: object
 ) -> None:
-    """The adapter does not invent a time."""
+    """The adapter does not invent a time, and others calculate in UTC, which has years from 1 to 9999."""
     metadata = {"version": 1, "created_time": created_time}
     answers["/v1/secret/data/pipedrive/crm/acme"] = {"data": {"data": {}, "metadata": metadata}}
 
