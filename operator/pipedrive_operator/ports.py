@@ -47,7 +47,7 @@ class Vault(Protocol):
         Raises:
             VaultUnavailable: no usable answer.
             VaultDenied: the login or the policy refuses; the message contains the policy stanza that would allow it.
-            SourceMissing: there is no KV version 2 engine at the mount.
+            SourceMissing: there is no KV version 2 engine at the mount, or a refresh could not write the document back.
         """
 
     async def write(

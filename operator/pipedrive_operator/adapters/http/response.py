@@ -17,6 +17,10 @@ _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _CHUNK: Final = 1024
 
 
+class Undecodable(Exception):
+    """JSON that is nested too deeply for Python, or has a number of more digits than Python reads."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """Status, headers and body. The body may hold tokens and is never printed."""
@@ -74,7 +78,21 @@ def decompress(body: bytes, *, longest: int) -> bytes:
 def json_object(body: bytes) -> Mapping[str, Any] | None:
     """Return the JSON object in a body; None if there is none. Endless digits and deep nesting raise nothing."""
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        return decoded_object(body)
+    except Undecodable:
         return None
+
+
+def decoded_object(body: bytes) -> Mapping[str, Any] | None:
+    """Return the JSON object in a body; None if there is none.
+
+    Raises:
+        Undecodable: Python does not decode it.
+    """
+    try:
+        value = json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    except (ValueError, RecursionError) as error:
+        raise Undecodable from error
     return value if isinstance(value, dict) else None

@@ -29,6 +29,7 @@ from pipedrive_operator.core.grant.document import (
     VaultIdentity,
     VaultLocation,
 )
+from pipedrive_operator.core.grant.storable import require_storable
 from pipedrive_operator.core.values.errors import VaultDenied
 from pipedrive_operator.core.values.times import parse_time
 from pipedrive_operator.ports import Clock, LoginMaterial
@@ -80,8 +81,8 @@ class VaultApi:
         session = await self._session(identity)
         response = await session.send(requests.read_document(location.mount, location.path))
         metadata = response.data.get("metadata")
-        if response.is_too_large:
-            raise errors.too_large(location)
+        if (left_out := errors.body_left_out(response, location)) is not None:
+            raise left_out
         if response.status in {HTTPStatus.OK, HTTPStatus.NOT_FOUND} and isinstance(metadata, Mapping):
             self._version_two.add(location.mount)
             return _document(location, metadata, response.data.get("data"))
@@ -194,18 +195,15 @@ def _is_version(value: object) -> TypeGuard[int]:
 
 
 def _document(location: VaultLocation, metadata: Json, values: object) -> Document:
-    """Read a version; one that was deleted or destroyed has no values. Raises VaultUnavailable."""
+    """Read a version; one that was deleted or destroyed has no values. Raises VaultUnavailable, SourceMissing."""
     version, created_time = metadata.get("version"), metadata.get("created_time")
     created_at = parse_time(created_time) if isinstance(created_time, str) else None
     if not _is_version(version) or created_at is None:
         raise errors.unreadable(location)
-    return Document(
-        location=location,
-        version=version,
-        created_at=created_at,
-        values=values if isinstance(values, Mapping) else {},
-        loss=None if isinstance(values, Mapping) else _loss(metadata),
-    )
+    if not isinstance(values, Mapping):
+        return Document(location=location, version=version, created_at=created_at, values={}, loss=_loss(metadata))
+    require_storable(location, values)
+    return Document(location=location, version=version, created_at=created_at, values=values)
 
 
 def _loss(metadata: Json) -> Loss:

@@ -13,6 +13,7 @@ from typing import Final
 from pipedrive_operator.adapters.http.proxies import describe_page
 from pipedrive_operator.adapters.vault.request_and_response import VaultResponse
 from pipedrive_operator.core.grant.document import OPERATOR, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.storable import DEEPEST_NESTING
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     OperatorError,
@@ -86,7 +87,8 @@ def _is_page_of_proxy(response: VaultResponse) -> bool:
 
 
 def _is_not_json(response: VaultResponse) -> bool:
-    return response.body is None and response.status != HTTPStatus.NO_CONTENT and not response.is_too_large
+    is_left_out = response.is_too_large or response.is_undecodable
+    return response.body is None and response.status != HTTPStatus.NO_CONTENT and not is_left_out
 
 
 def _is_without_namespace(response: VaultResponse) -> bool:
@@ -232,8 +234,8 @@ def refused(
     """Explain why Vault refused a request for a document, which needs these capabilities."""
     if is_conflict(response):
         return CheckAndSetConflict(str(location))
-    if response.is_too_large:
-        return too_large(location)
+    if (left_out := body_left_out(response, location)) is not None:
+        return left_out
     row = next(row for row in _REFUSALS if row.matches(response))
     message = row.message.format(
         name=location.connection,
@@ -291,12 +293,28 @@ def capabilities_missing(location: VaultLocation, missing: tuple[str, ...]) -> V
     )
 
 
-def too_large(location: VaultLocation) -> SourceMissing:
-    """Explain a document that is larger than the operator reads."""
+def body_left_out(response: VaultResponse, location: VaultLocation) -> SourceMissing | None:
+    """Explain a document that is larger than the operator reads, or that Python does not decode; None for others."""
+    if response.is_too_large:
+        problem = f"returns more than {LARGEST_RESPONSE:,} bytes for {location}, and the operator reads no more"
+    elif response.is_undecodable:
+        problem = (
+            f"returns a value for {location} that is nested in more than {DEEPEST_NESTING} levels, or a number of "
+            "thousands of digits, which the operator does not read"
+        )
+    else:
+        return None
     return SourceMissing(
-        f'Vault connection "{location.connection}" returns more than {LARGEST_RESPONSE:,} bytes for {location}, and '
-        "the operator reads no more: keep only the credential in this document, and move everything else to another "
-        "path"
+        f'Vault connection "{location.connection}" {problem}: keep only the credential in this document, and move '
+        "everything else to another path"
+    )
+
+
+def unsendable(name: str, path: str) -> SourceMissing:
+    """Explain a request that cannot be written as JSON; the path is that of Vault's API, with the document's name."""
+    return SourceMissing(
+        f'A request to Vault connection "{name}" for {path} was not sent, because it holds a number or a character '
+        "that JSON cannot express, or is nested too deeply: correct what the document or the login contains"
     )
 
 

@@ -39,6 +39,8 @@ class VaultResponse:
     """None if it is not a JSON object: an empty success, or the page of a proxy."""
     is_too_large: bool = False
     """Whether the body was longer than the operator reads, and was left out."""
+    is_undecodable: bool = False
+    """Whether the body is JSON that Python does not decode, and was left out."""
     retry_after: timedelta | None = None
     redirect: str | None = None
     """Scheme and host of the `Location` header."""

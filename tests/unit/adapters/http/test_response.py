@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipedrive_operator.adapters.http.response import Received, decompress, json_object
+from pipedrive_operator.adapters.http.response import Received, Undecodable, decoded_object, decompress, json_object
 
 BODY = json.dumps({"a": "b" * 5000}).encode()
 
@@ -51,6 +51,14 @@ def test_a_response_counts_once_its_status_has_arrived() -> None:
 def test_a_body_that_is_not_a_json_object_is_none(body: bytes) -> None:
     """This includes deep nesting and endless digits."""
     assert json_object(body) is None
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"a": ' + b"9" * 5000 + b"}"], ids=["nesting", "digits"])
+def test_json_that_python_does_not_decode_can_be_told_from_other_bodies(body: bytes) -> None:
+    """The document in it is at fault, and no proxy."""
+    with pytest.raises(Undecodable):
+        decoded_object(body)
+    assert decoded_object(b"<html>") is None
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bytes])

@@ -19,6 +19,7 @@ from pipedrive_operator.config.vault import TenantAuthSettings, VaultAuthSetting
 from pipedrive_operator.core.grant.document import OPERATOR, Loss, TenantIdentity, VaultLocation
 from pipedrive_operator.core.values.errors import SourceMissing, VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
+from support.properties import nested
 
 ACME = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme")
 CREATED = "2026-03-04T12:00:00Z"
@@ -44,6 +45,14 @@ def answers() -> dict[str, dict[str, Any]]:
     return {"/v1/auth/token/lookup-self": LIVING_TOKEN}
 
 
+def adapter_of(server: TestServer, clock: TurnedClock, folder: Path) -> VaultApi:
+    """Return an adapter that logs in with the token in a file."""
+    token_file = folder / "token"
+    token_file.write_text("s.token")
+    auth = VaultAuthSettings.model_validate({"method": "token", "token_file": token_file})
+    return VaultApi("default", VaultConnectionSettings(address=HttpUrl(str(server.make_url("/"))), auth=auth), clock)
+
+
 @pytest.fixture
 async def server(
     start: Start, answers: dict[str, dict[str, Any]], clock: TurnedClock, tmp_path: Path
@@ -53,11 +62,7 @@ async def server(
     async def answer(request: web.Request) -> web.Response:
         return web.json_response(answers[request.path])
 
-    token_file = tmp_path / "token"
-    token_file.write_text("s.token")
-    auth = VaultAuthSettings.model_validate({"method": "token", "token_file": token_file})
-    address = HttpUrl(str((await start(answer)).make_url("/")))
-    server = VaultApi("default", VaultConnectionSettings(address=address, auth=auth), clock)
+    server = adapter_of(await start(answer), clock, tmp_path)
     yield server
     await server.aclose()
 
@@ -98,6 +103,47 @@ async def test_a_document_that_is_too_large_is_named(server: VaultApi, answers: 
             await server.read(ACME, OPERATOR)
 
     assert await server.read(replace(ACME, path=f"{ACME.path}-2"), OPERATOR) is not None
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        pytest.param("1e400", "key note of secret/pipedrive/crm/acme in Vault holds a number", id="infinite"),
+        pytest.param(r'"\ud800"', "key note of secret/pipedrive/crm/acme in Vault holds half", id="no character"),
+        pytest.param("[" * 150 + "]" * 150, "key note of secret/pipedrive/crm/acme in Vault is nested", id="deep"),
+        pytest.param("[" * 2000 + "]" * 2000, "secret/pipedrive/crm/acme that is nested", id="too deep to decode"),
+        pytest.param("9" * 5000, "secret/pipedrive/crm/acme .* number of thousands of digits", id="digits"),
+    ],
+)
+async def test_a_document_that_could_not_be_written_back_is_named(
+    start: Start, clock: TurnedClock, tmp_path: Path, value: str, problem: str
+) -> None:
+    """It is that document's trouble: however often it is read, Vault is available, and other documents are read."""
+    metadata = f'"metadata": {{"version": 1, "created_time": "{CREATED}"}}'
+
+    async def answer(request: web.Request) -> web.Response:
+        note = value if request.path.endswith("acme") else "1"
+        return web.Response(text=f'{{"data": {{"data": {{"note": {note}}}, {metadata}, "ttl": 60}}}}')
+
+    server = adapter_of(await start(answer), clock, tmp_path)
+    for number in range(10):
+        with pytest.raises(SourceMissing, match=problem):
+            await server.read(ACME, OPERATOR)
+        assert await server.read(replace(ACME, path=f"other-{number}"), OPERATOR) is not None
+    await server.aclose()
+
+
+@pytest.mark.parametrize("value", [float("inf"), "\ud800"], ids=["infinite", "no character"])
+async def test_a_write_that_cannot_be_expressed_in_json_names_the_document(server: VaultApi, value: object) -> None:
+    """No error of an encoder reaches the caller, who may hold the only copy of a grant."""
+    with pytest.raises(SourceMissing, match="for /v1/secret/data/pipedrive/crm/acme was not sent"):
+        await server.write(ACME, {"note": value}, OPERATOR, cas=1)
+
+
+async def test_a_write_that_is_nested_too_deeply_names_the_document(server: VaultApi) -> None:
+    """Python's encoder has no other bound than the stack."""
+    with pytest.raises(SourceMissing, match="for /v1/secret/data/pipedrive/crm/acme was not sent"):
+        await server.write(ACME, {"note": nested(5000)}, OPERATOR, cas=1)
 
 
 @pytest.mark.parametrize("fraction", ["", ".1", ".123456789"])

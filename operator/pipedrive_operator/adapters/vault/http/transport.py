@@ -14,9 +14,9 @@ from pipedrive_operator.adapters.http.causes import BROKEN
 from pipedrive_operator.adapters.http.pool import Pools, reusing_transport
 from pipedrive_operator.adapters.http.retry_after import read_retry_after
 from pipedrive_operator.adapters.http.tls import Tls
-from pipedrive_operator.adapters.vault.errors import LARGEST_RESPONSE
+from pipedrive_operator.adapters.vault.errors import LARGEST_RESPONSE, unsendable
 from pipedrive_operator.adapters.vault.http.failures import no_response
-from pipedrive_operator.adapters.vault.request_and_response import VaultRequest, VaultResponse
+from pipedrive_operator.adapters.vault.request_and_response import Json, VaultRequest, VaultResponse
 from pipedrive_operator.adapters.vault.requests import LOGIN
 from pipedrive_operator.config.vault import VaultConnectionSettings
 from pipedrive_operator.ports import Clock
@@ -51,15 +51,9 @@ class Transport:
 
         Raises:
             VaultUnavailable: no response, or not in time; or the certificates cannot be used.
+            SourceMissing: the request cannot be written as JSON; nothing was sent.
         """
-        message = httpx.Request(
-            request.method,
-            f"{self._address}{request.path}",
-            headers=self._headers(request),
-            json=request.json,
-            params=request.params,
-            extensions=self._extensions,
-        )
+        message = self._message(request)
         pool = await self._pools.current(read_again=request.operation == LOGIN)
         try:
             # The transport's own limits apply to each read: a server that trickles could exceed them without end.
@@ -70,6 +64,19 @@ class Transport:
             raise no_response(error, self._name, self._address) from error
         return self._read(response)
 
+    def _message(self, request: VaultRequest) -> httpx.Request:
+        try:
+            return httpx.Request(
+                request.method,
+                f"{self._address}{request.path}",
+                headers=self._headers(request),
+                json=request.json,
+                params=request.params,
+                extensions=self._extensions,
+            )
+        except (ValueError, RecursionError) as error:
+            raise unsendable(self._name, request.path) from error
+
     def _headers(self, request: VaultRequest) -> dict[str, str]:
         headers = dict(_HEADERS)
         if request.token is not None:
@@ -79,13 +86,23 @@ class Transport:
         return headers
 
     def _read(self, response: http.Response) -> VaultResponse:
+        body, is_undecodable = _body(response)
         return VaultResponse(
             status=response.status,
-            body=None if response.is_truncated else response.json,
+            body=body,
             is_too_large=response.is_truncated,
+            is_undecodable=is_undecodable,
             retry_after=read_retry_after(response.headers.get("Retry-After"), self._clock.now()),
             redirect=_origin(response.headers.get("Location", "")),
         )
+
+
+def _body(response: http.Response) -> tuple[Json | None, bool]:
+    """Return the JSON object in a response, and whether it was left out because Python does not decode it."""
+    try:
+        return (None if response.is_truncated else http.decoded_object(response.body)), False
+    except http.Undecodable:
+        return None, True
 
 
 def _origin(location: str) -> str | None:
