@@ -175,8 +175,9 @@ class TokenResponse:
     expires_in: timedelta
     """At most a year: the adapter caps a longer lifetime, so that no date overflows."""
     scope: frozenset[str] | None
-    """None where the response names no scope: then the scope is unchanged (RFC 6749 section 6)."""
-    api_domain: str
+    """None where the response names no scope that can be read: then the scope is unchanged (RFC 6749 section 6)."""
+    api_domain: str | None
+    """None where the response names none: then it is unchanged."""
 
 
 def missing_grant(location: VaultLocation) -> str:
@@ -242,13 +243,14 @@ def consented_grant(answer: TokenResponse, *, client_id: str, asked_at: datetime
 def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_at: datetime) -> Grant:
     """Build the grant that succeeds `old`; its lifetime counts from before the request, so it is never too long."""
     scope = old.scope if answer.scope is None else answer.scope
+    former_domain = old.token.api_domain if old.token is not None else None
     token = Token(
         value=answer.access_token,
         obtained_at=asked_at.replace(microsecond=0),
         expires_at=asked_at.replace(microsecond=0) + answer.expires_in,
         token_type=answer.token_type,
         scope=scope,
-        api_domain=answer.api_domain,
+        api_domain=answer.api_domain or former_domain,
     )
     return Grant(
         refresh_token=answer.refresh_token,

@@ -25,11 +25,19 @@ def _expiry(accepted: Accepted) -> str:
     return format_time(accepted.token.expires_at) if accepted.token.expires_at is not None else ""
 
 
+def _api_domain(accepted: Accepted) -> str:
+    """Return the address that came with the token, or else the one that follows from the company's domain.
+
+    Pipedrive returns an `api_domain` with an access token only, and a person who seeds a grant may leave it out.
+    """
+    return accepted.token.api_domain or f"https://{accepted.account.company_domain}.pipedrive.com"
+
+
 OAUTH2_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
         "access_token": Field(lambda accepted: accepted.token.value.reveal(), changes_with_refresh=True),
         "token_type": Field(lambda accepted: accepted.token.token_type),
-        "api_domain": Field(lambda accepted: accepted.token.api_domain or ""),
+        "api_domain": Field(_api_domain),
         "expires_at": Field(_expiry, changes_with_refresh=True),
         "scope": Field(lambda accepted: ",".join(sorted(accepted.token.scope))),
         "company_domain": Field(lambda accepted: accepted.account.company_domain),
@@ -38,11 +46,10 @@ OAUTH2_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
 API_TOKEN_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
         "api_token": Field(lambda accepted: accepted.token.value.reveal()),
-        "api_domain": Field(lambda accepted: f"https://{accepted.account.company_domain}.pipedrive.com"),
+        "api_domain": Field(_api_domain),
         "company_domain": Field(lambda accepted: accepted.account.company_domain),
     }
 )
-"""Pipedrive returns an `api_domain` with an access token only; that of an API token follows from its company."""
 
 
 def fields_of(accepted: Accepted) -> Mapping[str, Field]:

@@ -116,6 +116,18 @@ def test_a_response_without_a_scope_keeps_the_former_scope(access: dict[str, obj
     assert frozenset({"base", "deals:full"}) == new.token.scope == new.scope
 
 
+@pytest.mark.parametrize("former", ["https://acme.pipedrive.com", None])
+def test_a_response_without_an_address_keeps_the_former_one(former: str | None) -> None:
+    """The company has not moved just because its address was left out."""
+    old = Grant(refresh_token=SecretValue("r"), token=access_token(api_domain=former))
+
+    new = refreshed_grant(old, replace(ANSWER, api_domain=None), client_id="client", asked_at=NOW)
+
+    assert new.token is not None
+    assert new.token.api_domain == former
+    assert new == read_grant(document(GRANT_LOCATION, **write_grant(new, {})))
+
+
 @pytest.mark.parametrize(("key", "longest"), [("scope", 4096), ("access_token", 16_384), ("refresh_holder", 16_384)])
 def test_a_field_of_a_grant_has_a_bound(key: str, longest: int) -> None:
     """The message names the key and both lengths, and not the value."""

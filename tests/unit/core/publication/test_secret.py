@@ -72,6 +72,15 @@ def test_the_default_keys_of_an_access_token_hold_no_refresh_token() -> None:
     assert "base,deals:full" == b64decode(data["scope"]).decode()
 
 
+def test_an_access_token_without_an_address_is_published_with_that_of_its_company() -> None:
+    """A person who seeds a grant, and a response, may leave it out; a workload cannot use an empty one."""
+    accepted = Accepted(token=access_token(api_domain=None), account=ACCOUNT, verified_at=NOW)
+
+    data = desired_secret(oauth2_credential(), accepted).data
+
+    assert b64decode(data["api_domain"]).decode() == "https://acme.pipedrive.com"
+
+
 def test_a_published_secret_does_not_differ() -> None:
     """A Secret built from the desired one needs no patch."""
     target = published(CREDENTIAL, ACCEPTED)
