@@ -4,6 +4,7 @@ import gzip
 import json
 import tracemalloc
 import zlib
+from urllib.parse import urlencode
 
 import pytest
 
@@ -44,9 +45,18 @@ def chunk(body: bytes) -> bytes:
     return f"{len(body):x}\r\n".encode() + body + b"\r\n"
 
 
+FORM = urlencode(json.loads(BODY)).encode()
+RAW_DEFLATE = zlib.compressobj(wbits=-zlib.MAX_WBITS)
 CHUNKED = "Transfer-Encoding: chunked"
 COMPLETE = {
     "status 201": sized(BODY, status="201 Created"),
+    "status 302": sized(BODY, status="302 Found"),
+    "status 401": sized(BODY, status="401 Unauthorized"),
+    "status 502": sized(BODY, status="502 Bad Gateway"),
+    "status 502, and the length too long by one": sized(BODY, by=1, status="502 Bad Gateway"),
+    "raw deflate": sized(RAW_DEFLATE.compress(BODY) + RAW_DEFLATE.flush(), "Content-Encoding: deflate"),
+    "a form": sized(FORM, "Content-Type: application/x-www-form-urlencoded"),
+    "JSON in JSON": sized(json.dumps({"body": BODY.decode()}).encode()),
     "gzip declared, plain body": sized(BODY, "Content-Encoding: gzip"),
     "deflate declared, plain body": sized(BODY, "Content-Encoding: deflate"),
     "br declared, plain body": sized(BODY, "Content-Encoding: br"),
@@ -117,7 +127,7 @@ async def test_the_refresh_token_of_a_response_that_is_cut_is_kept(answer: bytes
         response(BODY, "Content-Length: 1", "Content-Length: 2"),
         sized(BODY, f"Set-Cookie: a={'b' * 200_000}"),
         sized(BODY[:60], by=60),
-        sized(BODY, status="302 Found"),
+        sized(FORM[: FORM.index(b"new") + 2], by=60),
     ],
 )
 async def test_an_unreadable_response_leaves_the_outcome_unknown(answer: bytes) -> None:

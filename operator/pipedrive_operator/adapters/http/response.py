@@ -14,6 +14,9 @@ LONGEST_QUOTE: Final = 200
 _COMPRESSED: Final = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 """How gzip (RFC 1952) and zlib (RFC 1950) begin."""
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
+_RAW: Final = -zlib.MAX_WBITS
+"""Deflate (RFC 1951) without a frame, which some servers send as `deflate`."""
+_OBJECT: Final = b"{"
 _CHUNK: Final = 1024
 
 
@@ -58,14 +61,20 @@ def read(status: int, headers: httpx.Headers, body: bytearray, longest_body: int
 
 
 def decompress(body: bytes, *, longest: int) -> bytes:
-    """Return a body without gzip or zlib compression, at most `longest` bytes; an uncompressed one as it is.
+    """Return a body without gzip, zlib or deflate compression, at most `longest` bytes; an uncompressed one as it is.
 
-    The first bytes decide, not Content-Encoding, which proxies get wrong: neither JSON nor HTML begins with them. Of a
-    body that is compressed and damaged, the part before the damage is returned.
+    The first bytes decide, not Content-Encoding, which proxies get wrong: neither JSON nor HTML begins with those of
+    gzip and zlib. Deflate has none: a body that becomes a JSON object was compressed. Of a body that is compressed and
+    damaged, the part before the damage is returned.
     """
-    if not body.startswith(_COMPRESSED):
-        return body
-    stream = zlib.decompressobj(_GZIP_OR_ZLIB)
+    if body.startswith(_COMPRESSED):
+        return _inflate(body, _GZIP_OR_ZLIB, longest)
+    inflated = b"" if body.startswith(_OBJECT) else _inflate(body, _RAW, longest)
+    return inflated if inflated.startswith(_OBJECT) else body
+
+
+def _inflate(body: bytes, frame: int, longest: int) -> bytes:
+    stream = zlib.decompressobj(frame)
     whole = bytearray()
     with suppress(zlib.error):
         for start in range(0, len(body), _CHUNK):

@@ -7,6 +7,7 @@ just when the refresh token leaves, and whether the token arrived would then be 
 import socket
 import ssl
 import struct
+from dataclasses import replace
 from typing import Final
 
 import httpx
@@ -111,7 +112,7 @@ class Connections:
     def arrived(self, received: Received) -> PipedriveResponse | None:
         """Return what has arrived of a response; None if not even its status has."""
         response = received.response(longest_body=LONGEST_BODY)
-        return None if response is None else self._pipedrive_response(response)
+        return None if response is None else replace(self._pipedrive_response(response), is_cut_off=True)
 
     def explain(self, error: BaseException, host: str) -> str:
         """Say why a request to a host failed, by the root cause; the libraries' own words change with addresses."""

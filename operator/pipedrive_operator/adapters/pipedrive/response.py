@@ -16,12 +16,19 @@ class PipedriveResponse:
     body: bytes = field(default=b"", repr=False)
     is_truncated: bool = False
     """Whether the body was longer than the operator reads; the part that was read may end anywhere."""
+    is_cut_off: bool = False
+    """Whether the connection broke before the end."""
     retry_after: timedelta | None = None
 
     @cached_property
     def fields(self) -> Mapping[str, object] | None:
         """The JSON object in the body; None if the body is anything else, such as an HTML page."""
         return json_object(self.body)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body does not end anywhere."""
+        return not (self.is_truncated or self.is_cut_off)
 
     @property
     def error_code(self) -> str | None:

@@ -108,7 +108,7 @@ class TokenEndpoint:
         """
         _check(client)
         response = await self._send(refresh_request(self._url, client, refresh_token), _REFRESH, fence)
-        if is_token_response(response):
+        if is_token_response(response, refresh_token):
             return read_token_response(response, refresh_token, self._domains)
         raise refusal(TOKEN_ENDPOINT, response, quote_error(response, refresh_token, *_secrets_of(client)))
 
@@ -121,7 +121,7 @@ class TokenEndpoint:
         """
         _check(client)
         response = await self._send(code_request(self._url, client, code, redirect_uri), _EXCHANGE, fence)
-        if is_token_response(response):
+        if is_token_response(response, None):
             return read_first_token_response(response, self._domains)
         raise refusal(CODE_EXCHANGE, response, quote_error(response, code, client.client_secret))
 

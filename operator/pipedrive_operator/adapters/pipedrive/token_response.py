@@ -4,6 +4,7 @@ An error names the field that is wrong, and quotes no value except that of `api_
 refresh token that was sent may already be unusable.
 """
 
+import math
 import re
 import sys
 from datetime import timedelta
@@ -12,7 +13,7 @@ from typing import Final
 from pipedrive_operator.adapters.pipedrive.api_domain import SETTING, AllowedApiDomains
 from pipedrive_operator.adapters.pipedrive.quoted_error import quote_value
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
-from pipedrive_operator.adapters.pipedrive.token_body import Fields, find_token_fields
+from pipedrive_operator.adapters.pipedrive.token_body import Fields, find_token_fields, has_new_refresh_token, stripped
 from pipedrive_operator.core.grant.consent import AFTER_UNKNOWN_OUTCOME
 from pipedrive_operator.core.grant.document import LONGEST_VALUE
 from pipedrive_operator.core.grant.grant import LONGEST_SCOPE, TokenResponse, split_scope
@@ -22,11 +23,17 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]*")
 """The characters of tokens and codes (VSCHAR, RFC 6749 appendix A); control characters are not among them."""
-_AROUND: Final = "".join(map(chr, range(0x21))) + "\x7f\x85\xa0\u200b\u2028\u2029\ufeff"
-"""White space, control characters and byte order marks, which belong to no field and are removed around it."""
 _LONGEST_LIFETIME: Final = timedelta(days=365)
 """A longer lifetime is cut to this: the token itself can be used."""
+_DOCUMENTED_LIFETIME: Final = timedelta(hours=1)
+"""Pipedrive's documentation: an access token expires after 60 minutes. It counts if a response states no lifetime.
+
+RFC 6749 section 5.1 makes `expires_in` optional and refers to the server's documentation. A token that was refused for
+the lack of it would be replaced by the next refresh, and that one by another, without end.
+"""
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 _BEARER: Final = "Bearer"
+"""The one type that Pipedrive issues."""
 
 _INCOMPLETE: Final = "Pipedrive's response to the refresh is not a complete token response"
 
@@ -41,29 +48,33 @@ class _Malformed(Exception):
 
 def is_readable(response: PipedriveResponse) -> bool:
     """Return whether the part of a response that arrived before the connection broke says something definite."""
-    fields = find_token_fields(response.body)
-    return response.fields is not None or (
-        response.status in SUCCESSFUL and fields is not None and bool(fields.get("refresh_token"))
-    )
+    fields = _token_fields(response, None) or {}
+    may_hold_tokens = response.status in SUCCESSFUL or bool(fields.get("access_token"))
+    return response.fields is not None or (may_hold_tokens and bool(fields.get("refresh_token")))
 
 
-def is_token_response(response: PipedriveResponse) -> bool:
-    """Return whether a response should hold tokens: it is successful, and not an error that a server sends with 200."""
+def is_token_response(response: PipedriveResponse, sent: SecretValue | None) -> bool:
+    """Return whether a response should hold tokens.
+
+    Both tokens count, whatever the status is and whatever else the response says: a proxy may have changed the status.
+    Without them, the status is successful, and the response is not an error that a server sends with 200. `sent` is the
+    refresh token of the request, which an error may repeat.
+    """
+    fields = _token_fields(response, sent) or {}
+    has_access_token, has_new = bool(fields.get("access_token")), has_new_refresh_token(fields, sent)
     if response.status not in SUCCESSFUL:
-        return False
-    fields = find_token_fields(response.body) or {}
-    has_tokens = bool(fields.get("refresh_token") or fields.get("access_token"))
-    return has_tokens or not (fields.get("error") or fields.get("message"))
+        return has_access_token and has_new
+    return has_access_token or has_new or not (fields.get("error") or fields.get("message"))
 
 
 def read_token_response(response: PipedriveResponse, sent: SecretValue, domains: AllowedApiDomains) -> TokenResponse:
-    """Read a response with a successful status to a refresh that sent the refresh token `sent`.
+    """Read a token response to a refresh that sent the refresh token `sent`.
 
     Raises:
         RefreshUncertain: it holds no tokens, or a malformed refresh token.
         TokenResponseUnusable: another field is malformed; the refresh token must be kept, as `sent` may be unusable.
     """
-    fields = find_token_fields(response.body)
+    fields = _token_fields(response, sent)
     try:
         refresh_token = _refresh_token(fields, sent)
     except _Malformed as fault:
@@ -77,13 +88,13 @@ def read_token_response(response: PipedriveResponse, sent: SecretValue, domains:
 
 
 def read_first_token_response(response: PipedriveResponse, domains: AllowedApiDomains) -> TokenResponse:
-    """Read a response with a successful status to an authorization code.
+    """Read a token response to an authorization code.
 
     Raises:
         RefreshUncertain: it has no usable refresh token, so that no grant can be kept.
         TokenResponseUnusable: another field is malformed; the refresh token must be kept.
     """
-    fields = find_token_fields(response.body) or {}
+    fields = _token_fields(response, None) or {}
     try:
         refresh_token = _secret(fields, "refresh_token")
     except _Malformed as fault:
@@ -102,6 +113,10 @@ def read_first_token_response(response: PipedriveResponse, domains: AllowedApiDo
         raise TokenResponseUnusable(message, refresh_token) from fault
 
 
+def _token_fields(response: PipedriveResponse, sent: SecretValue | None) -> Fields | None:
+    return find_token_fields(response.body, sent, is_whole=response.is_whole)
+
+
 def _refresh_token(fields: Fields | None, sent: SecretValue) -> SecretValue:
     """Return the new refresh token, or `sent` if the response issues an access token only (RFC 6749 section 6)."""
     if fields is None:
@@ -118,38 +133,62 @@ def _complete(fields: Fields, refresh_token: SecretValue, domains: AllowedApiDom
         refresh_token=refresh_token,
         token_type=_token_type(fields),
         expires_in=_lifetime(fields),
-        scope=split_scope(_text(fields, "scope", longest=LONGEST_SCOPE)) if fields.get("scope") else None,
+        scope=_scope(fields),
         api_domain=_api_domain(fields, domains),
     )
 
 
 def _secret(fields: Fields, key: str, *, longest: int = LONGEST_VALUE) -> SecretValue:
-    value = SecretValue(_text(fields, key, longest=longest))
+    value = fields.get(key)
+    if not isinstance(value, str):
+        raise _Malformed(key, "is missing or not text")
+    value = stripped(value)
     if not value:
         raise _Malformed(key, "is empty")
-    return value
+    if len(value) > longest:
+        raise _Malformed(key, f"has more than {longest:,} characters")
+    if not _VISIBLE.fullmatch(value):
+        raise _Malformed(key, "contains characters that are not allowed in it")
+    return SecretValue(value)
 
 
 def _token_type(fields: Fields) -> str:
     """Check the type, and return its usual spelling; Pipedrive's own pages have two."""
-    if _text(fields, "token_type").lower() != _BEARER.lower():
+    stated = _text(fields, "token_type")
+    if stated is not None and stated.lower() != _BEARER.lower():
         raise _Malformed("token_type", "is not Bearer")
     return _BEARER
 
 
 def _lifetime(fields: Fields) -> timedelta:
+    """Return the lifetime, or the documented one if none can be read."""
     value = fields.get("expires_in")
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        value = float(value)
-    elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Malformed("expires_in", "is missing or not a number of seconds")
-    if not value >= 1:  # NaN is not
+    if isinstance(value, str) and _NUMBER.fullmatch(stripped(value)):
+        value = float(stripped(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _DOCUMENTED_LIFETIME
+    if isinstance(value, float) and math.isnan(value):
+        return _DOCUMENTED_LIFETIME
+    if value < 1:
         raise _Malformed("expires_in", "is less than a second")
     return timedelta(seconds=min(value, _LONGEST_LIFETIME.total_seconds()))
 
 
-def _api_domain(fields: Fields, domains: AllowedApiDomains) -> str:
+def _scope(fields: Fields) -> frozenset[str] | None:
+    """Return the scope, a text or a list of texts; None if none can be read, so that it stays as it was."""
+    value = fields.get("scope")
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = ",".join(value)
+    if not isinstance(value, str) or len(value) > LONGEST_SCOPE or not _VISIBLE.fullmatch(stripped(value)):
+        return None
+    return split_scope(stripped(value)) or None
+
+
+def _api_domain(fields: Fields, domains: AllowedApiDomains) -> str | None:
+    """Return the address; None if there is none, so that it stays as it was. A token is sent to no other address."""
     value = _text(fields, "api_domain")
+    if value is None:
+        return None
     allowed = domains.allowed(value)
     if allowed is None:
         tokens = (SecretValue(str(fields.get(key) or "")) for key in ("access_token", "refresh_token"))
@@ -157,13 +196,6 @@ def _api_domain(fields: Fields, domains: AllowedApiDomains) -> str:
     return allowed
 
 
-def _text(fields: Fields, key: str, *, longest: int = LONGEST_VALUE) -> str:
+def _text(fields: Fields, key: str) -> str | None:
     value = fields.get(key)
-    if not isinstance(value, str):
-        raise _Malformed(key, "is missing or not text")
-    value = value.strip(_AROUND)
-    if len(value) > longest:
-        raise _Malformed(key, f"has more than {longest:,} characters")
-    if not _VISIBLE.fullmatch(value):
-        raise _Malformed(key, "contains characters that are not allowed in it")
-    return value
+    return (stripped(value) or None) if isinstance(value, str) else None
