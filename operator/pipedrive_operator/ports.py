@@ -5,7 +5,7 @@ retries a call: whether to try again is the caller's decision.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from pipedrive_operator.core.decision.sources import GrantUser, Source
@@ -84,6 +84,10 @@ class LoginMaterial(Protocol):
 
 class Pipedrive(Protocol):
     """Pipedrive's token endpoint, and the account that a token belongs to."""
+
+    @property
+    def call_timeout(self) -> timedelta:
+        """How long a call of the token endpoint takes at most; the answer to one that was sent is awaited longer."""
 
     async def identify_api_token(self, value: SecretValue) -> Account:
         """Return the account of an API token.

@@ -158,7 +158,6 @@ def _keeper(base: _Base, ports: Ports, escrow: KubernetesEscrow, queue: WorkQueu
         leadership=ports.leadership,
         clock=base.clock,
         process=base.process,
-        call_timeout=base.settings.pipedrive.timeout,
     )
     return GrantKeeper(protocol=protocol, clock=base.clock, on_change=_on_refresh_change(queue))
 

@@ -122,7 +122,6 @@ class Operator:
             leadership=election,
             clock=clock,
             process=FakeProcess(self.process.name),
-            call_timeout=CALL_TIMEOUT,
         )
 
         def wake(keys: frozenset[Key], _: RefreshState) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fakes.clock import TurnedClock
 from fakes.cluster import FakeCluster
 from fakes.escrow import build_escrow
-from fakes.pipedrive import CALL_TIMEOUT, FakePipedrive
+from fakes.pipedrive import FakePipedrive
 from fakes.process import FakeLeadership, FakeProcess
 from fakes.vault import FakeVault
 from pipedrive_operator.core.grant.refresh_state import RefreshState
@@ -34,7 +34,6 @@ def build_keeper(
         escrow=escrow or build_escrow(FakeCluster()),
         leadership=FakeLeadership(),
         process=FakeProcess(),
-        call_timeout=CALL_TIMEOUT,
     )
     return GrantKeeper(protocol=protocol, clock=clock, on_change=on_change)
 

@@ -9,7 +9,7 @@ import pytest
 from fakes.clock import TurnedClock
 from fakes.cluster import FakeCluster
 from fakes.escrow import build_escrow
-from fakes.pipedrive import CALL_TIMEOUT, FakePipedrive
+from fakes.pipedrive import FakePipedrive
 from fakes.process import FakeLeadership, FakeProcess
 from fakes.vault import FakeVault
 from pipedrive_operator.core.grant import refresh_state
@@ -57,7 +57,6 @@ class Surroundings:
             leadership=self.leadership,
             clock=self.clock,
             process=FakeProcess(self.holder),
-            call_timeout=CALL_TIMEOUT,
         )
 
     async def run(self) -> Grant:

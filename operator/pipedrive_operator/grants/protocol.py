@@ -6,7 +6,6 @@ is written before the token is sent, which proves that Vault is writable and res
 is stored before anyone learns about it. Nothing here knows about credentials, Secrets or status.
 """
 
-from datetime import timedelta
 from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
@@ -63,17 +62,16 @@ class RefreshProtocol(StoringSteps):
         leadership: Leadership,
         clock: Clock,
         process: Process,
-        call_timeout: timedelta,
     ) -> None:
-        """Take the ports, and the time-out of a call to Pipedrive's token endpoint."""
+        """Take the ports."""
         self._documents = GrantDocuments(vault, clock)
         self._pipedrive = pipedrive
         self._escrow = escrow
         self._leadership = leadership
         self._clock = clock
         self._process = process
-        self._call_timeout = call_timeout
-        self._answer_timeout = ANSWER_TIMEOUTS * call_timeout
+        self._call_timeout = pipedrive.call_timeout
+        self._answer_timeout = ANSWER_TIMEOUTS * pipedrive.call_timeout
         self._slots = FairSlots(MOST_AT_ONCE)
         self._polls = Budget(per_second=INTENT_POLLS_PER_SECOND, burst=INTENT_POLLS_PER_SECOND)
         self._clients = RejectedClients()

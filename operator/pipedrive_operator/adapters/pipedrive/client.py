@@ -1,5 +1,6 @@
 """Implements `ports.Pipedrive`: which address receives which request. Requests and responses have their own modules."""
 
+from datetime import timedelta
 from typing import Final, Self
 
 from pipedrive_operator.adapters.pipedrive.api_domain import SETTING, AllowedApiDomains
@@ -31,6 +32,11 @@ class PipedriveApi:
         self._domains = AllowedApiDomains(settings.allowed_api_domains)
         self._verification = VerificationEndpoint(settings, connections, clock)
         self._tokens = TokenEndpoint(settings, connections)
+
+    @property
+    def call_timeout(self) -> timedelta:
+        """How long a call of the token endpoint takes at most."""
+        return self._tokens.timeout
 
     async def identify_api_token(self, value: SecretValue) -> Account:
         """Return the account of an API token. Raises as `ports.Pipedrive` says."""

@@ -93,8 +93,8 @@ class TokenEndpoint:
     def __init__(self, settings: PipedriveSettings, connections: Connections) -> None:
         """Use these connections; nothing is opened before the first refresh."""
         self._url = f"{str(settings.oauth_url).rstrip('/')}/oauth/token"
-        self._timeout = settings.timeout.total_seconds()
-        self._late_timeout = (ANSWER_TIMEOUTS - 1) * self._timeout
+        self.timeout = settings.timeout
+        """How long a call takes at most, until a request has left."""
         self._domains = AllowedApiDomains(settings.allowed_api_domains)
         self._connections = connections
 
@@ -160,12 +160,13 @@ class TokenEndpoint:
 
         Raises TimeoutError, or one of `causes.BROKEN`.
         """
-        asking = asyncio.ensure_future(exchange)
+        asking, timeout = asyncio.ensure_future(exchange), self.timeout.total_seconds()
+        late = (ANSWER_TIMEOUTS - 1) * timeout
         try:
-            await asyncio.wait({asking}, timeout=self._timeout)
+            await asyncio.wait({asking}, timeout=timeout)
             for share in (1 - _LAST_SHARE, _LAST_SHARE):
                 if departure.begun and not asking.done():
-                    await asyncio.wait({asking}, timeout=self._late_timeout * share)
+                    await asyncio.wait({asking}, timeout=late * share)
             if asking.done():
                 return asking.result()
             raise TimeoutError

@@ -1,4 +1,6 @@
-"""Which accounts are accepted for an API token: those whose address, built from the company's domain, is allowed."""
+"""Which accounts are accepted for an API token, and how long a call may take."""
+
+from datetime import timedelta
 
 import pytest
 
@@ -28,3 +30,10 @@ async def test_an_api_tokens_address_must_be_allowed(
     else:
         with pytest.raises(PipedriveUnavailable, match=r"does not match pipedrive\.allowedApiDomains"):
             await api.identify_api_token(SecretValue("a" * 40))
+
+
+def test_the_time_out_that_the_refresh_protocol_learns_is_that_of_the_setting() -> None:
+    """The Lease must outlast a call before anything is sent, so both must mean the same time."""
+    api = PipedriveApi(PipedriveSettings(timeout=timedelta(seconds=7)), TurnedClock())
+
+    assert timedelta(seconds=7) == api.call_timeout
