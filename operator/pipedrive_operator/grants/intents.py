@@ -36,6 +36,9 @@ INTENT_POLLS_PER_SECOND: Final = 20
 LONGEST_CONFLICT_PAUSE: Final = timedelta(seconds=8)
 """The longest pause after a conflict: a standby of Vault may serve an old version for some time."""
 
+SHORTEST_UNKNOWN_PAUSE: Final = timedelta(minutes=1)
+"""The shortest pause after a refresh of unknown outcome, however short the time-out: Pipedrive may process it still."""
+
 MOMENT: Final = timedelta(seconds=1)
 """How old Vault's last answer about a grant may be when something irreversible is done because of it.
 
@@ -58,7 +61,7 @@ class IntentSteps:
     _process: Process
     _call_timeout: timedelta
     _answer_timeout: timedelta
-    """For how long the answer to a refresh is awaited, and the shortest pause after one of unknown outcome."""
+    """For how long the answer to a refresh is awaited."""
     _uncertain: Recent[VaultLocation, UncertainRefresh]
     """The last refresh of unknown outcome at each location."""
     _is_stopping: bool
@@ -183,9 +186,9 @@ class IntentSteps:
 
         Our intent stays in Vault, so that other holders wait too.
         """
-        wanted = max(self._answer_timeout, trouble.retry_after or timedelta(0))
-        paused = RefreshUncertain(trouble.message, retry_after=wanted)
-        until = self._clock.monotonic() + self._answer_timeout.total_seconds()
+        shortest = max(SHORTEST_UNKNOWN_PAUSE, self._answer_timeout)
+        paused = RefreshUncertain(trouble.message, retry_after=max(shortest, trouble.retry_after or timedelta(0)))
+        until = self._clock.monotonic() + shortest.total_seconds()
         lineage = claimed.read.grant.lineage
         self._uncertain[claimed.location] = UncertainRefresh(lineage=lineage, until=until, trouble=paused)
         return paused

@@ -217,8 +217,11 @@ async def test_after_an_unknown_outcome_the_same_token_is_sent_again_and_its_ref
     assert (1, None) == (stored.unanswered.count, stored.intent)
 
 
-async def test_nothing_is_sent_for_a_minute_after_an_unknown_outcome(around: Surroundings) -> None:
+@pytest.mark.parametrize("call_timeout", [15, 2])
+async def test_nothing_is_sent_for_a_minute_after_an_unknown_outcome(around: Surroundings, call_timeout: int) -> None:
     """Pipedrive may be processing the request still. The trouble names the rest of the pause."""
+    around.pipedrive.call_timeout = timedelta(seconds=call_timeout)
+    around.start()
     trouble = await around.lose_an_answer()
     assert timedelta(minutes=1) == trouble.retry_after
     around.clock.turn(timedelta(seconds=20))
@@ -228,6 +231,14 @@ async def test_nothing_is_sent_for_a_minute_after_an_unknown_outcome(around: Sur
 
     assert (trouble.message, timedelta(seconds=40)) == (caught.value.message, caught.value.retry_after)
     assert ["seed"] == around.pipedrive.sent
+
+
+async def test_a_longer_time_out_makes_the_pause_after_an_unknown_outcome_longer(around: Surroundings) -> None:
+    """It lasts for as long as the answer was awaited."""
+    around.pipedrive.call_timeout = timedelta(seconds=30)
+    around.start()
+
+    assert timedelta(minutes=2) == (await around.lose_an_answer()).retry_after
 
 
 async def test_a_consent_ends_the_pause_after_an_unknown_outcome(around: Surroundings) -> None:
