@@ -7,6 +7,7 @@ import pytest
 
 from contracts.kubernetes_contract import ClusterPart
 from contracts.wire import Loss
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, GrantUnstored
@@ -15,6 +16,12 @@ from support.builders import ACCOUNT, GRANT_LOCATION, grant
 
 KEY = SecretValue("the-client-secret")
 OTHER_LOCATION = replace(GRANT_LOCATION, path="pipedrive/crm/other")
+OTHER_PLACES = [
+    pytest.param(replace(GRANT_LOCATION, connection="another"), id="connection"),
+    pytest.param(replace(GRANT_LOCATION, mount="another"), id="mount"),
+    pytest.param(OTHER_LOCATION, id="path"),
+]
+"""Locations that differ in one part only."""
 FIRST = grant("refresh-1", client_id="client", refreshed_from="digest-of-refresh-0", account=ACCOUNT)
 SECOND = replace(FIRST, refresh_token=SecretValue("refresh-2"), refreshed_from="digest-of-refresh-1")
 
@@ -41,17 +48,19 @@ async def test_a_location_without_an_escrow_has_nothing_to_open_or_drop(cluster:
     assert not await escrow.open(GRANT_LOCATION, KEY)
 
 
-async def test_an_escrow_is_opened_as_it_was_kept(cluster: ClusterPart) -> None:
+@pytest.mark.parametrize("other", OTHER_PLACES)
+async def test_an_escrow_is_opened_as_it_was_kept(cluster: ClusterPart, other: VaultLocation) -> None:
     """The process that kept it can open it, and only for the location of its grant."""
     escrow = cluster.escrow()
 
     assert await escrow.keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
 
     assert by_refresh(await escrow.open(GRANT_LOCATION, KEY)) == {"refresh-a": FIRST}
-    assert not await escrow.open(OTHER_LOCATION, KEY)
+    assert not await escrow.open(other, KEY)
 
 
-async def test_an_escrow_is_reported_to_the_next_process(cluster: ClusterPart) -> None:
+@pytest.mark.parametrize("other", OTHER_PLACES)
+async def test_an_escrow_is_reported_to_the_next_process(cluster: ClusterPart, other: VaultLocation) -> None:
     """Once that process has loaded the escrows, it knows that this one exists."""
     await cluster.escrow().keep(GRANT_LOCATION, FIRST, "refresh-a", KEY)
     following = cluster.escrow()
@@ -61,7 +70,7 @@ async def test_an_escrow_is_reported_to_the_next_process(cluster: ClusterPart) -
 
     assert str(GRANT_LOCATION) in found
     assert following.holds(GRANT_LOCATION)
-    assert not following.holds(OTHER_LOCATION)
+    assert not following.holds(other)
 
 
 async def test_an_escrow_that_another_process_keeps_later_is_opened(cluster: ClusterPart) -> None:
