@@ -72,10 +72,12 @@ class KubernetesEscrow:
         self._clock = clock
         self._known: dict[str, _Copy] = {}
         """The Secrets that exist, or may exist, by name. Never their content: each use reads it from the cluster."""
+        self._in_writing: set[str] = set()
+        """The names of those that are being created: a list that lacks one may be older than it."""
 
     async def load(self) -> list[str]:
         """List the escrow, and return the grants that other processes have added since. Raises ApiServerUnavailable."""
-        before = set(self._known)
+        before = self._settled()
         found = {body["metadata"]["name"]: body for body in await self._list()}
         added = [_annotation(body, _GRANT) or name for name, body in found.items() if name not in self._known]
         written_since = {name: copy for name, copy in self._known.items() if name not in before}
@@ -94,6 +96,7 @@ class KubernetesEscrow:
         change one.
         """
         name = _name(location, refresh_id)
+        self._in_writing.add(name)
         try:
             stored = await self._api.get(self._at(name)) if name in self._known else None
             self._known[name] = _Copy(_digest(location), refresh_id)
@@ -103,6 +106,8 @@ class KubernetesEscrow:
             is_kept = self._opened(stored, location, key).grant.lineage == grant.lineage
         except (ApiServerUnavailable, GrantUnstored):
             is_kept = False
+        finally:
+            self._in_writing.discard(name)
         if not is_kept:
             metrics.count_escrow_failure()
         metrics.show_escrow(len(self._known))
@@ -115,7 +120,7 @@ class KubernetesEscrow:
             GrantUnstored: one of them cannot be decrypted with this key.
             ApiServerUnavailable: the escrow cannot be listed.
         """
-        digest, before = _digest(location), dict(self._known)
+        digest, before = _digest(location), self._settled()
         listed = {body["metadata"]["name"]: body for body in await self._list() if _copy(body).grant == digest}
         gone = {name for name, copy in before.items() if name not in listed and copy.grant == digest}
         self._known = {name: copy for name, copy in self._known.items() if name not in gone}
@@ -138,6 +143,10 @@ class KubernetesEscrow:
                 continue
             self._known.pop(name, None)
         metrics.show_escrow(len(self._known))
+
+    def _settled(self) -> dict[str, _Copy]:
+        """Return the known Secrets of which a list that begins now shows whether they are gone."""
+        return {name: copy for name, copy in self._known.items() if name not in self._in_writing}
 
     async def _list(self) -> list[Body]:
         collection = SECRETS.collection(self._namespace)

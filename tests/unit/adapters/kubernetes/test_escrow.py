@@ -1,12 +1,16 @@
 """The escrow of one process while several of its tasks use it at once."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
 
 from fakes.clock import TurnedClock
 from fakes.cluster import FakeCluster
 from fakes.escrow import NAMESPACE, EscrowSecrets
-from pipedrive_operator.adapters.kubernetes.api import Page
+from pipedrive_operator.adapters.kubernetes.api import Body, Page
 from pipedrive_operator.adapters.kubernetes.endpoints import Endpoint
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -42,3 +46,44 @@ async def test_a_copy_that_another_task_drops_during_a_read_is_gone() -> None:
 
     assert copies == ()
     assert not escrow.holds(GRANT_LOCATION)
+
+
+@dataclass
+class _Slow(EscrowSecrets):
+    """Creates a copy only after the list of copies was made, or after it has arrived."""
+
+    ends_before_the_list_arrives: bool = False
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    keeping: asyncio.Task[bool] | None = None
+
+    async def create(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Body:
+        """Wait, and create the copy."""
+        await self.gate.wait()
+        return await super().create(endpoint, body)
+
+    async def pages(self, endpoint: Endpoint, *, labels: str = "") -> AsyncIterator[Page]:
+        """List the copies, and return the list."""
+        async for page in super().pages(endpoint, labels=labels):
+            if self.ends_before_the_list_arrives and self.keeping is not None:
+                self.gate.set()
+                assert await self.keeping
+            yield page
+
+
+@pytest.mark.parametrize("loads", [True, False], ids=["load", "open"])
+@pytest.mark.parametrize("ends_first", [True, False], ids=["kept before the list arrives", "kept after it"])
+async def test_a_copy_that_is_being_created_during_a_read_is_not_forgotten(*, loads: bool, ends_first: bool) -> None:
+    """The list was made before. A copy that nobody knows would stay after Vault has stored its grant."""
+    clock = TurnedClock()
+    secrets = _Slow(FakeCluster(clock), ends_first)
+    escrow = KubernetesEscrow(secrets, NAMESPACE, clock)
+    keeping = secrets.keeping = asyncio.create_task(escrow.keep(GRANT_LOCATION, grant(), "first", KEY))
+    await asyncio.sleep(0)
+
+    await (escrow.load() if loads else escrow.open(GRANT_LOCATION, KEY))
+    secrets.gate.set()
+
+    assert await keeping
+    assert await escrow.keep(GRANT_LOCATION, grant(), "first", KEY)
+    await escrow.drop(GRANT_LOCATION, "first")
+    assert {} == secrets.cluster.escrow
