@@ -8,7 +8,9 @@ import pytest
 
 from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.values.errors import ConsentRequired, GrantUnstored, SourceMissing, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.fairness.slots import serving
@@ -58,6 +60,37 @@ async def test_an_escrow_replaces_the_spent_token_of_a_restored_vault(around: Su
     assert ["seed", "newest"] == around.pipedrive.sent
     assert SecretValue("refresh-1") == around.stored.refresh_token
     assert {} == around.cluster.escrow
+
+
+async def test_a_grant_that_another_process_puts_in_escrow_later_replaces_a_refused_one(around: Surroundings) -> None:
+    """This process has listed the escrow before, and does not know of it."""
+    await around.escrow.load()
+    around.pipedrive.alive = {"newest"}
+    await _kept_by_another(around, "newest")
+
+    await around.run()
+
+    assert ["seed", "newest"] == around.pipedrive.sent
+    assert SecretValue("newest").digest() == around.stored.refreshed_from
+
+
+async def test_a_grant_in_escrow_does_not_replace_a_consent_that_follows_a_refusal(around: Surroundings) -> None:
+    """A person writes it while the escrow is read; both grants are alive."""
+    await _kept_by_another(around, "newest")
+    around.pipedrive.alive = {"newest", "consented"}
+    read_escrow = around.escrow.open
+
+    async def consent_meanwhile(location: VaultLocation, key: SecretValue) -> tuple[EscrowedGrant, ...]:
+        around.escrow.open = read_escrow  # type: ignore[method-assign]
+        around.vault.put(GRANT_LOCATION, refresh_token="consented")
+        return await read_escrow(location, key)
+
+    around.escrow.open = consent_meanwhile  # type: ignore[method-assign]
+
+    await around.run()
+
+    assert ["seed", "consented"] == around.pipedrive.sent
+    assert SecretValue("consented").digest() == around.stored.refreshed_from
 
 
 async def test_a_result_survives_a_restore_of_vault_during_the_refresh(around: Surroundings) -> None:
@@ -310,3 +343,9 @@ async def test_a_slow_refresh_does_not_overwrite_a_consent_with_the_same_version
 
     assert ["seed", "consented"] == around.pipedrive.sent
     assert SecretValue("consented").digest() == around.stored.refreshed_from
+
+
+async def _kept_by_another(around: Surroundings, refresh_token: str) -> None:
+    """Let another process put a grant in escrow that descends from nothing in Vault."""
+    kept = Grant(refresh_token=SecretValue(refresh_token), refreshed_from="of another")
+    await build_escrow(around.cluster).keep(GRANT_LOCATION, kept, "them-1", SecretValue("hush"))
