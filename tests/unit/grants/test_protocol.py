@@ -45,6 +45,18 @@ async def test_the_intent_is_in_vault_before_the_token_is_sent(around: Surroundi
     assert around.stored.intent is None
 
 
+async def test_the_lifetime_of_a_token_is_counted_from_the_request(around: Surroundings) -> None:
+    """Pipedrive may have issued the token at once and answered late; it must be replaced before it expires."""
+    asked_at = around.clock.now()
+    task = await around.begin()
+    around.clock.turn(timedelta(seconds=40))
+    around.pipedrive.answer()
+    await task
+
+    assert around.stored.token is not None
+    assert asked_at + around.pipedrive.lifetime == around.stored.token.expires_at
+
+
 async def test_no_token_is_spent_if_vault_cannot_be_written(around: Surroundings) -> None:
     """Nothing is sent."""
     around.vault.breaks_after = 0
