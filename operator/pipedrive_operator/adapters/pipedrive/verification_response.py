@@ -9,6 +9,7 @@ from pipedrive_operator.adapters.pipedrive.refusals import VERIFICATION_ENDPOINT
 from pipedrive_operator.adapters.pipedrive.response import PipedriveResponse
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import PipedriveUnavailable
+from pipedrive_operator.core.values.ids import read_id
 from pipedrive_operator.core.values.text import is_dns_label
 
 _LONGEST_DOMAIN: Final = 253
@@ -36,8 +37,8 @@ def read_account(response: PipedriveResponse, quoted: str) -> Account:
 
 
 def _account(user: Mapping[str, object]) -> Account | None:
-    company_id, user_id, domain = user.get("company_id"), user.get("id"), user.get("company_domain")
-    if type(company_id) is not int or type(user_id) is not int:  # a bool is an int, and not an id
+    company_id, user_id, domain = read_id(user.get("company_id")), read_id(user.get("id")), user.get("company_domain")
+    if company_id is None or user_id is None:
         return None
     if not isinstance(domain, str) or not domain or len(domain) > _LONGEST_DOMAIN:
         return None

@@ -23,6 +23,7 @@ from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import SourceMissing
+from pipedrive_operator.core.values.ids import read_id
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.text import is_dns_label
 from pipedrive_operator.core.values.times import format_time
@@ -344,9 +345,9 @@ def _read_terms(values: Mapping[str, object]) -> Terms | None:
     if consent is None:
         return None
     expected = AccountGuard(
-        company_id=number_field(values, "terms_company_id"),
+        company_id=read_id(text_field(values, "terms_company_id")),
         company_domain=text_field(values, "terms_company_domain"),
-        user_id=number_field(values, "terms_user_id"),
+        user_id=read_id(text_field(values, "terms_user_id")),
     )
     return Terms(
         consent=consent,
@@ -379,7 +380,7 @@ def split_scope(scope: str) -> frozenset[str]:
 
 
 def _read_account(values: Mapping[str, object]) -> Account | None:
-    company_id, user_id = number_field(values, "company_id"), number_field(values, "user_id")
+    company_id, user_id = (read_id(text_field(values, key)) for key in ("company_id", "user_id"))
     if company_id is None or user_id is None:
         return None
     domain = text_field(values, "company_domain") or ""

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipedrive_operator.core.values.ids import read_id
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 LARGEST_REPORT: Final = 4096
@@ -23,7 +24,6 @@ LARGEST_REPORT: Final = 4096
 _LABEL: Final = "pipedrive-operator.io/uninstall/v1"
 _CLIENT_ID: Final = re.compile(r"[!-9;-~]{1,256}")
 """Printable ASCII without a colon, which separates it from the secret (RFC 7617, section 2)."""
-_ID: Final = re.compile(r"[0-9]{1,18}")
 _TIMESTAMP: Final = re.compile(r"[ -~]{0,64}")
 _PROOF: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -89,7 +89,7 @@ def _read_object(body: bytes) -> Mapping[str, Any] | None:
 
 
 def _read_fields(fields: Mapping[str, Any]) -> UninstallReport | None:
-    company_id, user_id = _read_id(fields.get("companyId")), _read_id(fields.get("userId"))
+    company_id, user_id = read_id(fields.get("companyId")), read_id(fields.get("userId"))
     client_id, timestamp, proof = (fields.get(name) for name in ("clientId", "timestamp", "proof"))
     if company_id is None or user_id is None:
         return None
@@ -102,12 +102,6 @@ def _read_fields(fields: Mapping[str, Any]) -> UninstallReport | None:
 
 def _fits(pattern: re.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
-
-
-def _read_id(value: object) -> int | None:
-    """Return an id, which Pipedrive may write as a number or as text."""
-    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-    return int(text) if _ID.fullmatch(text) else None
 
 
 def _read_basic(header: str) -> tuple[str, SecretValue] | None:

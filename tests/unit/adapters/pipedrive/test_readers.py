@@ -130,6 +130,7 @@ def test_a_user_with_odd_fields_is_an_account_or_one_of_our_errors(changes: dict
         return
 
     assert re.fullmatch(r"[A-Za-z0-9-]{1,63}", account.company_domain)
+    assert all(0 < number < 2**63 for number in (account.company_id, account.user_id))
 
 
 @reads_anything

@@ -102,6 +102,14 @@ def test_a_company_domain_is_a_dns_label(domain: str) -> None:
     assert read_account(answer(USER | {"company_domain": domain}), "").company_domain == domain
 
 
+@pytest.mark.parametrize("key", ["id", "company_id"])
+@pytest.mark.parametrize("value", [0, -5, 10**18, 10**30])
+def test_an_id_that_the_status_cannot_hold_is_no_account(key: str, value: int) -> None:
+    """The API server would refuse each status with it."""
+    with pytest.raises(PipedriveUnavailable, match="does not show whose token it is"):
+        read_account(answer(USER | {key: value}), "")
+
+
 @pytest.mark.parametrize("key", ["id", "company_id", "company_domain"])
 @pytest.mark.parametrize("value", [None, True, 1.5, "", "a\nb", [], "x" * 254])
 def test_a_user_with_malformed_ids_or_domain_is_no_account(key: str, value: object) -> None:
