@@ -39,6 +39,15 @@ class Response:
         """The JSON object in the body; None if the body is anything else, such as the HTML page of a proxy."""
         return json_object(self.body)
 
+    @property
+    def redirect(self) -> str | None:
+        """The origin in the Location header; None if there is none."""
+        try:
+            url = httpx.URL(self.headers.get("Location", ""))
+        except httpx.InvalidURL:
+            return None
+        return f"{url.scheme}://{url.netloc.decode()}" if url.scheme and url.host else None
+
 
 @dataclass(slots=True)
 class Received:

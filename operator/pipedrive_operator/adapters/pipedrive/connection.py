@@ -35,6 +35,7 @@ HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
 }
+_EDGE: Final = b"cloudflare"
 _CAUSES: Final = (
     (ssl.SSLCertVerificationError, "its certificate is not trusted; see pipedrive.caFile"),
     (ssl.SSLError, "the TLS handshake failed"),
@@ -142,8 +143,18 @@ class Connections:
     def _pipedrive_response(self, response: Response) -> PipedriveResponse:
         retry_after = read_retry_after(response.headers.get("retry-after"), self._clock.now())
         return PipedriveResponse(
-            status=response.status, body=response.body, is_truncated=response.is_truncated, retry_after=retry_after
+            status=response.status,
+            body=response.body,
+            is_truncated=response.is_truncated,
+            is_from_edge=is_from_edge(response),
+            redirect=response.redirect,
+            retry_after=retry_after,
         )
+
+
+def is_from_edge(response: Response) -> bool:
+    """Return whether Pipedrive's edge sent a response: Cloudflare names itself in a header, and on its pages."""
+    return "cf-ray" in response.headers or _EDGE in response.body.lower()
 
 
 def describe(error: BaseException) -> str:

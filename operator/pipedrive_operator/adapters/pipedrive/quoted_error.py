@@ -21,9 +21,13 @@ def quote_error(response: PipedriveResponse, *sent: SecretValue) -> str:
     if response.is_truncated:
         return f"HTTP {response.status} with a longer body than Pipedrive ever sends"
     if not texts:
-        return f"HTTP {response.status}"
+        return f"HTTP {response.status}{_destination(response)}"
     text = _hide(without_control_characters(": ".join(texts)), sent)
     return f"HTTP {response.status}, {shorten(_TOKEN_LIKE.sub(HIDDEN, text), LONGEST_QUOTE)}"
+
+
+def _destination(response: PipedriveResponse) -> str:
+    return "" if response.redirect is None else f" to {shorten(response.redirect, LONGEST_QUOTE)}"
 
 
 def quote_value(value: str, *secrets: SecretValue) -> str:

@@ -3,6 +3,9 @@
 The first rule that applies decides. The token endpoint is judged by the `error` in its JSON before its status:
 Pipedrive documents 400 for a wrong client, and the library that its messages come from responds with 401. A grant
 counts as refused only if the response says so by name.
+
+Pipedrive's own refusals are JSON, and the pages of its edge show where they come from. Any other page is of a proxy or
+a firewall in between, and both endpoints name it with the same words.
 """
 
 from collections.abc import Container
@@ -24,6 +27,7 @@ from pipedrive_operator.core.values.errors import (
     Trouble,
 )
 
+_REDIRECT: Final = range(300, 400)
 _CLIENT_ERROR: Final = range(400, 500)
 _DEFINITE: Final = frozenset({*range(200, 300), *_CLIENT_ERROR})
 """Statuses with which an error code counts. RFC 6749 asks for 400 or 401; some servers send errors with 200."""
@@ -41,6 +45,7 @@ class RefusalRule:
     """The `error` in the JSON."""
     has_code: bool | None = None
     is_json: bool | None = None
+    is_from_edge: bool | None = None
 
     def applies(self, response: PipedriveResponse) -> bool:
         """Return whether a response means this error."""
@@ -49,6 +54,7 @@ class RefusalRule:
             and (self.code is None or response.error_code == self.code)
             and (self.has_code is None or (response.error_code is not None) is self.has_code)
             and (self.is_json is None or (response.fields is not None) is self.is_json)
+            and (self.is_from_edge is None or response.is_from_edge is self.is_from_edge)
         )
 
 
@@ -63,6 +69,7 @@ _ACCOUNT_NOT_OPEN: Final = RefusalRule(
 _BLOCKED: Final = RefusalRule(
     status=(HTTPStatus.FORBIDDEN,),
     is_json=False,
+    is_from_edge=True,
     means=RateLimited,
     message=(
         "Pipedrive's edge blocks the operator with a page instead of a response ({}), as it does after too many "
@@ -77,6 +84,40 @@ _PROXY_CREDENTIALS: Final = RefusalRule(
         "Correct those in pipedrive.proxyCredentialsFile, or exempt the operator, which tries again after a pause"
     ),
 )
+
+
+def _from_others(means: type[Trouble], begin: str, setting: str, then: str) -> tuple[RefusalRule, ...]:
+    """Return the rules for what something between the operator and Pipedrive responds, and what the operator does."""
+
+    def page(message: str, *status: int) -> RefusalRule:
+        message = f"{begin}{message}. {then}"
+        return RefusalRule(status=status, is_json=False, is_from_edge=False, means=means, message=message)
+
+    redirect = (
+        "Something between the operator and Pipedrive redirects the request ({}), as proxies do that ask for a login, "
+        f"and the operator follows no redirect: check the proxies in between, and {setting}"
+    )
+    return (
+        RefusalRule(status=_REDIRECT, means=means, message=f"{begin}{redirect}. {then}"),
+        page(
+            "Something between the operator and Pipedrive refused the request with a page ({}), and Pipedrive's own "
+            "refusals are JSON: check the proxies in between",
+            HTTPStatus.UNAUTHORIZED,
+        ),
+        page(
+            "A proxy or firewall between the operator and Pipedrive denied the request with a page ({}): allow the "
+            "operator to reach Pipedrive there",
+            HTTPStatus.FORBIDDEN,
+        ),
+        page(
+            "Something other than Pipedrive's API responded with a page ({}), as proxies do when they cannot reach a "
+            "server: check the proxies in between and Pipedrive's status page",
+            HTTPStatus.BAD_GATEWAY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            HTTPStatus.GATEWAY_TIMEOUT,
+        ),
+    )
+
 
 TOKEN_ENDPOINT: Final = (
     _PROXY_CREDENTIALS,
@@ -123,6 +164,7 @@ TOKEN_ENDPOINT: Final = (
             "persists, check pipedrive.oauthUrl and the operator's version"
         ),
     ),
+    *_from_others(RefreshUncertain, "The refresh was sent. ", "pipedrive.oauthUrl", AFTER_UNKNOWN_OUTCOME),
     RefusalRule(
         means=RefreshUncertain,
         message=(
@@ -171,6 +213,12 @@ CODE_EXCHANGE: Final = (
             "Developer Hub and pipedrive.oauthUrl"
         ),
     ),
+    *_from_others(
+        RefreshUncertain,
+        "The authorization code was sent. ",
+        "pipedrive.oauthUrl",
+        f"A code works once, so it is not sent again: {OPEN_AGAIN}",
+    ),
     RefusalRule(
         means=RefreshUncertain,
         message=(
@@ -183,24 +231,7 @@ CODE_EXCHANGE: Final = (
 VERIFICATION_ENDPOINT: Final = (
     _PROXY_CREDENTIALS,
     _BLOCKED,
-    RefusalRule(
-        status=(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT),
-        is_json=False,
-        means=PipedriveUnavailable,
-        message=(
-            "Something other than Pipedrive's API responded with a page ({}), as proxies do when they cannot reach a "
-            "server. Check the proxies in between and Pipedrive's status page; the operator asks again after a pause"
-        ),
-    ),
-    RefusalRule(
-        status=(HTTPStatus.UNAUTHORIZED,),
-        is_json=False,
-        means=PipedriveUnavailable,
-        message=(
-            "Something between the operator and Pipedrive refused the request with a page ({}); Pipedrive's own "
-            "refusals are JSON. Check the proxies in between; the operator asks again after a pause"
-        ),
-    ),
+    *_from_others(PipedriveUnavailable, "", "pipedrive.apiUrl", "The operator asks again after a pause"),
     # Every token has the scope that users/me needs, so a 403 in JSON is about the user and not about a scope.
     RefusalRule(
         status=(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),

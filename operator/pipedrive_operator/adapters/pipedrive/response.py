@@ -10,7 +10,7 @@ from pipedrive_operator.adapters.http.response import json_object
 
 @dataclass(frozen=True, kw_only=True)
 class PipedriveResponse:
-    """Status, body and `Retry-After`. The body may hold tokens and is never printed."""
+    """Status, body and some of the headers. The body may hold tokens and is never printed."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
@@ -18,6 +18,10 @@ class PipedriveResponse:
     """Whether the body was longer than the operator reads; the part that was read may end anywhere."""
     is_cut_off: bool = False
     """Whether the connection broke before the end."""
+    is_from_edge: bool = False
+    """Whether Pipedrive's edge sent it, and no proxy on the way there."""
+    redirect: str | None = None
+    """The origin that a redirect names."""
     retry_after: timedelta | None = None
 
     @cached_property

@@ -5,9 +5,20 @@ import json
 import zlib
 from collections.abc import Callable
 
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipedrive_operator.adapters.http.response import Received, Undecodable, decoded_object, decompress, json_object
+from pipedrive_operator.adapters.http.response import (
+    Received,
+    Response,
+    Undecodable,
+    decoded_object,
+    decompress,
+    json_object,
+)
+from support.properties import reads_anything
 
 BODY = json.dumps({"a": "b" * 5000}).encode()
 
@@ -72,3 +83,29 @@ def test_a_longer_body_is_marked_as_truncated(compress: Callable[[bytes], bytes]
     assert cut is not None
     assert (len(whole.body), whole.is_truncated) == (5000, False)
     assert (len(cut.body), cut.is_truncated) == (4999, True)
+
+
+@pytest.mark.parametrize(
+    ("location", "origin"),
+    [
+        ("https://login.example/?next=x", "https://login.example"),
+        ("http://user:password@10.0.0.1:8080/", "http://10.0.0.1:8080"),
+        ("/login", None),
+        ("//login.example", None),
+        ("", None),
+    ],
+)
+def test_a_redirect_is_the_origin_that_it_names(location: str, origin: str | None) -> None:
+    """A path or a password may be secret."""
+    assert Response(status=302, headers=httpx.Headers({"Location": location})).redirect == origin
+
+
+@reads_anything
+@given(st.text(st.characters(max_codepoint=255)) | st.from_regex(r"https?://[^ ]{1,60}"))
+def test_any_location_is_an_origin_or_none(location: str) -> None:
+    """Nothing else is raised."""
+    headers = httpx.Headers([(b"Location", location.encode("latin-1", "ignore"))])
+
+    origin = Response(status=302, headers=headers).redirect
+
+    assert origin is None or origin.isascii()

@@ -32,6 +32,14 @@ def test_without_these_fields_only_the_status_is_quoted(answer: PipedriveRespons
     assert quote_error(answer) == "HTTP 400"
 
 
+def test_the_destination_of_a_redirect_is_quoted() -> None:
+    """A person then knows whose login page it is. It may be of any length."""
+    assert quote_error(PipedriveResponse(status=302, redirect="https://login.example")) == (
+        "HTTP 302 to https://login.example"
+    )
+    assert len(quote_error(PipedriveResponse(status=302, redirect="https://" + "a" * 5000))) < LONGEST_QUOTE + 20
+
+
 @pytest.mark.parametrize("echo", [SECRET, "s3cret%2Fvalue%2B", f"token {SECRET} is bad", SECRET * 2])
 @pytest.mark.parametrize("field", ["error", "message"])
 def test_secrets_that_were_sent_are_hidden(echo: str, field: str) -> None:

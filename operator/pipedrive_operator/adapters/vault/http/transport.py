@@ -93,7 +93,7 @@ class Transport:
             is_too_large=response.is_truncated,
             is_undecodable=is_undecodable,
             retry_after=read_retry_after(response.headers.get("Retry-After"), self._clock.now()),
-            redirect=_origin(response.headers.get("Location", "")),
+            redirect=response.redirect,
         )
 
 
@@ -103,13 +103,3 @@ def _body(response: http.Response) -> tuple[Json | None, bool]:
         return (None if response.is_truncated else http.decoded_object(response.body)), False
     except http.Undecodable:
         return None, True
-
-
-def _origin(location: str) -> str | None:
-    if not location:
-        return None
-    try:
-        url = httpx.URL(location)
-    except httpx.InvalidURL:
-        return None
-    return f"{url.scheme}://{url.netloc.decode()}" if url.host else None
