@@ -17,14 +17,13 @@ from pipedrive_operator.adapters.pipedrive.token_body import Fields, find_token_
 from pipedrive_operator.core.grant.consent import AFTER_UNKNOWN_OUTCOME
 from pipedrive_operator.core.grant.document import LONGEST_VALUE
 from pipedrive_operator.core.grant.grant import LONGEST_SCOPE, TokenResponse, split_scope
+from pipedrive_operator.core.grant.token import LONGEST_LIFETIME
 from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]*")
 """The characters of tokens and codes (VSCHAR, RFC 6749 appendix A); control characters are not among them."""
-_LONGEST_LIFETIME: Final = timedelta(days=365)
-"""A longer lifetime is cut to this: the token itself can be used."""
 _DOCUMENTED_LIFETIME: Final = timedelta(hours=1)
 """Pipedrive's documentation: an access token expires after 60 minutes. It counts if a response states no lifetime.
 
@@ -171,7 +170,7 @@ def _lifetime(fields: Fields) -> timedelta:
         return _DOCUMENTED_LIFETIME
     if value < 1:
         raise _Malformed("expires_in", "is less than a second")
-    return timedelta(seconds=min(value, _LONGEST_LIFETIME.total_seconds()))
+    return timedelta(seconds=min(value, LONGEST_LIFETIME.total_seconds()))
 
 
 def _scope(fields: Fields) -> frozenset[str] | None:

@@ -19,7 +19,7 @@ from pipedrive_operator.core.grant.intent import (
     write_marks,
 )
 from pipedrive_operator.core.grant.keys import GRANT_FIELDS
-from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.grant.token import LONGEST_LIFETIME, Token
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import SourceMissing
@@ -174,7 +174,7 @@ class TokenResponse:
     refresh_token: SecretValue
     token_type: str
     expires_in: timedelta
-    """At most a year: the adapter caps a longer lifetime, so that no date overflows."""
+    """At most `LONGEST_LIFETIME`, so that no date overflows."""
     scope: frozenset[str] | None
     """None where the response names no scope that can be read: then the scope is unchanged (RFC 6749 section 6)."""
     api_domain: str | None
@@ -364,10 +364,11 @@ def _read_token(values: Mapping[str, object], created_at: datetime) -> Token | N
     expires_at = time_field(values, "expires_at") or lifetime_field(values, "expires_in", written_at)
     if value is None or expires_at is None:
         return None
+    obtained_at = time_field(values, "obtained_at") or written_at
     return Token(
         value=SecretValue(value),
-        obtained_at=time_field(values, "obtained_at") or written_at,
-        expires_at=expires_at,
+        obtained_at=obtained_at,
+        expires_at=obtained_at + min(expires_at - obtained_at, LONGEST_LIFETIME),
         token_type=text_field(values, "token_type") or "Bearer",
         scope=split_scope(text_field(values, "scope") or ""),
         api_domain=text_field(values, "api_domain"),

@@ -1,12 +1,16 @@
 """Tokens, their accounts, and the results of their verification. Values only."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
+
+LONGEST_LIFETIME: Final = timedelta(days=365)
+"""A longer lifetime is cut to this, because a refresh would never be due: the token itself can be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

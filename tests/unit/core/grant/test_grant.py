@@ -14,6 +14,7 @@ from pipedrive_operator.core.grant.grant import (
     write_grant,
 )
 from pipedrive_operator.core.grant.intent import Intent, Unanswered
+from pipedrive_operator.core.grant.token import LONGEST_LIFETIME
 from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION, NOW, access_token, document
@@ -73,6 +74,27 @@ def test_an_access_token_of_unknown_expiry_is_not_used(expires_at: object) -> No
 
     assert grant is not None
     assert grant.token is None
+
+
+@pytest.mark.parametrize(
+    ("stated", "since"),
+    [
+        pytest.param({"expires_at": "9999-12-31T23:59:59Z"}, NOW, id="an expiry that never comes"),
+        pytest.param({"expires_in": 10**10}, NOW, id="a lifetime of centuries"),
+        pytest.param(
+            {"expires_at": "9999-12-31T23:59:59Z", "obtained_at": "2026-01-01T00:00:00Z"},
+            datetime(2026, 1, 1, tzinfo=UTC),
+            id="obtained earlier than it was written",
+        ),
+    ],
+)
+def test_a_lifetime_of_more_than_a_year_is_cut_to_one(stated: dict[str, object], since: datetime) -> None:
+    """Otherwise a refresh would never be due; a token response is cut alike."""
+    grant = read_grant(document(GRANT_LOCATION, access_token="v1u:x", refresh_token="r", **stated))
+
+    assert grant is not None
+    assert grant.token is not None
+    assert since + LONGEST_LIFETIME == grant.token.expires_at
 
 
 def test_what_is_written_reads_back_and_keeps_what_is_foreign() -> None:
