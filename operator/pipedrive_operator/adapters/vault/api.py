@@ -18,7 +18,7 @@ from pipedrive_operator.adapters.vault.http.limiter import RequestLimiter
 from pipedrive_operator.adapters.vault.http.tls import vault_tls
 from pipedrive_operator.adapters.vault.http.transport import Transport
 from pipedrive_operator.adapters.vault.material import Material
-from pipedrive_operator.adapters.vault.request_and_response import Json
+from pipedrive_operator.adapters.vault.request_and_response import Json, VaultRequest, VaultResponse
 from pipedrive_operator.config.vault import VaultConnectionSettings
 from pipedrive_operator.core.grant.document import (
     OPERATOR,
@@ -117,7 +117,7 @@ class VaultApi:
     async def require_mount(self, mount: str) -> None:
         """Check that a mount is a KV version 2 engine. Raises SourceMissing, VaultDenied, VaultUnavailable."""
         location = VaultLocation(connection=self._name, mount=mount, path="")
-        response = await self._operator.send(requests.read_mount(mount))
+        response = await self._ask(requests.read_mount(mount))
         if response.status == HTTPStatus.OK and not _is_version_two(response.data):
             raise errors.not_version_two(location)
         if response.status != HTTPStatus.OK:
@@ -126,12 +126,19 @@ class VaultApi:
     async def require_capabilities(self, location: VaultLocation) -> None:
         """Check that the operator may read and write a path. Raises VaultDenied, VaultUnavailable."""
         path = f"{location.mount}/data/{location.path}"
-        response = await self._operator.send(requests.read_capabilities([path]))
+        response = await self._ask(requests.read_capabilities([path]))
         granted = response.data.get(path) or response.data.get("capabilities")
         granted = granted if isinstance(granted, list) else []
         missing = tuple(one for one in (*errors.READ, *errors.WRITE) if one not in granted)
         if "root" not in granted and missing:
             raise errors.capabilities_missing(location, missing)
+
+    async def _ask(self, request: VaultRequest) -> VaultResponse:
+        """Send a request with the operator's own token. Raises what `Session.send` raises."""
+        response = await self._operator.send(request)
+        if (unknown := errors.token_unknown(response, self._name)) is not None:
+            raise unknown
+        return response
 
     async def _session(self, identity: VaultIdentity) -> Session:
         """Return the session of an identity, and close tenants' sessions that are not needed any more.

@@ -183,7 +183,8 @@ _TOKEN_REFUSALS: Final = (
 _REFUSALS: Final = (
     _Row(
         _status(403),
-        'Vault connection "{name}" denies {identity} access to {location}: allow it by policy with {stanza}',
+        'Vault connection "{name}" denies {identity} access to {location} ("{errors}"): allow it by policy with '
+        "{stanza}",
         VaultDenied,
     ),
     _Row(_is_without_namespace, _NO_NAMESPACE, SourceMissing),
@@ -234,8 +235,9 @@ def refused(
     """Explain why Vault refused a request for a document, which needs these capabilities."""
     if is_conflict(response):
         return CheckAndSetConflict(str(location))
-    if (left_out := body_left_out(response, location)) is not None:
-        return left_out
+    other = body_left_out(response, location) or token_unknown(response, location.connection, identity)
+    if other is not None:
+        return other
     row = next(row for row in _REFUSALS if row.matches(response))
     message = row.message.format(
         name=location.connection,
@@ -275,6 +277,20 @@ def uninitialised(name: str) -> VaultUnavailable:
 def not_version_two(location: VaultLocation) -> SourceMissing:
     """Explain a mount that is missing, or holds another secrets engine, or one without versions."""
     return SourceMissing(_NOT_VERSION_TWO.format(name=location.connection, mount=location.mount))
+
+
+def token_unknown(response: VaultResponse, name: str, identity: VaultIdentity = OPERATOR) -> VaultUnavailable | None:
+    """Explain a server that does not know a token; None for any other response.
+
+    The session has looked the token up or logged in again before that, so that another server knows it.
+    """
+    if response.status != HTTPStatus.FORBIDDEN or "invalid token" not in response.errors:
+        return None
+    return VaultUnavailable(
+        f'Vault connection "{name}" does not know the token of {identity} ("{response.errors}"), which it issued or '
+        "confirmed a moment ago, so a server behind its address lags or belongs to another cluster. The operator tries "
+        "again; if this persists, compare `vault status` on each server"
+    )
 
 
 def mount_hidden(location: VaultLocation) -> SourceMissing:

@@ -20,6 +20,7 @@ from pipedrive_operator.core.grant.document import OPERATOR, Loss, TenantIdentit
 from pipedrive_operator.core.values.errors import SourceMissing, VaultDenied, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.properties import nested
+from support.vault_clock import ImpatientClock
 
 ACME = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme")
 CREATED = "2026-03-04T12:00:00Z"
@@ -144,6 +145,31 @@ async def test_a_write_that_is_nested_too_deeply_names_the_document(server: Vaul
     """Python's encoder has no other bound than the stack."""
     with pytest.raises(SourceMissing, match="for /v1/secret/data/pipedrive/crm/acme was not sent"):
         await server.write(ACME, {"note": nested(5000)}, OPERATOR, cas=1)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(lambda server: server.require_mount("secret"), id="mounts"),
+        pytest.param(lambda server: server.require_capabilities(ACME), id="capabilities"),
+        pytest.param(lambda server: server.read(ACME, OPERATOR), id="documents"),
+    ],
+)
+async def test_a_server_that_does_not_know_the_token_is_no_lack_of_policy(
+    start: Start, tmp_path: Path, ask: Callable[[VaultApi], Awaitable[object]]
+) -> None:
+    """A server behind the address lags: `check` blames neither the policy nor the mount."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/v1/auth/token/lookup-self":
+            return web.json_response(LIVING_TOKEN)
+        return web.json_response({"errors": ["2 errors occurred: permission denied, invalid token"]}, status=403)
+
+    server = adapter_of(await start(answer), ImpatientClock(), tmp_path)
+
+    with pytest.raises(VaultUnavailable, match=r"does not know the token of the operator .*invalid token"):
+        await ask(server)
+    await server.aclose()
 
 
 @pytest.mark.parametrize("fraction", ["", ".1", ".123456789"])

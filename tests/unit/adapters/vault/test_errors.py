@@ -8,10 +8,11 @@ import pytest
 from pipedrive_operator.adapters.http.response import LONGEST_QUOTE
 from pipedrive_operator.adapters.vault.errors import READ, WRITE, Extent, failure, refused
 from pipedrive_operator.adapters.vault.request_and_response import VaultResponse
-from pipedrive_operator.core.grant.document import VaultLocation
-from pipedrive_operator.core.values.errors import CheckAndSetConflict, SourceMissing, VaultDenied
+from pipedrive_operator.core.grant.document import TenantIdentity, VaultLocation
+from pipedrive_operator.core.values.errors import CheckAndSetConflict, SourceMissing, VaultDenied, VaultUnavailable
 
 ACME = VaultLocation(connection="default", mount="secret", path="pipedrive/crm/acme")
+TENANT = TenantIdentity(namespace="crm", service_account="web", role="crm")
 
 
 def response(status: int, *errors: str, **changes: Any) -> VaultResponse:
@@ -116,6 +117,21 @@ def test_a_denial_shows_the_policy_that_would_allow_the_request() -> None:
     assert isinstance(write, VaultDenied)
     assert 'path "secret/data/pipedrive/crm/acme" { capabilities = ["read"] }' in read.message
     assert 'path "secret/data/pipedrive/crm/acme" { capabilities = ["create", "update"] }' in write.message
+    assert 'access to secret/pipedrive/crm/acme ("1 error occurred: * permission denied"): allow it' in read.message
+
+
+@pytest.mark.parametrize("capabilities", [READ, WRITE])
+def test_a_token_that_one_server_does_not_know_is_no_lack_of_policy(capabilities: tuple[str, ...]) -> None:
+    """The session has checked the token, so that a server lags; the request is tried again soon."""
+    unknown = response(403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n")
+
+    error = refused(unknown, ACME, capabilities, TENANT)
+
+    assert isinstance(error, VaultUnavailable)
+    assert "does not know the token of ServiceAccount crm/web with role crm" in error.message
+    assert '("2 errors occurred: * permission denied * invalid token")' in error.message
+    assert "compare `vault status` on each server" in error.message
+    assert "policy" not in error.message
 
 
 @pytest.mark.parametrize(

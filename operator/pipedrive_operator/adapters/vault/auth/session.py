@@ -35,7 +35,7 @@ KEPT_UNUSED: Final = timedelta(hours=1)
 """How long an unused token is kept alive: long enough for credentials that poll, and no longer."""
 
 SETTLING_TIME: Final = timedelta(seconds=2)
-"""How long after a login a server may lag behind the one that issued the token."""
+"""How long after a login a server may lag behind the one that issued the token, to this process or to an agent."""
 SETTLING_PAUSES: Final = (timedelta(milliseconds=100), timedelta(milliseconds=300), timedelta(milliseconds=600))
 """The pauses before a request that was refused in that time is sent again."""
 
@@ -196,8 +196,7 @@ class Session:
     def _begin(self, issued: IssuedToken, asked_at: float) -> None:
         """Use the token of a new login, and keep it alive. Its lifetime counts from the request."""
         self._issued, self._first_ttl, self._obtained_at = issued, issued.ttl, asked_at
-        if issued.ours:
-            self._settled_at = self._now() + SETTLING_TIME.total_seconds()
+        self._settled_at = self._now() + SETTLING_TIME.total_seconds()
         if self._renewals is None or self._renewals.done():
             self._renewals = asyncio.create_task(self._keep_alive(), name="renewal of a Vault token")
 

@@ -146,10 +146,13 @@ async def test_a_provided_token_that_was_replaced_is_used(settled: Session, vaul
     assert vault.tokens == ["token-1", "token-2"]
 
 
+@pytest.mark.parametrize("ours", [True, False], ids=["issued to us", "provided"])
 @pytest.mark.parametrize("refusal", [DENIED, REFUSED], ids=["403", "400"])
-async def test_a_refusal_just_after_a_login_is_repeated(vault: FakeVaultServer, refusal: VaultResponse) -> None:
-    """A server that lags behind does not know the token yet."""
-    vault.reads = [refusal, refusal, refusal]
+async def test_a_refusal_just_after_a_login_is_repeated(
+    vault: FakeVaultServer, refusal: VaultResponse, *, ours: bool
+) -> None:
+    """A server that lags behind does not know the token yet, which an agent may have got a moment ago, too."""
+    vault.reads, vault.ours = [refusal, refusal, refusal], ours
     session = Session(vault, vault.send, ImpatientClock())
 
     assert await session.send(READ) == OK
