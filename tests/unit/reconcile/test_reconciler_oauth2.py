@@ -222,3 +222,28 @@ async def test_a_standby_of_vault_that_lags_behind_takes_no_token_back(world: Fa
     await world.settle()
     assert ("access-2", expires_at) == (world.value("access_token"), world.value("expires_at"))
     assert ["seed", "refresh-1"] == world.pipedrive.spent
+
+
+async def test_a_standby_of_vault_that_does_not_know_the_grant_yet_asks_for_no_consent(world: FakedOperator) -> None:
+    """A grant that was deleted is reported as missing ten seconds after it was missed."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    held = world.vault.documents.pop(GRANT_LOCATION)
+    world.clock.turn(timedelta(minutes=5))
+
+    missed = await world.settle()
+    assert ("Unknown", "VaultUnavailable") == world.condition(ConditionType.AUTHORIZED)
+    assert world.clock.now() + timedelta(seconds=10) == missed.until
+
+    world.vault.documents[GRANT_LOCATION] = held
+    world.clock.turn(timedelta(seconds=10))
+    await world.settle()
+    assert ("True", "Accepted") == world.condition(ConditionType.AUTHORIZED)
+
+    del world.vault.documents[GRANT_LOCATION]
+    world.clock.turn(timedelta(minutes=5))
+    await world.settle()
+    world.clock.turn(timedelta(seconds=10))
+    await world.settle()
+    assert ("False", "GrantMissing") == world.condition(ConditionType.AUTHORIZED)
+    assert ("True", "Published") == world.condition(ConditionType.READY)

@@ -23,6 +23,7 @@ from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus
 from pipedrive_operator.core.values.errors import (
+    AbsenceUnconfirmed,
     RejectionUnconfirmed,
     SecretWriteDenied,
     SourceMissing,
@@ -37,6 +38,8 @@ REPAIRS_AT_ONCE: Final = 3
 """How many such repairs in a row are made without a pause."""
 CONFIRM_AFTER: Final = timedelta(seconds=3)
 """How long after a first rejection of an API token Pipedrive is asked again."""
+CONFIRM_ABSENCE_AFTER: Final = timedelta(seconds=10)
+"""How long after a first response without a document that was there before Vault is asked again."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -105,13 +108,16 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
     """Include what Vault holds, unless it is older than what is known: a standby of Vault may lag behind for a while.
 
     Raises:
+        AbsenceUnconfirmed: there is no document, for the first time.
         SourceMissing: the version was deleted, or the path or the key of an API token does not exist, or the value is
             a token of a grant.
     """
     found: dict[str, Any] = {"read_at": now, "source_failure": None}
-    if document is not None:
-        if _is_outdated(memory, document):
-            return replace(memory, **found)
+    if document is None:
+        _require_confirmed_absence(memory)
+    elif _is_outdated(memory, document):
+        return replace(memory, **found)
+    else:
         document.require_values()
         found |= {"version": document.version, "version_created_at": document.created_at}
     source = memory.source
@@ -121,6 +127,25 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
         require_bounds(document)
     grant, has_candidate = read_grant(document), read_candidate(document) is not None
     return replace(memory, **found, grant=grant, token=grant.token if grant else None, has_candidate=has_candidate)
+
+
+def _require_confirmed_absence(memory: Memory) -> None:
+    """Check that a document is gone, or was never there: nothing in a response shows how old an absence is.
+
+    Raises:
+        AbsenceUnconfirmed: the document was there at the last read.
+    """
+    failure = memory.source_failure
+    is_known = failure is not None and isinstance(failure.trouble, AbsenceUnconfirmed | SourceMissing)
+    held_nothing = memory.grant is None and memory.token is None and not memory.has_candidate
+    if memory.source is None or held_nothing or is_known:
+        return
+    seconds = int(CONFIRM_ABSENCE_AFTER.total_seconds())
+    message = (
+        f"Vault has nothing at {memory.source.location}, where it had a value before. A server of Vault that lags "
+        f"responds like that, so the operator reads again in {seconds} s, and only a second response counts"
+    )
+    raise AbsenceUnconfirmed(message, retry_after=CONFIRM_ABSENCE_AFTER)
 
 
 def _api_token(source: ApiTokenSource, document: Document | None) -> Token:

@@ -4,6 +4,7 @@
     ├── Trouble                       reported in the status; has a Reason
     │   ├── InvalidSpec               a field, or a name that the configuration does not know
     │   ├── SourceMissing             a Vault path, version or key does not exist
+    │   ├── AbsenceUnconfirmed        what was in Vault before is not there, for the first time
     │   ├── VaultUnavailable          down, sealed, untrusted, or too slow
     │   ├── VaultDenied               refused by the login or the policy
     │   ├── PipedriveUnavailable      nothing was sent, or the request changed nothing
@@ -67,6 +68,12 @@ class SourceMissing(Trouble):
     """A path, a version or a key does not exist in Vault."""
 
     reason = Reason.SOURCE_MISSING
+
+
+class AbsenceUnconfirmed(Trouble):
+    """Vault does not have what was read there before. A server that lags can cause that, so it is read once more."""
+
+    reason = Reason.VAULT_UNAVAILABLE
 
 
 class VaultUnavailable(Trouble):
