@@ -47,6 +47,14 @@ _REQUIREMENTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     }
 )
 """By format or type in the JSON schema: the kind of value that is expected, and the sentence."""
+_ADVICE_FOR_TEXT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "empty": "",
+        "a list": ": write one value, without brackets or a dash",
+        "a section": ": write one value, without names below it",
+    }
+)
+"""What to do with what is no text where a text is expected."""
 
 
 class SettingsError(Exception):
@@ -97,7 +105,9 @@ def _requirement(schema: JsonSchema, value: object) -> str:
     sentence = schema.get(SENTENCE) or _choice(schema) or f"{sentence}{_bounds(schema)}"
     if (kind := kind_of(value)) == expected:
         return sentence
-    return f"{sentence}; it is {kind}" + (": put it in quotes" if expected == "text" and kind != "empty" else "")
+    return f"{sentence}; it is {kind}" + (
+        _ADVICE_FOR_TEXT.get(kind, ": put it in quotes") if expected == "text" else ""
+    )
 
 
 def _choice(schema: JsonSchema) -> str | None:

@@ -97,6 +97,19 @@ def message_about(content: bytes, folder: Path) -> str:
         (b"kubernetes: {context: 5}", "kubernetes.context: must be text; it is a number: put it in quotes"),
         (b"kubernetes: {context: on}", "kubernetes.context: must be text; it is true or false: put it in quotes"),
         (b"kubernetes: {context: 2026-01-01}", "kubernetes.context: must be text; it is a date: put it in quotes"),
+        (
+            b"kubernetes: {context: [a]}",
+            "kubernetes.context: must be text; it is a list: write one value, without brac",
+        ),
+        (b"kubernetes: {context: {a: b}}", "kubernetes.context: must be text; it is a section: write one value, wit"),
+        (
+            b"vault: {connections: {x: {address: ['https://x']}}}",
+            "x.address: must be an address that starts with http:// or https://; it is a list: write one value, with",
+        ),
+        (
+            b"vault: {connections: {x: {address: 'http://x', caFile: {a: b}}}}",
+            "x.caFile: must be the path of a file; it is a section: write one value, without names below it",
+        ),
         (b"controller: {workers: 0}", "settings.yaml: controller.workers: must be a whole number from 1 to 1000"),
         (b"controller: {workers: many}", "controller.workers: must be a whole number from 1 to 1000; it is text"),
         (b"controller: {workers: 1.5}", "controller.workers: must be a whole number from 1 to 1000"),
