@@ -1,6 +1,8 @@
 """A clock for tests, which stands still until a test advances it."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from support.builders import NOW
@@ -53,6 +55,13 @@ class TurnedClock:
     def turn_to(self, moment: datetime) -> None:
         """Let time pass until a moment."""
         self.turn(moment - self._now)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let everyone who sleeps now sleep on until the end, as if their process were stopped."""
+        parked, self._sleepers = self._sleepers, []
+        yield
+        self._sleepers += parked
 
     @property
     def sleepers(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -88,6 +89,26 @@ class ConsentSurroundings(Surroundings):
         await self.clock.somebody_sleeps.wait()
         task.cancel()
         self.vault.breaks = None
+
+    async def die_with_a_candidate(self, **order: Any) -> ExchangeOrder:
+        """Let the process die after the first copy, let the next one take over, and return the order."""
+        made = self.order(**order)
+        gate = asyncio.Event()
+
+        async def wait(_: Token) -> Account:
+            gate.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        identify = self.pipedrive.identify_access_token
+        self.pipedrive.identify_access_token = wait  # type: ignore[method-assign,assignment]
+        task = asyncio.create_task(self.exchange.run(made, self.claim))
+        await gate.wait()
+        task.cancel()
+        self.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
+        self.take_over()
+        assert self.candidate is not None
+        return made
 
     async def in_time(self, work: Coroutine[Any, Any, T]) -> T:
         """Let time pass for as long as the work sleeps, and return its result."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import (
+    is_outdated,
     is_unrelated,
     marks_of,
     promoted,
@@ -39,6 +40,7 @@ from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ConsentRequired,
     GrantUnstored,
+    RefreshUncertain,
     TokenRejected,
     TokenResponseUnusable,
 )
@@ -60,6 +62,17 @@ class Settled:
     """The account that it belongs to, if Pipedrive has said so."""
     problem: str | None
     """Why it was dropped; None if it was promoted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A document with a candidate."""
+
+    document: Document
+    candidate: Grant
+    terms: Terms
+    at: float
+    """On our monotonic clock: when the read of the document began."""
 
 
 class _Unusable(Exception):
@@ -95,13 +108,13 @@ class Candidates:
         This is the first acknowledged copy: nothing else is called before it.
         """
         source = reservation.source
-        values, version = reservation.values, reservation.version
+        values, version = reservation.values, reservation.document.version
         for attempt in itertools.count(1):
             try:
                 if attempt > 1 or not self._intents.is_a_moment_ago(reservation.at):
                     document = await self._documents.find_document(source.location, source.identity)
                     held = read_candidate(document)
-                    if held is not None and _is_same(held, candidate):
+                    if is_outdated(candidate, document) or (held is not None and _is_same(held, candidate)):
                         break
                     if held is not None and held.exchange != candidate.exchange:
                         await self.settle(source)
@@ -140,12 +153,11 @@ class Candidates:
         """
         escrowed = copy.grant
         document = await self._documents.find_document(source.location, source.identity)
-        if (held := read_candidate(document)) is not None and held.lineage != escrowed.lineage:
+        held = read_candidate(document)
+        if held is not None and held.exchange != escrowed.exchange:
             await self.settle(source)
             return
-        stored = read_grant(document)
-        is_promoted = stored is not None and stored.exchange == escrowed.exchange
-        if held is None and not is_promoted:
+        if not is_outdated(escrowed, document):
             values = with_candidate(document.values if document is not None else {}, escrowed)
             version = document.version if document is not None else 0
             try:
@@ -171,29 +183,38 @@ class Candidates:
         refused: dict[str, str] = {}
         """Why Pipedrive does not accept a candidate, by its lineage."""
         for conflicts in itertools.count(1):
-            document = await self._documents.find_document(source.location, source.identity)
-            candidate = read_candidate(document)
-            if document is None or candidate is None or candidate.terms is None:
+            seen = await self._see(source)
+            if seen is None:
                 return None
+            candidate = seen.candidate
             account: Account | None = None
             try:
                 if candidate.lineage not in refused:
                     account = await self.identify(candidate)
                     if account is None and not was_renewed:
-                        if not await self._take_successor(candidate, document, source):
-                            was_renewed = await self._renew(candidate, document, source)
+                        if not await self._take_successor(seen, source):
+                            was_renewed = await self._renew(seen, source)
                         continue
             except _Unusable as error:
                 refused[candidate.lineage] = str(error)
                 continue  # an intent may have been written and removed since the document was read
-            problem = refused.get(candidate.lineage) or _problem(candidate.terms, account)
+            problem = refused.get(candidate.lineage) or _problem(seen.terms, account)
             try:
-                problem = await self._decide(candidate, account, problem, document, source)
+                problem = await self._decide(seen, account, problem, source)
             except CheckAndSetConflict:
                 await self._intents.pause_after_conflict(conflicts, source.location)
                 continue
-            return Settled(terms=candidate.terms, account=account, problem=problem)
+            return Settled(terms=seen.terms, account=account, problem=problem)
         raise AssertionError
+
+    async def _see(self, source: GrantWithClient) -> _Seen | None:
+        """Read the document; None if it has no candidate."""
+        at = self._clock.monotonic()
+        document = await self._documents.find_document(source.location, source.identity)
+        candidate = read_candidate(document)
+        if document is None or candidate is None or candidate.terms is None:
+            return None
+        return _Seen(document=document, candidate=candidate, terms=candidate.terms, at=at)
 
     async def identify(self, candidate: Grant) -> Account | None:
         """Return the account of a candidate; None if it has no usable access token."""
@@ -207,23 +228,19 @@ class Candidates:
             raise _Unusable(trouble.message) from trouble
 
     async def _decide(
-        self,
-        candidate: Grant,
-        account: Account | None,
-        problem: str | None,
-        document: Document,
-        source: GrantWithClient,
+        self, seen: _Seen, account: Account | None, problem: str | None, source: GrantWithClient
     ) -> str | None:
         """Write the decision about a candidate, and return why it was dropped."""
+        document, candidate = seen.document, seen.candidate
         if problem is None and account is not None:
             grant, stored = promoted(candidate, account), read_grant(document)
             if stored is not None and not self.outranks(candidate, stored):
                 problem = await self._hand_over(grant, source)
             else:
-                await self._write(with_promoted(document.values, grant), document, source)
+                await self._write(with_promoted(document.values, grant), seen, source)
                 return None
         values, unanswered = document.values, self._intents.unanswered_after(*marks_of(document))
-        await self._write(without_candidate(values, unanswered), document, source)
+        await self._write(without_candidate(values, unanswered), seen, source)
         return problem
 
     def outranks(self, candidate: Grant, stored: Grant) -> bool:
@@ -240,30 +257,29 @@ class Candidates:
             "Pipedrive accepts"
         )
 
-    async def _take_successor(self, candidate: Grant, document: Document, source: GrantWithClient) -> bool:
+    async def _take_successor(self, seen: _Seen, source: GrantWithClient) -> bool:
         """Let the successor of a candidate take its place if a process that died has left one in escrow.
 
         The candidate's refresh token is spent then, and must not be sent again. False if there is no successor.
         """
         client = await self._documents.read_client(source.client)
         copies = await self._escrow.open(source.location, client.client_secret)
-        successor = next((copy for copy in copies if copy.grant.refreshed_from == candidate.lineage), None)
+        successor = next((copy for copy in copies if copy.grant.refreshed_from == seen.candidate.lineage), None)
         if successor is None:
             return False
         with suppress(CheckAndSetConflict):
-            await self._write(with_candidate(document.values, successor.grant), document, source)
+            await self._write(with_candidate(seen.document.values, successor.grant), seen, source)
             await self._escrow.drop(source.location, successor.refresh_id)
         return True
 
-    async def _renew(self, candidate: Grant, document: Document, source: GrantWithClient) -> bool:
+    async def _renew(self, seen: _Seen, source: GrantWithClient) -> bool:
         """Refresh a candidate once, because only an access token shows its account; False after a conflict."""
         client = await self._documents.read_client(source.client)
-        consent = candidate.terms.consent if candidate.terms is not None else ""
         async with self._slots.slot():
-            reservation = await self._reservations.make(source, document, consent=consent)
+            reservation = await self._reservations.make(source, seen.document, consent=seen.terms.consent)
             if reservation is None:
                 return False
-            renewed, trouble = await self._refresh(candidate, reservation, client)
+            renewed, trouble = await self._refresh(seen.candidate, reservation, client)
         await self.keep(renewed, reservation, client)
         if trouble is not None:
             raise trouble
@@ -272,7 +288,10 @@ class Candidates:
     async def _refresh(
         self, candidate: Grant, reservation: Reservation, client: ClientCredentials
     ) -> tuple[Grant, TokenResponseUnusable | None]:
-        """Send the refresh token of a candidate, and return its successor and why only a part of it is usable."""
+        """Send the refresh token of a candidate, and return its successor and why only a part of it is usable.
+
+        After an unknown outcome the intent stays in Vault, so that nobody sends the same token at once.
+        """
         asked_at = self._clock.now()
         try:
             response = await self._pipedrive.refresh(
@@ -283,12 +302,19 @@ class Candidates:
         except ConsentRequired as trouble:
             await self._reservations.release(reservation)
             raise _Unusable(trouble.message) from trouble
+        except RefreshUncertain as trouble:
+            raise self._intents.note_uncertain(reservation.source.location, candidate, trouble) from trouble
         except Exception:
             await self._reservations.release(reservation)
             raise
         return refreshed_grant(candidate, response, client_id=client.client_id, asked_at=asked_at), None
 
-    async def _write(self, values: Mapping[str, object], document: Document, source: GrantWithClient) -> None:
+    async def _write(self, values: Mapping[str, object], seen: _Seen, source: GrantWithClient) -> None:
+        """Write over what was seen, which may have been long ago: Pipedrive was called since."""
+        document = seen.document
+        await self._intents.require_current(
+            seen.at, lambda: self._documents.holds_document(document, source.location, source.identity)
+        )
         await self._documents.write_values(values, source.location, source.identity, cas=document.version)
 
     async def _keep_in_escrow(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:

@@ -64,6 +64,11 @@ class GrantDocuments:
             return False
         return (grant.lineage, grant.intent_id) == (read.grant.lineage, read.grant.intent_id)
 
+    async def holds_document(self, document: Document, location: VaultLocation, identity: VaultIdentity) -> bool:
+        """Return whether Vault still holds a document as it was read or written. Raises as `Vault.read` does."""
+        found = await self.find_document(location, identity)
+        return found is not None and (found.version, found.values) == (document.version, document.values)
+
     async def read_client(self, source: ClientSource) -> ClientCredentials:
         """Return the client's id and secret.
 

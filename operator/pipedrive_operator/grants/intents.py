@@ -4,11 +4,13 @@ An intent is the only thing that keeps two processes from sending the same refre
 of the result, is decided in `protocol.py` and `storing.py`.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from pipedrive_operator.core.grant.candidate import lineages_of
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, unanswered_after
@@ -17,6 +19,7 @@ from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     FenceClosed,
     RefreshUncertain,
+    SourceMissing,
     VaultDenied,
     VaultUnavailable,
 )
@@ -62,6 +65,8 @@ class IntentSteps:
     _call_timeout: timedelta
     _answer_timeout: timedelta
     """For how long the answer to a refresh is awaited."""
+    _unknown_pause: timedelta
+    """For how long nobody sends the same token after an unknown outcome: neither this process nor another holder."""
     _uncertain: Recent[VaultLocation, UncertainRefresh]
     """The last refresh of unknown outcome at each location."""
     _is_stopping: bool
@@ -137,7 +142,7 @@ class IntentSteps:
             refresh_id=self._process.new(),
             holder=self._process.holder,
             started_at=self._clock.now().replace(microsecond=0),
-            timeout=self._answer_timeout + self._call_timeout + INTENT_POLL,
+            timeout=self._unknown_pause + self._call_timeout + INTENT_POLL,
             consent=consent,
         )
         self._last_intents[location] = intent.refresh_id
@@ -156,41 +161,43 @@ class IntentSteps:
         began = self._clock.monotonic()
         intent = self.new_intent(read.location)
         grant = replace(read.grant, intent=intent, unanswered=self._unanswered_before(read.grant))
+        self._resolved_intents[intent.refresh_id] = None  # nothing is sent unless Vault has acknowledged it
         try:
             document = await self._documents.write(grant, read)
         except VaultUnavailable:
             document = await self._confirm(intent, read)
+        self._resolved_intents.pop(intent.refresh_id, None)
         return ClaimedGrant(
             read=replace(read, document=document, grant=grant, at=began),
             intent=intent,
             until=began + intent.timeout.total_seconds(),
         )
 
-    def require_pause(self, read: ReadGrant) -> None:
+    def require_pause(self, location: VaultLocation, document: Document | None) -> None:
         """Step 3: check that the pause after our own refresh of unknown outcome is over.
 
-        Pipedrive may be processing it still. A person's request does not shorten the pause.
+        Pipedrive may be processing it still, and other holders wait for our intent. So nothing is written over it, not
+        even to send another token. A person's request does not shorten the pause.
 
         Raises:
             RefreshUncertain: it is not, and Vault still holds the refresh token that was sent.
         """
-        last = self._uncertain.get(read.location)
-        if last is None or last.lineage != read.grant.lineage:
+        last = self._uncertain.get(location)
+        if last is None or document is None or last.lineage not in lineages_of(document):
             return
         left = last.until - self._clock.monotonic()
         if left > 0:
             raise RefreshUncertain(last.trouble.message, retry_after=timedelta(seconds=left))
 
-    def note_uncertain(self, claimed: ClaimedGrant, trouble: RefreshUncertain) -> RefreshUncertain:
+    def note_uncertain(self, location: VaultLocation, sent: Grant, trouble: RefreshUncertain) -> RefreshUncertain:
         """Step 5: begin the pause after a refresh of unknown outcome, and return the trouble with that pause.
 
         Our intent stays in Vault, so that other holders wait too.
         """
-        shortest = max(SHORTEST_UNKNOWN_PAUSE, self._answer_timeout)
-        paused = RefreshUncertain(trouble.message, retry_after=max(shortest, trouble.retry_after or timedelta(0)))
-        until = self._clock.monotonic() + shortest.total_seconds()
-        lineage = claimed.read.grant.lineage
-        self._uncertain[claimed.location] = UncertainRefresh(lineage=lineage, until=until, trouble=paused)
+        wanted = max(self._unknown_pause, trouble.retry_after or timedelta(0))
+        paused = RefreshUncertain(trouble.message, retry_after=wanted)
+        until = self._clock.monotonic() + self._unknown_pause.total_seconds()
+        self._uncertain[location] = UncertainRefresh(lineage=sent.lineage, until=until, trouble=paused)
         return paused
 
     async def verify_intent(self, claimed: ClaimedGrant) -> None:
@@ -204,14 +211,17 @@ class IntentSteps:
             FenceClosed: Vault answers too slowly, or this process was stopped again.
             VaultUnavailable, VaultDenied, SourceMissing: Vault cannot be read.
         """
-        read = claimed.read
+        await self.verify(claimed.read.at, lambda: self._documents.holds(claimed.read))
+
+    async def verify(self, at: float, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Check that Vault still `holds` what it held at a time on our monotonic clock, as `verify_intent` does."""
         for _ in range(RECHECKS):
-            if self.is_recent(read):
+            if self.is_a_moment_ago(at):
                 return
-            read = replace(read, at=self._clock.monotonic())
-            if not await self._documents.holds(read):
-                raise CheckAndSetConflict(str(read.location))
-        if self._clock.monotonic() - read.at > OLDEST_CHECK.total_seconds():
+            at = self._clock.monotonic()
+            if not await holds():
+                raise CheckAndSetConflict("the grant has changed since the intent was written")
+        if self._clock.monotonic() - at > OLDEST_CHECK.total_seconds():
             raise FenceClosed("too much time has passed since Vault confirmed the intent")
 
     def is_recent(self, read: ReadGrant) -> bool:
@@ -236,17 +246,24 @@ class IntentSteps:
         """Remove our intent, because the refresh token was not spent; if Vault fails, we know that nothing was sent."""
         self._resolved_intents[claimed.intent.refresh_id] = None
         grant = replace(claimed.read.grant, intent=None)
-        with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied):
+        with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing):
+            await self._require_current(claimed.read)
             await self._documents.write(grant, claimed.read)
             self._resolved_intents.pop(claimed.intent.refresh_id, None)
 
     async def _require_current(self, read: ReadGrant) -> None:
-        """Check that Vault still holds what was read, if that was more than a moment ago.
+        await self.require_current(read.at, lambda: self._documents.holds(read))
+
+    async def require_current(self, at: float, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Check that Vault still `holds` what it held at a time on our monotonic clock, if that is not a moment ago.
 
         Check-and-set alone does not show it: a Vault that was restored from a backup uses version numbers again.
+
+        Raises:
+            CheckAndSetConflict: it does not.
         """
-        if not self.is_recent(read) and not await self._documents.holds(read):
-            raise CheckAndSetConflict(str(read.location))
+        if not self.is_a_moment_ago(at) and not await holds():
+            raise CheckAndSetConflict("Vault holds something else by now")
 
     async def _confirm(self, intent: Intent, read: ReadGrant) -> Document:
         """Return the document if the intent was written although its acknowledgement was lost.

@@ -35,7 +35,7 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.documents import GrantDocuments
-from pipedrive_operator.grants.intents import INTENT_POLLS_PER_SECOND
+from pipedrive_operator.grants.intents import INTENT_POLLS_PER_SECOND, SHORTEST_UNKNOWN_PAUSE
 from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.rejected_clients import RejectedClients
@@ -72,6 +72,7 @@ class RefreshProtocol(StoringSteps):
         self._process = process
         self._call_timeout = pipedrive.call_timeout
         self._answer_timeout = ANSWER_TIMEOUTS * pipedrive.call_timeout
+        self._unknown_pause = max(SHORTEST_UNKNOWN_PAUSE, self._answer_timeout)
         self._slots = FairSlots(MOST_AT_ONCE)
         self._polls = Budget(per_second=INTENT_POLLS_PER_SECOND, burst=INTENT_POLLS_PER_SECOND)
         self._clients = RejectedClients()
@@ -111,7 +112,7 @@ class RefreshProtocol(StoringSteps):
                 return read.grant
             if not await self.wait_for_holder(read) or await self.complete_consent(read, order):
                 continue
-            self.require_pause(read)
+            self.require_pause(location, read.document)
             client = await self._documents.read_client(order.source.client)
             self._clients.require_usable(client, read, order, self._clock.monotonic())
             refreshed = await self._claim_and_spend(read, client, order)
@@ -208,7 +209,8 @@ class RefreshProtocol(StoringSteps):
             self._resolved_intents[claimed.intent.refresh_id] = None
             return Refreshed(claimed=claimed, grant=half_refreshed_grant(grant, trouble.refresh_token), trouble=trouble)
         except RefreshUncertain as trouble:
-            raise self._with_unanswered(self.note_uncertain(claimed, trouble), grant.unanswered) from trouble
+            paused = self.note_uncertain(claimed.location, grant, trouble)
+            raise self._with_unanswered(paused, grant.unanswered) from trouble
         except ConsentRequired as trouble:
             await self.withdraw_intent(claimed)
             if await self._was_replaced(claimed) or await self.replace_by_escrow(claimed, client):

@@ -11,7 +11,13 @@ from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import marks_of, with_marks
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.intent import Intent
-from pipedrive_operator.core.values.errors import CheckAndSetConflict, FenceClosed, VaultDenied, VaultUnavailable
+from pipedrive_operator.core.values.errors import (
+    CheckAndSetConflict,
+    FenceClosed,
+    SourceMissing,
+    VaultDenied,
+    VaultUnavailable,
+)
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.ports import Clock
@@ -27,9 +33,13 @@ class Reservation:
     """On our monotonic clock: when the write of the intent began."""
     until: float
     """On our monotonic clock: when another holder may start to consider us dead."""
-    version: int
-    values: Mapping[str, object] = field(repr=False)
-    """What the document holds now, without the intent."""
+    document: Document = field(repr=False)
+    """The document as it is in Vault now: with our intent, at our version."""
+
+    @property
+    def values(self) -> Mapping[str, object]:
+        """What the document holds beside the intent."""
+        return with_marks(self.document.values, None, marks_of(self.document)[1])
 
 
 class Reservations:
@@ -46,54 +56,61 @@ class Reservations:
 
         Raises:
             FenceClosed: the fence would refuse to send anyway; nothing was written.
+            RefreshUncertain: the document holds our intent to refresh whose outcome is not known yet.
             VaultUnavailable: the intent was not written, or Vault cannot be read.
             VaultDenied: the policy does not allow the write.
         """
+        self._intents.require_pause(source.location, document)
         began = self._clock.monotonic()
         intent = self._intents.new_intent(source.location, consent=consent)
         held = document.values if document is not None else {}
         unanswered = self._intents.unanswered_after(*marks_of(document))
-        version = await self._write(source, with_marks(held, intent, unanswered), document, intent)
-        if version is None:
+        written = await self._write(source, with_marks(held, intent, unanswered), document, intent)
+        if written is None:
             return None
         until = began + intent.timeout.total_seconds()
-        values = with_marks(held, None, unanswered)
-        return Reservation(source=source, intent=intent, at=began, until=until, version=version, values=values)
+        return Reservation(source=source, intent=intent, at=began, until=until, document=written)
 
     async def fence(self, reservation: Reservation) -> None:
         """Refuse to send unless our intent stands, and both it and the Lease outlast the whole call.
 
-        The document is read again if more than a moment has passed since the intent was written.
+        The document is read again if more than a moment has passed since the intent was written: another holder may
+        have stored a result beside our intent, which spends the candidate's token.
 
         Raises:
-            FenceClosed: the intent was taken over, or it or the Lease might expire during the call.
+            FenceClosed: the document has changed, or the intent or the Lease might expire during the call.
             VaultUnavailable, VaultDenied: Vault cannot be read.
         """
-        if not self._intents.is_a_moment_ago(reservation.at):
-            source = reservation.source
-            document = await self._documents.find_document(source.location, source.identity)
-            if marks_of(document)[0] != reservation.intent:
-                raise FenceClosed("another holder has taken over the intent")
+        try:
+            await self._intents.verify(reservation.at, lambda: self._stands(reservation))
+        except CheckAndSetConflict as conflict:
+            raise FenceClosed(str(conflict)) from conflict
         self._intents.require_time(reservation.until)
 
     async def release(self, reservation: Reservation) -> None:
         """Remove the intent; if Vault fails, it stays until another holder has seen it for long enough."""
         source = reservation.source
-        with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied):
+        with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing):
+            await self._intents.require_current(reservation.at, lambda: self._stands(reservation))
             await self._documents.write_values(
-                reservation.values, source.location, source.identity, cas=reservation.version
+                reservation.values, source.location, source.identity, cas=reservation.document.version
             )
+
+    async def _stands(self, reservation: Reservation) -> bool:
+        source = reservation.source
+        return await self._documents.holds_document(reservation.document, source.location, source.identity)
 
     async def _write(
         self, source: GrantWithClient, values: Mapping[str, object], document: Document | None, intent: Intent
-    ) -> int | None:
+    ) -> Document | None:
         cas = document.version if document is not None else 0
         try:
-            return await self._documents.write_values(values, source.location, source.identity, cas=cas)
+            version = await self._documents.write_values(values, source.location, source.identity, cas=cas)
         except CheckAndSetConflict:
             return None
         except VaultUnavailable:
             found = await self._documents.find_document(source.location, source.identity)
             if found is None or marks_of(found)[0] != intent:
                 raise
-            return found.version  # only the acknowledgement was lost
+            return found  # only the acknowledgement was lost; a person may have changed other values since
+        return Document(location=source.location, version=version, created_at=self._clock.now(), values=values)

@@ -38,34 +38,13 @@ async def _result(task: asyncio.Task[Any]) -> Any:
     return await task
 
 
-async def _die_with_a_candidate(around: ConsentSurroundings, **order: Any) -> Any:
-    """Let a process die after the first copy, and return its order."""
-    made = around.order(**order)
-    task = asyncio.create_task(around.exchange.run(made, around.claim))
-    gate = asyncio.Event()
-
-    async def wait(_: Token) -> Account:
-        gate.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    identify = around.pipedrive.identify_access_token
-    around.pipedrive.identify_access_token = wait  # type: ignore[method-assign,assignment]
-    await gate.wait()
-    task.cancel()
-    around.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
-    around.take_over()
-    assert around.candidate is not None
-    return made
-
-
 @pytest.mark.parametrize("company", [ACCOUNT, OTHER_COMPANY])
 async def test_the_next_refresh_completes_the_consent_of_a_dead_process(
     around: ConsentSurroundings, company: Account
 ) -> None:
     """It is promoted if the account is right. Otherwise it is dropped, and the grant in Vault stays in use."""
     around.pipedrive.consent_ends_others = False
-    await _die_with_a_candidate(around, company=company, pinned=ACCOUNT)
+    await around.die_with_a_candidate(company=company, pinned=ACCOUNT)
 
     await around.in_time(around.run())
 
@@ -80,7 +59,7 @@ async def test_a_candidate_whose_access_token_has_expired_is_refreshed_to_see_wh
     around: ConsentSurroundings,
 ) -> None:
     """No other process ran for hours."""
-    order = await _die_with_a_candidate(around)
+    order = await around.die_with_a_candidate()
     around.clock.turn(timedelta(hours=2))
 
     found = await around.in_time(around.exchange.conclude(order))
@@ -117,7 +96,7 @@ async def test_the_new_access_token_of_a_candidate_is_stored_although_its_refres
 ) -> None:
     """Pipedrive is slow, so that the document is read again, with the expired token of the same candidate in it."""
     around.pipedrive.rotates = False
-    order = await _die_with_a_candidate(around)
+    order = await around.die_with_a_candidate()
     around.clock.turn(timedelta(hours=2))
     around.pipedrive.before_fence = lambda: around.clock.turn(timedelta(seconds=3))
 
@@ -146,7 +125,7 @@ async def test_a_half_usable_answer_is_kept_and_refreshed_once(around: ConsentSu
 async def test_a_candidate_that_pipedrive_refuses_is_dropped(around: ConsentSurroundings) -> None:
     """Pipedrive refuses both of its tokens, because the person has consented again in the meantime."""
     before = around.values
-    order = await _die_with_a_candidate(around)
+    order = await around.die_with_a_candidate()
     around.pipedrive.accounts.clear()
     around.pipedrive.alive.clear()
 
@@ -162,7 +141,7 @@ async def test_the_old_grant_is_refreshed_while_pipedrive_cannot_say_whose_the_c
 ) -> None:
     """A consent never makes things worse."""
     around.pipedrive.consent_ends_others = False
-    order = await _die_with_a_candidate(around)
+    order = await around.die_with_a_candidate()
 
     async def fail(_: Token) -> Account:
         raise trouble
@@ -196,7 +175,7 @@ async def test_a_consent_outranks_what_descends_from_the_grant_that_it_replaces(
 
 async def test_a_grant_that_a_person_has_written_since_is_not_replaced(around: ConsentSurroundings) -> None:
     """It was obtained by hand after the code was exchanged, which ended the grant of the consent."""
-    order = await _die_with_a_candidate(around)
+    order = await around.die_with_a_candidate()
     candidate = around.values["consent_candidate"]
     by_hand = around.pipedrive.consent()
     around.vault.put(GRANT_LOCATION, refresh_token=by_hand, consent_candidate=candidate)
@@ -211,7 +190,7 @@ async def test_a_grant_that_a_person_has_written_since_is_not_replaced(around: C
 
 async def test_of_two_unrelated_consents_pipedrive_decides(around: ConsentSurroundings) -> None:
     """Another consent was stored meanwhile: ours goes to escrow, and is used only if Pipedrive refuses the other."""
-    order = await _die_with_a_candidate(around)
+    order = await around.die_with_a_candidate()
     candidate = around.values["consent_candidate"]
     around.vault.put(
         GRANT_LOCATION, refresh_token="theirs", consent_uid="another", consent_candidate=candidate, access_token="x"
@@ -234,7 +213,7 @@ async def test_of_two_unrelated_consents_pipedrive_decides(around: ConsentSurrou
 async def test_two_answers_of_one_consent_are_both_kept_in_escrow(around: ConsentSurroundings) -> None:
     """A grant was written by hand after each of them. If the second one were not kept, no refresh could go on."""
     for by_hand in ("theirs", "theirs too"):
-        order = await _die_with_a_candidate(around)
+        order = await around.die_with_a_candidate()
         candidate = around.values["consent_candidate"]
         around.vault.put(GRANT_LOCATION, refresh_token=by_hand, consent_candidate=candidate)
         found = await around.in_time(around.exchange.conclude(order))
@@ -248,7 +227,7 @@ async def test_a_candidate_of_the_first_answer_is_settled_before_the_second_one_
     around: ConsentSurroundings,
 ) -> None:
     """A stopped process stores the first one late, while the second code, of the wrong company, is exchanged."""
-    await _die_with_a_candidate(around)
+    await around.die_with_a_candidate()
     first = around.values["consent_candidate"]
     around.vault.put(GRANT_LOCATION, refresh_token="seed")
     task = await around.begin_exchange(around.order(company=OTHER_COMPANY, pinned=ACCOUNT))
@@ -282,7 +261,7 @@ async def test_a_candidate_that_a_stopped_process_writes_again_replaces_no_newer
     around: ConsentSurroundings, later: timedelta
 ) -> None:
     """Another process has promoted it and refreshed the grant since, which spent the candidate's refresh token."""
-    order = await _die_with_a_candidate(around)
+    order = await around.die_with_a_candidate()
     candidate = around.values["consent_candidate"]
     await around.in_time(around.exchange.conclude(order))
     around.clock.turn(later)

@@ -62,6 +62,24 @@ async def test_a_token_is_not_sent_if_vault_cannot_be_read_after_a_while(around:
     assert "went unanswered" not in caught.value.message
 
 
+async def test_an_intent_that_was_never_acknowledged_is_no_unanswered_refresh(around: Surroundings) -> None:
+    """It landed, but Vault was away before this could be seen. Nothing was sent, so it is the cause of nothing."""
+    around.vault.breaks_after, around.vault.mends_after = 0, 1
+    around.vault.loses_acknowledgements = True
+    around.vault.on_loss = lambda: setattr(around.vault, "breaks", VaultUnavailable("Vault is sealed"))
+    with pytest.raises(VaultUnavailable):
+        await around.run()
+    around.vault.breaks = None
+    assert around.stored.intent is not None
+    around.pipedrive.alive = set()
+
+    with pytest.raises(ConsentRequired) as caught:
+        await around.run()
+
+    assert ["seed"] == around.pipedrive.sent
+    assert "went unanswered" not in caught.value.message
+
+
 async def test_a_patched_consent_is_not_taken_for_our_intent_after_a_lost_acknowledgement(
     around: Surroundings,
 ) -> None:

@@ -39,6 +39,22 @@ def read_candidate(document: Document | None) -> Grant | None:
     return candidate if candidate is not None and candidate.terms is not None else None
 
 
+def lineages_of(document: Document) -> frozenset[str]:
+    """Return the lineages of the grant and of the candidate in a document."""
+    return frozenset(grant.lineage for grant in (read_grant(document), read_candidate(document)) if grant is not None)
+
+
+def is_outdated(result: Grant, document: Document | None) -> bool:
+    """Return whether Vault holds what became of a candidate: what another process has obtained with it since.
+
+    A result belongs into Vault if Vault holds what was spent for it, or nothing of the same exchange yet. The code of
+    an exchange works once, so whatever else Vault holds of it descends from this result.
+    """
+    found = (grant for grant in (read_candidate(document), read_grant(document)) if grant is not None)
+    held = next((grant for grant in found if grant.exchange == result.exchange), None)
+    return held is not None and held.lineage != result.refreshed_from
+
+
 def marks_of(document: Document | None) -> tuple[Intent | None, Unanswered | None]:
     """Return the marks of a document, whether it holds a grant or not."""
     if document is None:
