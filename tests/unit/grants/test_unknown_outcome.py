@@ -67,3 +67,13 @@ async def test_a_consent_waits_until_the_pause_after_an_unknown_outcome_is_over(
     assert found is not None
     assert found.reason is ConsentReason.WRONG_ACCOUNT
     assert consent.clock.now() - before >= MINUTE
+
+
+async def test_another_holder_waits_for_a_minute_too_if_the_time_out_is_short(consent: ConsentSurroundings) -> None:
+    """Our intent announces how long nobody may send the same token, not how long we await the answer."""
+    consent.pipedrive.call_timeout = timedelta(seconds=2)
+    consent.start()
+    await consent.lose_an_answer()
+    assert consent.stored.intent is not None
+
+    assert consent.stored.intent.timeout > MINUTE
