@@ -1,7 +1,7 @@
 """The exchange of a code: nothing is lost, the grant that works stays until the new one is verified."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -133,6 +133,25 @@ async def test_the_first_copy_is_acknowledged_before_pipedrive_is_asked(around: 
     await around.connect()
 
     assert ["refresh-2"] == seen
+
+
+@pytest.mark.parametrize("sends", [1, 2], ids=["of the code", "of the candidate"])
+async def test_the_lifetime_of_a_new_token_is_counted_from_the_request(around: ConsentSurroundings, sends: int) -> None:
+    """With the answer to a code, only the refresh token of the candidate may be usable: it is then sent as well."""
+    sent_at: list[datetime] = []
+
+    def send_slowly() -> None:
+        sent_at.append(around.clock.now())
+        around.clock.turn(timedelta(seconds=2))
+        around.pipedrive.spoils_answers = len(sent_at) < sends
+
+    around.pipedrive.before_fence = send_slowly
+
+    assert await around.in_time(around.connect()) is ConsentReason.CONNECTED
+
+    assert sends == len(sent_at)
+    assert around.stored.token is not None
+    assert sent_at[-1] + around.pipedrive.lifetime == around.stored.token.expires_at
 
 
 @pytest.mark.parametrize(
