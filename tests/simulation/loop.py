@@ -23,17 +23,23 @@ class Process:
     name: str
     crashed: bool = False
     frozen: bool = False
-    thawed_at: float = float("-inf")
-    """When it was last thawed."""
+    frozen_at: float = float("inf")
+    stops: list[tuple[float, float]] = field(default_factory=list)
+    """From when until when it was frozen before."""
     parked: list[asyncio.Handle] = field(default_factory=list)
 
     def freeze(self) -> None:
         """Stop it, until the loop thaws it."""
-        self.frozen = True
+        self.frozen, self.frozen_at = True, asyncio.get_running_loop().time()
 
     def was_frozen_since(self, moment: float) -> bool:
         """Return whether it was frozen at any time since then."""
-        return self.frozen or self.thawed_at > moment
+        return self.frozen or any(until > moment for _, until in self.stops)
+
+    def ran(self, since: float, until: float) -> float:
+        """Return for how many seconds it ran between two moments, the second of which is not in the future."""
+        stops = [*self.stops, (self.frozen_at, until)] if self.frozen else self.stops
+        return until - since - sum(max(0.0, end - max(begin, since)) for begin, end in stops)
 
 
 CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
@@ -128,7 +134,8 @@ class SeededLoop(asyncio.BaseEventLoop):
         """Let a frozen process go on, as if no time had passed for it."""
         if not process.frozen:
             return
-        process.frozen, process.thawed_at = False, self._now
+        process.frozen = False
+        process.stops.append((process.frozen_at, self._now))
         self._ready.extend(process.parked)
         process.parked.clear()
 

@@ -10,6 +10,7 @@ from fakes.cluster import FakeCluster
 from fakes.pipedrive import FakePipedrive, Send
 from fakes.vault import FakeVault
 from pipedrive_operator.adapters.kubernetes.escrow import unseal
+from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.keys import CANDIDATE
 from pipedrive_operator.core.resource.credential import read_credential
@@ -54,6 +55,8 @@ class VaultModel(FakeVault):
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     backup: dict[VaultLocation, Document] = field(default_factory=dict)
     """Each document as it was first written."""
+    written: list[tuple[float, str]] = field(default_factory=list)
+    """When the grant was written, and by whom."""
 
     def put(self, location: VaultLocation, **values: object) -> None:
         """Write a version, and note it if it is a grant."""
@@ -61,9 +64,10 @@ class VaultModel(FakeVault):
         super().put(location, **values)
         self.backup.setdefault(location, self.documents[location])
         if "refresh_token" in values:
+            self.written.append((self.clock.monotonic(), who()))
             if before is not None and "consent_uid" in values and _exchange(values) != _exchange(before.values):
                 self.promises.promoted(str(values["consent_uid"]), over=str(before.values["refresh_token"]))
-            self.promises.stored(values, by=who())
+            self.promises.stored(values, by=who(), candidate=_candidate(self.documents[location]))
             self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
 
     def restore(self, location: VaultLocation) -> None:
@@ -86,6 +90,11 @@ class VaultModel(FakeVault):
 
 def _exchange(values: Mapping[str, object]) -> tuple[object, object]:
     return values.get("consent_uid"), values.get("consent_generation")
+
+
+def _candidate(document: Document) -> str | None:
+    found = read_candidate(document)
+    return found.refresh_token.reveal() if found is not None else None
 
 
 def _summary(values: Mapping[str, object]) -> str:

@@ -39,7 +39,7 @@ class Promises:
     broken: str | None = None
     sends: list[Send] = field(default_factory=list)
     stored_refresh: dict[str, float] = field(default_factory=dict)
-    """When Vault first held each refresh token."""
+    """When Vault first held each refresh token, as the grant or as a candidate."""
     stored_access: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
     """Every refresh token that Vault has ever held as the grant, not as a candidate."""
@@ -144,11 +144,12 @@ class Promises:
         """Record that Pipedrive refused a token."""
         self.refused[send.by] = send.token, is_newest
 
-    def stored(self, values: Mapping[str, object], *, by: str) -> None:
-        """Record a new version of the grant."""
+    def stored(self, values: Mapping[str, object], *, by: str, candidate: str | None = None) -> None:
+        """Record a new version of the grant, and the refresh token of the candidate beside it."""
         self.newest = str(values.get("refresh_token", ""))
         self._expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
-        self.stored_refresh.setdefault(self.newest, asyncio.get_running_loop().time())
+        for token in {self.newest, candidate} - {None}:
+            self.stored_refresh.setdefault(str(token), asyncio.get_running_loop().time())
         self.held.add(self.newest)
         self.newest_access = str(values.get("access_token", ""))
         self.stored_access.add(self.newest_access)

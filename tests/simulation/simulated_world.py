@@ -12,11 +12,13 @@ from typing import Any
 import structlog
 
 from fakes.escrow import escrowed
+from fakes.pipedrive import Send
 from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.secret_value import SecretValue
+from simulation import window
 from simulation.faulty_network import Weather
 from simulation.history import History
 from simulation.loop import Process, SeededLoop, run
@@ -176,6 +178,22 @@ class World:
     def needed(self) -> set[str]:
         """Return the living refresh tokens that no consent has replaced, of the account of the credentials."""
         return {token for token in self.pipedrive.alive - self.promises.replaced if self.promises.is_right(token)}
+
+    def uncopied(self, operator: Operator) -> list[str]:
+        """Return the living refresh tokens that only a process holds, and that it could not have copied yet."""
+        sent = (send for send in self.promises.sends if send.by == operator.process.name and send.ended is not None)
+        results = [send for send in sent if send.successor in self.needed() and not self.is_kept(send.successor)]
+        return [str(send.successor) for send in results if self._may_be_uncopied(send, operator)]
+
+    def _may_be_uncopied(self, send: Send, operator: Operator) -> bool:
+        return window.is_open(
+            send,
+            operator.process,
+            vault=self.vault.network,
+            cluster=operator.cluster.network,
+            conflicts=any(by != send.by and at >= send.began for at, by in self.vault.written),
+            now=self.loop.time(),
+        )
 
     def _may_lose_lease(self, by: str) -> bool:
         operator = self.operators[by]

@@ -17,8 +17,6 @@ BETWEEN_STRIKES = 20.0
 """In seconds, on average."""
 AIMED = 0.3
 """The probability that a fault hits a refresh."""
-FIRST_COPY = 10.0
-"""In seconds: the longest time until the first copy of an answer, if Vault or the cluster can be reached."""
 
 
 class Storm:
@@ -116,19 +114,8 @@ class Storm:
     def kill(self, operator: Operator) -> None:
         """Kill a process, and excuse the loss of a result that it could not have copied yet."""
         self.world.crash(operator)
-        moment = asyncio.get_running_loop().time()
-        for send in self.world.promises.sends:
-            if (
-                send.by != operator.process.name
-                or send.ended is None
-                or send.successor is None
-                or self.world.is_kept(send.successor)
-            ):
-                continue
-            is_in_window = send.delivered is None or moment - send.delivered < FIRST_COPY
-            was_hindered = operator.cluster.network.was_bad_since(send.began)
-            if is_in_window or was_hindered or operator.process.was_frozen_since(send.began):
-                self.world.history.lose(send.successor, "died before the first copy", f"{send.by}, of {send.successor}")
+        for token in self.world.uncopied(operator):
+            self.world.history.lose(token, "died before the first copy", f"{operator.process.name}, of {token}")
 
     def stop(self, operator: Operator | None = None) -> None:
         """Ask a process to end in order. Another one starts later."""
