@@ -134,7 +134,7 @@ class PipedriveModel(FakePipedrive):
 
     def spends(self, send: Send, access_token: str) -> None:
         """Note the exchange."""
-        self.promises.spent(send)
+        self.promises.spent(send, access_token)
         self.promises.secrets |= {str(send.successor), access_token}
         self.history.note("pipedrive", f"spends {send.token} for {send.successor}", by=send.by)
 
@@ -155,6 +155,8 @@ class ClusterModel(FakeCluster):
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     escrowed_at: dict[str, float] = field(default_factory=dict)
     """When each refresh token was last kept in escrow."""
+    dropped_at: float = float("-inf")
+    """When an escrow was last dropped."""
 
     def writer(self) -> str:
         """Return which process writes."""
@@ -170,6 +172,10 @@ class ClusterModel(FakeCluster):
         was = authorized.reason if authorized else None
         self.promises.reported(f"{self.name}/{key}", after["status"], was=was, by=who())
 
+    def had_escrow(self, since: float) -> bool:
+        """Return whether there has been an escrow since a moment."""
+        return bool(self.escrow) or self.dropped_at >= since
+
     def keeps_escrow(self, body: Mapping[str, Any]) -> None:
         """Note when a refresh token got into escrow."""
         grant = unseal(dict(body), GRANT_LOCATION, SecretValue(CLIENT_SECRET), clock=self.clock)
@@ -182,6 +188,7 @@ class ClusterModel(FakeCluster):
         """Note that a process dropped an escrow."""
         grant = unseal(dict(body), GRANT_LOCATION, SecretValue(CLIENT_SECRET), clock=self.clock)
         assert grant is not None
+        self.dropped_at = self.clock.monotonic()
         self.promises.drops_escrow(grant.refresh_token.reveal())
 
     def lists_escrow(self, as_of: float) -> None:

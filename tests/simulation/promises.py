@@ -53,14 +53,12 @@ class Promises:
     """The access token that Vault holds."""
     refused: dict[str, tuple[str, bool]] = field(default_factory=dict)
     """The last refused token of each holder, and whether it was the newest one at that time."""
-    expiry: dict[str, str] = field(default_factory=dict)
-    """The last published expiry of each Secret."""
-    consents: int = 0
-    """How often a person stored another grant in Vault."""
-    in_escrow: Callable[[], bool] = lambda: False
-    """Returns whether there is an escrow: then the grant may be refreshed early, to see whether it is alive."""
-    escrow_dropped_at: float = float("-inf")
-    """When a process last dropped an escrow. Another one may just have decided to refresh the grant because of it."""
+    expiry: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The last expiry of each Secret that was published for each line: a consent begins one, and so does a restore."""
+    lines: dict[str, str] = field(default_factory=dict)
+    """The line of each token: the token of the consent that it descends from."""
+    in_escrow: Callable[[str, float], bool] = lambda _by, _since: False
+    """Returns whether a process's own cluster has had an escrow since a moment: it is a reason to refresh early."""
     known_as_of: dict[str, float] = field(default_factory=dict)
     """The moment at which each process last knew what Vault held."""
     listed_as_of: dict[str, float] = field(default_factory=dict)
@@ -69,6 +67,8 @@ class Promises:
     """Returns since when a token is in the escrow of a process's own cluster."""
     unfinished: Callable[[str], str | None] = lambda _by: None
     """Returns what a process has sent and neither stored nor lost."""
+    is_excusable: Callable[[str], bool] = lambda _by: True
+    """Returns whether a process could not copy yet what only it holds."""
     may_lose_lease: Callable[[str], bool] = lambda _by: True
     """Returns whether something has kept a process from renewing its Lease since it was asked to stop."""
     on_effect: Callable[[str, str], None] = lambda _what, _by: None
@@ -105,18 +105,18 @@ class Promises:
         self.used.add((str(intent), send.token))
         is_stopping = asyncio.get_running_loop().time() > self.stopping.get(send.by, float("inf"))
         self._expect(not is_stopping, f"(g) {send.token} was sent by {send.by}, which was asked to stop")
-        is_due = send.token != self.newest or left is None or left <= due or self._was_in_escrow()
+        is_due = (
+            send.token != self.newest
+            or left is None
+            or left <= due
+            or self.in_escrow(send.by, send.began - LONGEST_CHECK)
+        )
         self._expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
         self.sends.append(send)
         self.on_effect("send", send.by)
 
-    def _was_in_escrow(self) -> bool:
-        """Return whether there was an escrow when a process could last list it before it sent a token."""
-        return self.in_escrow() or asyncio.get_running_loop().time() - self.escrow_dropped_at <= LONGEST_CHECK
-
     def drops_escrow(self, token: str) -> None:
         """Record that an escrow was dropped; nobody needs its token if the one in Vault is alive."""
-        self.escrow_dropped_at = asyncio.get_running_loop().time()
         if self.is_alive(self.newest) and token != self.newest:
             self.replaced.add(token)
 
@@ -134,8 +134,10 @@ class Promises:
         self._expect(since >= known and is_recent, f"(a) {send.token} was sent again after {what} at {since:.3f}")
         self.history.excuse("sent again within a moment", f"{send.token}, after {what}")
 
-    def spent(self, send: Send) -> None:
+    def spent(self, send: Send, access_token: str) -> None:
         """Record that Pipedrive has spent a token, before the sender gets the answer."""
+        line = self.lines.get(send.token, send.token)
+        self.lines |= {str(send.successor): line, access_token: line}
         self.on_effect("spend", send.by)
         if send.by in self.dead and (self.rotates or send.is_code):
             self.history.lose(send.successor, "died before the answer", f"{send.by}, to {send.token}")
@@ -159,7 +161,6 @@ class Promises:
 
     def promoted(self, consent: str, *, over: str) -> None:
         """Record that the grant of a consent replaces another one in Vault."""
-        self.consents += 1
         self.connected.add(consent)
         self.replaced.add(over)
 
@@ -169,7 +170,8 @@ class Promises:
 
     def restored(self, values: Mapping[str, object], *, by: str) -> None:
         """Record that a person restored an old version of the grant, which undoes what was stored since."""
-        self.consents += 1
+        access = str(values.get("access_token", ""))
+        self.lines[access] = f"{self.lines.get(access, access)}, restored"
         self.stored_refresh.clear()
         self.stored(values, by=by)
 
@@ -191,9 +193,9 @@ class Promises:
         decoded = {key: b64decode(value).decode() for key, value in data.items()}
         access, expires_at = decoded.get("access_token", ""), decoded.get("expires_at", "")
         self._expect(access in self.stored_access, f"(b) {where} publishes {access} before Vault has stored it")
-        is_later = expires_at >= self.expiry.get(where, "") or self.consents > 0
-        self._expect(is_later, f"(c) {where} went back to {expires_at}")
-        self.expiry[where] = expires_at
+        last = where, self.lines.get(access, access)
+        self._expect(expires_at >= self.expiry.get(last, ""), f"(c) {where} went back to {expires_at}")
+        self.expiry[last] = expires_at
         self._writes("Secret", by=by)
 
     def reported(self, where: str, status: Mapping[str, Any], *, was: str | None, by: str) -> None:
@@ -221,6 +223,7 @@ class Promises:
         left = self.unfinished(by)
         if left is not None:
             self._expect(not self._may_still_store(by), f"(g) {by} ended before it had stored {left}")
+            self._expect(self.is_excusable(by), f"(b) {by} ended, and had made no copy of {left} although it could")
             self.history.lose(left, "stopped while nothing could store the result", f"{by} after {LONGEST_STOP:.0f} s")
 
     def _may_still_store(self, by: str) -> bool:

@@ -97,7 +97,8 @@ class World:
         self.promises.unfinished = self.unfinished
         self.promises.kept_since = self.kept_since
         self.promises.may_lose_lease = self._may_lose_lease
-        self.promises.in_escrow = lambda: any(cluster.escrow for cluster in self.clusters)
+        self.promises.is_excusable = lambda by: bool(self.uncopied(self.operators[by]))
+        self.promises.in_escrow = lambda by, since: self.operators[by].cluster.had_escrow(since)
         self.promises.is_alive = lambda token: token in self.pipedrive.alive
         self.promises.is_right = lambda token: self.pipedrive.owner(token) == ACCOUNT
 
@@ -274,8 +275,8 @@ class World:
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
         if authorized is None or authorized.reason != "ConsentRequired":
             return f"(c) it is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
-        lost = (send for send in self.promises.sends if send.successor in self.history.lost)
-        is_of_consent = any(send.is_code or send.token not in self.promises.held for send in lost)
+        lost = (send for send in self.promises.sends if send.successor in self.needed())
+        is_of_consent = all(send.is_code or send.token not in self.promises.held for send in lost)
         is_named = is_of_consent or "went unanswered" in authorized.message
         return None if is_named else "(e) the status does not name the unanswered refresh"
 

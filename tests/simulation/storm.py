@@ -154,7 +154,6 @@ class Storm:
         """Consent again, as a person."""
         if self.is_over:
             return
-        self.world.promises.consents += 1
         self.note("consents")
         self.world.vault.put(GRANT_LOCATION, refresh_token=self.world.pipedrive.consent())
 

@@ -1,6 +1,9 @@
-"""The judge of writes without a cause knows which attempts led to a request."""
+"""What the judge excuses, and what it does not."""
 
 import asyncio
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -11,6 +14,7 @@ from simulation.promises import Promises
 CALM = 100.0
 END = 1000.0
 SENT = 500.0
+DUE = timedelta(seconds=160)
 
 
 @pytest.mark.parametrize(
@@ -28,16 +32,83 @@ def test_an_intent_belongs_to_a_request_that_follows_soon(
     intents: list[float], sends: list[float], broken_at: float | None
 ) -> None:
     """Attempts that a slow Vault ended have a cause; those of an operator that never sends have none."""
-    wrong = asyncio.run(_judged(intents, sends))
+
+    def judged(promises: Promises) -> str | None:
+        promises.intents = intents
+        promises.writes = [(moment, "a1 wrote the intent") for moment in intents]
+        promises.sends = [Send("refresh-1", began=moment) for moment in sends]
+        return promises.wrote_for_nothing(CALM)
+
+    wrong = _judged(judged)
 
     assert wrong == (None if broken_at is None else f"(d) nothing changed, but at {broken_at:.3f} a1 wrote the intent")
 
 
-async def _judged(intents: list[float], sends: list[float]) -> str | None:
-    loop = asyncio.get_running_loop()
-    promises = Promises(History())
-    promises.intents = intents
-    promises.writes = [(moment, "a1 wrote the intent") for moment in intents]
-    promises.sends = [Send("refresh-1", began=moment) for moment in sends]
-    loop.time = lambda: END  # type: ignore[method-assign]
-    return promises.wrote_for_nothing(CALM)
+def test_a_candidate_is_a_stored_successor() -> None:
+    """The refresh token that was spent for it is not sent again."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.sends = [
+            Send("code-1", 10, by="a1", ended=11, successor="refresh-2"),
+            _spent("refresh-2", "refresh-3"),
+        ]
+        promises.stored({"refresh_token": "consent-1"}, by="a1", candidate="refresh-3")
+        promises.knows(by="a1", as_of=END + 1)
+        promises.acknowledges({"refresh_holder": "a1", "refresh_id": "a1-2"}, by="a1")
+        promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
+        return promises.broken
+
+    wrong = _judged(judged)
+
+    assert wrong == "(a) refresh-2 was sent again after its successor refresh-3 was stored at 1000.000"
+
+
+@pytest.mark.parametrize("cluster", ["a", "b"])
+def test_an_escrow_is_a_reason_to_refresh_early_in_its_own_cluster_only(cluster: str) -> None:
+    """A process cannot see the escrow of another cluster."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.in_escrow = lambda by, _since: by.startswith(cluster)
+        promises.stored({"refresh_token": "refresh-2"}, by="a1")
+        promises.acknowledges({"refresh_holder": "a1", "refresh_id": "a1-1"}, by="a1")
+        promises.sent(Send("refresh-2", END, by="a1"), left=timedelta(seconds=200), due=DUE)
+        return promises.broken
+
+    wrong = _judged(judged)
+
+    assert (wrong is None) == (cluster == "a")
+
+
+@pytest.mark.parametrize(("token", "broken"), [("refresh-3", True), ("code-9", False)])
+def test_an_expiry_goes_back_only_for_the_grant_of_another_consent(token: str, broken: bool) -> None:  # noqa: FBT001
+    """A consent some time ago is no excuse."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.promoted("uid-1", over="consent-1")
+        promises.spent(_spent("refresh-2", "refresh-3"), "access-3")
+        promises.spent(_spent(token, "refresh-4"), "access-4")
+        promises.stored_access = {"access-3", "access-4"}
+        promises.published("a/one", _secret("access-3", "2026-01-01T00:10:00Z"), by="a1")
+        promises.published("a/one", _secret("access-4", "2026-01-01T00:09:00Z"), by="a1")
+        return promises.broken
+
+    wrong = _judged(judged)
+
+    assert wrong == ("(c) a/one went back to 2026-01-01T00:09:00Z" if broken else None)
+
+
+def _spent(token: str, successor: str) -> Send:
+    return Send(token, 20, by="a1", ended=21, successor=successor)
+
+
+def _secret(access_token: str, expires_at: str) -> dict[str, str]:
+    values = {"access_token": access_token, "expires_at": expires_at}
+    return {key: b64encode(value.encode()).decode() for key, value in values.items()}
+
+
+def _judged(judge: Callable[[Promises], str | None]) -> str | None:
+    async def judged() -> str | None:
+        asyncio.get_running_loop().time = lambda: END  # type: ignore[method-assign]
+        return judge(Promises(History()))
+
+    return asyncio.run(judged())
