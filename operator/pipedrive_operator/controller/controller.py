@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from pipedrive_operator import metrics
+from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.queue import WorkQueue
-from pipedrive_operator.controller.schedule import LONGEST_SLACK, slack
+from pipedrive_operator.controller.schedule import LONGEST_SLACK, first_slack, slack
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed
@@ -17,6 +18,9 @@ from pipedrive_operator.fairness.slots import serving
 from pipedrive_operator.log import get_logger
 from pipedrive_operator.ports import Clock
 from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler
+
+LONGEST_WITHOUT_LEADER: Final = 60.0
+"""In seconds: a Lease of the default length, with time to notice that it has expired."""
 
 _log: Final = get_logger(__name__)
 
@@ -36,6 +40,19 @@ class Controller:
         """Request a pass for each of these credentials, in a reproducible order."""
         for key in sorted(keys):
             self._queue.add(key)
+
+    def enqueue_all(self, cache: Cache) -> None:
+        """Request a pass for each credential, the most urgent ones first.
+
+        Requests from the time in which another replica led say nothing about urgency, except the latest: nobody may
+        have led then.
+        """
+        now = self._clock.now()
+        for key in sorted(cache.keys):
+            credential = cache.credential(key)
+            is_published = credential is not None and bool(cache.secrets_of(credential))
+            slack_of_first = first_slack(credential, now) if is_published else 0.0
+            self._queue.add(key, slack=slack_of_first, oldest=LONGEST_WITHOUT_LEADER)
 
     async def work(self, workers: int) -> None:
         """Reconcile with that many workers until cancelled, starting without any memory of earlier passes."""

@@ -61,7 +61,7 @@ class LeaderWork:
         """Work until cancelled. The escrow is loaded before the first refresh: it may hold a newer refresh token."""
         while await self._load_escrow() is None:
             await self._clock.sleep(_RETRY_INTERVAL)
-        self._controller.enqueue(self._cache.keys)
+        self._controller.enqueue_all(self._cache)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._controller.work(self._workers), name="workers")
@@ -77,7 +77,7 @@ class LeaderWork:
             await self._clock.sleep(self._escrow_interval.total_seconds())
             if await self._load_escrow():
                 self._refreshes.forget_all()
-                self._controller.enqueue(self._cache.keys)
+                self._controller.enqueue_all(self._cache)
 
     async def _load_escrow(self) -> list[str] | None:
         """Return the grants in escrow that were not known yet; None if the escrow cannot be listed."""

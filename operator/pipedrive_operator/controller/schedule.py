@@ -7,15 +7,20 @@ different namespaces are never compared: a tenant could choose them.
 
 import heapq
 import itertools
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from pipedrive_operator.core.resource.credential import AnyCredential, Credential
 from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType
 from pipedrive_operator.fairness.queue import FairQueue
 
 LONGEST_SLACK: Final = 30.0
 """Seconds that a scheduled pass can wait while credentials of its namespace that were changed go first."""
+FIRST_SLACK: Final = 600.0
+"""Seconds that the first pass of a leader can wait at most: ten thousand take a minute or two."""
 MOST_REPLACED: Final = 1000
 """How many replaced requests are kept until they are removed together: each removal visits all requests."""
 _SHARE_OF_LIFETIME: Final = 1 / 4
@@ -27,6 +32,21 @@ def slack(until: datetime, expires_at: datetime | None) -> float:
     if expires_at is None or expires_at <= until:
         return LONGEST_SLACK
     return min(LONGEST_SLACK, (expires_at - until).total_seconds() * _SHARE_OF_LIFETIME)
+
+
+def first_slack(credential: AnyCredential | None, now: datetime) -> float:
+    """Return for how many seconds the first pass of a leader can wait, going by what the last one has reported.
+
+    What is not ready, has changed since, or was requested cannot wait. The rest comes in the order of the renewals.
+    """
+    if not isinstance(credential, Credential) or credential.being_deleted or credential.request is not None:
+        return 0.0
+    ready = credential.status.condition(ConditionType.READY)
+    if ready is None or ready.status is not ConditionStatus.TRUE or ready.observed_generation != credential.generation:
+        return 0.0
+    renewal = credential.status.renewal_time
+    wait = FIRST_SLACK if renewal is None else (renewal - now).total_seconds()
+    return min(max(0.0, wait), FIRST_SLACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +69,15 @@ class Schedule:
         self._in_progress: set[Key] = set()
         self._order = itertools.count()
 
-    def add(self, key: Key, due: float, deadline: float) -> bool:
-        """Request a pass, and return whether this changes anything: of two requests, the earlier times apply."""
+    def add(self, key: Key, due: float, deadline: float, *, since: float = -math.inf) -> bool:
+        """Request a pass, and return whether this changes anything: of two requests, the earlier times apply.
+
+        A request that was due before `since` is replaced instead.
+        """
         wanted, known = _Request(due, deadline), self._requests.get(key)
-        if known is not None:
+        if known is not None and known.due < since and key not in self._in_progress:
+            self._ready.withdraw(key)
+        elif known is not None:
             wanted = _Request(min(known.due, due), min(known.deadline, deadline))
         if wanted == known:
             return False

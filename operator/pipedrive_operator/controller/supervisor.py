@@ -177,7 +177,9 @@ class Supervisor:
     async def _resync(self) -> str | None:
         try:
             async with self._resyncing:
-                self._controller.enqueue(await resync(self._lister, self._cache))
+                affected = await resync(self._lister, self._cache)
+                if self._cache_problem is None:  # after the first list, a leader looks at all, the most urgent first
+                    self._controller.enqueue(affected)
                 self._changed.set()
                 if self._consents is not None:
                     await self._consents.resync()

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,12 @@ from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.leader_work import LeaderWork
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.core.decision.sources import resolve
+from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
-from support.builders import API_TOKEN_SPEC, KEY, NOW, RULES, resource
+from pipedrive_operator.core.values.times import format_time
+from support.builders import API_TOKEN_SPEC, KEY, NOW, OAUTH2_SPEC, RULES, resource
 from support.faked_operator import FakedOperator
+from support.manifests import published_secret
 
 ESCROW_INTERVAL = timedelta(minutes=10)
 
@@ -48,14 +52,14 @@ class Leader:
     def __post_init__(self) -> None:
         """Build the parts."""
         self.queue = WorkQueue(self.clock)
-        cache = Cache(lambda credential: resolve(credential, RULES))
-        cache.see_credential(None, resource(API_TOKEN_SPEC))
-        controller = Controller(reconciler=FakedOperator().reconciler, queue=self.queue, clock=self.clock)
+        self.cache = Cache(lambda credential: resolve(credential, RULES))
+        self.cache.see_credential(None, resource(API_TOKEN_SPEC))
+        self.controller = Controller(reconciler=FakedOperator().reconciler, queue=self.queue, clock=self.clock)
         self.work = LeaderWork(
-            controller=controller,
+            controller=self.controller,
             escrow=self.escrow,
             refreshes=self,
-            cache=cache,
+            cache=self.cache,
             clock=self.clock,
             workers=0,
             escrow_interval=ESCROW_INTERVAL,
@@ -128,3 +132,58 @@ async def test_a_replica_that_lost_the_lease_exports_no_credential(leader: Leade
         await leader.task
 
     assert 'name="led"' not in metrics.exposition().decode()
+
+
+async def test_a_leader_looks_first_at_what_is_not_ready(leader: Leader) -> None:
+    """The names of the credentials that are ready come first."""
+    for name, minutes in (("a-late-one", 9), ("an-early-one", 5)):
+        leader.cache.see_credential(None, ready_credential(name, NOW + timedelta(minutes=minutes)))
+        leader.cache.see_secret(None, labelled_secret(name))
+
+    leader.start()
+    await leader.clock.next_sleep()
+
+    assert [KEY.name, "an-early-one", "a-late-one"] == [(await leader.queue.get()).name for _ in range(3)]
+
+
+async def test_a_leader_looks_first_at_a_credential_whose_secret_is_gone(leader: Leader) -> None:
+    """Nobody has led since the Secret was deleted, so the status still says that it is ready."""
+    for name in ("a-well-one", "b-deprived-one"):
+        leader.cache.see_credential(None, ready_credential(name, NOW + timedelta(minutes=5)))
+    leader.cache.see_secret(None, labelled_secret("a-well-one"))
+
+    leader.start()
+    await leader.clock.next_sleep()
+
+    assert [KEY.name, "b-deprived-one", "a-well-one"] == [(await leader.queue.get()).name for _ in range(3)]
+
+
+async def test_a_new_leader_keeps_the_order_of_the_latest_events_only(leader: Leader) -> None:
+    """Nobody may have led in the last minute. Another leader has handled what happened before it."""
+    for name in ("long-ago", "just-now"):
+        leader.cache.see_credential(None, ready_credential(name, NOW + timedelta(minutes=9)))
+        leader.cache.see_secret(None, labelled_secret(name))
+    leader.controller.enqueue([Key(namespace=KEY.namespace, name="long-ago")])
+    leader.clock.turn(timedelta(minutes=2))
+    leader.controller.enqueue([Key(namespace=KEY.namespace, name="just-now")])
+
+    leader.start()
+    await leader.clock.next_sleep()
+
+    assert ["just-now", KEY.name, "long-ago"] == [(await leader.queue.get()).name for _ in range(3)]
+
+
+def ready_credential(name: str, renewal: datetime) -> dict[str, Any]:
+    """Build a credential that is ready until its renewal."""
+    ready = {"type": "Ready", "status": "True", "reason": "Published", "message": "", "observedGeneration": 1}
+    conditions = [ready | {"lastTransitionTime": "2026-03-01T00:00:00Z"}]
+    status = {"observedGeneration": 1, "conditions": conditions, "renewalTime": format_time(renewal)}
+    return resource(OAUTH2_SPEC, name=name) | {"status": status}
+
+
+def labelled_secret(name: str) -> dict[str, Any]:
+    """Build the Secret of a credential as the API server serves it."""
+    body = published_secret(KEY.namespace, name)
+    return body | {
+        "metadata": body["metadata"] | {"uid": name, "resourceVersion": "200", "labels": {LABEL_CREDENTIAL: name}}
+    }

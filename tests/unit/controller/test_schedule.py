@@ -1,14 +1,23 @@
 """Which credential is reconciled next: earliest deadline first, and fair between namespaces."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.controller.schedule import LONGEST_SLACK, MOST_REPLACED, Schedule, slack
+from pipedrive_operator.controller.schedule import (
+    FIRST_SLACK,
+    LONGEST_SLACK,
+    MOST_REPLACED,
+    Schedule,
+    first_slack,
+    slack,
+)
+from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
-from support.builders import NOW
+from support.builders import API_TOKEN_SPEC, NOW, OAUTH2_SPEC, resource
 
 HONEST, HOSTILE = "honest", "hostile"
 WORKERS = 20
@@ -39,6 +48,85 @@ def test_the_earliest_deadline_of_a_namespace_comes_first() -> None:
     schedule.add(key(HONEST, 3), due=11, deadline=11)
 
     assert [2, 1, 3] == [int(one.name) for one in served(schedule, 3, now=12)]
+
+
+READY = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Published",
+    "message": "",
+    "observedGeneration": 1,
+    "lastTransitionTime": "2026-03-01T00:00:00Z",
+}
+WELL = {
+    "observedGeneration": 1,
+    "conditions": [READY],
+    "renewalTime": "2026-03-04T12:01:00Z",
+}
+"""The status of a credential that is ready, and whose renewal is due a minute after `NOW`."""
+
+
+@pytest.mark.parametrize(
+    ("status", "changes", "seconds"),
+    [
+        pytest.param(WELL, {}, 60.0, id="a renewal in a minute"),
+        pytest.param(WELL | {"renewalTime": "2026-03-04T11:00:00Z"}, {}, 0.0, id="a renewal that is late"),
+        pytest.param(WELL | {"renewalTime": "2026-03-04T13:00:00Z"}, {}, FIRST_SLACK, id="a renewal in an hour"),
+        pytest.param(WELL, {"generation": 2}, 0.0, id="an edited spec"),
+        pytest.param(WELL, {"annotations": {"pipedrive-operator.io/requested-at": "now"}}, 0.0, id="a request"),
+        pytest.param(WELL, {"deletionTimestamp": "2026-03-04T11:59:00Z"}, 0.0, id="a deletion"),
+        pytest.param({"observedGeneration": -1}, {}, 0.0, id="never reconciled"),
+        pytest.param(WELL | {"conditions": [READY | {"status": "False"}]}, {}, 0.0, id="not ready"),
+    ],
+)
+def test_the_first_pass_of_a_leader_can_wait_if_the_status_says_that_all_is_well(
+    status: dict[str, Any], changes: dict[str, Any], seconds: float
+) -> None:
+    """So thousands that are well delay neither a late renewal nor an edit."""
+    credential = read_credential(resource(OAUTH2_SPEC, **changes) | {"status": status})
+
+    assert seconds == first_slack(credential, NOW)
+
+
+def test_an_api_token_that_is_ready_can_wait_longest() -> None:
+    """It is never renewed."""
+    status = {key: value for key, value in WELL.items() if key != "renewalTime"}
+
+    assert first_slack(read_credential(resource(API_TOKEN_SPEC) | {"status": status}), NOW) == FIRST_SLACK
+
+
+@pytest.mark.parametrize("spec", [{}, None])
+def test_an_unreadable_or_unknown_credential_cannot_wait(spec: dict[str, Any] | None) -> None:
+    """The status of the first one has to say what is wrong."""
+    credential = None if spec is None else read_credential(resource(spec) | {"status": WELL})
+
+    assert first_slack(credential, NOW) == 0
+
+
+def test_an_old_request_is_replaced_and_a_recent_one_is_not() -> None:
+    """Of a replica's long time without leadership only the last minute matters."""
+    schedule = Schedule(WORKERS)
+    schedule.add(key(HONEST, 1), due=0, deadline=0)
+    schedule.add(key(HONEST, 2), due=95, deadline=95)
+    schedule.waiting_since(now=100)
+    for number, deadline in ((1, 500), (2, 400), (3, 300)):
+        schedule.add(key(HONEST, number), due=100, deadline=deadline, since=40)
+
+    assert [2, 3, 1] == [int(one.name) for one in served(schedule, 3, now=100)]
+
+
+def test_replacing_a_request_starts_no_second_pass_of_its_key() -> None:
+    """The key is in progress when the old request is replaced."""
+    schedule = Schedule(WORKERS)
+    schedule.add(key(HONEST, 1), due=0, deadline=0)
+    taken = schedule.take(0)
+    schedule.add(key(HONEST, 1), due=0, deadline=0)
+    schedule.add(key(HONEST, 1), due=100, deadline=100, since=40)
+    assert schedule.take(100) is None
+
+    schedule.done(key(HONEST, 1))
+
+    assert taken == schedule.take(100)
 
 
 def test_a_flood_of_changes_does_not_push_back_a_renewal_of_its_own_namespace() -> None:

@@ -63,14 +63,16 @@ class Supervised:
     """The results of the checks of the CRD; the last one is repeated."""
     schema_checks: int = 0
     works: bool = False
+    leads: bool = True
     task: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         """Build the supervisor."""
         self.cache = Cache(lambda credential: resolve(credential, RULES))
         self.queue = WorkQueue(self.clock)
+        self.controller = Controller(reconciler=cast("Reconciler", None), queue=self.queue, clock=self.clock)
         self.supervisor = Supervisor(
-            controller=Controller(reconciler=cast("Reconciler", None), queue=self.queue, clock=self.clock),
+            controller=self.controller,
             cache=self.cache,
             lister=self.cluster,
             clock=self.clock,
@@ -87,8 +89,10 @@ class Supervised:
         return result
 
     async def work(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled, and look at all credentials as a leader does."""
         self.works = True
+        if self.leads:
+            self.controller.enqueue_all(self.cache)
         try:
             await asyncio.Event().wait()
         finally:
@@ -180,6 +184,15 @@ async def test_an_unavailable_api_server_is_a_problem_and_no_crash(supervised: S
     await supervised.advance(15)
 
     assert {"crd": None, "caches": None, "watch": None} == supervised.supervisor.readiness()
+
+
+async def test_the_first_list_leaves_the_order_of_the_first_passes_to_the_leader(supervised: Supervised) -> None:
+    """It would request all of them at once, in the order of their names."""
+    supervised.leads = False
+
+    await start(supervised)
+
+    assert (1, 0) == (len(supervised.cache.keys), supervised.queue.depth)
 
 
 async def test_a_resync_follows_at_each_interval(supervised: Supervised) -> None:
