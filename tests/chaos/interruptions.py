@@ -34,7 +34,7 @@ SLEEP_SECONDS: Final = 90
 """A time-out of Vault that outlasts a freeze: the acknowledgement of the intent is there when the process wakes up."""
 STOP_SECONDS: Final = 55.0
 """The chart's grace period is a minute."""
-UNANSWERED_SECONDS: Final = 90.0
+UNANSWERED_SECONDS: Final = 150.0
 """How long a credential may take to be refreshed after a request whose outcome is unknown."""
 
 _NO_RESPONSE: Final = {"PipedriveUnavailable", "RefreshUncertain"}
