@@ -16,14 +16,11 @@ from httpx_aiohttp import AiohttpTransport
 from pipedrive_operator.adapters.http.causes import is_about_tls
 from pipedrive_operator.adapters.http.response import Received, Response, read
 from pipedrive_operator.adapters.http.tls import Tls
+from pipedrive_operator.adapters.limits import HEADER_LIMITS
 from pipedrive_operator.core.values.errors import Trouble
 
 Open = Callable[[ssl.SSLContext], httpx.AsyncBaseTransport]
 
-LARGEST_HEADER: Final = 65536
-"""The largest header of a response, in bytes. aiohttp's default of 8190 is less than what some proxies send."""
-MOST_HEADERS: Final = 1000
-"""How many headers a response may have; aiohttp's default is 128."""
 _AIOHTTP_CONNECTIONS: Final = 100
 """What aiohttp allows by default."""
 
@@ -40,9 +37,9 @@ def reusing_transport(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            max_line_size=LARGEST_HEADER,
-            max_field_size=LARGEST_HEADER,
-            max_headers=MOST_HEADERS,
+            max_line_size=HEADER_LIMITS["max_line_size"],
+            max_field_size=HEADER_LIMITS["max_field_size"],
+            max_headers=HEADER_LIMITS["max_headers"],
         )
 
     return AiohttpTransport(verify=context, trust_env=False, proxy=proxy, client=session)

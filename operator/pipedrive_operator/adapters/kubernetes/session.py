@@ -6,8 +6,10 @@ No resource is requested here. A session belongs to one event loop, so each loop
 import json
 import time
 from base64 import urlsafe_b64decode
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -19,6 +21,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from pipedrive_operator import __version__
+from pipedrive_operator.adapters.limits import HEADER_LIMITS
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 
@@ -28,6 +31,9 @@ AUTHENTICATION: Final = "BearerToken"
 """The client library's name for the Authorization header."""
 TOKEN_AGE: Final = 60.0
 """In seconds: how long a token from a kubeconfig is used before it is read again, as the library does in a pod."""
+
+# With trust_env, aiohttp reads ~/.netrc in a thread for each request, and an entry there replaces our token.
+_OF_EVERY_SESSION: Final[Mapping[str, Any]] = MappingProxyType({"trust_env": False, **HEADER_LIMITS})
 
 
 def operator_namespace(settings: KubernetesSettings) -> str:
@@ -72,8 +78,7 @@ async def load_configuration(settings: KubernetesSettings) -> Configuration:
     # From Python 3.13 on, a certificate without an Authority Key Identifier is refused by default. API servers of older
     # clusters and proxies that inspect TLS have such certificates, and kubectl accepts them.
     configuration.disable_strict_ssl_verification = True
-    # With trust_env, aiohttp reads ~/.netrc in a thread for each request, and an entry there replaces our token.
-    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.client_session_kwargs = dict(_OF_EVERY_SESSION)
     configuration.proxy = configuration.proxy or _proxy_from_environment(configuration.host)
     return configuration
 
@@ -108,7 +113,7 @@ class _Sessions(RESTClientObject):
 
     def open(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
         self.configuration.client_session_kwargs = {
-            "trust_env": False,
+            **_OF_EVERY_SESSION,
             "headers": {"User-Agent": USER_AGENT},
             "middlewares": (self._authorize, *middlewares),
             "proxy": self.proxy,

@@ -138,6 +138,22 @@ async def test_a_netrc_file_is_ignored(server: FakeApiServer, tmp_path: Path, mo
     assert [request.headers["Authorization"] for request in server.requests] == ["Bearer a-token"] * 2
 
 
+async def test_a_large_header_is_read(server: FakeApiServer) -> None:
+    """Some proxies in front of an API server add one; the client and the session of the watch have the same limit."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.json_response({}, headers={"X-Trace": "b" * 60_000} | {f"X-{number}": "c" for number in range(500)})
+
+    server.answer = answer
+    settings = server.settings()
+
+    address, session = await open_session(settings)
+    async with await Api.connect(settings) as api, session:
+        await api.get(SECRETS.collection())
+        async with session.get(f"{address}/version") as response:
+            assert response.status == HTTPStatus.OK
+
+
 async def test_a_proxy_is_taken_from_the_environment(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for kubectl, NO_PROXY lists the hosts that need none."""
     monkeypatch.setenv("http_proxy", server.address)
