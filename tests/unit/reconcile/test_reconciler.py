@@ -152,6 +152,27 @@ async def test_a_revoked_api_token_is_found_at_the_next_verification(world: Fake
     assert ("False", "TokenRejected") == world.condition(ConditionType.READY)
 
 
+async def test_a_spell_of_401s_costs_a_minute_and_not_an_hour(world: FakedOperator) -> None:
+    """Pipedrive refuses every token for some seconds. The operator asks again after a minute."""
+    world.cluster.apply(resource(API_TOKEN_SPEC))
+    await world.settle()
+    accounts = dict(world.pipedrive.accounts)
+    world.pipedrive.accounts.clear()
+    world.clock.turn(TIMINGS.verify_interval)
+    await world.settle()
+    world.clock.turn(CONFIRM_AFTER)
+
+    outcome = await world.settle()
+    assert ("False", "TokenRejected") == world.condition(ConditionType.READY)
+    assert world.clock.now() + timedelta(minutes=1) == outcome.until
+    world.pipedrive.accounts |= accounts
+    world.clock.turn(timedelta(minutes=1))
+    await world.settle()
+
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+    assert world.condition(ConditionType.STALLED) is None
+
+
 async def test_one_spurious_401_changes_neither_ready_nor_stalled(world: FakedOperator) -> None:
     """The next answer, seconds later, is 200 again."""
     world.cluster.apply(resource(API_TOKEN_SPEC))

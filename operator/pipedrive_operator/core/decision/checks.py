@@ -102,14 +102,15 @@ def refresh_is_due(seen: Observation) -> Decision | None:
 
 
 def verification_is_due(seen: Observation) -> Decision | None:
-    """Verify a token that was never verified, was last verified too long ago, or that a person asks about."""
+    """Verify a token that was never verified, whose last verification is too long ago or failed, or on request."""
     if seen.token is None:
         return None
-    failure = seen.memory.verify_failure
-    if failure is not None and failure.stands(seen.token.value.digest(), seen.now):
+    failure, digest = seen.memory.verify_failure, seen.token.value.digest()
+    if failure is not None and failure.stands(digest, seen.now):
         return _wait(failure.trouble.reason, failure.trouble.message, failure.retry_at)
     is_verified = _is_about(seen.memory.verification, seen.token)
-    if not is_verified or _is_past(seen.verification_at, seen.now) or seen.requested is not None:
+    has_failed = failure is not None and failure.subject == digest
+    if has_failed or not is_verified or _is_past(seen.verification_at, seen.now) or seen.requested is not None:
         return Decision(action=Action.VERIFY, reason=Reason.PENDING, message="A verification is due", token=seen.token)
     return None
 

@@ -13,6 +13,8 @@ LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 LONGEST_GUARDED: Final = timedelta(seconds=8)
 """The cap if the adapter gives the pause itself: its own back-off already protects the server for all credentials."""
 _MINUTE: Final = timedelta(minutes=1)
+_MOST_DOUBLINGS: Final = 20
+"""A minute is two years by then, which is longer than any interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +46,18 @@ class RetryBounds:
 
 def record_failure(trouble: Trouble, before: Failure | None, *, subject: str, bounds: RetryBounds) -> Failure:
     """Build a failure, counting those of the same subject before it."""
-    failures = before.failures + 1 if before is not None and before.subject == subject else 1
+    failures = before.failures + 1 if before is not None and _continues(before, trouble, subject) else 1
     retry_at = bounds.now + retry_pause(trouble, failures, subject=subject, bounds=bounds)
     return Failure(trouble=trouble, subject=subject, retry_at=retry_at, failures=failures)
+
+
+def _continues(before: Failure, trouble: Trouble, subject: str) -> bool:
+    """Return whether a failure is one more of a row.
+
+    A first rejection begins a row of its own: an outage before it must not delay the second look at it.
+    """
+    is_slowing = EFFECTS[trouble.reason].retry is Retry.SLOWING
+    return before.subject == subject and (before.trouble.reason is trouble.reason or not is_slowing)
 
 
 def retry_pause(trouble: Trouble, failures: int, *, subject: str, bounds: RetryBounds) -> timedelta:
@@ -65,5 +76,7 @@ def retry_pause(trouble: Trouble, failures: int, *, subject: str, bounds: RetryB
             return min(max(trouble.retry_after or _MINUTE, growth), LONGEST_RETRY_AFTER)
         case Retry.EACH_MINUTE:
             return _MINUTE
+        case Retry.SLOWING:
+            return min(_MINUTE * int(2 ** min(failures - 1, _MOST_DOUBLINGS)), bounds.slow)
         case Retry.SLOW | Retry.ON_CHANGE | Retry.AT_ONCE | Retry.WHEN_DUE:
             return bounds.slow

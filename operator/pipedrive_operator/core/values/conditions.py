@@ -35,6 +35,7 @@ class Retry(Enum):
     ON_CHANGE = "when the resource or the settings change"
     BACK_OFF = "with growing pauses"
     SLOW = "at long intervals, and when Vault or the resource changes"
+    SLOWING = "after 1, 2, 4 and more minutes, and when Vault or the resource changes"
     EACH_MINUTE = "every minute"
     RETRY_AFTER = "when Pipedrive's Retry-After allows it"
     AFTER_UNKNOWN = "after a minute or more, with growing pauses"
@@ -230,7 +231,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             remedy="correct the client id and secret",
         ),
         Reason.TOKEN_REJECTED: Effect(
-            retry=Retry.SLOW,
+            retry=Retry.SLOWING,
             authorized=_REJECTED,
             stalled=True,
             meaning="Pipedrive rejected the token; the last accepted value stays published",

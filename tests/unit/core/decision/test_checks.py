@@ -9,14 +9,17 @@ import pytest
 from pipedrive_operator.core.decision import checks
 from pipedrive_operator.core.decision.decision import Action
 from pipedrive_operator.core.decision.observation import Observation, Requested
+from pipedrive_operator.core.decision.retry import Failure
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.token import Verification
 from pipedrive_operator.core.resource.workload import Rollout, WorkloadKind, WorkloadReference, WorkloadStatus
 from pipedrive_operator.core.values.conditions import Reason
-from pipedrive_operator.core.values.errors import ConsentRequired, GrantUnstored, PipedriveUnavailable
+from pipedrive_operator.core.values.errors import ConsentRequired, GrantUnstored, PipedriveUnavailable, TokenRejected
 from support.builders import (
     NOW,
     TIMINGS,
     access_token,
+    api_token,
     api_token_up_to_date,
     changed,
     grant,
@@ -156,3 +159,17 @@ def test_a_missing_scope_names_what_the_grant_has() -> None:
     assert ["it has base, deals:full", "it has none"] == [
         part for one in found[:2] if one is not None for part in one.message.split(". ")[0].split("; ")[1:]
     ]
+
+
+def test_a_rejected_value_is_verified_again_after_its_pause() -> None:
+    """The pause is shorter than the interval of verifications, so that a mistake of Pipedrive's is noticed soon."""
+    refusal = TokenRejected("Pipedrive refused the token")
+    rejected = changed(
+        api_token_up_to_date(),
+        verification=Verification(token=api_token(), at=NOW, trouble=refusal),
+        verify_failure=Failure(trouble=refusal, subject=api_token().value.digest(), retry_at=LATER),
+    )
+
+    found = [checks.verification_is_due(changed(rejected, now=now)) for now in (NOW, LATER)]
+
+    assert [decision.action for decision in found if decision is not None] == [Action.WAIT, Action.VERIFY]

@@ -9,6 +9,7 @@ from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.publication.rollout import RestartPacing
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import (
+    AccountNotOpen,
     PipedriveUnavailable,
     RateLimited,
     RefreshUncertain,
@@ -28,7 +29,8 @@ HOUR = timedelta(hours=1)
         (RateLimited("429", retry_after=timedelta(seconds=30)), 30, 30),
         (RateLimited("429", retry_after=timedelta(seconds=3939)), 900, 900),
         (RateLimited("429"), 0.5, 1),
-        (TokenRejected("401"), 3600, 3600),
+        (TokenRejected("401"), 60, 60),
+        (AccountNotOpen("402"), 3600, 3600),
         (SecretWriteDenied("quota"), 0.5, 1),
     ],
 )
@@ -61,6 +63,27 @@ def test_the_pause_grows_if_the_same_operation_fails_again() -> None:
     assert first.stands("x", NOW)
     assert not first.stands("y", NOW)
     assert not first.stands("x", first.retry_at)
+
+
+def test_a_rejected_token_is_looked_at_again_soon_and_then_less_and_less_often() -> None:
+    """Pipedrive may have refused it by mistake. The interval of verifications is the longest pause."""
+    pauses = [
+        retry_pause(TokenRejected("401"), failures, subject="x", bounds=RetryBounds(now=NOW, slow=HOUR))
+        for failures in (1, 2, 3, 6, 7, 1000)
+    ]
+
+    assert [pause.total_seconds() / 60 for pause in pauses] == [1, 2, 4, 32, 60, 60]
+
+
+def test_an_outage_before_a_rejection_does_not_delay_the_second_look_at_it() -> None:
+    """The pauses of the outage had grown; those of the rejection begin with a minute."""
+    bounds = RetryBounds(now=NOW, slow=HOUR)
+    failure = record_failure(PipedriveUnavailable("503"), None, subject="x", bounds=bounds)
+    for trouble in (PipedriveUnavailable("503"), PipedriveUnavailable("503"), TokenRejected("401")):
+        failure = record_failure(trouble, failure, subject="x", bounds=bounds)
+    again = record_failure(TokenRejected("401"), failure, subject="x", bounds=bounds)
+
+    assert (failure.retry_at - NOW, again.retry_at - NOW) == (timedelta(minutes=1), timedelta(minutes=2))
 
 
 @pytest.mark.parametrize("reason", Reason, ids=str)
