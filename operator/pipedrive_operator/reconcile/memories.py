@@ -6,18 +6,21 @@ How an event changes a memory is decided in `core/decision/memory.py`.
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from typing import Protocol
 
 from pipedrive_operator.core.decision import memory as changes
 from pipedrive_operator.core.decision.memory import Memory
 from pipedrive_operator.core.decision.retry import RetryBounds
 from pipedrive_operator.core.decision.timings import Timings
+from pipedrive_operator.core.decision.writes import WriteKind, Writes, after_conflict, after_failed_write, after_write
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.publication.rollout import RestartState
 from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
-from pipedrive_operator.core.values.errors import SecretWriteDenied, Trouble
+from pipedrive_operator.core.values.errors import SecretContended, SecretWriteDenied, Trouble
 from pipedrive_operator.ports import Clock
 
 
@@ -78,15 +81,17 @@ class Memories:
 
         self._record(key, change)
 
-    def note_failed_write(self, key: Key, trouble: SecretWriteDenied, *, subject: str) -> None:
-        """Record that a Secret could not be written; `subject` is the digest of the desired Secret."""
-        memory, bounds = self._memories[key], self.bounds(self._memories[key])
-        self._memories[key] = changes.after_failed_write(memory, trouble, subject=subject, bounds=bounds)
+    def note_failed_write(self, key: Key, kind: WriteKind, trouble: SecretWriteDenied, *, subject: str) -> None:
+        """Record that a Secret could not be written; `subject` identifies what should be written."""
+        self._change_writes(key, kind, partial(after_failed_write, trouble=trouble, subject=subject))
 
-    def note_write(self, key: Key, *, subject: str, undone: str) -> None:
-        """Record that a Secret was written; `undone` says what the write had to repair."""
-        memory = self._memories[key]
-        self._memories[key] = changes.after_write(memory, subject, undone, bounds=self.bounds(memory))
+    def note_conflict(self, key: Key, kind: WriteKind, trouble: SecretContended, *, subject: str) -> None:
+        """Record that a Secret had changed since it was read, so that it was not written."""
+        self._change_writes(key, kind, partial(after_conflict, trouble=trouble, subject=subject))
+
+    def note_write(self, key: Key, kind: WriteKind, describe: Callable[[int], str], *, subject: str) -> None:
+        """Record a write; `describe` returns what is reported if writes like it are undone so many times in a row."""
+        self._change_writes(key, kind, partial(after_write, describe=describe, subject=subject))
 
     def note_foreign_secret(self, key: Key, found: TargetSecret | None) -> None:
         """Record the Secret that exists under the target's name without our label; None if it is gone."""
@@ -132,8 +137,16 @@ class Memories:
             self._memories[key] = changed
         return is_observed or changed is not None
 
+    def _change_writes(self, key: Key, kind: WriteKind, change: "_ChangeOfWrites") -> None:
+        memory = self._memories[key]
+        self._change(key, **{kind: change(getattr(memory, kind), bounds=self.bounds(memory))})
+
     def _change(self, key: Key, **changed: object) -> None:
         self._memories[key] = replace(self._memories[key], **changed)  # type: ignore[arg-type]
+
+
+class _ChangeOfWrites(Protocol):
+    def __call__(self, writes: Writes, *, bounds: RetryBounds) -> Writes: ...
 
 
 _Change = Callable[[Memory], Memory | None]

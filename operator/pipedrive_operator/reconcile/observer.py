@@ -3,11 +3,13 @@
 Nothing is decided or written here.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from pipedrive_operator.core.decision.consent_hints import pending_uninstall
+from pipedrive_operator.core.decision.decision import Action
 from pipedrive_operator.core.decision.memory import Memory, after_judging, after_reading, after_refresh, updated
 from pipedrive_operator.core.decision.memory import after_source_failure as after_failure
 from pipedrive_operator.core.decision.observation import Observation, Requested
@@ -18,7 +20,7 @@ from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import ANNOTATION_REQUEST, Key
 from pipedrive_operator.core.resource.spec import OAuth2
-from pipedrive_operator.core.values.errors import InvalidSpec, Trouble, VaultDenied
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, InvalidSpec, Trouble, VaultDenied
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.ports import (
@@ -74,8 +76,8 @@ class Observer:
         self._foreign_reads = Budget(per_second=FOREIGN_READS_PER_SECOND, burst=FOREIGN_READ_BURST)
         self.memories = Memories(clock=ports.clock, timings=timings)
 
-    async def observe(self, credential: Credential) -> Observation:
-        """Gather what the policy needs, and remember what was found. Raises ApiServerUnavailable."""
+    async def observe(self, credential: Credential, spent: frozenset[Action] = frozenset()) -> Observation:
+        """Gather what the policy needs, and remember what was found; `spent` is what the pass has used up."""
         source, problem = self._source(credential)
         memory = self._memory(credential, source)
         now = self._ports.clock.now()
@@ -101,6 +103,7 @@ class Observer:
             orphans=self._orphans(credential),
             requested=requested,
             can_connect=self._ports.consents is not None,
+            spent=spent,
         )
 
     def _allowed_consents(self, credential: Credential) -> frozenset[str]:
@@ -208,8 +211,10 @@ class Observer:
             return memory, memory.foreign
         if not self.can_read_foreign(key.namespace):
             return memory, memory.foreign
-        found = await self._ports.secrets.read(key)
-        return updated(memory, foreign=found, foreign_read_at=now), found
+        memory = updated(memory, foreign_read_at=now)
+        with suppress(ApiServerUnavailable):  # a refresh that is due does not wait until this Secret can be read
+            memory = updated(memory, foreign=await self._ports.secrets.read(key))
+        return memory, memory.foreign
 
     def can_read_foreign(self, namespace: str) -> bool:
         """Return whether a Secret without our label may be read now; this uses the budget of its namespace."""

@@ -9,7 +9,7 @@ no clock, framework or client library is used.
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from pipedrive_operator.core.decision.decision import Action, Decision
@@ -17,7 +17,6 @@ from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.policy import decide
 from pipedrive_operator.core.decision.report import (
     announcement,
-    orphan_announcement,
     report,
     report_unreadable,
     rollout_announcement,
@@ -26,41 +25,26 @@ from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.token import Token
-from pipedrive_operator.core.publication.rollout import RestartPacing, first_records
-from pipedrive_operator.core.publication.secret import DesiredSecret, differences, differs, manifest, patch, release
-from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.publication.rollout import RestartPacing
 from pipedrive_operator.core.resource.credential import AnyCredential, UnreadableCredential, write_status
-from pipedrive_operator.core.resource.names import ANNOTATION_REVISION, Key
-from pipedrive_operator.core.resource.spec import DeletionPolicy
+from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Status
 from pipedrive_operator.core.resource.workload import WorkloadReference
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType, Reason
 from pipedrive_operator.core.values.errors import (
-    ApiServerUnavailable,
     FenceClosed,
-    NamespaceBeingDeleted,
-    RepairPostponed,
     ReportDenied,
-    SecretChanged,
-    SecretExists,
-    SecretWriteDenied,
 )
-from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder
 from pipedrive_operator.ports import Event
 from pipedrive_operator.reconcile.observer import Observer, Ports
+from pipedrive_operator.reconcile.publisher import Publisher
 from pipedrive_operator.reconcile.restarter import Restarter
 from pipedrive_operator.reconcile.verifier import Verifier
 
-MOST_ACTIONS: Final = 5
-"""No correct pass needs more (publish, publish again after a conflict, restart, refresh, verify)."""
-REPAIRS_PER_SECOND: Final = 10
-REPAIR_BURST: Final = 200
-"""How many Secrets of a namespace are repaired: a tenant that edits its own must not keep the API server busy."""
-
-
-class TooManyActionsError(Exception):
-    """A pass that never decided to wait: a defect of the policy."""
+MOST_REPETITIONS: Final = 3
+"""How often a pass does the same thing. Whatever changes faster than that must not keep other actions from their turn,
+and a pass without an end would occupy a worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +86,9 @@ class Reconciler:
         self._restarter = Restarter(workloads=ports.workloads, leadership=ports.leadership, clock=ports.clock)
         self._observer = Observer(ports=ports, keeper=keeper, timings=timings)
         self._memories = self._observer.memories
-        self._repairs = Budget(per_second=REPAIRS_PER_SECOND, burst=REPAIR_BURST)
+        self._publisher = Publisher(
+            ports=ports, memories=self._memories, can_read_foreign=self._observer.can_read_foreign
+        )
         self._verifier = Verifier(pipedrive=ports.pipedrive, memories=self._memories, on_result=on_verification)
 
     def forget_all(self) -> None:
@@ -129,11 +115,11 @@ class Reconciler:
         Raises:
             ApiServerUnavailable: the pass must be repeated.
             FenceClosed: this process no longer leads; the one that does may have published something newer.
-            TooManyActionsError: a defect.
         """
-        done: list[str] = []
+        started = self._ports.clock.now()
+        done: list[Action] = []
         restarted: list[WorkloadReference] = []
-        while len(done) <= MOST_ACTIONS:
+        while True:
             credential = self._ports.cache.credential(key)
             if credential is None:
                 self._verifier.cancel(key)
@@ -141,23 +127,22 @@ class Reconciler:
                 return None
             if isinstance(credential, UnreadableCredential):
                 return await self._report_unreadable(credential)
-            seen = await self._observer.observe(credential)
+            seen = await self._observer.observe(credential, _spent(done))
             self._require_leadership()
             decision = decide(seen)
             if decision is None:
-                return Outcome(actions=tuple(done))
+                return Outcome(actions=_names(done))
             if decision.action is Action.WAIT:
                 status = await self._report(seen, decision)
-                return _outcome(seen, decision, status, done=done, restarted=restarted)
-            done.append(decision.action.name.lower())
+                return _outcome(seen, decision, status, started=started, done=done, restarted=restarted)
+            done.append(decision.action)
             if decision.action is Action.VERIFY and decision.token is not None:
                 self._verify(decision.token, seen)
-                outcome = _outcome(seen, decision, credential.status, done=done, restarted=restarted)
+                status = credential.status
+                outcome = _outcome(seen, decision, status, started=started, done=done, restarted=restarted)
                 return replace(outcome, is_verifying=True)
             restarted += seen.workloads_due if decision.action is Action.RESTART else ()
             await self._act(decision, seen)
-        message = f"the pass for {key} did not end after {', '.join(done)}"
-        raise TooManyActionsError(message)
 
     def _require_leadership(self) -> None:
         if self._ports.leadership.remaining() <= 0:
@@ -168,7 +153,7 @@ class Reconciler:
             case Action.REFRESH:
                 self._refresh(seen)
             case Action.PUBLISH if seen.desired is not None:
-                await self._publish(seen.desired, seen)
+                await self._publisher.publish(seen.desired, seen)
             case Action.RESTART if seen.published_revision is not None and seen.timings.restarts is not None:
                 await self._restart(seen, seen.published_revision, seen.timings.restarts)
             case Action.VERIFY | Action.PUBLISH | Action.RESTART | Action.WAIT:
@@ -196,124 +181,10 @@ class Reconciler:
         self._note_request_handled(seen)
         self._verifier.start(seen.credential.key, token, is_oauth2=seen.is_oauth2)
 
-    async def _publish(self, desired: DesiredSecret, seen: Observation) -> None:
-        key = seen.credential.key
-        try:
-            if differs(seen.target, desired):
-                self._pace_repair(desired, seen)
-                await self._record_revision_before(desired, seen)
-                await self._write(desired, seen.target)
-                undone = "; ".join(differences(seen.target, desired)) if seen.target is not None else "it was deleted"
-                self._memories.note_write(key, subject=desired.digest, undone=undone)
-            await self._remove_orphans(seen)
-        except SecretExists:
-            await self._look_at_foreign(desired, key)
-        except SecretChanged:
-            await self._read_again(seen)
-        except NamespaceBeingDeleted:
-            self._memories.note_terminating_namespace(key)
-        except SecretWriteDenied as trouble:
-            self._memories.note_failed_write(key, trouble, subject=desired.digest)
-        except ApiServerUnavailable as error:
-            unwritten = SecretWriteDenied(f"Secret {desired.key.name} could not be written: {error}. It is tried again")
-            self._memories.note_failed_write(key, unwritten, subject=desired.digest)
-
-    async def _look_at_foreign(self, desired: DesiredSecret, key: Key) -> None:
-        """Read the Secret whose name is taken, or try again later if the namespace has used up its budget for that."""
-        if self._observer.can_read_foreign(key.namespace):
-            self._memories.note_foreign_secret(key, await self._ports.secrets.read(desired.key))
-            return
-        message = (
-            f"Secret {desired.key.name} already exists, like those of many other credentials of this namespace. The "
-            "operator looks at them one after another"
-        )
-        self._memories.note_failed_write(key, SecretWriteDenied(message), subject=desired.digest)
-
-    def _pace_repair(self, desired: DesiredSecret, seen: Observation) -> None:
-        """Postpone a repair if the namespace has used up its budget; once postponed, a repair has its turn.
-
-        Raises:
-            RepairPostponed: the repair waits for its turn.
-        """
-        memory = seen.memory
-        failure = memory.publish_failure
-        has_turn = (
-            failure is not None and failure.subject == desired.digest and type(failure.trouble) is RepairPostponed
-        )
-        if memory.published != desired.digest or has_turn:
-            return
-        wait = self._repairs.reserve(seen.credential.key.namespace, self._ports.clock.monotonic())
-        if wait > 0:
-            message = (
-                f"Secret {desired.key.name} was changed or deleted, like many others of this namespace in a short "
-                "time. The operator repairs them one after another. Find the program that changes them, and stop it"
-            )
-            raise RepairPostponed(message, retry_after=timedelta(seconds=wait))
-
-    async def _write(self, desired: DesiredSecret, target: TargetSecret | None) -> None:
-        """Create or patch the Secret, and check that the API server stored what was sent.
-
-        Raises:
-            SecretWriteDenied: mutating admission changed what was written, and would change it again at once.
-        """
-        if target is None:
-            written = await self._ports.secrets.create(manifest(desired))
-        else:
-            written = await self._ports.secrets.patch(desired.key, patch(target, desired))
-        self._ports.cache.keep_secret(written)
-        if differs(written, desired):
-            message = (
-                f"The API server did not store Secret {desired.key.name} as the operator wrote it, so an admission "
-                f"policy or webhook of the cluster changes it: {'; '.join(differences(written, desired))}. Exempt the "
-                "Secret from that policy or webhook, or set spec.target to what it enforces"
-            )
-            raise SecretWriteDenied(message)
-
-    async def _record_revision_before(self, desired: DesiredSecret, seen: Observation) -> None:
-        """Record the revision that is about to be overwritten, if an earlier process died before recording it."""
-        if seen.timings.restarts is None:
-            return
-        current = seen.target.annotations.get(ANNOTATION_REVISION) if seen.target is not None else None
-        records = first_records(seen.credential, current, desired.revision)
-        if records is not None:
-            status = write_status(Status(rollout=records))
-            with suppress(ReportDenied):  # a policy against statuses must not keep the Secret from being published
-                written = await self._ports.credentials.patch_status(
-                    seen.credential.key, {"rollout": status["rollout"]}
-                )
-                if written is not None:
-                    self._ports.cache.keep_credential(written)
-
     async def _restart(self, seen: Observation, published: str, pacing: RestartPacing) -> None:
         for reference in seen.workloads_due:
             state = await self._restarter.restart(seen.credential, reference, published, pacing)
             self._memories.note_restart(seen.credential.key, state)
-
-    async def _read_again(self, seen: Observation) -> None:
-        """Read what someone else changed in the meantime: the watch will deliver it too, but later."""
-        for stale in (*seen.orphans, *((seen.target,) if seen.target is not None else ())):
-            found = await self._ports.secrets.read(stale.key)
-            if found is None:
-                self._forget(stale)
-            else:
-                self._ports.cache.keep_secret(found)
-
-    def _forget(self, gone: TargetSecret) -> None:
-        self._ports.cache.forget_secret(gone.key, int(gone.resource_version))
-
-    async def _remove_orphans(self, seen: Observation) -> None:
-        """Delete the Secrets under former names once the new one exists; with `Retain`, release them instead."""
-        target = seen.credential.spec.target
-        for orphan in seen.orphans:
-            if target is not None and target.deletion_policy is DeletionPolicy.RETAIN:
-                released = await self._ports.secrets.patch(orphan.key, release(orphan, seen.credential))
-                self._ports.cache.keep_secret(released)
-            else:
-                await self._ports.secrets.delete(orphan)
-                self._forget(orphan)
-                with suppress(ApiServerUnavailable):  # the deletion has succeeded, whether or not it can be announced
-                    event = orphan_announcement(seen.credential, orphan)
-                    await self._ports.credentials.record_event(seen.credential, event)
 
     async def _report(self, seen: Observation, decision: Decision) -> Status:
         memory = self._memories.get(seen.credential.key)
@@ -365,15 +236,25 @@ def _only_settles(seen: Observation) -> bool:
     return seen.in_escrow or (seen.memory.has_candidate and not is_due and seen.requested is None)
 
 
+def _spent(done: Sequence[Action]) -> frozenset[Action]:
+    return frozenset(action for action in done if done.count(action) >= MOST_REPETITIONS)
+
+
+def _names(done: Sequence[Action]) -> tuple[str, ...]:
+    return tuple(action.name.lower() for action in done)
+
+
 def _outcome(
     seen: Observation,
     decision: Decision,
     status: Status,
     *,
-    done: Sequence[str],
+    started: datetime,
+    done: Sequence[Action],
     restarted: Collection[WorkloadReference],
 ) -> Outcome:
     """Summarise a pass. Times come from the status, which survives the process: an outage after a restart shows too."""
+    histories = (seen.memory.publication, seen.memory.removal)
     ready, verification = status.condition(ConditionType.READY), seen.memory.verification
     return Outcome(
         until=decision.until,
@@ -385,6 +266,6 @@ def _outcome(
         refreshed_at=status.last_refresh_time,
         verified_at=verification.at if verification is not None else None,
         restarts=tuple(state.result for state in seen.memory.restart_states if state.reference in restarted),
-        actions=tuple(done),
-        has_undone_repair="publish" in done and seen.memory.repairs > 0,
+        actions=_names(done),
+        has_undone_repair=any(writes.was_undone_since(started) for writes in histories),
     )

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
@@ -18,7 +19,6 @@ from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, TokenResponse
 from pipedrive_operator.core.grant.intent import Intent, Unanswered
 from pipedrive_operator.core.grant.succession import EscrowedGrant
-from pipedrive_operator.core.publication.secret import DesiredSecret
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
@@ -356,6 +356,7 @@ class RefreshesOnDrift(Reconciler):
 
     attacks = ("(d)",)
 
-    async def _publish(self, desired: DesiredSecret, seen: Observation) -> None:
-        self._refresh(seen)
-        await super()._publish(desired, seen)
+    async def _act(self, decision: Decision, seen: Observation) -> None:
+        if decision.action is Action.PUBLISH:
+            self._refresh(seen)
+        await super()._act(decision, seen)

@@ -19,7 +19,7 @@ OTHER = Key(namespace=KEY.namespace, name="other")
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakedOperator]:
     """Give a world with two published Secrets in a namespace whose budgets are one repair and one request at once."""
-    monkeypatch.setattr("pipedrive_operator.reconcile.reconciler.REPAIR_BURST", 1)
+    monkeypatch.setattr("pipedrive_operator.reconcile.publisher.REPAIR_BURST", 1)
     monkeypatch.setattr("pipedrive_operator.reconcile.observer.REQUEST_BURST", 1)
     async for made in seeded_world():
         for key in (KEY, OTHER):
@@ -57,12 +57,28 @@ async def test_a_postponed_repair_is_not_postponed_again(world: FakedOperator) -
         world.cluster.delete_secret(key)
         await world.settle(key)
     for _ in range(20):
-        world.reconciler._repairs.reserve(KEY.namespace, world.clock.monotonic())  # noqa: SLF001  others' repairs
+        world.reconciler._publisher._repairs.reserve(KEY.namespace, world.clock.monotonic())  # noqa: SLF001  others' repairs
     world.clock.turn(timedelta(seconds=2))
 
     await world.settle(OTHER)
 
     assert OTHER in world.cluster.secrets
+
+
+async def test_removals_of_a_copy_that_is_created_again_use_the_budget_of_repairs(world: FakedOperator) -> None:
+    """A first removal uses none of it; a repeated one waits for its turn."""
+    for _ in range(3):
+        body = world.cluster.secrets[KEY]
+        copied = {name: value for name, value in body["metadata"].items() if name not in {"uid", "resourceVersion"}}
+        world.cluster.put_secret({**body, "metadata": copied | {"name": "copy"}})
+        await world.settle()
+    assert 2 == world.cluster.writes.count("delete secret copy")
+    assert "Secret copy was created again, like many others of this namespace" in world.message(ConditionType.READY)
+
+    world.clock.turn(timedelta(seconds=2))
+    await world.settle()
+
+    assert {KEY, OTHER} == set(world.cluster.secrets)
 
 
 async def test_requests_beyond_the_budget_wait_for_their_turn(world: FakedOperator) -> None:

@@ -23,10 +23,11 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from pipedrive_operator import __version__
 from pipedrive_operator.adapters.limits import HEADER_LIMITS
 from pipedrive_operator.config.settings import KubernetesSettings
+from pipedrive_operator.core.resource.names import FIELD_MANAGER
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 
 POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-USER_AGENT: Final = f"pipedrive-operator/{__version__}"
+USER_AGENT: Final = f"{FIELD_MANAGER}/{__version__}"
 AUTHENTICATION: Final = "BearerToken"
 """The client library's name for the Authorization header."""
 TOKEN_AGE: Final = 60.0

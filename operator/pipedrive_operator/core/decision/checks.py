@@ -9,7 +9,6 @@ from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.grant import missing_grant
 from pipedrive_operator.core.grant.token import Token, Verification
-from pipedrive_operator.core.publication.secret import DesiredSecret
 from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.spec import OAuth2
@@ -30,10 +29,9 @@ def spec_is_invalid(seen: Observation) -> Decision | None:
 
 def secret_needs_writing(seen: Observation) -> Decision | None:
     """Publish the newest accepted value if the Secret is not as desired, even while Vault is unavailable."""
-    desired = seen.desired
-    if desired is None or not seen.is_publishable or seen.has_conflict or _write_failed_recently(seen, desired):
+    if seen.desired is None or not seen.is_publishable or seen.has_conflict or seen.write_failure is not None:
         return None
-    if not seen.is_as_desired or seen.orphans:
+    if not seen.is_as_desired or seen.orphans_due:
         return Decision(action=Action.PUBLISH, reason=Reason.PUBLISHED, message="The Secret is not as desired")
     return None
 
@@ -142,10 +140,21 @@ def secret_belongs_to_another(seen: Observation) -> Decision | None:
 
 def secret_write_failed_recently(seen: Observation) -> Decision | None:
     """Wait before a failed write is repeated."""
-    desired, failure = seen.desired, seen.memory.publish_failure
-    if desired is None or failure is None or not failure.stands(desired.digest, seen.now):
+    failure = seen.write_failure or seen.removal_failure
+    return None if failure is None else _wait(failure.trouble.reason, failure.trouble.message, failure.retry_at)
+
+
+def secret_keeps_changing(seen: Observation) -> Decision | None:
+    """Go on in another pass if the Secret, or what it should hold, changed after each write of this one."""
+    if Action.PUBLISH not in seen.spent or secret_needs_writing(seen) is None:
         return None
-    return _wait(failure.trouble.reason, failure.trouble.message, failure.retry_at)
+    name, namespace = seen.credential.target_name, seen.credential.key.namespace
+    message = (
+        f"Secret {name} was written several times in a row, and is not as desired: another program changes it, or its "
+        "credential, at the same time. The operator tries again in a moment. Find that program (kubectl get secret "
+        f"{name} -n {namespace} --show-managed-fields lists who set which field), and stop it"
+    )
+    return _wait(Reason.SECRET_WRITE_DENIED, message)
 
 
 def scope_is_missing(seen: Observation) -> Decision | None:
@@ -189,7 +198,10 @@ def _wait(reason: Reason, message: str, until: datetime | None = None) -> Decisi
 
 
 def _published_or(seen: Observation, otherwise: str) -> tuple[Reason, str]:
-    """Report what is published if there is a value to publish: then a refresh in progress is no news."""
+    """Report what is published, or why it is not, if there is a value: then a refresh in progress is no news."""
+    failure = seen.write_failure or seen.removal_failure
+    if failure is not None:
+        return failure.trouble.reason, failure.trouble.message
     if seen.is_publishable:
         return Reason.PUBLISHED, f"Secret {seen.credential.target_name} holds a value that Pipedrive accepts"
     return Reason.PENDING, otherwise
@@ -218,8 +230,3 @@ def _is_about(verification: Verification | None, token: Token) -> bool:
 
 def _is_past(moment: datetime | None, now: datetime) -> bool:
     return moment is not None and now >= moment
-
-
-def _write_failed_recently(seen: Observation, desired: DesiredSecret) -> bool:
-    failure = seen.memory.publish_failure
-    return failure is not None and failure.stands(desired.digest, seen.now)

@@ -11,6 +11,7 @@ from pipedrive_operator.core.decision.acceptance import account_mismatch, inheri
 from pipedrive_operator.core.decision.retry import Failure, RetryBounds, record_failure
 from pipedrive_operator.core.decision.sources import ApiTokenSource, Source
 from pipedrive_operator.core.decision.timings import Timings
+from pipedrive_operator.core.decision.writes import Writes
 from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant, read_grant, require_bounds
@@ -25,21 +26,17 @@ from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus
 from pipedrive_operator.core.values.errors import (
     AbsenceUnconfirmed,
     RejectionUnconfirmed,
-    SecretWriteDenied,
     SourceMissing,
     TokenRejected,
     Trouble,
     VaultUnavailable,
 )
 
-UNDONE_AT_ONCE: Final = timedelta(seconds=20)
-"""A repair that is needed again within this time was undone by a program; a person who edits takes longer."""
-REPAIRS_AT_ONCE: Final = 3
-"""How many such repairs in a row are made without a pause."""
 CONFIRM_AFTER: Final = timedelta(seconds=3)
 """How long after a first rejection of an API token Pipedrive is asked again."""
 CONFIRM_ABSENCE_AFTER: Final = timedelta(seconds=10)
 """How long after a first response without a document that was there before Vault is asked again."""
+_NO_WRITES: Final = Writes()
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -74,12 +71,10 @@ class Memory:
     rejections: int = 0
     """How many tokens in a row Pipedrive has rejected before their expiry."""
     verify_failure: Failure | None = None
-    publish_failure: Failure | None = None
-    published: str = ""
-    """The digest of the desired Secret that was written last."""
-    published_at: datetime | None = None
-    repairs: int = 0
-    """How many times in a row the same desired Secret was written again because the last write was undone at once."""
+    publication: Writes = _NO_WRITES
+    """What became of the writes of the target Secret; their subject is the digest of the desired one."""
+    removal: Writes = _NO_WRITES
+    """What became of the removals of orphans; their subject is the generation of the credential."""
     restart_states: tuple[RestartState, ...] = ()
     """What was last done about each workload of spec.rollout."""
     namespace_is_terminating: bool = False
@@ -252,34 +247,6 @@ def _was_rejected(memory: Memory, token: Token) -> bool:
     if failure is not None and failure.subject == token.value.digest():
         return isinstance(failure.trouble, RejectionUnconfirmed | TokenRejected)
     return verification is not None and verification.token.value == token.value and verification.account is None
-
-
-def after_failed_write(memory: Memory, trouble: Trouble, *, subject: str, bounds: RetryBounds) -> Memory:
-    """Record that this Secret could not be written."""
-    failure = record_failure(trouble, memory.publish_failure, subject=subject, bounds=bounds)
-    return replace(memory, publish_failure=failure)
-
-
-def after_write(memory: Memory, published: str, undone: str, *, bounds: RetryBounds) -> Memory:
-    """Record a successful write of a desired Secret, and pause before the next one if writes keep being undone.
-
-    `undone` says what was repaired. One repair after another at once is a fight with another program, and without
-    pauses it would keep two programs and the API server busy forever.
-    """
-    failure = memory.publish_failure if memory.published == published else None
-    since = failure.retry_at if failure is not None else memory.published_at or _NEVER
-    is_undone = memory.published == published and bounds.now < since + UNDONE_AT_ONCE
-    repairs = memory.repairs + 1 if is_undone else 0
-    written = replace(memory, published=published, published_at=bounds.now, repairs=repairs, publish_failure=None)
-    if repairs < REPAIRS_AT_ONCE:
-        return written
-    message = (
-        f"Another program undoes each repair of the Secret at once: {undone}. The operator repaired it {repairs} times "
-        "in a row, and now waits before the next repair. Find that program (kubectl get secret --show-managed-fields "
-        "lists who set which field) and stop it from changing the Secret, or set spec.target to what it enforces"
-    )
-    fought = record_failure(SecretWriteDenied(message), failure, subject=published, bounds=bounds)
-    return replace(written, publish_failure=fought)
 
 
 def after_restart(memory: Memory, state: RestartState) -> Memory:

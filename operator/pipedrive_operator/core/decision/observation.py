@@ -6,8 +6,10 @@ from enum import Enum, auto
 from functools import cached_property
 
 from pipedrive_operator.core.decision.acceptance import account_mismatch
+from pipedrive_operator.core.decision.decision import Action
 from pipedrive_operator.core.decision.memory import Memory
 from pipedrive_operator.core.decision.renewal import Renewal, renewal, verification_time
+from pipedrive_operator.core.decision.retry import Failure
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.token import AccountProblem, Token
@@ -47,6 +49,8 @@ class Observation:
     requested: Requested | None = None
     can_connect: bool = False
     """Whether people can consent in a browser, because consents are handled."""
+    spent: frozenset[Action] = frozenset()
+    """What this pass has done so often that it leaves the rest to a later one."""
 
     @property
     def is_oauth2(self) -> bool:
@@ -95,6 +99,26 @@ class Observation:
     def is_as_desired(self) -> bool:
         """Whether the target Secret holds what it should; False while there is nothing to publish."""
         return self.desired is not None and not differs(self.target, self.desired)
+
+    @property
+    def write_failure(self) -> Failure | None:
+        """The failure whose pause the next write of the desired Secret waits for."""
+        return None if self.desired is None else self.memory.publication.pending(self.desired.digest, self.now)
+
+    @property
+    def removal_subject(self) -> str:
+        """Identifies a removal of orphans: a person who renames the target again makes another one due."""
+        return str(self.credential.generation)
+
+    @property
+    def removal_failure(self) -> Failure | None:
+        """The failure whose pause the next removal of orphans waits for."""
+        return self.memory.removal.pending(self.removal_subject, self.now)
+
+    @property
+    def orphans_due(self) -> tuple[TargetSecret, ...]:
+        """The orphans to remove now, once the target Secret is as desired."""
+        return self.orphans if self.removal_failure is None else ()
 
     @cached_property
     def published_revision(self) -> str | None:

@@ -5,12 +5,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from pipedrive_operator.core.decision import checks
 from pipedrive_operator.core.decision.consent_hints import with_command, with_uninstall
 from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation
+from pipedrive_operator.core.decision.timings import NEXT_PASS
 from pipedrive_operator.core.values.conditions import Reason
 
 CHECKS: Final[tuple[Callable[[Observation], Decision | None], ...]] = (
@@ -27,6 +29,7 @@ CHECKS: Final[tuple[Callable[[Observation], Decision | None], ...]] = (
     checks.account_is_wrong,
     checks.secret_cannot_be_rendered,
     checks.secret_write_failed_recently,
+    checks.secret_keeps_changing,
     checks.secret_belongs_to_another,
     checks.scope_is_missing,
     checks.nothing_to_do,
@@ -35,20 +38,28 @@ CHECKS: Final[tuple[Callable[[Observation], Decision | None], ...]] = (
 
 
 def decide(seen: Observation) -> Decision | None:
-    """Return what to do next; None if nothing may be done and nothing must be reported."""
+    """Return what to do next; None if nothing may be done and nothing must be reported.
+
+    An action that this pass has used up is left out, so that it cannot keep the actions after it from their turn.
+    """
     if seen.credential.being_deleted or seen.memory.namespace_is_terminating:
         return None
-    decision = next(found for check in CHECKS if (found := check(seen)) is not None)
+    opinions = (found for check in CHECKS if (found := check(seen)) is not None)
+    decision = first = next(opinions)
+    while decision.action in seen.spent:
+        decision = next(opinions)
     if decision.action not in {Action.WAIT, Action.VERIFY}:
         return decision
-    decision = with_uninstall(_with_end(decision, seen), seen.credential, seen.memory.grant)
+    next_pass = None if decision is first else seen.now + NEXT_PASS
+    decision = with_uninstall(_with_end(decision, seen, next_pass), seen.credential, seen.memory.grant)
     return with_command(decision, seen.credential) if seen.can_connect else decision
 
 
-def _with_end(decision: Decision, seen: Observation) -> Decision:
+def _with_end(decision: Decision, seen: Observation, next_pass: datetime | None) -> Decision:
     """End a wait when the next thing is due: a read of Vault, a refresh, a verification, a restart or an expiry.
 
-    This holds for the wait for a verification too, which may take long while Pipedrive is slow.
+    This holds for the wait for a verification too, which may take long while Pipedrive is slow. `next_pass` is when the
+    next pass does what this one has left out.
     """
     if decision.reason in {Reason.SUSPENDED, Reason.INVALID_SPEC}:
         return decision
@@ -57,5 +68,5 @@ def _with_end(decision: Decision, seen: Observation) -> Decision:
     renewal_at = seen.renewal.at if seen.renewal is not None else None
     restarts = (state.retry_at for state in seen.memory.restart_states)
     turn_at = seen.memory.request_turn_at
-    times = (decision.until, seen.poll_at, seen.verification_at, renewal_at, expiry, turn_at, *restarts)
+    times = (decision.until, seen.poll_at, seen.verification_at, renewal_at, expiry, turn_at, next_pass, *restarts)
     return replace(decision, until=min((at for at in times if at is not None and at > seen.now), default=None))

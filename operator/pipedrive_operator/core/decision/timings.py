@@ -9,6 +9,9 @@ from pipedrive_operator.core.publication.rollout import RestartPacing
 CONFLICT_RECHECK: Final = timedelta(minutes=1)
 """How often to check whether a foreign Secret is gone. The watch selects on our label, so it does not show this."""
 
+NEXT_PASS: Final = timedelta(seconds=1)
+"""How long after a pass that left something to do the next one comes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:

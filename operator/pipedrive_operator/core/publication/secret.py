@@ -124,8 +124,20 @@ def differs(target: TargetSecret | None, desired: DesiredSecret) -> bool:
     return target is None or bool(_changes(target, desired))
 
 
-def differences(target: TargetSecret, desired: DesiredSecret) -> list[str]:
-    """Return a phrase for each of our fields that is missing or differs, and who set it, but no value of the data."""
+def differences(written: TargetSecret, desired: DesiredSecret) -> list[str]:
+    """Return a phrase for each of our fields that is not as it was just written, and the other program that set it.
+
+    A phrase contains no value of the data.
+    """
+    return _phrases(written, desired, written.managers.get)
+
+
+def undone(target: TargetSecret | None, desired: DesiredSecret) -> str:
+    """Return what has become of the desired Secret since it was written, and who did that, but no value of the data."""
+    return "it was deleted" if target is None else "; ".join(_phrases(target, desired, target.setter))
+
+
+def _phrases(target: TargetSecret, desired: DesiredSecret, setter: Callable[[str], str | None]) -> list[str]:
     found = {
         f"metadata.{part}.{key}": f"is {_quoted(actual.get(key))}, but {_who_asks(part, key)} {_quoted(value)}"
         for part, actual, wanted in (
@@ -142,7 +154,7 @@ def differences(target: TargetSecret, desired: DesiredSecret) -> list[str]:
         for key, value in desired.data.items()
         if target.data.get(key) != digest_of(value)
     }
-    setters = {path: f" (set by {target.managers[path]})" for path in found if path in target.managers}
+    setters = {path: f" (set by {name})" for path in found if (name := setter(path)) is not None}
     return [f"{path} {phrase}{setters.get(path, '')}" for path, phrase in found.items()]
 
 

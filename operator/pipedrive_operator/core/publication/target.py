@@ -17,11 +17,15 @@ from pipedrive_operator.core.resource.names import (
     ANNOTATION_DIGEST,
     ANNOTATION_MANAGED,
     ANNOTATION_REVISION,
+    FIELD_MANAGER,
     LABEL_CREDENTIAL,
     Key,
 )
 from pipedrive_operator.core.values.text import shorten
 
+ANOTHER_RELEASE: Final = "another release of this operator"
+MOST_NAMED: Final = 3
+"""How many writers of a Secret a message names."""
 MOST_ENTRIES: Final = 64
 """How many labels, annotations, data keys or owners of a Secret are kept. A credential asks for 32 of each at most."""
 LONGEST_ANNOTATION: Final = 512
@@ -29,7 +33,7 @@ LONGEST_ANNOTATION: Final = 512
 _LONGEST_LIST: Final = 65536
 """In characters: the annotation that lists what is ours is never longer than this."""
 _OUR_MARK: Final = f"metadata.annotations.{ANNOTATION_DIGEST}"
-"""Set by this operator alone, so that the manager of this field is the operator's own."""
+"""The path of the digest of our data, which each write of a release of this operator sets."""
 _OUR_ANNOTATIONS: Final = (ANNOTATION_ADOPT, ANNOTATION_DIGEST, ANNOTATION_MANAGED, ANNOTATION_REVISION)
 
 
@@ -62,6 +66,8 @@ class TargetSecret:
     """Whether our keys hold what we last published, by the digest in the Secret's annotation."""
     managers: Mapping[str, str] = field(default_factory=dict)
     """For each label, annotation or data key that another program set last: its path, and the program's name."""
+    is_managed: bool = False
+    """Whether the operator's field manager set our mark: then it also set each field that `managers` does not list."""
     has_too_many_owners: bool = False
     """Whether owners were left out. A patch would have to write all of them back, so such a Secret is not ours."""
 
@@ -75,6 +81,12 @@ class TargetSecret:
         """The uid of the owner that controls the Secret; None if nothing does."""
         return None if self.controller is None else str(self.controller["uid"])
 
+    def setter(self, path: str) -> str | None:
+        """Return who set a field to something that this release did not write; None if that is not known."""
+        if path in self.managers:
+            return self.managers[path]
+        return ANOTHER_RELEASE if self.is_managed and path in _values(self) else None
+
 
 def read_target(body: Mapping[str, Any]) -> TargetSecret:
     """Read a Secret as the API server serves it. Raises ApiServerUnavailable if it cannot be read."""
@@ -85,6 +97,7 @@ def read_target(body: Mapping[str, Any]) -> TargetSecret:
     labels = _few(metadata.labels, (*managed.labels, LABEL_CREDENTIAL))
     kept = _few(data, managed.data)
     owners = metadata.owner_references
+    managers = _managers(metadata.managed_fields, _values_of(labels, annotations, kept))
     return TargetSecret(
         key=metadata.key,
         uid=metadata.uid,
@@ -97,9 +110,17 @@ def read_target(body: Mapping[str, Any]) -> TargetSecret:
         data={name: digest_of(value) for name, value in kept.items()},
         managed=managed,
         is_untouched=_is_untouched(data, managed, metadata.annotations),
-        managers=_other_managers(metadata.managed_fields, labels=labels, annotations=annotations, data=kept),
+        managers={path: manager for path, manager in managers.items() if manager != FIELD_MANAGER},
+        is_managed=managers.get(_OUR_MARK) == FIELD_MANAGER,
         has_too_many_owners=len(owners) > MOST_ENTRIES,
     )
+
+
+def writers_between(before: TargetSecret, after: TargetSecret) -> list[str]:
+    """Return who set the fields that differ between two versions of a Secret, as far as that is known."""
+    old, new = _values(before), _values(after)
+    setters = {after.setter(path) for path, value in new.items() if old.get(path) != value}
+    return sorted(setter for setter in setters if setter is not None)[:MOST_NAMED]
 
 
 def belongs_to(target: TargetSecret | None, credential: Credential) -> bool:
@@ -167,27 +188,21 @@ def _strings(value: object) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str))
 
 
-def _other_managers(
-    entries: Iterable[Mapping[str, Any]],
-    *,
-    labels: Collection[str],
-    annotations: Collection[str],
-    data: Collection[str],
-) -> dict[str, str]:
-    """Return which of these fields others manage (https://kubernetes.io/docs/reference/using-api/server-side-apply/).
-
-    The operator's own fields are left out, which is nearly all of them: a cache of Secrets stays small.
-    """
-    kept = {
-        *(f"metadata.labels.{name}" for name in labels),
-        *(f"metadata.annotations.{name}" for name in annotations),
-        *(f"data.{name}" for name in data),
-    }
-    managed = {
+def _managers(entries: Iterable[Mapping[str, Any]], kept: Collection[str]) -> dict[str, str]:
+    """Return who manages these fields (https://kubernetes.io/docs/reference/using-api/server-side-apply/)."""
+    return {
         path: str(entry.get("manager")) for entry in entries for path in _paths(entry.get("fieldsV1")) if path in kept
     }
-    ours = managed.get(_OUR_MARK)
-    return {path: manager for path, manager in managed.items() if manager != ours}
+
+
+def _values(target: TargetSecret) -> dict[str, str]:
+    return _values_of(target.labels, target.annotations, target.data)
+
+
+def _values_of(labels: Mapping[str, str], annotations: Mapping[str, str], data: Mapping[str, str]) -> dict[str, str]:
+    """Return what is kept of a Secret, by the path of each field."""
+    parts = {"metadata.labels": labels, "metadata.annotations": annotations, "data": data}
+    return {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
 
 
 def _paths(fields: object) -> Iterator[str]:

@@ -18,7 +18,8 @@
     │   ├── RejectionUnconfirmed      401 for the first time
     │   ├── AccountNotOpen            402
     │   └── SecretWriteDenied         quota, admission, RBAC, immutable
-    │       └── RepairPostponed       too many Secrets of the namespace need repairs; this one waits for its turn
+    │       ├── RepairPostponed       too many Secrets of the namespace need repairs; this one waits for its turn
+    │       └── SecretContended       another program changes the Secret each time before it can be written
     ├── FenceClosed                   this process must not send a request that cannot be undone
     ├── CheckAndSetConflict           Vault: the document changed since it was read
     ├── SecretExists                  Kubernetes: a Secret of that name exists
@@ -161,6 +162,10 @@ class SecretWriteDenied(Trouble):
 
 class RepairPostponed(SecretWriteDenied):
     """The namespace has used up its budget of repairs; `retry_after` says when it is this Secret's turn."""
+
+
+class SecretContended(SecretWriteDenied):
+    """Each write finds that another program has changed the Secret since it was read."""
 
 
 class FenceClosed(OperatorError):

@@ -18,7 +18,6 @@ from pipedrive_operator.core.values.errors import (
     GrantUnstored,
     InvalidSpec,
     PipedriveUnavailable,
-    SecretWriteDenied,
     TokenRejected,
     VaultUnavailable,
 )
@@ -32,7 +31,6 @@ from support.builders import (
     changed,
     grant,
     oauth2_up_to_date,
-    published,
 )
 
 SOON = NOW + timedelta(seconds=30)
@@ -370,17 +368,6 @@ def test_a_secret_annotated_for_adoption_is_taken_over() -> None:
     assert decision(changed(seen, target=offered)).action is Action.PUBLISH
 
 
-def test_a_failed_write_is_repeated_after_its_pause() -> None:
-    """The same Secret waits; a different one is written at once."""
-    seen = changed(api_token_up_to_date(), target=None)
-    assert seen.desired is not None
-    denied = failure(SecretWriteDenied("exceeded quota"), seen.desired.digest)
-
-    assert decision(changed(seen, publish_failure=denied)).reason is Reason.SECRET_WRITE_DENIED
-    assert decision(changed(seen, publish_failure=denied, now=SOON)).action is Action.PUBLISH
-    assert decision(changed(seen, publish_failure=replace(denied, subject="another"))).action is Action.PUBLISH
-
-
 def test_a_missing_scope_is_reported_after_publishing() -> None:
     """The value is published nevertheless."""
     seen = oauth2_up_to_date(requiredScopes=["base", "contacts:full"])
@@ -388,12 +375,3 @@ def test_a_missing_scope_is_reported_after_publishing() -> None:
     assert decision(changed(seen, target=None)).action is Action.PUBLISH
     assert decision(seen).reason is Reason.SCOPE_MISSING
     assert "contacts:full" in decision(seen).message
-
-
-def test_a_secret_under_a_former_name_is_removed_after_the_new_one_exists() -> None:
-    """Publishing is due as long as an orphan exists."""
-    seen = api_token_up_to_date()
-    assert seen.memory.accepted is not None
-    orphan = published(seen.credential, seen.memory.accepted, name="former")
-
-    assert decision(changed(seen, orphans=(orphan,))).action is Action.PUBLISH

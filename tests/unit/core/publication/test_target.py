@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from pipedrive_operator.core.grant.token import Accepted
-from pipedrive_operator.core.publication.secret import desired_secret, differences, patch
+from pipedrive_operator.core.publication.secret import desired_secret, differences, patch, undone
 from pipedrive_operator.core.publication.target import (
+    ANOTHER_RELEASE,
     LONGEST_ANNOTATION,
     TargetSecret,
     belongs_to,
     bounded,
     may_be_adopted,
     read_target,
+    writers_between,
 )
-from pipedrive_operator.core.resource.names import ANNOTATION_DIGEST, LABEL_CREDENTIAL
+from pipedrive_operator.core.resource.names import ANNOTATION_DIGEST, FIELD_MANAGER, LABEL_CREDENTIAL
 from pipedrive_operator.core.resource.spec import Target
 from support.builders import ACCOUNT, NOW, api_token, api_token_credential, published, published_body
 
@@ -67,6 +69,7 @@ def entry(manager: str, **fields: Any) -> dict[str, Any]:
     return {"manager": manager, "operation": "Update", "fieldsV1": fields}
 
 
+_LABEL = f"metadata.labels.{LABEL_CREDENTIAL}"
 MARK: dict[str, Any] = {"f:annotations": {".": {}, f"f:{ANNOTATION_DIGEST}": {}}}
 
 
@@ -75,15 +78,22 @@ MARK: dict[str, Any] = {"f:annotations": {".": {}, f"f:{ANNOTATION_DIGEST}": {}}
     [
         pytest.param(None, {}, id="none"),
         pytest.param([], {}, id="no entry"),
-        pytest.param([entry("us", **{"f:metadata": MARK, "f:data": {".": {}, "f:api_token": {}}})], {}, id="ours"),
+        pytest.param(
+            [entry(FIELD_MANAGER, **{"f:metadata": MARK, "f:data": {".": {}, "f:api_token": {}}})], {}, id="ours"
+        ),
         pytest.param(
             [
-                entry("us", **{"f:metadata": MARK}),
+                entry(FIELD_MANAGER, **{"f:metadata": MARK}),
                 entry("labeller", **{"f:metadata": {"f:labels": {"f:team": {}}}}),
                 entry("editor", **{"f:data": {"f:api_token": {}}, "f:type": {}}),
             ],
             {"metadata.labels.team": "labeller", "data.api_token": "editor"},
             id="foreign",
+        ),
+        pytest.param(
+            [entry("restorer", **{"f:metadata": MARK, "f:data": {"f:api_token": {}}})],
+            {f"metadata.annotations.{ANNOTATION_DIGEST}": "restorer", "data.api_token": "restorer"},
+            id="foreign, our mark included",
         ),
         pytest.param([{"manager": "x"}], {}, id="without fields"),
     ],
@@ -122,6 +132,62 @@ def test_a_difference_names_the_field_and_who_set_it_but_no_data() -> None:
     assert "data.company_domain is absent" in found
     assert all(len(one) < 300 for one in found)
     assert "c2VjcmV0" not in "".join(found)
+
+
+MANAGED = replace(OURS, is_managed=True)
+
+
+def test_a_field_that_our_field_manager_set_to_something_else_was_set_by_another_release() -> None:
+    """Two releases have the same field manager; a field that is gone has none."""
+    data = {name: value for name, value in OURS.data.items() if name != "company_domain"} | {"api_token": "other"}
+    changed = replace(MANAGED, data=data, labels={LABEL_CREDENTIAL: "x"}, managers={_LABEL: "labeller"})
+
+    found = undone(changed, desired_secret(CREDENTIAL, ACCEPTED))
+
+    assert f"data.api_token is another value (set by {ANOTHER_RELEASE})" in found
+    assert "(set by labeller)" in found
+    assert found.endswith("data.company_domain is absent")
+
+
+def test_an_absent_secret_was_deleted() -> None:
+    """Nobody can be named."""
+    assert "it was deleted" == undone(None, desired_secret(CREDENTIAL, ACCEPTED))
+
+
+def test_what_admission_changed_was_not_set_by_another_release() -> None:
+    """The API server attributes it to our own write."""
+    changed = replace(MANAGED, labels={LABEL_CREDENTIAL: "x"})
+
+    assert ANOTHER_RELEASE not in "".join(differences(changed, desired_secret(CREDENTIAL, ACCEPTED)))
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        pytest.param(MANAGED, [], id="nothing"),
+        pytest.param(replace(MANAGED, data={**OURS.data, "theirs": "x"}), [ANOTHER_RELEASE], id="another release"),
+        pytest.param(replace(OURS, data={**OURS.data, "theirs": "x"}), [], id="unknown"),
+        pytest.param(
+            replace(OURS, labels={"a": "1", "b": "2"}, managers={"metadata.labels.b": "labeller"}),
+            ["labeller"],
+            id="a program",
+        ),
+        pytest.param(
+            replace(
+                OURS,
+                labels={str(number): "x" for number in range(9)},
+                managers={f"metadata.labels.{number}": str(number) for number in range(9)},
+            ),
+            ["0", "1", "2"],
+            id="too many to name",
+        ),
+    ],
+)
+def test_the_writers_between_two_versions_are_those_whose_fields_differ(
+    after: TargetSecret, expected: list[str]
+) -> None:
+    """A program that set another field long ago is not one of them."""
+    assert expected == writers_between(OURS, after)
 
 
 def large_secret() -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""The policy about writes of the Secret: which are due, which wait, and what never waits for them."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.decision.decision import Action, Decision
+from pipedrive_operator.core.decision.observation import Observation, Requested
+from pipedrive_operator.core.decision.policy import decide
+from pipedrive_operator.core.decision.retry import Failure
+from pipedrive_operator.core.decision.timings import NEXT_PASS
+from pipedrive_operator.core.decision.writes import Writes
+from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.values.conditions import Reason
+from pipedrive_operator.core.values.errors import SecretWriteDenied
+from support.builders import NOW, api_token_up_to_date, changed, oauth2_up_to_date, published
+
+SOON = NOW + timedelta(seconds=30)
+
+
+def decision(seen: Observation) -> Decision:
+    """Return the decision, which must exist."""
+    found = decide(seen)
+    assert found is not None
+    return found
+
+
+def failure(trouble: object, subject: str) -> Failure:
+    """Build a failure whose pause lasts for half a minute."""
+    return Failure(trouble=trouble, subject=subject, retry_at=SOON)  # type: ignore[arg-type]
+
+
+def test_a_failed_write_is_repeated_after_its_pause() -> None:
+    """The same Secret waits; a different one is written at once."""
+    seen = changed(api_token_up_to_date(), target=None)
+    assert seen.desired is not None
+    denied = failure(SecretWriteDenied("exceeded quota"), seen.desired.digest)
+
+    assert decision(changed(seen, publication=Writes(failure=denied))).reason is Reason.SECRET_WRITE_DENIED
+    assert decision(changed(seen, publication=Writes(failure=denied), now=SOON)).action is Action.PUBLISH
+    another = replace(denied, subject="another")
+    assert decision(changed(seen, publication=Writes(failure=another))).action is Action.PUBLISH
+
+
+def with_orphan() -> Observation:
+    """Build an observation in which nothing is to do except the removal of one Secret."""
+    seen = api_token_up_to_date()
+    assert seen.memory.accepted is not None
+    return changed(seen, orphans=(published(seen.credential, seen.memory.accepted, name="former"),))
+
+
+def test_a_secret_under_a_former_name_is_removed_after_the_new_one_exists() -> None:
+    """Publishing is due as long as an orphan exists."""
+    assert decision(with_orphan()).action is Action.PUBLISH
+
+
+def test_a_removal_that_failed_is_reported_and_repeated_after_its_pause() -> None:
+    """It keeps no repair of the target Secret waiting, and another generation is tried at once."""
+    seen = with_orphan()
+    denied = Writes(failure=failure(SecretWriteDenied("not allowed"), seen.removal_subject))
+    paused = changed(seen, removal=denied)
+    edited = changed(paused, credential=replace(seen.credential, generation=seen.credential.generation + 1))
+
+    assert (Action.WAIT, "not allowed", SOON) == (
+        decision(paused).action,
+        decision(paused).message,
+        decision(paused).until,
+    )
+    assert decision(changed(paused, now=SOON)).action is Action.PUBLISH
+    assert decision(changed(paused, target=None)).action is Action.PUBLISH
+    assert decision(edited).action is Action.PUBLISH
+
+
+@pytest.mark.parametrize("is_due", [True, False], ids=["a refresh is due", "nothing else is due"])
+def test_a_secret_that_was_written_too_often_keeps_nothing_else_waiting(*, is_due: bool) -> None:
+    """Another pass comes soon, and the message says that something else changes the Secret."""
+    seen = changed(oauth2_up_to_date(), target=None, spent=frozenset({Action.PUBLISH}))
+
+    found = decision(changed(seen, requested=Requested.REFRESH) if is_due else seen)
+
+    if is_due:
+        assert found.action is Action.REFRESH
+    else:
+        assert (Action.WAIT, Reason.SECRET_WRITE_DENIED) == (found.action, found.reason)
+        assert found.until == NOW + NEXT_PASS
+        assert "Secret acme was written several times in a row" in found.message
+
+
+def test_a_pass_that_left_nothing_out_is_not_repeated_soon() -> None:
+    """What it has done often is as it should be now."""
+    seen = changed(api_token_up_to_date(), spent=frozenset({Action.PUBLISH}))
+
+    assert decision(seen).until == NOW + timedelta(minutes=5)
+
+
+def test_a_refresh_in_progress_does_not_hide_that_the_secret_cannot_be_written() -> None:
+    """The condition keeps its reason until the refresh has ended."""
+    seen = changed(oauth2_up_to_date(), target=None, refresh=refresh_state.Refreshing())
+    assert seen.desired is not None
+    denied = failure(SecretWriteDenied("exceeded quota"), seen.desired.digest)
+
+    found = decision(changed(seen, publication=Writes(failure=denied)))
+
+    assert (Action.WAIT, Reason.SECRET_WRITE_DENIED) == (found.action, found.reason)
