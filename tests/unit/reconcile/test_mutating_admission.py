@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from fakes.cluster import OnEvent
 from fakes.merge_patch import merged
+from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.resource.credential import read_credential
-from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.conditions import ConditionType
-from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, resource
+from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, RULES, resource
 from support.faked_operator import FIRST, FakedOperator, seeded_world
 
 Body = dict[str, Any]
@@ -123,6 +126,52 @@ async def test_a_due_refresh_does_not_wait_for_a_write_that_cannot_succeed() -> 
         assert "access-2" == world.value("access_token")
         assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
         assert len(world.cluster.writes) - writes <= 4
+
+
+async def test_a_retained_secret_without_our_label_is_not_reported_as_foreign_after_a_restart() -> None:
+    """The watch selects on the label, and nothing else says whose Secret it is: adopting it would change nothing."""
+    async for world in seeded(POLICIES["our label"][0]):
+        world.cluster.watchers[:] = [labelled_only(world)]
+        world.cluster.apply(resource(OAUTH2_SPEC | {"target": {"deletionPolicy": "Retain"}}))
+        await world.settle()
+        restart(world)
+        world.clock.turn(timedelta(minutes=50))
+
+        await world.settle()
+
+        assert ("False", "SecretWriteDenied") == world.condition(ConditionType.READY)
+        message = world.message(ConditionType.READY)
+        assert "an admission policy or webhook of the cluster removes the label" in message
+        assert "adopt" not in message
+        assert ["seed", "refresh-1"] == world.pipedrive.spent
+
+        world.cluster.admission = dict
+        world.cluster.put_secret(
+            merged(world.cluster.secrets[KEY], {"metadata": {"labels": {LABEL_CREDENTIAL: "acme"}}})
+        )
+        await world.settle()
+
+        assert ("True", "Published") == world.condition(ConditionType.READY)
+        assert "access-2" == world.value("access_token")
+
+
+def labelled_only(world: FakedOperator) -> OnEvent:
+    """Deliver what the operator's watches select."""
+    see = world.cluster.watchers[0]
+
+    def watch(kind: str, event: str, body: Mapping[str, Any]) -> None:
+        if kind != "secret" or LABEL_CREDENTIAL in body["metadata"].get("labels", {}):
+            see(kind, event, body)
+
+    return watch
+
+
+def restart(world: FakedOperator) -> None:
+    """Restart the operator, which then lists what carries its label."""
+    world.cache = Cache(lambda credential: resolve(credential, RULES))
+    world.start()
+    for body in world.cluster.credentials.values():
+        world.cache.see_credential(None, body)
 
 
 async def test_repeated_tries_become_rarer() -> None:

@@ -9,8 +9,9 @@ from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.grant import missing_grant
 from pipedrive_operator.core.grant.token import Token, Verification
-from pipedrive_operator.core.publication.target import TargetSecret
+from pipedrive_operator.core.publication.target import TargetSecret, has_lost_its_label
 from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
 from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.values.conditions import Reason
 
@@ -134,8 +135,10 @@ def secret_belongs_to_another(seen: Observation) -> Decision | None:
     """Leave a foreign Secret alone."""
     if not seen.has_conflict or seen.target is None:
         return None
-    message = f"Secret {seen.target.key.name} {_why_foreign(seen.target, seen.credential)}"
-    return _wait(Reason.SECRET_CONFLICT, message, seen.now + CONFLICT_RECHECK)
+    lost_label = has_lost_its_label(seen.target)
+    why = _why_unlabelled(seen.target, seen.credential) if lost_label else _why_foreign(seen.target, seen.credential)
+    reason = Reason.SECRET_WRITE_DENIED if lost_label else Reason.SECRET_CONFLICT
+    return _wait(reason, f"Secret {seen.target.key.name} {why}", seen.now + CONFLICT_RECHECK)
 
 
 def secret_write_failed_recently(seen: Observation) -> Decision | None:
@@ -190,6 +193,17 @@ def _why_foreign(target: TargetSecret, credential: Credential) -> str:
         "already exists, does not belong to this credential and is left unchanged. Choose another spec.target.name, "
         f"delete the Secret, or hand it over: kubectl annotate secret {target.key.name} -n {target.key.namespace} "
         f"pipedrive-operator.io/adopt={credential.key.name}"
+    )
+
+
+def _why_unlabelled(target: TargetSecret, credential: Credential) -> str:
+    """Return why a Secret that the operator wrote is left alone: without its label, it may belong to anyone."""
+    key = target.key
+    return (
+        f"has the operator's annotations but not the label {LABEL_CREDENTIAL}, without which it is left unchanged: an "
+        "admission policy or webhook of the cluster removes the label, or a person did. Exempt the Secret from that "
+        f"policy or webhook, then put the label back: kubectl label secret {key.name} -n {key.namespace} "
+        f"{LABEL_CREDENTIAL}={credential.key.name}. If it is a copy of another Secret, choose another spec.target.name"
     )
 
 

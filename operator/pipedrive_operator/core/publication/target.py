@@ -123,6 +123,12 @@ def writers_between(before: TargetSecret, after: TargetSecret) -> list[str]:
     return sorted(setter for setter in setters if setter is not None)[:MOST_NAMED]
 
 
+def has_lost_its_label(target: TargetSecret) -> bool:
+    """Return whether the operator wrote a Secret that now lacks its label: nothing else says whose Secret it is."""
+    is_marked = {ANNOTATION_DIGEST, ANNOTATION_MANAGED} <= target.annotations.keys()
+    return is_marked and LABEL_CREDENTIAL not in target.labels and target.controller is None
+
+
 def belongs_to(target: TargetSecret | None, credential: Credential) -> bool:
     """Return whether the Secret exists and the credential controls it, or it is labelled for it and uncontrolled."""
     if target is None or target.has_too_many_owners:

@@ -12,6 +12,7 @@ from pipedrive_operator.core.decision.retry import Failure
 from pipedrive_operator.core.decision.timings import NEXT_PASS
 from pipedrive_operator.core.decision.writes import Writes
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.resource.names import ANNOTATION_DIGEST, ANNOTATION_MANAGED, LABEL_CREDENTIAL
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import SecretWriteDenied
 from support.builders import NOW, api_token_up_to_date, changed, oauth2_up_to_date, published
@@ -103,3 +104,34 @@ def test_a_refresh_in_progress_does_not_hide_that_the_secret_cannot_be_written()
     found = decision(changed(seen, publication=Writes(failure=denied)))
 
     assert (Action.WAIT, Reason.SECRET_WRITE_DENIED) == (found.action, found.reason)
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "reason"),
+    [
+        pytest.param({}, {ANNOTATION_DIGEST, ANNOTATION_MANAGED}, Reason.SECRET_WRITE_DENIED, id="without our label"),
+        pytest.param({}, {ANNOTATION_DIGEST}, Reason.SECRET_CONFLICT, id="never ours"),
+        pytest.param(
+            {LABEL_CREDENTIAL: "other"},
+            {ANNOTATION_DIGEST, ANNOTATION_MANAGED},
+            Reason.SECRET_CONFLICT,
+            id="of another credential",
+        ),
+    ],
+)
+def test_a_foreign_secret_is_reported_for_what_it_is(
+    labels: dict[str, str], annotations: set[str], reason: Reason
+) -> None:
+    """A Secret that lacks only the label was ours, and adopting it would not bring the label back."""
+    seen = api_token_up_to_date()
+    assert seen.target is not None
+    marks = dict.fromkeys(annotations, "x")
+    foreign = replace(seen.target, labels=labels, annotations=marks, owner_references=())
+
+    found = decision(changed(seen, target=foreign))
+
+    assert (Action.WAIT, reason) == (found.action, found.reason)
+    assert ("kubectl label secret acme -n crm pipedrive-operator.io/credential=acme" in found.message) is (
+        reason is Reason.SECRET_WRITE_DENIED
+    )
+    assert ("pipedrive-operator.io/adopt" in found.message) is (reason is Reason.SECRET_CONFLICT)
