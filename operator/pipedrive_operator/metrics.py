@@ -108,7 +108,8 @@ _RESTARTS: Final = _counter(
 )
 
 _UNDONE_REPAIRS: Final = _counter(
-    "secret_repairs_undone_total", "Repairs of a Secret that another program undid at once, so that they were repeated."
+    "secret_repairs_undone_total",
+    "Repairs of a Secret, and removals of its copies, that another program undid at once, so that they were repeated.",
 )
 
 _INSECURE: Final = _gauge(
