@@ -13,14 +13,13 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
-from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.config import ConfigException
 
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.kubernetes.endpoints import Endpoint
 from pipedrive_operator.adapters.kubernetes.quotation import quote
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal, response_error
-from pipedrive_operator.adapters.kubernetes.session import AUTHENTICATION, audiences_of, open_client
+from pipedrive_operator.adapters.kubernetes.session import AUTHENTICATION, Client, audiences_of, open_client
 from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.values.errors import ApiServerNotTrusted, ApiServerUnavailable
 
@@ -64,7 +63,7 @@ class Api:
     and `ApiServerUnavailable` (the base class of both) if there is no usable response.
     """
 
-    def __init__(self, client: ApiClient, *, timeout: timedelta) -> None:
+    def __init__(self, client: Client, *, timeout: timedelta) -> None:
         """Use a client of the running loop; `timeout` limits a request from its start to the end of its response."""
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
@@ -147,6 +146,7 @@ class Api:
             try:
                 code, text = await self._exchange(request)
             except aiohttp.ClientConnectorCertificateError as error:
+                self._client.trust_again()
                 raise ApiServerNotTrusted(_certificate_problem(error.certificate_error)) from error
             except (aiohttp.ClientError, OSError, ConfigException) as error:
                 message = f"the API server did not respond: {quote(str(error) or type(error).__name__)}"

@@ -7,6 +7,7 @@ import json
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol
@@ -84,13 +85,13 @@ async def load_configuration(settings: KubernetesSettings) -> Configuration:
     return configuration
 
 
-async def open_client(settings: KubernetesSettings) -> ApiClient:
+async def open_client(settings: KubernetesSettings) -> "Client":
     """Open a client for the running loop; close it there.
 
     Raises:
         ApiServerUnavailable: the configuration is missing or invalid.
     """
-    client = ApiClient(await load_configuration(settings))
+    client = Client(await load_configuration(settings))
     client.user_agent = USER_AGENT
     return client
 
@@ -107,6 +108,39 @@ async def open_session(
     """
     configuration = await load_configuration(settings)
     return configuration.host, _Sessions(configuration).open(*middlewares)
+
+
+class Client(ApiClient):
+    """The library's client, which can read the file with the API server's CAs again: the kubelet replaces it."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Use a configuration in the running loop."""
+        super().__init__(configuration)
+        self._ca = _ca_of(configuration)
+        self._former: list[RESTClientObject] = []
+
+    def trust_again(self) -> None:
+        """Use new connections from the next request on, if the file was replaced. Others may still be in use."""
+        ca = _ca_of(self.configuration)
+        if ca in {None, self._ca}:
+            return
+        with suppress(OSError):  # half written: what was read before stays trusted
+            former, self.rest_client = self.rest_client, RESTClientObject(self.configuration)
+            self._former.append(former)
+            self._ca = ca
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for one in (*self._former, self.rest_client):
+            await one.close()
+
+
+def _ca_of(configuration: Configuration) -> bytes | None:
+    """Return what the file with the API server's CAs contains; None if there is none."""
+    try:
+        return Path(configuration.ssl_ca_cert).read_bytes() if configuration.ssl_ca_cert else None
+    except OSError:
+        return None
 
 
 class _Sessions(RESTClientObject):

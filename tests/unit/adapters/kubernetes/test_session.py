@@ -243,3 +243,45 @@ async def test_a_certificate_that_is_not_accepted_is_reported_with_the_reason(
     async with await Api.connect(server.settings()) as api:
         with pytest.raises(ApiServerNotTrusted, match="is not accepted: unable to get local issuer"):
             await api.get(SECRETS.collection())
+
+
+def replace_file(path: Path, content: bytes | None) -> None:
+    """Replace the content of a file, or remove the file."""
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+
+
+def content_of(path: Path) -> bytes:
+    """Return the content of a file."""
+    return path.read_bytes()
+
+
+@pytest.fixture
+def former_authority(tmp_path: Path) -> Path:
+    """Return the certificate of an authority that did not issue the API server's, under the same name."""
+    folder = tmp_path / "former"
+    folder.mkdir()
+    return issue(folder)[0]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+async def test_a_ca_that_was_rotated_is_trusted_after_one_failure(
+    server: FakeApiServer, tls_server: Path, former_authority: Path, content: bytes | None
+) -> None:
+    """The kubelet replaces the file, and nobody restarts the operator for it; nor while it is missing or damaged."""
+    authority = content_of(tls_server)
+
+    async def fail() -> None:
+        with pytest.raises(ApiServerNotTrusted):
+            await api.get(SECRETS.collection())
+
+    async with await Api.connect(server.settings(authority=former_authority)) as api:
+        await fail()
+        replace_file(former_authority, content)
+        await fail()
+        replace_file(former_authority, authority)
+        await fail()
+
+        await api.get(SECRETS.collection())
