@@ -13,7 +13,7 @@ from pipedrive_operator.adapters.kubernetes.refusal import ErrorResponse
 from pipedrive_operator.core.resource.credential import AnyCredential, read_credential
 from pipedrive_operator.core.resource.names import GROUP, KIND, VERSION, Key
 from pipedrive_operator.core.values.errors import ReportDenied
-from pipedrive_operator.core.values.mask import mask
+from pipedrive_operator.core.values.mask import reportable
 from pipedrive_operator.ports import Clock, Event
 
 CONTROLLER: Final = f"{GROUP}/operator"
@@ -91,7 +91,7 @@ def _manifest(credential: AnyCredential, event: Event, *, at: datetime, instance
         "type": "Warning" if event.warning else "Normal",
         "reason": event.reason,
         "action": ACTION,
-        "note": mask(event.message).encode()[:LONGEST_NOTE].decode(errors="ignore"),
+        "note": reportable(event.message).encode()[:LONGEST_NOTE].decode(errors="ignore"),
         "regarding": {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": KIND,

@@ -26,14 +26,12 @@ from pipedrive_operator.core.values.consent_reasons import (
     Stage,
 )
 from pipedrive_operator.core.values.errors import InvalidSpec
-from pipedrive_operator.core.values.mask import mask_shortened
+from pipedrive_operator.core.values.mask import reportable
 
 KEPT_FOR: Final = timedelta(hours=1)
 """How long a consent that has ended is kept, so that its pages and its status can be read."""
 MOST_ANSWERS: Final = 5
 """How many answers one consent may have: each costs a call to Pipedrive."""
-LONGEST_MESSAGE: Final = 4096
-"""In characters."""
 _IN_PROGRESS: Final = frozenset({ConsentReason.CODE_RECEIVED, ConsentReason.VERIFYING})
 
 
@@ -248,7 +246,7 @@ def _condition(
         type=kind,
         status=status,
         reason=reason,
-        message=mask_shortened(message, LONGEST_MESSAGE),
+        message=reportable(message),
         observed_generation=consent.generation,
         last_transition_time=since,
     )

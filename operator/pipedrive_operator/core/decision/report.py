@@ -29,11 +29,9 @@ from pipedrive_operator.core.values.conditions import (
     Reason,
     keep_transition_times,
 )
-from pipedrive_operator.core.values.mask import mask_shortened
+from pipedrive_operator.core.values.mask import reportable
 from pipedrive_operator.core.values.times import format_duration
 
-LONGEST_MESSAGE: Final = 4096
-"""In characters. The API server refuses a whole status if one message has more than 32,768 bytes."""
 _NOT_VERIFIED: Final = "Pipedrive was not asked yet"
 
 
@@ -170,7 +168,7 @@ def _condition(
         type=kind,
         status=status,
         reason=reason,
-        message=mask_shortened(message, LONGEST_MESSAGE),
+        message=reportable(message),
         observed_generation=credential.generation,
         last_transition_time=now.replace(microsecond=0),
     )

@@ -9,8 +9,10 @@ import re
 from typing import Final
 
 from pipedrive_operator.core.values.secret_value import HIDDEN
-from pipedrive_operator.core.values.text import shorten
+from pipedrive_operator.core.values.text import shorten, without_control_characters
 
+LONGEST_MESSAGE: Final = 4096
+"""In characters. The API server refuses a whole status if one message has more than 32,768."""
 _TOKEN_LIKE: Final = re.compile(
     r"v1u:[A-Za-z0-9+/=:_-]+"  # Pipedrive access tokens
     r"|\b\d+:\d+:[0-9a-f]{40}\b"  # Pipedrive refresh tokens and codes
@@ -34,6 +36,9 @@ def mask(text: str) -> str:
     return _TOKEN_LIKE.sub(HIDDEN, text)
 
 
-def mask_shortened(text: str, longest: int) -> str:
-    """Return the beginning of a text, with everything hidden that looks like a token; the rest is not searched."""
-    return shorten(mask(text[: 2 * longest]), longest)
+def reportable(text: str) -> str:
+    """Return a message as a condition or an Event may show it: printable, on one line, masked, and not too long.
+
+    A message may quote what others have written. What is replaced here could hide a token from the mask.
+    """
+    return shorten(mask(without_control_characters(text[: 2 * LONGEST_MESSAGE])), LONGEST_MESSAGE)

@@ -21,6 +21,8 @@ def has_control_characters(text: str) -> bool:
 
 def without_control_characters(text: str) -> str:
     """Replace each character that cannot be printed by a space, so that a quotation stays on one line."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else " " for character in text)
 
 

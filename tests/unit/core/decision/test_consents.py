@@ -8,7 +8,6 @@ import pytest
 
 from pipedrive_operator.core.decision.consents import (
     KEPT_FOR,
-    LONGEST_MESSAGE,
     MOST_ANSWERS,
     ConsentAction,
     ConsentObservation,
@@ -31,6 +30,7 @@ from pipedrive_operator.core.values.consent_reasons import (
     Stage,
 )
 from pipedrive_operator.core.values.errors import InvalidSpec
+from pipedrive_operator.core.values.mask import LONGEST_MESSAGE
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_SOURCE, TOKEN_LOCATION, api_token_credential, oauth2_credential
 from support.builders import NOW as CREATED_AT

@@ -9,7 +9,6 @@ import pytest
 from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.report import (
-    LONGEST_MESSAGE,
     announcement,
     is_ready,
     report,
@@ -33,6 +32,7 @@ from pipedrive_operator.core.values.conditions import (
     ConditionType,
     Reason,
 )
+from pipedrive_operator.core.values.mask import LONGEST_MESSAGE
 from support.builders import (
     ACCOUNT,
     NOW,
