@@ -106,3 +106,16 @@ ANYTHING = st.one_of(
     st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=3),
 )
 """Any value of a JSON document, with a preference for those that are hard to read."""
+
+ENCODABLE = ANYTHING.map(lambda value: 0 if isinstance(value, int) and value > 10**4000 else value)
+"""The same without numbers of more than 4,300 digits, which Python neither decodes nor encodes."""
+
+SHALLOW: st.SearchStrategy[Any] = ENCODABLE.map(
+    lambda value: [] if isinstance(value, list) and value and isinstance(value[0], list) else value
+)
+"""The same without deep nesting, for a test that encodes the values itself."""
+
+
+def mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw usual values, and anything else one time in five: `|` would draw from each of its many parts as often."""
+    return st.integers(0, 4).flatmap(lambda drawn: usual if drawn else ANYTHING)

@@ -51,10 +51,11 @@ def _read(body: Body, reference: WorkloadReference) -> Workload:
     metadata = read_metadata(body)
     with readable("workload"):
         template = body["spec"]["template"].get("metadata") or {}
+        template_annotations = read_strings(template, "annotations")
     return Workload(
         reference=reference,
         namespace=metadata.namespace,
         resource_version=metadata.resource_version,
         annotations=metadata.annotations,
-        template_annotations=read_strings(template, "annotations"),
+        template_annotations=template_annotations,
     )
