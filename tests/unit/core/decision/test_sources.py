@@ -1,5 +1,6 @@
 """What a credential names is resolved to a location and a Vault identity, or refused before any call."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,50 @@ from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.values.errors import InvalidSpec
 from support.builders import CLIENT_SOURCE, GRANT_SOURCE, RULES, resource
+from support.properties import ANYTHING, reads_anything
 
 AUTH = {"role": "crm", "serviceAccountRef": {"name": "app"}}
 AUTHS = st.sampled_from([None, AUTH])
 NAMES = st.text("ab-", min_size=1, max_size=3)
 MOUNTS = st.sampled_from(["secret", "secret2", "Secret", "kv", "kv/secret", "sys"])
 ODD_MOUNTS = st.sampled_from(["secret/", "/secret", "../secret", "kv/../secret", "%73ecret", "secret%2f", "*", ""])
+PATHS = st.sampled_from(["pipedrive/crm/a", "pipedrive/crm/../sales/a", "pipedrive/sales/a", "a", "pipedrive/crm/a\nb"])
+TEXTS = st.sampled_from(["a", "client_id", "refresh_token", "crm-sync", "$(access_token)", "$(x", "other", "a\x1b[0m"])
+FIELDS = {
+    ("apiToken", "path"): PATHS,
+    ("apiToken", "key"): TEXTS,
+    ("oauth2", "grant", "path"): PATHS,
+    ("oauth2", "client", "path"): PATHS,
+    ("oauth2", "client", "app"): TEXTS,
+    ("oauth2", "client", "idKey"): TEXTS,
+    ("oauth2", "client", "secretKey"): TEXTS,
+    ("vault", "connection"): TEXTS,
+    ("vault", "mount"): MOUNTS | ODD_MOUNTS,
+    ("vault", "auth"): AUTHS,
+    ("target", "data", "token"): TEXTS,
+    ("target", "type"): TEXTS,
+    ("target", "labels", "a"): TEXTS,
+}
+"""Each field that is resolved, with values that are nearly right."""
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    """Build a spec that can be resolved, and change some of its fields."""
+    usable: list[dict[str, Any]] = [
+        {"apiToken": {"path": "pipedrive/crm/acme"}, "vault": {}, "target": {}},
+        {"oauth2": oauth2(), "vault": {"auth": AUTH}},
+        {"oauth2": oauth2(client={"path": "pipedrive/crm/client"}), "vault": {}, "target": {}},
+    ]
+    spec: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(usable)))
+    present = sorted(path for path in FIELDS if path[0] in spec)
+    for path in draw(st.sets(st.sampled_from(present), max_size=2)):
+        *parents, name = path
+        inner = spec
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[name] = draw(FIELDS[path] if draw(st.integers(0, 3)) else ANYTHING)
+    return spec
 
 
 def oauth2(**changes: Any) -> dict[str, Any]:
@@ -43,6 +82,7 @@ def found(changed: Rules, *, namespace: str = "crm", client: str | None = None, 
         return None
 
 
+@reads_anything
 @given(namespace=NAMES, patterns=st.lists(NAMES | NAMES.map("{}*".format), max_size=3), auth=AUTHS)
 def test_a_connection_is_for_its_namespaces_alone(namespace: str, patterns: list[str], auth: object) -> None:
     """This holds for any Vault identity."""
@@ -53,6 +93,7 @@ def test_a_connection_is_for_its_namespaces_alone(namespace: str, patterns: list
     assert allowed is (source is not None)
 
 
+@reads_anything
 @given(namespace=NAMES, allowed=st.lists(NAMES, max_size=3))
 def test_an_app_is_for_its_namespaces_alone(namespace: str, allowed: list[str]) -> None:
     """The operator reads the client from a path that no credential may use."""
@@ -63,6 +104,7 @@ def test_an_app_is_for_its_namespaces_alone(namespace: str, allowed: list[str]) 
     assert (namespace in allowed) is (source is not None)
 
 
+@reads_anything
 @given(mounts=st.lists(MOUNTS, min_size=1, max_size=3), mount=MOUNTS | ODD_MOUNTS | st.none(), auth=AUTHS)
 def test_a_mount_is_one_that_the_connection_lists(mounts: list[str], mount: str | None, auth: object) -> None:
     """The names must be equal, under any Vault identity; the default is the first mount."""
@@ -72,6 +114,7 @@ def test_a_mount_is_one_that_the_connection_lists(mounts: list[str], mount: str 
     assert (wanted if wanted in mounts else None) == (source.location.mount if source else None)
 
 
+@reads_anything
 @given(namespace=NAMES)
 def test_a_tenant_identity_belongs_to_the_credentials_namespace(namespace: str) -> None:
     """Without spec.vault.auth the operator reads; the client of an app is always read by the operator."""
@@ -82,6 +125,19 @@ def test_a_tenant_identity_belongs_to_the_credentials_namespace(namespace: str) 
 
     assert [tenant, OPERATOR] == [source and source.identity for source in sources]
     assert [CLIENT_SOURCE] * 2 == [getattr(source, "client", None) for source in sources]
+
+
+@reads_anything
+@given(spec=specs())
+def test_any_spec_is_resolved_or_refused(spec: dict[str, Any]) -> None:
+    """An older CRD may have accepted it. What is resolved is below the namespace's own prefix."""
+    try:
+        source = resolve(read_credential(resource(spec)), RULES)
+    except InvalidSpec:
+        return
+
+    assert isinstance(source.identity, TenantIdentity) or source.location.path.startswith("pipedrive/crm/")
+    assert str(source.location).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipedrive_operator.core.grant.confinement import confine, names_allow
 from pipedrive_operator.core.values.errors import InvalidSpec
+from support.properties import reads_anything
 
 PREFIXES = ("pipedrive/{namespace}/", "pipedrive/shared/")
 PLAIN = st.text(string.ascii_letters + string.digits + "_.@=+-", min_size=1)
@@ -105,6 +106,7 @@ def test_a_cluster_is_a_part_of_the_prefix() -> None:
             confine("crm/acme", prefixes=(prefix,), namespace="crm", cluster="")
 
 
+@reads_anything
 @given(path=PATHS | BELOW | NEARLY_PLAIN)
 def test_an_accepted_path_never_leaves_its_folder(path: str) -> None:
     """This holds however a server, a proxy or a policy interprets it."""
@@ -121,6 +123,7 @@ def test_an_accepted_path_never_leaves_its_folder(path: str) -> None:
     assert len(path.split("/")) > 2
 
 
+@reads_anything
 @given(segments=st.lists(PLAIN.filter(lambda segment: segment.strip(".")), min_size=1, max_size=4))
 def test_every_plain_path_below_the_prefix_is_accepted(segments: list[str]) -> None:
     """The check rejects no legitimate path."""

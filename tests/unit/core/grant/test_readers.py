@@ -1,5 +1,6 @@
 """Reading a document in Vault raises only the operator's own errors, no matter what a tenant has written into it."""
 
+import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -7,8 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipedrive_operator.core.grant.candidate import (
+    marks_of,
+    promoted,
+    read_candidate,
+    with_candidate,
+    with_promoted,
+    without_candidate,
+)
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.grant import TokenResponse, read_grant, refreshed_grant, write_grant
+from pipedrive_operator.core.grant.grant import (
+    OUR_KEYS,
+    Grant,
+    TokenResponse,
+    read_grant,
+    refreshed_grant,
+    write_grant,
+)
 from pipedrive_operator.core.grant.intent import (
     LONGEST_NAME,
     LONGEST_TIMEOUT,
@@ -17,16 +33,25 @@ from pipedrive_operator.core.grant.intent import (
     read_intent,
     read_unanswered,
 )
-from pipedrive_operator.core.grant.keys import GRANT_FIELDS
+from pipedrive_operator.core.grant.keys import CANDIDATE, GRANT_FIELDS
 from pipedrive_operator.core.values.errors import OperatorError
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import GRANT_LOCATION, NOW, document
-from support.properties import ANYTHING, nested, reads_anything
+from support.builders import ACCOUNT, GRANT_LOCATION, NOW, document
+from support.properties import ANYTHING, SHALLOW, mostly, nested, reads_anything
 
 GRANT_KEYS = (*GRANT_FIELDS, *MARKS)
-VALUES = st.dictionaries(st.sampled_from(GRANT_KEYS), ANYTHING, max_size=6)
+FOREIGN_KEYS = st.sampled_from(["note", "api_token", "client_secret", "terms", "refresh_token ", "REFRESH_TOKEN"])
+KEYS = st.sampled_from(GRANT_KEYS) | FOREIGN_KEYS | st.text(st.characters(), max_size=5)
+VALUES = st.dictionaries(KEYS, ANYTHING, max_size=6)
 SENDABLE = VALUES.map(lambda values: {"refresh_token": "r", "access_token": "a"} | values)
 CREATED = st.sampled_from([NOW, datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)])
+CANDIDATE_KEYS = st.sampled_from([*GRANT_KEYS, "terms_consent", "terms_generation", "terms_over", "terms_company_id"])
+CANDIDATES = mostly(
+    st.dictionaries(CANDIDATE_KEYS, SHALLOW, max_size=4).map(
+        lambda values: json.dumps({"refresh_token": "r", "terms_consent": "uid"} | values)
+    )
+)
+"""The text of a candidate, or anything else under its key."""
 RESPONSES = st.builds(
     TokenResponse,
     access_token=st.just(SecretValue("v1u:new")),
@@ -41,6 +66,18 @@ RESPONSES = st.builds(
 def at(values: dict[str, object], created_at: datetime) -> Document:
     """Build a document that was written at a time."""
     return Document(location=GRANT_LOCATION, version=1, created_at=created_at, values=values)
+
+
+def reread(values: dict[str, object], created_at: datetime) -> Grant:
+    """Return the candidate in a document that has one."""
+    candidate = read_candidate(at(values, created_at))
+    assert candidate is not None
+    return candidate
+
+
+def foreign(values: dict[str, object]) -> list[tuple[str, int]]:
+    """Return the foreign keys, and their values by identity: NaN does not equal itself."""
+    return sorted((key, id(value)) for key, value in values.items() if key not in {*OUR_KEYS, CANDIDATE})
 
 
 @reads_anything
@@ -70,6 +107,7 @@ def test_a_grant_that_was_read_can_be_written_and_read_again(values: dict[str, o
     written = write_grant(grant, values)
     again = read_grant(at(written, created_at))
 
+    assert foreign(values) == foreign(written)
     assert again is not None
     assert (again.lineage, again.access_digest) == (grant.lineage, grant.access_digest)
     assert write_grant(again, written) == written
@@ -100,8 +138,28 @@ def test_a_refreshed_grant_can_be_written(values: dict[str, object], response: T
 
     written = write_grant(refreshed_grant(old, response, client_id="client", asked_at=NOW), values)
 
+    assert foreign(values) == foreign(written)
     assert written["refresh_token"] == "12:34:new"
     assert read_grant(at(written, NOW)) is not None
+
+
+@reads_anything
+@given(values=SENDABLE, written=CANDIDATES, created_at=CREATED)
+def test_a_candidate_is_read_or_missing(values: dict[str, object], written: object, created_at: datetime) -> None:
+    """Tenants can write its key. What was read can be kept, promoted and dropped, and no foreign key is lost."""
+    values[CANDIDATE] = written
+    candidate = read_candidate(at(values, created_at))
+    if candidate is None:
+        return
+
+    assert candidate.terms is not None
+    assert candidate.exchange == candidate.terms.exchange
+    kept = with_candidate(values, candidate)
+    assert candidate.lineage == reread(kept, created_at).lineage
+    taken = with_promoted(kept, promoted(candidate, ACCOUNT))
+    assert candidate.refresh_token.reveal() == taken["refresh_token"]
+    dropped = without_candidate(kept, marks_of(at(kept, created_at))[1])
+    assert foreign(values) == foreign(kept) == foreign(taken) == foreign(dropped)
 
 
 @reads_anything
