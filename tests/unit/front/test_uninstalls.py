@@ -54,10 +54,11 @@ async def test_a_report_reaches_the_operator_with_a_proof(front: Front, reports:
     [
         (json.dumps(BODY).encode(), ""),
         (json.dumps(BODY).encode(), "Basic " + base64.b64encode(b"other:s3cret").decode()),
+        (json.dumps(BODY).encode(), "Basic é"),
         (b"{}", BASIC),
         (b"x" * 1_000_000, BASIC),
     ],
-    ids=["no credentials", "another app's", "no report", "huge"],
+    ids=["no credentials", "another app's", "not ASCII", "no report", "huge"],
 )
 async def test_anything_else_is_dropped_with_the_same_response(
     front: Front, reports: list[UninstallReport], body: bytes, authorization: str

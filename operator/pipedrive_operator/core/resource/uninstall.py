@@ -7,7 +7,6 @@ from Vault and computes the code again. Nothing is decided here; a report never 
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -111,7 +110,7 @@ def _read_basic(header: str) -> tuple[str, SecretValue] | None:
         return None
     try:
         user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not Base64, not even ASCII, or not UTF-8 inside
         return None
     return (user, SecretValue(password)) if colon and user and password else None
 

@@ -5,12 +5,16 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipedrive_operator.core.resource.uninstall import read_report, read_uninstall_callback
 from pipedrive_operator.core.values.secret_value import SecretValue
+from support.properties import ANYTHING, mostly, reads_anything
 
 SECRET = SecretValue("s:3cret")
 SENT: dict[str, Any] = {"client_id": "a1", "company_id": 1, "user_id": 2, "timestamp": "2026-03-01 12:00:00"}
+PROVEN: dict[str, Any] = {"clientId": "a1", "companyId": 1, "userId": 2, "timestamp": "", "proof": "0" * 64}
 
 
 def basic(user: str = "a1", password: str = "s:3cret") -> str:
@@ -20,7 +24,15 @@ def basic(user: str = "a1", password: str = "s:3cret") -> str:
 
 def callback(**changes: Any) -> bytes:
     """Return the body that Pipedrive sends."""
-    return json.dumps({**SENT, **changes}).encode()
+    return encoded({**SENT, **changes})
+
+
+def encoded(body: object) -> bytes:
+    """Return a body as JSON, or none if Python cannot express it."""
+    try:
+        return json.dumps(body).encode()
+    except (ValueError, RecursionError):
+        return b""
 
 
 def test_the_report_proves_that_the_sender_knew_the_secret() -> None:
@@ -68,6 +80,8 @@ def test_every_plausible_format_is_read(ids: dict[str, Any]) -> None:
         (callback(), None),
         (callback(), "Bearer a1:s:3cret"),
         (callback(), "Basic !"),
+        (callback(), "Basic \x80"),
+        (callback(), "Basic \udcff"),
         (callback(), "Basic " + base64.b64encode(b"\xff:x").decode()),
         (callback(), basic(password="")),
         (callback(), basic(user="another")),
@@ -99,3 +113,30 @@ def test_the_operator_reads_a_report_as_strictly(change: dict[str, Any]) -> None
 
     assert report is not None
     assert read_report(json.dumps({**report.manifest(), **change}).encode()) is None
+
+
+@reads_anything
+@given(
+    fields=st.dictionaries(st.sampled_from(sorted(SENT)), mostly(st.just("1")), max_size=2) | ANYTHING,
+    header=mostly(st.just(basic())) | st.text(st.characters()).map("Basic {}".format) | st.none(),
+)
+def test_any_callback_is_a_report_or_dropped(fields: object, header: object) -> None:
+    """Anyone on the internet can send one. What is read fits into the request to the operator, and is proven there."""
+    body = callback(**fields) if isinstance(fields, dict) else encoded(fields)
+
+    report = read_uninstall_callback(body, header if isinstance(header, str) else None)
+
+    if report is not None:
+        assert report.is_proven_by(SECRET)
+        assert report == read_report(json.dumps(report.manifest()).encode())
+
+
+@reads_anything
+@given(fields=st.dictionaries(st.sampled_from(sorted(PROVEN)), ANYTHING, max_size=2), noise=st.binary(max_size=50))
+def test_any_report_of_a_front_is_read_or_dropped(fields: dict[str, object], noise: bytes) -> None:
+    """Anyone in the cluster may reach the operator's endpoint."""
+    report = read_report(encoded(PROVEN | fields))
+
+    assert report is None or isinstance(report.is_proven_by(SECRET), bool)
+    assert read_report(noise) is None
+    assert read_uninstall_callback(noise, basic()) is None
