@@ -6,7 +6,7 @@ certificate. Nothing is decided here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import Field, TypeAdapter, ValidationError, WithJsonSchema
@@ -32,6 +32,7 @@ from pipedrive_operator.core.values.errors import ApiServerUnavailable, InvalidS
 DEFAULT_LIFETIME: Final = timedelta(minutes=30)
 SHORTEST_LIFETIME: Final = timedelta(minutes=1)
 LONGEST_LIFETIME: Final = timedelta(hours=24)
+_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC, microsecond=0)
 _Lifetime = Annotated[
     Duration,
     Field(ge=SHORTEST_LIFETIME, le=LONGEST_LIFETIME),
@@ -142,7 +143,7 @@ class Consent:
     @property
     def expires_at(self) -> datetime:
         """When the link expires, by the API server's clock."""
-        return self.created_at + (self.spec.lifetime or DEFAULT_LIFETIME)
+        return self.created_at + min(self.spec.lifetime or DEFAULT_LIFETIME, _END_OF_TIME - self.created_at)
 
 
 CONSENT_SPEC: Final = TypeAdapter(ConsentSpec)
