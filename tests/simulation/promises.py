@@ -53,8 +53,14 @@ class Promises:
     """The access token that Vault holds."""
     refused: dict[str, tuple[str, bool]] = field(default_factory=dict)
     """The last refused token of each holder, and whether it was the newest one at that time."""
-    expiry: dict[tuple[str, str], str] = field(default_factory=dict)
-    """The last expiry of each Secret that was published for each line: a consent begins one, and so does a restore."""
+    newest_in: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
+    """When the access token of each line was issued that a Secret last held, and its expiry.
+
+    A consent begins a line, and so does a restore. The expiry alone does not show the order: it is by the clock of the
+    process that refreshed.
+    """
+    issued: dict[str, float] = field(default_factory=dict)
+    """When each access token was issued."""
     lines: dict[str, str] = field(default_factory=dict)
     """The line of each token: the token of the consent that it descends from."""
     in_escrow: Callable[[str, float], bool] = lambda _by, _since: False
@@ -138,6 +144,7 @@ class Promises:
         """Record that Pipedrive has spent a token, before the sender gets the answer."""
         line = self.lines.get(send.token, send.token)
         self.lines |= {str(send.successor): line, access_token: line}
+        self.issued[access_token] = asyncio.get_running_loop().time()
         self.on_effect("spend", send.by)
         if send.by in self.dead and (self.rotates or send.is_code):
             self.history.lose(send.successor, "died before the answer", f"{send.by}, to {send.token}")
@@ -193,9 +200,9 @@ class Promises:
         decoded = {key: b64decode(value).decode() for key, value in data.items()}
         access, expires_at = decoded.get("access_token", ""), decoded.get("expires_at", "")
         self._expect(access in self.stored_access, f"(b) {where} publishes {access} before Vault has stored it")
-        last = where, self.lines.get(access, access)
-        self._expect(expires_at >= self.expiry.get(last, ""), f"(c) {where} went back to {expires_at}")
-        self.expiry[last] = expires_at
+        line, now = (where, self.lines.get(access, access)), (self.issued.get(access, 0.0), expires_at)
+        self._expect(now >= self.newest_in.get(line, now), f"(c) {where} went back to {access} until {expires_at}")
+        self.newest_in[line] = now
         self._writes("Secret", by=by)
 
     def reported(self, where: str, status: Mapping[str, Any], *, was: str | None, by: str) -> None:

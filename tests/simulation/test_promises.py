@@ -80,21 +80,22 @@ def test_an_escrow_is_a_reason_to_refresh_early_in_its_own_cluster_only(cluster:
 
 
 @pytest.mark.parametrize(("token", "broken"), [("refresh-3", True), ("code-9", False)])
-def test_an_expiry_goes_back_only_for_the_grant_of_another_consent(token: str, broken: bool) -> None:  # noqa: FBT001
+def test_an_access_token_goes_back_only_for_the_grant_of_another_consent(token: str, broken: bool) -> None:  # noqa: FBT001
     """A consent some time ago is no excuse."""
 
     def judged(promises: Promises) -> str | None:
         promises.promoted("uid-1", over="consent-1")
         promises.spent(_spent("refresh-2", "refresh-3"), "access-3")
         promises.spent(_spent(token, "refresh-4"), "access-4")
+        promises.issued = {"access-3": 20.0, "access-4": 10.0}
         promises.stored_access = {"access-3", "access-4"}
-        promises.published("a/one", _secret("access-3", "2026-01-01T00:10:00Z"), by="a1")
-        promises.published("a/one", _secret("access-4", "2026-01-01T00:09:00Z"), by="a1")
+        promises.published("a/one", _secret("access-3", "2026-01-01T00:09:00Z"), by="a1")
+        promises.published("a/one", _secret("access-4", "2026-01-01T00:10:00Z"), by="a1")
         return promises.broken
 
     wrong = _judged(judged)
 
-    assert wrong == ("(c) a/one went back to 2026-01-01T00:09:00Z" if broken else None)
+    assert wrong == ("(c) a/one went back to access-4 until 2026-01-01T00:10:00Z" if broken else None)
 
 
 def _spent(token: str, successor: str) -> Send:
