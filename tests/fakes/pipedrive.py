@@ -82,7 +82,8 @@ class FakePipedrive:
     """How often it responds with 429, as a likelihood from 0 to 1."""
     is_open: bool = True
     """Whether the company's subscription is paid."""
-    spoils_answers: bool = False
+    spoils_answers: float = 0.0
+    """How often only the refresh token of a response is usable, as a likelihood from 0 to 1."""
     slows: float = 0.0
     """How often a response comes after the time-out of a call, as a likelihood from 0 to 1."""
     gate: asyncio.Event | None = None
@@ -245,7 +246,7 @@ class FakePipedrive:
         self.expiries[access_token] = self.clock.now() + self.lifetime
         self.spent.append(send.token)
         self.spends(send, access_token)
-        if self.spoils_answers:
+        if self.network.strikes(self.spoils_answers):
             return TokenResponseUnusable("api_domain is not Pipedrive's", SecretValue(successor))
         return TokenResponse(
             access_token=SecretValue(access_token),

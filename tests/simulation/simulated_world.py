@@ -77,6 +77,7 @@ class World:
         )
         self.pipedrive.call_timeout = CALL_TIMEOUT
         self.pipedrive.slows = self.chance.choice([0.0, 0.0, 0.03, 0.3])
+        self.pipedrive.spoils_answers = self.chance.choice([0.0, 0.0, 0.0, 0.2])
         self.pipedrive.consent_ends_others = self.chance.random() < 0.7
         self.clusters = [
             ClusterModel(

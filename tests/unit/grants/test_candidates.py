@@ -108,12 +108,12 @@ async def test_the_new_access_token_of_a_candidate_is_stored_although_its_refres
 
 async def test_a_half_usable_answer_is_kept_and_refreshed_once(around: ConsentSurroundings) -> None:
     """Its refresh token may be the only living one."""
-    around.pipedrive.spoils_answers = True
+    around.pipedrive.spoils_answers = 1.0
     task = await around.begin_exchange()
     around.pipedrive.answer()
     while not around.pipedrive.spent:  # noqa: ASYNC110  a turn of the loop, not a time
         await asyncio.sleep(0)
-    around.pipedrive.spoils_answers = False
+    around.pipedrive.spoils_answers = 0.0
 
     found = await around.in_time(_result(task))
 

@@ -226,13 +226,13 @@ def test_without_rotation_another_holders_access_token_stays(around: Surrounding
 
 async def test_a_response_with_only_a_usable_refresh_token_is_stored(around: Surroundings) -> None:
     """The old token is spent. The error is reported, and the next attempt sends the new token."""
-    around.pipedrive.spoils_answers = True
+    around.pipedrive.spoils_answers = 1.0
     with pytest.raises(TokenResponseUnusable, match="api_domain"):
         await around.run()
     assert SecretValue("refresh-1") == around.stored.refresh_token
     assert (None, None) == (around.stored.intent, around.stored.unanswered)
 
-    around.pipedrive.spoils_answers = False
+    around.pipedrive.spoils_answers = 0.0
     await around.run()
 
     assert ["seed", "refresh-1"] == around.pipedrive.sent
