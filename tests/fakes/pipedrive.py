@@ -86,6 +86,8 @@ class FakePipedrive:
     """How often only the refresh token of a response is usable, as a likelihood from 0 to 1."""
     slows: float = 0.0
     """How often a response comes after the time-out of a call, as a likelihood from 0 to 1."""
+    begins_late: float = 0.0
+    """How often Pipedrive begins to process a request after its sender has given up, as a likelihood from 0 to 1."""
     gate: asyncio.Event | None = None
     """Refreshes wait here while a test keeps it closed."""
     waits: bool = False
@@ -198,18 +200,24 @@ class FakePipedrive:
             self.waits = True
             await self.gate.wait()
         await self.network.pass_time()
+        await self._queue()
         await self._dawdle()
         answer = None if self.network.strikes(self.network.loses_requests) else self._decide(send)
         send.ended = asyncio.get_running_loop().time()
         await self.network.pass_time()
         await self._dawdle()
-        if answer is None or self.network.strikes(self.network.loses_answers):
+        if answer is None or send.delivered is not None or self.network.strikes(self.network.loses_answers):
             send.is_lost = True
             self.loses(send)
             if self.network.strikes(self.network.hangs):
                 await asyncio.sleep(self.answer_timeout)
             return RefreshUncertain("the connection was lost")
         return answer
+
+    async def _queue(self) -> None:
+        """Keep a request waiting sometimes until nobody waits for its answer."""
+        if self.network.strikes(self.begins_late):
+            await asyncio.sleep(self.network.chance.uniform(1.0, 2.5) * self.answer_timeout)
 
     async def _dawdle(self) -> None:
         """Take longer than the time-out of a call sometimes, and less than its answer is awaited."""

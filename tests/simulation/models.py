@@ -141,7 +141,9 @@ class PipedriveModel(FakePipedrive):
     def loses(self, send: Send) -> None:
         """Excuse the loss of a grant."""
         if self.rotates or send.is_code:
-            self.history.lose(send.successor, "an answer was lost", f"the answer to {send.token}")
+            is_late = send.delivered is not None
+            kind = "Pipedrive took longer than four time-outs" if is_late else "an answer was lost"
+            self.history.lose(send.successor, kind, f"the answer to {send.token}")
 
 
 @dataclass(kw_only=True)

@@ -32,6 +32,8 @@ class Promises:
 
     history: History
     rotates: bool = True
+    patience: float = float("inf")
+    """For how many seconds the answer to a request must be awaited."""
     dead: set[str] = field(default_factory=set)
     """The processes that were killed."""
     stopping: dict[str, float] = field(default_factory=dict)
@@ -102,7 +104,7 @@ class Promises:
         for former in self.sends:
             if former.token == send.token:
                 self._expect(not send.is_code, f"(a) {send.token} was sent again")
-                self._expect(former.ended is not None, f"(a) two sends of {send.token} overlap")
+                self._sent_beside(former, send)
                 if former.successor is not None and self.rotates:
                     self._sent_again(send, former.successor)
         intent = self.acknowledged.get(send.by)
@@ -125,6 +127,13 @@ class Promises:
         """Record that an escrow was dropped; nobody needs its token if the one in Vault is alive."""
         if self.is_alive(self.newest) and token != self.newest:
             self.replaced.add(token)
+
+    def _sent_beside(self, former: Send, send: Send) -> None:
+        """Check that a former request is over, or that nobody has to wait for its answer any more."""
+        is_over = former.ended is not None
+        self._expect(is_over or send.began >= former.began + self.patience, f"(a) two sends of {send.token} overlap")
+        if not is_over:
+            self.history.excuse("sent again after four time-outs", f"{send.token}, which waits at Pipedrive")
 
     def _sent_again(self, send: Send, successor: str) -> None:
         """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a)."""

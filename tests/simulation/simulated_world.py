@@ -77,6 +77,7 @@ class World:
         )
         self.pipedrive.call_timeout = CALL_TIMEOUT
         self.pipedrive.slows = self.chance.choice([0.0, 0.0, 0.03, 0.3])
+        self.pipedrive.begins_late = self.chance.choice([0.0, 0.0, 0.0, 0.1])
         self.pipedrive.spoils_answers = self.chance.choice([0.0, 0.0, 0.0, 0.2])
         self.pipedrive.consent_ends_others = self.chance.random() < 0.7
         self.clusters = [
@@ -95,6 +96,7 @@ class World:
 
     def _inform_promises(self) -> None:
         """Let the promises ask what only the world knows."""
+        self.promises.patience = self.pipedrive.answer_timeout
         self.promises.unfinished = self.unfinished
         self.promises.kept_since = self.kept_since
         self.promises.may_lose_lease = self._may_lose_lease

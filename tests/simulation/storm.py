@@ -56,7 +56,7 @@ class Storm:
         for weather in self.world.weathers:
             weather.clear()
         self.world.pipedrive.rejects_client, self.world.pipedrive.limits = False, 0.0
-        self.world.pipedrive.spoils_answers = 0.0
+        self.world.pipedrive.spoils_answers = self.world.pipedrive.begins_late = 0.0
         self.note("everything is calm")
 
     def aim(self, what: str, by: str) -> None:

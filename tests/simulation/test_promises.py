@@ -63,6 +63,23 @@ def test_a_candidate_is_a_stored_successor() -> None:
     assert wrong == "(a) refresh-2 was sent again after its successor refresh-3 was stored at 1000.000"
 
 
+@pytest.mark.parametrize("after", [31.0, 32.0])
+def test_a_request_that_waits_at_pipedrive_excuses_another_one_after_four_time_outs(after: float) -> None:
+    """Before that, two requests with one token overlap."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.patience = 32.0
+        promises.sends = [Send("refresh-1", END - after, by="a1")]
+        promises.acknowledges({"refresh_holder": "a2", "refresh_id": "a2-1"}, by="a2")
+        promises.sent(Send("refresh-1", END, by="a2"), left=None, due=DUE)
+        assert promises.history.excuses["sent again after four time-outs"] == 1
+        return promises.broken
+
+    wrong = _judged(judged)
+
+    assert wrong == (None if after >= 32 else "(a) two sends of refresh-1 overlap")
+
+
 @pytest.mark.parametrize("cluster", ["a", "b"])
 def test_an_escrow_is_a_reason_to_refresh_early_in_its_own_cluster_only(cluster: str) -> None:
     """A process cannot see the escrow of another cluster."""

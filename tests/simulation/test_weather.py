@@ -1,0 +1,68 @@
+"""Each kind of weather does what it says."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.core.grant.grant import ClientCredentials
+from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
+from pipedrive_operator.core.values.secret_value import SecretValue
+from simulation.loop import run
+from simulation.models import CLIENT_SECRET
+from simulation.simulated_world import World
+
+CLIENT = ClientCredentials(client_id="client", client_secret=SecretValue(CLIENT_SECRET))
+
+
+@pytest.fixture
+def world() -> World:
+    """Return a world without operators, in which nothing happens by chance."""
+    world = World(0)
+    world.pipedrive.rotates = world.promises.rotates = True
+    world.pipedrive.begins_late = world.pipedrive.spoils_answers = world.pipedrive.slows = 0.0
+    return world
+
+
+def test_pipedrive_processes_a_request_after_its_sender_has_given_up(world: World) -> None:
+    """The token is spent then, and its successor is lost."""
+    world.pipedrive.begins_late = 1.0
+
+    async def play() -> None:
+        with pytest.raises(RefreshUncertain):
+            await _refresh(world)
+        assert world.pipedrive.spent == []
+        await asyncio.sleep(2 * world.pipedrive.answer_timeout)
+        assert world.pipedrive.spent == ["consent-1"]
+
+    _run(world, play())
+
+    assert world.history.excuses == {"Pipedrive took longer than four time-outs": 1}
+
+
+def test_only_the_refresh_token_of_an_answer_is_usable(world: World) -> None:
+    """The old token is spent nevertheless."""
+    world.pipedrive.spoils_answers = 1.0
+
+    async def play() -> None:
+        with pytest.raises(TokenResponseUnusable) as caught:
+            await _refresh(world)
+        assert {caught.value.refresh_token.reveal()} == world.pipedrive.alive
+
+    _run(world, play())
+
+    assert world.pipedrive.spent == ["consent-1"]
+
+
+async def _refresh(world: World) -> None:
+    token = SecretValue(world.pipedrive.consent())
+    await world.pipedrive.refresh(CLIENT, token, fence=_open)
+
+
+async def _open() -> None:
+    """Fence nothing."""
+
+
+def _run(world: World, course: Coroutine[Any, Any, None]) -> None:
+    run(0, course, on_defect=world.promises.defect)
