@@ -17,6 +17,8 @@ BETWEEN_STRIKES = 20.0
 """In seconds, on average."""
 AIMED = 0.3
 """The probability that a fault hits a refresh."""
+BY_PATCH = 0.4
+"""The share of consents by hand that replace the refresh token alone, as `vault kv patch` does."""
 
 
 class Storm:
@@ -152,11 +154,13 @@ class Storm:
         self._later(1, 60, weather.clear)
 
     def consent(self) -> None:
-        """Consent again, as a person."""
+        """Consent again, as a person; all other keys of the document may stay."""
         if self.is_over:
             return
-        self.note("consents")
-        self.world.vault.put(GRANT_LOCATION, refresh_token=self.world.pipedrive.consent())
+        held = self.world.vault.documents[GRANT_LOCATION].values
+        kept = held if self.chance.random() < BY_PATCH else {}
+        self.note(f"consents{' by patch' if kept else ''}")
+        self.world.vault.put(GRANT_LOCATION, **(dict(kept) | {"refresh_token": self.world.pipedrive.consent()}))
 
     def restore_backup(self) -> None:
         """Restore Vault from a backup while the only living refresh token is in escrow."""
