@@ -282,14 +282,14 @@ def not_version_two(location: VaultLocation) -> SourceMissing:
 def token_unknown(response: VaultResponse, name: str, identity: VaultIdentity = OPERATOR) -> VaultUnavailable | None:
     """Explain a server that does not know a token; None for any other response.
 
-    The session has looked the token up or logged in again before that, so that another server knows it.
+    The session has looked the token up or logged in again before that, so that a server knew it a moment ago.
     """
     if response.status != HTTPStatus.FORBIDDEN or "invalid token" not in response.errors:
         return None
     return VaultUnavailable(
         f'Vault connection "{name}" does not know the token of {identity} ("{response.errors}"), which it issued or '
-        "confirmed a moment ago, so a server behind its address lags or belongs to another cluster. The operator tries "
-        "again; if this persists, compare `vault status` on each server"
+        "confirmed a moment ago: a server behind its address lags or belongs to another cluster, or the token was "
+        "revoked since. The operator tries again; if this persists, compare `vault status` on each server"
     )
 
 
