@@ -1,7 +1,6 @@
 """Who set which field of a Secret, as a real API server records it: other programs, and other releases."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -11,9 +10,9 @@ from pipedrive_operator.config.settings import KubernetesSettings
 from pipedrive_operator.core.grant.token import Accepted
 from pipedrive_operator.core.publication.secret import DesiredSecret, desired_secret, manifest, patch, undone
 from pipedrive_operator.core.publication.target import ANOTHER_RELEASE, TargetSecret, writers_between
-from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.credential import Credential, read_credential
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
-from support.builders import ACCOUNT, NOW, api_token, api_token_credential
+from support.builders import ACCOUNT, API_TOKEN_SPEC, NOW, api_token, resource
 from testbed.control_plane import ControlPlane
 
 
@@ -22,11 +21,18 @@ def desired_for(credential: Credential, token: str) -> DesiredSecret:
     return desired_secret(credential, Accepted(token=api_token(token), account=ACCOUNT, verified_at=NOW))
 
 
+def credential_in(namespace: str) -> Credential:
+    """Build a credential whose Secret has no owner: the garbage collector would delete one whose owner is missing."""
+    spec = API_TOKEN_SPEC | {"target": {"deletionPolicy": "Retain"}}
+    credential = read_credential(resource(spec, namespace=namespace))
+    assert isinstance(credential, Credential)
+    return credential
+
+
 @pytest.fixture
 def desired(namespace: str) -> DesiredSecret:
     """Return what this release wants."""
-    credential = api_token_credential()
-    return desired_for(replace(credential, key=Key(namespace=namespace, name=credential.key.name)), "a" * 40)
+    return desired_for(credential_in(namespace), "a" * 40)
 
 
 @pytest.fixture
@@ -47,7 +53,7 @@ async def test_another_release_is_named_although_it_has_the_same_field_manager(
     control_plane: ControlPlane, secrets: KubernetesSecrets, desired: DesiredSecret, published: TargetSecret
 ) -> None:
     """It publishes the token of another Vault."""
-    other = desired_for(replace(api_token_credential(), key=desired.key), "b" * 40)
+    other = desired_for(credential_in(desired.key.namespace), "b" * 40)
     async with await Api.connect(KubernetesSettings(kubeconfig=control_plane.kubeconfig)) as api:
         await KubernetesSecrets(api).patch(published.key, patch(published, other))
 
@@ -78,7 +84,7 @@ async def test_the_program_that_copies_a_secret_manages_the_copy(
     """The copy contains our mark too, which the API server attributes to the copier."""
     arguments = (f"--namespace={published.key.namespace}", "--field-manager=replicator", "--filename=-")
     body = json.loads(control_plane.kubectl("get", "secret", published.key.name, arguments[0], "--output=json"))
-    kept = {name: body["metadata"][name] for name in ("labels", "annotations", "ownerReferences")}
+    kept = {name: body["metadata"][name] for name in ("labels", "annotations")}
     copied = body | {"metadata": kept | {"name": "copy"}}
     control_plane.kubectl("create", *arguments, stdin=json.dumps(copied))
 
