@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipedrive_operator.core.values.errors import Trouble, VaultUnavailable
+from pipedrive_operator.core.values.errors import GrantUnstored, OperatorError, Trouble, VaultUnavailable
 
 
 @contextmanager
@@ -20,6 +20,8 @@ def as_trouble(error: Exception) -> Trouble:
     """Return what the status reports about a failure to store; an unexpected error is logged as well."""
     if isinstance(error, Trouble):
         return error
+    if isinstance(error, OperatorError):  # the API server is down while the escrow is read, or the Lease is lost
+        return GrantUnstored(str(error))
     _report(error)
     return VaultUnavailable("storing failed unexpectedly; see the operator's log")
 

@@ -28,7 +28,7 @@ RENEW_BEFORE: Final = 90
 EXPIRES_IN: Final = 2 * RENEW_BEFORE
 INTENT: Final = timedelta(seconds=27)
 """How long an intent lasts: five time-outs of Pipedrive, of five seconds each, and two seconds."""
-PUBLISHED_WITHIN: Final = 60.0
+PUBLISHED_WITHIN: Final = 150.0
 """In seconds, once the new release leads: more than an intent lasts."""
 CRD: Final = "pipedrivecredentials.pipedrive-operator.io"
 
