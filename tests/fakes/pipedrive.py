@@ -204,8 +204,9 @@ class FakePipedrive:
         await self._dawdle()
         answer = None if self.network.strikes(self.network.loses_requests) else self._decide(send)
         send.ended = asyncio.get_running_loop().time()
-        await self.network.pass_time()
-        await self._dawdle()
+        if send.delivered is None:  # otherwise nobody waits for the answer, and it is lost at once
+            await self.network.pass_time()
+            await self._dawdle()
         if answer is None or send.delivered is not None or self.network.strikes(self.network.loses_answers):
             send.is_lost = True
             self.loses(send)

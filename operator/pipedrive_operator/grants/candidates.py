@@ -260,12 +260,16 @@ class Candidates:
     async def _take_successor(self, seen: _Seen, source: GrantWithClient) -> bool:
         """Let the successor of a candidate take its place if a process that died has left one in escrow.
 
-        The candidate's refresh token is spent then, and must not be sent again. False if there is no successor.
+        The candidate's refresh token is spent then, and must not be sent again. False if there is no successor: then
+        older results of its exchange are dropped, which must not take its place once it is refused.
         """
         client = await self._documents.read_client(source.client)
         copies = await self._escrow.open(source.location, client.client_secret)
         successor = next((copy for copy in copies if copy.grant.refreshed_from == seen.candidate.lineage), None)
         if successor is None:
+            for copy in copies:
+                if copy.grant.terms is not None and is_outdated(copy.grant, seen.document):
+                    await self._escrow.drop(source.location, copy.refresh_id)
             return False
         with suppress(CheckAndSetConflict):
             await self._write(with_candidate(seen.document.values, successor.grant), seen, source)

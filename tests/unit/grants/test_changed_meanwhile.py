@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fakes.escrow import build_escrow
+from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -186,6 +187,25 @@ async def test_an_older_result_does_not_overwrite_the_candidate_that_was_renewed
 
     assert consent.stored.refresh_token == renewed.refresh_token
     assert ["code-1", "refresh-2"] == consent.pipedrive.sent
+
+
+async def test_an_older_result_in_escrow_is_not_sent_after_its_renewal_was_refused(
+    consent: ConsentSurroundings,
+) -> None:
+    """Its process died after Vault had stored it, and before the copy was dropped. The renewed one is in Vault."""
+    order = await consent.die_with_a_candidate()
+    older = consent.candidate
+    assert older is not None
+    await consent.escrow.keep(GRANT_LOCATION, older, "them-1", SecretValue("hush"))
+    renewed = replace(older, refresh_token=SecretValue("renewed"), token=None, refreshed_from=older.lineage)
+    _patch(consent, **with_candidate(consent.values, renewed))
+    consent.pipedrive.alive = {"seed"}
+
+    await consent.in_time(consent.exchange.conclude(order))
+    await consent.in_time(consent.run())
+
+    assert ["code-1", "renewed", "seed"] == consent.pipedrive.sent
+    assert {} == consent.cluster.escrow
 
 
 async def _result(task: asyncio.Task[Any]) -> Any:
