@@ -278,8 +278,8 @@ class World:
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
         if authorized is None or authorized.reason != "ConsentRequired":
             return f"(c) it is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
-        lost = (send for send in self.promises.sends if send.successor in self.needed())
-        is_of_consent = all(send.is_code or send.token not in self.promises.held for send in lost)
+        lost = [send for send in self.promises.sends if send.successor in self.needed()]
+        is_of_consent = bool(lost) and all(send.is_code or send.token not in self.promises.held for send in lost)
         is_named = is_of_consent or "went unanswered" in authorized.message
         return None if is_named else "(e) the status does not name the unanswered refresh"
 
