@@ -170,8 +170,6 @@ class Candidates:
     async def settle(self, source: GrantWithClient) -> Settled | None:
         """Verify the candidate at a location, and promote or drop it; None if there is none.
 
-        Call this only when no other holder's intent is alive.
-
         Raises:
             PipedriveUnavailable, RateLimited, RefreshUncertain, ClientRejected: the account is not known yet; the
                 candidate stays.
@@ -208,13 +206,18 @@ class Candidates:
         raise AssertionError
 
     async def _see(self, source: GrantWithClient) -> _Seen | None:
-        """Read the document; None if it has no candidate."""
-        at = self._clock.monotonic()
-        document = await self._documents.find_document(source.location, source.identity)
-        candidate = read_candidate(document)
-        if document is None or candidate is None or candidate.terms is None:
-            return None
-        return _Seen(document=document, candidate=candidate, terms=candidate.terms, at=at)
+        """Read the document once no other holder may be about to send the candidate; None if it has no candidate.
+
+        Raises what `IntentSteps.wait_for` raises.
+        """
+        while True:
+            at = self._clock.monotonic()
+            document = await self._documents.find_document(source.location, source.identity)
+            candidate = read_candidate(document)
+            if document is None or candidate is None or candidate.terms is None:
+                return None
+            if await self._intents.wait_for(marks_of(document)[0], source.location):
+                return _Seen(document=document, candidate=candidate, terms=candidate.terms, at=at)
 
     async def identify(self, candidate: Grant) -> Account | None:
         """Return the account of a candidate; None if it has no usable access token."""

@@ -23,7 +23,7 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import ACCOUNT, GRANT_LOCATION
+from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE
 from support.exchanges import ConsentSurroundings
 from support.refresh import Surroundings
 
@@ -206,6 +206,20 @@ async def test_an_older_result_in_escrow_is_not_sent_after_its_renewal_was_refus
 
     assert ["code-1", "renewed", "seed"] == consent.pipedrive.sent
     assert {} == consent.cluster.escrow
+
+
+async def test_a_candidate_is_not_sent_beside_the_request_of_another_holder(consent: ConsentSurroundings) -> None:
+    """The caller has looked at an older version, in which there was no intent."""
+    await consent.die_with_a_candidate()
+    consent.clock.turn(timedelta(hours=2))
+    intent = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "32s", "refresh_consent": "uid"}
+    _patch(consent, **intent)
+    before = consent.clock.now()
+
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert ["code-1", "refresh-2"] == consent.pipedrive.sent
+    assert consent.clock.now() - before > timedelta(seconds=32)
 
 
 async def _result(task: asyncio.Task[Any]) -> Any:
