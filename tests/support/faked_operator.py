@@ -22,7 +22,7 @@ from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.reconcile.consents import ConsentAddresses, ConsentPorts, ConsentReconciler
 from pipedrive_operator.reconcile.observer import Ports
 from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler
-from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, KEY, RULES, TIMINGS, TOKEN_LOCATION, resource
 from support.keepers import build_keeper
 
 ADDRESSES = ConsentAddresses(
@@ -151,3 +151,12 @@ async def seeded_world() -> AsyncIterator[FakedOperator]:
     made.pipedrive.alive.add("seed")
     yield made
     await made.keeper.drain()
+
+
+async def published_world(spec: dict[str, Any]) -> AsyncIterator[FakedOperator]:
+    """Provide a seeded world with a credential whose Secret is published."""
+    async for made in seeded_world():
+        made.cluster.apply(resource(spec))
+        await made.settle()
+        made.cluster.writes.clear()
+        yield made

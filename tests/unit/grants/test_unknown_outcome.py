@@ -6,6 +6,7 @@ import pytest
 
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import RefreshUncertain
+from pipedrive_operator.grants.values import ExchangeOrder
 from support.builders import ACCOUNT, GRANT_LOCATION
 from support.exchanges import OTHER_COMPANY, ConsentSurroundings
 
@@ -20,13 +21,19 @@ def consent() -> ConsentSurroundings:
     return made
 
 
-async def test_a_candidate_is_sent_again_only_after_a_minute(consent: ConsentSurroundings) -> None:
-    """The connection broke while Pipedrive worked. The intent stays, so that other holders wait too."""
+async def refresh_a_candidate_without_an_answer(consent: ConsentSurroundings) -> ExchangeOrder:
+    """Let the connection break after Pipedrive has spent the candidate's token, and return the order."""
     order = await consent.die_with_a_candidate()
     consent.clock.turn(timedelta(hours=2))
     consent.pipedrive.network.loses_answers, consent.pipedrive.network.hangs = 1, 0
     with pytest.raises(RefreshUncertain):
         await consent.in_time(consent.exchange.conclude(order))
+    return order
+
+
+async def test_a_candidate_is_sent_again_only_after_a_minute(consent: ConsentSurroundings) -> None:
+    """The connection broke while Pipedrive worked. The intent stays, so that other holders wait too."""
+    order = await refresh_a_candidate_without_an_answer(consent)
     assert "refresh_id" in consent.values
 
     consent.clock.turn(timedelta(seconds=5))
@@ -39,11 +46,7 @@ async def test_a_candidate_is_sent_again_only_after_a_minute(consent: ConsentSur
 
 async def test_another_holder_waits_before_it_sends_the_candidate_again(consent: ConsentSurroundings) -> None:
     """It sees the intent of the process whose request has an unknown outcome."""
-    order = await consent.die_with_a_candidate()
-    consent.clock.turn(timedelta(hours=2))
-    consent.pipedrive.network.loses_answers, consent.pipedrive.network.hangs = 1, 0
-    with pytest.raises(RefreshUncertain):
-        await consent.in_time(consent.exchange.conclude(order))
+    order = await refresh_a_candidate_without_an_answer(consent)
     consent.pipedrive.network.loses_answers = 0
     consent.take_over()
     consent.holder = "the one after that"

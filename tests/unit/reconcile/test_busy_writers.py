@@ -14,7 +14,7 @@ from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, SecretChanged, SecretExists, SecretWriteDenied
 from pipedrive_operator.reconcile.reconciler import MOST_REPETITIONS
 from support.builders import KEY, OAUTH2_SPEC, resource
-from support.faked_operator import FakedOperator, seeded_world
+from support.faked_operator import FakedOperator, published_world
 
 SPEC = OAUTH2_SPEC | {"target": {"labels": {"team": "crm"}}}
 DUE = timedelta(minutes=59)
@@ -24,10 +24,7 @@ DUE = timedelta(minutes=59)
 @pytest.fixture
 async def world() -> AsyncIterator[FakedOperator]:
     """Give a world with a published Secret."""
-    async for made in seeded_world():
-        made.cluster.apply(resource(SPEC))
-        await made.settle()
-        made.cluster.writes.clear()
+    async for made in published_world(SPEC):
         yield made
 
 

@@ -14,7 +14,7 @@ from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import ANNOTATION_DIGEST, FIELD_MANAGER, Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from support.builders import ACCOUNT, API_TOKEN_SPEC, KEY, TIMINGS, TOKEN_LOCATION, resource
-from support.faked_operator import FIRST, FakedOperator, seeded_world
+from support.faked_operator import FIRST, FakedOperator, published_world
 
 SPEC = API_TOKEN_SPEC | {"target": {"labels": {"team": "crm"}}}
 
@@ -22,10 +22,7 @@ SPEC = API_TOKEN_SPEC | {"target": {"labels": {"team": "crm"}}}
 @pytest.fixture
 async def world() -> AsyncIterator[FakedOperator]:
     """Give a world with a published Secret."""
-    async for made in seeded_world():
-        made.cluster.apply(resource(SPEC))
-        await made.settle()
-        made.cluster.writes.clear()
+    async for made in published_world(SPEC):
         yield made
 
 

@@ -5,10 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.core.decision.decision import Action, Decision
+from pipedrive_operator.core.decision.decision import Action
 from pipedrive_operator.core.decision.observation import Observation, Requested
 from pipedrive_operator.core.decision.policy import decide
-from pipedrive_operator.core.decision.retry import Failure
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.token import Verification
 from pipedrive_operator.core.resource.spec import AccountGuard
@@ -32,20 +31,7 @@ from support.builders import (
     grant,
     oauth2_up_to_date,
 )
-
-SOON = NOW + timedelta(seconds=30)
-
-
-def decision(seen: Observation) -> Decision:
-    """Return the decision, which must exist."""
-    found = decide(seen)
-    assert found is not None
-    return found
-
-
-def failure(trouble: object, subject: str) -> Failure:
-    """Build a failure whose pause lasts for half a minute."""
-    return Failure(trouble=trouble, subject=subject, retry_at=SOON)  # type: ignore[arg-type]
+from support.decisions import SOON, decision, failure
 
 
 @pytest.mark.parametrize("seen", [api_token_up_to_date(), oauth2_up_to_date()], ids=["API token", "OAuth2"])

@@ -5,10 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.core.decision.decision import Action, Decision
+from pipedrive_operator.core.decision.decision import Action
 from pipedrive_operator.core.decision.observation import Observation, Requested
-from pipedrive_operator.core.decision.policy import decide
-from pipedrive_operator.core.decision.retry import Failure
 from pipedrive_operator.core.decision.timings import NEXT_PASS
 from pipedrive_operator.core.decision.writes import Writes
 from pipedrive_operator.core.grant import refresh_state
@@ -16,20 +14,7 @@ from pipedrive_operator.core.resource.names import ANNOTATION_DIGEST, ANNOTATION
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import SecretWriteDenied
 from support.builders import NOW, api_token_up_to_date, changed, oauth2_up_to_date, published
-
-SOON = NOW + timedelta(seconds=30)
-
-
-def decision(seen: Observation) -> Decision:
-    """Return the decision, which must exist."""
-    found = decide(seen)
-    assert found is not None
-    return found
-
-
-def failure(trouble: object, subject: str) -> Failure:
-    """Build a failure whose pause lasts for half a minute."""
-    return Failure(trouble=trouble, subject=subject, retry_at=SOON)  # type: ignore[arg-type]
+from support.decisions import SOON, decision, failure
 
 
 def test_a_failed_write_is_repeated_after_its_pause() -> None:
