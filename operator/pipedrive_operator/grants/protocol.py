@@ -10,7 +10,7 @@ from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import succession
-from pipedrive_operator.core.grant.candidate import marks_of, read_candidate
+from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.grant import (
     ClientCredentials,
@@ -143,8 +143,7 @@ class RefreshProtocol(StoringSteps):
         """Complete a consent where there is no grant yet; False if there is none."""
         document = await self._documents.find_document(source.location, source.identity)
         if read_candidate(document) is not None:
-            if await self.wait_for(marks_of(document)[0], source.location):
-                await self.parts.candidates.settle(source)
+            await self.parts.candidates.settle(source)
             return True
         return self.has_escrow(source.location) and await self.parts.candidates.restore_any(source)
 
