@@ -112,6 +112,8 @@ class PipedriveModel(FakePipedrive):
     promises: Promises
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     lifetime: timedelta = timedelta(minutes=4)
+    requested_at: dict[str, float] = field(default_factory=dict)
+    """When the request for each access token was sent. Its lifetime counts from then: its holder knows nothing else."""
 
     def consent(self) -> str:
         """Give a person a new grant."""
@@ -123,8 +125,8 @@ class PipedriveModel(FakePipedrive):
         """Note who sends it, and whether it was due."""
         send.by = who()
         self.history.note("pipedrive", f"is sent {send.token}")
-        expires_at = self.expiries.get(self.promises.newest_access)
-        left = expires_at - self.clock.now() if expires_at is not None else None
+        requested_at = self.requested_at.get(self.promises.newest_access)
+        left = self.lifetime - timedelta(seconds=send.began - requested_at) if requested_at is not None else None
         self.promises.sent(send, left=left, due=self.lifetime * 2 / 3)
 
     def refuses(self, send: Send) -> None:
@@ -135,6 +137,7 @@ class PipedriveModel(FakePipedrive):
     def spends(self, send: Send, access_token: str) -> None:
         """Note the exchange."""
         self.promises.spent(send, access_token)
+        self.requested_at[access_token] = send.began
         self.promises.secrets |= {str(send.successor), access_token}
         self.history.note("pipedrive", f"spends {send.token} for {send.successor}", by=send.by)
 
