@@ -1,6 +1,7 @@
 """The fakes under observation: their effects are added to the history and checked against the promises."""
 
 import asyncio
+import contextvars
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,19 +12,23 @@ from fakes.pipedrive import FakePipedrive, Send
 from fakes.vault import FakeVault
 from pipedrive_operator.adapters.kubernetes.escrow import unseal
 from pipedrive_operator.core.grant.candidate import read_candidate
-from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.keys import CANDIDATE
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
+from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.faulty_network import Weather
 from simulation.history import History, who
+from simulation.loop import CURRENT, Process
 from simulation.promises import Promises
 from support.builders import GRANT_LOCATION
 
 CLIENT_SECRET = "hush"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+LATEST_WRITE = 20.0
+"""In seconds: how long after its writer has given up a write may take effect."""
 
 
 @dataclass
@@ -55,6 +60,8 @@ class VaultModel(FakeVault):
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     backup: dict[VaultLocation, Document] = field(default_factory=dict)
     """Each document as it was first written."""
+    delays_writes: float = 0.0
+    """How often a write takes effect after its writer has given up, as a likelihood from 0 to 1."""
     written: list[tuple[float, str]] = field(default_factory=list)
     """When the grant was written, and by whom."""
 
@@ -69,6 +76,30 @@ class VaultModel(FakeVault):
                 self.promises.promoted(str(values["consent_uid"]), over=str(before.values["refresh_token"]))
             self.promises.stored(values, by=who(), candidate=_candidate(self.documents[location]))
             self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
+
+    async def write(
+        self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
+    ) -> int:
+        """Write by check-and-set, or give up on a write that takes effect later."""
+        if not self.network.strikes(self.delays_writes):
+            return await super().write(location, values, identity, cas=cas)
+        self._write_late(location, values, cas)
+        await self.network.pass_time()
+        raise VaultUnavailable("no answer in time")
+
+    def _write_late(self, location: VaultLocation, values: Mapping[str, object], cas: int) -> None:
+        """Write some seconds later if the version holds then, even if the writer has died."""
+        context = contextvars.Context()
+        context.run(CURRENT.set, Process(who()))
+
+        def write() -> None:
+            held = self.documents.get(location)
+            if cas == (held.version if held else 0):
+                self.history.note("vault", "stores a late write")
+                self.put(location, **values)
+
+        later = self.network.chance.uniform(0, LATEST_WRITE)
+        asyncio.get_running_loop().call_later(later, write, context=context)
 
     def restore(self, location: VaultLocation) -> None:
         """Put back what a document was at first, as a person does after a disaster.

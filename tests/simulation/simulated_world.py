@@ -72,6 +72,7 @@ class World:
         self.weathers = [vault, pipedrive, *clusters]
         self.promises = Promises(self.history, rotates)
         self.vault = VaultModel(network=vault, history=self.history, promises=self.promises)
+        self.vault.delays_writes = self.chance.choice([0.0, 0.0, 0.05, 0.15])
         self.pipedrive = PipedriveModel(
             network=pipedrive, history=self.history, promises=self.promises, rotates=rotates
         )

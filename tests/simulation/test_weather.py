@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from pipedrive_operator.core.grant.document import OPERATOR
 from pipedrive_operator.core.grant.grant import ClientCredentials
-from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
+from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.loop import run
-from simulation.models import CLIENT_SECRET
+from simulation.models import CLIENT_SECRET, LATEST_WRITE
 from simulation.simulated_world import World
+from support.builders import GRANT_LOCATION
 
 CLIENT = ClientCredentials(client_id="client", client_secret=SecretValue(CLIENT_SECRET))
 
@@ -22,6 +24,7 @@ def world() -> World:
     world = World(0)
     world.pipedrive.rotates = world.promises.rotates = True
     world.pipedrive.begins_late = world.pipedrive.spoils_answers = world.pipedrive.slows = 0.0
+    world.vault.delays_writes = 0.0
     return world
 
 
@@ -53,6 +56,24 @@ def test_only_the_refresh_token_of_an_answer_is_usable(world: World) -> None:
     _run(world, play())
 
     assert world.pipedrive.spent == ["consent-1"]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_write_takes_effect_after_its_writer_has_given_up(world: World, is_first: bool) -> None:  # noqa: FBT001
+    """If another one was faster, it does not."""
+    world.vault.delays_writes = 1.0
+
+    async def play() -> None:
+        world.vault.put(GRANT_LOCATION, refresh_token="consent-1")
+        with pytest.raises(VaultUnavailable):
+            await world.vault.write(GRANT_LOCATION, {"refresh_token": "refresh-2"}, OPERATOR, cas=1)
+        assert world.promises.newest == "consent-1"
+        if not is_first:
+            world.vault.put(GRANT_LOCATION, refresh_token="consent-3")
+        await asyncio.sleep(LATEST_WRITE)
+        assert world.promises.newest == ("refresh-2" if is_first else "consent-3")
+
+    _run(world, play())
 
 
 async def _refresh(world: World) -> None:
