@@ -51,6 +51,8 @@ class Promises:
     """The pairs of an intent and a token that was sent under it."""
     newest: str = ""
     """The refresh token that Vault holds."""
+    candidate: str | None = None
+    """The refresh token of the candidate in Vault."""
     newest_access: str = ""
     """The access token that Vault holds."""
     refused: dict[str, tuple[str, bool]] = field(default_factory=dict)
@@ -139,10 +141,20 @@ class Promises:
         """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a)."""
         stored_at, kept_at = self.stored_refresh.get(successor), self.kept_since(send.by, successor)
         known, listed = (times.get(send.by, 0.0) for times in (self.known_as_of, self.listed_as_of))
-        if stored_at is not None:
+        if stored_at is not None and self._has_no_trace_of(send.token):
+            self.history.excuse("sent again after its line had gone from Vault", send.token)
+        elif stored_at is not None:
             self._excuse_or_break(send, stored_at, known, f"its successor {successor} was stored")
         elif kept_at is not None:
             self._excuse_or_break(send, kept_at, listed, f"its successor {successor} was kept in escrow")
+
+    def _has_no_trace_of(self, token: str) -> bool:
+        """Return whether Vault holds nothing that descends from a token: a person may have replaced it since."""
+        line = self._line(token)
+        return self._line(self.newest) != line and (self.candidate == token or self._line(self.candidate) != line)
+
+    def _line(self, token: str | None) -> str | None:
+        return self.lines.get(token, token) if token is not None else None
 
     def _excuse_or_break(self, send: Send, since: float, known: float, what: str) -> None:
         is_recent = asyncio.get_running_loop().time() - known <= LONGEST_CHECK
@@ -166,6 +178,7 @@ class Promises:
         """Record a new version of the grant, and the refresh token of the candidate beside it."""
         self.newest = str(values.get("refresh_token", ""))
         self._expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
+        self.candidate = candidate
         for token in {self.newest, candidate} - {None}:
             self.stored_refresh.setdefault(str(token), asyncio.get_running_loop().time())
         self.held.add(self.newest)

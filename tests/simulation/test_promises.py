@@ -52,6 +52,8 @@ def test_a_candidate_is_a_stored_successor() -> None:
             Send("code-1", 10, by="a1", ended=11, successor="refresh-2"),
             _spent("refresh-2", "refresh-3"),
         ]
+        for send in promises.sends:
+            promises.spent(send, f"access of {send.successor}")
         promises.stored({"refresh_token": "consent-1"}, by="a1", candidate="refresh-3")
         promises.knows(by="a1", as_of=END + 1)
         promises.acknowledges({"refresh_holder": "a1", "refresh_id": "a1-2"}, by="a1")
@@ -61,6 +63,25 @@ def test_a_candidate_is_a_stored_successor() -> None:
     wrong = _judged(judged)
 
     assert wrong == "(a) refresh-2 was sent again after its successor refresh-3 was stored at 1000.000"
+
+
+@pytest.mark.parametrize("held", ["refresh-3", "consent-9"])
+def test_a_token_may_be_sent_again_when_its_line_has_gone_from_vault(held: str) -> None:
+    """A person has put another grant in its place, and the escrow of a cluster has an old copy."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.sends = [_spent("refresh-2", "refresh-3")]
+        promises.spent(promises.sends[0], "access-3")
+        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        promises.stored({"refresh_token": held}, by="person", candidate="refresh-2")
+        promises.knows(by="a1", as_of=END + 1)
+        promises.acknowledges({"refresh_holder": "a1", "refresh_id": "a1-2"}, by="a1")
+        promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
+        return promises.broken
+
+    wrong = _judged(judged)
+
+    assert (wrong is None) == (held == "consent-9")
 
 
 @pytest.mark.parametrize("after", [31.0, 32.0])
