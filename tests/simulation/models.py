@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +27,8 @@ from support.builders import GRANT_LOCATION
 
 CLIENT_SECRET = "hush"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+LONGEST_DECISION = 45.0
+"""In seconds: how long ago a process may have looked at its clock when it sends a token."""
 LATEST_WRITE = 20.0
 """In seconds: how long after its writer has given up a write may take effect."""
 
@@ -36,6 +38,17 @@ class SimulatedClock:
     """The time of the simulation; a process may have a wall clock that is wrong by a skew."""
 
     skew: timedelta = timedelta(0)
+    steps: list[tuple[float, timedelta]] = field(default_factory=list)
+    """When it was turned, and the skew that it had until then."""
+
+    def turn(self, by: timedelta) -> None:
+        """Turn the wall clock, forwards or backwards."""
+        self.steps.append((self.monotonic(), self.skew))
+        self.skew += by
+
+    def skews(self, seconds: float) -> list[timedelta]:
+        """Return the skews that it has had in the last seconds."""
+        return [self.skew, *(skew for until, skew in self.steps if until >= self.monotonic() - seconds)]
 
     def now(self) -> datetime:
         """Return what the wall clock shows."""
@@ -143,8 +156,10 @@ class PipedriveModel(FakePipedrive):
     promises: Promises
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     lifetime: timedelta = timedelta(minutes=4)
-    requested_at: dict[str, float] = field(default_factory=dict)
-    """When the request for each access token was sent. Its lifetime counts from then: its holder knows nothing else."""
+    stated_expiries: dict[str, datetime] = field(default_factory=dict)
+    """When each access token expires as its holder knows: counted from the request, by the holder's own clock."""
+    clock_of: Callable[[str], SimulatedClock] = lambda _by: SimulatedClock()
+    """Returns the clock of a process."""
 
     def consent(self) -> str:
         """Give a person a new grant."""
@@ -156,9 +171,15 @@ class PipedriveModel(FakePipedrive):
         """Note who sends it, and whether it was due."""
         send.by = who()
         self.history.note("pipedrive", f"is sent {send.token}")
-        requested_at = self.requested_at.get(self.promises.newest_access)
-        left = self.lifetime - timedelta(seconds=send.began - requested_at) if requested_at is not None else None
-        self.promises.sent(send, left=left, due=self.lifetime * 2 / 3)
+        self.promises.sent(send, left=self._left(send), due=self.lifetime * 2 / 3)
+
+    def _left(self, send: Send) -> timedelta | None:
+        """Return for how long the access token in Vault is valid, as its sender may know: by its clock, or by a 401."""
+        access_token = self.promises.newest_access
+        if access_token not in self.expiries:
+            return None
+        ahead = max(self.clock_of(send.by).skews(LONGEST_DECISION))
+        return min(self.expiries[access_token], self.stated_expiries[access_token] - ahead) - self.clock.now()
 
     def refuses(self, send: Send) -> None:
         """Note the refusal."""
@@ -168,7 +189,9 @@ class PipedriveModel(FakePipedrive):
     def spends(self, send: Send, access_token: str) -> None:
         """Note the exchange."""
         self.promises.spent(send, access_token)
-        self.requested_at[access_token] = send.began
+        waited = self.clock.monotonic() - send.began
+        behind = min(self.clock_of(send.by).skews(waited + LONGEST_DECISION))
+        self.stated_expiries[access_token] = self.expiries[access_token] - timedelta(seconds=waited) + behind
         self.promises.secrets |= {str(send.successor), access_token}
         self.history.note("pipedrive", f"spends {send.token} for {send.successor}", by=send.by)
 

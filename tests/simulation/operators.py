@@ -72,14 +72,14 @@ class Operator:
     cluster: ClusterModel
     vault: VaultModel
     pipedrive: PipedriveModel
-    skew: timedelta
+    clock: SimulatedClock
     build: Build
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by SIGTERM."""
 
     async def run(self) -> None:
         """Do what `wiring.run` does."""
-        clock = SimulatedClock(self.skew)
+        clock = self.clock
         queue = WorkQueue(clock, workers=WORKERS)
         cache = Cache(lambda credential: resolve(credential, RULES))
         leases, holder = FakeLeases(self.cluster), self.process.name

@@ -22,7 +22,7 @@ from simulation import window
 from simulation.faulty_network import Weather
 from simulation.history import History
 from simulation.loop import Process, SeededLoop, run
-from simulation.models import CLIENT_SECRET, ClusterModel, PipedriveModel, VaultModel
+from simulation.models import CLIENT_SECRET, ClusterModel, PipedriveModel, SimulatedClock, VaultModel
 from simulation.operators import CALL_TIMEOUT, LEASE, Build, Operator
 from simulation.people import People
 from simulation.promises import Promises
@@ -97,6 +97,7 @@ class World:
 
     def _inform_promises(self) -> None:
         """Let the promises ask what only the world knows."""
+        self.pipedrive.clock_of = lambda by: self.operators[by].clock if by in self.operators else SimulatedClock()
         self.promises.patience = self.pipedrive.answer_timeout
         self.promises.unfinished = self.unfinished
         self.promises.kept_since = self.kept_since
@@ -138,8 +139,8 @@ class World:
     def start(self, cluster: ClusterModel) -> Operator:
         """Start a process in a cluster."""
         process = Process(f"{cluster.name}{len(self.operators)}")
-        skew = self.skew * self.chance.uniform(-1, 1)
-        operator = Operator(process, cluster, self.vault, self.pipedrive, skew, self.build)
+        clock = SimulatedClock(self.skew * self.chance.uniform(-1, 1))
+        operator = Operator(process, cluster, self.vault, self.pipedrive, clock, self.build)
         self.operators[process.name] = operator
         self.loop.spawn(process, operator.run()).add_done_callback(lambda task: self._ended(operator, task))
         self.history.note("world", f"starts {process.name}")

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from simulation.faulty_network import Weather
@@ -17,6 +18,8 @@ BETWEEN_STRIKES = 20.0
 """In seconds, on average."""
 AIMED = 0.3
 """The probability that a fault hits a refresh."""
+LONGEST_STEP = 300.0
+"""In seconds: the longest step of a wall clock, longer than an access token lives."""
 BY_PATCH = 0.4
 """The share of consents by hand that replace the refresh token alone, as `vault kv patch` does."""
 
@@ -38,6 +41,7 @@ class Storm:
             self.edit_grant,
             self.edit_secret,
             *(2 * [self.world.people.connect]),
+            self.step_clock,
             self.reject_client,
             self.limit,
         ]
@@ -138,6 +142,14 @@ class Storm:
         self.note(f"freezes {operator.process.name}")
         operator.process.freeze()
         self._later(least, most, lambda: self.world.loop.thaw(operator.process))
+
+    def step_clock(self) -> None:
+        """Turn the wall clock of a process, forwards or backwards."""
+        operator = self._somebody()
+        if operator is not None:
+            step = timedelta(seconds=self.chance.uniform(-LONGEST_STEP, LONGEST_STEP))
+            operator.clock.turn(step)
+            self.note(f"turns the clock of {operator.process.name} by {step.total_seconds():.0f} s")
 
     def darken(self) -> None:
         """Make a part unreachable for some time."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pipedrive_operator.core.grant.grant import ClientCredentials
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.loop import run
-from simulation.models import CLIENT_SECRET, LATEST_WRITE
+from simulation.models import CLIENT_SECRET, EPOCH, LATEST_WRITE, SimulatedClock
 from simulation.simulated_world import World
 from support.builders import GRANT_LOCATION
 
@@ -72,6 +73,21 @@ def test_a_write_takes_effect_after_its_writer_has_given_up(world: World, is_fir
             world.vault.put(GRANT_LOCATION, refresh_token="consent-3")
         await asyncio.sleep(LATEST_WRITE)
         assert world.promises.newest == ("refresh-2" if is_first else "consent-3")
+
+    _run(world, play())
+
+
+def test_the_wall_clock_of_a_process_is_turned(world: World) -> None:
+    """Time goes on as before; only the judge knows which skews it has had."""
+    clock = SimulatedClock()
+
+    async def play() -> None:
+        await asyncio.sleep(10)
+        clock.turn(timedelta(seconds=-60))
+        assert (clock.now() - EPOCH, clock.monotonic()) == (timedelta(seconds=-50), 10)
+        await asyncio.sleep(10)
+        assert clock.skews(10) == [timedelta(seconds=-60), timedelta(0)]
+        assert clock.skews(9) == [timedelta(seconds=-60)]
 
     _run(world, play())
 
