@@ -18,6 +18,8 @@ BETWEEN_STRIKES = 20.0
 """In seconds, on average."""
 AIMED = 0.3
 """The probability that a fault hits a refresh."""
+LONGER_THAN_INTENTS = 60.0
+"""In seconds: of a process that is frozen for so long, another one takes the intent over."""
 LONGEST_STEP = 300.0
 """In seconds: the longest step of a wall clock, longer than an access token lives."""
 BY_PATCH = 0.4
@@ -89,6 +91,8 @@ class Storm:
             self._later(
                 0, 2, self.chance.choice([lambda: self.crash(operator), lambda: self.freeze(operator), self.consent])
             )
+        elif self.chance.random() < AIMED / 3:
+            self._later(0, 0.05, lambda: self.freeze(operator, least=LONGER_THAN_INTENTS))
         elif self.chance.random() < AIMED / 2:
             self.stop(operator)
             if self.chance.random() < 2 * AIMED:  # so long that a Lease which is not renewed expires
@@ -110,7 +114,7 @@ class Storm:
         self.world.loop.thaw(late.process)
         self.world.vault.network.clear()
         self.note(f"thaws {late.process.name}")
-        self._later(0, 0.2, lambda: self.freeze(operator, least=7, most=9))
+        self._later(0, 0.01, lambda: self.freeze(operator, least=7, most=9))
 
     def crash(self, operator: Operator | None = None) -> None:
         """Kill a process. Another one starts later."""
