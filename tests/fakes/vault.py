@@ -55,14 +55,18 @@ class FakeVault:
     def acknowledged(self, values: Mapping[str, object], *, as_of: float, is_newest: bool) -> None:
         """Do what a simulation does when a process has learned what Vault held at a moment."""
 
+    def served(self, location: VaultLocation) -> tuple[Document | None, float]:
+        """Return what a read finds, and the moment at which it was the newest version."""
+        return self.documents.get(location), self.clock.monotonic()
+
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
         """Return the newest version."""
         location = self.aliases.get(location, location)
         self.reads.append(location)
         self.readers.append(identity)
         await self.network.arrive(VaultUnavailable("Vault is away"))
-        is_denied, found = (location, identity, "read") in self.denied, self.documents.get(location)
-        as_of = self.clock.monotonic()
+        is_denied = (location, identity, "read") in self.denied
+        found, as_of = self.served(location)
         await self.network.answer(VaultUnavailable("Vault's answer was lost"))
         if is_denied:
             raise VaultDenied("the policy does not allow to read it")

@@ -29,6 +29,8 @@ CLIENT_SECRET = "hush"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 LONGEST_DECISION = 45.0
 """In seconds: how long ago a process may have looked at its clock when it sends a token."""
+LONGEST_LAG = 5.0
+"""In seconds: how old a version may be that a standby of Vault serves."""
 LATEST_WRITE = 20.0
 """In seconds: how long after its writer has given up a write may take effect."""
 
@@ -75,6 +77,10 @@ class VaultModel(FakeVault):
     """Each document as it was first written."""
     delays_writes: float = 0.0
     """How often a write takes effect after its writer has given up, as a likelihood from 0 to 1."""
+    lags: float = 0.0
+    """How often a read gets an old version, as a likelihood from 0 to 1."""
+    versions: dict[VaultLocation, list[tuple[float, Document]]] = field(default_factory=dict)
+    """Each version of each document, and when it was written."""
     written: list[tuple[float, str]] = field(default_factory=list)
     """When the grant was written, and by whom."""
 
@@ -82,6 +88,7 @@ class VaultModel(FakeVault):
         """Write a version, and note it if it is a grant."""
         before = self.documents.get(location)
         super().put(location, **values)
+        self._remember(location)
         self.backup.setdefault(location, self.documents[location])
         if "refresh_token" in values:
             self.written.append((self.clock.monotonic(), who()))
@@ -89,6 +96,16 @@ class VaultModel(FakeVault):
                 self.promises.promoted(str(values["consent_uid"]), over=str(before.values["refresh_token"]))
             self.promises.stored(values, by=who(), candidate=_candidate(self.documents[location]))
             self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
+
+    def _remember(self, location: VaultLocation) -> None:
+        self.versions.setdefault(location, []).append((self.clock.monotonic(), self.documents[location]))
+
+    def served(self, location: VaultLocation) -> tuple[Document | None, float]:
+        """Return what a read finds: a standby may serve what Vault held some seconds ago."""
+        if not self.network.strikes(self.lags):
+            return super().served(location)
+        as_of = self.clock.monotonic() - self.network.chance.uniform(0, LONGEST_LAG)
+        return next((held for at, held in reversed(self.versions.get(location, [])) if at <= as_of), None), as_of
 
     async def write(
         self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
@@ -121,6 +138,7 @@ class VaultModel(FakeVault):
         """
         version = self.documents[location].version + 1
         self.documents[location] = replace(self.backup[location], version=version)
+        self._remember(location)
         self.promises.restored(self.backup[location].values, by=who())
         self.history.note("vault", f"is restored: {_summary(self.backup[location].values)}")
 

@@ -21,7 +21,7 @@ MOST_WITHDRAWN = 3
 _OF_ATTEMPTS = "the intent", "the grant"
 """The writes of an attempt that sends nothing: its intent, and the withdrawal."""
 LONGEST_CHECK = 6.0
-"""In seconds: how old a process's knowledge of Vault may be when it sends a token."""
+"""In seconds: how old the last answer of Vault may be when a process sends a token."""
 LONGEST_STOP = 45.0
 """In seconds: how long a process that is asked to stop waits for its results to be stored."""
 
@@ -34,6 +34,8 @@ class Promises:
     rotates: bool = True
     patience: float = float("inf")
     """For how many seconds the answer to a request must be awaited."""
+    longest_check: float = LONGEST_CHECK
+    """In seconds: how old a process's knowledge of Vault may be when it sends a token; more if standbys lag."""
     dead: set[str] = field(default_factory=set)
     """The processes that were killed."""
     stopping: dict[str, float] = field(default_factory=dict)
@@ -119,7 +121,7 @@ class Promises:
             send.token != self.newest
             or left is None
             or left <= due
-            or self.in_escrow(send.by, send.began - LONGEST_CHECK)
+            or self.in_escrow(send.by, send.began - self.longest_check)
         )
         self._expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
         self.sends.append(send)
@@ -157,7 +159,7 @@ class Promises:
         return self.lines.get(token, token) if token is not None else None
 
     def _excuse_or_break(self, send: Send, since: float, known: float, what: str) -> None:
-        is_recent = asyncio.get_running_loop().time() - known <= LONGEST_CHECK
+        is_recent = asyncio.get_running_loop().time() - known <= self.longest_check
         self._expect(since >= known and is_recent, f"(a) {send.token} was sent again after {what} at {since:.3f}")
         self.history.excuse("sent again within a moment", f"{send.token}, after {what}")
 

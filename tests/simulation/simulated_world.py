@@ -22,7 +22,7 @@ from simulation import window
 from simulation.faulty_network import Weather
 from simulation.history import History
 from simulation.loop import Process, SeededLoop, run
-from simulation.models import CLIENT_SECRET, ClusterModel, PipedriveModel, SimulatedClock, VaultModel
+from simulation.models import CLIENT_SECRET, LONGEST_LAG, ClusterModel, PipedriveModel, SimulatedClock, VaultModel
 from simulation.operators import CALL_TIMEOUT, LEASE, Build, Operator
 from simulation.people import People
 from simulation.promises import Promises
@@ -72,6 +72,8 @@ class World:
         self.weathers = [vault, pipedrive, *clusters]
         self.promises = Promises(self.history, rotates)
         self.vault = VaultModel(network=vault, history=self.history, promises=self.promises)
+        self.vault.lags = self.chance.choice([0.0, 0.0, 0.03, 0.2])
+        self.promises.longest_check += LONGEST_LAG if self.vault.lags else 0.0
         self.vault.delays_writes = self.chance.choice([0.0, 0.0, 0.05, 0.15])
         self.pipedrive = PipedriveModel(
             network=pipedrive, history=self.history, promises=self.promises, rotates=rotates

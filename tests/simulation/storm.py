@@ -64,7 +64,7 @@ class Storm:
         for weather in self.world.weathers:
             weather.clear()
         self.world.pipedrive.rejects_client, self.world.pipedrive.limits = False, 0.0
-        self.world.vault.delays_writes = 0.0
+        self.world.vault.delays_writes = self.world.vault.lags = 0.0
         self.world.pipedrive.spoils_answers = self.world.pipedrive.begins_late = 0.0
         self.note("everything is calm")
 

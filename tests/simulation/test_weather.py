@@ -11,8 +11,9 @@ from pipedrive_operator.core.grant.document import OPERATOR
 from pipedrive_operator.core.grant.grant import ClientCredentials
 from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
+from simulation.history import who
 from simulation.loop import run
-from simulation.models import CLIENT_SECRET, EPOCH, LATEST_WRITE, SimulatedClock
+from simulation.models import CLIENT_SECRET, EPOCH, LATEST_WRITE, LONGEST_LAG, SimulatedClock
 from simulation.simulated_world import World
 from support.builders import GRANT_LOCATION
 
@@ -25,7 +26,7 @@ def world() -> World:
     world = World(0)
     world.pipedrive.rotates = world.promises.rotates = True
     world.pipedrive.begins_late = world.pipedrive.spoils_answers = world.pipedrive.slows = 0.0
-    world.vault.delays_writes = 0.0
+    world.vault.delays_writes = world.vault.lags = 0.0
     return world
 
 
@@ -77,6 +78,22 @@ def test_a_write_takes_effect_after_its_writer_has_given_up(world: World, is_fir
     _run(world, play())
 
 
+def test_a_read_may_get_what_vault_held_some_seconds_ago(world: World) -> None:
+    """The process knows then what Vault held at that moment, and not what it holds now."""
+    world.vault.lags = 1.0
+
+    async def play() -> None:
+        world.vault.put(GRANT_LOCATION, refresh_token="consent-1")
+        await asyncio.sleep(10)
+        world.vault.put(GRANT_LOCATION, refresh_token="consent-2")
+        assert await _read(world) == "consent-1"
+        assert world.promises.known_as_of[who()] < 10
+        await asyncio.sleep(LONGEST_LAG)
+        assert await _read(world) == "consent-2"
+
+    _run(world, play())
+
+
 def test_the_wall_clock_of_a_process_is_turned(world: World) -> None:
     """Time goes on as before; only the judge knows which skews it has had."""
     clock = SimulatedClock()
@@ -90,6 +107,12 @@ def test_the_wall_clock_of_a_process_is_turned(world: World) -> None:
         assert clock.skews(9) == [timedelta(seconds=-60)]
 
     _run(world, play())
+
+
+async def _read(world: World) -> str:
+    found = await world.vault.read(GRANT_LOCATION, OPERATOR)
+    assert found is not None
+    return str(found.values["refresh_token"])
 
 
 async def _refresh(world: World) -> None:
