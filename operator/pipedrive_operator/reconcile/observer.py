@@ -10,7 +10,14 @@ from typing import Final
 
 from pipedrive_operator.core.decision.consent_hints import pending_uninstall
 from pipedrive_operator.core.decision.decision import Action
-from pipedrive_operator.core.decision.memory import Memory, after_judging, after_reading, after_refresh, updated
+from pipedrive_operator.core.decision.memory import (
+    Memory,
+    after_judging,
+    after_reading,
+    after_refresh,
+    updated,
+    was_turned_back,
+)
 from pipedrive_operator.core.decision.memory import after_source_failure as after_failure
 from pipedrive_operator.core.decision.observation import Observation, Requested
 from pipedrive_operator.core.decision.sources import GrantWithClient, Source
@@ -79,8 +86,8 @@ class Observer:
     async def observe(self, credential: Credential, spent: frozenset[Action] = frozenset()) -> Observation:
         """Gather what the policy needs, and remember what was found; `spent` is what the pass has used up."""
         source, problem = self._source(credential)
-        memory = self._memory(credential, source)
         now = self._ports.clock.now()
+        memory = self._memory(credential, source, now)
         refresh: refresh_state.RefreshState = refresh_state.IDLE
         memory, requested = self._paced(memory, credential.key.namespace, _requested(credential, memory), now)
         if source is not None and not _is_idle(credential):
@@ -136,10 +143,15 @@ class Observer:
             return None, problem
         return source, None
 
-    def _memory(self, credential: Credential, source: Source | None) -> Memory:
-        """Return what is remembered; another source, or a recreated credential, starts with an empty memory."""
+    def _memory(self, credential: Credential, source: Source | None, now: datetime) -> Memory:
+        """Return what is remembered.
+
+        Another source, or a recreated credential, starts with an empty memory. So does one whose clock was turned back:
+        each pause that is remembered would last that much longer.
+        """
         memory = self.memories.begin(credential.key)
-        if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
+        is_same = memory is not None and (memory.source, memory.uid) == (source, credential.uid)
+        if memory is not None and is_same and not was_turned_back(memory, now, self._timings):
             return memory
         self._release(memory)
         if isinstance(source, GrantWithClient):

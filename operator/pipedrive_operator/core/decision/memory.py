@@ -99,6 +99,11 @@ def updated(memory: Memory, **changes: object) -> Memory:
     return replace(memory, **changes)  # type: ignore[arg-type]
 
 
+def was_turned_back(memory: Memory, now: datetime, timings: Timings) -> bool:
+    """Return whether the wall clock shows a time that is well before the last read of Vault."""
+    return memory.read_at is not None and memory.read_at > now + timings.poll_interval
+
+
 def after_reading(memory: Memory, document: Document | None, now: datetime) -> Memory:
     """Include what Vault holds, unless it is older than what is known: a standby of Vault may lag behind for a while.
 
