@@ -73,7 +73,7 @@ class World:
         self.promises = Promises(self.history, rotates)
         self.vault = VaultModel(network=vault, history=self.history, promises=self.promises)
         self.vault.lags = self.chance.choice([0.0, 0.0, 0.03, 0.2])
-        self.promises.longest_check += LONGEST_LAG if self.vault.lags else 0.0
+        self.promises.lag = LONGEST_LAG if self.vault.lags else 0.0
         self.vault.delays_writes = self.chance.choice([0.0, 0.0, 0.05, 0.15])
         self.pipedrive = PipedriveModel(
             network=pipedrive, history=self.history, promises=self.promises, rotates=rotates

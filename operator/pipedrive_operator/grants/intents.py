@@ -5,7 +5,6 @@ of the result, is decided in `protocol.py` and `storing.py`.
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -242,14 +241,22 @@ class IntentSteps:
             raise FenceClosed("too much time has passed since the intent was written")
         self._require_leadership()
 
-    async def withdraw_intent(self, claimed: ClaimedGrant) -> None:
-        """Remove our intent, because the refresh token was not spent; if Vault fails, we know that nothing was sent."""
+    async def withdraw_intent(self, claimed: ClaimedGrant) -> bool:
+        """Remove our intent, because the refresh token was not spent; if Vault fails, we know that nothing was sent.
+
+        Returns whether the document has changed since the intent was written.
+        """
         self._resolved_intents[claimed.intent.refresh_id] = None
         grant = replace(claimed.read.grant, intent=None)
-        with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing):
+        try:
             await self._require_current(claimed.read)
             await self._documents.write(grant, claimed.read)
-            self._resolved_intents.pop(claimed.intent.refresh_id, None)
+        except CheckAndSetConflict:
+            return True
+        except (VaultUnavailable, VaultDenied, SourceMissing):
+            return False
+        self._resolved_intents.pop(claimed.intent.refresh_id, None)
+        return False
 
     async def _require_current(self, read: ReadGrant) -> None:
         await self.require_current(read.at, lambda: self._documents.holds(read))

@@ -211,8 +211,10 @@ class RefreshProtocol(StoringSteps):
             paused = self.note_uncertain(claimed.location, grant, trouble)
             raise self._with_unanswered(paused, grant.unanswered) from trouble
         except ConsentRequired as trouble:
-            await self.withdraw_intent(claimed)
-            if await self._was_replaced(claimed) or await self.replace_by_escrow(claimed, client):
+            has_changed = await self.withdraw_intent(claimed)
+            if await self._was_replaced(claimed, has_changed=has_changed) or await self.replace_by_escrow(
+                claimed, client
+            ):
                 return None
             if read_candidate(claimed.read.document) is not None:
                 message = "Pipedrive refused the refresh token; the grant of a newer consent waits to be verified"
@@ -249,10 +251,16 @@ class RefreshProtocol(StoringSteps):
         await self.verify_intent(claimed)
         self.require_time(claimed.until)
 
-    async def _was_replaced(self, claimed: ClaimedGrant) -> bool:
-        """Return whether Vault no longer holds the grant that Pipedrive refused."""
-        _, now = await self._documents.find(claimed.location, claimed.identity)
-        return now is None or now.lineage != claimed.read.grant.lineage
+    async def _was_replaced(self, claimed: ClaimedGrant, *, has_changed: bool) -> bool:
+        """Return whether Vault no longer holds the grant that Pipedrive refused.
+
+        If the document has changed, a read that does not show it yet, from a standby that lags, says nothing about the
+        grant.
+        """
+        document, now = await self._documents.find(claimed.location, claimed.identity)
+        if document is None or now is None or now.lineage != claimed.read.grant.lineage:
+            return True
+        return has_changed and document.version <= claimed.read.document.version
 
     def _with_unanswered(self, trouble: Trouble, unanswered: Unanswered | None) -> Trouble:
         """Add the unanswered refreshes to a message, since they may be its cause."""

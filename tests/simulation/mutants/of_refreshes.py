@@ -240,7 +240,7 @@ class TrustsARefusalOfAnOldToken(RefreshProtocol):
 
     attacks = ("(e)",)
 
-    async def _was_replaced(self, claimed: ClaimedGrant) -> bool:
+    async def _was_replaced(self, claimed: ClaimedGrant, *, has_changed: bool) -> bool:
         return False
 
 

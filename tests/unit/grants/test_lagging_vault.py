@@ -19,6 +19,7 @@ class Lag:
         self._read = vault.read
         self._before = vault.documents[GRANT_LOCATION]
         self._is_behind = True
+        self.ends_after_read = False
         vault.read = self.read  # type: ignore[method-assign]
 
     def begin(self) -> None:
@@ -32,7 +33,10 @@ class Lag:
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
         """Return the version from before for the grant, and the newest one for all else."""
         newest = await self._read(location, identity)
-        return self._before if self._is_behind and location == GRANT_LOCATION else newest
+        if not self._is_behind or location != GRANT_LOCATION:
+            return newest
+        self._is_behind = not self.ends_after_read
+        return self._before
 
 
 async def test_a_refused_intent_is_tried_again_after_a_growing_pause(around: Surroundings) -> None:
@@ -93,3 +97,17 @@ async def test_a_lagging_vault_is_not_flooded_while_an_escrow_is_stored(around: 
     await task
 
     assert ["refreshed"] == around.pipedrive.sent
+
+
+async def test_a_grant_is_not_dead_if_a_write_shows_that_a_read_lags(around: Surroundings) -> None:
+    """A person consented during the request, so the withdrawal of the intent is refused; the read after it is older."""
+    task = await around.begin()
+    lag = Lag(around.vault)
+    lag.ends_after_read = True
+    around.vault.put(GRANT_LOCATION, refresh_token="consented")
+    around.pipedrive.alive = {"consented"}
+    around.pipedrive.answer()
+
+    await task
+
+    assert ["seed", "consented"] == around.pipedrive.sent
