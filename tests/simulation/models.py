@@ -31,6 +31,8 @@ LONGEST_DECISION = 45.0
 """In seconds: how long ago a process may have looked at its clock when it sends a token."""
 LONGEST_LAG = 5.0
 """In seconds: how old a version may be that a standby of Vault serves."""
+KNEW: contextvars.ContextVar[float] = contextvars.ContextVar("knew")
+"""The moment at which the writer of a document last knew what Vault held."""
 LATEST_WRITE = 20.0
 """In seconds: how long after its writer has given up a write may take effect."""
 
@@ -83,10 +85,14 @@ class VaultModel(FakeVault):
     """Each version of each document, and when it was written."""
     written: list[tuple[float, str]] = field(default_factory=list)
     """When the grant was written, and by whom."""
+    rewound_at: float = float("-inf")
+    """When a restore last brought version numbers back."""
 
     def put(self, location: VaultLocation, **values: object) -> None:
         """Write a version, and note it if it is a grant."""
         before = self.documents.get(location)
+        if before is not None and "refresh_token" in values:
+            self._check_number(before, values)
         super().put(location, **values)
         self._remember(location)
         self.backup.setdefault(location, self.documents[location])
@@ -96,6 +102,13 @@ class VaultModel(FakeVault):
                 self.promises.promoted(str(values["consent_uid"]), over=str(before.values["refresh_token"]))
             self.promises.stored(values, by=who(), candidate=_candidate(self.documents[location]))
             self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
+
+    def _check_number(self, held: Document, values: Mapping[str, object]) -> None:
+        """Check a write over a version that its writer took for another one, because numbers had returned."""
+        knew = KNEW.get(self.rewound_at)
+        if knew < self.rewound_at:
+            lost = {token for token in (held.values["refresh_token"], _candidate(held)) if token is not None}
+            self.promises.overwritten({str(token) for token in lost - {values["refresh_token"]}}, by=who(), knew=knew)
 
     def _remember(self, location: VaultLocation) -> None:
         self.versions.setdefault(location, []).append((self.clock.monotonic(), self.documents[location]))
@@ -111,6 +124,7 @@ class VaultModel(FakeVault):
         self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
     ) -> int:
         """Write by check-and-set, or give up on a write that takes effect later."""
+        KNEW.set(self.promises.known_as_of.get(who(), 0.0))
         if not self.network.strikes(self.delays_writes):
             return await super().write(location, values, identity, cas=cas)
         self._write_late(location, values, cas)
@@ -121,6 +135,7 @@ class VaultModel(FakeVault):
         """Write some seconds later if the version holds then, even if the writer has died."""
         context = contextvars.Context()
         context.run(CURRENT.set, Process(who()))
+        context.run(KNEW.set, KNEW.get())
 
         def write() -> None:
             held = self.documents.get(location)
@@ -132,15 +147,19 @@ class VaultModel(FakeVault):
         asyncio.get_running_loop().call_later(later, write, context=context)
 
     def restore(self, location: VaultLocation) -> None:
-        """Put back what a document was at first, as a person does after a disaster.
+        """Write what a document was at first, as a person does after a disaster: version numbers continue."""
+        self._put_back(replace(self.backup[location], version=self.documents[location].version + 1))
 
-        Version numbers continue: docs/refresh-protocol.md describes the cost of numbers that start again.
-        """
-        version = self.documents[location].version + 1
-        self.documents[location] = replace(self.backup[location], version=version)
-        self._remember(location)
-        self.promises.restored(self.backup[location].values, by=who())
-        self.history.note("vault", f"is restored: {_summary(self.backup[location].values)}")
+    def rewind(self, location: VaultLocation) -> None:
+        """Return to the version before the newest one, with its number, as a restored storage of Vault does."""
+        self.rewound_at = self.clock.monotonic()
+        self._put_back(self.versions[location][-2][1])
+
+    def _put_back(self, document: Document) -> None:
+        self.documents[document.location] = document
+        self._remember(document.location)
+        self.promises.restored(document.values, by=who())
+        self.history.note("vault", f"is restored to version {document.version}: {_summary(document.values)}")
 
     def acknowledged(self, values: Mapping[str, object], *, as_of: float, is_newest: bool) -> None:
         """Note what a process knows about the grant."""
@@ -174,8 +193,12 @@ class PipedriveModel(FakePipedrive):
     promises: Promises
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     lifetime: timedelta = timedelta(minutes=4)
+    ended: set[str] = field(default_factory=set)
+    """The refresh tokens that ended because a token before them was sent again."""
     stated_expiries: dict[str, datetime] = field(default_factory=dict)
     """When each access token expires as its holder knows: counted from the request, by the holder's own clock."""
+    detects_reuse: bool = False
+    """Whether a spent refresh token that is sent again ends its whole line (RFC 9700, section 4.14.2)."""
     clock_of: Callable[[str], SimulatedClock] = lambda _by: SimulatedClock()
     """Returns the clock of a process."""
 
@@ -200,9 +223,14 @@ class PipedriveModel(FakePipedrive):
         return min(self.expiries[access_token], self.stated_expiries[access_token] - ahead) - self.clock.now()
 
     def refuses(self, send: Send) -> None:
-        """Note the refusal."""
+        """Note the refusal, and take it for a theft if the token is spent."""
         self.history.note("pipedrive", f"refuses {send.token}", by=send.by)
         self.promises.refuses(send, is_newest=send.token == self.promises.newest)
+        if self.detects_reuse and send.token in self.spent:
+            for token in self.alive & self.promises.descendants(send.token):
+                self.history.lose(token, "ended, because a token before it was sent again", token)
+                self.alive.discard(token)
+                self.ended.add(token)
 
     def spends(self, send: Send, access_token: str) -> None:
         """Note the exchange."""

@@ -6,7 +6,7 @@ Nothing here knows how the operator works.
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -14,8 +14,11 @@ from typing import Any
 from fakes.pipedrive import Send
 from simulation.history import History
 
-PRELUDE, AFTERMATH = 45.0, 90.0
-"""In seconds: the time before a request and after its end in which writes belong to its refresh, to the last poll."""
+PRELUDE, AFTERMATH = 75.0, 90.0
+"""In seconds: the time before a request and after its end in which writes belong to its refresh.
+
+Before it, a dead holder's intent may be waited for, which lasts for more than a minute; after it, the last poll comes.
+"""
 MOST_WITHDRAWN = 3
 """How many intents may be withdrawn before a request: a slow Vault may keep several attempts from being sent."""
 _OF_ATTEMPTS = "the intent", "the grant"
@@ -83,6 +86,8 @@ class Promises:
     """Returns what a process has sent and neither stored nor lost."""
     is_excusable: Callable[[str], bool] = lambda _by: True
     """Returns whether a process could not copy yet what only it holds."""
+    was_frozen: Callable[[str, float], bool] = lambda _by, _since: False
+    """Returns whether a process was frozen at any time since a moment."""
     may_lose_lease: Callable[[str], bool] = lambda _by: True
     """Returns whether something has kept a process from renewing its Lease since it was asked to stop."""
     on_effect: Callable[[str, str], None] = lambda _what, _by: None
@@ -99,6 +104,8 @@ class Promises:
     """The uids of the consents whose grant Vault has held."""
     replaced: set[str] = field(default_factory=set)
     """The refresh tokens that a consent has replaced in Vault, or that lost against one that is alive."""
+    written_over: set[str] = field(default_factory=set)
+    """The refresh tokens that were lost because a version number had returned."""
     is_alive: Callable[[str], bool] = lambda _token: True
     """Returns whether Pipedrive accepts a refresh token."""
 
@@ -151,6 +158,10 @@ class Promises:
             self._excuse_or_break(send, stored_at, known, f"its successor {successor} was stored")
         elif kept_at is not None:
             self._excuse_or_break(send, kept_at, listed, f"its successor {successor} was kept in escrow")
+
+    def descendants(self, token: str) -> set[str]:
+        """Return what descends from the same consent as a token."""
+        return {one for one in self.lines if self._line(one) == self._line(token)}
 
     def _has_no_trace_of(self, token: str) -> bool:
         """Return whether Vault holds nothing that descends from a token: a person may have replaced it since."""
@@ -208,6 +219,19 @@ class Promises:
         self.lines[access] = f"{self.lines.get(access, access)}, restored"
         self.stored_refresh.clear()
         self.stored(values, by=by)
+
+    def overwritten(self, tokens: Iterable[str], *, by: str, knew: float) -> None:
+        """Check that a process could not know that it wrote over another version with the same number: (b).
+
+        It knows what Vault held at a moment, and compares again if it has not asked since, unless it is stopped then.
+        """
+        is_recent = asyncio.get_running_loop().time() - knew <= LONGEST_CHECK + self.lag
+        for token in tokens:
+            self._expect(
+                is_recent or self.was_frozen(by, knew), f"(b) {by} wrote over {token}, unseen since {knew:.3f}"
+            )
+            self.written_over.add(token)
+            self.history.lose(token, "written over, because a version number had returned", token)
 
     def knows(self, *, by: str, as_of: float) -> None:
         """Record that a process knows what Vault held at a moment."""

@@ -82,6 +82,7 @@ class World:
         self.pipedrive.slows = self.chance.choice([0.0, 0.0, 0.03, 0.3])
         self.pipedrive.begins_late = self.chance.choice([0.0, 0.0, 0.0, 0.1])
         self.pipedrive.spoils_answers = self.chance.choice([0.0, 0.0, 0.0, 0.2])
+        self.pipedrive.detects_reuse = self.chance.random() < 0.2
         self.pipedrive.consent_ends_others = self.chance.random() < 0.7
         self.clusters = [
             ClusterModel(
@@ -104,6 +105,7 @@ class World:
         self.promises.unfinished = self.unfinished
         self.promises.kept_since = self.kept_since
         self.promises.may_lose_lease = self._may_lose_lease
+        self.promises.was_frozen = lambda by, since: self.operators[by].process.was_frozen_since(since)
         self.promises.is_excusable = lambda by: bool(self.uncopied(self.operators[by]))
         self.promises.in_escrow = lambda by, since: self.operators[by].cluster.had_escrow(since)
         self.promises.is_alive = lambda token: token in self.pipedrive.alive
@@ -277,14 +279,16 @@ class World:
         """Return what is wrong with the status of a credential whose grant was lost; None if it names the cause.
 
         If a consent ended the grant and its own result was lost, the consent reports that. So it does if its result
-        was refreshed while it was a candidate, and the answer was lost.
+        was refreshed while it was a candidate, and the answer was lost. A consent that was written over had no refresh,
+        and a grant that Pipedrive has ended was refreshed with success.
         """
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
         if authorized is None or authorized.reason != "ConsentRequired":
             return f"(c) it is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
         lost = [send for send in self.promises.sends if send.successor in self.needed()]
         is_of_consent = bool(lost) and all(send.is_code or send.token not in self.promises.held for send in lost)
-        is_named = is_of_consent or "went unanswered" in authorized.message
+        is_ended = self.promises.newest in self.pipedrive.ended or self.pipedrive.alive & self.promises.written_over
+        is_named = is_of_consent or is_ended or "went unanswered" in authorized.message
         return None if is_named else "(e) the status does not name the unanswered refresh"
 
     def _wrong_credential(self, cluster: ClusterModel, key: Key, body: dict[str, Any]) -> str | None:

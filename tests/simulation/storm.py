@@ -78,7 +78,7 @@ class Storm:
         elif what == "intent" and self.chance.random() < AIMED / 3:
             self._later(0, 1, lambda: self.freeze(operator))
         elif what == "send" and self.chance.random() < AIMED / 3:
-            self.consent()
+            self._later(0, 3, self.rewind) if self.chance.random() < AIMED else self.consent()
         elif what == "spend":
             self.aim_at_result(operator)
         elif what == "Secret" and self.chance.random() < AIMED:
@@ -186,6 +186,12 @@ class Storm:
         is_settled = self.world.candidate() is None  # a candidate would be lost, as an acknowledged write
         if not self.is_over and is_settled and kept & alive and self.world.promises.newest not in alive:
             self.world.vault.restore(GRANT_LOCATION)
+
+    def rewind(self) -> None:
+        """Restore Vault's storage as it was before the last write, and consent: the consent gets the same number."""
+        if not self.is_over:
+            self.world.vault.rewind(GRANT_LOCATION)
+            self.consent()
 
     def edit_grant(self) -> None:
         """Add a foreign key to the grant, as a person."""

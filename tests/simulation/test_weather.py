@@ -9,7 +9,12 @@ import pytest
 
 from pipedrive_operator.core.grant.document import OPERATOR
 from pipedrive_operator.core.grant.grant import ClientCredentials
-from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable, VaultUnavailable
+from pipedrive_operator.core.values.errors import (
+    ConsentRequired,
+    RefreshUncertain,
+    TokenResponseUnusable,
+    VaultUnavailable,
+)
 from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.history import who
 from simulation.loop import run
@@ -27,6 +32,7 @@ def world() -> World:
     world.pipedrive.rotates = world.promises.rotates = True
     world.pipedrive.begins_late = world.pipedrive.spoils_answers = world.pipedrive.slows = 0.0
     world.vault.delays_writes = world.vault.lags = 0.0
+    world.promises.was_frozen, world.promises.kept_since = lambda _by, _since: False, lambda _by, _token: None
     return world
 
 
@@ -92,6 +98,59 @@ def test_a_read_may_get_what_vault_held_some_seconds_ago(world: World) -> None:
         assert await _read(world) == "consent-2"
 
     _run(world, play())
+
+
+@pytest.mark.parametrize("asked_before", [1, 60])
+def test_a_process_writes_over_a_consent_whose_number_has_returned(world: World, asked_before: int) -> None:
+    """It may do so only within a moment after it asked Vault."""
+
+    async def play() -> None:
+        for token in ("consent-1", "consent-2"):
+            world.vault.put(GRANT_LOCATION, refresh_token=token)
+        await _read(world)
+        await asyncio.sleep(asked_before)
+        world.vault.rewind(GRANT_LOCATION)
+        world.vault.put(GRANT_LOCATION, refresh_token="consent-3")
+        await world.vault.write(GRANT_LOCATION, {"refresh_token": "refresh-4"}, OPERATOR, cas=2)
+
+    _run(world, play())
+
+    assert world.history.lost == {"consent-3"}
+    broken = world.promises.broken or ""
+    assert broken.startswith("(b) person wrote over consent-3, unseen since") == (asked_before == 60)
+
+
+def test_a_process_that_has_seen_the_restored_version_has_no_excuse(world: World) -> None:
+    """The consent is missing in the end, and nothing explains that."""
+
+    async def play() -> None:
+        for token in ("consent-1", "consent-2"):
+            world.vault.put(GRANT_LOCATION, refresh_token=token)
+        world.vault.rewind(GRANT_LOCATION)
+        world.vault.put(GRANT_LOCATION, refresh_token="consent-3")
+        assert await _read(world) == "consent-3"
+        await world.vault.write(GRANT_LOCATION, {"refresh_token": "refresh-4"}, OPERATOR, cas=2)
+
+    _run(world, play())
+
+    assert not world.history.lost
+
+
+def test_a_spent_token_that_is_sent_again_ends_what_descends_from_it(world: World) -> None:
+    """Another grant of the same account stays alive."""
+    world.pipedrive.detects_reuse = True
+
+    async def play() -> None:
+        token = SecretValue(world.pipedrive.consent())
+        await world.pipedrive.refresh(CLIENT, token, fence=_open)
+        world.pipedrive.alive.add("another")
+        with pytest.raises(ConsentRequired):
+            await world.pipedrive.refresh(CLIENT, token, fence=_open)
+
+    _run(world, play())
+
+    assert world.pipedrive.alive == {"another"}
+    assert world.history.excuses == {"ended, because a token before it was sent again": 1}
 
 
 def test_the_wall_clock_of_a_process_is_turned(world: World) -> None:
