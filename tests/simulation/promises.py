@@ -14,10 +14,10 @@ from typing import Any
 from fakes.pipedrive import Send
 from simulation.history import History
 
-PRELUDE, AFTERMATH = 75.0, 90.0
+PRELUDE, AFTERMATH = 100.0, 90.0
 """In seconds: the time before a request and after its end in which writes belong to its refresh.
 
-Before it, a dead holder's intent may be waited for, which lasts for more than a minute; after it, the last poll comes.
+Before it, a dead holder's intent may be waited for: 70 s, and the calls of a slow Vault. After it, the last poll comes.
 """
 MOST_WITHDRAWN = 3
 """How many intents may be withdrawn before a request: a slow Vault may keep several attempts from being sent."""

@@ -18,7 +18,7 @@ BETWEEN_STRIKES = 20.0
 """In seconds, on average."""
 AIMED = 0.3
 """The probability that a fault hits a refresh."""
-LONGER_THAN_INTENTS = 60.0
+LONGER_THAN_INTENTS = 75.0
 """In seconds: of a process that is frozen for so long, another one takes the intent over."""
 LONGEST_STEP = 300.0
 """In seconds: the longest step of a wall clock, longer than an access token lives."""
@@ -42,7 +42,7 @@ class Storm:
             *(2 * [self.flicker]),
             self.edit_grant,
             self.edit_secret,
-            *(2 * [self.world.people.connect]),
+            *(3 * [self.world.people.connect]),
             self.step_clock,
             self.reject_client,
             self.limit,
@@ -76,7 +76,7 @@ class Storm:
         if what == "intent" and self.chance.random() < 2 * AIMED and (late := self._holder_of_result(by)) is not None:
             self._let_another_store(late, operator)
         elif what == "intent" and self.chance.random() < AIMED / 3:
-            self._later(0, 1, lambda: self.freeze(operator))
+            self._later(0, 1, lambda: self.freeze(operator, least=LONGER_THAN_INTENTS, most=2 * LONGER_THAN_INTENTS))
         elif what == "send" and self.chance.random() < AIMED / 3:
             self._later(0, 3, self.rewind) if self.chance.random() < AIMED else self.consent()
         elif what == "spend":
