@@ -16,7 +16,7 @@ from pipedrive_operator.core.decision.consents import (
     ConsentDecision,
     ConsentObservation,
     decide_consent,
-    end_of,
+    is_news,
     prepared,
     reported,
 )
@@ -262,10 +262,13 @@ class ConsentReconciler:
         return RETRY
 
     async def _report_answer(self, answered: Consent, ended: Exchanged) -> None:
-        """Report about one answer, in the consent as it is now; another process may have reported its end since."""
-        consent = self._ports.consent_cache.consent(answered.key)
-        if consent is not None and consent.uid == answered.uid and end_of(consent) is None:
-            current = replace(consent, generation=answered.generation)
+        """Report about one answer, in the consent as it is now; another process may have reported more since.
+
+        An answer that was handled must not count as new again: its code would be sent twice.
+        """
+        consent, generation = self._ports.consent_cache.consent(answered.key), answered.generation
+        if consent is not None and consent.uid == answered.uid and is_news(consent, generation, ended.reason):
+            current = replace(consent, generation=max(generation, consent.status.observed_generation or 0))
             status = reported(current, ended.reason, ended.message, self._ports.clock.now(), account=ended.account)
             await self._write(consent, status)
 

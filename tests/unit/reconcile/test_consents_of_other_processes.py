@@ -83,6 +83,20 @@ class _Unavailable(dict[str, Account]):
         raise VaultUnavailable("Pipedrive is away")
 
 
+class _Answering(dict[str, Account]):
+    """Accounts that can be asked for, while something happens."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        """Take what happens before the answer arrives."""
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def get(self, *_: Any) -> Any:
+        """Answer."""
+        self._meanwhile()
+        return ACCOUNT
+
+
 async def test_a_process_that_lost_the_lease_during_the_exchange_reports_nothing(world: FakedOperator) -> None:
     """The process that leads now concludes the exchange, and reports it."""
     person = ConsentingPerson(world)
@@ -112,6 +126,31 @@ async def test_a_delay_is_not_reported_over_the_end_that_another_process_has_rep
     await world.settle_consent(CONSENT)
 
     assert person.reports(ConsentReason.CONNECTED)
+
+
+@pytest.mark.parametrize("first", ["verifying", "connected"])
+async def test_a_newer_answer_that_another_process_has_handled_is_not_handled_again(
+    world: FakedOperator, first: str
+) -> None:
+    """This process was stopped while it asked Pipedrive about the first answer; no code may be sent twice."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+
+    def handle_another() -> None:
+        world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+        rejected = reported(person.consent, ConsentReason.CLIENT_REJECTED, "Rejected", world.clock.now())
+        body = world.cluster.consents[CONSENT]
+        world.cluster.store_consent(body | {"status": write_consent_status(rejected)})
+
+    answers = _Answering(handle_another) if first == "connected" else _Unavailable(handle_another)
+    world.pipedrive.accounts = answers
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    await world.settle_consent(CONSENT)
+
+    assert ["code-1"] == world.pipedrive.sent
+    assert person.reports(ConsentReason.CONNECTED if first == "connected" else ConsentReason.CLIENT_REJECTED)
+    assert person.consent.status.observed_generation == person.consent.generation
 
 
 async def test_a_standby_does_nothing(world: FakedOperator) -> None:

@@ -129,6 +129,21 @@ def end_of(consent: Consent) -> datetime | None:
     return ready.last_transition_time
 
 
+def is_news(consent: Consent, generation: int, reason: ConsentReason) -> bool:
+    """Return whether to report how the answer of a generation fares: other processes may have reported meanwhile.
+
+    A connected account always is news while the consent is open. Otherwise only the newest answer counts, and a doubt
+    does not replace what is known about it.
+    """
+    if end_of(consent) is not None:
+        return False
+    observed = consent.status.observed_generation or 0
+    if reason is ConsentReason.CONNECTED or observed < generation:
+        return True
+    is_doubt = reason is ConsentReason.UNCERTAIN or reason in _IN_PROGRESS
+    return observed == generation and (not is_doubt or reason_of(consent) in _IN_PROGRESS)
+
+
 def binding(credential: Credential, source: GrantWithClient) -> str:
     """Return a digest of what a link is prepared for: the credential, its client, and its grant's place in Vault."""
     location, key_names = source.location, (source.client.id_key, source.client.secret_key)

@@ -14,6 +14,7 @@ from pipedrive_operator.core.decision.consents import (
     binding,
     decide_consent,
     end_of,
+    is_news,
     prepared,
     reason_of,
     reported,
@@ -126,6 +127,29 @@ def test_a_claimed_code_is_concluded_whatever_else_has_changed(reason: ConsentRe
     found = decide_consent(seen(claimed, NOW + timedelta(days=1), credential=None, newer="acme-x2"))
 
     assert ConsentAction.CONCLUDE is found.action
+
+
+@pytest.mark.parametrize(
+    ("held", "reported_before", "generation", "reason", "expected"),
+    [
+        (ConsentReason.CODE_RECEIVED, 2, 2, ConsentReason.UNCERTAIN, True),
+        (ConsentReason.WAITING, 1, 2, ConsentReason.UNCERTAIN, True),
+        (ConsentReason.CLIENT_REJECTED, 2, 2, ConsentReason.UNCERTAIN, False),
+        (ConsentReason.CLIENT_REJECTED, 2, 2, ConsentReason.VERIFYING, False),
+        (ConsentReason.UNCERTAIN, 2, 2, ConsentReason.CLIENT_REJECTED, True),
+        (ConsentReason.CODE_RECEIVED, 3, 2, ConsentReason.CLIENT_REJECTED, False),
+        (ConsentReason.CODE_RECEIVED, 3, 2, ConsentReason.CONNECTED, True),
+        (ConsentReason.SUPERSEDED, 2, 2, ConsentReason.CONNECTED, False),
+    ],
+)
+def test_what_is_known_of_the_newest_answer_is_reported(
+    held: ConsentReason, reported_before: int, generation: int, reason: ConsentReason, *, expected: bool
+) -> None:
+    """Other processes may have reported meanwhile."""
+    handled = replace(answered(), generation=reported_before)
+    handled = replace(handled, status=reported(handled, held, "", NOW))
+
+    assert is_news(handled, generation, reason) == expected
 
 
 def test_an_answer_with_another_state_is_reported_and_not_sent() -> None:
