@@ -31,8 +31,8 @@ LONGEST_DECISION = 45.0
 """In seconds: how long ago a process may have looked at its clock when it sends a token."""
 LONGEST_LAG = 5.0
 """In seconds: how old a version may be that a standby of Vault serves."""
-KNEW: contextvars.ContextVar[float] = contextvars.ContextVar("knew")
-"""The moment at which the writer of a document last knew what Vault held."""
+ASKED: contextvars.ContextVar[tuple[float, float]] = contextvars.ContextVar("asked")
+"""When a document's writer asked for its write, and the moment at which it last knew then what Vault held."""
 LATEST_WRITE = 20.0
 """In seconds: how long after its writer has given up a write may take effect."""
 
@@ -105,10 +105,12 @@ class VaultModel(FakeVault):
 
     def _check_number(self, held: Document, values: Mapping[str, object]) -> None:
         """Check a write over a version that its writer took for another one, because numbers had returned."""
-        knew = KNEW.get(self.rewound_at)
+        asked, knew = ASKED.get((0.0, self.rewound_at))
         if knew < self.rewound_at:
             lost = {token for token in (held.values["refresh_token"], _candidate(held)) if token is not None}
-            self.promises.overwritten({str(token) for token in lost - {values["refresh_token"]}}, by=who(), knew=knew)
+            self.promises.overwritten(
+                {str(token) for token in lost - {values["refresh_token"]}}, by=who(), asked=asked, knew=knew
+            )
 
     def _remember(self, location: VaultLocation) -> None:
         self.versions.setdefault(location, []).append((self.clock.monotonic(), self.documents[location]))
@@ -124,7 +126,7 @@ class VaultModel(FakeVault):
         self, location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
     ) -> int:
         """Write by check-and-set, or give up on a write that takes effect later."""
-        KNEW.set(self.promises.known_as_of.get(who(), 0.0))
+        ASKED.set((self.clock.monotonic(), self.promises.known_as_of.get(who(), 0.0)))
         if not self.network.strikes(self.delays_writes):
             return await super().write(location, values, identity, cas=cas)
         self._write_late(location, values, cas)
@@ -135,7 +137,7 @@ class VaultModel(FakeVault):
         """Write some seconds later if the version holds then, even if the writer has died."""
         context = contextvars.Context()
         context.run(CURRENT.set, Process(who()))
-        context.run(KNEW.set, KNEW.get())
+        context.run(ASKED.set, ASKED.get())
 
         def write() -> None:
             held = self.documents.get(location)

@@ -220,12 +220,12 @@ class Promises:
         self.stored_refresh.clear()
         self.stored(values, by=by)
 
-    def overwritten(self, tokens: Iterable[str], *, by: str, knew: float) -> None:
+    def overwritten(self, tokens: Iterable[str], *, by: str, asked: float, knew: float) -> None:
         """Check that a process could not know that it wrote over another version with the same number: (b).
 
         It knows what Vault held at a moment, and compares again if it has not asked since, unless it is stopped then.
         """
-        is_recent = asyncio.get_running_loop().time() - knew <= LONGEST_CHECK + self.lag
+        is_recent = asked - knew <= LONGEST_CHECK + self.lag
         for token in tokens:
             self._expect(
                 is_recent or self.was_frozen(by, knew), f"(b) {by} wrote over {token}, unseen since {knew:.3f}"
