@@ -14,11 +14,8 @@ from typing import Any
 from fakes.pipedrive import Send
 from simulation.history import History
 
-PRELUDE, AFTERMATH = 100.0, 90.0
-"""In seconds: the time before a request and after its end in which writes belong to its refresh.
-
-Before it, a dead holder's intent may be waited for: 70 s, and the calls of a slow Vault. After it, the last poll comes.
-"""
+PRELUDE, AFTERMATH = 45.0, 90.0
+"""In seconds: the time before a request and after its end in which writes belong to its refresh, to the last poll."""
 MOST_WITHDRAWN = 3
 """How many intents may be withdrawn before a request: a slow Vault may keep several attempts from being sent."""
 _OF_ATTEMPTS = "the intent", "the grant"
@@ -60,6 +57,8 @@ class Promises:
     """When Vault last held each refresh token, if it holds another one."""
     candidate: str | None = None
     """The refresh token of the candidate in Vault."""
+    holder: str = ""
+    """The holder of the intent in Vault; empty if there is none."""
     newest_access: str = ""
     """The access token that Vault holds."""
     refused: dict[str, tuple[str, bool, float]] = field(default_factory=dict)
@@ -93,7 +92,7 @@ class Promises:
     on_effect: Callable[[str, str], None] = lambda _what, _by: None
     """Is called with every effect and its process, before the process gets its answer."""
     writes: list[tuple[float, str]] = field(default_factory=list)
-    """The times and descriptions of all writes."""
+    """The times and descriptions of all writes, except reports that a process waits for another one's intent."""
     intents: list[float] = field(default_factory=list)
     """When each intent was written."""
     secrets: set[str] = field(default_factory=set)
@@ -200,6 +199,7 @@ class Promises:
         self.held.add(self.newest)
         self.newest_access = str(values.get("access_token", ""))
         self.stored_access.add(self.newest_access)
+        self.holder = str(values.get("refresh_holder", ""))
         if "refresh_id" in values:
             self.intents.append(asyncio.get_running_loop().time())
         self._writes("intent" if "refresh_id" in values else "grant", by=by)
@@ -265,7 +265,8 @@ class Promises:
             message = f"(e) {where} asks for consent, but the newest refresh token was not refused"
             token, was_newest, at = self.refused.get(by, ("", False, 0.0))
             self._expect(was_newest or token == self.newest or self._seemed_newest(token, by, at), message)
-        self._writes("status", by=by)
+        is_waiting = reasons.get("Ready") == "Pending" and self.holder not in {"", by}
+        self._writes("status", by=by, is_caused=is_waiting)
 
     def _seemed_newest(self, token: str, by: str, refused_at: float) -> bool:
         """Return whether the last read after a refusal may have found the refused token, because a standby lags."""
@@ -294,8 +295,9 @@ class Promises:
         now = asyncio.get_running_loop().time()
         return now - self.stopping.get(by, now) < LONGEST_STOP
 
-    def _writes(self, what: str, *, by: str) -> None:
-        self.writes.append((asyncio.get_running_loop().time(), f"{by} wrote the {what}"))
+    def _writes(self, what: str, *, by: str, is_caused: bool = False) -> None:
+        if not is_caused:
+            self.writes.append((asyncio.get_running_loop().time(), f"{by} wrote the {what}"))
         self.on_effect(what, by)
 
     def wrote_for_nothing(self, since: float) -> str | None:

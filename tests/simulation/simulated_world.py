@@ -31,10 +31,10 @@ from support.builders import ACCOUNT, CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC
 
 STORM = 360.0
 """In seconds: two or three renewals of a four-minute token."""
-CALM = 230.0
+CALM = 260.0
 """In seconds: longer than any pause, so that all retries have ended."""
-SETTLED = 150.0
-"""In seconds of calm, after which every write belongs to a refresh."""
+SETTLED = 180.0
+"""In seconds of calm, after which every write belongs to a refresh: a dead process's intent lasts for 70 of them."""
 PATIENCE = 90
 """In seconds: longer than any refresh, and shorter than the time between two."""
 
