@@ -25,7 +25,9 @@ from chaos.person import Person
 from chaos.surroundings import Environment
 from testbed.pipedrive.tokens import digest_of
 
-LIMITS: Final = Limits(vault=VAULT_SECONDS, pipedrive=PIPEDRIVE_SECONDS - 0.1)
+ANSWER_TIMEOUTS: Final = 4
+"""For how many time-outs an answer is awaited, as docs/refresh-protocol.md says."""
+LIMITS: Final = Limits(vault=VAULT_SECONDS, answer=ANSWER_TIMEOUTS * PIPEDRIVE_SECONDS - 0.1)
 
 
 @dataclass(frozen=True, kw_only=True)

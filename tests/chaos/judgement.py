@@ -19,7 +19,10 @@ from chaos.evidence import Death, Evidence, Exchange, Kind, Refresh, Spending, T
 
 WITHIN: Final = 1.0
 """In seconds after the answer: a later death is outside the window if Vault was available."""
+LONGEST_PROBE: Final = 15.0
+"""In seconds: how long after its return a process may still take Vault for unavailable."""
 _SLACK: Final = 3.0
+_HINDERS: Final = ("vault", "cluster", "stopped")
 _UNANSWERED: Final = re.compile(r"started at (\S+) by \S+?, went unanswered")
 
 
@@ -52,10 +55,12 @@ class Loss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The time-outs of requests, in seconds."""
+    """How long a process waits, in seconds."""
 
     vault: float
-    pipedrive: float
+    """For Vault."""
+    answer: float
+    """For Pipedrive's answer."""
 
 
 class Moment(StrEnum):
@@ -267,13 +272,15 @@ def excuse(
         return None
     answered = refresh.answered if refresh.answered is not None else refresh.taken
     near = [one for one in troubles if one.meets(refresh.taken, answered + WITHIN, by)]
+    until = answered + _within(near, answered, limits)
     for death in deaths:
-        if death.replica == by and refresh.taken <= death.gone_at and death.at <= answered + _within(near, limits):
+        if death.replica == by and refresh.taken <= death.gone_at and death.at <= until:
             return f"its process was killed {1000 * (death.at - answered):.0f} ms after the answer"
-    for what, why in (("pipedrive", "the link to Pipedrive was cut"), ("stopped", "its process was stopped")):
-        if any(one.what == what for one in near):
-            return f"its answer was lost: {why}"
-    if not refresh.delivered and answered - refresh.taken >= limits.pipedrive:
+    if any(one.what == "pipedrive" for one in near):
+        return "its answer was lost: the link to Pipedrive was cut"
+    if any(one.what == "stopped" and one.ended - refresh.taken >= limits.answer for one in near):
+        return "its answer was lost: its process was stopped for longer than it waits for an answer"
+    if not refresh.delivered and answered - refresh.taken >= limits.answer:
         return "its answer was lost: it took longer than the time-out"
     return None
 
@@ -293,12 +300,15 @@ def _next(spendings: Iterable[Spending], after: float) -> float:
     return min((one.taken for one in spendings if one.accepted and one.taken > after), default=float("inf"))
 
 
-def _within(troubles: Sequence[Trouble], limits: Limits) -> float:
-    """Return how long the window may last: without limit if neither Vault nor the cluster can be reached."""
-    away = {one.what for one in troubles}
-    if {"vault", "cluster"} <= away or "stopped" in away:
-        return float("inf")
-    return WITHIN + (limits.vault if "vault" in away else 0.0)
+def _within(troubles: Sequence[Trouble], answered: float, limits: Limits) -> float:
+    """Return how long the window may last: time in which its process is stopped, or can make no copy, adds to it."""
+    lasts = {what: max((one.ended for one in troubles if one.what == what), default=answered) for what in _HINDERS}
+    stopped, away = lasts["stopped"] - answered, min(lasts["vault"], lasts["cluster"]) - answered
+    if away > 0:
+        away += LONGEST_PROBE
+    elif lasts["vault"] > answered:
+        away = limits.vault
+    return WITHIN + max(0.0, stopped) + max(0.0, away)
 
 
 def accusation(refresh: Spending, evidence: Evidence) -> str:

@@ -12,7 +12,7 @@ from chaos.judgement import Limits, Loss
 
 PATH = "pipedrive/acme/grant"
 TARGETS = {PATH: ("acme", "grant")}
-LIMITS = Limits(vault=3.0, pipedrive=2.0)
+LIMITS = Limits(vault=3.0, answer=8.0)
 ANSWER = Answer(path=PATH, name="acme/consent-1", code="code", belongs=True, reported="Connected", ended=101.0)
 EXCHANGE = Exchange(
     path=PATH,

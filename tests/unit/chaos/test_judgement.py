@@ -9,7 +9,7 @@ from chaos.evidence import Death, Evidence, Kind, Publication, Refresh, Trouble,
 from chaos.judgement import Complaint, Limits, Loss, Moment
 
 PATH = "pipedrive/acme/grant"
-LIMITS = Limits(vault=3.0, pipedrive=2.0)
+LIMITS = Limits(vault=3.0, answer=8.0)
 REFRESH = Refresh(
     path=PATH,
     consent="grant-1",
@@ -157,13 +157,29 @@ def test_a_death_after_the_copy_was_acknowledged_does_not_excuse() -> None:
     assert not judged(death(100.5), publications=(escrow,)).excused
 
 
-def test_the_window_is_longer_without_vault_and_unlimited_without_vault_and_cluster() -> None:
-    """Escrow is written after Vault has failed; if the cluster fails too, no copy can be made."""
+def test_the_window_is_longer_without_vault_and_lasts_until_a_copy_can_be_made() -> None:
+    """Escrow is written after Vault has failed; if the cluster fails too, one of them must return first."""
     vault = Trouble(what="vault", began=90.0, ended=200.0)
-    cluster = replace(vault, what="cluster")
+    cluster = replace(vault, what="cluster", ended=150.0)
     assert judged(death(104.0), troubles=(vault,)).excused
     assert not judged(death(110.0), troubles=(vault,)).excused
-    assert judged(death(110.0), troubles=(vault, cluster)).excused
+    assert judged(death(165.0), troubles=(vault, cluster)).excused
+    assert not judged(death(170.0), troubles=(vault, cluster)).excused
+
+
+def test_the_window_does_not_count_the_time_in_which_the_process_was_stopped() -> None:
+    """It makes the copy when it goes on."""
+    stopped = Trouble(what="stopped", began=100.1, ended=104.0, replica="pair-0")
+    assert judged(death(104.9), troubles=(stopped,)).excused
+    assert not judged(death(106.0), troubles=(stopped,)).excused
+    assert not judged(death(104.9), troubles=(replace(stopped, replica="pair-1"),)).excused
+
+
+def test_an_answer_is_lost_if_the_process_was_stopped_for_longer_than_it_waits() -> None:
+    """After a shorter stop it reads the answer."""
+    stopped = Trouble(what="stopped", began=100.1, ended=108.5, replica="pair-0")
+    assert judged(troubles=(stopped,)).excused
+    assert not judged(troubles=(replace(stopped, ended=107.0),)).excused
 
 
 def test_an_answer_lost_on_a_cut_link_excuses_the_replica_behind_that_link() -> None:
@@ -175,9 +191,9 @@ def test_an_answer_lost_on_a_cut_link_excuses_the_replica_behind_that_link() -> 
 
 def test_an_undelivered_answer_excuses_only_after_the_time_out() -> None:
     """An operator that closes the connection earlier has caused the loss itself."""
-    late = replace(REFRESH, delivered=False, answered=102.1)
+    late = replace(REFRESH, delivered=False, answered=108.1)
     assert judged(refresh=late).excused
-    assert not judged(refresh=replace(late, answered=100.5)).excused
+    assert not judged(refresh=replace(late, answered=102.1)).excused
 
 
 @pytest.mark.parametrize(
