@@ -112,7 +112,7 @@ async def test_a_document_that_is_too_large_is_named(server: VaultApi, answers: 
         pytest.param("1e400", "key note of secret/pipedrive/crm/acme in Vault holds a number", id="infinite"),
         pytest.param(r'"\ud800"', "key note of secret/pipedrive/crm/acme in Vault holds half", id="no character"),
         pytest.param("[" * 150 + "]" * 150, "key note of secret/pipedrive/crm/acme in Vault is nested", id="deep"),
-        pytest.param("[" * 2000 + "]" * 2000, "secret/pipedrive/crm/acme that is nested", id="too deep to decode"),
+        pytest.param("[" * 50_000 + "]" * 50_000, "secret/pipedrive/crm/acme that is nested", id="too deep to decode"),
         pytest.param("9" * 5000, "secret/pipedrive/crm/acme .* number of thousands of digits", id="digits"),
     ],
 )
@@ -144,7 +144,7 @@ async def test_a_write_that_cannot_be_expressed_in_json_names_the_document(serve
 async def test_a_write_that_is_nested_too_deeply_names_the_document(server: VaultApi) -> None:
     """Python's encoder has no other bound than the stack."""
     with pytest.raises(SourceMissing, match="for /v1/secret/data/pipedrive/crm/acme was not sent"):
-        await server.write(ACME, {"note": nested(5000)}, OPERATOR, cas=1)
+        await server.write(ACME, {"note": nested(50_000)}, OPERATOR, cas=1)
 
 
 @pytest.mark.parametrize(
