@@ -117,6 +117,7 @@ class Candidates:
                     if is_outdated(candidate, document) or (held is not None and _is_same(held, candidate)):
                         break
                     if held is not None and held.exchange != candidate.exchange:
+                        await self._keep_in_escrow(candidate, reservation, client)
                         await self.settle(source)
                         continue
                     values, version = (document.values, document.version) if document is not None else ({}, 0)

@@ -60,9 +60,17 @@ class GrantDocuments:
         The version alone does not show it: a Vault that was restored from a backup uses numbers again.
         """
         document, grant = await self.find(read.location, read.identity)
-        if document is None or grant is None or document.version != read.document.version:
-            return False
-        return (grant.lineage, grant.intent_id) == (read.grant.lineage, read.grant.intent_id)
+        return document is not None and document.version == read.document.version and _is_as_read(grant, read)
+
+    async def may_hold(self, read: ReadGrant) -> bool:
+        """Return whether a write over a grant may succeed. Raises as `Vault.read` does.
+
+        An older version says nothing, because a standby of Vault that lags shows one.
+        """
+        document, grant = await self.find(read.location, read.identity)
+        if document is None or document.version < read.document.version:
+            return True
+        return document.version == read.document.version and _is_as_read(grant, read)
 
     async def holds_document(self, document: Document, location: VaultLocation, identity: VaultIdentity) -> bool:
         """Return whether Vault still holds a document as it was read or written. Raises as `Vault.read` does."""
@@ -108,3 +116,7 @@ class GrantDocuments:
         """
         foreign, version = (document.values, document.version) if document is not None else ({}, 0)
         return await self._vault.write(read.location, write_grant(grant, foreign), read.identity, cas=version)
+
+
+def _is_as_read(grant: Grant | None, read: ReadGrant) -> bool:
+    return grant is not None and (grant.lineage, grant.intent_id) == (read.grant.lineage, read.grant.intent_id)

@@ -244,12 +244,12 @@ class IntentSteps:
     async def withdraw_intent(self, claimed: ClaimedGrant) -> bool:
         """Remove our intent, because the refresh token was not spent; if Vault fails, we know that nothing was sent.
 
-        Returns whether the document has changed since the intent was written.
+        Returns whether Vault has shown that the document has changed since the intent was written.
         """
         self._resolved_intents[claimed.intent.refresh_id] = None
         grant = replace(claimed.read.grant, intent=None)
         try:
-            await self._require_current(claimed.read)
+            await self.require_current(claimed.read.at, lambda: self._documents.may_hold(claimed.read))
             await self._documents.write(grant, claimed.read)
         except CheckAndSetConflict:
             return True

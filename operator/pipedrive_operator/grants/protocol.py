@@ -197,7 +197,7 @@ class RefreshProtocol(StoringSteps):
         """Send the refresh token once, and return the result (steps 5 and 6); None to start over.
 
         Raises:
-            CheckAndSetConflict: the grant has changed since the intent was written; nothing was sent.
+            CheckAndSetConflict: the grant has changed since the intent was written; nothing is spent.
             Trouble, FenceClosed: as `run` does.
         """
         asked_at = self._clock.now()
@@ -212,9 +212,9 @@ class RefreshProtocol(StoringSteps):
             raise self._with_unanswered(paused, grant.unanswered) from trouble
         except ConsentRequired as trouble:
             has_changed = await self.withdraw_intent(claimed)
-            if await self._was_replaced(claimed, has_changed=has_changed) or await self.replace_by_escrow(
-                claimed, client
-            ):
+            if await self._was_replaced(claimed, has_changed=has_changed):
+                return None
+            if await self.replace_by_escrow(claimed, client):
                 return None
             if read_candidate(claimed.read.document) is not None:
                 message = "Pipedrive refused the refresh token; the grant of a newer consent waits to be verified"
@@ -254,13 +254,15 @@ class RefreshProtocol(StoringSteps):
     async def _was_replaced(self, claimed: ClaimedGrant, *, has_changed: bool) -> bool:
         """Return whether Vault no longer holds the grant that Pipedrive refused.
 
-        If the document has changed, a read that does not show it yet, from a standby that lags, says nothing about the
-        grant.
+        Raises:
+            CheckAndSetConflict: the document has changed, and the read, from a standby that lags, does not show it yet.
         """
         document, now = await self._documents.find(claimed.location, claimed.identity)
         if document is None or now is None or now.lineage != claimed.read.grant.lineage:
             return True
-        return has_changed and document.version <= claimed.read.document.version
+        if has_changed and document.version <= claimed.read.document.version:
+            raise CheckAndSetConflict("Vault shows a version from before the refused grant was changed")
+        return False
 
     def _with_unanswered(self, trouble: Trouble, unanswered: Unanswered | None) -> Trouble:
         """Add the unanswered refreshes to a message, since they may be its cause."""

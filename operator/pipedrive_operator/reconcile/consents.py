@@ -17,6 +17,7 @@ from pipedrive_operator.core.decision.consents import (
     ConsentObservation,
     decide_consent,
     is_news,
+    observed_generation,
     prepared,
     reported,
 )
@@ -207,7 +208,8 @@ class ConsentReconciler:
             if ended is None:
                 return timedelta(0)
             self._ended[consent.key] = (answer, ended)
-        await self._finish(seen, consent, ended)
+        if not await self._finish(seen, consent, ended):
+            return RETRY
         self._ended.pop(consent.key, None)
         self._began.pop(consent.key, None)
         return timedelta(0)
@@ -261,24 +263,31 @@ class ConsentReconciler:
         await self._report_answer(answered, Exchanged(reason=ConsentReason.VERIFYING, message=message))
         return RETRY
 
-    async def _report_answer(self, answered: Consent, ended: Exchanged) -> None:
+    async def _report_answer(self, answered: Consent, ended: Exchanged) -> bool:
         """Report about one answer, in the consent as it is now; another process may have reported more since.
 
-        An answer that was handled must not count as new again: its code would be sent twice.
+        An answer that was handled must not count as new again: its code would be sent twice. Returns False if the
+        consent has changed meanwhile, so that the report must be repeated.
         """
         consent, generation = self._ports.consent_cache.consent(answered.key), answered.generation
         if consent is not None and consent.uid == answered.uid and is_news(consent, generation, ended.reason):
-            current = replace(consent, generation=max(generation, consent.status.observed_generation or 0))
+            current = replace(consent, generation=max(generation, observed_generation(consent)))
             status = reported(current, ended.reason, ended.message, self._ports.clock.now(), account=ended.account)
-            await self._write(consent, status)
+            return await self._write(consent, status)
+        return True
 
-    async def _finish(self, seen: ConsentObservation, answered: Consent, ended: Exchanged) -> None:
-        """Wake those who share the grant, report how the exchange ended, and record an Event on the credential."""
+    async def _finish(self, seen: ConsentObservation, answered: Consent, ended: Exchanged) -> bool:
+        """Wake those who share the grant, report how the exchange ended, and record an Event on the credential.
+
+        Returns False if the report must be repeated.
+        """
         if ended.reason is ConsentReason.CONNECTED and isinstance(seen.source, GrantWithClient):
             self._on_connected(seen.source.location)
-        await self._report_answer(answered, ended)
+        if not await self._report_answer(answered, ended):
+            return False
         self._on_ended(ended.reason)
         await self._announce(seen, ended)
+        return True
 
     async def _announce(self, seen: ConsentObservation, ended: Exchanged) -> None:
         """Record an Event on the credential."""

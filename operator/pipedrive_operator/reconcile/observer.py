@@ -17,6 +17,7 @@ from pipedrive_operator.core.decision.memory import (
     after_refresh,
     updated,
     was_turned_back,
+    without_pauses,
 )
 from pipedrive_operator.core.decision.memory import after_source_failure as after_failure
 from pipedrive_operator.core.decision.observation import Observation, Requested
@@ -144,15 +145,13 @@ class Observer:
         return source, None
 
     def _memory(self, credential: Credential, source: Source | None, now: datetime) -> Memory:
-        """Return what is remembered.
+        """Return what is remembered; another source, or a recreated credential, starts with an empty memory.
 
-        Another source, or a recreated credential, starts with an empty memory. So does one whose clock was turned back:
-        each pause that is remembered would last that much longer.
+        After the wall clock was turned back, each pause that is remembered would last that much longer.
         """
         memory = self.memories.begin(credential.key)
-        is_same = memory is not None and (memory.source, memory.uid) == (source, credential.uid)
-        if memory is not None and is_same and not was_turned_back(memory, now, self._timings):
-            return memory
+        if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
+            return without_pauses(memory, now) if was_turned_back(memory, now, self._timings) else memory
         self._release(memory)
         if isinstance(source, GrantWithClient):
             self._keeper.forget(source)

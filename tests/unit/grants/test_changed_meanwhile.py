@@ -11,6 +11,7 @@ import pytest
 
 from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.candidate import with_candidate
+from pipedrive_operator.core.grant.grant import Grant, Terms
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -220,6 +221,23 @@ async def test_a_candidate_is_not_sent_beside_the_request_of_another_holder(cons
 
     assert ["code-1", "refresh-2"] == consent.pipedrive.sent
     assert consent.clock.now() - before > timedelta(seconds=32)
+
+
+async def test_a_copy_exists_before_the_request_of_another_holder_is_awaited(consent: ConsentSurroundings) -> None:
+    """Another cluster has stored a candidate, and is renewing it, when our late answer arrives."""
+    task = await consent.begin_exchange()
+    terms = Terms(consent="another", consent_generation=2, expected=None, over=None)
+    other = Grant(refresh_token=SecretValue("other"), client_id="client", terms=terms)
+    intent = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "77s", "refresh_consent": "another"}
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other) | intent)
+    consent.clock.turn(timedelta(seconds=20))
+    consent.clock.somebody_sleeps.clear()
+    consent.pipedrive.answer()
+
+    await consent.clock.somebody_sleeps.wait()
+
+    assert consent.cluster.escrow
+    task.cancel()
 
 
 async def _result(task: asyncio.Task[Any]) -> Any:

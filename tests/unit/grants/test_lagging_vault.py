@@ -1,11 +1,15 @@
 """The refresh protocol on a standby of Vault whose reads lag behind the writes."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from fakes.vault import FakeVault
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.values.errors import ConsentRequired
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION
 from support.refresh import Surroundings
@@ -108,6 +112,38 @@ async def test_a_grant_is_not_dead_if_a_write_shows_that_a_read_lags(around: Sur
     around.pipedrive.alive = {"consented"}
     around.pipedrive.answer()
 
-    await task
+    await _in_time(around, task)
 
     assert ["seed", "consented"] == around.pipedrive.sent
+
+
+async def test_a_dead_grant_is_sent_once_however_long_reads_lag(around: Surroundings) -> None:
+    """Pipedrive answers after more than a moment, so that Vault is read before the intent is withdrawn."""
+    task = await around.begin()
+    around.vault.documents[GRANT_LOCATION], intent = (
+        replace(around.vault.documents[GRANT_LOCATION], version=1),
+        around.vault.documents[GRANT_LOCATION],
+    )
+    lag = Lag(around.vault)
+    around.vault.documents[GRANT_LOCATION] = intent
+    around.pipedrive.alive = set()
+    around.clock.turn(timedelta(seconds=2))
+    around.pipedrive.answer()
+
+    with pytest.raises(ConsentRequired):
+        await _in_time(around, task)
+
+    lag.end()
+    assert ["seed"] == around.pipedrive.sent
+    assert around.stored.intent is None
+
+
+async def _in_time(around: Surroundings, task: asyncio.Task[Grant]) -> Grant:
+    """Let time pass until a refresh has ended."""
+    for _ in range(100):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        if task.done():
+            break
+        around.clock.turn(timedelta(seconds=1))
+    return await task

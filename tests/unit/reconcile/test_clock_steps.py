@@ -51,6 +51,26 @@ async def test_a_failed_refresh_is_repeated_after_the_clock_was_turned_back(worl
     assert world.condition(ConditionType.READY) == ("True", "Published")
 
 
+async def test_an_older_token_is_not_published_after_the_clock_was_turned_back(world: FakedOperator) -> None:
+    """The next read is from a standby of Vault that lags: what was known before the step still counts."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    old = world.vault.documents[GRANT_LOCATION]
+    world.clock.turn(timedelta(minutes=50))
+    await world.settle()
+    second = world.value("access_token")
+    assert second != old.values["access_token"]
+
+    world.clock.step(-timedelta(minutes=7))
+    world.vault.served = lambda location: (  # type: ignore[method-assign]
+        old if location == GRANT_LOCATION else world.vault.documents.get(location),
+        world.clock.monotonic(),
+    )
+    await world.settle()
+
+    assert world.value("access_token") == second
+
+
 async def test_a_small_step_back_forgets_nothing(world: FakedOperator) -> None:
     """A step within the poll interval is common, and costs one longer pause at most."""
     world.cluster.apply(resource(API_TOKEN_SPEC))

@@ -12,7 +12,7 @@ from pipedrive_operator.core.resource.consent import write_consent_status
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultUnavailable
-from support.builders import ACCOUNT
+from support.builders import ACCOUNT, KEY
 from support.consenting import CONSENT, ConsentingPerson, unconnected_world
 from support.faked_operator import FakedOperator
 
@@ -126,6 +126,72 @@ async def test_a_delay_is_not_reported_over_the_end_that_another_process_has_rep
     await world.settle_consent(CONSENT)
 
     assert person.reports(ConsentReason.CONNECTED)
+
+
+async def test_a_candidate_that_waits_replaces_an_uncertain_end(world: FakedOperator) -> None:
+    """Another process concluded while this one was stopped, and Pipedrive cannot say whose the grant is."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Unavailable(lambda: _conclude(world, person))
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    await world.settle_consent(CONSENT)
+    assert person.reports(ConsentReason.VERIFYING)
+    world.pipedrive.accounts = accounts | world.pipedrive.accounts
+    await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CONNECTED)
+
+
+def _conclude(world: FakedOperator, person: ConsentingPerson) -> None:
+    """Report, as another process, that nothing is known of the code; once."""
+    if person.reports(ConsentReason.CODE_RECEIVED):
+        uncertain = reported(person.consent, ConsentReason.UNCERTAIN, "Lost", world.clock.now())
+        body = world.cluster.consents[CONSENT]
+        world.cluster.store_consent(body | {"status": write_consent_status(uncertain)})
+
+
+async def test_a_report_is_repeated_if_the_consent_has_changed_meanwhile(world: FakedOperator) -> None:
+    """Otherwise its reason would be lost: nobody else knows how the exchange ended."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    world.pipedrive.rejects_client = True
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    patch, patches = FakeConsents.patch_status, 0
+
+    async def conflict_at_the_end(consents: FakeConsents, *arguments: Any) -> Any:
+        nonlocal patches
+        patches += 1
+        return None if patches == 2 else await patch(consents, *arguments)
+
+    world.consents.patch_status = lambda *arguments: conflict_at_the_end(world.consents, *arguments)  # type: ignore[method-assign]
+    assert await world.settle_consent(CONSENT) == timedelta(seconds=5)
+    await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CLIENT_REJECTED)
+
+
+async def test_a_candidate_that_a_refresh_has_settled_is_settled_once(world: FakedOperator) -> None:
+    """The next process passes over the credential before the consent."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Unavailable()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    await world.settle_consent(CONSENT)
+    world.pipedrive.accounts = accounts | world.pipedrive.accounts
+    world.start()
+    passes = 0
+
+    while passes < 10:
+        passes += 1
+        world.woken.clear()
+        await world.reconcile(KEY)
+        await world.keeper.drain()
+        if not world.woken:
+            break
+
+    assert passes < 10
+    assert world.value("access_token") == "access-2"
 
 
 @pytest.mark.parametrize("first", ["verifying", "connected"])

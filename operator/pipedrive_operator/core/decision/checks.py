@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation, Requested
+from pipedrive_operator.core.decision.retry import LONGEST_RETRY_AFTER
 from pipedrive_operator.core.decision.timings import CONFLICT_RECHECK
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.consent import how_to_consent
@@ -85,10 +86,10 @@ def refresh_failed_recently(seen: Observation) -> Decision | None:
         case refresh_state.Refused() if seen.requested is not None:
             return None
         case refresh_state.Refused(trouble=trouble, lineage=lineage, retry_at=retry_at) if (
-            grant is not None and lineage == grant.lineage and seen.now < retry_at
+            grant is not None and lineage == grant.lineage and _is_paused(retry_at, seen)
         ):
             return _wait(trouble.reason, trouble.message, retry_at)
-        case refresh_state.Unavailable(trouble=trouble, retry_at=retry_at) if seen.now < retry_at:
+        case refresh_state.Unavailable(trouble=trouble, retry_at=retry_at) if _is_paused(retry_at, seen):
             return _wait(trouble.reason, trouble.message, retry_at)
         case _:
             return None
@@ -219,6 +220,12 @@ def _published_or(seen: Observation, otherwise: str) -> tuple[Reason, str]:
     if seen.is_publishable:
         return Reason.PUBLISHED, f"Secret {seen.credential.target_name} holds a value that Pipedrive accepts"
     return Reason.PENDING, otherwise
+
+
+def _is_paused(until: datetime, seen: Observation) -> bool:
+    """Return whether a pause lasts; one that is longer than any was set before the wall clock was turned back."""
+    longest = max(LONGEST_RETRY_AFTER, seen.timings.verify_interval)
+    return seen.now < until <= seen.now + longest
 
 
 def _cause_of_refresh(seen: Observation) -> str | None:

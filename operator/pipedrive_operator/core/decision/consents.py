@@ -33,6 +33,7 @@ KEPT_FOR: Final = timedelta(hours=1)
 MOST_ANSWERS: Final = 5
 """How many answers one consent may have: each costs a call to Pipedrive."""
 _IN_PROGRESS: Final = frozenset({ConsentReason.CODE_RECEIVED, ConsentReason.VERIFYING})
+_DOUBTS: Final = _IN_PROGRESS | {ConsentReason.UNCERTAIN}
 
 
 class ConsentAction(Enum):
@@ -133,15 +134,20 @@ def is_news(consent: Consent, generation: int, reason: ConsentReason) -> bool:
     """Return whether to report how the answer of a generation fares: other processes may have reported meanwhile.
 
     A connected account always is news while the consent is open. Otherwise only the newest answer counts, and a doubt
-    does not replace what is known about it.
+    does not replace what is known about it. A candidate that waits to be verified replaces an uncertain end.
     """
     if end_of(consent) is not None:
         return False
-    observed = consent.status.observed_generation or 0
+    observed = observed_generation(consent)
     if reason is ConsentReason.CONNECTED or observed < generation:
         return True
-    is_doubt = reason is ConsentReason.UNCERTAIN or reason in _IN_PROGRESS
-    return observed == generation and (not is_doubt or reason_of(consent) in _IN_PROGRESS)
+    is_doubt = reason in _DOUBTS
+    return observed == generation and (not is_doubt or reason_of(consent) in _DOUBTS)
+
+
+def observed_generation(consent: Consent) -> int:
+    """Return the generation of the newest answer that was handled; a restored status may name one that is to come."""
+    return min(consent.status.observed_generation or 0, consent.generation)
 
 
 def binding(credential: Credential, source: GrantWithClient) -> str:

@@ -104,6 +104,25 @@ def was_turned_back(memory: Memory, now: datetime, timings: Timings) -> bool:
     return memory.read_at is not None and memory.read_at > now + timings.poll_interval
 
 
+def without_pauses(memory: Memory, now: datetime) -> Memory:
+    """Forget the times at which something is due again. What was read, refreshed and verified stays."""
+    verification = memory.verification
+    if verification is not None:
+        verification = replace(verification, at=min(verification.at, now))
+    return replace(
+        memory,
+        read_at=None,
+        source_failure=None,
+        verification=verification,
+        verify_failure=None,
+        publication=_NO_WRITES,
+        removal=_NO_WRITES,
+        restart_states=(),
+        foreign_read_at=None,
+        request_turn_at=None,
+    )
+
+
 def after_reading(memory: Memory, document: Document | None, now: datetime) -> Memory:
     """Include what Vault holds, unless it is older than what is known: a standby of Vault may lag behind for a while.
 
@@ -186,10 +205,13 @@ def _precedes(grant: Grant, refreshed: Grant) -> bool:
 
 
 def after_refresh(memory: Memory, refresh: RefreshState) -> Memory:
-    """Include a refreshed grant, once: what is read from Vault after that is newer."""
+    """Include a refreshed grant, once: what is read from Vault after that is newer. A refresh settles a candidate."""
     if not isinstance(refresh, Fresh) or refresh is memory.last_refresh:
         return memory
-    return replace(memory, last_refresh=refresh, grant=refresh.grant, token=refresh.grant.token, source_failure=None)
+    grant = refresh.grant
+    return replace(
+        memory, last_refresh=refresh, grant=grant, token=grant.token, has_candidate=False, source_failure=None
+    )
 
 
 def after_source_failure(memory: Memory, trouble: Trouble, *, bounds: RetryBounds) -> Memory:

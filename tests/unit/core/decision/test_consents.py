@@ -136,6 +136,8 @@ def test_a_claimed_code_is_concluded_whatever_else_has_changed(reason: ConsentRe
         (ConsentReason.WAITING, 1, 2, ConsentReason.UNCERTAIN, True),
         (ConsentReason.CLIENT_REJECTED, 2, 2, ConsentReason.UNCERTAIN, False),
         (ConsentReason.CLIENT_REJECTED, 2, 2, ConsentReason.VERIFYING, False),
+        (ConsentReason.UNCERTAIN, 2, 2, ConsentReason.VERIFYING, True),
+        (ConsentReason.WAITING, 9, 3, ConsentReason.CODE_EXPIRED, True),
         (ConsentReason.UNCERTAIN, 2, 2, ConsentReason.CLIENT_REJECTED, True),
         (ConsentReason.CODE_RECEIVED, 3, 2, ConsentReason.CLIENT_REJECTED, False),
         (ConsentReason.CODE_RECEIVED, 3, 2, ConsentReason.CONNECTED, True),
@@ -147,7 +149,7 @@ def test_what_is_known_of_the_newest_answer_is_reported(
 ) -> None:
     """Other processes may have reported meanwhile."""
     handled = replace(answered(), generation=reported_before)
-    handled = replace(handled, status=reported(handled, held, "", NOW))
+    handled = replace(handled, generation=3, status=reported(handled, held, "", NOW))
 
     assert is_news(handled, generation, reason) == expected
 
