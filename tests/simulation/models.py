@@ -75,8 +75,6 @@ class VaultModel(FakeVault):
     history: History
     promises: Promises
     clock: SimulatedClock = field(default_factory=SimulatedClock)
-    backup: dict[VaultLocation, Document] = field(default_factory=dict)
-    """Each document as it was first written."""
     delays_writes: float = 0.0
     """How often a write takes effect after its writer has given up, as a likelihood from 0 to 1."""
     lags: float = 0.0
@@ -95,7 +93,6 @@ class VaultModel(FakeVault):
             self._check_number(before, values)
         super().put(location, **values)
         self._remember(location)
-        self.backup.setdefault(location, self.documents[location])
         if "refresh_token" in values:
             self.written.append((self.clock.monotonic(), who()))
             if before is not None and "consent_uid" in values and _exchange(values) != _exchange(before.values):
@@ -150,7 +147,7 @@ class VaultModel(FakeVault):
 
     def restore(self, location: VaultLocation) -> None:
         """Write what a document was at first, as a person does after a disaster: version numbers continue."""
-        self._put_back(replace(self.backup[location], version=self.documents[location].version + 1))
+        self._put_back(replace(self.versions[location][0][1], version=self.documents[location].version + 1))
 
     def rewind(self, location: VaultLocation) -> None:
         """Return to the version before the newest one, with its number, as a restored storage of Vault does."""

@@ -2,10 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.grant import Grant
@@ -22,8 +21,6 @@ from support.refresh import Surroundings
 OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
 CONSENT = "uid-of-consent"
 REDIRECT_URI = "https://connect.example.com/callback"
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -109,16 +106,6 @@ class ConsentSurroundings(Surroundings):
         self.take_over()
         assert self.candidate is not None
         return made
-
-    async def in_time(self, work: Coroutine[Any, Any, T]) -> T:
-        """Let time pass for as long as the work sleeps, and return its result."""
-        task = asyncio.ensure_future(work)
-        while not task.done():
-            for _ in range(20):
-                await asyncio.sleep(0)
-            if not task.done():
-                self.clock.turn(timedelta(seconds=1))
-        return await task
 
     @property
     def values(self) -> dict[str, object]:

@@ -1,8 +1,10 @@
 """One grant, its client, and the refresh protocol on the fakes."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 
@@ -26,6 +28,11 @@ ORDER = RefreshOrder(
     slow=timedelta(hours=1),
     poll=timedelta(minutes=5),
 )
+
+LONGEST_WORK = 3600
+"""In seconds of the turned clock."""
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -78,6 +85,18 @@ class Surroundings:
         while not self.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
             await asyncio.sleep(0)
         return task
+
+    async def in_time(self, work: Awaitable[T]) -> T:
+        """Let time pass for as long as the work sleeps, an hour at most, and return its result."""
+        task = asyncio.ensure_future(work)
+        for _ in range(LONGEST_WORK):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if task.done():
+                return task.result()
+            self.clock.turn(timedelta(seconds=1))
+        task.cancel()
+        raise TimeoutError("the work has not ended after an hour")
 
     @property
     def stored(self) -> Grant:

@@ -249,7 +249,7 @@ class IntentSteps:
         self._resolved_intents[claimed.intent.refresh_id] = None
         grant = replace(claimed.read.grant, intent=None)
         try:
-            await self.require_current(claimed.read.at, lambda: self._documents.may_hold(claimed.read))
+            await self._require_current(claimed.read)
             await self._documents.write(grant, claimed.read)
         except CheckAndSetConflict:
             return True
@@ -259,7 +259,7 @@ class IntentSteps:
         return False
 
     async def _require_current(self, read: ReadGrant) -> None:
-        await self.require_current(read.at, lambda: self._documents.holds(read))
+        await self.require_current(read.at, lambda: self._documents.may_hold(read))
 
     async def require_current(self, at: float, holds: Callable[[], Awaitable[bool]]) -> None:
         """Check that Vault still `holds` what it held at a time on our monotonic clock, if that is not a moment ago.

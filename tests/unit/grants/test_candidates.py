@@ -4,7 +4,6 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -32,10 +31,6 @@ def around() -> ConsentSurroundings:
     made = ConsentSurroundings()
     made.vault.put(GRANT_LOCATION, refresh_token="seed", refreshed_from="of old", note="ours to keep")
     return made
-
-
-async def _result(task: asyncio.Task[Any]) -> Any:
-    return await task
 
 
 @pytest.mark.parametrize("company", [ACCOUNT, OTHER_COMPANY])
@@ -115,7 +110,7 @@ async def test_a_half_usable_answer_is_kept_and_refreshed_once(around: ConsentSu
         await asyncio.sleep(0)
     around.pipedrive.spoils_answers = 0.0
 
-    found = await around.in_time(_result(task))
+    found = await around.in_time(task)
 
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason
@@ -166,7 +161,7 @@ async def test_a_consent_outranks_what_descends_from_the_grant_that_it_replaces(
     around.vault.put(GRANT_LOCATION, refresh_token="theirs", refreshed_from=seed, first_refreshed_from=seed)
     around.pipedrive.answer()
 
-    found = await around.in_time(_result(task))
+    found = await around.in_time(task)
 
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason
@@ -234,7 +229,8 @@ async def test_a_candidate_of_the_first_answer_is_settled_before_the_second_one_
     around.vault.put(GRANT_LOCATION, **(around.values | {"consent_candidate": first}))
     around.pipedrive.answer()
 
-    found = await around.in_time(_result(task))
+    found = await around.in_time(task)
+    assert found is not None
 
     assert ConsentReason.WRONG_ACCOUNT is found.reason
     assert SecretValue("refresh-2") == around.stored.refresh_token

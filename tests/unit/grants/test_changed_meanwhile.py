@@ -184,7 +184,7 @@ async def test_an_older_result_does_not_overwrite_the_candidate_that_was_renewed
         await _renew_in_another_process(consent, order)
     renewed = consent.candidate
     assert renewed is not None
-    await consent.in_time(_result(older))
+    await consent.in_time(older)
 
     assert consent.stored.refresh_token == renewed.refresh_token
     assert ["code-1", "refresh-2"] == consent.pipedrive.sent
@@ -238,10 +238,6 @@ async def test_a_copy_exists_before_the_request_of_another_holder_is_awaited(con
 
     assert consent.cluster.escrow
     task.cancel()
-
-
-async def _result(task: asyncio.Task[Any]) -> Any:
-    return await task
 
 
 async def _renew_in_another_process(consent: ConsentSurroundings, order: Any) -> None:

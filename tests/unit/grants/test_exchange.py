@@ -257,7 +257,7 @@ async def test_an_exchange_that_waits_for_vault_does_not_delay_the_end_of_the_pr
     around.protocol.stop_sending()
 
     with pytest.raises(FenceClosed):
-        await around.in_time(_result(task))
+        await around.in_time(task)
 
     assert around.clock.monotonic() <= 4
 
@@ -269,14 +269,10 @@ async def test_a_vault_that_returns_in_time_costs_no_code(around: ConsentSurroun
     await around.clock.somebody_sleeps.wait()
     around.vault.breaks = None
 
-    found = await around.in_time(_result(task))
+    found = await around.in_time(task)
 
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason
-
-
-async def _result(task: asyncio.Task[Any]) -> Any:
-    return await task
 
 
 async def test_a_result_that_vault_does_not_store_is_in_escrow_and_completed_by_the_next_process(
@@ -322,7 +318,7 @@ async def test_another_holders_intent_is_waited_for(around: ConsentSurroundings)
     assert [] == around.pipedrive.sent
     around.vault.put(GRANT_LOCATION, refresh_token="theirs")
 
-    found = await around.in_time(_result(task))
+    found = await around.in_time(task)
 
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason
@@ -336,7 +332,7 @@ async def test_two_first_consents_at_once_lose_no_grant(around: ConsentSurroundi
     around.vault.put(GRANT_LOCATION, refresh_token="theirs", access_token="x", consent_uid="another")
     around.pipedrive.answer()
 
-    found = await around.in_time(_result(task))
+    found = await around.in_time(task)
 
     assert found is not None
     assert SecretValue("theirs") == around.stored.refresh_token

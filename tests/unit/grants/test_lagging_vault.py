@@ -1,13 +1,13 @@
 """The refresh protocol on a standby of Vault whose reads lag behind the writes."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
+from math import inf
 
 import pytest
 
 from fakes.vault import FakeVault
-from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.values.errors import ConsentRequired
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -18,29 +18,28 @@ from support.refresh import Surroundings
 class Lag:
     """A standby of Vault: its reads return what the grant's document was before, until it catches up."""
 
-    def __init__(self, vault: FakeVault) -> None:
-        """Lag from now on."""
-        self._read = vault.read
+    def __init__(self, vault: FakeVault, *, reads: float = inf) -> None:
+        """Lag from now on, for a number of reads at most."""
+        self._served = vault.served
         self._before = vault.documents[GRANT_LOCATION]
-        self._is_behind = True
-        self.ends_after_read = False
-        vault.read = self.read  # type: ignore[method-assign]
+        self._reads = reads
+        vault.served = self.served  # type: ignore[method-assign]
 
     def begin(self) -> None:
         """Fall behind again."""
-        self._is_behind = True
+        self._reads = inf
 
     def end(self) -> None:
         """Catch up."""
-        self._is_behind = False
+        self._reads = 0
 
-    async def read(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
+    def served(self, location: VaultLocation) -> tuple[Document | None, float]:
         """Return the version from before for the grant, and the newest one for all else."""
-        newest = await self._read(location, identity)
-        if not self._is_behind or location != GRANT_LOCATION:
-            return newest
-        self._is_behind = not self.ends_after_read
-        return self._before
+        newest, as_of = self._served(location)
+        if not self._reads or location != GRANT_LOCATION:
+            return newest, as_of
+        self._reads -= 1
+        return self._before, as_of
 
 
 async def test_a_refused_intent_is_tried_again_after_a_growing_pause(around: Surroundings) -> None:
@@ -106,44 +105,27 @@ async def test_a_lagging_vault_is_not_flooded_while_an_escrow_is_stored(around: 
 async def test_a_grant_is_not_dead_if_a_write_shows_that_a_read_lags(around: Surroundings) -> None:
     """A person consented during the request, so the withdrawal of the intent is refused; the read after it is older."""
     task = await around.begin()
-    lag = Lag(around.vault)
-    lag.ends_after_read = True
+    Lag(around.vault, reads=1)
     around.vault.put(GRANT_LOCATION, refresh_token="consented")
     around.pipedrive.alive = {"consented"}
     around.pipedrive.answer()
 
-    await _in_time(around, task)
+    await around.in_time(task)
 
     assert ["seed", "consented"] == around.pipedrive.sent
 
 
 async def test_a_dead_grant_is_sent_once_however_long_reads_lag(around: Surroundings) -> None:
     """Pipedrive answers after more than a moment, so that Vault is read before the intent is withdrawn."""
-    task = await around.begin()
-    around.vault.documents[GRANT_LOCATION], intent = (
-        replace(around.vault.documents[GRANT_LOCATION], version=1),
-        around.vault.documents[GRANT_LOCATION],
-    )
     lag = Lag(around.vault)
-    around.vault.documents[GRANT_LOCATION] = intent
+    task = await around.begin()
     around.pipedrive.alive = set()
     around.clock.turn(timedelta(seconds=2))
     around.pipedrive.answer()
 
     with pytest.raises(ConsentRequired):
-        await _in_time(around, task)
+        await around.in_time(task)
 
     lag.end()
     assert ["seed"] == around.pipedrive.sent
     assert around.stored.intent is None
-
-
-async def _in_time(around: Surroundings, task: asyncio.Task[Grant]) -> Grant:
-    """Let time pass until a refresh has ended."""
-    for _ in range(100):
-        for _ in range(20):
-            await asyncio.sleep(0)
-        if task.done():
-            break
-        around.clock.turn(timedelta(seconds=1))
-    return await task

@@ -56,7 +56,7 @@ async def test_the_candidate_stays_while_pipedrive_cannot_say_whose_it_is(world:
     """The status says so, and it is asked again."""
     person = ConsentingPerson(world)
     await person.sees_link()
-    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Unavailable()
+    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Accounts()
     world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
 
     assert await world.settle_consent(CONSENT) == timedelta(seconds=5)
@@ -69,39 +69,33 @@ async def test_the_candidate_stays_while_pipedrive_cannot_say_whose_it_is(world:
     assert ["code-1"] == world.pipedrive.sent
 
 
-class _Unavailable(dict[str, Account]):
-    """Accounts that cannot be asked for now."""
+class _Accounts(dict[str, Account]):
+    """Accounts for which something happens while somebody asks."""
 
-    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Take what happens before the failure arrives."""
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None, answer: Account | None = None) -> None:
+        """Take what happens before the answer arrives; without an answer, Pipedrive is unavailable."""
         super().__init__()
-        self._meanwhile = meanwhile
+        self._meanwhile, self._answer = meanwhile, answer
 
     def get(self, *_: Any) -> Any:
-        """Fail as an unavailable Pipedrive does."""
+        """Answer, or fail as an unavailable Pipedrive does."""
         self._meanwhile()
-        raise VaultUnavailable("Pipedrive is away")
+        if self._answer is None:
+            raise VaultUnavailable("Pipedrive is away")
+        return self._answer
 
 
-class _Answering(dict[str, Account]):
-    """Accounts that can be asked for, while something happens."""
-
-    def __init__(self, meanwhile: Callable[[], object]) -> None:
-        """Take what happens before the answer arrives."""
-        super().__init__()
-        self._meanwhile = meanwhile
-
-    def get(self, *_: Any) -> Any:
-        """Answer."""
-        self._meanwhile()
-        return ACCOUNT
+def _report_elsewhere(world: FakedOperator, person: ConsentingPerson, reason: ConsentReason) -> None:
+    """Report about the newest answer, as another process does that has handled it."""
+    status = reported(person.consent, reason, "", world.clock.now())
+    world.cluster.store_consent(world.cluster.consents[CONSENT] | {"status": write_consent_status(status)})
 
 
 async def test_a_process_that_lost_the_lease_during_the_exchange_reports_nothing(world: FakedOperator) -> None:
     """The process that leads now concludes the exchange, and reports it."""
     person = ConsentingPerson(world)
     await person.sees_link()
-    world.pipedrive.accounts = _Unavailable(lambda: setattr(world.leadership, "seconds", 0))
+    world.pipedrive.accounts = _Accounts(lambda: setattr(world.leadership, "seconds", 0))
     world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
 
     with pytest.raises(FenceClosed):
@@ -115,12 +109,7 @@ async def test_a_delay_is_not_reported_over_the_end_that_another_process_has_rep
     person = ConsentingPerson(world)
     await person.sees_link()
 
-    def conclude() -> None:
-        ended = reported(person.consent, ConsentReason.CONNECTED, "Connected", world.clock.now())
-        body = world.cluster.consents[CONSENT]
-        world.cluster.store_consent(body | {"status": write_consent_status(ended)})
-
-    world.pipedrive.accounts = _Unavailable(conclude)
+    world.pipedrive.accounts = _Accounts(lambda: _report_elsewhere(world, person, ConsentReason.CONNECTED))
     world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
 
     await world.settle_consent(CONSENT)
@@ -132,7 +121,12 @@ async def test_a_candidate_that_waits_replaces_an_uncertain_end(world: FakedOper
     """Another process concluded while this one was stopped, and Pipedrive cannot say whose the grant is."""
     person = ConsentingPerson(world)
     await person.sees_link()
-    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Unavailable(lambda: _conclude(world, person))
+
+    def conclude() -> None:
+        if person.reports(ConsentReason.CODE_RECEIVED):
+            _report_elsewhere(world, person, ConsentReason.UNCERTAIN)
+
+    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Accounts(conclude)
     world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
 
     await world.settle_consent(CONSENT)
@@ -141,14 +135,6 @@ async def test_a_candidate_that_waits_replaces_an_uncertain_end(world: FakedOper
     await world.settle_consent(CONSENT)
 
     assert person.reports(ConsentReason.CONNECTED)
-
-
-def _conclude(world: FakedOperator, person: ConsentingPerson) -> None:
-    """Report, as another process, that nothing is known of the code; once."""
-    if person.reports(ConsentReason.CODE_RECEIVED):
-        uncertain = reported(person.consent, ConsentReason.UNCERTAIN, "Lost", world.clock.now())
-        body = world.cluster.consents[CONSENT]
-        world.cluster.store_consent(body | {"status": write_consent_status(uncertain)})
 
 
 async def test_a_report_is_repeated_if_the_consent_has_changed_meanwhile(world: FakedOperator) -> None:
@@ -175,7 +161,7 @@ async def test_a_candidate_that_a_refresh_has_settled_is_settled_once(world: Fak
     """The next process passes over the credential before the consent."""
     person = ConsentingPerson(world)
     await person.sees_link()
-    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Unavailable()
+    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Accounts()
     world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
     await world.settle_consent(CONSENT)
     world.pipedrive.accounts = accounts | world.pipedrive.accounts
@@ -204,12 +190,9 @@ async def test_a_newer_answer_that_another_process_has_handled_is_not_handled_ag
 
     def handle_another() -> None:
         world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
-        rejected = reported(person.consent, ConsentReason.CLIENT_REJECTED, "Rejected", world.clock.now())
-        body = world.cluster.consents[CONSENT]
-        world.cluster.store_consent(body | {"status": write_consent_status(rejected)})
+        _report_elsewhere(world, person, ConsentReason.CLIENT_REJECTED)
 
-    answers = _Answering(handle_another) if first == "connected" else _Unavailable(handle_another)
-    world.pipedrive.accounts = answers
+    world.pipedrive.accounts = _Accounts(handle_another, ACCOUNT if first == "connected" else None)
     world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
 
     await world.settle_consent(CONSENT)

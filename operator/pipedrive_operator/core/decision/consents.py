@@ -141,8 +141,7 @@ def is_news(consent: Consent, generation: int, reason: ConsentReason) -> bool:
     observed = observed_generation(consent)
     if reason is ConsentReason.CONNECTED or observed < generation:
         return True
-    is_doubt = reason in _DOUBTS
-    return observed == generation and (not is_doubt or reason_of(consent) in _DOUBTS)
+    return observed == generation and (reason not in _DOUBTS or reason_of(consent) in _DOUBTS)
 
 
 def observed_generation(consent: Consent) -> int:
