@@ -24,6 +24,7 @@ ORDER = RefreshOrder(
     source=GRANT_SOURCE,
     requester=KEY,
     lineage="",
+    access_digest=None,
     replaces=None,
     slow=timedelta(hours=1),
     poll=timedelta(minutes=5),
@@ -88,15 +89,7 @@ class Surroundings:
 
     async def in_time(self, work: Awaitable[T]) -> T:
         """Let time pass for as long as the work sleeps, an hour at most, and return its result."""
-        task = asyncio.ensure_future(work)
-        for _ in range(LONGEST_WORK):
-            for _ in range(20):
-                await asyncio.sleep(0)
-            if task.done():
-                return task.result()
-            self.clock.turn(timedelta(seconds=1))
-        task.cancel()
-        raise TimeoutError("the work has not ended after an hour")
+        return await in_time(self.clock, work)
 
     @property
     def stored(self) -> Grant:
@@ -104,3 +97,16 @@ class Surroundings:
         found = read_grant(self.vault.documents[GRANT_LOCATION])
         assert found is not None
         return found
+
+
+async def in_time(clock: TurnedClock, work: Awaitable[T]) -> T:
+    """Let time pass for as long as the work sleeps, an hour at most, and return its result."""
+    task = asyncio.ensure_future(work)
+    for _ in range(LONGEST_WORK):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        if task.done():
+            return task.result()
+        clock.turn(timedelta(seconds=1))
+    task.cancel()
+    raise TimeoutError("the work has not ended after an hour")

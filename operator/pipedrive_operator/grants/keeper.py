@@ -8,7 +8,8 @@ a refresh of its own. The steps of a refresh are in `protocol.py`.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -60,6 +61,8 @@ class GrantKeeper:
         self._on_change = on_change
         self._states: dict[_Access, refresh_state.RefreshState] = {}
         self._failures: dict[_Access, int] = {}
+        self._paused_until: dict[_Access, float] = {}
+        """The end of the pause after a failure, on our monotonic clock: the wall clock may be turned meanwhile."""
         self._waiting: dict[VaultLocation, set[Key]] = {}
         self._tasks: dict[VaultLocation, asyncio.Task[Any]] = {}
         self._waiting_for_vault: dict[_Access, frozenset[Key]] = {}
@@ -80,7 +83,14 @@ class GrantKeeper:
                 self._waiting.setdefault(location, set()).add(watcher)
             if self._in_progress[location] != source.identity:
                 return refresh_state.Refreshing()
-        return self._states.get(_access(source), refresh_state.IDLE)
+        state = self._states.get(_access(source), refresh_state.IDLE)
+        if isinstance(state, refresh_state.Refused | refresh_state.Unavailable):
+            return replace(state, retry_at=self._retry_at(_access(source)))
+        return state
+
+    def _retry_at(self, access: "_Access") -> datetime:
+        """Return when a pause ends, as the wall clock shows it now."""
+        return self._clock.now() + timedelta(seconds=self._paused_until[access] - self._clock.monotonic())
 
     def is_refreshed_by_another(self, source: GrantWithClient) -> bool:
         """Return whether a refresh with another identity is in progress."""
@@ -154,6 +164,7 @@ class GrantKeeper:
         if self._in_progress.get(access[0]) != access[1]:
             self._states.pop(access, None)
             self._failures.pop(access, None)
+            self._paused_until.pop(access, None)
 
     def stop_sending(self) -> None:
         """Send nothing more, because the process is shutting down: a result might arrive too late to be stored."""
@@ -205,10 +216,17 @@ class GrantKeeper:
         failures = self._failures[access] = self._failures.get(access, 0) + 1
         slow = order.poll if trouble.reason in _FIXED_IN_VAULT else order.slow
         bounds = RetryBounds(now=now, slow=slow, expires_at=order.expires_at)
-        retry_at = now + retry_pause(trouble, failures, subject=str(order.source.location), bounds=bounds)
+        wanted = retry_pause(trouble, failures, subject=str(order.source.location), bounds=bounds)
+        retry_at, digest = self._pause(access, wanted), order.access_digest
         if EFFECTS[trouble.reason].authorized is ConditionStatus.FALSE:
-            return refresh_state.Refused(trouble=trouble, lineage=order.lineage, retry_at=retry_at)
-        return refresh_state.Unavailable(trouble=trouble, retry_at=retry_at)
+            return refresh_state.Refused(
+                trouble=trouble, lineage=order.lineage, access_digest=digest, retry_at=retry_at
+            )
+        return refresh_state.Unavailable(trouble=trouble, access_digest=digest, retry_at=retry_at)
+
+    def _pause(self, access: "_Access", wanted: timedelta) -> datetime:
+        self._paused_until[access] = self._clock.monotonic() + wanted.total_seconds()
+        return self._clock.now() + wanted
 
     def _clean_up(self, order: RefreshOrder, task: asyncio.Task[None]) -> None:
         """Remove a task that has ended; after an unexpected error, report it and pause the grant."""
@@ -220,8 +238,9 @@ class GrantKeeper:
             context = {"message": f"the refresh of {location} failed unexpectedly", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
             trouble = RefreshUncertain("The refresh failed unexpectedly: see the operator's log")
-            retry_at = self._clock.now() + _CRASH_PAUSE
-            self._end(order, refresh_state.Unavailable(trouble=trouble, retry_at=retry_at))
+            retry_at = self._pause(_access(order.source), _CRASH_PAUSE)
+            digest = order.access_digest
+            self._end(order, refresh_state.Unavailable(trouble=trouble, access_digest=digest, retry_at=retry_at))
 
     def _end(self, order: RefreshOrder, state: refresh_state.RefreshState) -> None:
         """End a refresh. A credential that is woken may order the next one at once, before this task has ended."""

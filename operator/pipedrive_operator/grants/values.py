@@ -27,6 +27,8 @@ class RefreshOrder:
     requester: Key
     lineage: str
     """The digest of the refresh token that the requester has read."""
+    access_digest: str | None
+    """The digest of the access token that the requester has read."""
     replaces: str | None
     """The digest of the access token to replace; any other unexpired one in Vault makes the refresh unnecessary."""
     slow: timedelta

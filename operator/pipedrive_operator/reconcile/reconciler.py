@@ -165,11 +165,13 @@ class Reconciler:
         if not isinstance(memory.source, GrantWithClient):
             return
         self._note_request_handled(seen)
+        digest = memory.token.value.digest() if memory.token is not None else None
         order = RefreshOrder(
             source=memory.source,
             requester=seen.credential.key,
             lineage=memory.grant.lineage if memory.grant is not None else "",
-            replaces=memory.token.value.digest() if memory.token is not None and not _only_settles(seen) else None,
+            access_digest=digest,
+            replaces=None if _only_settles(seen) else digest,
             slow=self._timings.verify_interval,
             poll=self._timings.poll_interval,
             is_requested=seen.requested is not None,

@@ -15,11 +15,12 @@ from pipedrive_operator.core.values.errors import (
     InvalidSpec,
     PipedriveUnavailable,
     SourceMissing,
+    Trouble,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
 from support.keepers import KeeperSurroundings, build_keeper, until_it_sleeps
-from support.refresh import ORDER
+from support.refresh import ORDER, in_time
 
 
 @pytest.fixture
@@ -126,14 +127,14 @@ async def test_a_consent_during_the_refresh_wins(around: KeeperSurroundings) -> 
 
 
 async def test_a_result_is_stored_even_if_the_grant_was_deleted(around: KeeperSurroundings) -> None:
-    """A refreshed grant is never discarded."""
+    """A refreshed grant is never discarded. It is in escrow until it is certain that no standby of Vault lags."""
     around.pipedrive.gate = asyncio.Event()
     around.keeper.refresh(ORDER)
     for _ in range(5):
         await asyncio.sleep(0)
     del around.vault.documents[GRANT_LOCATION]
     around.pipedrive.gate.set()
-    await around.keeper.drain()
+    await in_time(around.clock, around.keeper.drain())
 
     assert "refresh-1" == around.stored("refresh_token")
 
@@ -184,6 +185,22 @@ async def test_a_temporary_failure_is_retried(around: KeeperSurroundings) -> Non
     assert isinstance(first, refresh_state.Unavailable)
     assert isinstance(second, refresh_state.Unavailable)
     assert first.retry_at < second.retry_at
+
+
+@pytest.mark.parametrize("step", [timedelta(minutes=-5), timedelta(minutes=5)])
+@pytest.mark.parametrize("trouble", [PipedriveUnavailable("503"), ClientRejected("Pipedrive refused the client")])
+async def test_a_pause_takes_the_same_time_if_the_wall_clock_is_turned(
+    around: KeeperSurroundings, trouble: Trouble, step: timedelta
+) -> None:
+    """Its end moves with the clock."""
+    around.pipedrive.breaks = trouble
+    before = await around.refresh()
+    around.clock.step(step)
+
+    after = around.keeper.state(GRANT_SOURCE)
+
+    assert isinstance(before, refresh_state.Unavailable | refresh_state.Refused)
+    assert replace(before, retry_at=before.retry_at + step) == after
 
 
 async def test_no_pause_is_longer_than_a_quarter_of_the_remaining_lifetime(around: KeeperSurroundings) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from pipedrive_operator.core.resource.names import ANNOTATION_REQUESTED_AT
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import PipedriveUnavailable
 from support.builders import API_TOKEN_SPEC, GRANT_LOCATION, OAUTH2_SPEC, TIMINGS, TOKEN_LOCATION, resource
@@ -49,6 +50,27 @@ async def test_a_failed_refresh_is_repeated_after_the_clock_was_turned_back(worl
     await world.settle()
 
     assert world.condition(ConditionType.READY) == ("True", "Published")
+
+
+async def test_a_rejected_token_is_refreshed_after_the_clock_was_turned_back(world: FakedOperator) -> None:
+    """The refresh that followed the rejection had failed."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    rejected = world.value("access_token")
+    assert rejected is not None
+    del world.pipedrive.accounts[rejected]
+    world.pipedrive.network.loses_connections = 1.0
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations={ANNOTATION_REQUESTED_AT: "now"}))
+    await world.settle()
+    assert world.condition(ConditionType.AUTHORIZED) == ("Unknown", "PipedriveUnavailable")
+    world.pipedrive.network.loses_connections = 0.0
+
+    world.clock.step(BACK)
+    await world.settle()
+    world.clock.turn(timedelta(minutes=1))
+    await world.settle()
+
+    assert world.value("access_token") != rejected
 
 
 async def test_an_older_value_is_not_published_after_the_clock_was_turned_back(world: FakedOperator) -> None:

@@ -4,7 +4,6 @@ from datetime import datetime
 
 from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation, Requested
-from pipedrive_operator.core.decision.retry import LONGEST_RETRY_AFTER
 from pipedrive_operator.core.decision.timings import CONFLICT_RECHECK
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.consent import how_to_consent
@@ -15,6 +14,7 @@ from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
 from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.values.conditions import Reason
+from pipedrive_operator.core.values.errors import RefreshUncertain
 
 
 def is_suspended(seen: Observation) -> Decision | None:
@@ -48,10 +48,8 @@ def workloads_need_restart(seen: Observation) -> Decision | None:
 def refresh_is_in_progress(seen: Observation) -> Decision | None:
     """Wait for the keeper of grants, which wakes the credential."""
     match seen.refresh:
-        case refresh_state.Refreshing(
-            last=refresh_state.Refused(trouble=trouble) | refresh_state.Unavailable(trouble=trouble)
-        ):
-            return _wait(trouble.reason, trouble.message)
+        case refresh_state.Refreshing(last=last) if last is not None and not _is_outdated(last, seen):
+            return _wait(last.trouble.reason, last.trouble.message)
         case refresh_state.Refreshing():
             return _wait(*_published_or(seen, "A refresh is in progress"))
         case refresh_state.Unstored(trouble=trouble):
@@ -85,14 +83,13 @@ def refresh_failed_recently(seen: Observation) -> Decision | None:
     match seen.refresh:
         case refresh_state.Refused() if seen.requested is not None:
             return None
-        case refresh_state.Refused(trouble=trouble, lineage=lineage, retry_at=retry_at) if (
-            grant is not None and lineage == grant.lineage and _is_paused(retry_at, seen)
-        ):
-            return _wait(trouble.reason, trouble.message, retry_at)
-        case refresh_state.Unavailable(trouble=trouble, retry_at=retry_at) if _is_paused(retry_at, seen):
-            return _wait(trouble.reason, trouble.message, retry_at)
+        case refresh_state.Refused(trouble=trouble, retry_at=retry_at) as failure if seen.now < retry_at:
+            is_outdated = grant is None or _is_outdated(failure, seen)
+        case refresh_state.Unavailable(trouble=trouble, retry_at=retry_at) as failure if seen.now < retry_at:
+            is_outdated = _is_outdated(failure, seen) and _cause_of_refresh(seen) is None
         case _:
             return None
+    return None if is_outdated else _wait(trouble.reason, trouble.message, retry_at)
 
 
 def refresh_is_due(seen: Observation) -> Decision | None:
@@ -222,10 +219,21 @@ def _published_or(seen: Observation, otherwise: str) -> tuple[Reason, str]:
     return Reason.PENDING, otherwise
 
 
-def _is_paused(until: datetime, seen: Observation) -> bool:
-    """Return whether a pause lasts; one that is longer than any was set before the wall clock was turned back."""
-    longest = max(LONGEST_RETRY_AFTER, seen.timings.verify_interval)
-    return seen.now < until <= seen.now + longest
+def _is_outdated(failure: refresh_state.Refused | refresh_state.Unavailable, seen: Observation) -> bool:
+    """Return whether a failure is about a former grant, or another holder has refreshed the grant since."""
+    grant, token = seen.memory.grant, seen.memory.token
+    if failure.access_digest != (token.value.digest() if token is not None else None):
+        return True
+    return isinstance(failure, refresh_state.Refused) and grant is not None and grant.lineage != failure.lineage
+
+
+def _may_be_dead(seen: Observation) -> bool:
+    """Return whether the last refresh of the grant was refused, or nobody knows what became of it."""
+    match seen.refresh:
+        case refresh_state.Refused() | refresh_state.Unavailable(trouble=RefreshUncertain()) as failure:
+            return not _is_outdated(failure, seen)
+        case _:
+            return False
 
 
 def _cause_of_refresh(seen: Observation) -> str | None:
@@ -236,6 +244,7 @@ def _cause_of_refresh(seen: Observation) -> str | None:
         (memory.has_candidate, "The grant of a consent waits to be verified"),
         (seen.token is None, "The grant has no access token"),
         (seen.requested is Requested.REFRESH, "A refresh was requested"),
+        (_may_be_dead(seen), "The last refresh was refused or went unanswered"),
         (seen.renewal is not None and _is_past(seen.renewal.at, seen.now), "The renewal time has come"),
         (
             was_rejected and seen.token is not None and _is_about(memory.verification, seen.token),

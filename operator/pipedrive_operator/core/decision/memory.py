@@ -109,12 +109,15 @@ def without_pauses(memory: Memory, now: datetime) -> Memory:
     verification = memory.verification
     if verification is not None:
         verification = replace(verification, at=min(verification.at, now))
+    failure = memory.verify_failure
+    if failure is not None:
+        failure = replace(failure, retry_at=min(failure.retry_at, now))
     return replace(
         memory,
         read_at=None,
         source_failure=None,
         verification=verification,
-        verify_failure=None,
+        verify_failure=failure,
         publication=_NO_WRITES,
         removal=_NO_WRITES,
         restart_states=(),

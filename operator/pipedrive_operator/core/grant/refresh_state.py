@@ -45,6 +45,8 @@ class Refused:
     trouble: Trouble
     lineage: str
     """The digest of the refresh token that was refused; another one in Vault is worth trying at once."""
+    access_digest: str | None
+    """The digest of the access token that the credential knew; after another holder's refresh, it has another one."""
     retry_at: datetime
 
 
@@ -53,6 +55,8 @@ class Unavailable:
     """The refresh failed for a reason that may pass, and is retried."""
 
     trouble: Trouble
+    access_digest: str | None
+    """The digest of the access token that the credential knew; after another holder's refresh, it has another one."""
     retry_at: datetime
 
 

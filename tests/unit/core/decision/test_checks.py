@@ -14,7 +14,13 @@ from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.token import Verification
 from pipedrive_operator.core.resource.workload import Rollout, WorkloadKind, WorkloadReference, WorkloadStatus
 from pipedrive_operator.core.values.conditions import Reason
-from pipedrive_operator.core.values.errors import ConsentRequired, GrantUnstored, PipedriveUnavailable, TokenRejected
+from pipedrive_operator.core.values.errors import (
+    ConsentRequired,
+    GrantUnstored,
+    PipedriveUnavailable,
+    RefreshUncertain,
+    TokenRejected,
+)
 from support.builders import (
     NOW,
     TIMINGS,
@@ -28,8 +34,13 @@ from support.builders import (
 )
 
 LATER = NOW + timedelta(minutes=1)
-REFUSED = refresh_state.Refused(trouble=ConsentRequired("refused"), lineage=grant().lineage, retry_at=LATER)
-UNAVAILABLE = refresh_state.Unavailable(trouble=PipedriveUnavailable("503"), retry_at=LATER)
+DIGEST = access_token().value.digest()
+REFUSED = refresh_state.Refused(
+    trouble=ConsentRequired("refused"), lineage=grant().lineage, access_digest=DIGEST, retry_at=LATER
+)
+UNAVAILABLE = refresh_state.Unavailable(trouble=PipedriveUnavailable("503"), access_digest=DIGEST, retry_at=LATER)
+REPLACED = replace(UNAVAILABLE, access_digest="of another")
+UNCERTAIN = replace(UNAVAILABLE, trouble=RefreshUncertain("no answer in time"))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +51,10 @@ UNAVAILABLE = refresh_state.Unavailable(trouble=PipedriveUnavailable("503"), ret
         pytest.param(refresh_state.Refreshing(), Reason.PUBLISHED, id="in progress"),
         pytest.param(refresh_state.Refreshing(last=REFUSED), Reason.CONSENT_REQUIRED, id="again after a refusal"),
         pytest.param(refresh_state.Refreshing(last=UNAVAILABLE), Reason.PIPEDRIVE_UNAVAILABLE, id="again, unavailable"),
+        pytest.param(
+            refresh_state.Refreshing(last=replace(REFUSED, lineage="of another")), Reason.PUBLISHED, id="another grant"
+        ),
+        pytest.param(refresh_state.Refreshing(last=REPLACED), Reason.PUBLISHED, id="refreshed by another holder since"),
         pytest.param(refresh_state.Unstored(trouble=GrantUnstored("sealed")), Reason.GRANT_ESCROWED, id="unstored"),
         pytest.param(REFUSED, None, id="refused"),
     ],
@@ -59,9 +74,12 @@ def test_a_refresh_in_progress_reports_how_the_last_one_failed(
         pytest.param({"refresh": REFUSED}, True, id="refused"),
         pytest.param({"refresh": REFUSED, "requested": Requested.CHECK}, False, id="refused, and a check is requested"),
         pytest.param({"refresh": REFUSED, "grant": grant("12:34:new")}, False, id="another refresh token"),
+        pytest.param({"refresh": replace(REFUSED, access_digest="of another")}, False, id="another access token"),
         pytest.param({"refresh": REFUSED, "now": LATER}, False, id="the pause is over"),
         pytest.param({"refresh": REFUSED, "grant": None}, False, id="no grant any more"),
         pytest.param({"refresh": UNAVAILABLE}, True, id="unavailable"),
+        pytest.param({"refresh": REPLACED}, False, id="another holder has refreshed the grant since"),
+        pytest.param({"refresh": REPLACED, "token": None}, True, id="another holder has, and the token is missing"),
         pytest.param({"refresh": UNAVAILABLE, "requested": Requested.REFRESH}, True, id="Pipedrive asks to wait"),
         pytest.param({"refresh": UNAVAILABLE, "now": LATER}, False, id="worth another try"),
         pytest.param({"refresh": refresh_state.IDLE}, False, id="idle"),
@@ -79,6 +97,11 @@ def test_a_failed_refresh_is_left_alone_for_a_while(changes: dict[str, Any], *, 
         pytest.param({"in_escrow": True}, "escrow", id="an escrow"),
         pytest.param({"token": None}, "no access token", id="a seeded grant"),
         pytest.param({"requested": Requested.REFRESH}, "requested", id="a refresh is requested"),
+        pytest.param({"refresh": UNCERTAIN}, "went unanswered", id="the grant may be dead"),
+        pytest.param({"refresh": replace(UNCERTAIN, access_digest="of another")}, None, id="it is alive"),
+        pytest.param({"refresh": REFUSED}, "was refused", id="the grant is dead"),
+        pytest.param({"refresh": REFUSED, "grant": grant("12:34:new")}, None, id="another refresh token"),
+        pytest.param({"refresh": UNAVAILABLE}, None, id="nothing was sent"),
         pytest.param({"requested": Requested.CHECK}, None, id="a check is requested"),
         pytest.param({"now": NOW + timedelta(minutes=59)}, "renewal time", id="the renewal time"),
         pytest.param({"rejections": 1}, None, id="a rejection of an earlier token"),

@@ -272,7 +272,10 @@ def test_a_refused_refresh_waits_for_another_refresh_token() -> None:
     assert seen.memory.grant is not None
     later = seen.now + timedelta(hours=1)
     refused = refresh_state.Refused(
-        trouble=ConsentRequired("refused"), lineage=seen.memory.grant.lineage, retry_at=later
+        trouble=ConsentRequired("refused"),
+        lineage=seen.memory.grant.lineage,
+        access_digest=seen.memory.grant.access_digest,
+        retry_at=later,
     )
 
     assert decision(changed(seen, refresh=refused)).reason is Reason.CONSENT_REQUIRED
@@ -283,7 +286,7 @@ def test_an_unavailable_refresh_is_tried_again_after_its_pause() -> None:
     """A transient failure of Pipedrive ends by itself."""
     seen = changed(oauth2_up_to_date(), now=NOW + timedelta(minutes=59))
     unavailable = refresh_state.Unavailable(
-        trouble=PipedriveUnavailable("503"), retry_at=seen.now + timedelta(seconds=10)
+        trouble=PipedriveUnavailable("503"), access_digest=None, retry_at=seen.now + timedelta(seconds=10)
     )
 
     assert decision(changed(seen, refresh=unavailable)).reason is Reason.PIPEDRIVE_UNAVAILABLE
