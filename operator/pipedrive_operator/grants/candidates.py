@@ -112,7 +112,7 @@ class Candidates:
         for attempt in itertools.count(1):
             try:
                 if attempt > 1 or not self._intents.is_a_moment_ago(reservation.at):
-                    document = await self._documents.find_document(source.location, source.identity)
+                    document = await self._documents.find_at_once(source.location, source.identity)
                     held = read_candidate(document)
                     if is_outdated(candidate, document) or (held is not None and _is_same(held, candidate)):
                         break

@@ -4,7 +4,9 @@ A write names the version that was read (check-and-set) and keeps foreign keys. 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
 
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.grant import (
@@ -16,27 +18,70 @@ from pipedrive_operator.core.grant.grant import (
     require_bounds,
     write_grant,
 )
-from pipedrive_operator.core.values.errors import SourceMissing
+from pipedrive_operator.core.values.errors import CheckAndSetConflict, SourceMissing
+from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.values import ReadGrant
 from pipedrive_operator.ports import Clock, Vault
 
+LONGEST_LAG: Final = timedelta(seconds=10)
+"""For how long an older version than the one that was seen last is taken for the answer of a standby that lags.
+
+After that, Vault was restored from a backup, or the document was deleted with its metadata.
+"""
+LAG_POLL: Final = timedelta(seconds=1)
+"""How often a document is read again while a standby lags."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sighting:
+    """The newest version that this process has read or written."""
+
+    version: int
+    at: float
+    """On our monotonic clock: when Vault last showed it."""
+
 
 class GrantDocuments:
-    """Grants as documents in Vault."""
+    """Grants as documents in Vault. A read never returns an older version than this process has just seen."""
 
     def __init__(self, vault: Vault, clock: Clock) -> None:
         """Take the ports."""
         self._vault = vault
         self._clock = clock
+        self._newest: Recent[VaultLocation, _Sighting] = Recent()
 
     async def find(self, location: VaultLocation, identity: VaultIdentity) -> tuple[Document | None, Grant | None]:
-        """Return the document and its grant; None for what is absent. Raises as `Vault.read` does."""
-        document = await self._vault.read(location, identity)
+        """Return the document and its grant, as `find_document` does."""
+        document = await self.find_document(location, identity)
         return document, read_grant(document)
 
     async def find_document(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
-        """Return the document, or None if there is none. Raises as `Vault.read` does."""
-        return await self._vault.read(location, identity)
+        """Return the document, or None if there is none, once no standby of Vault lags. Raises as `Vault.read` does."""
+        while True:
+            try:
+                return await self.find_at_once(location, identity)
+            except CheckAndSetConflict:
+                await self._clock.sleep(LAG_POLL.total_seconds())
+
+    async def find_at_once(self, location: VaultLocation, identity: VaultIdentity) -> Document | None:
+        """Return the document, or None if there is none. Raises as `Vault.read` does.
+
+        Raises:
+            CheckAndSetConflict: a standby of Vault lags, and has shown an older version.
+        """
+        document = await self._vault.read(location, identity)
+        version, newest = document.version if document is not None else 0, self._newest.get(location)
+        if newest is not None and version < newest.version and not self._is_over(newest):
+            message = f"Vault shows version {version} of {location}, and has shown version {newest.version} before"
+            raise CheckAndSetConflict(message)
+        self._see(location, version)
+        return document
+
+    def _is_over(self, newest: _Sighting) -> bool:
+        return self._clock.monotonic() - newest.at > LONGEST_LAG.total_seconds()
+
+    def _see(self, location: VaultLocation, version: int) -> None:
+        self._newest[location] = _Sighting(version=version, at=self._clock.monotonic())
 
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> ReadGrant:
         """Return the grant and its version.
@@ -106,7 +151,9 @@ class GrantDocuments:
         self, values: Mapping[str, object], location: VaultLocation, identity: VaultIdentity, *, cas: int
     ) -> int:
         """Write all values of a document, and return the new version. Raises as `Vault.write` does."""
-        return await self._vault.write(location, values, identity, cas=cas)
+        version = await self._vault.write(location, values, identity, cas=cas)
+        self._see(location, version)
+        return version
 
     async def write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
         """Write a grant over a document, or where there is none any more, and return the new version.
@@ -115,7 +162,7 @@ class GrantDocuments:
             CheckAndSetConflict: the document has changed since it was read.
         """
         foreign, version = (document.values, document.version) if document is not None else ({}, 0)
-        return await self._vault.write(read.location, write_grant(grant, foreign), read.identity, cas=version)
+        return await self.write_values(write_grant(grant, foreign), read.location, read.identity, cas=version)
 
 
 def _is_as_read(grant: Grant | None, read: ReadGrant) -> bool:

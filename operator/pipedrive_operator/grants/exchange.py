@@ -30,6 +30,7 @@ from pipedrive_operator.core.values.errors import (
     VaultDenied,
 )
 from pipedrive_operator.grants.candidates import Settled
+from pipedrive_operator.grants.documents import LONGEST_LAG
 from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.reservations import Reservation
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
@@ -120,6 +121,7 @@ class CodeExchange:
             Trouble, ApiServerUnavailable: the account of the candidate is not known yet; call this again later.
             FenceClosed: this process must not act at the moment.
         """
+        has_looked_again = False
         for conflicts in itertools.count(1):
             document = await self._documents.find_document(order.source.location, order.source.identity)
             candidate, stored = read_candidate(document), read_grant(document)
@@ -133,7 +135,11 @@ class CodeExchange:
                 if settled is not None and settled.terms.exchange == order.exchange and not is_promoted:
                     return _exchanged(settled)
             elif not await self._candidates.restore_any(order.source):
-                break
+                if has_looked_again:
+                    break
+                has_looked_again = True  # a standby of Vault may lag behind what the process that died has stored
+                await self._clock.sleep(LONGEST_LAG.total_seconds())
+                continue
             await self._intents.pause_after_conflict(conflicts, order.source.location)
         return Exchanged(
             reason=ConsentReason.UNCERTAIN,

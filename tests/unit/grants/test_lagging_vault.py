@@ -1,18 +1,23 @@
 """The refresh protocol on a standby of Vault whose reads lag behind the writes."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from math import inf
 
 import pytest
 
+from fakes.pipedrive import Send
 from fakes.vault import FakeVault
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
-from pipedrive_operator.core.values.errors import ConsentRequired
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import ConsentRequired, RateLimited, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import GRANT_LOCATION
-from support.refresh import Surroundings
+from pipedrive_operator.grants.documents import LONGEST_LAG
+from support.builders import GRANT_LOCATION, GRANT_SOURCE
+from support.exchanges import ConsentSurroundings
+from support.refresh import ORDER, Surroundings
 
 
 class Lag:
@@ -20,23 +25,35 @@ class Lag:
 
     def __init__(self, vault: FakeVault, *, reads: float = inf) -> None:
         """Lag from now on, for a number of reads at most."""
+        self._vault = vault
         self._served = vault.served
         self._before = vault.documents[GRANT_LOCATION]
         self._reads = reads
+        self.ends_at = inf
+        """On the monotonic clock: when it catches up by itself."""
         vault.served = self.served  # type: ignore[method-assign]
 
-    def begin(self) -> None:
+    def begin(self, reads: float = inf) -> None:
         """Fall behind again."""
-        self._reads = inf
+        self._reads = reads
+
+    def keep(self) -> None:
+        """Return from now on what the document is now."""
+        self._before = self._vault.documents[GRANT_LOCATION]
 
     def end(self) -> None:
         """Catch up."""
         self._reads = 0
 
+    @property
+    def version(self) -> int:
+        """The version that is returned."""
+        return self._before.version
+
     def served(self, location: VaultLocation) -> tuple[Document | None, float]:
         """Return the version from before for the grant, and the newest one for all else."""
         newest, as_of = self._served(location)
-        if not self._reads or location != GRANT_LOCATION:
+        if not self._reads or location != GRANT_LOCATION or as_of >= self.ends_at:
             return newest, as_of
         self._reads -= 1
         return self._before, as_of
@@ -72,7 +89,7 @@ async def test_a_result_that_a_lagging_vault_refuses_is_in_escrow_during_the_pau
 
     await around.clock.next_sleep()
     assert around.cluster.escrow
-    assert 3 == len(around.vault.writes)
+    assert 2 == len(around.vault.writes)
     lag.end()
     around.clock.turn(timedelta(seconds=2))
     await task
@@ -129,3 +146,108 @@ async def test_a_dead_grant_is_sent_once_however_long_reads_lag(around: Surround
     lag.end()
     assert ["seed"] == around.pipedrive.sent
     assert around.stored.intent is None
+
+
+async def test_a_grant_that_this_process_has_just_replaced_is_not_taken_for_a_newer_one(around: Surroundings) -> None:
+    """A second refresh is requested at once, and the read before it shows the grant before the first one."""
+    await around.run()
+    lag = Lag(around.vault, reads=0)
+    await around.protocol.run(replace(ORDER, replaces=around.stored.access_digest), around.states.append)
+    lag.begin(reads=1)
+
+    again = replace(ORDER, replaces=around.stored.access_digest)
+    found = await around.in_time(around.protocol.run(again, around.states.append))
+
+    assert SecretValue("refresh-3") == found.refresh_token
+    assert ["seed", "refresh-1", "refresh-2"] == around.pipedrive.sent
+
+
+async def test_an_older_version_is_believed_in_the_end(around: Surroundings) -> None:
+    """Vault was restored from a backup, and its version numbers with it."""
+    await around.run()
+    lag = Lag(around.vault)
+    around.pipedrive.alive = {"refresh-1", "refresh-2"}
+    await around.protocol.run(replace(ORDER, replaces=around.stored.access_digest), around.states.append)
+    before = around.clock.monotonic()
+
+    document = await around.in_time(
+        around.protocol.parts.documents.find_document(GRANT_LOCATION, GRANT_SOURCE.identity)
+    )
+
+    assert document is not None
+    assert document.version == lag.version
+    assert around.clock.monotonic() - before > LONGEST_LAG.total_seconds()
+
+
+async def test_a_consent_with_the_version_of_the_intent_is_not_overwritten_because_a_read_lags(
+    around: Surroundings,
+) -> None:
+    """Vault's storage was put back to the version before the intent, and a person has consented since."""
+    lag = Lag(around.vault, reads=0)
+    before = around.vault.documents[GRANT_LOCATION]
+    task = await around.begin()
+    around.vault.documents[GRANT_LOCATION] = before
+    around.vault.put(GRANT_LOCATION, refresh_token="consented")
+    lag.begin(reads=1)
+    around.clock.turn(timedelta(seconds=5))
+    around.pipedrive.breaks = RateLimited("429")
+    around.pipedrive.answer()
+
+    with pytest.raises(RateLimited):
+        await around.in_time(task)
+
+    assert SecretValue("consented") == around.stored.refresh_token
+
+
+async def test_the_newest_result_of_a_candidate_is_kept_although_a_read_shows_the_one_before_last() -> None:
+    """The answers are half usable, so the candidate is renewed again and again."""
+    around = ConsentSurroundings()
+    lag = Lag(around.vault, reads=0)
+    around.pipedrive.spoils_answers = 1.0
+
+    def keep(send: Send, _: str) -> None:
+        if not send.is_code:
+            lag.keep()
+
+    around.pipedrive.spends = keep  # type: ignore[method-assign,assignment]
+    with pytest.raises(TokenResponseUnusable):
+        await around.in_time(around.exchange.run(around.order(), around.claim))
+    around.pipedrive.spoils_answers = 0.0
+
+    def lag_behind(*_: object) -> None:
+        around.clock.turn(timedelta(seconds=2))
+        lag.begin(reads=1)
+
+    around.pipedrive.spends = lag_behind  # type: ignore[method-assign,assignment]
+    await around.in_time(around.run())
+
+    assert {around.stored.refresh_token.reveal()} == around.pipedrive.alive
+
+
+async def test_a_candidate_is_in_escrow_before_anybody_waits_for_a_standby() -> None:
+    """Pipedrive was slow, so the document is read before the candidate is stored."""
+    around = ConsentSurroundings()
+    lag = Lag(around.vault, reads=0)
+    task = await around.begin_exchange()
+    lag.begin()
+    around.clock.turn(timedelta(seconds=5))
+    around.pipedrive.answer()
+
+    await around.clock.next_sleep()
+
+    assert around.cluster.escrow
+    task.cancel()
+
+
+@pytest.mark.parametrize("seconds", [0, 5])
+async def test_a_stored_candidate_is_not_overlooked_because_a_standby_lags_for_a_while(seconds: int) -> None:
+    """The exchange would be reported as uncertain, and the person asked to do it again."""
+    around = ConsentSurroundings()
+    lag = Lag(around.vault, reads=0)
+    order = await around.die_with_a_candidate()
+    lag.begin()
+    lag.ends_at = around.clock.monotonic() + seconds
+
+    found = await around.in_time(around.exchange.conclude(order))
+
+    assert found.reason is ConsentReason.CONNECTED
