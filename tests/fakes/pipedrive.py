@@ -86,6 +86,8 @@ class FakePipedrive:
     """How often only the refresh token of a response is usable, as a likelihood from 0 to 1."""
     slows: float = 0.0
     """How often a response comes after the time-out of a call, as a likelihood from 0 to 1."""
+    breaks_off: float = 0.0
+    """How often a connection is lost while Pipedrive goes on with the request, as a likelihood from 0 to 1."""
     begins_late: float = 0.0
     """How often Pipedrive begins to process a request after its sender has given up, as a likelihood from 0 to 1."""
     gate: asyncio.Event | None = None
@@ -188,12 +190,18 @@ class FakePipedrive:
         self.leaves(send)
         self.sends.append(send)
         work = _outside(self._serve(send))
-        done, _ = await asyncio.wait({work}, timeout=self.answer_timeout)
+        done, _ = await asyncio.wait({work}, timeout=self._patience())
         send.delivered = asyncio.get_running_loop().time()
+        send.is_lost = send.is_lost or not done
         answer = work.result() if done else RefreshUncertain("no answer in time")
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def _patience(self) -> float:
+        """Return for how many seconds the connection of a request lasts."""
+        is_short = self.network.strikes(self.breaks_off)
+        return self.network.chance.uniform(0, self.call_timeout.total_seconds()) if is_short else self.answer_timeout
 
     async def _serve(self, send: Send) -> TokenResponse | Exception:
         if self.gate is not None:

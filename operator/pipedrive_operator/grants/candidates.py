@@ -30,6 +30,7 @@ from pipedrive_operator.core.grant.grant import (
     read_grant,
     refreshed_grant,
 )
+from pipedrive_operator.core.grant.intent import Unanswered, one_more
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.grant.token import belongs_to, describe_expected
 from pipedrive_operator.core.resource.status import Account
@@ -120,7 +121,8 @@ class Candidates:
                         await self._keep_in_escrow(candidate, reservation, client)
                         await self.settle(source)
                         continue
-                    values, version = (document.values, document.version) if document is not None else ({}, 0)
+                    values = reservation.without_intent(document)
+                    version = document.version if document is not None else 0
                 await self._documents.write_values(
                     with_candidate(values, candidate), source.location, source.identity, cas=version
                 )
@@ -207,9 +209,9 @@ class Candidates:
         raise AssertionError
 
     async def _see(self, source: GrantWithClient) -> _Seen | None:
-        """Read the document once no other holder may be about to send the candidate; None if it has no candidate.
+        """Read the document once nobody may be about to send the candidate; None if it has no candidate.
 
-        Raises what `IntentSteps.wait_for` raises.
+        Raises what `IntentSteps.wait_for` and `IntentSteps.require_pause` raise.
         """
         while True:
             at = self._clock.monotonic()
@@ -218,6 +220,7 @@ class Candidates:
             if document is None or candidate is None or candidate.terms is None:
                 return None
             if await self._intents.wait_for(marks_of(document)[0], source.location):
+                self._intents.require_pause(source.location, document)
                 return _Seen(document=document, candidate=candidate, terms=candidate.terms, at=at)
 
     async def identify(self, candidate: Grant) -> Account | None:
@@ -237,7 +240,7 @@ class Candidates:
         """Write the decision about a candidate, and return why it was dropped."""
         document, candidate = seen.document, seen.candidate
         if problem is None and account is not None:
-            grant, stored = promoted(candidate, account), read_grant(document)
+            grant, stored = promoted(candidate, account, self._unanswered_renewal(seen)), read_grant(document)
             if stored is not None and not self.outranks(candidate, stored):
                 problem = await self._hand_over(grant, source)
             else:
@@ -246,6 +249,13 @@ class Candidates:
         values, unanswered = document.values, self._intents.unanswered_after(*marks_of(document))
         await self._write(without_candidate(values, unanswered), seen, source)
         return problem
+
+    def _unanswered_renewal(self, seen: _Seen) -> Unanswered | None:
+        """Return the renewal of a candidate whose holder has died: nobody knows whether it has spent the candidate."""
+        intent, _ = marks_of(seen.document)
+        if intent is None or intent.consent != seen.terms.consent or self._intents.is_resolved(intent):
+            return None
+        return one_more(None, intent)
 
     def outranks(self, candidate: Grant, stored: Grant) -> bool:
         """Return whether a verified candidate replaces what Vault holds: only what its consent was meant to replace."""

@@ -314,6 +314,14 @@ class IntentSteps:
 
     def unanswered_after(self, intent: Intent | None, unanswered: Unanswered | None) -> Unanswered | None:
         """Count an intent that is taken over as an unanswered refresh, unless its outcome is known."""
-        if intent is None or intent.refresh_id in self._resolved_intents:
+        if intent is None or self.is_resolved(intent):
             return unanswered
         return unanswered_after(unanswered, intent)
+
+    def note_resolved(self, intent: Intent) -> None:
+        """Note that the outcome of our intent is known, although Vault may still hold it."""
+        self._resolved_intents[intent.refresh_id] = None
+
+    def is_resolved(self, intent: Intent) -> bool:
+        """Return whether an intent is ours, and its outcome is known."""
+        return intent.refresh_id in self._resolved_intents

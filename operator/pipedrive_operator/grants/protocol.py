@@ -152,16 +152,19 @@ class RefreshProtocol(StoringSteps):
 
         If Pipedrive cannot say whose its grant is, the grant in Vault goes on as before.
 
-        Raises what `Candidates.settle` raises, if the grant in Vault needs no refresh.
+        Raises what `Candidates.settle` raises, if the grant in Vault needs no refresh. That of the candidate may be
+        uncertain, but it is no refresh of the grant.
         """
         if read_candidate(read.document) is None:
             return False
         try:
             await self.parts.candidates.settle(order.source)
-        except (PipedriveUnavailable, RateLimited, RefreshUncertain):
-            if self.is_fresh(read.grant, order):
+        except (PipedriveUnavailable, RateLimited, RefreshUncertain) as trouble:
+            if not self.is_fresh(read.grant, order):
+                return False
+            if not isinstance(trouble, RefreshUncertain):
                 raise
-            return False
+            raise PipedriveUnavailable(trouble.message, retry_after=trouble.retry_after) from trouble
         return True
 
     def may_be_spent(self, read: ReadGrant) -> bool:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
-from pipedrive_operator.core.grant.candidate import marks_of, with_marks
+from pipedrive_operator.core.grant.candidate import marks_of, read_candidate, with_marks
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.values.errors import (
@@ -38,8 +38,15 @@ class Reservation:
 
     @property
     def values(self) -> Mapping[str, object]:
-        """What the document holds beside the intent."""
-        return with_marks(self.document.values, None, marks_of(self.document)[1])
+        """The values of the document without our intent."""
+        return self.without_intent(self.document)
+
+    def without_intent(self, document: Document | None) -> Mapping[str, object]:
+        """Return the values of a document without our intent; another intent stays."""
+        if document is None:
+            return {}
+        intent, unanswered = marks_of(document)
+        return with_marks(document.values, None, unanswered) if intent == self.intent else document.values
 
 
 class Reservations:
@@ -112,5 +119,8 @@ class Reservations:
             found = await self._documents.find_document(source.location, source.identity)
             if found is None or marks_of(found)[0] != intent:
                 raise
+            if read_candidate(found) != read_candidate(document):
+                self._intents.note_resolved(intent)  # nothing is sent: a renewal by another holder was stored meanwhile
+                return None
             return found  # only the acknowledgement was lost; a person may have changed other values since
         return Document(location=source.location, version=version, created_at=self._clock.now(), values=values)

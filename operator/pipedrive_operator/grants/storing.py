@@ -12,7 +12,7 @@ from dataclasses import replace
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state, succession
 from pipedrive_operator.core.grant.document import Document, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant
+from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, read_grant
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnstored, Trouble
 from pipedrive_operator.grants.intents import IntentSteps
@@ -86,7 +86,8 @@ class StoringSteps(IntentSteps):
         for attempt in itertools.count(1):
             try:
                 if attempt > 1 or not self.is_recent(claimed.read):
-                    document, stored = await self._documents.find(claimed.location, claimed.identity)
+                    document = await self._documents.find_at_once(claimed.location, claimed.identity)
+                    stored = read_grant(document)
                     if stored is not None and self.supersedes(stored, grant, spent=claimed.read.grant):
                         return await self._yield_to(stored, grant, claimed, client)
                 await self._documents.write_over(document, grant, claimed.read)
@@ -128,7 +129,7 @@ class StoringSteps(IntentSteps):
             return False
         document, refused = await self._documents.find(claimed.location, claimed.identity)
         if refused is not None and refused.lineage == claimed.read.grant.lineage:
-            successor = replace(chosen.grant, unanswered=refused.unanswered)
+            successor = replace(chosen.grant, unanswered=chosen.grant.unanswered or refused.unanswered)
             with suppress(CheckAndSetConflict):
                 await self._documents.write_over(document, successor, claimed.read)
         return True

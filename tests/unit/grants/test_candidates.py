@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -302,6 +303,66 @@ async def test_a_dead_exchange_counts_as_no_unanswered_refresh(around: ConsentSu
 
     assert around.stored.unanswered is None
     assert SecretValue("refresh-2") == around.stored.refresh_token
+
+
+async def test_an_uncertain_renewal_of_a_candidate_leaves_the_grant_that_works_alone(
+    around: ConsentSurroundings,
+) -> None:
+    """The refresh was ordered to settle the candidate; the grant itself is not in doubt."""
+    around.pipedrive.consent_ends_others = False
+    around.pipedrive.alive.add("seed")
+    await around.run()
+    await around.die_with_a_candidate()
+    around.pipedrive.accounts.clear()
+    around.pipedrive.gate, around.pipedrive.breaks_off = asyncio.Event(), 1.0
+
+    with pytest.raises(PipedriveUnavailable):
+        await around.in_time(around.run())
+
+    assert SecretValue("refresh-1") == around.stored.refresh_token
+
+
+async def test_a_promoted_grant_names_the_unanswered_renewal_of_its_candidate(around: ConsentSurroundings) -> None:
+    """Its holder died with the candidate at Pipedrive: if that has spent it, the next refresh is refused."""
+    order = await around.die_with_a_candidate()
+    marks = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "30s", "refresh_consent": CONSENT}
+    around.vault.put(GRANT_LOCATION, **(around.values | marks))
+
+    await around.in_time(around.exchange.conclude(order))
+
+    assert around.stored.consent == CONSENT
+    assert around.stored.unanswered is not None
+    assert around.stored.unanswered.by == "them"
+
+
+async def test_a_renewal_that_ends_after_the_promotion_replaces_what_it_has_spent(around: ConsentSurroundings) -> None:
+    """Its holder was stopped for longer than its intent, and another process has promoted the candidate meanwhile."""
+    order = await around.die_with_a_candidate()
+    spent = around.candidate
+    assert spent is not None
+    renewed = replace(spent, refresh_token=SecretValue("renewed"), refreshed_from=spent.lineage)
+    await around.in_time(around.exchange.conclude(order))
+    around.pipedrive.alive = {"renewed"}
+    around.vault.put(GRANT_LOCATION, **with_candidate(around.values, renewed))
+
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert SecretValue("renewed") == around.stored.refresh_token
+    assert around.candidate is None
+    assert {} == around.cluster.escrow
+
+
+async def test_nobody_waits_for_the_intent_of_an_exchange_whose_result_is_stored(around: ConsentSurroundings) -> None:
+    """Pipedrive was slow, so the document was read again before the result was stored."""
+    task = await around.begin_exchange()
+    around.clock.turn(timedelta(seconds=20))
+    around.pipedrive.identify_access_token = asyncio.Event().wait  # type: ignore[method-assign,assignment]
+    around.pipedrive.answer()
+    while around.candidate is None:  # noqa: ASYNC110  a turn of the loop, not a time
+        await asyncio.sleep(0)
+    task.cancel()
+
+    assert "refresh_id" not in around.values
 
 
 async def test_a_lost_acknowledgement_of_the_promotion_is_no_failure(around: ConsentSurroundings) -> None:

@@ -19,7 +19,9 @@ from pipedrive_operator.core.values.errors import (
     ClientRejected,
     ConsentRequired,
     FenceClosed,
+    PipedriveUnavailable,
     RateLimited,
+    RefreshUncertain,
     Trouble,
     VaultUnavailable,
 )
@@ -238,6 +240,47 @@ async def test_a_copy_exists_before_the_request_of_another_holder_is_awaited(con
 
     assert consent.cluster.escrow
     task.cancel()
+
+
+async def test_a_candidate_is_not_sent_if_its_successor_arrives_beside_our_intent(consent: ConsentSurroundings) -> None:
+    """Its holder was stopped for long; the acknowledgement of our intent was lost, so the document is read again."""
+    order = await consent.die_with_a_candidate()
+    consent.clock.turn(timedelta(hours=2))
+    spent = consent.candidate
+    assert spent is not None
+    renewed = replace(spent, refresh_token=SecretValue("renewed"), refreshed_from=spent.lineage)
+    consent.pipedrive.alive = {"renewed"}
+    lose_the_next_acknowledgement(
+        consent, lambda: consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, renewed))
+    )
+
+    await consent.in_time(consent.exchange.conclude(order))
+
+    assert ["code-1", "renewed"] == consent.pipedrive.sent
+
+
+async def test_a_candidate_is_not_dropped_over_our_intent_of_unknown_outcome(consent: ConsentSurroundings) -> None:
+    """Pipedrive may be processing the refresh of the grant still, and other holders wait for the intent."""
+    consent.pipedrive.consent_ends_others = False
+    order = await consent.die_with_a_candidate(company=Account(company_id=99, company_domain="other", user_id=7))
+    _patch(consent, refresh_token="seed")
+    consent.clock.turn(timedelta(minutes=3))
+    identify = consent.pipedrive.identify_access_token
+    consent.pipedrive.identify_access_token = _fail  # type: ignore[method-assign,assignment]
+    await consent.in_time(consent.lose_an_answer())
+    consent.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
+
+    with pytest.raises(RefreshUncertain):
+        await consent.in_time(consent.exchange.conclude(order))
+
+    assert consent.stored.intent is not None
+    consent.clock.turn(timedelta(minutes=2))
+    await consent.in_time(consent.exchange.conclude(order))
+    assert consent.candidate is None
+
+
+async def _fail(_: Token) -> Account:
+    raise PipedriveUnavailable("503")
 
 
 async def _renew_in_another_process(consent: ConsentSurroundings, order: Any) -> None:

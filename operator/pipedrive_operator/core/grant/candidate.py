@@ -78,8 +78,8 @@ def without_candidate(values: Values, unanswered: Unanswered | None) -> dict[str
     return with_marks({key: value for key, value in values.items() if key != CANDIDATE}, None, unanswered)
 
 
-def promoted(candidate: Grant, account: Account) -> Grant:
-    """Return the grant that a verified candidate becomes."""
+def promoted(candidate: Grant, account: Account, unanswered: Unanswered | None = None) -> Grant:
+    """Return the grant that a verified candidate becomes, with what is known of its unanswered renewals."""
     consent, generation = candidate.exchange
     return replace(
         candidate,
@@ -88,7 +88,7 @@ def promoted(candidate: Grant, account: Account) -> Grant:
         consent_generation=generation,
         account=account,
         intent=None,
-        unanswered=None,
+        unanswered=unanswered,
     )
 
 
@@ -103,6 +103,8 @@ def is_unrelated(stored: Grant, candidate: Grant) -> bool:
 
     Otherwise the candidate outranks what is stored: the grant that the consent replaces, or what descends from it. A
     grant that someone has written since is not meant, and neither is one of the same consent. Another process has
-    promoted the candidate then, and may have refreshed the grant since, which spends the candidate's refresh token.
+    promoted the candidate then, and may have refreshed the grant since, which spends the candidate's refresh token. But
+    if it has promoted exactly what was spent for this candidate, this is the successor.
     """
-    return candidate.terms is not None and stored.origin != candidate.terms.over
+    is_successor = candidate.refreshed_from == stored.lineage != candidate.lineage
+    return candidate.terms is not None and stored.origin != candidate.terms.over and not is_successor

@@ -11,7 +11,9 @@ from typing import Final
 from pipedrive_operator.core.grant.document import LONGEST_VALUE, Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.fields import lifetime_field, number_field, text_field, time_field
 from pipedrive_operator.core.grant.intent import (
+    IN_EXCHANGE,
     MARKS,
+    OF_INTENT,
     Intent,
     Unanswered,
     read_intent,
@@ -287,11 +289,15 @@ def write_grant(grant: Grant, foreign: Mapping[str, object]) -> dict[str, object
 
 
 def without_former_grant(values: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the values without those that belong to a former refresh token, if someone has replaced that alone."""
+    """Return the values without those that belong to a former refresh token, if someone has replaced that alone.
+
+    The intent of an exchange stays: it is about a code or a candidate, which are still there.
+    """
     refresh_token, binding = text_field(values, "refresh_token"), text_field(values, _BINDING)
     if refresh_token is None or binding in {None, SecretValue(refresh_token).digest()}:
         return values
-    return {key: value for key, value in values.items() if key not in _OURS}
+    dropped = _OURS if text_field(values, IN_EXCHANGE) is None else _OURS - OF_INTENT
+    return {key: value for key, value in values.items() if key not in dropped}
 
 
 def _flat(grant: Grant) -> dict[str, str | None]:

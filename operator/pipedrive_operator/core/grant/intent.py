@@ -14,16 +14,11 @@ from pipedrive_operator.core.grant.fields import number_field, text_field, time_
 from pipedrive_operator.core.values.text import shorten, without_control_characters
 from pipedrive_operator.core.values.times import format_duration, format_time, parse_duration
 
-MARKS: Final = (
-    "refresh_id",
-    "refresh_holder",
-    "refresh_started_at",
-    "refresh_timeout",
-    "refresh_consent",
-    "refresh_unanswered",
-    "refresh_unanswered_at",
-    "refresh_unanswered_by",
-)
+IN_EXCHANGE: Final = "refresh_consent"
+"""The key with the consent that an intent is about; only the intent of an exchange has it."""
+OF_INTENT: Final = frozenset({"refresh_id", "refresh_holder", "refresh_started_at", "refresh_timeout", IN_EXCHANGE})
+"""The keys of an intent."""
+MARKS: Final = (*sorted(OF_INTENT), "refresh_unanswered", "refresh_unanswered_at", "refresh_unanswered_by")
 
 ANSWER_TIMEOUTS: Final = 4
 """For how many time-outs of a call the answer to a refresh is awaited: a minute by default.
@@ -105,7 +100,7 @@ def read_intent(values: Mapping[str, object], created_at: datetime) -> Intent | 
         holder=_name(values, "refresh_holder") or "unknown",
         started_at=time_field(values, "refresh_started_at") or created_at,
         timeout=min(stated or LONGEST_TIMEOUT, LONGEST_TIMEOUT),
-        consent=_name(values, "refresh_consent") or None,
+        consent=_name(values, IN_EXCHANGE) or None,
     )
 
 
@@ -129,7 +124,7 @@ def write_marks(intent: Intent | None, unanswered: Unanswered | None) -> dict[st
             "refresh_timeout": format_duration(intent.timeout),
         }
         if intent.consent is not None:
-            marks["refresh_consent"] = intent.consent
+            marks[IN_EXCHANGE] = intent.consent
     if unanswered is not None:
         marks |= {
             "refresh_unanswered": str(unanswered.count),

@@ -115,6 +115,22 @@ def test_a_candidate_outranks_what_descends_from_the_grant_that_its_consent_repl
     assert unrelated is is_unrelated(stored, CANDIDATE)
 
 
+@pytest.mark.parametrize(("spent", "unrelated"), [("12:34:promoted", False), ("12:34:old", True)])
+def test_a_candidate_outranks_the_grant_that_was_spent_for_it(spent: str, *, unrelated: bool) -> None:
+    """Another process has promoted that one while its holder, which was stopped, renewed it."""
+    stored = grant("12:34:promoted", consent="uid", consent_generation=2)
+    renewed = replace(CANDIDATE, refreshed_from=grant(spent).lineage)
+
+    assert unrelated is is_unrelated(stored, renewed)
+
+
+def test_a_candidate_whose_refresh_token_does_not_rotate_replaces_no_grant_with_the_same_one() -> None:
+    """The grant may have a newer access token since."""
+    stored = replace(CANDIDATE, terms=None)
+
+    assert is_unrelated(stored, replace(CANDIDATE, refreshed_from=CANDIDATE.lineage))
+
+
 @pytest.mark.parametrize("changes", [{"consent": "another"}, {"consent_generation": 3}])
 def test_another_consent_or_another_answer_is_another_exchange(changes: dict[str, Any]) -> None:
     """So the result of one is never taken for that of the other."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipedrive_operator.core.grant.candidate import marks_of
 from pipedrive_operator.core.grant.grant import (
     Grant,
     TokenResponse,
@@ -197,6 +198,20 @@ def test_a_refresh_token_that_was_written_alone_leaves_the_former_grant_behind()
     assert ("theirs", "consented") == (rewritten["note"], rewritten["refresh_token"])
     assert not {"access_token", "client_id", "company_id", "refreshed_from", "refresh_id"} & rewritten.keys()
     assert patched == read_grant(document(GRANT_LOCATION, **rewritten))
+
+
+@pytest.mark.parametrize(("consent", "remains"), [("uid", True), (None, False)])
+def test_of_the_former_intents_only_that_of_an_exchange_remains(consent: str | None, *, remains: bool) -> None:
+    """A code or a candidate is in flight all the same, and must not be sent twice."""
+    intent = Intent(refresh_id="1", holder="us", started_at=NOW, timeout=timedelta(seconds=30), consent=consent)
+    former = Grant(refresh_token=SecretValue("former"), intent=intent, unanswered=Unanswered(count=1, at=NOW, by="us"))
+    patched = document(GRANT_LOCATION, **write_grant(former, {}) | {"refresh_token": "consented"})
+
+    found = read_grant(patched)
+
+    assert found is not None
+    assert (intent if remains else None) == found.intent
+    assert marks_of(patched) == (found.intent, None)
 
 
 def test_a_grant_without_the_digest_of_its_refresh_token_is_read_whole() -> None:
