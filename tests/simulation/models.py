@@ -22,13 +22,11 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.faulty_network import Weather
 from simulation.history import History, who
 from simulation.loop import CURRENT, Process
-from simulation.promises import Promises
+from simulation.promises import LONGEST_DECISION, Promises
 from support.builders import GRANT_LOCATION
 
 CLIENT_SECRET = "hush"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-LONGEST_DECISION = 45.0
-"""In seconds: how long ago a process may have looked at its clock when it sends a token."""
 LONGEST_LAG = 5.0
 """In seconds: how old a version may be that a standby of Vault serves."""
 ASKED: contextvars.ContextVar[tuple[float, float]] = contextvars.ContextVar("asked")
@@ -96,15 +94,18 @@ class VaultModel(FakeVault):
         if "refresh_token" in values:
             self.written.append((self.clock.monotonic(), who()))
             if before is not None and "consent_uid" in values and _exchange(values) != _exchange(before.values):
-                self.promises.promoted(str(values["consent_uid"]), over=str(before.values["refresh_token"]))
-            self.promises.stored(values, by=who(), candidate=_candidate(self.documents[location]))
+                consent, token = (str(values[key]) for key in ("consent_uid", "refresh_token"))
+                self.promises.promoted(consent, token, over=str(before.values["refresh_token"]))
+            self.promises.stored(values, by=who(), candidate=read_candidate(self.documents[location]))
             self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
 
     def _check_number(self, held: Document, values: Mapping[str, object]) -> None:
         """Check a write over a version that its writer took for another one, because numbers had returned."""
         asked, knew = ASKED.get((0.0, self.rewound_at))
         if knew < self.rewound_at:
-            lost = {token for token in (held.values["refresh_token"], _candidate(held)) if token is not None}
+            candidate = read_candidate(held)
+            beside = candidate.refresh_token.reveal() if candidate is not None else None
+            lost = {token for token in (held.values["refresh_token"], beside) if token is not None}
             self.promises.overwritten(
                 {str(token) for token in lost - {values["refresh_token"]}}, by=who(), asked=asked, knew=knew
             )
@@ -170,11 +171,6 @@ class VaultModel(FakeVault):
 
 def _exchange(values: Mapping[str, object]) -> tuple[object, object]:
     return values.get("consent_uid"), values.get("consent_generation")
-
-
-def _candidate(document: Document) -> str | None:
-    found = read_candidate(document)
-    return found.refresh_token.reveal() if found is not None else None
 
 
 def _summary(values: Mapping[str, object]) -> str:
@@ -243,7 +239,7 @@ class PipedriveModel(FakePipedrive):
     def loses(self, send: Send) -> None:
         """Excuse the loss of a grant."""
         if self.rotates or send.is_code:
-            is_late = send.delivered is not None
+            is_late = send.delivered is not None and send.delivered - send.began > self.call_timeout.total_seconds()
             kind = "Pipedrive took longer than four time-outs" if is_late else "an answer was lost"
             self.history.lose(send.successor, kind, f"the answer to {send.token}")
 
@@ -286,6 +282,9 @@ class ClusterModel(FakeCluster):
         assert grant is not None
         token = grant.refresh_token.reveal()
         self.escrowed_at[token] = self.clock.monotonic()
+        self.promises.copied.add(token)
+        if grant.terms is None:
+            self.promises.handed_over.add(token)
         self.note("escrow", f"keeps {token}")
 
     def drops_escrow(self, body: Mapping[str, Any]) -> None:
@@ -304,7 +303,8 @@ class ClusterModel(FakeCluster):
         metadata, conditions = body["metadata"], body["status"].get("conditions", ())
         reason = next((one["reason"] for one in conditions if one["type"] == "Complete"), "")
         self.note("consent", f"{metadata['name']}: {reason}")
-        self.promises.consent_reported(f"{self.name}/{metadata['name']}", metadata["uid"], reason)
+        exchange = metadata["uid"], body["status"].get("observedGeneration", 0)
+        self.promises.consent_reported(f"{self.name}/{metadata['name']}", exchange, reason, by=who())
 
     def hands_over(self, before: str, after: str) -> None:
         """Check who gives the Lease up."""

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from fakes.pipedrive import Send
+from pipedrive_operator.core.grant.grant import Grant
 from simulation.history import History
 
 PRELUDE, AFTERMATH = 45.0, 90.0
@@ -22,6 +23,8 @@ _OF_ATTEMPTS = "the intent", "the grant"
 """The writes of an attempt that sends nothing: its intent, and the withdrawal."""
 LONGEST_CHECK = 6.0
 """In seconds: how long ago a process may have asked Vault when it sends a token."""
+LONGEST_DECISION = 45.0
+"""In seconds: how long ago a process may have decided that a refresh is due when it sends a token."""
 LONGEST_STOP = 45.0
 """In seconds: how long a process that is asked to stop waits for its results to be stored."""
 
@@ -47,6 +50,10 @@ class Promises:
     stored_access: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
     """Every refresh token that Vault has ever held as the grant, not as a candidate."""
+    handed_over: set[str] = field(default_factory=set)
+    """The refresh tokens of verified candidates that got into escrow, because only Pipedrive can decide about them."""
+    copied: set[str] = field(default_factory=set)
+    """Every refresh token that Vault has ever held, as the grant or as a candidate, or an escrow."""
     acknowledged: dict[str, str] = field(default_factory=dict)
     """The last acknowledged intent of each holder."""
     used: set[tuple[str, str]] = field(default_factory=set)
@@ -57,6 +64,10 @@ class Promises:
     """When Vault last held each refresh token, if it holds another one."""
     candidate: str | None = None
     """The refresh token of the candidate in Vault."""
+    candidate_exchange: tuple[str, int] | None = None
+    """The consent of the candidate in Vault, and the generation of its answer."""
+    candidate_since: float = float("inf")
+    """Since when Vault has held a candidate of that exchange."""
     holder: str = ""
     """The holder of the intent in Vault; empty if there is none."""
     newest_access: str = ""
@@ -101,10 +112,12 @@ class Promises:
     """Returns whether a refresh token belongs to the account that the credentials are for."""
     connected: set[str] = field(default_factory=set)
     """The uids of the consents whose grant Vault has held."""
+    meant: dict[str, str | None] = field(default_factory=dict)
+    """The line that each code is meant to replace: that of the grant which Vault held when the code was sent."""
     replaced: set[str] = field(default_factory=set)
     """The refresh tokens that a consent has replaced in Vault, or that lost against one that is alive."""
-    written_over: set[str] = field(default_factory=set)
-    """The refresh tokens that were lost because a version number had returned."""
+    put_back: set[str] = field(default_factory=set)
+    """The refresh tokens that Vault got when it held nothing of their line: perhaps an old copy, from an escrow."""
     is_alive: Callable[[str], bool] = lambda _token: True
     """Returns whether Pipedrive accepts a refresh token."""
 
@@ -129,11 +142,18 @@ class Promises:
             send.token != self.newest
             or left is None
             or left <= due
-            or self.in_escrow(send.by, send.began - LONGEST_CHECK)
+            or self.in_escrow(send.by, send.began - LONGEST_DECISION)
+            or any(former.token == send.token and self._has_failed(former) for former in self.sends)
         )
         self._expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
         self.sends.append(send)
+        if send.is_code:
+            self.meant[send.token] = self._line(self.newest)
         self.on_effect("send", send.by)
+
+    def _has_failed(self, send: Send) -> bool:
+        """Return whether a refresh, which was due, has brought nothing: then it is due still."""
+        return send.is_lost or (send.ended is not None and send.successor is None)
 
     def drops_escrow(self, token: str) -> None:
         """Record that an escrow was dropped; nobody needs its token if the one in Vault is alive."""
@@ -151,7 +171,7 @@ class Promises:
         """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a)."""
         stored_at, kept_at = self.stored_refresh.get(successor), self.kept_since(send.by, successor)
         known, listed = (times.get(send.by, 0.0) for times in (self.known_as_of, self.listed_as_of))
-        if stored_at is not None and self._has_no_trace_of(send.token):
+        if stored_at is not None and (self._has_no_trace_of(send.token) or send.token in self.put_back):
             self.history.excuse("sent again after its line had gone from Vault", send.token)
         elif stored_at is not None:
             self._excuse_or_break(send, stored_at, known, f"its successor {successor} was stored")
@@ -188,15 +208,18 @@ class Promises:
         """Record that Pipedrive refused a token."""
         self.refused[send.by] = send.token, is_newest, asyncio.get_running_loop().time()
 
-    def stored(self, values: Mapping[str, object], *, by: str, candidate: str | None = None) -> None:
-        """Record a new version of the grant, and the refresh token of the candidate beside it."""
+    def stored(self, values: Mapping[str, object], *, by: str, candidate: Grant | None = None) -> None:
+        """Record a new version of the grant, and the candidate beside it."""
         self.held_until[self.newest] = asyncio.get_running_loop().time()
+        if self._has_no_trace_of(str(values.get("refresh_token", ""))):
+            self.put_back.add(str(values.get("refresh_token", "")))
         self.newest = str(values.get("refresh_token", ""))
         self._expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
-        self.candidate = candidate
-        for token in {self.newest, candidate} - {None}:
+        self._see_candidate(candidate)
+        for token in {self.newest, self.candidate} - {None}:
             self.stored_refresh.setdefault(str(token), asyncio.get_running_loop().time())
         self.held.add(self.newest)
+        self.copied |= self.stored_refresh.keys()
         self.newest_access = str(values.get("access_token", ""))
         self.stored_access.add(self.newest_access)
         self.holder = str(values.get("refresh_holder", ""))
@@ -204,14 +227,39 @@ class Promises:
             self.intents.append(asyncio.get_running_loop().time())
         self._writes("intent" if "refresh_id" in values else "grant", by=by)
 
-    def promoted(self, consent: str, *, over: str) -> None:
-        """Record that the grant of a consent replaces another one in Vault."""
-        self.connected.add(consent)
-        self.replaced.add(over)
+    def _see_candidate(self, candidate: Grant | None) -> None:
+        self.candidate = candidate.refresh_token.reveal() if candidate is not None else None
+        terms = candidate.terms if candidate is not None else None
+        exchange = (terms.consent, terms.consent_generation) if terms is not None else None
+        if exchange != self.candidate_exchange:
+            self.candidate_exchange, self.candidate_since = exchange, asyncio.get_running_loop().time()
 
-    def consent_reported(self, where: str, uid: str, reason: str) -> None:
-        """Check what a process reports about a consent: (h)."""
-        self._expect(reason != "Connected" or uid in self.connected, f"(h) {where} is connected, but nothing is stored")
+    def promoted(self, consent: str, token: str, *, over: str) -> None:
+        """Record that the grant of a consent replaces another one in Vault: the one that it is meant to replace.
+
+        Nobody has meant a grant that was written after the code was sent. It may be replaced only if it is dead.
+        """
+        self.connected.add(consent)
+        if self._line(over) == self.meant.get(str(self._line(token))) or not self.is_alive(over):
+            self.replaced.add(over)
+
+    def consent_reported(self, where: str, exchange: tuple[str, int], reason: str, *, by: str) -> None:
+        """Check what a process reports about the last answer to a consent: (h)."""
+        is_connected = exchange[0] in self.connected
+        self._expect(reason != "Connected" or is_connected, f"(h) {where} is connected, but nothing is stored")
+        since = self.candidate_since if self.candidate_exchange == exchange else float("inf")
+        is_doubtful = reason != "Uncertain" or since > self.known_as_of.get(by, 0.0) - LONGEST_CHECK - self.lag
+        self._expect(is_doubtful, f"(h) {where} is uncertain, but Vault has held its candidate since {since:.3f}")
+
+    def unconnected(self) -> str | None:
+        """Return an exchange whose result was copied, and neither became the grant nor was handed over: (h)."""
+        for send in self.sends:
+            line = self.descendants(send.token)
+            is_needed = send.is_code and bool(line & self.copied) and self.is_right(send.token)
+            is_lost = bool(line & (self.held | self.handed_over | self.history.lost))
+            if is_needed and not is_lost and any(self.is_alive(token) for token in line):
+                return f"(h) the result of {send.token} was dropped"
+        return None
 
     def restored(self, values: Mapping[str, object], *, by: str) -> None:
         """Record that a person restored an old version of the grant, which undoes what was stored since."""
@@ -230,7 +278,6 @@ class Promises:
             self._expect(
                 is_recent or self.was_frozen(by, knew), f"(b) {by} wrote over {token}, unseen since {knew:.3f}"
             )
-            self.written_over.add(token)
             self.history.lose(token, "written over, because a version number had returned", token)
 
     def knows(self, *, by: str, as_of: float) -> None:
@@ -264,7 +311,10 @@ class Promises:
         if reasons.get("Authorized") == "ConsentRequired" and was != "ConsentRequired":
             message = f"(e) {where} asks for consent, but the newest refresh token was not refused"
             token, was_newest, at = self.refused.get(by, ("", False, 0.0))
-            self._expect(was_newest or token == self.newest or self._seemed_newest(token, by, at), message)
+            replaced_at = self.held_until.get(token, float("inf"))
+            knows_no_other = was_newest and self.known_as_of.get(by, 0.0) <= replaced_at + LONGEST_CHECK
+            is_newest = token == self.newest or knows_no_other or self._seemed_newest(token, by, at)
+            self._expect(is_newest, message)
         is_waiting = reasons.get("Ready") == "Pending" and self.holder not in {"", by}
         self._writes("status", by=by, is_caused=is_waiting)
 

@@ -81,6 +81,7 @@ class World:
         self.pipedrive.call_timeout = CALL_TIMEOUT
         self.pipedrive.slows = self.chance.choice([0.0, 0.0, 0.03, 0.3])
         self.pipedrive.begins_late = self.chance.choice([0.0, 0.0, 0.0, 0.1])
+        self.pipedrive.breaks_off = self.chance.choice([0.0, 0.0, 0.0, 0.1])
         self.pipedrive.spoils_answers = self.chance.choice([0.0, 0.0, 0.0, 0.2])
         self.pipedrive.detects_reuse = self.chance.random() < 0.2
         self.pipedrive.consent_ends_others = self.chance.random() < 0.7
@@ -262,8 +263,9 @@ class World:
         is_alive = held in self.pipedrive.alive
         if not is_alive and not self.needed() <= self.history.lost:
             return f"(b) Vault holds {held}, but alive is {sorted(self.needed())}"
-        if self.candidate() is not None:
-            return f"(h) the candidate {self.candidate()} is left"
+        beside = f"(h) the candidate {self.candidate()} is left" if self.candidate() is not None else None
+        if (wrong := beside or self.promises.unconnected()) is not None:
+            return wrong
         for cluster in self.clusters:
             if cluster.escrow:
                 return "(b) something is left in escrow"
@@ -276,20 +278,18 @@ class World:
         return None
 
     def _untruth(self, body: dict[str, Any]) -> str | None:
-        """Return what is wrong with the status of a credential whose grant was lost; None if it names the cause.
+        """Return what is wrong with the status of a credential whose grant is dead; None if it names the cause.
 
-        If a consent ended the grant and its own result was lost, the consent reports that. So it does if its result
-        was refreshed while it was a candidate, and the answer was lost. A consent that was written over had no refresh,
-        and a grant that Pipedrive has ended was refreshed with success.
+        The cause is an unanswered refresh only if Pipedrive has spent the token in Vault for one of which no copy was
+        ever made. Otherwise a consent has ended the grant, or Pipedrive, or a token was written over or put back.
         """
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
         if authorized is None or authorized.reason != "ConsentRequired":
             return f"(c) it is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
-        lost = [send for send in self.promises.sends if send.successor in self.needed()]
-        is_of_consent = bool(lost) and all(send.is_code or send.token not in self.promises.held for send in lost)
-        is_ended = self.promises.newest in self.pipedrive.ended or self.pipedrive.alive & self.promises.written_over
-        is_named = is_of_consent or is_ended or "went unanswered" in authorized.message
-        return None if is_named else "(e) the status does not name the unanswered refresh"
+        spending = [send for send in self.promises.sends if send.token == self.promises.newest and send.successor]
+        is_unanswered = any(send.successor not in self.promises.copied for send in spending)
+        is_named = "went unanswered" in authorized.message
+        return "(e) the status does not name the unanswered refresh" if is_unanswered and not is_named else None
 
     def _wrong_credential(self, cluster: ClusterModel, key: Key, body: dict[str, Any]) -> str | None:
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)

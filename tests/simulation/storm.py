@@ -63,9 +63,10 @@ class Storm:
         self.world.promises.on_effect = lambda _what, _by: None
         for weather in self.world.weathers:
             weather.clear()
-        self.world.pipedrive.rejects_client, self.world.pipedrive.limits = False, 0.0
+        pipedrive = self.world.pipedrive
+        pipedrive.rejects_client, pipedrive.limits = False, 0.0
         self.world.vault.delays_writes = self.world.vault.lags = 0.0
-        self.world.pipedrive.spoils_answers = self.world.pipedrive.begins_late = 0.0
+        pipedrive.spoils_answers = pipedrive.begins_late = pipedrive.breaks_off = 0.0
         self.note("everything is calm")
 
     def aim(self, what: str, by: str) -> None:

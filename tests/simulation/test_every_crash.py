@@ -32,7 +32,9 @@ def _calm_world() -> World:
     world = World(0)
     del world.clusters[1:]
     world.pipedrive.rotates = world.promises.rotates = True
-    world.pipedrive.slows = world.pipedrive.begins_late = world.pipedrive.spoils_answers = 0.0
+    world.pipedrive.slows = world.pipedrive.begins_late = 0.0
+    world.pipedrive.breaks_off = world.pipedrive.spoils_answers = 0.0
+    world.vault.lags = world.vault.delays_writes = 0.0
     for weather in world.weathers:
         weather.slowest = 0.05
     return world

@@ -8,13 +8,17 @@ from datetime import timedelta
 import pytest
 
 from fakes.pipedrive import Send
+from pipedrive_operator.core.grant.grant import Grant, Terms
+from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.history import History
-from simulation.promises import Promises
+from simulation.promises import LONGEST_CHECK, Promises
 
 CALM = 100.0
 END = 1000.0
 SENT = 500.0
 DUE = timedelta(seconds=160)
+TERMS = Terms(consent="uid", consent_generation=2, expected=None, over=None)
+CANDIDATE_2, CANDIDATE_3 = (Grant(refresh_token=SecretValue(f"refresh-{n}"), terms=TERMS) for n in (2, 3))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,7 @@ def test_a_candidate_is_a_stored_successor() -> None:
         ]
         for send in promises.sends:
             promises.spent(send, f"access of {send.successor}")
-        promises.stored({"refresh_token": "consent-1"}, by="a1", candidate="refresh-3")
+        promises.stored({"refresh_token": "consent-1"}, by="a1", candidate=CANDIDATE_3)
         promises.knows(by="a1", as_of=END + 1)
         promises.acknowledges({"refresh_holder": "a1", "refresh_id": "a1-2"}, by="a1")
         promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
@@ -73,7 +77,7 @@ def test_a_token_may_be_sent_again_when_its_line_has_gone_from_vault(held: str) 
         promises.sends = [_spent("refresh-2", "refresh-3")]
         promises.spent(promises.sends[0], "access-3")
         promises.stored({"refresh_token": "refresh-3"}, by="a1")
-        promises.stored({"refresh_token": held}, by="person", candidate="refresh-2")
+        promises.stored({"refresh_token": held}, by="person", candidate=CANDIDATE_2)
         promises.knows(by="a1", as_of=END + 1)
         promises.acknowledges({"refresh_holder": "a1", "refresh_id": "a1-2"}, by="a1")
         promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
@@ -122,7 +126,7 @@ def test_an_access_token_goes_back_only_for_the_grant_of_another_consent(token: 
     """A consent some time ago is no excuse."""
 
     def judged(promises: Promises) -> str | None:
-        promises.promoted("uid-1", over="consent-1")
+        promises.promoted("uid-1", "refresh-3", over="consent-1")
         promises.spent(_spent("refresh-2", "refresh-3"), "access-3")
         promises.spent(_spent(token, "refresh-4"), "access-4")
         promises.issued = {"access-3": 20.0, "access-4": 10.0}
@@ -134,6 +138,86 @@ def test_an_access_token_goes_back_only_for_the_grant_of_another_consent(token: 
     wrong = _judged(judged)
 
     assert wrong == ("(c) a/one went back to access-4 until 2026-01-01T00:10:00Z" if broken else None)
+
+
+@pytest.mark.parametrize(("written_since", "replaced"), [(False, True), (True, False)])
+def test_a_consent_replaces_the_grant_that_vault_held_when_its_code_was_sent(
+    *, written_since: bool, replaced: bool
+) -> None:
+    """Nobody has meant a grant that a person wrote later: it is lost if it was alive."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.stored({"refresh_token": "consent-1"}, by="person")
+        promises.sends = []
+        promises.acknowledges({"refresh_holder": "a1", "refresh_id": "a1-1"}, by="a1")
+        promises.sent(Send("code-2", 10, by="a1", is_code=True), left=None, due=DUE)
+        promises.spent(_exchanged("code-2", "refresh-3"), "access-3")
+        over = "consent-4" if written_since else "consent-1"
+        promises.promoted("uid", "refresh-3", over=over)
+        return None if over in promises.replaced else over
+
+    assert (_judged(judged) is None) is replaced
+
+
+@pytest.mark.parametrize("became", ["dropped", "the grant", "handed over", "lost", "never copied", "dead"])
+def test_the_result_of_an_exchange_is_not_just_dropped(became: str) -> None:
+    """It becomes the grant, unless nobody needs it or nobody can have it."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.sends = [_exchanged("code-2", "refresh-3")]
+        promises.spent(promises.sends[0], "access-3")
+        if became != "never copied":
+            promises.stored({"refresh_token": "consent-1"}, by="a1", candidate=CANDIDATE_3)
+        promises.held |= {"refresh-3"} if became == "the grant" else set()
+        promises.handed_over |= {"refresh-3"} if became == "handed over" else set()
+        promises.history.lost |= {"refresh-3"} if became == "lost" else set()
+        promises.is_alive = lambda _: became != "dead"
+        return promises.unconnected()
+
+    assert _judged(judged) == ("(h) the result of code-2 was dropped" if became == "dropped" else None)
+
+
+@pytest.mark.parametrize(
+    ("generation", "known_as_of", "is_wrong"),
+    [
+        pytest.param(2, END + LONGEST_CHECK + 1, True, id="it has seen the candidate"),
+        pytest.param(2, END + 1, False, id="it may not have seen it yet"),
+        pytest.param(3, END + LONGEST_CHECK + 1, False, id="another answer"),
+    ],
+)
+def test_a_consent_is_uncertain_only_if_its_result_is_not_known(
+    generation: int, known_as_of: float, *, is_wrong: bool
+) -> None:
+    """The person would have to press the button again."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.stored({"refresh_token": "consent-1"}, by="a2", candidate=CANDIDATE_3)
+        promises.knows(by="a1", as_of=known_as_of)
+        promises.consent_reported("a/consent", ("uid", generation), "Uncertain", by="a1")
+        return promises.broken
+
+    wrong = "(h) a/consent is uncertain, but Vault has held its candidate since 1000.000"
+    assert _judged(judged) == (wrong if is_wrong else None)
+
+
+@pytest.mark.parametrize(("seconds", "is_wrong"), [(LONGEST_CHECK - 1, False), (LONGEST_CHECK + 1, True)])
+def test_a_grant_is_not_dead_if_its_process_has_since_seen_another_one(seconds: float, *, is_wrong: bool) -> None:
+    """A pass that reads at the same time needs a moment."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.stored({"refresh_token": "consent-1"}, by="person")
+        promises.refuses(Send("consent-1", END, by="a1"), is_newest=True)
+        promises.stored({"refresh_token": "consent-2"}, by="person")
+        promises.knows(by="a1", as_of=END + seconds)
+        status = {"conditions": [{"type": "Authorized", "reason": "ConsentRequired"}]}
+        promises.reported("a/one", status, was="Accepted", by="a1")
+        return promises.broken
+
+    assert (_judged(judged) is not None) is is_wrong
+
+
+def _exchanged(code: str, refresh_token: str) -> Send:
+    return Send(code, 20, by="a1", ended=21, successor=refresh_token, is_code=True)
 
 
 def _spent(token: str, successor: str) -> Send:

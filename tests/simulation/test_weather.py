@@ -31,6 +31,7 @@ def world() -> World:
     world = World(0)
     world.pipedrive.rotates = world.promises.rotates = True
     world.pipedrive.begins_late = world.pipedrive.spoils_answers = world.pipedrive.slows = 0.0
+    world.pipedrive.breaks_off = 0.0
     world.vault.delays_writes = world.vault.lags = 0.0
     world.promises.was_frozen, world.promises.kept_since = lambda _by, _since: False, lambda _by, _token: None
     return world
@@ -50,6 +51,23 @@ def test_pipedrive_processes_a_request_after_its_sender_has_given_up(world: Worl
     _run(world, play())
 
     assert world.history.excuses == {"Pipedrive took longer than four time-outs": 1}
+
+
+def test_a_connection_is_lost_while_pipedrive_goes_on(world: World) -> None:
+    """Its sender knows at once that there is no answer, and the token is spent later."""
+    world.pipedrive.breaks_off, world.pipedrive.slows = 1.0, 2.0
+
+    async def play() -> None:
+        with pytest.raises(RefreshUncertain):
+            await _refresh(world)
+        assert world.loop.time() < world.pipedrive.answer_timeout
+        assert world.pipedrive.spent == []
+        await asyncio.sleep(2 * world.pipedrive.answer_timeout)
+        assert world.pipedrive.spent == ["consent-1"]
+
+    _run(world, play())
+
+    assert world.history.excuses == {"an answer was lost": 1}
 
 
 def test_only_the_refresh_token_of_an_answer_is_usable(world: World) -> None:
