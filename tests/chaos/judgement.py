@@ -192,7 +192,7 @@ def lost(
         one
         for one in newest.values()
         if one.consent in given_up
-        or (one.consent not in replaced and held.get(one.path) not in {one.issued, one.token})
+        or (one.consent not in replaced and held.get(one.path) != one.issued)
     ]
 
 

@@ -69,6 +69,7 @@ def test_a_grant_whose_successor_vault_holds_is_not_lost() -> None:
     """An older token in Vault shows that the result is lost."""
     assert [] == judgement.lost([REFRESH], {PATH: "new"}, [])
     assert [REFRESH] == judgement.lost([REFRESH], {PATH: "older"}, [])
+    assert [REFRESH] == judgement.lost([REFRESH], {PATH: REFRESH.token}, [])
 
 
 def test_a_grant_that_needed_a_new_consent_is_lost_no_matter_what_vault_holds_now() -> None:
