@@ -5,7 +5,7 @@ A write names the version that was read (check-and-set) and keeps foreign keys. 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
@@ -37,8 +37,16 @@ class _Sighting:
     """The newest version that this process has read or written."""
 
     version: int
+    created_at: datetime | None
+    """By Vault's clock; None if it is not known, as after a write."""
     at: float
     """On our monotonic clock: when Vault last showed it."""
+
+    def is_newer_than(self, document: Document | None) -> bool:
+        """Return whether a document is older. After a restore, another one may have the same version number."""
+        if document is None or document.version != self.version:
+            return (document.version if document is not None else 0) < self.version
+        return self.created_at is not None and document.created_at < self.created_at
 
 
 class GrantDocuments:
@@ -70,18 +78,25 @@ class GrantDocuments:
             CheckAndSetConflict: a standby of Vault lags, and has shown an older version.
         """
         document = await self._vault.read(location, identity)
-        version, newest = document.version if document is not None else 0, self._newest.get(location)
-        if newest is not None and version < newest.version and not self._is_over(newest):
-            message = f"Vault shows version {version} of {location}, and has shown version {newest.version} before"
+        newest = self._newest.get(location)
+        if newest is not None and newest.is_newer_than(document) and not self._is_over(newest):
+            message = f"A server of Vault lags: it shows an older version of {location} than before"
             raise CheckAndSetConflict(message)
-        self._see(location, version)
+        self._see(location, document)
         return document
+
+    def note(self, location: VaultLocation, document: Document) -> None:
+        """Note a version that was read elsewhere in this process."""
+        newest = self._newest.get(location)
+        if newest is None or not newest.is_newer_than(document):
+            self._see(location, document)
+
+    def _see(self, location: VaultLocation, document: Document | None) -> None:
+        version, created_at = (document.version, document.created_at) if document is not None else (0, None)
+        self._newest[location] = _Sighting(version=version, created_at=created_at, at=self._clock.monotonic())
 
     def _is_over(self, newest: _Sighting) -> bool:
         return self._clock.monotonic() - newest.at > LONGEST_LAG.total_seconds()
-
-    def _see(self, location: VaultLocation, version: int) -> None:
-        self._newest[location] = _Sighting(version=version, at=self._clock.monotonic())
 
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> ReadGrant:
         """Return the grant and its version.
@@ -152,7 +167,7 @@ class GrantDocuments:
     ) -> int:
         """Write all values of a document, and return the new version. Raises as `Vault.write` does."""
         version = await self._vault.write(location, values, identity, cas=cas)
-        self._see(location, version)
+        self._newest[location] = _Sighting(version=version, created_at=None, at=self._clock.monotonic())
         return version
 
     async def write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:

@@ -138,7 +138,7 @@ class CodeExchange:
                 if has_looked_again:
                     break
                 has_looked_again = True  # a standby of Vault may lag behind what the process that died has stored
-                await self._clock.sleep(LONGEST_LAG.total_seconds())
+                await self._intents.pause_as_leader(LONGEST_LAG.total_seconds())
                 continue
             await self._intents.pause_after_conflict(conflicts, order.source.location)
         return Exchanged(

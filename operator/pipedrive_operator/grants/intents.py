@@ -91,10 +91,10 @@ class IntentSteps:
             return True
         self._require_leadership()
         turn = self._polls.reserve(served_namespace(), self._clock.monotonic())
-        await self._pause(INTENT_POLL.total_seconds() + turn)
+        await self.pause_as_leader(INTENT_POLL.total_seconds() + turn)
         return False
 
-    async def _pause(self, seconds: float) -> None:
+    async def pause_as_leader(self, seconds: float) -> None:
         """Sleep, or raise FenceClosed during a long pause as soon as this process must not act any more.
 
         The end of the process waits for everyone who sleeps here, and how many do is up to tenants.

@@ -97,6 +97,7 @@ class Reservations:
     async def release(self, reservation: Reservation) -> None:
         """Remove the intent; if Vault fails, it stays until another holder has seen it for long enough."""
         source = reservation.source
+        self._intents.note_resolved(reservation.intent)
         with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing):
             await self._intents.require_current(reservation.at, lambda: self._stands(reservation))
             await self._documents.write_values(

@@ -12,6 +12,7 @@ from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
+    FenceClosed,
     PipedriveUnavailable,
     RateLimited,
     TokenRejected,
@@ -20,6 +21,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.fairness.slots import serving
+from pipedrive_operator.grants.documents import LONGEST_LAG
 from pipedrive_operator.grants.protocol import MOST_AT_ONCE
 from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE
 from support.exchanges import CONSENT, OTHER_COMPANY, ConsentSurroundings
@@ -333,6 +335,35 @@ async def test_a_promoted_grant_names_the_unanswered_renewal_of_its_candidate(ar
     assert around.stored.consent == CONSENT
     assert around.stored.unanswered is not None
     assert around.stored.unanswered.by == "them"
+
+
+async def test_an_intent_under_which_nothing_was_sent_is_no_unanswered_renewal(around: ConsentSurroundings) -> None:
+    """Pipedrive could not be reached, and Vault failed when the intent was withdrawn."""
+    order = await around.die_with_a_candidate()
+    accounts = dict(around.pipedrive.accounts)
+    around.pipedrive.accounts.clear()
+    around.pipedrive.network.loses_connections = 1.0
+    around.vault.breaks_after = len(around.vault.writes) + 1
+    with pytest.raises(PipedriveUnavailable):
+        await around.in_time(around.exchange.conclude(order))
+    assert "refresh_id" in around.values
+    around.pipedrive.accounts.update(accounts)
+    around.vault.breaks_after = None
+
+    await around.in_time(around.exchange.conclude(order))
+
+    assert around.stored.consent == CONSENT
+    assert around.stored.unanswered is None
+
+
+async def test_a_process_that_shuts_down_does_not_wait_for_a_standby(around: ConsentSurroundings) -> None:
+    """The next process finds out whether the result of the exchange was stored."""
+    around.protocol.stop_sending()
+
+    with pytest.raises(FenceClosed):
+        await around.in_time(around.exchange.conclude(around.order()))
+
+    assert around.clock.monotonic() < LONGEST_LAG.total_seconds()
 
 
 async def test_a_renewal_that_ends_after_the_promotion_replaces_what_it_has_spent(around: ConsentSurroundings) -> None:

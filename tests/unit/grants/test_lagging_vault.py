@@ -251,3 +251,35 @@ async def test_a_stored_candidate_is_not_overlooked_because_a_standby_lags_for_a
     found = await around.in_time(around.exchange.conclude(order))
 
     assert found.reason is ConsentReason.CONNECTED
+
+
+async def test_a_version_that_was_read_elsewhere_in_the_process_counts(around: Surroundings) -> None:
+    """A credential has read and published what another cluster refreshed."""
+    await around.run()
+    lag = Lag(around.vault, reads=0)
+    values = dict(around.vault.documents[GRANT_LOCATION].values)
+    around.vault.put(GRANT_LOCATION, **(values | {"access_token": "of another"}))
+    around.protocol.parts.documents.note(GRANT_LOCATION, around.vault.documents[GRANT_LOCATION])
+    lag.begin(reads=1)
+
+    found = await around.in_time(around.run())
+
+    assert found.token is not None
+    assert SecretValue("of another") == found.token.value
+
+
+async def test_of_two_versions_with_one_number_the_one_that_was_written_later_counts(around: Surroundings) -> None:
+    """Vault's storage was put back, and a consent has got the number of a version that a standby shows still."""
+    await around.run()
+    lag = Lag(around.vault, reads=0)
+    former = around.vault.documents[GRANT_LOCATION]
+    around.clock.turn(timedelta(seconds=1))
+    newer = replace(former, created_at=around.clock.now(), values={"refresh_token": "consented"})
+    around.vault.documents[GRANT_LOCATION] = newer
+    documents = around.protocol.parts.documents
+    documents.note(GRANT_LOCATION, newer)
+    lag.begin(reads=1)
+
+    found = await around.in_time(documents.find_document(GRANT_LOCATION, GRANT_SOURCE.identity))
+
+    assert newer == found

@@ -48,11 +48,12 @@ def is_outdated(result: Grant, document: Document | None) -> bool:
     """Return whether Vault holds what became of a candidate: what another process has obtained with it since.
 
     A result belongs into Vault if Vault holds what was spent for it, or nothing of the same exchange yet. The code of
-    an exchange works once, so whatever else Vault holds of it descends from this result.
+    an exchange works once, so whatever else Vault holds of it descends from this result, unless it is the very first
+    result of the exchange: then Vault was restored from a backup.
     """
     found = (grant for grant in (read_candidate(document), read_grant(document)) if grant is not None)
     held = next((grant for grant in found if grant.exchange == result.exchange), None)
-    return held is not None and held.lineage != result.refreshed_from
+    return held is not None and held.lineage not in {result.refreshed_from, result.first_refreshed_from}
 
 
 def marks_of(document: Document | None) -> tuple[Intent | None, Unanswered | None]:

@@ -8,6 +8,7 @@ import pytest
 
 from pipedrive_operator.core.grant.candidate import (
     LONGEST_CANDIDATE,
+    is_outdated,
     is_unrelated,
     marks_of,
     promoted,
@@ -135,3 +136,20 @@ def test_a_candidate_whose_refresh_token_does_not_rotate_replaces_no_grant_with_
 def test_another_consent_or_another_answer_is_another_exchange(changes: dict[str, Any]) -> None:
     """So the result of one is never taken for that of the other."""
     assert TERMS.exchange != replace(TERMS, **changes).exchange
+
+
+@pytest.mark.parametrize(
+    ("held", "outdated"),
+    [
+        pytest.param("12:34:first", False, id="the first one: Vault was restored"),
+        pytest.param("12:34:second", False, id="what was spent for it"),
+        pytest.param("12:34:fourth", True, id="what became of it"),
+    ],
+)
+def test_a_result_is_outdated_if_vault_holds_what_became_of_it(held: str, *, outdated: bool) -> None:
+    """The code of an exchange works once, so whatever else Vault holds of it is newer."""
+    first, second = (grant(f"12:34:{name}").lineage for name in ("first", "second"))
+    third = replace(CANDIDATE, refreshed_from=second, first_refreshed_from=first)
+    stored = with_candidate(HELD, replace(CANDIDATE, refresh_token=grant(held).refresh_token))
+
+    assert outdated is is_outdated(third, document(GRANT_LOCATION, **stored))
