@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from pipedrive_operator.core.decision.retry import RetryBounds, retry_pause
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
-from pipedrive_operator.core.grant.document import VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus, Reason
@@ -132,6 +132,10 @@ class GrantKeeper:
         """Return the client of a grant. Raises what `GrantDocuments.read_client` raises."""
         return await self._exchange.read_client(source)
 
+    def note_read(self, source: GrantWithClient, document: Document) -> None:
+        """Note a version of a grant's document that a credential has read: no refresh may use an older one."""
+        self._protocol.parts.documents.note(source.location, document)
+
     def forget(self, source: GrantWithClient) -> None:
         """Forget how the last refresh ended, because its preconditions have changed."""
         self._forget(_access(source))
@@ -195,10 +199,19 @@ class GrantKeeper:
         del self._tasks[location], self._in_progress[location]
         self._unused.discard(_access(source))
         for access in [access for access in self._states if access[0] == location]:
-            self._forget(access)
+            self._resume(access)
         if not task.cancelled():
             task.exception()  # the caller may have been cancelled, and then nobody else retrieves it
         self._on_change(frozenset(self._waiting.pop(location, ())), refresh_state.IDLE)
+
+    def _resume(self, access: "_Access") -> None:
+        """Forget why refreshes failed, except a refusal: it holds until there is another grant."""
+        state = self._states[access]
+        refusal = state.last if isinstance(state, refresh_state.Refreshing) else state
+        if isinstance(refusal, refresh_state.Refused):
+            self._states[access] = refusal
+        else:
+            self._forget(access)
 
     async def _run(self, order: RefreshOrder) -> None:
         try:

@@ -153,7 +153,7 @@ class Observer:
         if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
             return without_pauses(memory, now) if was_turned_back(memory, now, self._timings) else memory
         self._release(memory)
-        if isinstance(source, GrantWithClient):
+        if isinstance(source, GrantWithClient) and (memory is not None or self._is_oldest(credential, source)):
             self._keeper.forget(source)
         return Memory(source=source, uid=credential.uid)
 
@@ -165,6 +165,11 @@ class Observer:
         source = memory.source if memory is not None else None
         if isinstance(source, GrantWithClient) and not self._is_used(source):
             self._keeper.release(source)
+
+    def _is_oldest(self, credential: Credential, source: GrantWithClient) -> bool:
+        """Return whether no older credential uses a grant: one that joins its users must not end their pauses."""
+        oldest = self._ports.cache.oldest_sharer(source.location, source.identity)
+        return oldest is None or oldest.credential.key == credential.key
 
     def _is_used(self, source: GrantWithClient) -> bool:
         return self._ports.cache.oldest_sharer(source.location, source.identity) is not None
@@ -203,6 +208,8 @@ class Observer:
         try:
             document = await self._ports.vault.read(source.location, source.identity)
             self._sharing.note_read(credential, source)
+            if document is not None and isinstance(source, GrantWithClient):
+                self._keeper.note_read(source, document)
             return after_reading(memory, document, now)
         except Trouble as trouble:
             if isinstance(trouble, VaultDenied):

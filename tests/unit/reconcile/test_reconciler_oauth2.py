@@ -247,25 +247,3 @@ async def test_a_standby_of_vault_that_does_not_know_the_grant_yet_asks_for_no_c
     await world.settle()
     assert ("False", "GrantMissing") == world.condition(ConditionType.AUTHORIZED)
     assert ("True", "Published") == world.condition(ConditionType.READY)
-
-
-@pytest.mark.parametrize("is_refused", [True, False])
-async def test_a_grant_that_may_be_dead_is_not_reported_as_accepted_after_the_pause(
-    world: FakedOperator, *, is_refused: bool
-) -> None:
-    """A refresh was requested long before the renewal time, so the access token is valid still."""
-    world.cluster.apply(resource(OAUTH2_SPEC))
-    await world.settle()
-    world.pipedrive.alive.clear()
-    world.pipedrive.network.loses_answers = 0.0 if is_refused else 1.0
-    asked = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
-    world.cluster.apply(resource(OAUTH2_SPEC, annotations=asked))
-    reported = ("False", "ConsentRequired") if is_refused else ("Unknown", "RefreshUncertain")
-    await world.settle()
-    assert world.condition(ConditionType.AUTHORIZED) == reported
-    world.pipedrive.network.loses_answers = 0.0
-
-    world.clock.turn(timedelta(minutes=10))
-    await world.settle()
-
-    assert world.condition(ConditionType.AUTHORIZED) == ("False", "ConsentRequired")

@@ -29,6 +29,15 @@ def spec_is_invalid(seen: Observation) -> Decision | None:
     return None if seen.problem is None else _wait(Reason.INVALID_SPEC, seen.problem.message)
 
 
+def may_be_dead(seen: Observation) -> bool:
+    """Return whether the last refresh of the grant was refused, or nobody knows what became of it."""
+    match seen.refresh:
+        case refresh_state.Refused() | refresh_state.Unavailable(trouble=RefreshUncertain()) as failure:
+            return not _is_outdated(failure, seen)
+        case _:
+            return False
+
+
 def secret_needs_writing(seen: Observation) -> Decision | None:
     """Publish the newest accepted value if the Secret is not as desired, even while Vault is unavailable."""
     if seen.desired is None or not seen.is_publishable or seen.has_conflict or seen.write_failure is not None:
@@ -79,12 +88,11 @@ def refresh_failed_recently(seen: Observation) -> Decision | None:
 
     A request by annotation is acted on at once, except during a pause that Pipedrive itself asked for.
     """
-    grant = seen.memory.grant
     match seen.refresh:
         case refresh_state.Refused() if seen.requested is not None:
             return None
         case refresh_state.Refused(trouble=trouble, retry_at=retry_at) as failure if seen.now < retry_at:
-            is_outdated = grant is None or _is_outdated(failure, seen)
+            is_outdated = _is_outdated(failure, seen)
         case refresh_state.Unavailable(trouble=trouble, retry_at=retry_at) as failure if seen.now < retry_at:
             is_outdated = _is_outdated(failure, seen) and _cause_of_refresh(seen) is None
         case _:
@@ -110,6 +118,13 @@ def verification_is_due(seen: Observation) -> Decision | None:
     if has_failed or not is_verified or _is_past(seen.verification_at, seen.now) or seen.requested is not None:
         return Decision(action=Action.VERIFY, reason=Reason.PENDING, message="A verification is due", token=seen.token)
     return None
+
+
+def refresh_is_unresolved(seen: Observation) -> Decision | None:
+    """Refresh again after the pause, even if that is not due: nobody knows whether the grant works."""
+    if not may_be_dead(seen):
+        return None
+    return Decision(action=Action.REFRESH, reason=Reason.PENDING, message="The last refresh was refused or unanswered")
 
 
 def account_is_wrong(seen: Observation) -> Decision | None:
@@ -227,15 +242,6 @@ def _is_outdated(failure: refresh_state.Refused | refresh_state.Unavailable, see
     return isinstance(failure, refresh_state.Refused) and grant is not None and grant.lineage != failure.lineage
 
 
-def _may_be_dead(seen: Observation) -> bool:
-    """Return whether the last refresh of the grant was refused, or nobody knows what became of it."""
-    match seen.refresh:
-        case refresh_state.Refused() | refresh_state.Unavailable(trouble=RefreshUncertain()) as failure:
-            return not _is_outdated(failure, seen)
-        case _:
-            return False
-
-
 def _cause_of_refresh(seen: Observation) -> str | None:
     memory = seen.memory
     was_rejected = memory.rejections == 1 and memory.verify_failure is not None
@@ -244,7 +250,6 @@ def _cause_of_refresh(seen: Observation) -> str | None:
         (memory.has_candidate, "The grant of a consent waits to be verified"),
         (seen.token is None, "The grant has no access token"),
         (seen.requested is Requested.REFRESH, "A refresh was requested"),
-        (_may_be_dead(seen), "The last refresh was refused or went unanswered"),
         (seen.renewal is not None and _is_past(seen.renewal.at, seen.now), "The renewal time has come"),
         (
             was_rejected and seen.token is not None and _is_about(memory.verification, seen.token),

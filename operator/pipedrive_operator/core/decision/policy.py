@@ -26,6 +26,7 @@ CHECKS: Final[tuple[Callable[[Observation], Decision | None], ...]] = (
     checks.refresh_failed_recently,
     checks.refresh_is_due,
     checks.verification_is_due,
+    checks.refresh_is_unresolved,
     checks.account_is_wrong,
     checks.secret_cannot_be_rendered,
     checks.secret_write_failed_recently,

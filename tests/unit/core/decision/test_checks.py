@@ -76,7 +76,7 @@ def test_a_refresh_in_progress_reports_how_the_last_one_failed(
         pytest.param({"refresh": REFUSED, "grant": grant("12:34:new")}, False, id="another refresh token"),
         pytest.param({"refresh": replace(REFUSED, access_digest="of another")}, False, id="another access token"),
         pytest.param({"refresh": REFUSED, "now": LATER}, False, id="the pause is over"),
-        pytest.param({"refresh": REFUSED, "grant": None}, False, id="no grant any more"),
+        pytest.param({"refresh": REFUSED, "grant": None}, True, id="there is a candidate alone"),
         pytest.param({"refresh": UNAVAILABLE}, True, id="unavailable"),
         pytest.param({"refresh": REPLACED}, False, id="another holder has refreshed the grant since"),
         pytest.param({"refresh": REPLACED, "token": None}, True, id="another holder has, and the token is missing"),
@@ -97,11 +97,6 @@ def test_a_failed_refresh_is_left_alone_for_a_while(changes: dict[str, Any], *, 
         pytest.param({"in_escrow": True}, "escrow", id="an escrow"),
         pytest.param({"token": None}, "no access token", id="a seeded grant"),
         pytest.param({"requested": Requested.REFRESH}, "requested", id="a refresh is requested"),
-        pytest.param({"refresh": UNCERTAIN}, "went unanswered", id="the grant may be dead"),
-        pytest.param({"refresh": replace(UNCERTAIN, access_digest="of another")}, None, id="it is alive"),
-        pytest.param({"refresh": REFUSED}, "was refused", id="the grant is dead"),
-        pytest.param({"refresh": REFUSED, "grant": grant("12:34:new")}, None, id="another refresh token"),
-        pytest.param({"refresh": UNAVAILABLE}, None, id="nothing was sent"),
         pytest.param({"requested": Requested.CHECK}, None, id="a check is requested"),
         pytest.param({"now": NOW + timedelta(minutes=59)}, "renewal time", id="the renewal time"),
         pytest.param({"rejections": 1}, None, id="a rejection of an earlier token"),
@@ -113,6 +108,23 @@ def test_a_refresh_has_a_cause(changes: dict[str, Any], cause: str | None) -> No
 
     assert (cause is None) is (found is None)
     assert cause is None or cause in (found.message if found is not None else "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_unresolved"),
+    [
+        pytest.param({"refresh": UNCERTAIN}, True, id="unanswered"),
+        pytest.param(
+            {"refresh": replace(UNCERTAIN, access_digest="of another")}, False, id="refreshed by another holder"
+        ),
+        pytest.param({"refresh": REFUSED}, True, id="refused"),
+        pytest.param({"refresh": REFUSED, "grant": grant("12:34:new")}, False, id="another refresh token"),
+        pytest.param({"refresh": UNAVAILABLE}, False, id="nothing was sent"),
+    ],
+)
+def test_a_refresh_is_repeated_if_the_grant_may_be_dead(changes: dict[str, Any], *, is_unresolved: bool) -> None:
+    """Even if it is not due, as after a request."""
+    assert is_unresolved is (checks.refresh_is_unresolved(changed(oauth2_up_to_date(), **changes)) is not None)
 
 
 def test_an_api_token_is_never_refreshed() -> None:

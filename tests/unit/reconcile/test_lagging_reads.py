@@ -1,0 +1,56 @@
+"""A standby of Vault that lags, seen by a credential: its Secret never goes back, and its request is not lost."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pipedrive_operator.core.grant.document import Document, VaultLocation
+from support.builders import GRANT_LOCATION, OAUTH2_SPEC, resource
+from support.faked_operator import FakedOperator, seeded_world
+from support.refresh import in_time
+
+REFRESH = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
+SECONDS = 4.0
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[FakedOperator]:
+    """Give a seeded world."""
+    async for made in seeded_world():
+        yield made
+
+
+async def test_a_requested_refresh_uses_no_older_version_than_the_credential_has_read(world: FakedOperator) -> None:
+    """Another cluster has just refreshed the grant. The refresh reads from a standby that does not know it yet."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    before = world.vault.documents[GRANT_LOCATION]
+    _refresh_elsewhere(world)
+    _let_all_but_the_first_read_lag(world, before)
+
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=REFRESH))
+    await in_time(world.clock, world.settle())
+
+    assert ["seed", "of another cluster"] == world.pipedrive.spent
+    assert world.value("access_token") == world.vault.documents[GRANT_LOCATION].values["access_token"]
+
+
+def _refresh_elsewhere(world: FakedOperator) -> None:
+    values = dict(world.vault.documents[GRANT_LOCATION].values)
+    del values["refresh_token_digest"]
+    world.pipedrive.alive = {"of another cluster"}
+    world.pipedrive.accounts["access of another"] = world.pipedrive.company
+    newer = {"refresh_token": "of another cluster", "access_token": "access of another"}
+    world.vault.put(GRANT_LOCATION, **(values | newer))
+
+
+def _let_all_but_the_first_read_lag(world: FakedOperator, before: Document) -> None:
+    served, ends_at = world.vault.served, world.clock.monotonic() + SECONDS
+    reads = iter([False])
+
+    def lag(location: VaultLocation) -> tuple[Document | None, float]:
+        found, as_of = served(location)
+        is_behind = location == GRANT_LOCATION and as_of < ends_at and next(reads, True)
+        return (before, as_of) if is_behind else (found, as_of)
+
+    world.vault.served = lag  # type: ignore[method-assign]
