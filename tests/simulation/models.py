@@ -94,8 +94,9 @@ class VaultModel(FakeVault):
         if "refresh_token" in values:
             self.written.append((self.clock.monotonic(), who()))
             if before is not None and "consent_uid" in values and _exchange(values) != _exchange(before.values):
-                consent, token = (str(values[key]) for key in ("consent_uid", "refresh_token"))
-                self.promises.promoted(consent, token, over=str(before.values["refresh_token"]))
+                exchange = str(values["consent_uid"]), int(str(values.get("consent_generation", 0)))
+                over = str(before.values["refresh_token"])
+                self.promises.promoted(exchange, str(values["refresh_token"]), over=over)
             self.promises.stored(values, by=who(), candidate=read_candidate(self.documents[location]))
             self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
 

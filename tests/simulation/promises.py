@@ -6,7 +6,7 @@ Nothing here knows how the operator works.
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -112,12 +112,14 @@ class Promises:
     """Returns whether a refresh token belongs to the account that the credentials are for."""
     connected: set[str] = field(default_factory=set)
     """The uids of the consents whose grant Vault has held."""
+    promotions: dict[tuple[str, int], tuple[str | None, float]] = field(default_factory=dict)
+    """The line of the grant that each exchange brought, and when it got into Vault."""
     meant: dict[str, str | None] = field(default_factory=dict)
     """The line that each code is meant to replace: that of the grant which Vault held when the code was sent."""
     replaced: set[str] = field(default_factory=set)
     """The refresh tokens that a consent has replaced in Vault, or that lost against one that is alive."""
     put_back: set[str] = field(default_factory=set)
-    """The refresh tokens that Vault got when it held nothing of their line: perhaps an old copy, from an escrow."""
+    """The spent refresh tokens that Vault got when it held nothing of their line: an old copy, from an escrow."""
     is_alive: Callable[[str], bool] = lambda _token: True
     """Returns whether Pipedrive accepts a refresh token."""
 
@@ -143,7 +145,7 @@ class Promises:
             or left is None
             or left <= due
             or self.in_escrow(send.by, send.began - LONGEST_DECISION)
-            or any(former.token == send.token and self._has_failed(former) for former in self.sends)
+            or self._has_failed([former for former in self.sends if former.token == send.token][-1:])
         )
         self._expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
         self.sends.append(send)
@@ -151,9 +153,9 @@ class Promises:
             self.meant[send.token] = self._line(self.newest)
         self.on_effect("send", send.by)
 
-    def _has_failed(self, send: Send) -> bool:
-        """Return whether a refresh, which was due, has brought nothing: then it is due still."""
-        return send.is_lost or (send.ended is not None and send.successor is None)
+    def _has_failed(self, last: Sequence[Send]) -> bool:
+        """Return whether the last refresh with a token, which was due, has brought nothing: then it is due still."""
+        return any(send.is_lost or (send.ended is not None and send.successor is None) for send in last)
 
     def drops_escrow(self, token: str) -> None:
         """Record that an escrow was dropped; nobody needs its token if the one in Vault is alive."""
@@ -211,9 +213,10 @@ class Promises:
     def stored(self, values: Mapping[str, object], *, by: str, candidate: Grant | None = None) -> None:
         """Record a new version of the grant, and the candidate beside it."""
         self.held_until[self.newest] = asyncio.get_running_loop().time()
-        if self._has_no_trace_of(str(values.get("refresh_token", ""))):
-            self.put_back.add(str(values.get("refresh_token", "")))
-        self.newest = str(values.get("refresh_token", ""))
+        newest = str(values.get("refresh_token", ""))
+        if self._has_no_trace_of(newest) and any(send.token == newest and send.successor for send in self.sends):
+            self.put_back.add(newest)
+        self.newest = newest
         self._expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
         self._see_candidate(candidate)
         for token in {self.newest, self.candidate} - {None}:
@@ -234,12 +237,13 @@ class Promises:
         if exchange != self.candidate_exchange:
             self.candidate_exchange, self.candidate_since = exchange, asyncio.get_running_loop().time()
 
-    def promoted(self, consent: str, token: str, *, over: str) -> None:
+    def promoted(self, exchange: tuple[str, int], token: str, *, over: str) -> None:
         """Record that the grant of a consent replaces another one in Vault: the one that it is meant to replace.
 
         Nobody has meant a grant that was written after the code was sent. It may be replaced only if it is dead.
         """
-        self.connected.add(consent)
+        self.connected.add(exchange[0])
+        self.promotions[exchange] = self._line(token), asyncio.get_running_loop().time()
         if self._line(over) == self.meant.get(str(self._line(token))) or not self.is_alive(over):
             self.replaced.add(over)
 
@@ -247,9 +251,16 @@ class Promises:
         """Check what a process reports about the last answer to a consent: (h)."""
         is_connected = exchange[0] in self.connected
         self._expect(reason != "Connected" or is_connected, f"(h) {where} is connected, but nothing is stored")
-        since = self.candidate_since if self.candidate_exchange == exchange else float("inf")
+        since = self._result_since(exchange)
         is_doubtful = reason != "Uncertain" or since > self.known_as_of.get(by, 0.0) - LONGEST_CHECK - self.lag
-        self._expect(is_doubtful, f"(h) {where} is uncertain, but Vault has held its candidate since {since:.3f}")
+        self._expect(is_doubtful, f"(h) {where} is uncertain, but Vault has held its result since {since:.3f}")
+
+    def _result_since(self, exchange: tuple[str, int]) -> float:
+        """Return since when Vault holds the result of an exchange, as a candidate or as the grant; infinity if not."""
+        if self.candidate_exchange == exchange:
+            return self.candidate_since
+        line, since = self.promotions.get(exchange, ("", float("inf")))
+        return since if self._line(self.newest) == line else float("inf")
 
     def unconnected(self) -> str | None:
         """Return an exchange whose result was copied, and neither became the grant nor was handed over: (h)."""

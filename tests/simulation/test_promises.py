@@ -126,7 +126,7 @@ def test_an_access_token_goes_back_only_for_the_grant_of_another_consent(token: 
     """A consent some time ago is no excuse."""
 
     def judged(promises: Promises) -> str | None:
-        promises.promoted("uid-1", "refresh-3", over="consent-1")
+        promises.promoted(("uid-1", 2), "refresh-3", over="consent-1")
         promises.spent(_spent("refresh-2", "refresh-3"), "access-3")
         promises.spent(_spent(token, "refresh-4"), "access-4")
         promises.issued = {"access-3": 20.0, "access-4": 10.0}
@@ -153,7 +153,7 @@ def test_a_consent_replaces_the_grant_that_vault_held_when_its_code_was_sent(
         promises.sent(Send("code-2", 10, by="a1", is_code=True), left=None, due=DUE)
         promises.spent(_exchanged("code-2", "refresh-3"), "access-3")
         over = "consent-4" if written_since else "consent-1"
-        promises.promoted("uid", "refresh-3", over=over)
+        promises.promoted(("uid", 2), "refresh-3", over=over)
         return None if over in promises.replaced else over
 
     assert (_judged(judged) is None) is replaced
@@ -177,6 +177,7 @@ def test_the_result_of_an_exchange_is_not_just_dropped(became: str) -> None:
     assert _judged(judged) == ("(h) the result of code-2 was dropped" if became == "dropped" else None)
 
 
+@pytest.mark.parametrize("is_promoted", [True, False])
 @pytest.mark.parametrize(
     ("generation", "known_as_of", "is_wrong"),
     [
@@ -186,17 +187,20 @@ def test_the_result_of_an_exchange_is_not_just_dropped(became: str) -> None:
     ],
 )
 def test_a_consent_is_uncertain_only_if_its_result_is_not_known(
-    generation: int, known_as_of: float, *, is_wrong: bool
+    generation: int, known_as_of: float, *, is_wrong: bool, is_promoted: bool
 ) -> None:
     """The person would have to press the button again."""
 
     def judged(promises: Promises) -> str | None:
-        promises.stored({"refresh_token": "consent-1"}, by="a2", candidate=CANDIDATE_3)
+        if is_promoted:
+            promises.promoted(("uid", 2), "refresh-3", over="consent-1")
+        held = "refresh-3" if is_promoted else "consent-1"
+        promises.stored({"refresh_token": held}, by="a2", candidate=None if is_promoted else CANDIDATE_3)
         promises.knows(by="a1", as_of=known_as_of)
         promises.consent_reported("a/consent", ("uid", generation), "Uncertain", by="a1")
         return promises.broken
 
-    wrong = "(h) a/consent is uncertain, but Vault has held its candidate since 1000.000"
+    wrong = "(h) a/consent is uncertain, but Vault has held its result since 1000.000"
     assert _judged(judged) == (wrong if is_wrong else None)
 
 
@@ -214,6 +218,19 @@ def test_a_grant_is_not_dead_if_its_process_has_since_seen_another_one(seconds: 
         return promises.broken
 
     assert (_judged(judged) is not None) is is_wrong
+
+
+def test_a_consent_may_be_uncertain_after_a_person_has_replaced_its_grant() -> None:
+    """Then nothing in Vault shows that it was connected."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.promoted(("uid", 2), "refresh-3", over="consent-1")
+        promises.stored({"refresh_token": "consent-9"}, by="person")
+        promises.knows(by="a1", as_of=END + LONGEST_CHECK + 1)
+        promises.consent_reported("a/consent", ("uid", 2), "Uncertain", by="a1")
+        return promises.broken
+
+    assert _judged(judged) is None
 
 
 def _exchanged(code: str, refresh_token: str) -> Send:
