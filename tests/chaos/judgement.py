@@ -191,8 +191,7 @@ def lost(
     return [
         one
         for one in newest.values()
-        if one.consent in given_up
-        or (one.consent not in replaced and held.get(one.path) != one.issued)
+        if one.consent in given_up or (one.consent not in replaced and held.get(one.path) != one.issued)
     ]
 
 
