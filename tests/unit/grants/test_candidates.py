@@ -1,13 +1,11 @@
 """Candidates: the consent of a process that died is completed by any other, and nothing is lost."""
 
 import asyncio
-import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -20,10 +18,8 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.fairness.slots import serving
 from pipedrive_operator.grants.documents import LONGEST_LAG
-from pipedrive_operator.grants.protocol import MOST_AT_ONCE
-from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE
+from support.builders import ACCOUNT, GRANT_LOCATION
 from support.exchanges import CONSENT, OTHER_COMPANY, ConsentSurroundings
 from support.refresh import ORDER
 
@@ -51,73 +47,6 @@ async def test_the_next_refresh_completes_the_consent_of_a_dead_process(
     assert is_promoted is (around.stored.consent == CONSENT)
     assert (["code-1"] if is_promoted else ["code-1", "seed"]) == around.pipedrive.sent
     assert around.stored.unanswered is None
-
-
-async def test_a_candidate_whose_access_token_has_expired_is_refreshed_to_see_whose_it_is(
-    around: ConsentSurroundings,
-) -> None:
-    """No other process ran for hours."""
-    order = await around.die_with_a_candidate()
-    around.clock.turn(timedelta(hours=2))
-
-    found = await around.in_time(around.exchange.conclude(order))
-
-    assert ConsentReason.CONNECTED is found.reason
-    assert ["code-1", "refresh-2"] == around.pipedrive.sent
-    assert SecretValue("refresh-3") == around.stored.refresh_token
-
-
-async def test_candidates_of_one_namespace_are_refreshed_a_few_at_a_time(around: ConsentSurroundings) -> None:
-    """A tenant can write a candidate into each of its documents, and each refresh has a connection of its own."""
-    around.pipedrive.gate = asyncio.Event()
-    forged = {"refresh_token": "theirs", "terms_consent": "anything"}
-    tasks = []
-    for number in range(60):
-        location = replace(GRANT_LOCATION, path=f"pipedrive/hostile/{number}")
-        around.vault.put(location, consent_candidate=json.dumps(forged))
-        with serving("hostile"):
-            tasks.append(
-                asyncio.create_task(around.protocol.parts.candidates.settle(replace(GRANT_SOURCE, location=location)))
-            )
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-    assert MOST_AT_ONCE // 2 == len(around.vault.writes)
-
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def test_the_new_access_token_of_a_candidate_is_stored_although_its_refresh_token_stays(
-    around: ConsentSurroundings,
-) -> None:
-    """Pipedrive is slow, so that the document is read again, with the expired token of the same candidate in it."""
-    around.pipedrive.rotates = False
-    order = await around.die_with_a_candidate()
-    around.clock.turn(timedelta(hours=2))
-    around.pipedrive.before_fence = lambda: around.clock.turn(timedelta(seconds=3))
-
-    found = await around.in_time(around.exchange.conclude(order))
-
-    assert ConsentReason.CONNECTED is found.reason
-    assert around.stored.consent == CONSENT
-
-
-async def test_a_half_usable_answer_is_kept_and_refreshed_once(around: ConsentSurroundings) -> None:
-    """Its refresh token may be the only living one."""
-    around.pipedrive.spoils_answers = 1.0
-    task = await around.begin_exchange()
-    around.pipedrive.answer()
-    while not around.pipedrive.spent:  # noqa: ASYNC110  a turn of the loop, not a time
-        await asyncio.sleep(0)
-    around.pipedrive.spoils_answers = 0.0
-
-    found = await around.in_time(task)
-
-    assert found is not None
-    assert ConsentReason.CONNECTED is found.reason
-    assert SecretValue("refresh-3") == around.stored.refresh_token
 
 
 async def test_a_candidate_that_pipedrive_refuses_is_dropped(around: ConsentSurroundings) -> None:
@@ -307,55 +236,6 @@ async def test_a_dead_exchange_counts_as_no_unanswered_refresh(around: ConsentSu
     assert SecretValue("refresh-2") == around.stored.refresh_token
 
 
-async def test_an_uncertain_renewal_of_a_candidate_leaves_the_grant_that_works_alone(
-    around: ConsentSurroundings,
-) -> None:
-    """The refresh was ordered to settle the candidate; the grant itself is not in doubt."""
-    around.pipedrive.consent_ends_others = False
-    around.pipedrive.alive.add("seed")
-    await around.run()
-    await around.die_with_a_candidate()
-    around.pipedrive.accounts.clear()
-    around.pipedrive.gate, around.pipedrive.breaks_off = asyncio.Event(), 1.0
-
-    with pytest.raises(PipedriveUnavailable):
-        await around.in_time(around.run())
-
-    assert SecretValue("refresh-1") == around.stored.refresh_token
-
-
-async def test_a_promoted_grant_names_the_unanswered_renewal_of_its_candidate(around: ConsentSurroundings) -> None:
-    """Its holder died with the candidate at Pipedrive: if that has spent it, the next refresh is refused."""
-    order = await around.die_with_a_candidate()
-    marks = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "30s", "refresh_consent": CONSENT}
-    around.vault.put(GRANT_LOCATION, **(around.values | marks))
-
-    await around.in_time(around.exchange.conclude(order))
-
-    assert around.stored.consent == CONSENT
-    assert around.stored.unanswered is not None
-    assert around.stored.unanswered.by == "them"
-
-
-async def test_an_intent_under_which_nothing_was_sent_is_no_unanswered_renewal(around: ConsentSurroundings) -> None:
-    """Pipedrive could not be reached, and Vault failed when the intent was withdrawn."""
-    order = await around.die_with_a_candidate()
-    accounts = dict(around.pipedrive.accounts)
-    around.pipedrive.accounts.clear()
-    around.pipedrive.network.loses_connections = 1.0
-    around.vault.breaks_after = len(around.vault.writes) + 1
-    with pytest.raises(PipedriveUnavailable):
-        await around.in_time(around.exchange.conclude(order))
-    assert "refresh_id" in around.values
-    around.pipedrive.accounts.update(accounts)
-    around.vault.breaks_after = None
-
-    await around.in_time(around.exchange.conclude(order))
-
-    assert around.stored.consent == CONSENT
-    assert around.stored.unanswered is None
-
-
 async def test_a_process_that_shuts_down_does_not_wait_for_a_standby(around: ConsentSurroundings) -> None:
     """The next process finds out whether the result of the exchange was stored."""
     around.protocol.stop_sending()
@@ -364,23 +244,6 @@ async def test_a_process_that_shuts_down_does_not_wait_for_a_standby(around: Con
         await around.in_time(around.exchange.conclude(around.order()))
 
     assert around.clock.monotonic() < LONGEST_LAG.total_seconds()
-
-
-async def test_a_renewal_that_ends_after_the_promotion_replaces_what_it_has_spent(around: ConsentSurroundings) -> None:
-    """Its holder was stopped for longer than its intent, and another process has promoted the candidate meanwhile."""
-    order = await around.die_with_a_candidate()
-    spent = around.candidate
-    assert spent is not None
-    renewed = replace(spent, refresh_token=SecretValue("renewed"), refreshed_from=spent.lineage)
-    await around.in_time(around.exchange.conclude(order))
-    around.pipedrive.alive = {"renewed"}
-    around.vault.put(GRANT_LOCATION, **with_candidate(around.values, renewed))
-
-    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
-
-    assert SecretValue("renewed") == around.stored.refresh_token
-    assert around.candidate is None
-    assert {} == around.cluster.escrow
 
 
 async def test_nobody_waits_for_the_intent_of_an_exchange_whose_result_is_stored(around: ConsentSurroundings) -> None:
