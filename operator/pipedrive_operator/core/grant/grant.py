@@ -296,7 +296,7 @@ def without_former_grant(values: Mapping[str, object]) -> Mapping[str, object]:
     refresh_token, binding = text_field(values, "refresh_token"), text_field(values, _BINDING)
     if refresh_token is None or binding in {None, SecretValue(refresh_token).digest()}:
         return values
-    dropped = _OURS if text_field(values, IN_EXCHANGE) is None else _OURS - OF_INTENT
+    dropped = _OURS if text_field(values, IN_EXCHANGE) is None else _OURS.difference(OF_INTENT)
     return {key: value for key, value in values.items() if key not in dropped}
 
 

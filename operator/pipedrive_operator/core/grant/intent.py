@@ -16,9 +16,9 @@ from pipedrive_operator.core.values.times import format_duration, format_time, p
 
 IN_EXCHANGE: Final = "refresh_consent"
 """The key with the consent that an intent is about; only the intent of an exchange has it."""
-OF_INTENT: Final = frozenset({"refresh_id", "refresh_holder", "refresh_started_at", "refresh_timeout", IN_EXCHANGE})
+OF_INTENT: Final = ("refresh_id", "refresh_holder", "refresh_started_at", "refresh_timeout", IN_EXCHANGE)
 """The keys of an intent."""
-MARKS: Final = (*sorted(OF_INTENT), "refresh_unanswered", "refresh_unanswered_at", "refresh_unanswered_by")
+MARKS: Final = (*OF_INTENT, "refresh_unanswered", "refresh_unanswered_at", "refresh_unanswered_by")
 
 ANSWER_TIMEOUTS: Final = 4
 """For how many time-outs of a call the answer to a refresh is awaited: a minute by default.
