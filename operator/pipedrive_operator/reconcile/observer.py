@@ -151,7 +151,7 @@ class Observer:
         """
         memory = self.memories.begin(credential.key)
         if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
-            return without_pauses(memory, now) if was_turned_back(memory, now, self._timings) else memory
+            return without_pauses(memory, now) if was_turned_back(memory, now) else memory
         self._release(memory)
         if isinstance(source, GrantWithClient) and (memory is not None or self._is_oldest(credential, source)):
             self._keeper.forget(source)

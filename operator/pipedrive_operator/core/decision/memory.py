@@ -99,9 +99,9 @@ def updated(memory: Memory, **changes: object) -> Memory:
     return replace(memory, **changes)  # type: ignore[arg-type]
 
 
-def was_turned_back(memory: Memory, now: datetime, timings: Timings) -> bool:
-    """Return whether the wall clock shows a time that is well before the last read of Vault."""
-    return memory.read_at is not None and memory.read_at > now + timings.poll_interval
+def was_turned_back(memory: Memory, now: datetime) -> bool:
+    """Return whether the wall clock shows a time before the last read of Vault."""
+    return memory.read_at is not None and memory.read_at > now
 
 
 def without_pauses(memory: Memory, now: datetime) -> Memory:
