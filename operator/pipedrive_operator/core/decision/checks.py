@@ -235,11 +235,16 @@ def _published_or(seen: Observation, otherwise: str) -> tuple[Reason, str]:
 
 
 def _is_outdated(failure: refresh_state.Refused | refresh_state.Unavailable, seen: Observation) -> bool:
-    """Return whether a failure is about a former grant, or another holder has refreshed the grant since."""
+    """Return whether a failure is about a former grant, or another holder has refreshed the grant since.
+
+    While Vault cannot be read, a refusal says nothing: a person may have consented since.
+    """
     grant, token = seen.memory.grant, seen.memory.token
     if failure.access_digest != (token.value.digest() if token is not None else None):
         return True
-    return isinstance(failure, refresh_state.Refused) and grant is not None and grant.lineage != failure.lineage
+    if not isinstance(failure, refresh_state.Refused):
+        return False
+    return seen.memory.source_failure is not None or (grant is not None and grant.lineage != failure.lineage)
 
 
 def _cause_of_refresh(seen: Observation) -> str | None:

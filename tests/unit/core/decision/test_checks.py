@@ -20,6 +20,7 @@ from pipedrive_operator.core.values.errors import (
     PipedriveUnavailable,
     RefreshUncertain,
     TokenRejected,
+    VaultUnavailable,
 )
 from support.builders import (
     NOW,
@@ -32,6 +33,7 @@ from support.builders import (
     oauth2_up_to_date,
     published,
 )
+from support.decisions import failure
 
 LATER = NOW + timedelta(minutes=1)
 DIGEST = access_token().value.digest()
@@ -66,6 +68,17 @@ def test_a_refresh_in_progress_reports_how_the_last_one_failed(
     found = checks.refresh_is_in_progress(changed(oauth2_up_to_date(), refresh=state))
 
     assert expected is (found.reason if found is not None else None)
+
+
+def test_a_refusal_says_nothing_while_vault_cannot_be_read() -> None:
+    """A person may have consented since."""
+    sealed = failure(VaultUnavailable("sealed"), "source")
+    seen = changed(oauth2_up_to_date(), refresh=refresh_state.Refreshing(last=REFUSED), source_failure=sealed)
+
+    found = checks.refresh_is_in_progress(seen)
+
+    assert found is not None
+    assert found.reason is Reason.PUBLISHED
 
 
 @pytest.mark.parametrize(
