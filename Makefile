@@ -62,7 +62,8 @@ soak: $(READY)
 
 chaos: $(READY)
 	@$(RUN) -m chaos $(if $(PARTS),--parts "$(PARTS)") $(if $(KILLS),--kills $(KILLS)) $(if $(GRANTS),--grants $(GRANTS)) \
-		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT)) \
+		--pictures $(or $(PICTURES),.benchmarks)
 	$(if $(PARTS),,@$(MAKE) --no-print-directory attack)
 
 attack: $(READY)

@@ -7,11 +7,11 @@ from typing import Final
 import click
 
 from benchmarks.command import Say, carry_out
-from benchmarks.machine import describe
 from benchmarks.parts import WORKERS, running
 from benchmarks.pictures import draw_rounds
 from benchmarks.report import Report
 from benchmarks.rounds import Plan, measure
+from testbed.hardware import describe
 
 HELP: Final = """Measure the speed and the memory of the operator on this machine.
 

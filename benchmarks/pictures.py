@@ -1,37 +1,22 @@
-"""Draws the figures as SVG: the same figures give the same file, which names neither a date nor a path.
+"""Draws what the benchmarks have measured. How every picture looks is decided in `testbed.picture`."""
 
-The colours are those of Okabe and Ito, which people with any colour vision distinguish; each line has a marker or a
-style of its own too. The background is white, so that a page in dark mode shows the picture as it is.
-"""
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Final
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.machine import Machine
 from benchmarks.report import Report
 from benchmarks.scale.report import FleetFigures, Growth, ScaleReport
-
-BLUE: Final = "#0072B2"
-ORANGE: Final = "#D55E00"
-GREEN: Final = "#009E73"
-GREY: Final = "#666666"
-_METADATA: Final = {"Date": None, "Creator": None}
-_WIDTH: Final = 9.0
-_ROOM: Final = 1.35
+from testbed.picture import BLUE, GREEN, GREY, ORANGE, finish, picture
 
 
 def draw_rounds(report: Report, folder: Path) -> Sequence[Path]:
     """Draw the times of each round of `make bench`, with the floor before and after it."""
     numbers = range(1, len(report.rounds) + 1)
     size = report.rounds[0].requests.credentials
-    with _picture(folder / "bench-rounds.svg", report.machine, height=3.4) as figure:
+    with picture(folder / "bench-rounds.svg", report.machine, height=3.4) as figure:
         axes = figure.subplots()
         for offset, marker in ((0, "v"), (1, "^")):
             times = [one.floor_seconds[offset] for one in report.rounds]
@@ -42,7 +27,7 @@ def draw_rounds(report: Report, folder: Path) -> Sequence[Path]:
         axes.plot(numbers, kubectl, "s", color=ORANGE, label="kubectl apply alone")
         axes.set(xlabel="round", ylabel="seconds", xticks=list(numbers), title=f"{size:,} credentials")
         axes.set_xlim(0.5, len(report.rounds) + 0.5)
-        _finish(axes)
+        finish(axes)
     return [folder / "bench-rounds.svg"]
 
 
@@ -51,11 +36,11 @@ def draw_scale(report: ScaleReport, folder: Path) -> Sequence[Path]:
     drawn: list[Path] = []
     if report.growth is not None:
         drawn.append(folder / "scale-growth.svg")
-        with _picture(drawn[-1], report.machine, height=3.8) as figure:
+        with picture(drawn[-1], report.machine, height=3.8) as figure:
             _growth(figure, report.growth)
     if report.fleet is not None and report.fleet.moments:
         drawn.append(folder / "scale-outages.svg")
-        with _picture(drawn[-1], report.machine, height=7.0) as figure:
+        with picture(drawn[-1], report.machine, height=7.0) as figure:
             _outages(figure, report.fleet)
     return drawn
 
@@ -74,7 +59,7 @@ def _growth(figure: Figure, growth: Growth) -> None:
     memory.set(xlabel="API tokens", ylabel="MiB resident", title="Memory")
     for axes in (time, memory):
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        _finish(axes)
+        finish(axes)
 
 
 def _outages(figure: Figure, fleet: FleetFigures) -> None:
@@ -97,7 +82,7 @@ def _outages(figure: Figure, fleet: FleetFigures) -> None:
     requests.set(ylabel="in each second", xlabel="minutes")
     for axes in (left, waiting, requests):
         _shade(axes, fleet.outages, named=axes is left)
-        _finish(axes)
+        finish(axes)
 
 
 def _shade(axes: Axes, outages: Sequence[tuple[str, float, float]], *, named: bool) -> None:
@@ -106,30 +91,3 @@ def _shade(axes: Axes, outages: Sequence[tuple[str, float, float]], *, named: bo
         if named:
             middle = (began + ended) / 120
             axes.annotate(f"{what}\naway", (middle, 0.02), xycoords=("data", "axes fraction"), ha="center", va="bottom")
-
-
-def _finish(axes: Axes) -> None:
-    """Begin at zero, and leave room for the legend above the lines."""
-    axes.set_ylim(min(0.0, axes.dataLim.y0), axes.dataLim.y1 * _ROOM)
-    axes.legend(loc="upper left", fontsize=9)
-
-
-@contextmanager
-def _picture(path: Path, machine: Machine, *, height: float) -> Iterator[Figure]:
-    """Set up a picture that names the machine, and write it at the end of the block."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(
-        {
-            "svg.hashsalt": "pipedrive-operator",
-            "font.size": 10,
-            "axes.grid": True,
-            "grid.color": "#DDDDDD",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "legend.frameon": False,
-        }
-    ):
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained", facecolor="white")
-        yield figure
-        figure.supxlabel(str(machine), fontsize=8, color=GREY)
-        figure.savefig(path, format="svg", metadata=_METADATA)

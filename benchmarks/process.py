@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from benchmarks import machine
 from benchmarks.report import Memory
+from testbed import hardware
 from testbed.operator_process import OperatorProcess
 
 
@@ -12,7 +12,7 @@ def memory(operator: OperatorProcess) -> Memory:
     """Return the memory of the process now."""
     status = Path(f"/proc/{operator.pid}/status").read_text()
     return Memory(
-        resident_mib=machine.kibibytes(status, "VmRSS") / 1024, peak_mib=machine.kibibytes(status, "VmHWM") / 1024
+        resident_mib=hardware.kibibytes(status, "VmRSS") / 1024, peak_mib=hardware.kibibytes(status, "VmHWM") / 1024
     )
 
 

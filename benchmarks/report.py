@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from statistics import mean, median
 from typing import Any, Final
 
-from benchmarks.machine import Machine
 from testbed.figure import Figure
+from testbed.hardware import Machine
 
 MOST_SECONDS_FOR_ONE: Final = 0.5
 MOST_TIMES_FLOOR: Final = 2.0

@@ -7,12 +7,12 @@ from typing import Final
 import click
 
 from benchmarks.command import Say, carry_out
-from benchmarks.machine import describe
 from benchmarks.parts import Parts, running
 from benchmarks.pictures import draw_scale
 from benchmarks.scale import growth, repairs, windows
 from benchmarks.scale.plan import PARTS, Plan
 from benchmarks.scale.report import Edits, Failover, Growth, ScaleReport
+from testbed.hardware import describe
 
 HELP: Final = """Measure the operator with thousands of credentials, and with a fleet of grants.
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from benchmarks.machine import Machine
 from benchmarks.report import Memory
 from benchmarks.scale.plan import LEASE, MODEL_GRANTS, MODEL_LIFETIME
 from testbed.figure import Figure, percentile
+from testbed.hardware import Machine
 
 MOST_EMPTY_MIB: Final = 65.0
 MOST_MIB: Final = {10_000: 160.0, 50_000: 500.0}

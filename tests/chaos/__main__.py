@@ -14,9 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos import fleet, kills, scenarios
+from chaos.pictures import draw
 from chaos.report import Report
 from testbed.api_client import ApiError
 from testbed.go_build import BuildError
+from testbed.hardware import describe
 from testbed.kubectl import KubectlError
 from testbed.processes import ProcessError
 
@@ -60,7 +62,12 @@ _VERDICTS: Final = {True: "[green]kept[/]", False: "[red]BROKEN[/]", None: ""}
 )
 @click.option("--seed", default=None, type=int, help="Chooses the random moments. Default: a new one.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def main(*, parts: str, count: int, grants: int, minutes: float, seed: int | None, output: str) -> None:
+@click.option(
+    "--pictures", type=click.Path(file_okay=False, path_type=Path), help="Draw an SVG picture into this folder."
+)
+def main(
+    *, parts: str, count: int, grants: int, minutes: float, seed: int | None, output: str, pictures: Path | None
+) -> None:
     """Run the chaos tests, and exit with the matching code."""
     wanted = parts.replace(",", " ").split()
     if unknown := sorted(set(wanted) - set(PARTS)) or ["none"] * (not wanted):
@@ -68,6 +75,7 @@ def main(*, parts: str, count: int, grants: int, minutes: float, seed: int | Non
         raise click.UsageError(message)
     plan = kills.Plan(kills=count, seed=int(time.time()) if seed is None else seed)
     console = Console(stderr=True, highlight=False)
+    machine = describe()
     try:
         report = _play(wanted, plan, fleet.Plan(grants=grants, minutes=minutes), console)
     except KeyboardInterrupt:
@@ -79,6 +87,8 @@ def main(*, parts: str, count: int, grants: int, minutes: float, seed: int | Non
         click.echo(json.dumps(report.document(), indent=2))
     else:
         _show(report, Console(highlight=False))
+    for picture in draw(report, machine, pictures) if pictures is not None else ():
+        console.print(f"drawn: {picture}", markup=False)
     sys.exit(0 if report.kept else _BROKEN)
 
 

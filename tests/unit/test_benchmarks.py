@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.machine import Machine, field, kibibytes
 from benchmarks.report import Memory, Report, Requests, Round
 from benchmarks.traffic import read_writes
 from benchmarks.workload import Batch, pipedrive_seed
 from testbed.figure import Figure
+from testbed.hardware import Machine, field, kibibytes
 
 MACHINE = Machine(cores=2, processor="Slow", memory_gib=4, python="3.11.1", kernel="6.1", load=0.5)
 GOOD = Round(

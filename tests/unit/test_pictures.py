@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import pictures
-from benchmarks.machine import Machine
 from benchmarks.report import Memory, Report, Requests, Round
 from benchmarks.scale.report import FleetFigures, Growth, Moment, ScaleReport, Step
+from chaos import pictures as chaos_pictures
+from chaos.fleet import Figures
+from chaos.judgement import Window
+from chaos.report import Report as ChaosReport
+from testbed.hardware import Machine
 
 MACHINE = Machine(cores=2, processor="Slow", memory_gib=4, python="3.11.1", kernel="6.1", load=0.5)
 MEMORY = Memory(resident_mib=90, peak_mib=90)
@@ -42,6 +46,25 @@ SCALE = ScaleReport(
 )
 
 
+CALM = Figures(
+    grants=3,
+    seconds=60,
+    refreshes=3,
+    expired_seconds=0,
+    shortest_left=2,
+    accepted_twice=[],
+    sent_again=0,
+    calm={},
+    troubled={},
+    cycles=0,
+    calm_cycles=0,
+    shortest_calm_cycle=27,
+    odd_cycles=0,
+    lost=0,
+    windows=[],
+)
+
+
 def test_each_benchmark_draws_its_pictures(tmp_path: Path) -> None:
     """Each names the machine that was measured."""
     drawn = [
@@ -56,6 +79,18 @@ def test_each_benchmark_draws_its_pictures(tmp_path: Path) -> None:
 def test_a_part_that_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
     """A run of one part keeps the pictures that another run has drawn."""
     assert pictures.draw_scale(replace(SCALE, growth=None, fleet=None), tmp_path) == []
+
+
+def test_the_window_is_drawn_for_the_parts_that_have_one(tmp_path: Path) -> None:
+    """The legend says how many refreshes each line shows."""
+    windows = [Window(since_taken=0.2, since_answered=0.01 * number, at=0) for number in range(1, 4)]
+
+    drawn = chaos_pictures.draw(ChaosReport(fleet=replace(CALM, windows=windows)), MACHINE, tmp_path)
+
+    assert [path.name for path in drawn] == ["chaos-window.svg"]
+    assert "the fleet: 3" in drawn[0].read_text()
+    assert "under kills" not in drawn[0].read_text()
+    assert chaos_pictures.draw(ChaosReport(fleet=CALM), MACHINE, tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["scale-growth.svg", "scale-outages.svg"])

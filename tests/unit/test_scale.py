@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.machine import Machine
 from benchmarks.report import Memory
 from benchmarks.scale import evidence
 from benchmarks.scale.evidence import Published, Records, Refresh, Renewal
@@ -27,6 +26,7 @@ from benchmarks.scale.report import (
 )
 from benchmarks.workload import Batch
 from testbed.figure import Figure
+from testbed.hardware import Machine
 
 MACHINE = Machine(cores=2, processor="Slow", memory_gib=4, python="3.11.1", kernel="6.1", load=0.5)
 STEP = Step(
