@@ -65,7 +65,8 @@ def frozen_between_intent_and_send(environment: Environment) -> None:
         sleeper.process.freeze()
         before = len(accepted(environment, grant))
         wait_for_other_leader(cell, sleeper, within=LONGEST_TAKEOVER)
-        eventually(lambda: len(accepted(environment, grant)) > before, within=PATIENCE)
+        # The other replica waits until the sleeper's intent is over: it may be an unanswered request.
+        eventually(lambda: len(accepted(environment, grant)) > before, within=UNANSWERED_SECONDS)
         sleeper.links[Way.VAULT].delay(0)
         awake_at = time.time()
         sleeper.process.thaw()

@@ -118,6 +118,8 @@ class Promises:
     """The line that each code is meant to replace: that of the grant which Vault held when the code was sent."""
     replaced: set[str] = field(default_factory=set)
     """The refresh tokens that a consent has replaced in Vault, or that lost against one that is alive."""
+    restored_at: float = float("-inf")
+    """When Vault was last restored, which may have removed the intent of a request in flight."""
     put_back: set[str] = field(default_factory=set)
     """The spent refresh tokens that Vault got when it held nothing of their line: an old copy, from an escrow."""
     is_alive: Callable[[str], bool] = lambda _token: True
@@ -164,10 +166,15 @@ class Promises:
 
     def _sent_beside(self, former: Send, send: Send) -> None:
         """Check that a former request is over, or that nobody has to wait for its answer any more."""
-        is_over = former.ended is not None
-        self._expect(is_over or send.began >= former.began + self.patience, f"(a) two sends of {send.token} overlap")
-        if not is_over:
-            self.history.excuse("sent again after four time-outs", f"{send.token}, which waits at Pipedrive")
+        if former.ended is not None:
+            return
+        has_waited, has_no_intent = send.began >= former.began + self.patience, self.restored_at > former.began
+        self._expect(has_waited or has_no_intent, f"(a) two sends of {send.token} overlap")
+        is_forgotten = has_no_intent and not has_waited
+        kind = (
+            "sent again after its intent was lost in a restore" if is_forgotten else "sent again after four time-outs"
+        )
+        self.history.excuse(kind, f"{send.token}, which waits at Pipedrive")
 
     def _sent_again(self, send: Send, successor: str) -> None:
         """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a)."""
@@ -274,7 +281,7 @@ class Promises:
 
     def restored(self, values: Mapping[str, object], *, by: str) -> None:
         """Record that a person restored an old version of the grant, which undoes what was stored since."""
-        access = str(values.get("access_token", ""))
+        access, self.restored_at = str(values.get("access_token", "")), asyncio.get_running_loop().time()
         self.lines[access] = f"{self.lines.get(access, access)}, restored"
         self.stored_refresh.clear()
         self.stored(values, by=by)

@@ -88,6 +88,21 @@ def test_a_token_may_be_sent_again_when_its_line_has_gone_from_vault(held: str) 
     assert (wrong is None) == (held == "consent-9")
 
 
+@pytest.mark.parametrize(("since", "is_excused"), [(END - 1, True), (END + 1, False)])
+def test_a_restore_during_a_request_excuses_another_one_with_its_token(since: float, *, is_excused: bool) -> None:
+    """It has removed the intent, so no other holder knows that the token is in flight."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.restored({"refresh_token": "refresh-1"}, by="person")
+        promises.sends = [Send("refresh-1", since, by="a1")]
+        promises.patience = 32.0
+        promises.acknowledges({"refresh_holder": "a2", "refresh_id": "a2-1"}, by="a2")
+        promises.sent(Send("refresh-1", END + 2, by="a2"), left=None, due=DUE)
+        return promises.broken
+
+    assert (_judged(judged) is None) is is_excused
+
+
 @pytest.mark.parametrize("after", [31.0, 32.0])
 def test_a_request_that_waits_at_pipedrive_excuses_another_one_after_four_time_outs(after: float) -> None:
     """Before that, two requests with one token overlap."""
