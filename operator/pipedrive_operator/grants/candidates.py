@@ -191,7 +191,7 @@ class Candidates:
             account: Account | None = None
             try:
                 if candidate.lineage not in refused:
-                    account = await self.identify(candidate)
+                    account = await self.identify(candidate, is_just_issued=was_renewed)
                     if account is None and not was_renewed:
                         if not await self._take_successor(seen, source):
                             was_renewed = await self._renew(seen, source)
@@ -223,12 +223,16 @@ class Candidates:
                 self._intents.require_pause(source.location, document)
                 return _Seen(document=document, candidate=candidate, terms=candidate.terms, at=at)
 
-    async def identify(self, candidate: Grant) -> Account | None:
-        """Return the account of a candidate; None if it has no usable access token."""
-        if candidate.token is None or candidate.token.expired(self._clock.now()):
+    async def identify(self, candidate: Grant, *, is_just_issued: bool) -> Account | None:
+        """Return the account of a candidate; None if it has no usable access token.
+
+        Pipedrive is asked about a token that was just issued even if it has expired by our clock, which may be wrong.
+        """
+        token = candidate.token
+        if token is None or (token.expired(self._clock.now()) and not is_just_issued):
             return None
         try:
-            return await self._pipedrive.identify_access_token(candidate.token)
+            return await self._pipedrive.identify_access_token(token)
         except TokenRejected:
             return None
         except AccountNotOpen as trouble:

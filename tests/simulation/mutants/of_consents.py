@@ -50,7 +50,7 @@ class _VerifiesFirst(CodeExchange):
     async def take(
         self, candidate: Grant, reservation: Reservation, client: ClientCredentials, order: ExchangeOrder
     ) -> Exchanged:
-        await self._candidates.identify(candidate)
+        await self._candidates.identify(candidate, is_just_issued=True)
         return await super().take(candidate, reservation, client, order)
 
 
@@ -90,8 +90,9 @@ class StoresWithoutACandidate(GrantKeeper):
 
 
 class _AnyAccount(Candidates):
-    async def identify(self, candidate: Grant) -> Account | None:
-        return ACCOUNT if await super().identify(candidate) is not None else None
+    async def identify(self, candidate: Grant, *, is_just_issued: bool) -> Account | None:
+        found = await super().identify(candidate, is_just_issued=is_just_issued)
+        return ACCOUNT if found is not None else None
 
 
 class AcceptsAnyAccount(RefreshProtocol):

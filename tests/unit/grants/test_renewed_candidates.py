@@ -156,3 +156,14 @@ async def test_a_renewal_that_ends_after_the_promotion_replaces_what_it_has_spen
     assert SecretValue("renewed") == around.stored.refresh_token
     assert around.candidate is None
     assert {} == around.cluster.escrow
+
+
+async def test_a_renewed_candidate_is_not_dropped_because_our_clock_is_wrong(around: ConsentSurroundings) -> None:
+    """The clock was turned forward during the renewal, so that the new access token seems to have expired already."""
+    order = await around.die_with_a_candidate()
+    around.pipedrive.accounts.clear()
+    around.pipedrive.before_fence = lambda: around.clock.step(timedelta(hours=2))
+
+    found = await around.in_time(around.exchange.conclude(order))
+
+    assert ConsentReason.CONNECTED is found.reason
