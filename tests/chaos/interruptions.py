@@ -12,6 +12,7 @@ from chaos.evidence import Kind, read_writes
 from chaos.report import LONGEST_TAKEOVER
 from chaos.story import (
     PATIENCE,
+    UNANSWERED_SECONDS,
     accepted,
     escrow_is_settled,
     lone,
@@ -34,9 +35,6 @@ SLEEP_SECONDS: Final = 90
 """A time-out of Vault that outlasts a freeze: the acknowledgement of the intent is there when the process wakes up."""
 STOP_SECONDS: Final = 55.0
 """The chart's grace period is a minute."""
-UNANSWERED_SECONDS: Final = 150.0
-"""How long a credential may take to be refreshed after a request whose outcome is unknown."""
-
 _NO_RESPONSE: Final = {"PipedriveUnavailable", "RefreshUncertain"}
 """The reasons of a refresh that was not sent, and of one whose outcome is unknown."""
 

@@ -13,6 +13,8 @@ from testbed.pipedrive.tokens import digest_of
 
 SLOW_SECONDS: Final = 1.5
 """How long an answer is delayed, so that a fault can happen before it arrives."""
+UNANSWERED_SECONDS: Final = 150.0
+"""How long a credential may take to be refreshed after a request whose outcome is unknown."""
 PATIENCE: Final = 40.0
 """In seconds."""
 
