@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.token import Token
@@ -13,6 +14,7 @@ from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.exchange import CodeExchange
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
 from support.builders import GRANT_LOCATION, GRANT_SOURCE
@@ -47,17 +49,12 @@ class ConsentSurroundings(Surroundings):
         allows_change: bool = False,
     ) -> ExchangeOrder:
         """Press Accept as a user of a company, and return the order to exchange the code."""
-        return ExchangeOrder(
-            source=GRANT_SOURCE,
-            consent=CONSENT,
+        return replace(
+            exchange_order(GRANT_SOURCE, self.pipedrive.accept(company), began=self.clock.monotonic()),
             consent_generation=next(self.generations),
-            code=self.pipedrive.accept(company),
-            redirect_uri=REDIRECT_URI,
-            client_id="client",
             guard=guard,
             pinned=pinned,
             allows_change=allows_change,
-            began=self.clock.monotonic(),
         )
 
     async def claim(self) -> bool:
@@ -121,3 +118,24 @@ class ConsentSurroundings(Surroundings):
         """Let another process take over, to which the intents of the first one are those of another holder."""
         self.holder = "next"
         self.start()
+
+
+def exchange_order(source: GrantWithClient, code: SecretValue, *, began: float) -> ExchangeOrder:
+    """Return the order to exchange a code, of the first answer to a consent."""
+    return ExchangeOrder(
+        source=source,
+        consent=CONSENT,
+        consent_generation=2,
+        code=code,
+        redirect_uri=REDIRECT_URI,
+        client_id="client",
+        guard=None,
+        pinned=None,
+        allows_change=False,
+        began=began,
+    )
+
+
+async def claimed() -> bool:
+    """Claim a code, as if the status of its consent had been written."""
+    return True

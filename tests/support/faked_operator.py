@@ -30,6 +30,8 @@ ADDRESSES = ConsentAddresses(
 )
 FIRST = "a" * 40
 """The API token that Vault holds at the start."""
+REFRESH = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
+"""The annotations that request a refresh."""
 
 
 class FakedOperator:

@@ -160,7 +160,7 @@ class IntentSteps:
         began = self._clock.monotonic()
         intent = self.new_intent(read.location)
         grant = replace(read.grant, intent=intent, unanswered=self._unanswered_before(read.grant))
-        self._resolved_intents[intent.refresh_id] = None  # nothing is sent unless Vault has acknowledged it
+        self.note_resolved(intent)  # nothing is sent unless Vault has acknowledged it
         try:
             document = await self._documents.write(grant, read)
         except VaultUnavailable:
@@ -246,7 +246,7 @@ class IntentSteps:
 
         Returns whether Vault has shown that the document has changed since the intent was written.
         """
-        self._resolved_intents[claimed.intent.refresh_id] = None
+        self.note_resolved(claimed.intent)
         grant = replace(claimed.read.grant, intent=None)
         try:
             await self._require_current(claimed.read)

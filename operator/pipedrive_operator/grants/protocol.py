@@ -208,7 +208,7 @@ class RefreshProtocol(StoringSteps):
         try:
             response = await self.call(claimed, client)
         except TokenResponseUnusable as trouble:
-            self._resolved_intents[claimed.intent.refresh_id] = None
+            self.note_resolved(claimed.intent)
             return Refreshed(claimed=claimed, grant=half_refreshed_grant(grant, trouble.refresh_token), trouble=trouble)
         except RefreshUncertain as trouble:
             paused = self.note_uncertain(claimed.location, grant, trouble)
@@ -232,7 +232,7 @@ class RefreshProtocol(StoringSteps):
         except (Trouble, FenceClosed, CheckAndSetConflict):
             await self.withdraw_intent(claimed)
             raise
-        self._resolved_intents[claimed.intent.refresh_id] = None
+        self.note_resolved(claimed.intent)
         self._uncertain.pop(claimed.location, None)
         refreshed = refreshed_grant(grant, response, client_id=client.client_id, asked_at=asked_at)
         return Refreshed(claimed=claimed, grant=refreshed)

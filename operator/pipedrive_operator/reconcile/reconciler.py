@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from pipedrive_operator.core.decision.checks import may_be_dead
 from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.policy import decide
@@ -235,7 +234,7 @@ class Reconciler:
 
 def _only_settles(seen: Observation) -> bool:
     """Return whether a refresh settles what waits in escrow or as a candidate, and the access token can stay."""
-    if may_be_dead(seen):
+    if seen.may_be_dead:
         return False
     is_due = seen.renewal is not None and seen.renewal.at <= seen.now
     return seen.in_escrow or (seen.memory.has_candidate and not is_due and seen.requested is None)

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -17,8 +16,8 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.grants.values import ExchangeOrder
 from support.builders import GRANT_SOURCE
+from support.exchanges import CONSENT, claimed, exchange_order
 from support.keepers import KeeperSurroundings, until_it_sleeps
 from support.refresh import ORDER
 
@@ -46,7 +45,7 @@ async def test_a_consent_whose_identity_cannot_read_the_grant_does_not_keep_othe
 
     around.vault.read = refuse  # type: ignore[method-assign]
     order = exchange_order(hostile, SecretValue("code"), began=around.clock.monotonic())
-    exchange = asyncio.create_task(around.keeper.exchange(order, _never_claimed))
+    exchange = asyncio.create_task(around.keeper.exchange(order, _neverclaimed))
     await until_all_wait()
     around.keeper.refresh(ORDER)
     await until_all_wait()
@@ -66,7 +65,7 @@ async def test_a_consent_during_a_refresh_that_is_not_stored_yet_loses_nothing(a
     around.pipedrive.answer()
     await until_it_sleeps(around.clock)
     order = exchange_order(GRANT_SOURCE, around.pipedrive.accept(), began=around.clock.monotonic())
-    exchange = asyncio.create_task(around.keeper.exchange(order, _claimed))
+    exchange = asyncio.create_task(around.keeper.exchange(order, claimed))
     await until_all_wait()
     sent_before = list(around.pipedrive.sent)
 
@@ -79,14 +78,14 @@ async def test_a_consent_during_a_refresh_that_is_not_stored_yet_loses_nothing(a
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason, found.message
     assert (["seed"], ["seed", order.code.reveal()]) == (sent_before, around.pipedrive.sent)
-    assert ("uid", "theirs") == (around.stored("consent_uid"), around.stored("note"))
+    assert (CONSENT, "theirs") == (around.stored("consent_uid"), around.stored("note"))
     assert {} == around.cluster.escrow
 
 
 async def test_a_shutdown_does_not_hang_on_an_exchange_that_has_just_ended(around: KeeperSurroundings) -> None:
     """What follows the end of a task runs in the next turn of the loop, and the shutdown lets it run."""
     order = exchange_order(GRANT_SOURCE, around.pipedrive.accept(), began=around.clock.monotonic())
-    asking = asyncio.create_task(around.keeper.exchange(order, _claimed))
+    asking = asyncio.create_task(around.keeper.exchange(order, claimed))
     await _until_the_exchange_ended()
 
     await around.keeper.drain()
@@ -94,26 +93,6 @@ async def test_a_shutdown_does_not_hang_on_an_exchange_that_has_just_ended(aroun
     found = await asking
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason, found.message
-
-
-def exchange_order(source: GrantWithClient, code: SecretValue, *, began: float) -> ExchangeOrder:
-    """Return the order to exchange a code."""
-    return ExchangeOrder(
-        source=source,
-        consent="uid",
-        consent_generation=2,
-        code=code,
-        redirect_uri="https://connect.example.com/callback",
-        client_id="client",
-        guard=None,
-        pinned=None,
-        allows_change=False,
-        began=began,
-    )
-
-
-async def _claimed() -> bool:
-    return True
 
 
 async def until_all_wait() -> None:
@@ -133,5 +112,5 @@ async def _until_the_exchange_ended() -> None:
     raise AssertionError
 
 
-async def _never_claimed() -> bool:
+async def _neverclaimed() -> bool:
     raise AssertionError

@@ -15,12 +15,9 @@ from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import AccountNotOpen, ClientRejected, Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.grants.values import ExchangeOrder
 from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE, KEY, OAUTH2_SPEC, TIMINGS, access_token, resource
-from support.exchanges import OTHER_COMPANY
-from support.faked_operator import FakedOperator, seeded_world
-
-REFRESH = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
+from support.exchanges import OTHER_COMPANY, claimed, exchange_order
+from support.faked_operator import REFRESH, FakedOperator, seeded_world
 
 
 @pytest.fixture
@@ -53,11 +50,7 @@ async def test_a_grant_that_may_be_dead_is_not_reported_as_accepted_after_the_pa
 
 async def test_a_check_verifies_the_token_of_a_grant_that_may_be_dead(world: FakedOperator) -> None:
     """The refresh was refused, and Pipedrive has revoked the access token as well."""
-    world.cluster.apply(resource(OAUTH2_SPEC))
-    await world.settle()
-    world.pipedrive.alive.clear()
-    world.cluster.apply(resource(OAUTH2_SPEC, annotations=REFRESH))
-    await world.settle()
+    await _refuse_a_request(world)
     assert world.condition(ConditionType.READY) == ("True", "Published")
     del world.pipedrive.accounts[str(world.value("access_token"))]
 
@@ -85,23 +78,9 @@ async def test_a_refusal_outlives_an_exchange_that_brings_nothing(world: FakedOp
     """The person accepted for another company, so the dead grant stays in Vault."""
     await _refuse_a_request(world)
     code = world.pipedrive.accept(OTHER_COMPANY)
-    order = ExchangeOrder(
-        source=GRANT_SOURCE,
-        consent="uid",
-        consent_generation=2,
-        code=code,
-        redirect_uri="https://connect.example.com/callback",
-        client_id="client",
-        guard=None,
-        pinned=ACCOUNT,
-        allows_change=False,
-        began=world.clock.monotonic(),
-    )
+    order = replace(exchange_order(GRANT_SOURCE, code, began=world.clock.monotonic()), pinned=ACCOUNT)
 
-    async def claim() -> bool:
-        return True
-
-    found = await world.keeper.exchange(order, claim)
+    found = await world.keeper.exchange(order, claimed)
     await world.settle()
 
     assert found is not None

@@ -6,10 +6,9 @@ import pytest
 
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from support.builders import GRANT_LOCATION, OAUTH2_SPEC, resource
-from support.faked_operator import FakedOperator, seeded_world
+from support.faked_operator import REFRESH, FakedOperator, seeded_world
 from support.refresh import in_time
 
-REFRESH = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
 SECONDS = 4.0
 
 

@@ -11,7 +11,7 @@ from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable
 from support.builders import GRANT_LOCATION, KEY, OAUTH2_SPEC, resource
-from support.faked_operator import FakedOperator, seeded_world
+from support.faked_operator import REFRESH, FakedOperator, seeded_world
 
 OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
 
@@ -75,9 +75,8 @@ async def test_a_requested_refresh_is_done_once(world: FakedOperator) -> None:
     """The status records that the annotation was handled."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
-    asked = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
 
-    world.cluster.apply(resource(OAUTH2_SPEC, annotations=asked))
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=REFRESH))
     await world.settle()
     await world.settle()
 
@@ -147,9 +146,8 @@ async def test_a_requested_refresh_does_not_wait_for_the_slow_retry(world: Faked
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
     world.pipedrive.breaks = None
-    asked = {"pipedrive-operator.io/requested-at": "now", "pipedrive-operator.io/request": "refresh"}
 
-    world.cluster.apply(resource(OAUTH2_SPEC, annotations=asked))
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=REFRESH))
     await world.settle()
 
     assert ("True", "Published") == world.condition(ConditionType.READY)

@@ -14,7 +14,6 @@ from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
 from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.values.conditions import Reason
-from pipedrive_operator.core.values.errors import RefreshUncertain
 
 
 def is_suspended(seen: Observation) -> Decision | None:
@@ -27,15 +26,6 @@ def is_suspended(seen: Observation) -> Decision | None:
 def spec_is_invalid(seen: Observation) -> Decision | None:
     """Wait for a person to correct the spec."""
     return None if seen.problem is None else _wait(Reason.INVALID_SPEC, seen.problem.message)
-
-
-def may_be_dead(seen: Observation) -> bool:
-    """Return whether the last refresh of the grant was refused, or nobody knows what became of it."""
-    match seen.refresh:
-        case refresh_state.Refused() | refresh_state.Unavailable(trouble=RefreshUncertain()) as failure:
-            return not _is_outdated(failure, seen)
-        case _:
-            return False
 
 
 def secret_needs_writing(seen: Observation) -> Decision | None:
@@ -57,7 +47,7 @@ def workloads_need_restart(seen: Observation) -> Decision | None:
 def refresh_is_in_progress(seen: Observation) -> Decision | None:
     """Wait for the keeper of grants, which wakes the credential."""
     match seen.refresh:
-        case refresh_state.Refreshing(last=last) if last is not None and not _is_outdated(last, seen):
+        case refresh_state.Refreshing(last=last) if last is not None and not seen.is_outdated(last):
             return _wait(last.trouble.reason, last.trouble.message)
         case refresh_state.Refreshing():
             return _wait(*_published_or(seen, "A refresh is in progress"))
@@ -92,9 +82,9 @@ def refresh_failed_recently(seen: Observation) -> Decision | None:
         case refresh_state.Refused() if seen.requested is not None:
             return None
         case refresh_state.Refused(trouble=trouble, retry_at=retry_at) as failure if seen.now < retry_at:
-            is_outdated = _is_outdated(failure, seen)
+            is_outdated = seen.is_outdated(failure)
         case refresh_state.Unavailable(trouble=trouble, retry_at=retry_at) as failure if seen.now < retry_at:
-            is_outdated = _is_outdated(failure, seen) and _cause_of_refresh(seen) is None
+            is_outdated = seen.is_outdated(failure) and _cause_of_refresh(seen) is None
         case _:
             return None
     return None if is_outdated else _wait(trouble.reason, trouble.message, retry_at)
@@ -122,7 +112,7 @@ def verification_is_due(seen: Observation) -> Decision | None:
 
 def refresh_is_unresolved(seen: Observation) -> Decision | None:
     """Refresh again after the pause, even if that is not due: nobody knows whether the grant works."""
-    if not may_be_dead(seen):
+    if not seen.may_be_dead:
         return None
     return Decision(action=Action.REFRESH, reason=Reason.PENDING, message="The last refresh was refused or unanswered")
 
@@ -232,19 +222,6 @@ def _published_or(seen: Observation, otherwise: str) -> tuple[Reason, str]:
     if seen.is_publishable:
         return Reason.PUBLISHED, f"Secret {seen.credential.target_name} holds a value that Pipedrive accepts"
     return Reason.PENDING, otherwise
-
-
-def _is_outdated(failure: refresh_state.Refused | refresh_state.Unavailable, seen: Observation) -> bool:
-    """Return whether a failure is about a former grant, or another holder has refreshed the grant since.
-
-    While Vault cannot be read, a refusal says nothing: a person may have consented since.
-    """
-    grant, token = seen.memory.grant, seen.memory.token
-    if failure.access_digest != (token.value.digest() if token is not None else None):
-        return True
-    if not isinstance(failure, refresh_state.Refused):
-        return False
-    return seen.memory.source_failure is not None or (grant is not None and grant.lineage != failure.lineage)
 
 
 def _cause_of_refresh(seen: Observation) -> str | None:

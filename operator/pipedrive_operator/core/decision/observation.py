@@ -20,7 +20,7 @@ from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.resource.workload import WorkloadReference
-from pipedrive_operator.core.values.errors import InvalidSpec
+from pipedrive_operator.core.values.errors import InvalidSpec, RefreshUncertain
 
 
 class Requested(Enum):
@@ -139,6 +139,27 @@ class Observation:
         """Whether the target Secret belongs to someone else and is not offered for adoption."""
         target, credential = self.target, self.credential
         return target is not None and not belongs_to(target, credential) and not may_be_adopted(target, credential)
+
+    def is_outdated(self, failure: refresh_state.Refused | refresh_state.Unavailable) -> bool:
+        """Return whether a failed refresh was of a former grant, or another holder has refreshed the grant since.
+
+        While Vault cannot be read, a refusal says nothing: a person may have consented since.
+        """
+        grant, token = self.memory.grant, self.memory.token
+        if failure.access_digest != (token.value.digest() if token is not None else None):
+            return True
+        if not isinstance(failure, refresh_state.Refused):
+            return False
+        return self.memory.source_failure is not None or (grant is not None and grant.lineage != failure.lineage)
+
+    @property
+    def may_be_dead(self) -> bool:
+        """Whether the last refresh of the grant was refused, or nobody knows what became of it."""
+        match self.refresh:
+            case refresh_state.Refused() | refresh_state.Unavailable(trouble=RefreshUncertain()) as failure:
+                return not self.is_outdated(failure)
+            case _:
+                return False
 
     @cached_property
     def renewal(self) -> Renewal | None:
