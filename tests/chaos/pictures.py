@@ -7,7 +7,7 @@ from typing import Final
 from chaos.judgement import Window
 from chaos.report import Report
 from testbed.hardware import Machine
-from testbed.picture import BLUE, GREY, ORANGE, finish, picture
+from testbed.picture import BLUE, GREY, ORANGE, picture
 
 _MILLISECONDS: Final = 1000
 
@@ -29,8 +29,10 @@ def draw(report: Report, machine: Machine, folder: Path) -> Sequence[Path]:
                 axes.ecdf(_since_answered(windows), color=color, linestyle=style, label=f"{label}: {len(windows):,}")
         axes.axhline(0.99, color=GREY, linestyle=":", label="99 %")
         axes.set(xscale="log", xlabel="milliseconds from Pipedrive's answer to the first acknowledged copy")
-        axes.set(ylabel="share of the refreshes", title="The window in which a grant can be lost")
-        finish(axes)
+        axes.set(ylabel="share of the refreshes", ylim=(0, 1.02), title="The window in which a grant can be lost")
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.yaxis.set_major_formatter("{x:.0%}")
+        axes.legend(loc="lower right", fontsize=9)
     return [path]
 
 
