@@ -33,7 +33,7 @@ LAG_POLL: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sighting:
+class _Newest:
     """The newest version that this process has read or written."""
 
     version: int
@@ -56,7 +56,7 @@ class GrantDocuments:
         """Take the ports."""
         self._vault = vault
         self._clock = clock
-        self._newest: Recent[VaultLocation, _Sighting] = Recent()
+        self._newest: Recent[VaultLocation, _Newest] = Recent()
 
     async def find(self, location: VaultLocation, identity: VaultIdentity) -> tuple[Document | None, Grant | None]:
         """Return the document and its grant, as `find_document` does."""
@@ -93,9 +93,9 @@ class GrantDocuments:
 
     def _see(self, location: VaultLocation, document: Document | None) -> None:
         version, created_at = (document.version, document.created_at) if document is not None else (0, None)
-        self._newest[location] = _Sighting(version=version, created_at=created_at, at=self._clock.monotonic())
+        self._newest[location] = _Newest(version=version, created_at=created_at, at=self._clock.monotonic())
 
-    def _is_over(self, newest: _Sighting) -> bool:
+    def _is_over(self, newest: _Newest) -> bool:
         return self._clock.monotonic() - newest.at > LONGEST_LAG.total_seconds()
 
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> ReadGrant:
@@ -167,7 +167,7 @@ class GrantDocuments:
     ) -> int:
         """Write all values of a document, and return the new version. Raises as `Vault.write` does."""
         version = await self._vault.write(location, values, identity, cas=cas)
-        self._newest[location] = _Sighting(version=version, created_at=None, at=self._clock.monotonic())
+        self._newest[location] = _Newest(version=version, created_at=None, at=self._clock.monotonic())
         return version
 
     async def write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
