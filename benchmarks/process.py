@@ -1,4 +1,4 @@
-"""Reads the memory and the processor time of the operator's process from the kernel; see proc(5)."""
+"""Reads the memory and the processor time of a process from the kernel; see proc(5)."""
 
 import os
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 from benchmarks.report import Memory
 from testbed import hardware
 from testbed.operator_process import OperatorProcess
+from testbed.processes import ChildProcess
 
 
-def memory(operator: OperatorProcess) -> Memory:
+def memory(process: OperatorProcess | ChildProcess) -> Memory:
     """Return the memory of the process now."""
-    status = Path(f"/proc/{operator.pid}/status").read_text()
+    status = Path(f"/proc/{process.pid}/status").read_text()
     return Memory(
         resident_mib=hardware.kibibytes(status, "VmRSS") / 1024, peak_mib=hardware.kibibytes(status, "VmHWM") / 1024
     )

@@ -8,7 +8,7 @@ from benchmarks.arrivals import Arrivals
 from benchmarks.command import Say
 from benchmarks.parts import WORKERS, Account, Parts
 from benchmarks.process import cpu_seconds, memory
-from benchmarks.scale import bulk
+from benchmarks.scale import bulk, starts
 from benchmarks.scale.report import Growth, Step
 from benchmarks.workload import Batch
 from testbed.operator_process import OperatorProcess
@@ -20,6 +20,7 @@ _LEAST_SECONDS: Final = 120.0
 
 def measure(parts: Parts, account: Account, steps: list[int], say: Say) -> Growth:
     """Publish up to each number of credentials, and return the figures. Raises MissingError and ProcessError."""
+    started = starts.measure(parts, account, say)
     found: list[Step] = []
     with OperatorProcess(parts.settings(account), folder=parts.folder, name="growth") as operator:
         empty = memory(operator)
@@ -27,7 +28,7 @@ def measure(parts: Parts, account: Account, steps: list[int], say: Say) -> Growt
             say(f"growth: {step:,} API tokens, first with the floor, then with the operator")
             batch = Batch(namespace=account.namespace, name=NAME, size=step - before, first=before)
             found.append(_step(parts, account, operator, batch))
-    return Growth(empty=empty, steps=tuple(found))
+    return Growth(starts=started, empty=empty, steps=tuple(found))
 
 
 def publish(parts: Parts, account: Account, credentials: int, say: Say) -> None:

@@ -1,7 +1,8 @@
 """The figures of a run of `make scale`, and their comparison with the goals. Pure values and arithmetic."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any, Final
 
 from benchmarks.report import Memory
@@ -11,6 +12,7 @@ from testbed.hardware import Machine
 
 MOST_EMPTY_MIB: Final = 65.0
 MOST_MIB: Final = {10_000: 160.0, 50_000: 500.0}
+LONGEST_EMPTY_START: Final = 0.5
 MOST_CPU_MS: Final = 2.2
 MOST_CORE: Final = 0.05
 LONGEST_WAIT: Final = 30.0
@@ -37,9 +39,31 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """One start, without a credential, and the resident memory after it."""
+
+    seconds: float
+    mib: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Starts:
+    """Starts of the operator until it is ready, each beside one of a process that only imports the libraries."""
+
+    operator: tuple[Start, ...]
+    libraries: tuple[Start, ...]
+
+    @property
+    def medians(self) -> tuple[Start, Start]:
+        """The medians of the operator, and of the libraries: one start says little."""
+        return _median(self.operator), _median(self.libraries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
     """Memory and time by number of credentials."""
 
+    starts: Starts
     empty: Memory
     steps: tuple[Step, ...]
 
@@ -177,6 +201,7 @@ class ScaleReport:
 
 
 def _growth(growth: Growth) -> Iterable[Figure]:
+    yield from _starts(growth.starts)
     yield _at_most("resident memory without a credential", growth.empty.resident_mib, MOST_EMPTY_MIB, "MiB", digits=0)
     for step in growth.steps:
         what = f"resident memory with {step.credentials:,} credentials"
@@ -189,6 +214,22 @@ def _growth(growth: Growth) -> Iterable[Figure]:
         )
         each = 1000 * step.cpu_seconds / step.added
         yield _at_most("  the operator's CPU time for each", each, MOST_CPU_MS, "ms", digits=1)
+
+
+def _starts(starts: Starts) -> Iterable[Figure]:
+    operator, floor = starts.medians
+    yield _at_most("start until ready, without a credential", operator.seconds, LONGEST_EMPTY_START, "s", digits=2)
+    yield Figure(
+        what="  a process that only imports the libraries", measured=f"{floor.seconds:.2f} s, {floor.mib:.0f} MiB"
+    )
+    yield Figure(
+        what="  the operator, relative to that process",
+        measured=f"{operator.seconds / floor.seconds:.2f} x the time, {operator.mib / floor.mib:.2f} x the memory",
+    )
+
+
+def _median(starts: Sequence[Start]) -> Start:
+    return Start(seconds=median(one.seconds for one in starts), mib=median(one.mib for one in starts))
 
 
 def _added(step: Step) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import pictures
 from benchmarks.report import Memory, Report, Requests, Round
-from benchmarks.scale.report import FleetFigures, Growth, Moment, ScaleReport, Step
+from benchmarks.scale.report import FleetFigures, Growth, Moment, ScaleReport, Start, Starts, Step
 from chaos import pictures as chaos_pictures
 from chaos.fleet import Figures
 from chaos.judgement import Window
@@ -29,10 +29,11 @@ ROUND = Round(
     empty=MEMORY,
     memory=MEMORY,
 )
+START = Start(seconds=1, mib=80)
 STEP = Step(credentials=1000, added=1000, floor_seconds=4, work_seconds=6, cpu_seconds=4, memory=MEMORY)
 SCALE = ScaleReport(
     machine=MACHINE,
-    growth=Growth(empty=MEMORY, steps=(STEP,)),
+    growth=Growth(starts=Starts(operator=(START,), libraries=(START,)), empty=MEMORY, steps=(STEP,)),
     fleet=FleetFigures(
         grants=10,
         lifetime=60,
