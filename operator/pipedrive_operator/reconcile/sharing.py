@@ -21,18 +21,19 @@ class GrantSharing:
     def __init__(self, cache: Cache) -> None:
         """Start with no credential having read anything."""
         self._cache = cache
-        self._read: dict[Key, tuple[Credential, Source]] = {}
-        """Each credential as it last read its source. Unlike its memory, this survives an invalid spec."""
+        self._read: dict[Key, tuple[Seniority, Source]] = {}
+        """Who last read which source: a key may come back as another resource. Unlike its memory, this survives an
+        invalid spec."""
         self._readers: defaultdict[VaultLocation, list[tuple[Seniority, Key]]] = defaultdict(list)
         """The credentials that have read a location, the oldest first."""
 
     def note_read(self, credential: Credential, source: Source) -> None:
         """Record that Vault let a credential read its source under its own Vault identity."""
         before = self._read.get(credential.key)
-        if before is None or (before[0].uid, before[1].location) != (credential.uid, source.location):
+        if before is None or (before[0], before[1].location) != (credential.seniority, source.location):
             self.forget(credential.key)
             insort(self._readers[source.location], (credential.seniority, credential.key))
-        self._read[credential.key] = (credential, source)
+        self._read[credential.key] = (credential.seniority, source)
 
     def note_denial(self, key: Key) -> None:
         """Record that Vault no longer lets a credential read its source."""
@@ -42,7 +43,7 @@ class GrantSharing:
         """Forget a credential that is gone."""
         if (known := self._read.pop(key, None)) is not None:
             readers = self._readers[known[1].location]
-            readers.remove((known[0].seniority, key))
+            readers.remove((known[0], key))
             if not readers:
                 del self._readers[known[1].location]
 
@@ -54,7 +55,7 @@ class GrantSharing:
     def can_read(self, credential: Credential, source: Source) -> bool:
         """Return whether Vault let the credential read that source when it last asked."""
         known = self._read.get(credential.key)
-        return known is not None and (known[0].uid, known[1]) == (credential.uid, source)
+        return known == (credential.seniority, source)
 
     def require_same_client(self, credential: Credential, source: Source) -> None:
         """Check that a grant is used with one client: the oldest credential that may use the grant decides which.
