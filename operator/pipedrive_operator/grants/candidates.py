@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import (
     is_outdated,
+    is_spent,
     is_unrelated,
     marks_of,
     promoted,
@@ -250,9 +251,13 @@ class Candidates:
             else:
                 await self._write(with_promoted(document.values, grant), seen, source)
                 return None
-        values, unanswered = document.values, self._intents.unanswered_after(*marks_of(document))
-        await self._write(without_candidate(values, unanswered), seen, source)
+        await self._drop(seen, source)
         return problem
+
+    async def _drop(self, seen: _Seen, source: GrantWithClient) -> None:
+        """Remove a candidate from Vault; the grant beside it stays as it is."""
+        unanswered = self._intents.unanswered_after(*marks_of(seen.document))
+        await self._write(without_candidate(seen.document.values, unanswered), seen, source)
 
     def _unanswered_renewal(self, seen: _Seen) -> Unanswered | None:
         """Return the renewal of a candidate whose holder has died: nobody knows whether it has spent the candidate."""
@@ -276,11 +281,15 @@ class Candidates:
         )
 
     async def _take_successor(self, seen: _Seen, source: GrantWithClient) -> bool:
-        """Let the successor of a candidate take its place if a process that died has left one in escrow.
+        """Let the successor of a candidate take its place: the grant, or one that a process that died left in escrow.
 
         The candidate's refresh token is spent then, and must not be sent again. False if there is no successor: then
         older results of its exchange are dropped, which must not take its place once it is refused.
         """
+        if is_spent(seen.candidate, seen.document):
+            with suppress(CheckAndSetConflict):
+                await self._drop(seen, source)
+            return True
         client = await self._documents.read_client(source.client)
         copies = await self._escrow.open(source.location, client.client_secret)
         successor = next((copy for copy in copies if copy.grant.refreshed_from == seen.candidate.lineage), None)

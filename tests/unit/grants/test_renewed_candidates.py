@@ -158,6 +158,23 @@ async def test_a_renewal_that_ends_after_the_promotion_replaces_what_it_has_spen
     assert {} == around.cluster.escrow
 
 
+async def test_a_candidate_is_not_sent_if_the_grant_beside_it_is_its_successor(around: ConsentSurroundings) -> None:
+    """The process that had exchanged the code was stopped, and wrote its result again after the promotion."""
+    order = await around.die_with_a_candidate()
+    spent = around.candidate
+    assert spent is not None
+    around.pipedrive.accounts.clear()
+    await around.in_time(around.exchange.conclude(order))
+    around.vault.put(GRANT_LOCATION, **with_candidate(around.values, spent))
+    around.pipedrive.accounts.clear()
+
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert ["code-1", "refresh-2"] == around.pipedrive.sent
+    assert SecretValue("refresh-3") == around.stored.refresh_token
+    assert around.candidate is None
+
+
 async def test_a_renewed_candidate_is_not_dropped_because_our_clock_is_wrong(around: ConsentSurroundings) -> None:
     """The clock was turned forward during the renewal, so that the new access token seems to have expired already."""
     order = await around.die_with_a_candidate()

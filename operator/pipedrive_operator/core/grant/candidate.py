@@ -56,6 +56,12 @@ def is_outdated(result: Grant, document: Document | None) -> bool:
     return held is not None and held.lineage not in {result.refreshed_from, result.first_refreshed_from}
 
 
+def is_spent(candidate: Grant, document: Document) -> bool:
+    """Return whether the grant in a document is the successor of a candidate, whose refresh token is spent then."""
+    stored = read_grant(document)
+    return stored is not None and stored.refreshed_from == candidate.lineage != stored.lineage
+
+
 def marks_of(document: Document | None) -> tuple[Intent | None, Unanswered | None]:
     """Return the marks of a document, whether it holds a grant or not."""
     if document is None:
