@@ -159,7 +159,7 @@ class VaultModel(FakeVault):
     def _put_back(self, document: Document) -> None:
         self.documents[document.location] = document
         self._remember(document.location)
-        self.promises.restored(document.values, by=who())
+        self.promises.restored(document.values, by=who(), candidate=read_candidate(document))
         self.history.note("vault", f"is restored to version {document.version}: {_summary(document.values)}")
 
     def acknowledged(self, values: Mapping[str, object], *, as_of: float, is_newest: bool) -> None:

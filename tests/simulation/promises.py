@@ -13,6 +13,7 @@ from typing import Any
 
 from fakes.pipedrive import Send
 from pipedrive_operator.core.grant.grant import Grant
+from simulation.copies import Copies, refresh_tokens
 from simulation.history import History
 
 PRELUDE, AFTERMATH = 45.0, 90.0
@@ -45,8 +46,8 @@ class Promises:
     """When each process was asked to stop."""
     broken: str | None = None
     sends: list[Send] = field(default_factory=list)
-    stored_refresh: dict[str, float] = field(default_factory=dict)
-    """When Vault first held each refresh token, as the grant or as a candidate."""
+    copies: Copies = field(default_factory=Copies)
+    """The refresh tokens that Vault has held, until a restore undid them."""
     stored_access: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
     """Every refresh token that Vault has ever held as the grant, not as a candidate."""
@@ -178,7 +179,7 @@ class Promises:
 
     def _sent_again(self, send: Send, successor: str) -> None:
         """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a)."""
-        stored_at, kept_at = self.stored_refresh.get(successor), self.kept_since(send.by, successor)
+        stored_at, kept_at = self.copies.since.get(successor), self.kept_since(send.by, successor)
         known, listed = (times.get(send.by, 0.0) for times in (self.known_as_of, self.listed_as_of))
         if stored_at is not None and (self._has_no_trace_of(send.token) or send.token in self.put_back):
             self.history.excuse("sent again after its line had gone from Vault", send.token)
@@ -186,6 +187,8 @@ class Promises:
             self._excuse_or_break(send, stored_at, known, f"its successor {successor} was stored")
         elif kept_at is not None:
             self._excuse_or_break(send, kept_at, listed, f"its successor {successor} was kept in escrow")
+        elif successor in self.copies.undone:
+            self.history.excuse("sent again after a restore undid its successor", send.token)
 
     def descendants(self, token: str) -> set[str]:
         """Return what descends from the same consent as a token."""
@@ -226,10 +229,9 @@ class Promises:
         self.newest = newest
         self._expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
         self._see_candidate(candidate)
-        for token in {self.newest, self.candidate} - {None}:
-            self.stored_refresh.setdefault(str(token), asyncio.get_running_loop().time())
+        self.copies.hold(refresh_tokens(values, candidate), asyncio.get_running_loop().time())
         self.held.add(self.newest)
-        self.copied |= self.stored_refresh.keys()
+        self.copied |= self.copies.since.keys()
         self.newest_access = str(values.get("access_token", ""))
         self.stored_access.add(self.newest_access)
         self.holder = str(values.get("refresh_holder", ""))
@@ -279,12 +281,12 @@ class Promises:
                 return f"(h) the result of {send.token} was dropped"
         return None
 
-    def restored(self, values: Mapping[str, object], *, by: str) -> None:
+    def restored(self, values: Mapping[str, object], *, by: str, candidate: Grant | None = None) -> None:
         """Record that a person restored an old version of the grant, which undoes what was stored since."""
         access, self.restored_at = str(values.get("access_token", "")), asyncio.get_running_loop().time()
         self.lines[access] = f"{self.lines.get(access, access)}, restored"
-        self.stored_refresh.clear()
-        self.stored(values, by=by)
+        self.copies.restore(refresh_tokens(values, candidate), self.sends, self._line, self.restored_at)
+        self.stored(values, by=by, candidate=candidate)
 
     def overwritten(self, tokens: Iterable[str], *, by: str, asked: float, knew: float) -> None:
         """Check that a process could not know that it wrote over another version with the same number: (b).

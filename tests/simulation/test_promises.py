@@ -88,6 +88,36 @@ def test_a_token_may_be_sent_again_when_its_line_has_gone_from_vault(held: str) 
     assert (wrong is None) == (held == "consent-9")
 
 
+@pytest.mark.parametrize(
+    ("restored", "again", "wrong"),
+    [
+        ("refresh-2", "seed", "(a) seed was sent again after its successor refresh-1 was stored at 1000.000"),
+        ("refresh-1", "seed", "(a) seed was sent again after its successor refresh-1 was stored at 1000.000"),
+        ("refresh-1", "refresh-1", None),
+        ("seed", "refresh-1", None),
+        ("seed", "seed", None),
+    ],
+)
+def test_a_restore_excuses_only_tokens_whose_successor_it_has_undone(
+    restored: str, again: str, wrong: str | None
+) -> None:
+    """What was spent for the restored token is as spent as before."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.sends = [_spent("seed", "refresh-1"), _spent("refresh-1", "refresh-2")]
+        for send in promises.sends:
+            promises.spent(send, f"access of {send.successor}")
+            promises.stored({"refresh_token": send.successor}, by="a1")
+        promises.restored({"refresh_token": restored}, by="person")
+        promises.knows(by="a1", as_of=END + 1)
+        promises.acknowledges({"refresh_holder": "a1", "refresh_id": "a1-3"}, by="a1")
+        promises.sent(Send(again, END, by="a1"), left=None, due=DUE)
+        assert (promises.history.excuses["sent again after a restore undid its successor"] == 1) is (wrong is None)
+        return promises.broken
+
+    assert _judged(judged) == wrong
+
+
 @pytest.mark.parametrize(("since", "is_excused"), [(END - 1, True), (END + 1, False)])
 def test_a_restore_during_a_request_excuses_another_one_with_its_token(since: float, *, is_excused: bool) -> None:
     """It has removed the intent, so no other holder knows that the token is in flight."""
