@@ -56,6 +56,7 @@ class Figures:
     """In seconds: the shortest remaining lifetime of a value when it was replaced."""
     accepted_twice: Sequence[str]
     sent_again: int
+    sent_at_once: int
     calm: Mapping[str, int]
     """The highest counts of a cycle without a fault."""
     troubled: Mapping[str, int]
@@ -190,6 +191,7 @@ def _figures(
         shortest_left=min(left, default=0.0),
         accepted_twice=judgement.accepted_twice(evidence.refreshes),
         sent_again=len(judgement.sent_again(evidence)),
+        sent_at_once=len(judgement.sent_at_once(evidence.refreshes)),
         calm=counts.worst(calm),
         troubled=counts.worst(troubled),
         cycles=len(calm) + len(troubled),

@@ -162,6 +162,7 @@ def _fleet(figures: Figures) -> Iterable[Figure]:
     yield Figure(what="  the shortest remaining lifetime at a replacement", measured=f"{figures.shortest_left:.1f} s")
     yield _none("refresh tokens accepted twice", len(figures.accepted_twice))
     yield _none("refresh tokens sent again although their successor was stored", figures.sent_again)
+    yield _none("refresh tokens in flight twice at the same time", figures.sent_at_once)
     yield _none("refreshes without an acknowledged copy", figures.lost)
     yield _none(f"renewals without exactly one refresh, of {figures.cycles:,}", figures.odd_cycles)
     yield Figure(

@@ -76,7 +76,8 @@ def grant_is_missing(seen: Observation) -> Decision | None:
 def refresh_failed_recently(seen: Observation) -> Decision | None:
     """Leave Pipedrive alone for a while after a failed refresh, unless Vault holds another refresh token.
 
-    A request by annotation is acted on at once, except during a pause that Pipedrive itself asked for.
+    A request by annotation ends the pause after a refusal. It does not end the pause after an attempt without a usable
+    answer: Pipedrive may have asked for it, or may be processing the request still.
     """
     match seen.refresh:
         case refresh_state.Refused() if seen.requested is not None:
