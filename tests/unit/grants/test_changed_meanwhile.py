@@ -26,9 +26,11 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE
+from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE, access_token
 from support.exchanges import ConsentSurroundings
 from support.refresh import Surroundings
+
+ALIVE = access_token(lifetime=timedelta(hours=9))
 
 
 @pytest.fixture
@@ -257,6 +259,26 @@ async def test_a_candidate_is_not_sent_if_its_successor_arrives_beside_our_inten
     await consent.in_time(consent.exchange.conclude(order))
 
     assert ["code-1", "renewed"] == consent.pipedrive.sent
+
+
+async def test_an_intent_that_its_successor_arrived_beside_is_no_unanswered_refresh(
+    consent: ConsentSurroundings,
+) -> None:
+    """Nothing was sent under it, so the promoted successor has no renewal of unknown outcome."""
+    order = await consent.die_with_a_candidate()
+    consent.clock.turn(timedelta(hours=2))
+    spent = consent.candidate
+    assert spent is not None
+    renewed = replace(spent, refresh_token=SecretValue("renewed"), refreshed_from=spent.lineage, token=ALIVE)
+    consent.pipedrive.accounts[ALIVE.value.reveal()] = ACCOUNT
+    lose_the_next_acknowledgement(
+        consent, lambda: consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, renewed))
+    )
+
+    await consent.in_time(consent.exchange.conclude(order))
+
+    assert SecretValue("renewed") == consent.stored.refresh_token
+    assert consent.stored.unanswered is None
 
 
 async def test_a_candidate_is_not_dropped_over_our_intent_of_unknown_outcome(consent: ConsentSurroundings) -> None:

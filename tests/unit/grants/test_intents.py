@@ -1,13 +1,14 @@
 """An intent whose grant changes after it was read or written: by another holder, a consent, or a restored backup."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.values.errors import ConsentRequired, VaultUnavailable
+from pipedrive_operator.core.values.errors import ConsentRequired, FenceClosed, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION
 from support.refresh import Surroundings
@@ -41,6 +42,29 @@ async def test_a_token_is_sent_after_a_while_if_the_intent_stands(around: Surrou
 
     assert ["seed"] == around.pipedrive.sent
     assert [GRANT_LOCATION, CLIENT_SOURCE.location, GRANT_LOCATION] == around.vault.reads[:3]
+
+
+@pytest.mark.parametrize(("seconds", "is_sent"), [(4, True), (6, False)])
+async def test_a_token_is_not_sent_if_vault_answers_too_slowly_to_be_believed(
+    around: Surroundings, seconds: int, *, is_sent: bool
+) -> None:
+    """Another holder may have stored its result while the answer was on its way."""
+    read = around.vault.read
+
+    async def slow_read(location: VaultLocation, identity: VaultIdentity) -> Document | None:
+        around.clock.turn(timedelta(seconds=seconds))
+        return await read(location, identity)
+
+    def slow_down() -> None:
+        around.clock.turn(timedelta(seconds=2))
+        around.vault.read = slow_read  # type: ignore[method-assign]
+
+    around.pipedrive.before_fence = slow_down
+
+    with suppress(FenceClosed):
+        await around.run()
+
+    assert (["seed"] if is_sent else []) == around.pipedrive.sent
 
 
 async def test_a_token_is_not_sent_if_vault_cannot_be_read_after_a_while(around: Surroundings) -> None:

@@ -1,6 +1,7 @@
 """The refresh protocol, step by step, from every state that a crash can leave behind."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -287,6 +288,21 @@ async def test_nothing_is_sent_without_leadership_for_the_whole_call(around: Sur
 
     assert [] == around.pipedrive.sent
     assert around.stored.intent is None
+
+
+@pytest.mark.parametrize(("seconds", "is_sent"), [(29.0, False), (31.0, True)])
+async def test_a_longer_time_out_needs_a_lease_that_lasts_longer(
+    around: Surroundings, seconds: float, *, is_sent: bool
+) -> None:
+    """`pipedrive.timeout` is a setting, and the call may take as long."""
+    around.pipedrive.call_timeout = timedelta(seconds=30)
+    around.start()
+    around.leadership.seconds = seconds
+
+    with suppress(FenceClosed):
+        await around.run()
+
+    assert (["seed"] if is_sent else []) == around.pipedrive.sent
 
 
 async def test_nothing_is_sent_if_the_intent_may_be_taken_over_during_the_call(around: Surroundings) -> None:

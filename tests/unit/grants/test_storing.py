@@ -345,6 +345,56 @@ async def test_a_slow_refresh_does_not_overwrite_a_consent_with_the_same_version
     assert SecretValue("consented").digest() == around.stored.refreshed_from
 
 
+async def test_a_grant_from_escrow_does_not_overwrite_a_consent_with_the_same_version_number(
+    around: Surroundings,
+) -> None:
+    """Vault was restored while the escrow was read, and a consent has the number that was read before."""
+    descendant = Grant(refresh_token=SecretValue("newest"), refreshed_from=around.stored.lineage)
+    await around.escrow.keep(GRANT_LOCATION, descendant, "us-0", SecretValue("hush"))
+    around.pipedrive.alive = {"consented"}
+
+    def restore() -> None:
+        around.clock.turn(timedelta(seconds=2))
+        held = around.vault.documents[GRANT_LOCATION]
+        around.vault.documents[GRANT_LOCATION] = replace(held, values={"refresh_token": "consented"})
+        around.cluster.lists_escrow = lambda _: None  # type: ignore[method-assign]
+
+    around.cluster.lists_escrow = lambda _: restore()  # type: ignore[method-assign]
+
+    await around.in_time(around.run())
+
+    assert ["consented"] == around.pipedrive.sent
+    assert SecretValue("consented").digest() == around.stored.refreshed_from
+
+
+async def test_a_copy_that_the_cluster_has_changed_is_reported_as_none(around: Surroundings) -> None:
+    """An admission webhook may change what is created. Nobody could open such a copy."""
+    around.cluster.admission = lambda body: {**body, "data": {}}
+
+    assert "do not restart the operator" in await _report_of_a_result_that_vault_refuses(around)
+
+
+async def test_a_result_without_a_copy_is_reported_whatever_the_escrow_raises(around: Surroundings) -> None:
+    """Even a defect of the operator must not hide that only this process has the grant."""
+
+    async def fail(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    around.escrow.keep = fail  # type: ignore[method-assign]
+
+    assert "do not restart the operator" in await _report_of_a_result_that_vault_refuses(around)
+
+
+async def _report_of_a_result_that_vault_refuses(around: Surroundings) -> str:
+    """Refresh while Vault cannot be written, and return what is reported first."""
+    task = await around.begin()
+    around.vault.breaks_after = 0
+    around.pipedrive.answer()
+    await around.clock.next_sleep()
+    task.cancel()
+    return next(state.trouble.message for state in around.states if isinstance(state, refresh_state.Unstored))
+
+
 async def _kept_by_another(around: Surroundings, refresh_token: str) -> None:
     """Let another process put a grant in escrow that descends from nothing in Vault."""
     kept = Grant(refresh_token=SecretValue(refresh_token), refreshed_from="of another")
