@@ -69,6 +69,40 @@ def test_a_candidate_is_a_stored_successor() -> None:
     assert wrong == "(a) refresh-2 was sent again after its successor refresh-3 was stored at 1000.000"
 
 
+@pytest.mark.parametrize(
+    ("asked_before", "where", "is_broken"),
+    [
+        pytest.param(1.0, "Vault", False, id="stored a moment after the last check"),
+        pytest.param(LONGEST_CHECK + 1, "Vault", True, id="stored since, but the last check is too old"),
+        pytest.param(-1.0, "Vault", True, id="stored before the last check"),
+        pytest.param(1.0, "escrow", False, id="kept in escrow a moment after the last look"),
+        pytest.param(-1.0, "escrow", True, id="kept in escrow before the last look"),
+    ],
+)
+def test_a_spent_token_is_sent_only_if_its_process_cannot_know(
+    asked_before: float, where: str, *, is_broken: bool
+) -> None:
+    """Its successor was stored by another process."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.sends = [_spent("refresh-1", "refresh-2")]
+        promises.spent(promises.sends[0], "access-2")
+        if where == "Vault":
+            promises.stored({"refresh_token": "refresh-2"}, by="a1")
+        else:
+            promises.kept_since = lambda _by, _token: END
+        promises.knows(by="a2", as_of=END - asked_before)
+        promises.lists(by="a2", as_of=END - asked_before)
+        promises.acknowledges({"refresh_holder": "a2", "refresh_id": "a2-1"}, by="a2")
+        promises.sent(Send("refresh-1", END, by="a2"), left=None, due=DUE)
+        assert promises.history.excuses["sent again within a moment"] == 1
+        return promises.broken
+
+    wrong = _judged(judged)
+
+    assert (wrong is not None and wrong.startswith("(a) refresh-1 was sent again")) is is_broken
+
+
 @pytest.mark.parametrize("held", ["refresh-3", "consent-9"])
 def test_a_token_may_be_sent_again_when_its_line_has_gone_from_vault(held: str) -> None:
     """A person has put another grant in its place, and the escrow of a cluster has an old copy."""

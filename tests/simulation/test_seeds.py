@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from simulation import seeds
+from simulation.mutants import Mutant
+from simulation.operators import Build
 from simulation.seeds import play_many
 
 SEEDS = 1000
@@ -27,6 +30,22 @@ def test_every_seed_keeps_every_promise(first: int, capsys: pytest.CaptureFixtur
     assert figures.seeds == PART
     assert figures.refreshes > 2 * PART
     assert 0 < sum(figures.excuses.values()) < figures.refreshes
+
+
+@pytest.mark.parametrize(("promise", "is_noticed"), [("(a) sent twice", True), ("(d) refreshed early", False)])
+def test_a_mutant_is_noticed_only_by_a_promise_that_it_attacks(
+    promise: str, monkeypatch: pytest.MonkeyPatch, *, is_noticed: bool
+) -> None:
+    """Another promise that breaks proves nothing about its rule."""
+
+    def play(*_: object) -> None:
+        raise seeds.BrokenPromiseError(promise)
+
+    mutant = Mutant(Build(), "A rule.", ("(a)", "(b)"))
+    monkeypatch.setitem(seeds.MUTANTS, "Mutant", mutant)
+    monkeypatch.setattr(seeds, "play", play)
+
+    assert (seeds.first_broken("Mutant", 3) is not None) is is_noticed
 
 
 def test_a_seed_is_the_same_history_in_two_interpreters() -> None:

@@ -1,10 +1,14 @@
 """A long run has seeds of its own each day, and goes on where it was interrupted."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from simulation import __main__ as command
 from simulation.seeds import Played
 from simulation.soak import FIRST_SEED, SEEDS_OF_A_DAY, Results, fingerprint, first_of_day
 
@@ -58,6 +62,33 @@ def test_results_belong_to_a_range_and_to_the_code(results: Results, tmp_path: P
     results.add([ONE])
 
     assert [other.read() for other in others] == [[], []]
+
+
+def test_a_second_run_plays_what_is_left_and_reports_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says which seeds these are, and fails because of one that broke a promise in the first run."""
+    played: list[int] = []
+
+    def play(left: Iterable[int]) -> Iterator[list[Played]]:
+        for seed in left:
+            played.append(seed)
+            yield [replace(OTHER if seed == OTHER.seed else ONE, seed=seed)]
+
+    def run(seeds: int) -> Result:
+        options = ["--seeds", str(seeds), "--first", "7", "--keep", str(tmp_path)]
+        return CliRunner().invoke(command.main, options)
+
+    monkeypatch.setattr(command, "play_batches", play)
+    first = run(3)
+    played.clear()
+    second = run(3)
+
+    assert played == []
+    assert [first.exit_code, second.exit_code] == [1, 1]
+    assert "seeds 7 to 9, of which 3 were run before" in second.stderr
+    assert "3 seeds, 1 simulated hours, 6 refreshes, 1 promises broken" in second.stdout
+    assert "exception: died before the answer: 4" in second.stdout
+    assert "(b) lost\nreplay: ..." in second.stdout
+    assert run(1).exit_code == 0
 
 
 def test_any_change_of_the_code_changes_its_fingerprint(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.history import who
 from simulation.loop import run
 from simulation.models import CLIENT_SECRET, EPOCH, LATEST_WRITE, LONGEST_LAG, SimulatedClock
-from simulation.simulated_world import World
+from simulation.simulated_world import BrokenPromiseError, World
 from support.builders import GRANT_LOCATION
 
 CLIENT = ClientCredentials(client_id="client", client_secret=SecretValue(CLIENT_SECRET))
@@ -152,6 +152,23 @@ def test_a_process_that_has_seen_the_restored_version_has_no_excuse(world: World
     _run(world, play())
 
     assert not world.history.lost
+
+
+@pytest.mark.parametrize("lost", [{"refresh-2"}, {"another"}])
+def test_a_loss_excuses_its_own_token_only(world: World, lost: set[str]) -> None:
+    """Vault holds a dead token in the end, and one that is alive is missing."""
+
+    async def play() -> None:
+        world.vault.put(GRANT_LOCATION, refresh_token="refresh-1")
+        world.pipedrive.alive = {"refresh-2"}
+        world.history.lost = lost
+        if lost == {"refresh-2"}:
+            await world.come_to_rest()
+        else:
+            with pytest.raises(BrokenPromiseError, match=r"\(b\) Vault holds refresh-1, but alive is \['refresh-2'\]"):
+                await world.come_to_rest()
+
+    _run(world, play())
 
 
 def test_a_spent_token_that_is_sent_again_ends_what_descends_from_it(world: World) -> None:
