@@ -246,9 +246,15 @@ class World:
         running.result()
 
     async def come_to_rest(self) -> None:
-        """Check that everything is well in the end; a refresh may be in progress, so wait for it."""
-        for _ in range(PATIENCE):
-            if self._what_is_wrong() is None:
+        """Check that everything is well in the end.
+
+        A refresh may be in progress, so wait for it. One may also begin while we wait, after the pause of an earlier
+        failure, and the other cluster sees its result at its next poll.
+        """
+        began = self.loop.time()
+        for _ in range(2 * PATIENCE):
+            last = max((at for at, _ in self.vault.written), default=began)
+            if self._what_is_wrong() is None or self.loop.time() > max(began, last) + PATIENCE:
                 break
             await asyncio.sleep(1)
         self._refuse(self.promises.broken)

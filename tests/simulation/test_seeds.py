@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from simulation import seeds
-from simulation.mutants import Mutant
+from simulation.mutants import MUTANTS, Mutant
 from simulation.operators import Build
 from simulation.seeds import play_many
+from simulation.simulated_world import BrokenPromiseError
 
 SEEDS = 1000
 """`make trials` runs those that follow."""
@@ -39,10 +40,10 @@ def test_a_mutant_is_noticed_only_by_a_promise_that_it_attacks(
     """Another promise that breaks proves nothing about its rule."""
 
     def play(*_: object) -> None:
-        raise seeds.BrokenPromiseError(promise)
+        raise BrokenPromiseError(promise)
 
     mutant = Mutant(Build(), "A rule.", ("(a)", "(b)"))
-    monkeypatch.setitem(seeds.MUTANTS, "Mutant", mutant)
+    monkeypatch.setitem(MUTANTS, "Mutant", mutant)
     monkeypatch.setattr(seeds, "play", play)
 
     assert (seeds.first_broken("Mutant", 3) is not None) is is_noticed
