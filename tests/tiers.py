@@ -51,8 +51,11 @@ PREPARATIONS: Final[Mapping[str, Sequence[str]]] = {
 }
 LONGEST_UNIT_TEST: Final = 300
 """In seconds. A test that hangs fails; one with 1,000 inputs may take a minute on a busy machine."""
+LONGEST_PART: Final = 1800
+"""In seconds: for a few hundred seeds, which run beside other tiers at the lowest priority."""
 OPTIONS: Final[Mapping[str, Sequence[str]]] = {
     "unit": ("--numprocesses=2", f"--timeout={LONGEST_UNIT_TEST}"),
+    "simulation": (f"--timeout={LONGEST_PART}",),
     "integration": ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
     TRIALS: ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"),
     NEWEST: ("--numprocesses=2", "--hypothesis-profile=thorough", f"--timeout={LONGEST_UNIT_TEST}"),

@@ -1,6 +1,7 @@
 """More seeds of the simulation than `make test` runs: fixed ones, and some that nobody has run before."""
 
 import secrets
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -32,7 +33,7 @@ def test_fresh_seeds_keep_every_promise(capsys: pytest.CaptureFixture[str]) -> N
 def _keep_every_promise(seeds: Sequence[int], capsys: pytest.CaptureFixture[str]) -> None:
     figures = play_many(seeds)
 
-    with capsys.disabled():
-        print(f"\nseeds {seeds[0]} to {seeds[-1]}: {figures} ")  # noqa: T201  for people
+    with capsys.disabled():  # and to stderr, because pytest-xdist shows nothing else of its processes
+        print(f"\nseeds {seeds[0]} to {seeds[-1]}: {figures} ", file=sys.stderr)  # noqa: T201  for people
     assert figures.broken == ()
     assert figures.seeds == len(seeds)

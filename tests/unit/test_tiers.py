@@ -50,6 +50,15 @@ def test_a_tier_fails_without_a_failed_test(junit: str, code: int, note: str) ->
     assert tiers.closing_line([found]).split(", ")[1] == "1 failed"
 
 
+@pytest.mark.parametrize("tier", ["unit", "simulation", tiers.NEWEST])
+def test_a_test_that_hangs_fails(tier: str) -> None:
+    """Nothing outside could end it: these tests run in one process, and a broken protocol may wait for ever."""
+    timeouts = [int(option.partition("=")[2]) for option in tiers.OPTIONS[tier] if option.startswith("--timeout=")]
+
+    assert len(timeouts) == 1
+    assert 0 < timeouts[0] <= 1800
+
+
 def test_the_table_is_for_people() -> None:
     """It gives the reason for each skip, each failure without a failed test and each omitted tier."""
     results = [

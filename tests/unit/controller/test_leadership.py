@@ -174,6 +174,21 @@ async def test_a_released_lease_is_acquired_at_once(replicas: list[Replica]) -> 
     assert replicas[1].works
 
 
+async def test_the_lease_of_another_replica_is_not_released(replicas: list[Replica]) -> None:
+    """A former leader ends after another one has taken over."""
+    clock, shared = TurnedClock(), SharedLease()
+    replicas += [Replica("one", shared, clock)]
+    await settle(clock, 10)
+    assert shared.lease is not None
+    shared.version += 1
+    shared.lease = replace(shared.lease, holder="two", transitions=7, resource_version=str(shared.version))
+    await replicas[0].stop()
+
+    await replicas[0].election.renew_until(asyncio.sleep(0))
+
+    assert shared.lease.holder == "two"
+
+
 async def test_a_leader_that_stood_still_while_another_led_begins_anew(replicas: list[Replica]) -> None:
     """Its work knows nothing of what the other one did, and ends before the Lease is acquired again."""
     clock, shared = TurnedClock(), SharedLease()
