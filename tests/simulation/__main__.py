@@ -36,7 +36,8 @@ SHOWN = 3
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
-    help="A folder for the results. A run that was interrupted goes on there, unless the code has changed.",
+    help="A folder for the results. A run that was interrupted goes on there, unless the code has changed. "
+    "On another day (UTC), name its --first as well.",
 )
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="For people, or for machines."

@@ -275,7 +275,9 @@ class IntentSteps:
     async def _confirm(self, intent: Intent, read: ReadGrant) -> Document:
         """Return the document if the intent was written although its acknowledgement was lost.
 
-        The refresh token must be the same as well: a person who patches the document keeps our marks in it.
+        The refresh token must be the same as well: a person who patches the document keeps our marks in it. Marks that
+        belong to another refresh token are not even read (`without_former_grant`); here it is said once more, because
+        a token is sent next.
 
         Raises:
             VaultUnavailable: it was not written, or Vault cannot be read.
