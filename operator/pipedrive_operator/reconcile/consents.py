@@ -200,19 +200,30 @@ class ConsentReconciler:
             consent = replace(consent, generation=consent.status.observed_generation or 0)
         answer = (consent.uid, consent.generation)
         known, ended = self._ended.get(consent.key, (None, None))
-        if known != answer or ended is None:
-            try:
+        try:
+            if known != answer or ended is None:
                 ended = await self._run(seen, consent, action)
-            except Trouble as trouble:
-                return await self._report_delay(consent, trouble)
-            if ended is None:
-                return timedelta(0)
-            self._ended[consent.key] = (answer, ended)
+            elif ended.reason is ConsentReason.UNCERTAIN:
+                ended = await self._look_again(seen, consent, ended)
+        except Trouble as trouble:
+            return await self._report_delay(consent, trouble)
+        if ended is None:
+            return timedelta(0)
+        self._ended[consent.key] = (answer, ended)
         if not await self._finish(seen, consent, ended):
             return RETRY
         self._ended.pop(consent.key, None)
         self._began.pop(consent.key, None)
         return timedelta(0)
+
+    async def _look_again(self, seen: ConsentObservation, consent: Consent, doubt: Exchanged) -> Exchanged:
+        """Return how an exchange has ended if a doubt could not be reported for a while, in which a result may appear.
+
+        Raises what `GrantKeeper.conclude` raises.
+        """
+        order = self._order(seen, consent.generation)
+        found = await self._keeper.conclude(order) if order is not None else doubt
+        return doubt if found.reason is ConsentReason.UNCERTAIN else found
 
     async def _run(self, seen: ConsentObservation, consent: Consent, action: ConsentAction) -> Exchanged | None:
         order = self._order(seen, consent.generation)

@@ -12,9 +12,10 @@ from pipedrive_operator.core.resource.consent import write_consent_status
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultUnavailable
-from support.builders import ACCOUNT, KEY
+from support.builders import ACCOUNT, GRANT_LOCATION, KEY
 from support.consenting import CONSENT, ConsentingPerson, unconnected_world
 from support.faked_operator import FakedOperator
+from support.refresh import in_time
 
 
 @pytest.fixture
@@ -85,6 +86,21 @@ class _Accounts(dict[str, Account]):
         return self._answer
 
 
+def _let_the_first_report_conflict(world: FakedOperator, meanwhile: Callable[[], None]) -> None:
+    """Let the report that follows the claim find that the consent has changed; something else happens meanwhile."""
+    patch, patches = FakeConsents.patch_status, 0
+
+    async def conflict(consents: FakeConsents, *arguments: Any) -> Any:
+        nonlocal patches
+        patches += 1
+        if patches != 2:
+            return await patch(consents, *arguments)
+        meanwhile()
+        return None
+
+    world.consents.patch_status = lambda *arguments: conflict(world.consents, *arguments)  # type: ignore[method-assign]
+
+
 def _report_elsewhere(world: FakedOperator, person: ConsentingPerson, reason: ConsentReason) -> None:
     """Report about the newest answer, as another process does that has handled it."""
     status = reported(person.consent, reason, "", world.clock.now())
@@ -143,18 +159,47 @@ async def test_a_report_is_repeated_if_the_consent_has_changed_meanwhile(world: 
     await person.sees_link()
     world.pipedrive.rejects_client = True
     world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
-    patch, patches = FakeConsents.patch_status, 0
-
-    async def conflict_at_the_end(consents: FakeConsents, *arguments: Any) -> Any:
-        nonlocal patches
-        patches += 1
-        return None if patches == 2 else await patch(consents, *arguments)
-
-    world.consents.patch_status = lambda *arguments: conflict_at_the_end(world.consents, *arguments)  # type: ignore[method-assign]
+    _let_the_first_report_conflict(world, lambda: None)
     assert await world.settle_consent(CONSENT) == timedelta(seconds=5)
     await world.settle_consent(CONSENT)
 
     assert person.reports(ConsentReason.CLIENT_REJECTED)
+
+
+async def test_a_doubt_that_could_not_be_reported_is_examined_again(world: FakedOperator) -> None:
+    """The answer was lost, but another process had stored the result when the report was repeated."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    world.pipedrive.network.loses_answers = 1.0
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    def store() -> None:
+        exchange = {"consent_uid": person.consent.uid, "consent_generation": person.consent.generation}
+        world.vault.put(GRANT_LOCATION, refresh_token="refresh-2", **exchange)
+
+    _let_the_first_report_conflict(world, store)
+    await world.settle_consent(CONSENT)
+    assert person.reports(ConsentReason.CODE_RECEIVED)
+
+    await world.settle_consent(CONSENT)
+
+    assert person.reports(ConsentReason.CONNECTED)
+    assert ["code-1"] == world.pipedrive.sent
+
+
+async def test_a_doubt_that_stays_is_reported_with_its_first_message(world: FakedOperator) -> None:
+    """That message says what happened to this process's own request."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    world.pipedrive.network.loses_answers = 1.0
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    _let_the_first_report_conflict(world, lambda: None)
+    await world.settle_consent(CONSENT)
+
+    await in_time(world.clock, world.settle_consent(CONSENT))
+
+    assert person.reports(ConsentReason.UNCERTAIN)
+    assert "The operator stopped" not in str(person.consent.status)
 
 
 async def test_a_candidate_that_a_refresh_has_settled_is_settled_once(world: FakedOperator) -> None:
