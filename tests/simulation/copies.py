@@ -14,7 +14,7 @@ class Copies:
     since: dict[str, float] = field(default_factory=dict)
     """When Vault first held each of them that no restore has undone."""
     undone: set[str] = field(default_factory=set)
-    """Those that a restore has undone: whoever reads Vault finds what was spent for them."""
+    """Those that a restore has undone: Vault holds what was spent for them, and nothing shows that it is spent."""
 
     def hold(self, tokens: Iterable[str], at: float) -> None:
         """Record that Vault holds these tokens."""

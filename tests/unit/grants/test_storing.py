@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from fakes.escrow import build_escrow
-from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant
@@ -311,25 +310,6 @@ async def test_what_a_stalled_holder_has_kept_in_escrow_is_stored_when_its_inten
     assert SecretValue("newest") == around.stored.refresh_token
 
 
-async def test_the_report_says_whether_there_is_a_copy(around: Surroundings) -> None:
-    """A person may restart the operator because of it, so the copy is kept first."""
-    around.cluster.network.is_away = True
-    task = await around.begin()
-    around.vault.breaks_after = 0
-    around.pipedrive.answer()
-    await around.clock.next_sleep()
-    around.cluster.network.is_away = False
-    around.clock.turn(timedelta(seconds=1))
-    await around.clock.next_sleep()
-    around.vault.breaks_after = None
-    around.clock.turn(timedelta(seconds=8))
-    await task
-
-    first, second = (state for state in around.states if isinstance(state, refresh_state.Unstored))
-    assert "do not restart the operator" in first.trouble.message
-    assert "do not restart the operator" not in second.trouble.message
-
-
 async def test_a_slow_refresh_does_not_overwrite_a_consent_with_the_same_version_number(around: Surroundings) -> None:
     """Vault was restored from a backup meanwhile, and has counted up to the number of our intent again."""
     around.pipedrive.alive.add("consented")
@@ -357,42 +337,14 @@ async def test_a_grant_from_escrow_does_not_overwrite_a_consent_with_the_same_ve
         around.clock.turn(timedelta(seconds=2))
         held = around.vault.documents[GRANT_LOCATION]
         around.vault.documents[GRANT_LOCATION] = replace(held, values={"refresh_token": "consented"})
-        around.cluster.lists_escrow = lambda _: None  # type: ignore[method-assign]
+        around.cluster.lists_escrow = lambda _: None  # type: ignore[method-assign,assignment]
 
-    around.cluster.lists_escrow = lambda _: restore()  # type: ignore[method-assign]
+    around.cluster.lists_escrow = lambda _: restore()  # type: ignore[method-assign,assignment]
 
     await around.in_time(around.run())
 
     assert ["consented"] == around.pipedrive.sent
     assert SecretValue("consented").digest() == around.stored.refreshed_from
-
-
-async def test_a_copy_that_the_cluster_has_changed_is_reported_as_none(around: Surroundings) -> None:
-    """An admission webhook may change what is created. Nobody could open such a copy."""
-    around.cluster.admission = lambda body: {**body, "data": {}}
-
-    assert "do not restart the operator" in await _report_of_a_result_that_vault_refuses(around)
-
-
-async def test_a_result_without_a_copy_is_reported_whatever_the_escrow_raises(around: Surroundings) -> None:
-    """Even a defect of the operator must not hide that only this process has the grant."""
-
-    async def fail(*_: object) -> bool:
-        raise ZeroDivisionError
-
-    around.escrow.keep = fail  # type: ignore[method-assign]
-
-    assert "do not restart the operator" in await _report_of_a_result_that_vault_refuses(around)
-
-
-async def _report_of_a_result_that_vault_refuses(around: Surroundings) -> str:
-    """Refresh while Vault cannot be written, and return what is reported first."""
-    task = await around.begin()
-    around.vault.breaks_after = 0
-    around.pipedrive.answer()
-    await around.clock.next_sleep()
-    task.cancel()
-    return next(state.trouble.message for state in around.states if isinstance(state, refresh_state.Unstored))
 
 
 async def _kept_by_another(around: Surroundings, refresh_token: str) -> None:
