@@ -332,6 +332,7 @@ class Candidates:
             return half_refreshed_grant(candidate, trouble.refresh_token), trouble
         except ConsentRequired as trouble:
             await self._reservations.release(reservation)
+            await self._drop_copies(candidate, reservation.source, client)
             raise _Unusable(trouble.message) from trouble
         except RefreshUncertain as trouble:
             raise self._intents.note_uncertain(reservation.source.location, candidate, trouble) from trouble
@@ -339,6 +340,12 @@ class Candidates:
             await self._reservations.release(reservation)
             raise
         return refreshed_grant(candidate, response, client_id=client.client_id, asked_at=asked_at), None
+
+    async def _drop_copies(self, refused: Grant, source: GrantWithClient, client: ClientCredentials) -> None:
+        """Drop from escrow what Pipedrive has refused: it may have been handed over before it was a candidate again."""
+        for copy in await self._escrow.open(source.location, client.client_secret):
+            if copy.grant.lineage == refused.lineage:
+                await self._escrow.drop(source.location, copy.refresh_id)
 
     async def _write(self, values: Mapping[str, object], seen: _Seen, source: GrantWithClient) -> None:
         """Write over what was seen, which may have been long ago: Pipedrive was called since."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -135,6 +136,28 @@ async def test_of_two_unrelated_consents_pipedrive_decides(around: ConsentSurrou
     assert ["code-1", "theirs"] == around.pipedrive.sent
     assert SecretValue("refresh-2") == around.stored.refresh_token
     assert {} == around.cluster.escrow
+
+
+async def test_a_copy_in_escrow_of_a_candidate_that_pipedrive_refused_replaces_nothing(
+    around: ConsentSurroundings,
+) -> None:
+    """The result was handed over, and written as a candidate again by a process that was stopped."""
+    order = await around.die_with_a_candidate()
+    candidate = around.values["consent_candidate"]
+    theirs = {"refresh_token": "theirs", "consent_uid": "another", "access_token": "x"}
+    around.vault.put(GRANT_LOCATION, **theirs, consent_candidate=candidate)
+    await around.in_time(around.exchange.conclude(order))
+    assert 1 == len(around.cluster.escrow)
+    around.vault.put(GRANT_LOCATION, **theirs, consent_candidate=candidate)
+    another = Grant(refresh_token=SecretValue("another"), refreshed_from="of another")
+    await around.escrow.keep(GRANT_LOCATION, another, "us-0", SecretValue("hush"))
+    around.pipedrive.accounts.clear()
+    around.pipedrive.alive = {"another"}
+
+    await around.in_time(around.run())
+
+    assert ["code-1", "refresh-2", "theirs", "another"] == around.pipedrive.sent
+    assert SecretValue("another").digest() == around.stored.refreshed_from
 
 
 async def test_two_answers_of_one_consent_are_both_kept_in_escrow(around: ConsentSurroundings) -> None:
