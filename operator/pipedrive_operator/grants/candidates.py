@@ -299,6 +299,9 @@ class Candidates:
                     await self._escrow.drop(source.location, copy.refresh_id)
             return False
         with suppress(CheckAndSetConflict):
+            if successor.grant.terms is None:  # verified, and handed over: it waits in escrow for Pipedrive's decision
+                await self._drop(seen, source)
+                return True
             await self._write(with_candidate(seen.document.values, successor.grant), seen, source)
             await self._escrow.drop(source.location, successor.refresh_id)
         return True

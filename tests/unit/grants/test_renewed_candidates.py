@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.core.grant.candidate import with_candidate
+from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import PipedriveUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -173,6 +174,25 @@ async def test_a_candidate_is_not_sent_if_the_grant_beside_it_is_its_successor(a
     assert ["code-1", "refresh-2"] == around.pipedrive.sent
     assert SecretValue("refresh-3") == around.stored.refresh_token
     assert around.candidate is None
+
+
+async def test_a_successor_that_was_handed_over_stays_in_escrow(around: ConsentSurroundings) -> None:
+    """A process that was stopped wrote the spent candidate again. Pipedrive decides about the successor."""
+    await around.die_with_a_candidate()
+    spent = around.candidate
+    assert spent is not None
+    verified = Grant(refresh_token=SecretValue("verified"), refreshed_from=spent.lineage)
+    await around.escrow.keep(GRANT_LOCATION, verified, "consent-of-it", SecretValue("hush"))
+    around.pipedrive.accounts.clear()
+    around.pipedrive.alive = {"verified"}
+
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+    assert around.candidate is None
+    assert 1 == len(around.cluster.escrow)
+    await around.in_time(around.run())
+
+    assert "refresh-2" not in around.pipedrive.sent
+    assert SecretValue("verified").digest() == around.stored.refreshed_from
 
 
 async def test_a_renewed_candidate_is_not_dropped_because_our_clock_is_wrong(around: ConsentSurroundings) -> None:
