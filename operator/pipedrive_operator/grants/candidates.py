@@ -7,11 +7,12 @@ revoked: that would uninstall the app for its user, and may end the grant of ano
 
 import itertools
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import (
+    account_problem,
     is_outdated,
     is_spent,
     is_unrelated,
@@ -33,10 +34,8 @@ from pipedrive_operator.core.grant.grant import (
 )
 from pipedrive_operator.core.grant.intent import Unanswered, one_more
 from pipedrive_operator.core.grant.succession import EscrowedGrant
-from pipedrive_operator.core.grant.token import belongs_to, describe_expected
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.backoff import pause
-from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     CheckAndSetConflict,
@@ -53,6 +52,11 @@ from pipedrive_operator.grants.reservations import Reservation, Reservations
 from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
 from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE
 from pipedrive_operator.ports import Clock, Escrow, Pipedrive
+
+_HANDED_OVER: Final = (
+    "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that Pipedrive "
+    "accepts"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +81,17 @@ class _Seen:
     """On our monotonic clock: when the read of the document began."""
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """What one attempt to settle a candidate has found out so far."""
+
+    was_renewed: bool = False
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why a candidate must not be used, by its lineage."""
+
+
 class _Unusable(Exception):
-    """Pipedrive does not accept the candidate; `str` says why."""
+    """The candidate must not be used; `str` says why."""
 
 
 class Candidates:
@@ -181,33 +194,43 @@ class Candidates:
             GrantUnstored: the candidate must be kept in escrow, which is not possible now.
             FenceClosed: this process must not act at the moment.
         """
-        was_renewed = False
-        refused: dict[str, str] = {}
-        """Why Pipedrive does not accept a candidate, by its lineage."""
+        attempt = _Attempt()
         for conflicts in itertools.count(1):
             seen = await self._see(source)
             if seen is None:
                 return None
-            candidate = seen.candidate
-            account: Account | None = None
             try:
-                if candidate.lineage not in refused:
-                    account = await self.identify(candidate, is_just_issued=was_renewed)
-                    if account is None and not was_renewed:
-                        if not await self._take_successor(seen, source):
-                            was_renewed = await self._renew(seen, source)
-                        continue
-            except _Unusable as error:
-                refused[candidate.lineage] = str(error)
-                continue  # an intent may have been written and removed since the document was read
-            problem = refused.get(candidate.lineage) or _problem(seen.terms, account)
-            try:
-                problem = await self._decide(seen, account, problem, source)
+                settled = await self._take_step(seen, source, attempt)
             except CheckAndSetConflict:
                 await self._intents.pause_after_conflict(conflicts, source.location)
                 continue
-            return Settled(terms=seen.terms, account=account, problem=problem)
+            if settled is not None:
+                return settled
         raise AssertionError
+
+    async def _take_step(self, seen: _Seen, source: GrantWithClient, attempt: _Attempt) -> Settled | None:
+        """Take the next step to settle a candidate; None if the document must be read again. Raises as `settle` does.
+
+        Also raises CheckAndSetConflict if the document has changed.
+        """
+        candidate, account = seen.candidate, None
+        if is_spent(candidate, seen.document):
+            await self._drop(seen, source)
+            return None
+        if candidate.lineage not in attempt.refused:
+            try:
+                account = await self.identify(candidate, is_just_issued=attempt.was_renewed)
+                if account is None and not attempt.was_renewed:
+                    if not await self._take_successor(seen, source):
+                        await self._renew(seen, source)
+                        attempt.was_renewed = True
+                    return None
+            except _Unusable as error:
+                attempt.refused[candidate.lineage] = str(error)
+                return None  # an intent may have been written and removed since the document was read
+        problem = attempt.refused.get(candidate.lineage) or account_problem(seen.terms, account)
+        problem = await self._decide(seen, account, problem, source)
+        return Settled(terms=seen.terms, account=account, problem=problem)
 
     async def _see(self, source: GrantWithClient) -> _Seen | None:
         """Read the document once nobody may be about to send the candidate; None if it has no candidate.
@@ -275,21 +298,14 @@ class Candidates:
         client = await self._documents.read_client(source.client)
         if not await self._escrow.keep(source.location, grant, f"consent-{grant.lineage}", client.client_secret):
             raise GrantUnstored("Vault holds the grant of another consent, and the new one cannot be kept in escrow")
-        return (
-            "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that "
-            "Pipedrive accepts"
-        )
+        return _HANDED_OVER
 
     async def _take_successor(self, seen: _Seen, source: GrantWithClient) -> bool:
-        """Let the successor of a candidate take its place: the grant, or one that a process that died left in escrow.
+        """Let the successor of a candidate take its place if a process that died has left one in escrow.
 
         The candidate's refresh token is spent then, and must not be sent again. False if there is no successor: then
         older results of its exchange are dropped, which must not take its place once it is refused.
         """
-        if is_spent(seen.candidate, seen.document):
-            with suppress(CheckAndSetConflict):
-                await self._drop(seen, source)
-            return True
         client = await self._documents.read_client(source.client)
         copies = await self._escrow.open(source.location, client.client_secret)
         successor = next((copy for copy in copies if copy.grant.refreshed_from == seen.candidate.lineage), None)
@@ -298,26 +314,27 @@ class Candidates:
                 if copy.grant.terms is not None and is_outdated(copy.grant, seen.document):
                     await self._escrow.drop(source.location, copy.refresh_id)
             return False
-        with suppress(CheckAndSetConflict):
-            if successor.grant.terms is None:  # verified, and handed over: it waits in escrow for Pipedrive's decision
-                await self._drop(seen, source)
-                return True
-            await self._write(with_candidate(seen.document.values, successor.grant), seen, source)
-            await self._escrow.drop(source.location, successor.refresh_id)
+        if successor.grant.terms is None:  # verified, and handed over
+            raise _Unusable(_HANDED_OVER)
+        await self._write(with_candidate(seen.document.values, successor.grant), seen, source)
+        await self._escrow.drop(source.location, successor.refresh_id)
         return True
 
-    async def _renew(self, seen: _Seen, source: GrantWithClient) -> bool:
-        """Refresh a candidate once, because only an access token shows its account; False after a conflict."""
+    async def _renew(self, seen: _Seen, source: GrantWithClient) -> None:
+        """Refresh a candidate once, because only an access token shows its account.
+
+        Raises:
+            CheckAndSetConflict: another holder was faster; nothing was sent.
+        """
         client = await self._documents.read_client(source.client)
         async with self._slots.slot():
             reservation = await self._reservations.make(source, seen.document, consent=seen.terms.consent)
             if reservation is None:
-                return False
+                raise CheckAndSetConflict("another holder was faster")
             renewed, trouble = await self._refresh(seen.candidate, reservation, client)
         await self.keep(renewed, reservation, client)
         if trouble is not None:
             raise trouble
-        return True
 
     async def _refresh(
         self, candidate: Grant, reservation: Reservation, client: ClientCredentials
@@ -368,16 +385,3 @@ class Candidates:
 def _is_same(one: Grant, other: Grant) -> bool:
     """Return whether two candidates are the same. A refresh token that does not rotate has several access tokens."""
     return (one.lineage, one.access_digest) == (other.lineage, other.access_digest)
-
-
-def _problem(terms: Terms, account: Account | None) -> str | None:
-    """Return why a candidate must be dropped; None if it belongs to the expected account."""
-    if account is None:
-        return f"Pipedrive rejects the access token that it has just issued: {OPEN_AGAIN}"
-    if belongs_to(terms.expected, account):
-        return None
-    return (
-        f"Pipedrive connected company {account.company_domain} (id {account.company_id}, user {account.user_id}), but "
-        f"the credential belongs to {describe_expected(terms.expected)}. Nothing was changed. Switch the company in "
-        f"Pipedrive, then {OPEN_AGAIN}"
-    )

@@ -2,20 +2,28 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.core.grant.candidate import with_candidate
+from pipedrive_operator.core.grant.candidate import with_candidate, without_candidate
+from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import PipedriveUnavailable
+from pipedrive_operator.core.values.errors import PipedriveUnavailable, RateLimited, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.fairness.slots import serving
 from pipedrive_operator.grants.protocol import MOST_AT_ONCE
 from support.builders import GRANT_LOCATION, GRANT_SOURCE
 from support.exchanges import CONSENT, ConsentSurroundings
+from support.refresh import ORDER
+
+DEAD_HOLDER = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "30s"}
+"""The intent of a holder that does not answer any more."""
 
 
 @pytest.fixture
@@ -113,8 +121,7 @@ async def test_an_uncertain_renewal_of_a_candidate_leaves_the_grant_that_works_a
 async def test_a_promoted_grant_names_the_unanswered_renewal_of_its_candidate(around: ConsentSurroundings) -> None:
     """Its holder died with the candidate at Pipedrive: if that has spent it, the next refresh is refused."""
     order = await around.die_with_a_candidate()
-    marks = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "30s", "refresh_consent": CONSENT}
-    around.vault.put(GRANT_LOCATION, **(around.values | marks))
+    around.vault.put(GRANT_LOCATION, **(around.values | DEAD_HOLDER | {"refresh_consent": CONSENT}))
 
     await around.in_time(around.exchange.conclude(order))
 
@@ -160,7 +167,7 @@ async def test_a_renewal_that_ends_after_the_promotion_replaces_what_it_has_spen
 
 
 async def test_a_candidate_is_not_sent_if_the_grant_beside_it_is_its_successor(around: ConsentSurroundings) -> None:
-    """The process that had exchanged the code was stopped, and wrote its result again after the promotion."""
+    """The candidate was left beside the grant that it became."""
     order = await around.die_with_a_candidate()
     spent = around.candidate
     assert spent is not None
@@ -178,7 +185,7 @@ async def test_a_candidate_is_not_sent_if_the_grant_beside_it_is_its_successor(a
 
 async def test_a_successor_that_was_handed_over_stays_in_escrow(around: ConsentSurroundings) -> None:
     """A process that was stopped wrote the spent candidate again. Pipedrive decides about the successor."""
-    await around.die_with_a_candidate()
+    order = await around.die_with_a_candidate()
     spent = around.candidate
     assert spent is not None
     verified = Grant(refresh_token=SecretValue("verified"), refreshed_from=spent.lineage)
@@ -186,7 +193,8 @@ async def test_a_successor_that_was_handed_over_stays_in_escrow(around: ConsentS
     around.pipedrive.accounts.clear()
     around.pipedrive.alive = {"verified"}
 
-    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+    found = await around.in_time(around.exchange.conclude(order))
+    assert "The operator keeps both" in found.message
     assert around.candidate is None
     assert 1 == len(around.cluster.escrow)
     await around.in_time(around.run())
@@ -204,3 +212,111 @@ async def test_a_renewed_candidate_is_not_dropped_because_our_clock_is_wrong(aro
     found = await around.in_time(around.exchange.conclude(order))
 
     assert ConsentReason.CONNECTED is found.reason
+
+
+async def test_a_candidate_is_not_sent_if_the_grant_descends_from_it(around: ConsentSurroundings) -> None:
+    """The grant was refreshed once more since, so that it names another token as the one that was spent for it."""
+    order = await around.die_with_a_candidate()
+    spent = around.candidate
+    assert spent is not None
+    around.pipedrive.accounts.clear()
+    await around.in_time(around.exchange.conclude(order))
+    around.clock.turn(timedelta(hours=2))
+    await around.in_time(around.run())
+    around.vault.put(GRANT_LOCATION, **with_candidate(around.values, spent))
+
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert ["code-1", "refresh-2", "refresh-3"] == around.pipedrive.sent
+    assert around.candidate is None
+
+
+async def test_a_candidate_that_became_the_grant_from_escrow_is_not_sent_later(around: ConsentSurroundings) -> None:
+    """It was handed over, Vault failed before it was removed, and `users/me` had a limit while the grant was used."""
+    order = await around.die_with_a_candidate()
+    around.vault.put(GRANT_LOCATION, refresh_token="dead", consent_candidate=around.values["consent_candidate"])
+    around.vault.breaks_after = len(around.vault.writes)
+    with pytest.raises(VaultUnavailable):
+        await around.in_time(around.exchange.conclude(order))
+    around.vault.breaks_after = None
+    around.take_over()
+    identify = around.pipedrive.identify_access_token
+
+    async def limited(_: Token) -> Account:
+        raise RateLimited("429", retry_after=timedelta(minutes=15))
+
+    around.pipedrive.identify_access_token = limited  # type: ignore[method-assign,assignment]
+    with suppress(RateLimited):
+        await around.in_time(around.run())
+    for _ in range(2):
+        requested = replace(ORDER, replaces=around.stored.access_digest)
+        await around.in_time(around.protocol.run(requested, around.states.append))
+    around.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
+    around.clock.turn(timedelta(hours=2))
+
+    await around.in_time(around.run())
+
+    assert 1 == around.pipedrive.sent.count("refresh-2")
+
+
+async def test_a_spent_candidate_that_a_standby_still_shows_is_not_dropped_without_a_pause(
+    around: ConsentSurroundings,
+) -> None:
+    """Each attempt is a conflict for as long as the standby lags."""
+    order = await around.die_with_a_candidate()
+    spent = around.candidate
+    assert spent is not None
+    around.pipedrive.accounts.clear()
+    await around.in_time(around.exchange.conclude(order))
+    around.vault.put(GRANT_LOCATION, **with_candidate(around.values, spent))
+    lagging = around.vault.documents[GRANT_LOCATION]
+    around.take_over()
+    around.pipedrive.accounts.clear()
+    around.vault.put(GRANT_LOCATION, **without_candidate(around.values, None))
+    served, until = around.vault.served, around.clock.monotonic() + 5
+
+    def serve(location: VaultLocation) -> tuple[Document | None, float]:
+        if location == GRANT_LOCATION and around.clock.monotonic() < until:
+            assert len(around.vault.writes) < before + 20
+            return lagging, around.clock.monotonic()
+        return served(location)
+
+    before, around.vault.served = len(around.vault.writes), serve  # type: ignore[method-assign]
+
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert around.candidate is None
+
+
+async def test_a_candidate_of_another_consent_is_tried_although_its_token_was_spent_before(
+    around: ConsentSurroundings,
+) -> None:
+    """Pipedrive may give a user the same refresh token again, and nothing says how long an old one works."""
+    around.vault.put(GRANT_LOCATION, refresh_token="rotated", refreshed_from=SecretValue("refresh-2").digest())
+    around.pipedrive.spoils_answers = 1.0
+    task = await around.begin_exchange()
+    around.pipedrive.answer()
+    while not around.pipedrive.spent:  # noqa: ASYNC110  a turn of the loop, not a time
+        await asyncio.sleep(0)
+    around.pipedrive.spoils_answers = 0.0
+
+    found = await around.in_time(task)
+
+    assert found is not None
+    assert ConsentReason.CONNECTED is found.reason
+
+
+async def test_a_spent_candidate_leaves_the_mark_of_an_unanswered_refresh(around: ConsentSurroundings) -> None:
+    """The refresh of its successor went unanswered: if that is dead, the status must name the cause."""
+    order = await around.die_with_a_candidate()
+    spent = around.candidate
+    assert spent is not None
+    around.pipedrive.accounts.clear()
+    await around.in_time(around.exchange.conclude(order))
+    around.vault.put(GRANT_LOCATION, **(with_candidate(around.values, spent) | DEAD_HOLDER))
+
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert around.candidate is None
+    assert around.stored.unanswered is not None
+    assert around.stored.unanswered.by == "them"

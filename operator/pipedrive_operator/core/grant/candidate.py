@@ -10,7 +10,7 @@ from typing import Final
 
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.fields import Values
-from pipedrive_operator.core.grant.grant import OUR_KEYS, Grant, read_grant, without_former_grant, write_grant
+from pipedrive_operator.core.grant.grant import OUR_KEYS, Grant, Terms, read_grant, without_former_grant, write_grant
 from pipedrive_operator.core.grant.intent import (
     MARKS,
     Intent,
@@ -20,7 +20,9 @@ from pipedrive_operator.core.grant.intent import (
     write_marks,
 )
 from pipedrive_operator.core.grant.keys import CANDIDATE
+from pipedrive_operator.core.grant.token import belongs_to, describe_expected
 from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN
 
 LONGEST_CANDIDATE: Final = 32_768
 """In characters: more than all fields of a grant can have."""
@@ -57,9 +59,16 @@ def is_outdated(result: Grant, document: Document | None) -> bool:
 
 
 def is_spent(candidate: Grant, document: Document) -> bool:
-    """Return whether the grant in a document is the successor of a candidate, whose refresh token is spent then."""
+    """Return whether the grant in a document is this candidate, or descends from it: then it has nothing to add.
+
+    The grant must be of the same exchange: another consent may bring a refresh token again that was spent before.
+    """
     stored = read_grant(document)
-    return stored is not None and stored.refreshed_from == candidate.lineage != stored.lineage
+    if stored is None or stored.exchange != candidate.exchange:
+        return False
+    if stored.lineage == candidate.lineage:
+        return stored.access_digest == candidate.access_digest
+    return candidate.lineage in {stored.refreshed_from, stored.first_refreshed_from}
 
 
 def marks_of(document: Document | None) -> tuple[Intent | None, Unanswered | None]:
@@ -115,3 +124,16 @@ def is_unrelated(stored: Grant, candidate: Grant) -> bool:
     """
     is_successor = candidate.refreshed_from == stored.lineage != candidate.lineage
     return candidate.terms is not None and stored.origin != candidate.terms.over and not is_successor
+
+
+def account_problem(terms: Terms, account: Account | None) -> str | None:
+    """Return why a candidate must be dropped; None if it belongs to the expected account."""
+    if account is None:
+        return f"Pipedrive rejects the access token that it has just issued: {OPEN_AGAIN}"
+    if belongs_to(terms.expected, account):
+        return None
+    return (
+        f"Pipedrive connected company {account.company_domain} (id {account.company_id}, user {account.user_id}), but "
+        f"the credential belongs to {describe_expected(terms.expected)}. Nothing was changed. Switch the company in "
+        f"Pipedrive, then {OPEN_AGAIN}"
+    )

@@ -9,6 +9,7 @@ import pytest
 from pipedrive_operator.core.grant.candidate import (
     LONGEST_CANDIDATE,
     is_outdated,
+    is_spent,
     is_unrelated,
     marks_of,
     promoted,
@@ -18,12 +19,15 @@ from pipedrive_operator.core.grant.candidate import (
     with_promoted,
     without_candidate,
 )
-from pipedrive_operator.core.grant.grant import Grant, Terms, read_grant
+from pipedrive_operator.core.grant.grant import Grant, Terms, read_grant, write_grant
 from pipedrive_operator.core.resource.spec import AccountGuard
+from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION, access_token, document, grant
 
 TERMS = Terms(consent="uid", consent_generation=2, expected=AccountGuard(company_id=12), over="origin")
 CANDIDATE = grant("12:34:new", token=access_token(), scope=access_token().scope, terms=TERMS)
+NEXT = {"refresh_token": SecretValue("12:34:next"), "token": access_token("next")}
+"""The tokens of a later grant."""
 HELD: dict[str, object] = {"refresh_token": "12:34:old", "note": "ours to keep"}
 
 
@@ -153,3 +157,32 @@ def test_a_result_is_outdated_if_vault_holds_what_became_of_it(held: str, *, out
     stored = with_candidate(HELD, replace(CANDIDATE, refresh_token=grant(held).refresh_token))
 
     assert outdated is is_outdated(third, document(GRANT_LOCATION, **stored))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, True, id="it is the grant already"),
+        pytest.param(
+            {"token": access_token("newer")}, False, id="without rotation, one of them has a newer access token"
+        ),
+        pytest.param({**NEXT, "refreshed_from": CANDIDATE.lineage}, True, id="the grant is its successor"),
+        pytest.param({**NEXT, "first_refreshed_from": CANDIDATE.lineage}, True, id="the grant descends from it"),
+        pytest.param({**NEXT, "refreshed_from": "of another"}, False, id="the grant descends from another token"),
+        pytest.param(
+            {**NEXT, "refreshed_from": CANDIDATE.lineage, "consent": "other"},
+            False,
+            id="another consent has brought the same token again",
+        ),
+    ],
+)
+def test_a_candidate_is_spent_if_the_grant_descends_from_it(changes: dict[str, Any], *, expected: bool) -> None:
+    """Then it has nothing to add, and its refresh token must not be sent."""
+    stored = replace(promoted(CANDIDATE, ACCOUNT), **changes)
+
+    assert is_spent(CANDIDATE, document(GRANT_LOCATION, **write_grant(stored, {}))) is expected
+
+
+def test_a_candidate_is_not_spent_without_a_grant() -> None:
+    """It is the first grant of its credential."""
+    assert not is_spent(CANDIDATE, document(GRANT_LOCATION))
