@@ -229,7 +229,7 @@ class Promises:
         self.newest = newest
         self._expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
         self._see_candidate(candidate)
-        self.copies.hold(refresh_tokens(values, candidate), asyncio.get_running_loop().time())
+        self.copies.hold(refresh_tokens(values, candidate), self.sends, asyncio.get_running_loop().time())
         self.held.add(self.newest)
         self.copied |= self.copies.since.keys()
         self.newest_access = str(values.get("access_token", ""))

@@ -16,6 +16,7 @@ SEEDS = 1000
 """`make trials` runs those that follow."""
 PART = 250
 """How many of them a test runs, so that one that hangs ends with its time-out."""
+FROZEN_FOR_LONG = (334212190, 334217927, 334227874)
 REPLAYED = 77
 """A seed with two clusters, kills and freezes, and a long history."""
 
@@ -31,6 +32,11 @@ def test_every_seed_keeps_every_promise(first: int, capsys: pytest.CaptureFixtur
     assert figures.seeds == PART
     assert figures.refreshes > 2 * PART
     assert 0 < sum(figures.excuses.values()) < figures.refreshes
+
+
+def test_the_calm_begins_when_no_process_is_frozen_any_more() -> None:
+    """A process goes on late in these seeds, and its pauses end late: the final checks must not come before."""
+    assert play_many(FROZEN_FOR_LONG).broken == ()
 
 
 @pytest.mark.parametrize(("promise", "is_noticed"), [("(a) sent twice", True), ("(d) refreshed early", False)])
