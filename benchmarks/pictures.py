@@ -57,7 +57,7 @@ def _growth(figure: Figure, growth: Growth) -> None:
     memory.plot(numbers, resident, "o-", color=BLUE, label="the operator")
     memory.axhline(resident[0], color=GREY, linestyle="--", label="without a credential")
     _, libraries = growth.starts.medians
-    memory.axhline(libraries.mib, color=GREY, linestyle=":", label="its libraries alone, which do nothing")
+    memory.axhline(libraries.mib, color=GREY, linestyle=":", label="its libraries, only imported")
     memory.set(xlabel="API tokens", ylabel="MiB resident", title="Memory")
     for axes in (time, memory):
         axes.xaxis.set_major_formatter("{x:,.0f}")

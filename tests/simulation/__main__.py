@@ -37,7 +37,7 @@ SHOWN = 3
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     help="A folder for the results. A run that was interrupted goes on there, unless the code has changed. "
-    "On another day (UTC), name its --first as well.",
+    "To resume a run on a later day (UTC), pass the --first that it began with.",
 )
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="For people, or for machines."

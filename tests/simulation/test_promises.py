@@ -89,10 +89,11 @@ def test_a_spent_token_is_sent_only_if_its_process_cannot_know(
         promises.spent(promises.sends[0], "access-2")
         if where == "Vault":
             promises.stored({"refresh_token": "refresh-2"}, by="a1")
+            promises.knows(by="a2", as_of=END - asked_before)
         else:
             promises.kept_since = lambda _by, _token: END
-        promises.knows(by="a2", as_of=END - asked_before)
-        promises.lists(by="a2", as_of=END - asked_before)
+            promises.knows(by="a2", as_of=END)
+            promises.lists(by="a2", as_of=END - asked_before)
         promises.acknowledges({"refresh_holder": "a2", "refresh_id": "a2-1"}, by="a2")
         promises.sent(Send("refresh-1", END, by="a2"), left=None, due=DUE)
         assert promises.history.excuses["sent again within a moment"] == 1
@@ -150,6 +151,21 @@ def test_a_restore_excuses_only_tokens_whose_successor_it_has_undone(
         return promises.broken
 
     assert _judged(judged) == wrong
+
+
+def test_a_candidate_that_a_restore_brings_back_is_a_stored_successor() -> None:
+    """What was spent for it stays spent."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.sends = [_spent("refresh-2", "refresh-3")]
+        promises.spent(promises.sends[0], "access-3")
+        promises.restored({"refresh_token": "consent-9"}, by="person", candidate=CANDIDATE_3)
+        promises.knows(by="a1", as_of=END + 1)
+        promises.acknowledges({"refresh_holder": "a1", "refresh_id": "a1-2"}, by="a1")
+        promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
+        return promises.broken
+
+    assert _judged(judged) == "(a) refresh-2 was sent again after its successor refresh-3 was stored at 1000.000"
 
 
 @pytest.mark.parametrize(("since", "is_excused"), [(END - 1, True), (END + 1, False)])

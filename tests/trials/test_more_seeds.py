@@ -33,7 +33,7 @@ def test_fresh_seeds_keep_every_promise(capsys: pytest.CaptureFixture[str]) -> N
 def _keep_every_promise(seeds: Sequence[int], capsys: pytest.CaptureFixture[str]) -> None:
     figures = play_many(seeds)
 
-    with capsys.disabled():  # and to stderr, because pytest-xdist shows nothing else of its processes
+    with capsys.disabled():  # to stderr, because pytest-xdist discards the stdout of its workers
         print(f"\nseeds {seeds[0]} to {seeds[-1]}: {figures} ", file=sys.stderr)  # noqa: T201  for people
     assert figures.broken == ()
     assert figures.seeds == len(seeds)

@@ -52,7 +52,7 @@ def test_a_tier_fails_without_a_failed_test(junit: str, code: int, note: str) ->
 
 @pytest.mark.parametrize("tier", ["unit", "simulation", tiers.NEWEST])
 def test_a_test_that_hangs_fails(tier: str) -> None:
-    """Nothing outside could end it: these tests run in one process, and a broken protocol may wait for ever."""
+    """A broken protocol may wait for ever, and nothing else would end the run."""
     timeouts = [int(option.partition("=")[2]) for option in tiers.OPTIONS[tier] if option.startswith("--timeout=")]
 
     assert len(timeouts) == 1

@@ -4,10 +4,13 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from benchmarks.scale.starts import IMPORTS
 
 START = """
 import json, sys
@@ -47,6 +50,21 @@ def test_the_operator_starts_with_what_does_its_work(loaded: frozenset[str]) -> 
     """If these were missing, the test above would prove nothing; and an escrow must not wait for an import."""
     assert {"kopf", "kubernetes.aio.client.api_client", "httpx", "hvac.api", "authlib.oauth2.auth"} <= loaded
     assert "cryptography.hazmat.primitives.ciphers.aead" in loaded
+
+
+def test_the_floor_of_the_benchmark_imports_the_same_packages(loaded: frozenset[str]) -> None:
+    """Otherwise the operator would be compared with something smaller or larger than its libraries."""
+    code = IMPORTS.replace(
+        "signal.pause()", "import json, sys; print(json.dumps([name for name, one in sys.modules.items() if one]))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    floor = json.loads(run.stdout.splitlines()[-1])
+
+    assert _packages(loaded) - {"pipedrive_operator"} == _packages(floor) - {"pipedrive_operator"}
+
+
+def _packages(modules: Collection[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names)
 
 
 def package(name: str) -> Path:

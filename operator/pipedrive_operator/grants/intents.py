@@ -276,8 +276,8 @@ class IntentSteps:
         """Return the document if the intent was written although its acknowledgement was lost.
 
         The refresh token must be the same as well: a person who patches the document keeps our marks in it. Marks that
-        belong to another refresh token are not even read (`without_former_grant`); here it is said once more, because
-        a token is sent next.
+        belong to another refresh token are not even read (`without_former_grant`). The comparison is repeated here
+        because a token is sent next.
 
         Raises:
             VaultUnavailable: it was not written, or Vault cannot be read.

@@ -22,8 +22,8 @@ class GrantSharing:
         """Start with no credential having read anything."""
         self._cache = cache
         self._read: dict[Key, tuple[Seniority, Source]] = {}
-        """Who last read which source: a key may come back as another resource. Unlike its memory, this survives an
-        invalid spec."""
+        """Which resource last read which source, by key. The seniority is kept because another resource may have the
+        same key later. Unlike a memory, this survives an invalid spec."""
         self._readers: defaultdict[VaultLocation, list[tuple[Seniority, Key]]] = defaultdict(list)
         """The credentials that have read a location, the oldest first."""
 

@@ -261,7 +261,7 @@ async def test_a_candidate_is_not_sent_if_its_successor_arrives_beside_our_inten
     assert ["code-1", "renewed"] == consent.pipedrive.sent
 
 
-async def test_an_intent_that_its_successor_arrived_beside_is_no_unanswered_refresh(
+async def test_an_intent_is_no_unanswered_refresh_if_the_successor_arrived_beside_it(
     consent: ConsentSurroundings,
 ) -> None:
     """Nothing was sent under it, so the promoted successor has no renewal of unknown outcome."""

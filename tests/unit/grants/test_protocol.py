@@ -294,7 +294,7 @@ async def test_nothing_is_sent_without_leadership_for_the_whole_call(around: Sur
 async def test_a_longer_time_out_needs_a_lease_that_lasts_longer(
     around: Surroundings, seconds: float, *, is_sent: bool
 ) -> None:
-    """`pipedrive.timeout` is a setting, and the call may take as long."""
+    """`pipedrive.timeout` is a setting, and the call may take that long."""
     around.pipedrive.call_timeout = timedelta(seconds=30)
     around.start()
     around.leadership.seconds = seconds

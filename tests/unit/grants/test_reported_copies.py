@@ -2,7 +2,12 @@
 
 from datetime import timedelta
 
+from fakes.cluster import FakeCluster
+from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.values.secret_value import SecretValue
+from support.builders import GRANT_LOCATION
 from support.refresh import Surroundings
 
 
@@ -25,9 +30,19 @@ async def test_the_report_says_whether_there_is_a_copy(around: Surroundings) -> 
     assert "do not restart the operator" not in second.trouble.message
 
 
-async def test_a_copy_that_the_cluster_has_changed_is_reported_as_none(around: Surroundings) -> None:
+async def test_a_copy_that_the_cluster_has_changed_does_not_count(around: Surroundings) -> None:
     """An admission webhook may change what is created. Nobody could open such a copy."""
     around.cluster.admission = lambda body: {**body, "data": {}}
+
+    assert "do not restart the operator" in await _report_of_a_result_that_vault_refuses(around)
+
+
+async def test_a_copy_of_another_grant_does_not_count(around: Surroundings) -> None:
+    """Admission may put back what it has seen before."""
+    other, another = FakeCluster(), Grant(refresh_token=SecretValue("another"))
+    assert await build_escrow(other).keep(GRANT_LOCATION, another, "us-1", SecretValue("hush"))
+    (stored,) = other.escrow.values()
+    around.cluster.admission = lambda body: {**body, "data": stored["data"]}
 
     assert "do not restart the operator" in await _report_of_a_result_that_vault_refuses(around)
 

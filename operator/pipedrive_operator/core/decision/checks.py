@@ -77,7 +77,7 @@ def refresh_failed_recently(seen: Observation) -> Decision | None:
     """Leave Pipedrive alone for a while after a failed refresh, unless Vault holds another refresh token.
 
     A request by annotation ends the pause after a refusal. It does not end the pause after an attempt without a usable
-    answer: Pipedrive may have asked for it, or may be processing the request still.
+    answer: Pipedrive may have asked for it, or may still be processing the request.
     """
     match seen.refresh:
         case refresh_state.Refused() if seen.requested is not None:
