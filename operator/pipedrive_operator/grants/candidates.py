@@ -28,9 +28,7 @@ from pipedrive_operator.core.grant.grant import (
     ClientCredentials,
     Grant,
     Terms,
-    half_refreshed_grant,
     read_grant,
-    refreshed_grant,
 )
 from pipedrive_operator.core.grant.intent import Unanswered, one_more
 from pipedrive_operator.core.grant.succession import EscrowedGrant
@@ -39,16 +37,13 @@ from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     CheckAndSetConflict,
-    ConsentRequired,
     GrantUnstored,
-    RefreshUncertain,
     TokenRejected,
-    TokenResponseUnusable,
 )
-from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
-from pipedrive_operator.grants.reservations import Reservation, Reservations
+from pipedrive_operator.grants.renewals import Renewals, UnusableCandidate, successor_of
+from pipedrive_operator.grants.reservations import Reservation
 from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
 from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE
 from pipedrive_operator.ports import Clock, Escrow, Pipedrive
@@ -90,10 +85,6 @@ class _Attempt:
     """Why a candidate must not be used, by its lineage."""
 
 
-class _Unusable(Exception):
-    """The candidate must not be used; `str` says why."""
-
-
 class Candidates:
     """The candidates of consents."""
 
@@ -104,17 +95,15 @@ class Candidates:
         pipedrive: Pipedrive,
         escrow: Escrow,
         intents: IntentSteps,
-        reservations: Reservations,
-        slots: FairSlots,
+        renewals: Renewals,
         clock: Clock,
     ) -> None:
-        """Take the ports, the intents of this process, and the slots that limit its refreshes."""
+        """Take the ports, the intents of this process, and the renewals of candidates."""
         self._documents = documents
         self._pipedrive = pipedrive
         self._escrow = escrow
         self._intents = intents
-        self._reservations = reservations
-        self._slots = slots
+        self._renewals = renewals
         self._clock = clock
 
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
@@ -225,7 +214,7 @@ class Candidates:
                         await self._renew(seen, source)
                         attempt.was_renewed = True
                     return None
-            except _Unusable as error:
+            except UnusableCandidate as error:
                 attempt.refused[candidate.lineage] = str(error)
                 return None  # an intent may have been written and removed since the document was read
         problem = attempt.refused.get(candidate.lineage) or account_problem(seen.terms, account)
@@ -260,7 +249,7 @@ class Candidates:
         except TokenRejected:
             return None
         except AccountNotOpen as trouble:
-            raise _Unusable(trouble.message) from trouble
+            raise UnusableCandidate(trouble.message) from trouble
 
     async def _decide(
         self, seen: _Seen, account: Account | None, problem: str | None, source: GrantWithClient
@@ -308,64 +297,28 @@ class Candidates:
         """
         client = await self._documents.read_client(source.client)
         copies = await self._escrow.open(source.location, client.client_secret)
-        successor = next((copy for copy in copies if copy.grant.refreshed_from == seen.candidate.lineage), None)
+        successor = successor_of(seen.candidate, copies)
         if successor is None:
             for copy in copies:
                 if copy.grant.terms is not None and is_outdated(copy.grant, seen.document):
                     await self._escrow.drop(source.location, copy.refresh_id)
             return False
         if successor.grant.terms is None:  # verified, and handed over
-            raise _Unusable(_HANDED_OVER)
+            raise UnusableCandidate(_HANDED_OVER)
         await self._write(with_candidate(seen.document.values, successor.grant), seen, source)
         await self._escrow.drop(source.location, successor.refresh_id)
         return True
 
     async def _renew(self, seen: _Seen, source: GrantWithClient) -> None:
-        """Refresh a candidate once, because only an access token shows its account.
+        """Refresh a candidate once, and keep its successor.
 
-        Raises:
-            CheckAndSetConflict: another holder was faster; nothing was sent.
+        Raises what `Renewals.run` raises.
         """
         client = await self._documents.read_client(source.client)
-        async with self._slots.slot():
-            reservation = await self._reservations.make(source, seen.document, consent=seen.terms.consent)
-            if reservation is None:
-                raise CheckAndSetConflict("another holder was faster")
-            renewed, trouble = await self._refresh(seen.candidate, reservation, client)
-        await self.keep(renewed, reservation, client)
-        if trouble is not None:
-            raise trouble
-
-    async def _refresh(
-        self, candidate: Grant, reservation: Reservation, client: ClientCredentials
-    ) -> tuple[Grant, TokenResponseUnusable | None]:
-        """Send the refresh token of a candidate, and return its successor and why only a part of it is usable.
-
-        After an unknown outcome the intent stays in Vault, so that nobody sends the same token at once.
-        """
-        asked_at = self._clock.now()
-        try:
-            response = await self._pipedrive.refresh(
-                client, candidate.refresh_token, fence=lambda: self._reservations.fence(reservation)
-            )
-        except TokenResponseUnusable as trouble:
-            return half_refreshed_grant(candidate, trouble.refresh_token), trouble
-        except ConsentRequired as trouble:
-            await self._reservations.release(reservation)
-            await self._drop_copies(candidate, reservation.source, client)
-            raise _Unusable(trouble.message) from trouble
-        except RefreshUncertain as trouble:
-            raise self._intents.note_uncertain(reservation.source.location, candidate, trouble) from trouble
-        except Exception:
-            await self._reservations.release(reservation)
-            raise
-        return refreshed_grant(candidate, response, client_id=client.client_id, asked_at=asked_at), None
-
-    async def _drop_copies(self, refused: Grant, source: GrantWithClient, client: ClientCredentials) -> None:
-        """Drop from escrow what Pipedrive has refused: it may have been handed over before it was a candidate again."""
-        for copy in await self._escrow.open(source.location, client.client_secret):
-            if copy.grant.lineage == refused.lineage:
-                await self._escrow.drop(source.location, copy.refresh_id)
+        renewed = await self._renewals.run(seen.candidate, seen.terms.consent, seen.document, source, client)
+        await self.keep(renewed.candidate, renewed.reservation, client)
+        if renewed.trouble is not None:
+            raise renewed.trouble
 
     async def _write(self, values: Mapping[str, object], seen: _Seen, source: GrantWithClient) -> None:
         """Write over what was seen, which may have been long ago: Pipedrive was called since."""

@@ -39,6 +39,9 @@ _FIXED_IN_VAULT: Final = {Reason.SOURCE_MISSING, Reason.VAULT_DENIED, Reason.CLI
 _CRASH_PAUSE: Final = timedelta(minutes=5)
 """The pause after an unexpected error, since the request may have been sent before it."""
 
+_ESCROW_PAUSE: Final = timedelta(minutes=1)
+"""The pause before a refresh looks again at an escrow that it could not delete, or about which it came too late."""
+
 
 T = TypeVar("T")
 
@@ -97,8 +100,14 @@ class GrantKeeper:
         return self._in_progress.get(source.location, source.identity) != source.identity
 
     def has_escrow(self, source: GrantWithClient) -> bool:
-        """Return whether an earlier process left a grant in escrow that this process has not handled yet."""
-        return self._protocol.has_escrow(source.location) and not isinstance(self.state(source), refresh_state.Fresh)
+        """Return whether there is a grant in escrow that this process has not handled for a while.
+
+        A refresh handles it, and leaves it there only if it could not be deleted, or if its own result came too late.
+        """
+        is_fresh = isinstance(self.state(source), refresh_state.Fresh)
+        paused_until = self._paused_until.get(_access(source), 0.0)
+        is_handled = is_fresh and self._clock.monotonic() < paused_until
+        return self._protocol.has_escrow(source.location) and not is_handled
 
     def refresh(self, order: RefreshOrder) -> None:
         """Start a refresh, or join the one in progress."""
@@ -222,6 +231,7 @@ class GrantKeeper:
             self._end(order, self._failed(PipedriveUnavailable(f"The refresh was postponed: {error}"), order))
         else:
             self._failures.pop(_access(order.source), None)
+            self._pause(_access(order.source), _ESCROW_PAUSE)
             self._end(order, refresh_state.Fresh(grant=grant))
 
     def _failed(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:

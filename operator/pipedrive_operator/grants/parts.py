@@ -7,6 +7,7 @@ from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.candidates import Candidates
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
+from pipedrive_operator.grants.renewals import Renewals
 from pipedrive_operator.grants.reservations import Reservations
 from pipedrive_operator.ports import Clock, Escrow, Pipedrive
 
@@ -36,13 +37,15 @@ class Parts:
     ) -> Self:
         """Build the parts on the ports, and on the intents and slots of the refresh protocol."""
         reservations = Reservations(documents=documents, intents=intents, clock=clock)
+        renewals = Renewals(
+            pipedrive=pipedrive, escrow=escrow, intents=intents, reservations=reservations, slots=slots, clock=clock
+        )
         candidates = Candidates(
             documents=documents,
             pipedrive=pipedrive,
             escrow=escrow,
             intents=intents,
-            reservations=reservations,
-            slots=slots,
+            renewals=renewals,
             clock=clock,
         )
         return cls(

@@ -24,7 +24,7 @@ from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ClientRejected,
     ConsentRequired,
-    FenceClosed,
+    OperatorError,
     PipedriveUnavailable,
     RateLimited,
     RefreshUncertain,
@@ -119,7 +119,7 @@ class RefreshProtocol(StoringSteps):
             if refreshed is None:
                 continue
             stored = await self.store(refreshed.grant, refreshed.claimed, client, report)
-            if stored is not None:
+            if stored is not None and self.proves_alive(refreshed.claimed):
                 await self.drop(location, unclear)
             if refreshed.trouble is not None:
                 raise refreshed.trouble
@@ -181,6 +181,13 @@ class RefreshProtocol(StoringSteps):
         """Step 2: return whether another holder has refreshed the grant, so that it can be used as it is."""
         return succession.is_fresh(grant, replaces=order.replaces, now=self._clock.now())
 
+    def proves_alive(self, claimed: ClaimedGrant) -> bool:
+        """Step 8: return whether a result still proves which grant is alive, so that the escrow may be dropped.
+
+        When the intent is over, another holder may have sent the same token. That may have ended the grant.
+        """
+        return self._clock.monotonic() < claimed.until
+
     async def _claim_and_spend(
         self, read: ReadGrant, client: ClientCredentials, order: RefreshOrder
     ) -> Refreshed | None:
@@ -201,7 +208,7 @@ class RefreshProtocol(StoringSteps):
 
         Raises:
             CheckAndSetConflict: the grant has changed since the intent was written; nothing is spent.
-            Trouble, FenceClosed: as `run` does.
+            Trouble, FenceClosed, ApiServerUnavailable: as `run` does.
         """
         asked_at = self._clock.now()
         grant = claimed.read.grant
@@ -229,7 +236,7 @@ class RefreshProtocol(StoringSteps):
             self._clients.reject(claimed.location, client, trouble, until)
             await self.withdraw_intent(claimed)
             raise
-        except (Trouble, FenceClosed, CheckAndSetConflict):
+        except OperatorError:
             await self.withdraw_intent(claimed)
             raise
         self.note_resolved(claimed.intent)
@@ -240,9 +247,9 @@ class RefreshProtocol(StoringSteps):
     async def call(self, claimed: ClaimedGrant, client: ClientCredentials) -> TokenResponse:
         """Step 5: call Pipedrive once, behind the fence. The response was checked completely (step 6)."""
         token = claimed.read.grant.refresh_token
-        return await self._pipedrive.refresh(client, token, fence=lambda: self.fence(claimed))
+        return await self._pipedrive.refresh(client, token, fence=lambda: self.fence(claimed, client))
 
-    async def fence(self, claimed: ClaimedGrant) -> None:
+    async def fence(self, claimed: ClaimedGrant, client: ClientCredentials) -> None:
         """Step 5: refuse to send unless our intent stands, and both it and the lease outlast the whole call.
 
         Nothing is awaited after the last check, so that the request leaves at once.
@@ -250,8 +257,12 @@ class RefreshProtocol(StoringSteps):
         Raises:
             FenceClosed: one of them might expire during the call.
             CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing: as `verify_intent` does.
+            CheckAndSetConflict, GrantUnstored, ApiServerUnavailable: as `require_unspent` does.
         """
-        await self.verify_intent(claimed)
+        if self.may_be_spent(claimed.read):
+            await self.require_unspent(claimed, client)
+        else:
+            await self.verify_intent(claimed)
         self.require_time(claimed.until)
 
     async def _was_replaced(self, claimed: ClaimedGrant, *, has_changed: bool) -> bool:

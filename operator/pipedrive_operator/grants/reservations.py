@@ -3,7 +3,7 @@
 Unlike a refresh, an exchange needs no grant in the document, and not even a document.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -78,18 +78,23 @@ class Reservations:
         until = began + intent.timeout.total_seconds()
         return Reservation(source=source, intent=intent, at=began, until=until, document=written)
 
-    async def fence(self, reservation: Reservation) -> None:
+    async def fence(self, reservation: Reservation, also: Callable[[], Awaitable[bool]] | None = None) -> None:
         """Refuse to send unless our intent stands, and both it and the Lease outlast the whole call.
 
         The document is read again if more than a moment has passed since the intent was written: another holder may
-        have stored a result beside our intent, which spends the candidate's token.
+        have stored a result beside our intent, which spends the candidate's token. What must `also` hold is checked in
+        any case.
 
         Raises:
             FenceClosed: the document has changed, or the intent or the Lease might expire during the call.
             VaultUnavailable, VaultDenied: Vault cannot be read.
         """
+
+        async def holds() -> bool:
+            return (also is None or await also()) and await self._stands(reservation)
+
         try:
-            await self._intents.verify(reservation.at, lambda: self._stands(reservation))
+            await self._intents.verify(reservation.at if also is None else float("-inf"), holds)
         except CheckAndSetConflict as conflict:
             raise FenceClosed(str(conflict)) from conflict
         self._intents.require_time(reservation.until)

@@ -13,6 +13,7 @@ from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state, succession
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, read_grant
+from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnstored, Trouble
 from pipedrive_operator.grants.intents import IntentSteps
@@ -69,6 +70,24 @@ class StoringSteps(IntentSteps):
             await self.pause_after_conflict(1, read.location)
         return None
 
+    async def require_unspent(self, claimed: ClaimedGrant, client: ClientCredentials) -> None:
+        """Step 5: check that a token which may be spent has no successor, neither in Vault nor in escrow.
+
+        The process that spent it may have been stopped, and may have stored its result after the escrow was settled.
+
+        Raises:
+            CheckAndSetConflict: there is one.
+            GrantUnstored, ApiServerUnavailable: as `Escrow.open` does.
+            FenceClosed, VaultUnavailable, VaultDenied, SourceMissing: as `verify` does.
+        """
+
+        async def is_unspent() -> bool:
+            copies = await self._escrow.open(claimed.location, client.client_secret)
+            has_successor = succession.settlement(claimed.read.grant, copies).store is not None
+            return not has_successor and await self._documents.holds(claimed.read)
+
+        await self.verify(float("-inf"), is_unspent)
+
     async def drop(self, location: VaultLocation, refresh_ids: Iterable[str]) -> None:
         """Drop what certain refreshes have left in escrow."""
         for refresh_id in refresh_ids:
@@ -82,7 +101,7 @@ class StoringSteps(IntentSteps):
         Return what Vault holds in the end; None to start over, because only Pipedrive knows which grant is alive.
         """
         document: Document | None = claimed.read.document
-        conflicts = 0
+        intent, conflicts = None, 0
         for attempt in itertools.count(1):
             try:
                 if attempt > 1 or not self.is_recent(claimed.read):
@@ -90,7 +109,8 @@ class StoringSteps(IntentSteps):
                     stored = read_grant(document)
                     if stored is not None and self.supersedes(stored, grant, spent=claimed.read.grant):
                         return await self._yield_to(stored, grant, claimed, client)
-                await self._documents.write_over(document, grant, claimed.read)
+                    intent = self.intent_beside(grant, stored, claimed)
+                await self._documents.write_over(document, replace(grant, intent=intent), claimed.read)
                 break
             except CheckAndSetConflict:
                 conflicts += 1
@@ -110,6 +130,15 @@ class StoringSteps(IntentSteps):
     def supersedes(self, stored: Grant, ours: Grant, *, spent: Grant) -> bool:
         """Step 7: return whether what Vault holds stays, decided by descent."""
         return succession.supersedes(stored, ours, spent=spent)
+
+    def intent_beside(self, ours: Grant, stored: Grant | None, claimed: ClaimedGrant) -> Intent | None:
+        """Step 7: return the intent that stays beside our result: of another holder, about the token that we store.
+
+        A refresh token that does not rotate stays the same, and may be in flight at the other holder.
+        """
+        if stored is None or stored.lineage != ours.lineage or stored.intent_id == claimed.intent.refresh_id:
+            return None
+        return stored.intent
 
     async def replace_by_escrow(self, claimed: ClaimedGrant, client: ClientCredentials) -> bool:
         """Let a grant in escrow replace a refresh token that Pipedrive refused, no matter which process kept it.

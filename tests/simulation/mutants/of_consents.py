@@ -18,6 +18,7 @@ from pipedrive_operator.grants import GrantKeeper, RefreshProtocol
 from pipedrive_operator.grants.candidates import Candidates
 from pipedrive_operator.grants.exchange import CodeExchange
 from pipedrive_operator.grants.parts import Parts
+from pipedrive_operator.grants.renewals import Renewals
 from pipedrive_operator.grants.reservations import Reservation
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
 from support.builders import ACCOUNT
@@ -123,13 +124,20 @@ class ReplacesAnyGrant(RefreshProtocol):
 
 
 def _with_candidates(parts: Parts, slots: FairSlots, kind: type[Candidates]) -> Parts:
-    candidates = kind(
-        documents=parts.documents,
+    renewals = Renewals(
         pipedrive=parts.pipedrive,
         escrow=parts.escrow,
         intents=parts.intents,
         reservations=parts.reservations,
         slots=slots,
+        clock=parts.clock,
+    )
+    candidates = kind(
+        documents=parts.documents,
+        pipedrive=parts.pipedrive,
+        escrow=parts.escrow,
+        intents=parts.intents,
+        renewals=renewals,
         clock=parts.clock,
     )
     return replace(parts, candidates=candidates)

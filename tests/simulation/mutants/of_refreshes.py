@@ -196,7 +196,7 @@ class HasNoFence(RefreshProtocol):
 
     attacks = ("(a)",)
 
-    async def fence(self, claimed: ClaimedGrant) -> None:
+    async def fence(self, claimed: ClaimedGrant, client: ClientCredentials) -> None:
         """Allow every call."""
 
 

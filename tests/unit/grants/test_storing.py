@@ -9,6 +9,7 @@ import pytest
 from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.values.errors import ConsentRequired, GrantUnstored, SourceMissing, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -216,11 +217,13 @@ async def test_without_rotation_an_old_escrow_does_not_restore_an_older_access_t
 
 def test_without_rotation_another_holders_access_token_stays(around: Surroundings) -> None:
     """This process was frozen after its refresh, and another holder has stored a newer one since."""
-    spent = Grant(refresh_token=SecretValue("seed"), token=access_token("old"))
-    ours, theirs = (replace(spent, token=access_token(name)) for name in ("ours", "theirs"))
+    old = Grant(refresh_token=SecretValue("seed"), token=access_token("old"))
+    ours, theirs = (replace(old, token=access_token(name)) for name in ("ours", "theirs"))
+    intent = Intent(refresh_id="us-1", holder="us", started_at=around.clock.now(), timeout=timedelta(seconds=77))
+    spent = replace(old, intent=intent)
 
     assert around.protocol.supersedes(theirs, ours, spent=spent)
-    assert not around.protocol.supersedes(spent, ours, spent=spent)
+    assert not around.protocol.supersedes(old, ours, spent=spent)
 
 
 async def test_a_response_with_only_a_usable_refresh_token_is_stored(around: Surroundings) -> None:

@@ -57,10 +57,12 @@ def replacement(escrowed: Sequence[EscrowedGrant], *, refused: Collection[str]) 
 def supersedes(stored: Grant, ours: Grant, *, spent: Grant) -> bool:
     """Return whether what Vault holds stays, rather than the result of our refresh.
 
-    If Vault still holds the refresh token that we spent, ours is its successor, no matter whose intent is there. If
-    that token did not rotate, the access token must also be the one that we replaced. Anything else in Vault is our
-    own result whose acknowledgement was lost, a consent, or the refresh of another holder.
+    `spent` is the grant with our intent. If Vault still holds the refresh token that we spent, ours is its successor,
+    no matter whose intent is there. If that token did not rotate, the access token must also be the one that we
+    replaced, unless our intent is there still: then a holder that was stopped has stored its older result beside it.
+    Anything else in Vault is our own result whose acknowledgement was lost, a consent, or another refresh.
     """
     if stored.lineage != spent.lineage:
         return True
-    return ours.lineage == spent.lineage and stored.access_digest != spent.access_digest
+    has_changed = stored.access_digest != spent.access_digest and stored.intent_id != spent.intent_id
+    return ours.lineage == spent.lineage and has_changed
