@@ -52,12 +52,13 @@ class KeeperSurroundings:
         self.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="hush")
         self.vault.put(GRANT_LOCATION, refresh_token="seed", note="theirs", nested={"a": 1})
         self.cluster = FakeCluster()
+        self.escrow = build_escrow(self.cluster)
         self.keeper = build_keeper(
             self.vault,
             self.pipedrive,
             self.clock,
             lambda keys, state: self.reported_states.append((keys, state)),
-            escrow=build_escrow(self.cluster),
+            escrow=self.escrow,
         )
 
     async def refresh(self, order: RefreshOrder = ORDER) -> RefreshState:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
-from pipedrive_operator.core.grant.candidate import marks_of
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, half_refreshed_grant, refreshed_grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant
@@ -106,9 +105,9 @@ class Renewals:
         return Renewed(candidate=renewed, reservation=reservation)
 
     async def _fence(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
-        """Refuse to send as `Reservations.fence` does, and also if a candidate that may be spent has a successor.
+        """Refuse to send as `Reservations.fence` does, and also if the candidate has a successor in escrow.
 
-        The process that spent it may have been stopped, and may have kept the result after the escrow was searched.
+        A process that spent the candidate may have been stopped, and may have kept the result after we searched.
 
         Raises:
             GrantUnstored, ApiServerUnavailable: as `Escrow.open` does.
@@ -118,8 +117,7 @@ class Renewals:
             copies = await self._escrow.open(reservation.source.location, client.client_secret)
             return successor_of(candidate, copies) is None
 
-        _, unanswered = marks_of(reservation.document)
-        await self._reservations.fence(reservation, also=is_unspent if unanswered is not None else None)
+        await self._reservations.fence(reservation, also=is_unspent)
 
     async def _drop_copies(self, refused: Grant, reservation: Reservation, client: ClientCredentials) -> None:
         """Drop from escrow what Pipedrive has refused: it may have been handed over before it was a candidate again."""

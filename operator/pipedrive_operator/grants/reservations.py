@@ -86,7 +86,8 @@ class Reservations:
         any case.
 
         Raises:
-            FenceClosed: the document has changed, or the intent or the Lease might expire during the call.
+            FenceClosed: the document has changed, `also` does not hold, or the intent or the Lease might expire during
+                the call.
             VaultUnavailable, VaultDenied: Vault cannot be read.
         """
 

@@ -1,0 +1,145 @@
+"""A holder that was stopped for long goes on: it harms no refresh of another holder, and drops nothing alive."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from fakes.cluster import FakeCluster
+from fakes.escrow import build_escrow
+from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed
+from pipedrive_operator.core.values.secret_value import SecretValue
+from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
+from support.exchanges import ConsentSurroundings
+from support.keepers import KeeperSurroundings
+from support.refresh import Surroundings
+
+THEIR_INTENT = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "77s"}
+UNANSWERED = {"refresh_unanswered": "1", "refresh_unanswered_by": "them"}
+CLIENT_SECRET = SecretValue("hush")
+
+
+async def test_a_late_result_leaves_the_intent_of_another_holder_if_the_refresh_token_stays_the_same(
+    around: Surroundings,
+) -> None:
+    """The other holder's request with the same token may be in flight, and nobody must send a second one."""
+    around.pipedrive.rotates = False
+    task = await around.begin()
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **THEIR_INTENT)
+    around.clock.turn(timedelta(minutes=2))
+    around.pipedrive.answer()
+
+    refreshed = await task
+
+    assert "them-1" == around.stored.intent_id
+    assert refreshed.access_digest == around.stored.access_digest
+
+
+async def test_a_late_result_replaces_the_intent_of_another_holder_if_the_refresh_token_rotates(
+    around: Surroundings,
+) -> None:
+    """The intent is about the token that was spent; the new one is free to be used."""
+    task = await around.begin()
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **THEIR_INTENT)
+    around.clock.turn(timedelta(minutes=2))
+    around.pipedrive.answer()
+
+    await task
+
+    assert (SecretValue("refresh-1"), None) == (around.stored.refresh_token, around.stored.intent)
+
+
+async def test_a_result_replaces_the_older_one_that_a_stopped_holder_has_stored_beside_our_intent(
+    around: Surroundings,
+) -> None:
+    """The refresh token stays the same. Our intent must not stay in Vault, because other holders wait for it."""
+    around.pipedrive.rotates = False
+    task = await around.begin()
+    late = replace(around.stored, token=access_token("late"))
+    around.vault.put(GRANT_LOCATION, **write_grant(late, {}))
+    around.pipedrive.answer()
+
+    refreshed = await around.in_time(task)
+
+    assert (refreshed.access_digest, None) == (around.stored.access_digest, around.stored.intent)
+    assert late.access_digest != refreshed.access_digest
+
+
+async def test_a_token_is_not_sent_if_its_successor_gets_into_escrow_behind_our_intent(around: Surroundings) -> None:
+    """We took over from a holder that was stopped after its request: it goes on just before ours."""
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **UNANSWERED)
+    successor = Grant(refresh_token=SecretValue("newest"), token=access_token(), refreshed_from=around.stored.lineage)
+    await _keep_behind_our_intent(around, successor)
+
+    await around.in_time(around.run())
+
+    assert [] == around.pipedrive.sent
+    assert SecretValue("newest") == around.stored.refresh_token
+
+
+async def test_the_intent_is_withdrawn_if_the_escrow_cannot_be_read_before_the_request(around: Surroundings) -> None:
+    """Nothing was sent, so nobody has to wait for an answer."""
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **UNANSWERED)
+
+    def fail() -> None:
+        around.cluster.network.is_away = True
+
+    around.pipedrive.before_fence = fail
+
+    with pytest.raises(ApiServerUnavailable):
+        await around.run()
+
+    assert ([], None) == (around.pipedrive.sent, around.stored.intent)
+
+
+@pytest.mark.parametrize(("late", "copies"), [(timedelta(seconds=30), 0), (timedelta(minutes=2), 1)])
+async def test_a_success_drops_an_escrow_of_unclear_descent_only_while_its_intent_stands(
+    around: Surroundings, late: timedelta, copies: int
+) -> None:
+    """After that another holder may have sent the same token, which ends the grant at a vendor that detects reuse."""
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+    task = await around.begin()
+    around.clock.turn(late)
+    around.pipedrive.answer()
+
+    await task
+
+    assert copies == len(around.cluster.escrow)
+
+
+async def test_an_escrow_that_is_still_there_after_a_refresh_is_handled_again_after_a_minute() -> None:
+    """Until then it is no reason to refresh again: it could not be deleted, or the refresh was answered too late."""
+    around = KeeperSurroundings()
+    await around.refresh()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+
+    assert not around.keeper.has_escrow(GRANT_SOURCE)
+    around.clock.turn(timedelta(seconds=61))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
+
+async def test_a_candidate_is_not_sent_if_its_successor_gets_into_escrow_behind_our_intent() -> None:
+    """We took over its renewal from a holder that was stopped after its request."""
+    around = ConsentSurroundings()
+    order = await around.die_with_a_candidate()
+    spent = around.candidate
+    assert spent is not None
+    around.vault.put(GRANT_LOCATION, **(around.values | THEIR_INTENT))
+    around.clock.turn(timedelta(hours=2))
+    renewed = replace(spent, refresh_token=SecretValue("renewed"), refreshed_from=spent.lineage, token=None)
+    around.pipedrive.alive = {"renewed"}
+    await _keep_behind_our_intent(around, renewed)
+
+    with pytest.raises(FenceClosed):
+        await around.in_time(around.exchange.conclude(order))
+    await around.in_time(around.exchange.conclude(order))
+
+    assert ["code-1", "renewed"] == around.pipedrive.sent
+
+
+async def _keep_behind_our_intent(around: Surroundings, grant: Grant) -> None:
+    """Let another process keep a grant in escrow between our intent and our request."""
+    elsewhere = FakeCluster()
+    await build_escrow(elsewhere).keep(GRANT_LOCATION, grant, "them-1", CLIENT_SECRET)
+    around.pipedrive.before_fence = lambda: around.cluster.escrow.update(elsewhere.escrow)
