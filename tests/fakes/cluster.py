@@ -51,6 +51,8 @@ class FakeCluster:
     """Raised by every write of a Secret."""
     breaks_statuses: Exception | None = None
     """Raised by every write of a status."""
+    keeps_escrow_for_ever: bool = False
+    """Whether no escrow can be deleted."""
     admission: Callable[[dict[str, Any]], dict[str, Any]] = lambda body: body
     """What mutating admission makes of a Secret before it is stored."""
     _recorded: dict[tuple[str, ...], float] = field(default_factory=dict)

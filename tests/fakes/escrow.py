@@ -63,6 +63,8 @@ class EscrowSecrets:
         """Delete a Secret."""
         assert not preconditions
         await self.cluster.arrive()
+        if self.cluster.keeps_escrow_for_ever:
+            raise Refusal(HTTPStatus.FORBIDDEN, {"reason": "Forbidden", "message": "a webhook denies it"})
         body = self.cluster.escrow.pop(_name(endpoint), None)
         if body is not None:
             self.cluster.write("drop escrow")

@@ -118,7 +118,7 @@ class Candidates:
                 if attempt > 1 or not self._intents.is_a_moment_ago(reservation.at):
                     document = await self._documents.find_at_once(source.location, source.identity)
                     held = read_candidate(document)
-                    if is_outdated(candidate, document) or (held is not None and _is_same(held, candidate)):
+                    if is_outdated(candidate, document):
                         break
                     if held is not None and held.exchange != candidate.exchange:
                         await self._keep_in_escrow(candidate, reservation, client)
@@ -333,8 +333,3 @@ class Candidates:
             await self._escrow.keep(
                 reservation.source.location, candidate, reservation.intent.refresh_id, client.client_secret
             )
-
-
-def _is_same(one: Grant, other: Grant) -> bool:
-    """Return whether two candidates are the same. A refresh token that does not rotate has several access tokens."""
-    return (one.lineage, one.access_digest) == (other.lineage, other.access_digest)

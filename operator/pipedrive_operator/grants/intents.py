@@ -5,6 +5,7 @@ of the result, is decided in `protocol.py` and `storing.py`.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -252,11 +253,19 @@ class IntentSteps:
             await self._require_current(claimed.read)
             await self._documents.write(grant, claimed.read)
         except CheckAndSetConflict:
+            await self.remove_intent(claimed)
             return True
         except (VaultUnavailable, VaultDenied, SourceMissing):
             return False
         self._resolved_intents.pop(claimed.intent.refresh_id, None)
         return False
+
+    async def remove_intent(self, claimed: ClaimedGrant) -> None:
+        """Remove our intent if another holder has left it beside its own result; if Vault fails, it stays."""
+        with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing):
+            document, grant = await self._documents.find(claimed.location, claimed.identity)
+            if grant is not None and grant.intent == claimed.intent:
+                await self._documents.write_over(document, replace(grant, intent=None), claimed.read)
 
     async def _require_current(self, read: ReadGrant) -> None:
         await self.require_current(read.at, lambda: self._documents.may_hold(read))

@@ -17,7 +17,7 @@ from pipedrive_operator.core.decision.retry import RetryBounds, retry_pause
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientCredentials
+from pipedrive_operator.core.grant.grant import ClientCredentials, Grant
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus, Reason
 from pipedrive_operator.core.values.errors import (
@@ -40,7 +40,9 @@ _CRASH_PAUSE: Final = timedelta(minutes=5)
 """The pause after an unexpected error, since the request may have been sent before it."""
 
 _ESCROW_PAUSE: Final = timedelta(minutes=1)
-"""The pause before a refresh looks again at an escrow that it could not delete, or about which it came too late."""
+"""The first pause before another refresh looks at an escrow that the last one did not delete."""
+_MOST_DOUBLINGS: Final = 6
+"""How often that pause doubles: to about an hour, because each time the grant may be refreshed."""
 
 
 T = TypeVar("T")
@@ -230,9 +232,16 @@ class GrantKeeper:
         except (FenceClosed, ApiServerUnavailable) as error:
             self._end(order, self._failed(PipedriveUnavailable(f"The refresh was postponed: {error}"), order))
         else:
-            self._failures.pop(_access(order.source), None)
-            self._pause(_access(order.source), _ESCROW_PAUSE)
-            self._end(order, refresh_state.Fresh(grant=grant))
+            self._end(order, self._succeeded(grant, order))
+
+    def _succeeded(self, grant: Grant, order: RefreshOrder) -> refresh_state.RefreshState:
+        """Note a success; it counts as a failure about an escrow that is still there, so that the pauses grow."""
+        access = _access(order.source)
+        failures = self._failures.pop(access, 0) + 1
+        if self._protocol.has_escrow(order.source.location):
+            self._failures[access] = failures
+        self._pause(access, _ESCROW_PAUSE * int(2 ** min(failures - 1, _MOST_DOUBLINGS)))
+        return refresh_state.Fresh(grant=grant)
 
     def _failed(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:
         access, now = _access(order.source), self._clock.now()

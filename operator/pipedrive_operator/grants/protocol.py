@@ -256,8 +256,8 @@ class RefreshProtocol(StoringSteps):
 
         Raises:
             FenceClosed: one of them might expire during the call.
-            CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing: as `verify_intent` does.
-            CheckAndSetConflict, GrantUnstored, ApiServerUnavailable: as `require_unspent` does.
+            CheckAndSetConflict: the grant has changed since, or has a successor in escrow.
+            VaultUnavailable, VaultDenied, SourceMissing, GrantUnstored, ApiServerUnavailable: nobody can say.
         """
         if self.may_be_spent(claimed.read):
             await self.require_unspent(claimed, client)

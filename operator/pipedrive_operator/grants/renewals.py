@@ -39,7 +39,7 @@ class Renewed:
 
 
 def successor_of(candidate: Grant, copies: Sequence[EscrowedGrant]) -> EscrowedGrant | None:
-    """Return the copy in escrow that a candidate was spent for."""
+    """Return the successor of a candidate if it is in escrow."""
     return next((copy for copy in copies if copy.grant.refreshed_from == candidate.lineage), None)
 
 

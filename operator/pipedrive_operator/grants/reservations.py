@@ -82,8 +82,8 @@ class Reservations:
         """Refuse to send unless our intent stands, and both it and the Lease outlast the whole call.
 
         The document is read again if more than a moment has passed since the intent was written: another holder may
-        have stored a result beside our intent, which spends the candidate's token. What must `also` hold is checked in
-        any case.
+        have stored a result beside our intent, which spends the candidate's token. `also` is a further condition: with
+        it, both are checked, however recent the intent is.
 
         Raises:
             FenceClosed: the document has changed, `also` does not hold, or the intent or the Lease might expire during
@@ -105,10 +105,17 @@ class Reservations:
         source = reservation.source
         self._intents.note_resolved(reservation.intent)
         with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing):
-            await self._intents.require_current(reservation.at, lambda: self._stands(reservation))
-            await self._documents.write_values(
-                reservation.values, source.location, source.identity, cas=reservation.document.version
-            )
+            try:
+                await self._intents.require_current(reservation.at, lambda: self._stands(reservation))
+                await self._remove_intent(reservation, reservation.document)
+            except CheckAndSetConflict:
+                document = await self._documents.find_document(source.location, source.identity)
+                if document is not None and marks_of(document)[0] == reservation.intent:
+                    await self._remove_intent(reservation, document)
+
+    async def _remove_intent(self, reservation: Reservation, document: Document) -> None:
+        values, source = reservation.without_intent(document), reservation.source
+        await self._documents.write_values(values, source.location, source.identity, cas=document.version)
 
     async def _stands(self, reservation: Reservation) -> bool:
         source = reservation.source

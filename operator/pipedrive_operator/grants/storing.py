@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state, succession
+from pipedrive_operator.core.grant.candidate import is_outdated
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, read_grant
 from pipedrive_operator.core.grant.intent import Intent
@@ -54,18 +55,21 @@ class StoringSteps(IntentSteps):
             return ()
         client = await self._documents.read_client(source)
         copies = await self._escrow.open(read.location, client.client_secret)
-        if (candidate := next((copy for copy in copies if copy.grant.terms is not None), None)) is not None:
+        candidates = [copy for copy in copies if copy.grant.terms is not None]
+        outdated = [copy for copy in candidates if is_outdated(copy.grant, read.document)]
+        if (candidate := next((copy for copy in candidates if copy not in outdated), None)) is not None:
             source_of_both = GrantWithClient(location=read.location, identity=read.identity, client=source)
             await self.parts.candidates.restore(candidate, source_of_both)
             return None
-        found = succession.settlement(read.grant, copies)
-        await self.drop(read.location, (copy.refresh_id for copy in found.drop))
+        found = succession.settlement(read.grant, [copy for copy in copies if copy not in outdated])
+        await self.drop(read.location, (copy.refresh_id for copy in (*outdated, *found.drop)))
         if found.store is None:
             return tuple(copy.refresh_id for copy in found.unclear)
         try:
             await self._require_current(read)
             # The refresh in escrow may be older than the unanswered one, which may have ended both.
-            await self._documents.write(replace(found.store.grant, unanswered=read.grant.unanswered), read)
+            intent, unanswered = succession.kept_intent(read.grant, found.store.grant), read.grant.unanswered
+            await self._documents.write(replace(found.store.grant, intent=intent, unanswered=unanswered), read)
         except CheckAndSetConflict:
             await self.pause_after_conflict(1, read.location)
         return None
@@ -109,7 +113,7 @@ class StoringSteps(IntentSteps):
                     stored = read_grant(document)
                     if stored is not None and self.supersedes(stored, grant, spent=claimed.read.grant):
                         return await self._yield_to(stored, grant, claimed, client)
-                    intent = self.intent_beside(grant, stored, claimed)
+                    intent = self.kept_intent(stored, grant, claimed)
                 await self._documents.write_over(document, replace(grant, intent=intent), claimed.read)
                 break
             except CheckAndSetConflict:
@@ -127,18 +131,15 @@ class StoringSteps(IntentSteps):
         await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
         return grant
 
+    def kept_intent(self, stored: Grant | None, ours: Grant, claimed: ClaimedGrant) -> Intent | None:
+        """Step 7: return the intent of another holder that our result must not remove from Vault."""
+        if stored is None or stored.intent_id == claimed.intent.refresh_id:
+            return None
+        return succession.kept_intent(stored, ours)
+
     def supersedes(self, stored: Grant, ours: Grant, *, spent: Grant) -> bool:
         """Step 7: return whether what Vault holds stays, decided by descent."""
         return succession.supersedes(stored, ours, spent=spent)
-
-    def intent_beside(self, ours: Grant, stored: Grant | None, claimed: ClaimedGrant) -> Intent | None:
-        """Step 7: return the intent that stays beside our result: of another holder, about the token that we store.
-
-        A refresh token that does not rotate stays the same, and may be in flight at the other holder.
-        """
-        if stored is None or stored.lineage != ours.lineage or stored.intent_id == claimed.intent.refresh_id:
-            return None
-        return stored.intent
 
     async def replace_by_escrow(self, claimed: ClaimedGrant, client: ClientCredentials) -> bool:
         """Let a grant in escrow replace a refresh token that Pipedrive refused, no matter which process kept it.
@@ -158,7 +159,8 @@ class StoringSteps(IntentSteps):
             return False
         document, refused = await self._documents.find(claimed.location, claimed.identity)
         if refused is not None and refused.lineage == claimed.read.grant.lineage:
-            successor = replace(chosen.grant, unanswered=chosen.grant.unanswered or refused.unanswered)
+            intent = succession.kept_intent(refused, chosen.grant)
+            successor = replace(chosen.grant, intent=intent, unanswered=chosen.grant.unanswered or refused.unanswered)
             with suppress(CheckAndSetConflict):
                 await self._documents.write_over(document, successor, claimed.read)
         return True
@@ -168,6 +170,8 @@ class StoringSteps(IntentSteps):
     ) -> Grant | None:
         """Step 7: keep what Vault holds. Our result is dropped only if nothing is lost without it."""
         if stored.covers(grant):
+            if stored.intent_id == claimed.intent.refresh_id:
+                await self.remove_intent(claimed)
             await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
             return stored
         if not await self._keep(grant, claimed, client):

@@ -6,7 +6,7 @@ the Lease writes nothing (`tests/unit/reconcile/`), that each refresh has an esc
 for a minute after an unknown outcome, since Pipedrive may process a request that long (`tests/unit/grants/`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -205,7 +205,7 @@ class TrustsAnOldIntent(RefreshProtocol):
 
     attacks = ("(a)",)
 
-    async def verify_intent(self, claimed: ClaimedGrant) -> None:
+    async def verify(self, at: float, holds: Callable[[], Awaitable[bool]]) -> None:
         """Trust the acknowledgement."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from fakes.cluster import FakeCluster
 from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.grant import Grant, write_grant
-from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
 from support.exchanges import ConsentSurroundings
@@ -16,6 +16,7 @@ from support.keepers import KeeperSurroundings
 from support.refresh import Surroundings
 
 THEIR_INTENT = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "77s"}
+OF_A_CANDIDATE = {"refresh_consent": "uid"}
 UNANSWERED = {"refresh_unanswered": "1", "refresh_unanswered_by": "them"}
 CLIENT_SECRET = SecretValue("hush")
 
@@ -50,6 +51,49 @@ async def test_a_late_result_replaces_the_intent_of_another_holder_if_the_refres
     assert (SecretValue("refresh-1"), None) == (around.stored.refresh_token, around.stored.intent)
 
 
+async def test_a_late_result_leaves_the_intent_of_an_exchange(around: Surroundings) -> None:
+    """It is about a code or a candidate, which is in flight, whatever the grant is."""
+    task = await around.begin()
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **THEIR_INTENT, **OF_A_CANDIDATE)
+    around.clock.turn(timedelta(minutes=2))
+    around.pipedrive.answer()
+
+    await task
+
+    assert (SecretValue("refresh-1"), "them-1") == (around.stored.refresh_token, around.stored.intent_id)
+
+
+async def test_a_grant_from_escrow_leaves_the_intent_of_an_exchange(around: Surroundings) -> None:
+    """Another cluster renews a candidate, while this one stores what its former leader has kept."""
+    successor = Grant(refresh_token=SecretValue("newest"), token=access_token(), refreshed_from=around.stored.lineage)
+    await around.escrow.keep(GRANT_LOCATION, successor, "us-0", CLIENT_SECRET)
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **THEIR_INTENT, **OF_A_CANDIDATE)
+
+    await around.run()
+
+    assert (SecretValue("newest"), "them-1") == (around.stored.refresh_token, around.stored.intent_id)
+
+
+async def test_a_grant_that_replaces_a_refused_one_leaves_the_intent_of_an_exchange(around: Surroundings) -> None:
+    """Another cluster has begun an exchange since our intent was withdrawn."""
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("newest")), "us-0", CLIENT_SECRET)
+    around.pipedrive.alive = {"newest"}
+    task = await around.begin()
+    written = len(around.vault.writes)
+
+    def begin_an_exchange(_: float) -> None:
+        if len(around.vault.writes) > written:
+            around.cluster.lists_escrow = lambda _: None  # type: ignore[method-assign,assignment]
+            around.vault.put(GRANT_LOCATION, refresh_token="seed", **THEIR_INTENT, **OF_A_CANDIDATE)
+
+    around.cluster.lists_escrow = begin_an_exchange  # type: ignore[method-assign,assignment]
+    around.pipedrive.answer()
+    await around.clock.next_sleep()
+
+    assert (SecretValue("newest"), "them-1") == (around.stored.refresh_token, around.stored.intent_id)
+    task.cancel()
+
+
 async def test_a_result_replaces_the_older_one_that_a_stopped_holder_has_stored_beside_our_intent(
     around: Surroundings,
 ) -> None:
@@ -64,6 +108,83 @@ async def test_a_result_replaces_the_older_one_that_a_stopped_holder_has_stored_
 
     assert (refreshed.access_digest, None) == (around.stored.access_digest, around.stored.intent)
     assert late.access_digest != refreshed.access_digest
+
+
+async def test_half_a_result_does_not_replace_the_access_token_that_was_stored_beside_our_intent(
+    around: Surroundings,
+) -> None:
+    """It has the access token from before. Our intent must not stay in Vault, because other holders wait for it."""
+    around.pipedrive.rotates = False
+    around.pipedrive.spoils_answers = 1.0
+    task = await around.begin()
+    late = replace(around.stored, token=access_token("late"))
+    around.vault.put(GRANT_LOCATION, **write_grant(late, {}))
+    around.pipedrive.answer()
+
+    with pytest.raises(TokenResponseUnusable):
+        await around.in_time(task)
+
+    assert (late.access_digest, None) == (around.stored.access_digest, around.stored.intent)
+
+
+async def test_an_intent_is_withdrawn_although_another_holder_has_stored_its_result_beside_it(
+    around: Surroundings,
+) -> None:
+    """Nothing was sent under it, and other holders wait for as long as they see it."""
+
+    def store_a_late_result() -> None:
+        around.clock.turn(timedelta(seconds=2))
+        late = replace(around.stored, token=access_token("late"))
+        around.vault.put(GRANT_LOCATION, **write_grant(late, {}))
+
+    around.pipedrive.before_fence = store_a_late_result
+
+    await around.in_time(around.run())
+
+    assert ([], None) == (around.pipedrive.sent, around.stored.intent)
+
+
+async def test_the_intent_of_an_exchange_is_withdrawn_although_another_holder_has_stored_its_result_beside_it() -> None:
+    """The code was refused; whoever refreshes the grant must not wait for its intent."""
+    around = ConsentSurroundings()
+    order = around.order()
+    around.pipedrive.codes.clear()
+    task = await around.begin_exchange(order)
+    late = replace(around.stored, refresh_token=SecretValue("late"), refreshed_from=around.stored.lineage)
+    around.vault.put(GRANT_LOCATION, **write_grant(late, {}))
+    around.pipedrive.answer()
+
+    await around.in_time(task)
+
+    assert (SecretValue("late"), None) == (around.stored.refresh_token, around.stored.intent)
+
+
+async def test_the_successor_of_a_token_that_has_not_rotated_before_is_stored(around: Surroundings) -> None:
+    """The grant in Vault was refreshed from itself, and so it looks like a sibling of its successor."""
+    stayed = Grant(refresh_token=SecretValue("seed"), refreshed_from=around.stored.lineage)
+    around.vault.put(GRANT_LOCATION, **write_grant(stayed, {}))
+    successor = replace(stayed, refresh_token=SecretValue("newest"), token=access_token())
+    await around.escrow.keep(GRANT_LOCATION, successor, "us-0", CLIENT_SECRET)
+
+    await around.run()
+
+    assert ([], SecretValue("newest")) == (around.pipedrive.sent, around.stored.refresh_token)
+
+
+async def test_a_candidate_in_escrow_that_cannot_be_deleted_stops_no_refresh() -> None:
+    """Vault holds what became of it, as after the API server denied the deletion."""
+    around = ConsentSurroundings()
+    await around.die_with_a_candidate()
+    candidate = around.candidate
+    assert candidate is not None
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+    await around.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    around.clock.turn(timedelta(hours=2))
+
+    await around.in_time(around.run())
+
+    assert ["code-1", candidate.refresh_token.reveal()] == around.pipedrive.sent
 
 
 async def test_a_token_is_not_sent_if_its_successor_gets_into_escrow_behind_our_intent(around: Surroundings) -> None:
@@ -119,13 +240,27 @@ async def test_an_escrow_that_is_still_there_after_a_refresh_is_handled_again_af
     assert around.keeper.has_escrow(GRANT_SOURCE)
 
 
+async def test_the_pauses_grow_while_an_escrow_cannot_be_deleted() -> None:
+    """If its descent is unclear, each pause ends with a refresh."""
+    around = KeeperSurroundings()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    for _ in range(3):
+        await around.refresh()
+
+    around.clock.turn(timedelta(seconds=239))
+    assert not around.keeper.has_escrow(GRANT_SOURCE)
+    around.clock.turn(timedelta(seconds=2))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
+
 async def test_a_candidate_is_not_sent_if_its_successor_gets_into_escrow_behind_our_intent() -> None:
     """We took over its renewal from a holder that was stopped after its request."""
     around = ConsentSurroundings()
     order = await around.die_with_a_candidate()
     spent = around.candidate
     assert spent is not None
-    around.vault.put(GRANT_LOCATION, **(around.values | THEIR_INTENT))
+    around.vault.put(GRANT_LOCATION, **(around.values | THEIR_INTENT | OF_A_CANDIDATE))
     around.clock.turn(timedelta(hours=2))
     renewed = replace(spent, refresh_token=SecretValue("renewed"), refreshed_from=spent.lineage, token=None)
     around.pipedrive.alive = {"renewed"}

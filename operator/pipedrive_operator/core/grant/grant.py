@@ -163,9 +163,8 @@ class Grant:
 
         The descent of any other grant is unclear: it may be a new consent, or from a restored backup of Vault.
         """
-        return self.continues(other.lineage) or (
-            self.refreshed_from is not None and self.refreshed_from == other.refreshed_from
-        )
+        is_sibling = self.refreshed_from is not None and self.refreshed_from == other.refreshed_from
+        return self.continues(other.lineage) or (is_sibling and self.refreshed_from != self.lineage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
