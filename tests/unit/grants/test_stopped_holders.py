@@ -1,5 +1,6 @@
 """A holder that was stopped for long goes on: it harms no refresh of another holder, and drops nothing alive."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ import pytest
 
 from fakes.cluster import FakeCluster
 from fakes.escrow import build_escrow
+from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -159,6 +161,35 @@ async def test_the_intent_of_an_exchange_is_withdrawn_although_another_holder_ha
     assert (SecretValue("late"), None) == (around.stored.refresh_token, around.stored.intent)
 
 
+async def test_the_intent_of_another_holder_is_not_withdrawn(around: Surroundings) -> None:
+    """It has taken over, because this process was stopped before its request."""
+
+    def take_over() -> None:
+        around.clock.turn(timedelta(minutes=2))
+        around.vault.put(GRANT_LOCATION, refresh_token="seed", **THEIR_INTENT)
+
+    around.pipedrive.before_fence = take_over
+    task = asyncio.create_task(around.run())
+    await around.clock.next_sleep()
+
+    assert "them-1" == around.stored.intent_id
+    task.cancel()
+
+
+async def test_the_intent_of_another_holder_is_not_withdrawn_after_an_exchange() -> None:
+    """It has taken over, because Pipedrive took long to refuse the code."""
+    around = ConsentSurroundings()
+    order = around.order()
+    around.pipedrive.codes.clear()
+    task = await around.begin_exchange(order)
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", **THEIR_INTENT)
+    around.pipedrive.answer()
+
+    await around.in_time(task)
+
+    assert "them-1" == around.stored.intent_id
+
+
 async def test_the_successor_of_a_token_that_has_not_rotated_before_is_stored(around: Surroundings) -> None:
     """The grant in Vault was refreshed from itself, and so it looks like a sibling of its successor."""
     stayed = Grant(refresh_token=SecretValue("seed"), refreshed_from=around.stored.lineage)
@@ -169,6 +200,37 @@ async def test_the_successor_of_a_token_that_has_not_rotated_before_is_stored(ar
     await around.run()
 
     assert ([], SecretValue("newest")) == (around.pipedrive.sent, around.stored.refresh_token)
+
+
+async def test_an_outdated_candidate_in_escrow_is_dropped_without_a_refresh() -> None:
+    """Vault holds the grant that it became."""
+    around = ConsentSurroundings()
+    await around.die_with_a_candidate()
+    candidate = around.candidate
+    assert candidate is not None
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+    around.vault.put(GRANT_LOCATION, **write_grant(replace(around.stored, refreshed_from="seed"), {}))
+    await around.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
+
+    await around.in_time(around.run())
+
+    assert (["code-1"], {}) == (around.pipedrive.sent, around.cluster.escrow)
+
+
+async def test_a_candidate_in_escrow_that_stays_the_same_is_not_written_again_and_again() -> None:
+    """Its refresh token does not rotate, Vault holds it already, and the copy cannot be deleted."""
+    around = ConsentSurroundings()
+    await around.die_with_a_candidate()
+    candidate = around.candidate
+    assert candidate is not None
+    renewed = replace(candidate, refreshed_from=candidate.lineage)
+    around.vault.put(GRANT_LOCATION, **with_candidate(around.values, renewed))
+    await around.escrow.keep(GRANT_LOCATION, renewed, "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+
+    await asyncio.wait_for(around.in_time(around.run()), timeout=5)
+
+    assert around.stored.lineage == candidate.lineage
 
 
 async def test_a_candidate_in_escrow_that_cannot_be_deleted_stops_no_refresh() -> None:
@@ -232,7 +294,8 @@ async def test_a_success_drops_an_escrow_of_unclear_descent_only_while_its_inten
 async def test_an_escrow_that_is_still_there_after_a_refresh_is_handled_again_after_a_minute() -> None:
     """Until then it is no reason to refresh again: it could not be deleted, or the refresh was answered too late."""
     around = KeeperSurroundings()
-    await around.refresh()
+    for _ in range(3):
+        await around.refresh()
     await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
 
     assert not around.keeper.has_escrow(GRANT_SOURCE)
