@@ -118,6 +118,9 @@ async def test_half_a_result_does_not_replace_the_access_token_that_was_stored_b
     """It has the access token from before. Our intent must not stay in Vault, because other holders wait for it."""
     around.pipedrive.rotates = False
     around.pipedrive.spoils_answers = 1.0
+    old = Grant(refresh_token=SecretValue("seed"), token=access_token("old", lifetime=timedelta(seconds=1)))
+    around.vault.put(GRANT_LOCATION, **write_grant(old, {}))
+    around.clock.turn(timedelta(seconds=2))
     task = await around.begin()
     late = replace(around.stored, token=access_token("late"))
     around.vault.put(GRANT_LOCATION, **write_grant(late, {}))
@@ -183,11 +186,12 @@ async def test_the_intent_of_another_holder_is_not_withdrawn_after_an_exchange()
     around.pipedrive.codes.clear()
     task = await around.begin_exchange(order)
     around.vault.put(GRANT_LOCATION, refresh_token="seed", **THEIR_INTENT)
+    theirs = around.vault.documents[GRANT_LOCATION]
     around.pipedrive.answer()
 
     await around.in_time(task)
 
-    assert "them-1" == around.stored.intent_id
+    assert theirs == around.vault.documents[GRANT_LOCATION]
 
 
 async def test_the_successor_of_a_token_that_has_not_rotated_before_is_stored(around: Surroundings) -> None:
@@ -209,7 +213,8 @@ async def test_an_outdated_candidate_in_escrow_is_dropped_without_a_refresh() ->
     candidate = around.candidate
     assert candidate is not None
     await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
-    around.vault.put(GRANT_LOCATION, **write_grant(replace(around.stored, refreshed_from="seed"), {}))
+    newest = replace(around.stored, refresh_token=SecretValue("newest"), refreshed_from="the one between")
+    around.vault.put(GRANT_LOCATION, **write_grant(newest, {}))
     await around.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
 
     await around.in_time(around.run())
