@@ -150,7 +150,7 @@ async def test_an_intent_is_withdrawn_although_another_holder_has_stored_its_res
 
 
 async def test_the_intent_of_an_exchange_is_withdrawn_although_another_holder_has_stored_its_result_beside_it() -> None:
-    """The code was refused; whoever refreshes the grant must not wait for its intent."""
+    """The code was refused. Other holders must not wait for its intent before they refresh the grant."""
     around = ConsentSurroundings()
     order = around.order()
     around.pipedrive.codes.clear()
