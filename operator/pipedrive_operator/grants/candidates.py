@@ -6,7 +6,7 @@ revoked: that would uninstall the app for its user, and may end the grant of ano
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,7 +80,8 @@ class _Seen:
 class _Attempt:
     """What one attempt to settle a candidate has found out so far."""
 
-    was_renewed: bool = False
+    renewed: str | None = None
+    """The lineage of what this attempt has obtained from Pipedrive."""
     refused: dict[str, str] = field(default_factory=dict)
     """Why a candidate must not be used, by its lineage."""
 
@@ -141,37 +142,42 @@ class Candidates:
         await self._escrow.drop(source.location, reservation.intent.refresh_id)
 
     async def restore_any(self, source: GrantWithClient) -> bool:
-        """Move a candidate from escrow into Vault, whichever process kept it; False if there is none.
+        """Move a candidate from escrow into Vault, whichever process kept it; False if there is nothing to do.
 
         Raises what `Escrow.open`, `settle` and `Vault.write` raise.
         """
         client = await self._documents.read_client(source.client)
-        copies = await self._escrow.open(source.location, client.client_secret)
-        candidate = next((copy for copy in copies if copy.grant.terms is not None), None)
-        if candidate is not None:
-            await self.restore(candidate, source)
-        return candidate is not None
+        return await self.restore(await self._escrow.open(source.location, client.client_secret), source)
 
-    async def restore(self, copy: EscrowedGrant, source: GrantWithClient) -> None:
-        """Move a candidate from escrow into Vault, beside the grant. An older candidate is settled first.
+    async def restore(self, copies: Sequence[EscrowedGrant], source: GrantWithClient) -> bool:
+        """Move a candidate from escrow into Vault, as `restore_any` does. Those that add nothing are dropped.
 
         Raises what `settle` and `Vault.write` raise.
         """
+        for copy in copies:
+            if copy.grant.terms is not None and await self._restore(copy, source):
+                return True
+        return False
+
+    async def _restore(self, copy: EscrowedGrant, source: GrantWithClient) -> bool:
+        """Move a candidate into Vault, beside the grant, or first settle an older one; False if it adds nothing."""
         escrowed = copy.grant
         document = await self._documents.find_document(source.location, source.identity)
         held = read_candidate(document)
         if held is not None and held.exchange != escrowed.exchange:
             await self.settle(source)
-            return
-        if not is_outdated(escrowed, document):
+            return True
+        is_needed = not is_outdated(escrowed, document)
+        if is_needed:
             values = with_candidate(document.values if document is not None else {}, escrowed)
             version = document.version if document is not None else 0
             try:
                 await self._documents.write_values(values, source.location, source.identity, cas=version)
             except CheckAndSetConflict:
                 await self._intents.pause_after_conflict(1, source.location)
-                return
+                return True
         await self._escrow.drop(source.location, copy.refresh_id)
+        return is_needed
 
     async def settle(self, source: GrantWithClient) -> Settled | None:
         """Verify the candidate at a location, and promote or drop it; None if there is none.
@@ -208,11 +214,11 @@ class Candidates:
             return None
         if candidate.lineage not in attempt.refused:
             try:
-                account = await self.identify(candidate, is_just_issued=attempt.was_renewed)
-                if account is None and not attempt.was_renewed:
+                is_just_issued = candidate.lineage == attempt.renewed
+                account = await self.identify(candidate, is_just_issued=is_just_issued)
+                if account is None and not is_just_issued:
                     if not await self._take_successor(seen, source):
-                        await self._renew(seen, source)
-                        attempt.was_renewed = True
+                        attempt.renewed = await self._renew(seen, source)
                     return None
             except UnusableCandidate as error:
                 attempt.refused[candidate.lineage] = str(error)
@@ -299,8 +305,9 @@ class Candidates:
         copies = await self._escrow.open(source.location, client.client_secret)
         successor = successor_of(seen.candidate, copies)
         if successor is None:
+            document = await self._documents.find_document(source.location, source.identity)
             for copy in copies:
-                if copy.grant.terms is not None and is_outdated(copy.grant, seen.document):
+                if copy.grant.terms is not None and is_outdated(copy.grant, document):
                     await self._escrow.drop(source.location, copy.refresh_id)
             return False
         if successor.grant.terms is None:  # verified, and handed over
@@ -309,8 +316,8 @@ class Candidates:
         await self._escrow.drop(source.location, successor.refresh_id)
         return True
 
-    async def _renew(self, seen: _Seen, source: GrantWithClient) -> None:
-        """Refresh a candidate once, and keep its successor.
+    async def _renew(self, seen: _Seen, source: GrantWithClient) -> str:
+        """Refresh a candidate once, keep its successor, and return the lineage of that.
 
         Raises what `Renewals.run` raises.
         """
@@ -319,6 +326,7 @@ class Candidates:
         await self.keep(renewed.candidate, renewed.reservation, client)
         if renewed.trouble is not None:
             raise renewed.trouble
+        return renewed.candidate.lineage
 
     async def _write(self, values: Mapping[str, object], seen: _Seen, source: GrantWithClient) -> None:
         """Write over what was seen, which may have been long ago: Pipedrive was called since."""

@@ -243,7 +243,7 @@ class IntentSteps:
         self._require_leadership()
 
     async def withdraw_intent(self, claimed: ClaimedGrant) -> bool:
-        """Remove our intent, because the refresh token was not spent; if Vault fails, we know that nothing was sent.
+        """Remove our intent, because the refresh token was not spent. If Vault fails, we remember that.
 
         Returns whether Vault has shown that the document has changed since the intent was written.
         """
@@ -261,10 +261,13 @@ class IntentSteps:
         return False
 
     async def remove_intent(self, claimed: ClaimedGrant) -> None:
-        """Remove our intent if another holder has left it beside its own result; if Vault fails, it stays."""
+        """Remove our intent if Vault still holds it, as beside the late result of another holder.
+
+        If Vault fails, the intent stays until others have waited for it.
+        """
         with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing):
             document, grant = await self._documents.find(claimed.location, claimed.identity)
-            if grant is not None and grant.intent == claimed.intent:
+            if grant is not None and grant.intent_id == claimed.intent.refresh_id:
                 await self._documents.write_over(document, replace(grant, intent=None), claimed.read)
 
     async def _require_current(self, read: ReadGrant) -> None:
@@ -296,6 +299,11 @@ class IntentSteps:
             message = "Vault did not store the intent to refresh; it is tried again"
             raise VaultUnavailable(message)
         return document
+
+    async def pause_after_another_conflict(self, location: VaultLocation) -> None:
+        """Pause after one more conflict about a grant; a refresh that claims the grant ends their count."""
+        conflicts = self._conflicts[location] = self._conflicts.get(location, 0) + 1
+        await self.pause_after_conflict(conflicts, location)
 
     async def pause_after_conflict(self, conflicts: int, location: VaultLocation) -> None:
         """Pause before the next read, longer after each conflict in a row.

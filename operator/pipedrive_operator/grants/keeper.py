@@ -42,7 +42,7 @@ _CRASH_PAUSE: Final = timedelta(minutes=5)
 _ESCROW_PAUSE: Final = timedelta(minutes=1)
 """The first pause before another refresh looks at an escrow that the last one did not delete."""
 _MOST_DOUBLINGS: Final = 6
-"""How often that pause doubles: to about an hour, because each time the grant may be refreshed."""
+"""How often that pause doubles, to about an hour: each attempt may refresh the grant."""
 
 
 T = TypeVar("T")
@@ -66,6 +66,8 @@ class GrantKeeper:
         self._on_change = on_change
         self._states: dict[_Access, refresh_state.RefreshState] = {}
         self._failures: dict[_Access, int] = {}
+        self._leftovers: dict[_Access, int] = {}
+        """How many refreshes in a row have succeeded and left an escrow."""
         self._paused_until: dict[_Access, float] = {}
         """The end of the pause after a failure, on our monotonic clock: the wall clock may be turned meanwhile."""
         self._waiting: dict[VaultLocation, set[Key]] = {}
@@ -102,9 +104,9 @@ class GrantKeeper:
         return self._in_progress.get(source.location, source.identity) != source.identity
 
     def has_escrow(self, source: GrantWithClient) -> bool:
-        """Return whether there is a grant in escrow that this process has not handled for a while.
+        """Return whether there is a grant in escrow that is due to be settled.
 
-        A refresh handles it, and leaves it there only if it could not be deleted, or if its own result came too late.
+        A refresh settles it. It is left there if it cannot be deleted, or if the answer came after the intent was over.
         """
         is_fresh = isinstance(self.state(source), refresh_state.Fresh)
         paused_until = self._paused_until.get(_access(source), 0.0)
@@ -179,6 +181,7 @@ class GrantKeeper:
         if self._in_progress.get(access[0]) != access[1]:
             self._states.pop(access, None)
             self._failures.pop(access, None)
+            self._leftovers.pop(access, None)
             self._paused_until.pop(access, None)
 
     def stop_sending(self) -> None:
@@ -235,12 +238,13 @@ class GrantKeeper:
             self._end(order, self._succeeded(grant, order))
 
     def _succeeded(self, grant: Grant, order: RefreshOrder) -> refresh_state.RefreshState:
-        """Note a success; it counts as a failure about an escrow that is still there, so that the pauses grow."""
+        """Note a success; if an escrow is still there, count it, so that the pauses between attempts grow."""
         access = _access(order.source)
-        failures = self._failures.pop(access, 0) + 1
+        self._failures.pop(access, None)
+        leftovers = self._leftovers.pop(access, 0)
         if self._protocol.has_escrow(order.source.location):
-            self._failures[access] = failures
-        self._pause(access, _ESCROW_PAUSE * int(2 ** min(failures - 1, _MOST_DOUBLINGS)))
+            self._leftovers[access] = leftovers + 1
+        self._pause(access, _ESCROW_PAUSE * int(2 ** min(leftovers, _MOST_DOUBLINGS)))
         return refresh_state.Fresh(grant=grant)
 
     def _failed(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:

@@ -182,9 +182,9 @@ class RefreshProtocol(StoringSteps):
         return succession.is_fresh(grant, replaces=order.replaces, now=self._clock.now())
 
     def proves_alive(self, claimed: ClaimedGrant) -> bool:
-        """Step 8: return whether a result still proves which grant is alive, so that the escrow may be dropped.
+        """Step 8: return whether our result still proves that its grant is alive, so that other copies may be dropped.
 
-        When the intent is over, another holder may have sent the same token. That may have ended the grant.
+        Once our intent is over, another holder may have sent the same token, which may have ended the grant.
         """
         return self._clock.monotonic() < claimed.until
 
@@ -197,8 +197,7 @@ class RefreshProtocol(StoringSteps):
                 claimed = await self.write_intent(read)
                 refreshed = await self.spend(claimed, client, order)
         except CheckAndSetConflict:
-            conflicts = self._conflicts[read.location] = self._conflicts.get(read.location, 0) + 1
-            await self.pause_after_conflict(conflicts, read.location)
+            await self.pause_after_another_conflict(read.location)
             return None
         self._conflicts.pop(read.location, None)
         return refreshed
@@ -257,7 +256,8 @@ class RefreshProtocol(StoringSteps):
         Raises:
             FenceClosed: one of them might expire during the call.
             CheckAndSetConflict: the grant has changed since, or has a successor in escrow.
-            VaultUnavailable, VaultDenied, SourceMissing, GrantUnstored, ApiServerUnavailable: nobody can say.
+            VaultUnavailable, VaultDenied, SourceMissing: Vault cannot be read.
+            GrantUnstored, ApiServerUnavailable: the escrow cannot be read.
         """
         if self.may_be_spent(claimed.read):
             await self.require_unspent(claimed, client)

@@ -39,8 +39,8 @@ class Renewed:
 
 
 def successor_of(candidate: Grant, copies: Sequence[EscrowedGrant]) -> EscrowedGrant | None:
-    """Return the successor of a candidate if it is in escrow."""
-    return next((copy for copy in copies if copy.grant.refreshed_from == candidate.lineage), None)
+    """Return the successor of a candidate if it is in escrow: what its refresh token was spent for, if that rotates."""
+    return next((copy for copy in copies if copy.grant.refreshed_from == candidate.lineage != copy.grant.lineage), None)
 
 
 class Renewals:

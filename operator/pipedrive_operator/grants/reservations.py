@@ -45,8 +45,13 @@ class Reservation:
         """Return the values of a document without our intent; another intent stays."""
         if document is None:
             return {}
-        intent, unanswered = marks_of(document)
-        return with_marks(document.values, None, unanswered) if intent == self.intent else document.values
+        _, unanswered = marks_of(document)
+        return with_marks(document.values, None, unanswered) if self.is_in(document) else document.values
+
+    def is_in(self, document: Document) -> bool:
+        """Return whether a document has our intent."""
+        intent, _ = marks_of(document)
+        return intent is not None and intent.refresh_id == self.intent.refresh_id
 
 
 class Reservations:
@@ -82,8 +87,8 @@ class Reservations:
         """Refuse to send unless our intent stands, and both it and the Lease outlast the whole call.
 
         The document is read again if more than a moment has passed since the intent was written: another holder may
-        have stored a result beside our intent, which spends the candidate's token. `also` is a further condition: with
-        it, both are checked, however recent the intent is.
+        have stored a result beside our intent, which spends the candidate's token. With `also`, a further
+        condition, both are always checked, even if the intent is recent.
 
         Raises:
             FenceClosed: the document has changed, `also` does not hold, or the intent or the Lease might expire during
@@ -110,7 +115,7 @@ class Reservations:
                 await self._remove_intent(reservation, reservation.document)
             except CheckAndSetConflict:
                 document = await self._documents.find_document(source.location, source.identity)
-                if document is not None and marks_of(document)[0] == reservation.intent:
+                if document is not None and reservation.is_in(document):
                     await self._remove_intent(reservation, document)
 
     async def _remove_intent(self, reservation: Reservation, document: Document) -> None:

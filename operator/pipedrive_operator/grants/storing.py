@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state, succession
-from pipedrive_operator.core.grant.candidate import is_outdated
+from pipedrive_operator.core.grant.candidate import is_outdated, kept_intent
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, read_grant
 from pipedrive_operator.core.grant.intent import Intent
@@ -55,20 +55,19 @@ class StoringSteps(IntentSteps):
             return ()
         client = await self._documents.read_client(source)
         copies = await self._escrow.open(read.location, client.client_secret)
-        candidates = [copy for copy in copies if copy.grant.terms is not None]
-        outdated = [copy for copy in candidates if is_outdated(copy.grant, read.document)]
-        if (candidate := next((copy for copy in candidates if copy not in outdated), None)) is not None:
-            source_of_both = GrantWithClient(location=read.location, identity=read.identity, client=source)
-            await self.parts.candidates.restore(candidate, source_of_both)
+        source_of_both = GrantWithClient(location=read.location, identity=read.identity, client=source)
+        if await self.parts.candidates.restore(copies, source_of_both):
+            if self.has_escrow(read.location):  # perhaps the copy cannot be deleted
+                await self.pause_after_another_conflict(read.location)
             return None
-        found = succession.settlement(read.grant, [copy for copy in copies if copy not in outdated])
-        await self.drop(read.location, (copy.refresh_id for copy in (*outdated, *found.drop)))
+        found = succession.settlement(read.grant, [copy for copy in copies if copy.grant.terms is None])
+        await self.drop(read.location, (copy.refresh_id for copy in found.drop))
         if found.store is None:
             return tuple(copy.refresh_id for copy in found.unclear)
         try:
             await self._require_current(read)
             # The refresh in escrow may be older than the unanswered one, which may have ended both.
-            intent, unanswered = succession.kept_intent(read.grant, found.store.grant), read.grant.unanswered
+            intent, unanswered = kept_intent(read.document, found.store.grant), read.grant.unanswered
             await self._documents.write(replace(found.store.grant, intent=intent, unanswered=unanswered), read)
         except CheckAndSetConflict:
             await self.pause_after_conflict(1, read.location)
@@ -113,7 +112,7 @@ class StoringSteps(IntentSteps):
                     stored = read_grant(document)
                     if stored is not None and self.supersedes(stored, grant, spent=claimed.read.grant):
                         return await self._yield_to(stored, grant, claimed, client)
-                    intent = self.kept_intent(stored, grant, claimed)
+                    intent = self.intent_of_another(document, grant, claimed)
                 await self._documents.write_over(document, replace(grant, intent=intent), claimed.read)
                 break
             except CheckAndSetConflict:
@@ -131,11 +130,10 @@ class StoringSteps(IntentSteps):
         await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
         return grant
 
-    def kept_intent(self, stored: Grant | None, ours: Grant, claimed: ClaimedGrant) -> Intent | None:
-        """Step 7: return the intent of another holder that our result must not remove from Vault."""
-        if stored is None or stored.intent_id == claimed.intent.refresh_id:
-            return None
-        return succession.kept_intent(stored, ours)
+    def intent_of_another(self, document: Document | None, ours: Grant, claimed: ClaimedGrant) -> Intent | None:
+        """Step 7: return the intent of another holder that must stay beside our result; None if there is none."""
+        intent = kept_intent(document, ours)
+        return None if intent is None or intent.refresh_id == claimed.intent.refresh_id else intent
 
     def supersedes(self, stored: Grant, ours: Grant, *, spent: Grant) -> bool:
         """Step 7: return whether what Vault holds stays, decided by descent."""
@@ -152,15 +150,17 @@ class StoringSteps(IntentSteps):
         """
         self._refused[claimed.read.grant.lineage] = None
         escrowed = await self._escrow.open(claimed.location, client.client_secret)
-        if any(copy.grant.terms is not None for copy in escrowed):
+        document, refused = await self._documents.find(claimed.location, claimed.identity)
+        candidates = [copy for copy in escrowed if copy.grant.terms is not None]
+        if not all(is_outdated(copy.grant, document) for copy in candidates):
             return True  # the grant of a consent, which is verified before it may replace anything
-        chosen = succession.replacement(escrowed, refused=self._refused.keys())
+        verified = [copy for copy in escrowed if copy.grant.terms is None]
+        chosen = succession.replacement(verified, refused=self._refused.keys())
         if chosen is None:
             return False
-        document, refused = await self._documents.find(claimed.location, claimed.identity)
         if refused is not None and refused.lineage == claimed.read.grant.lineage:
-            intent = succession.kept_intent(refused, chosen.grant)
-            successor = replace(chosen.grant, intent=intent, unanswered=chosen.grant.unanswered or refused.unanswered)
+            intent, unanswered = kept_intent(document, chosen.grant), chosen.grant.unanswered or refused.unanswered
+            successor = replace(chosen.grant, intent=intent, unanswered=unanswered)
             with suppress(CheckAndSetConflict):
                 await self._documents.write_over(document, successor, claimed.read)
         return True

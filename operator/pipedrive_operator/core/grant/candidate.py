@@ -47,19 +47,20 @@ def lineages_of(document: Document) -> frozenset[str]:
 
 
 def is_outdated(result: Grant, document: Document | None) -> bool:
-    """Return whether Vault holds a candidate, or what became of it: what another process has obtained with it since.
+    """Return whether the result of an exchange has nothing to add to a document that was read after it was found.
 
     A result belongs into Vault if Vault holds what was spent for it, or nothing of the same exchange yet. The code of
-    an exchange works once, so whatever else Vault holds of it descends from this result, unless it is the very first
-    result of the exchange: then Vault was restored from a backup.
+    an exchange works once, so whatever else Vault holds of it is this result or descends from it, unless it is the very
+    first result of the exchange: then Vault was restored from a backup. A refresh token that does not rotate has
+    several access tokens, of which a verified grant needs no other one.
     """
     found = (grant for grant in (read_candidate(document), read_grant(document)) if grant is not None)
     held = next((grant for grant in found if grant.exchange == result.exchange), None)
     if held is None:
         return False
-    # A refresh token that does not rotate has several access tokens.
-    is_same = (held.lineage, held.access_digest) == (result.lineage, result.access_digest)
-    return is_same or held.lineage not in {result.refreshed_from, result.first_refreshed_from}
+    if held.lineage == result.lineage:
+        return held.terms is None or held.access_digest == result.access_digest
+    return held.lineage not in {result.refreshed_from, result.first_refreshed_from}
 
 
 def is_spent(candidate: Grant, document: Document) -> bool:
@@ -81,6 +82,18 @@ def marks_of(document: Document | None) -> tuple[Intent | None, Unanswered | Non
         return None, None
     values = without_former_grant(document.values)
     return read_intent(values, document.created_at), read_unanswered(values, document.created_at)
+
+
+def kept_intent(document: Document | None, ours: Grant) -> Intent | None:
+    """Return the intent that stays in a document when our grant replaces the one in it.
+
+    The intent of an exchange is about a code or a candidate, whatever the grant is. Any other one stays if the refresh
+    token has not rotated: its holder may have sent the same token.
+    """
+    intent, _ = marks_of(document)
+    stored = read_grant(document)
+    is_about_ours = stored is not None and stored.lineage == ours.lineage
+    return intent if intent is not None and (is_about_ours or intent.consent is not None) else None
 
 
 def with_marks(values: Values, intent: Intent | None, unanswered: Unanswered | None) -> dict[str, object]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipedrive_operator.core.grant.grant import Grant
-from pipedrive_operator.core.grant.intent import Intent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ def supersedes(stored: Grant, ours: Grant, *, spent: Grant) -> bool:
 
     `spent` is the grant with our intent. If Vault still holds the refresh token that we spent, ours is its successor,
     no matter whose intent is there. If that token did not rotate, the access token must also be the one that we
-    replaced. If it is another one beside our intent, it is older than ours: a holder that was stopped has stored it.
+    replaced. A different one beside our intent is older than ours: a holder that was stopped has stored it late.
     Anything else in Vault is our own result whose acknowledgement was lost, a consent, or another refresh.
     """
     if stored.lineage != spent.lineage:
@@ -69,13 +68,3 @@ def supersedes(stored: Grant, ours: Grant, *, spent: Grant) -> bool:
         return False
     has_new_token = ours.access_digest != spent.access_digest
     return not (has_new_token and stored.intent_id == spent.intent_id)
-
-
-def kept_intent(stored: Grant, ours: Grant) -> Intent | None:
-    """Return the intent that stays in Vault when our grant replaces what is stored there.
-
-    A refresh token that does not rotate stays the same, and may be in flight under that intent. The intent of an
-    exchange is about a code or a candidate, whatever the grant is.
-    """
-    is_needed = stored.lineage == ours.lineage or (stored.intent is not None and stored.intent.consent is not None)
-    return stored.intent if is_needed else None
