@@ -76,6 +76,18 @@ async def test_a_grant_from_escrow_leaves_the_intent_of_an_exchange(around: Surr
     assert (SecretValue("newest"), "them-1") == (around.stored.refresh_token, around.stored.intent_id)
 
 
+async def test_a_result_leaves_the_intent_of_an_exchange_where_there_is_no_grant(around: Surroundings) -> None:
+    """A person has deleted the document and consented, and another holder renews the candidate."""
+    task = await around.begin()
+    around.vault.put(GRANT_LOCATION, **THEIR_INTENT, **OF_A_CANDIDATE)
+    around.clock.turn(timedelta(minutes=2))
+    around.pipedrive.answer()
+
+    await task
+
+    assert (SecretValue("refresh-1"), "them-1") == (around.stored.refresh_token, around.stored.intent_id)
+
+
 async def test_a_grant_that_replaces_a_refused_one_leaves_the_intent_of_an_exchange(around: Surroundings) -> None:
     """Another cluster has begun an exchange since our intent was withdrawn."""
     await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("newest")), "us-0", CLIENT_SECRET)

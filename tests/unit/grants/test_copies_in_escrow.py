@@ -1,0 +1,225 @@
+"""Copies of candidates in escrow: none is dropped that Vault does not hold, and one that stays stops nobody."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from fakes.cluster import FakeCluster
+from fakes.escrow import build_escrow
+from pipedrive_operator.core.grant.candidate import with_candidate
+from pipedrive_operator.core.grant.document import Document
+from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import ConsentRequired, PipedriveUnavailable
+from pipedrive_operator.core.values.secret_value import SecretValue
+from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
+from support.exchanges import OTHER_COMPANY, ConsentSurroundings
+from support.keepers import KeeperSurroundings
+
+CLIENT_SECRET = SecretValue("hush")
+LONGEST_WORK = 200
+"""How often Vault may be read before a test gives up: a loop without a pause has no other end."""
+
+
+@pytest.fixture
+def around() -> ConsentSurroundings:
+    """Provide an exchange with a grant in Vault, in a healthy state."""
+    made = ConsentSurroundings()
+    _limit_reads(made)
+    return made
+
+
+async def test_a_copy_is_not_judged_by_a_document_that_was_read_before_it(around: ConsentSurroundings) -> None:
+    """This process was stopped between the two, while another one renewed the candidate twice, and died."""
+    first, second, third = await _generations(around)
+    await around.escrow.keep(GRANT_LOCATION, first, "us-1", CLIENT_SECRET)
+    await _renew_behind_the_next_read(around, second, third)
+
+    await around.in_time(around.run())
+
+    assert around.stored.refresh_token == third.refresh_token
+
+
+async def test_the_successor_of_a_successor_is_not_dropped_from_escrow(around: ConsentSurroundings) -> None:
+    """The same, for a candidate that this process is about to renew."""
+    _, second, third = await _generations(around)
+    around.clock.turn(timedelta(hours=9))
+    await _renew_behind_the_next_read(around, second, third)
+
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert ["code-1", "third"] == around.pipedrive.sent
+    assert third.lineage == around.stored.refreshed_from
+
+
+async def test_a_refused_grant_is_sent_once_although_an_outdated_candidate_stays_in_escrow(
+    around: ConsentSurroundings,
+) -> None:
+    """The copy cannot be deleted."""
+    await _leave_an_outdated_copy(around)
+    around.clock.turn(timedelta(hours=2))
+    around.pipedrive.alive = set()
+
+    with pytest.raises(ConsentRequired):
+        await around.in_time(around.run())
+
+    assert ["code-1", "refresh-2"] == around.pipedrive.sent
+
+
+async def test_a_consent_of_unknown_outcome_ends_although_an_outdated_candidate_stays_in_escrow(
+    around: ConsentSurroundings,
+) -> None:
+    """The copy cannot be deleted, and belongs to another answer."""
+    await _leave_an_outdated_copy(around)
+
+    found = await around.in_time(around.exchange.conclude(replace(around.order(), consent_generation=77)))
+
+    assert found.reason is ConsentReason.UNCERTAIN
+
+
+@pytest.mark.parametrize("is_promoted", [False, True])
+async def test_a_copy_of_a_token_that_does_not_rotate_stops_nobody(
+    around: ConsentSurroundings, *, is_promoted: bool
+) -> None:
+    """It looks like its own successor. It cannot be deleted, and its access token has expired."""
+    around.pipedrive.rotates = False
+    await around.die_with_a_candidate()
+    candidate = around.candidate
+    assert candidate is not None
+    copy = replace(candidate, refreshed_from=candidate.lineage, first_refreshed_from=candidate.lineage)
+    around.vault.put(GRANT_LOCATION, **with_candidate(around.values, copy))
+    if is_promoted:
+        await around.protocol.parts.candidates.settle(GRANT_SOURCE)
+        around.vault.put(GRANT_LOCATION, **write_grant(replace(around.stored, token=access_token("late")), {}))
+    await around.escrow.keep(GRANT_LOCATION, copy, "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    around.clock.turn(timedelta(hours=9))
+
+    await around.in_time(around.run())
+
+    assert ["code-1", "refresh-2"] == around.pipedrive.sent
+
+
+async def test_the_copy_of_a_dropped_candidate_causes_no_loop_without_a_pause(around: ConsentSurroundings) -> None:
+    """It belongs to another account, and cannot be deleted."""
+    order = await around.die_with_a_candidate(company=OTHER_COMPANY, pinned=around.pipedrive.company)
+    candidate = around.candidate
+    assert candidate is not None
+    await around.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+
+    assert (await around.exchange.conclude(order)).reason is ConsentReason.WRONG_ACCOUNT
+    task = asyncio.create_task(around.run())
+    await around.clock.next_sleep()
+
+    task.cancel()
+
+
+async def test_the_candidate_of_another_consent_is_renewed_after_the_first_one(around: ConsentSurroundings) -> None:
+    """Another process has replaced the candidate since this one renewed it. The new access token has expired too."""
+    await around.die_with_a_candidate()
+    candidate = around.candidate
+    assert candidate is not None
+    assert candidate.terms is not None
+    around.clock.turn(timedelta(hours=9))
+    other = replace(
+        candidate,
+        refresh_token=SecretValue("other"),
+        terms=replace(candidate.terms, consent="another", over=around.stored.origin),
+    )
+    around.pipedrive.alive.add("other")
+    _replace_the_candidate_when_it_is_identified(around, other)
+
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert ["code-1", "refresh-2", "other"] == around.pipedrive.sent
+    assert other.lineage == around.stored.refreshed_from
+
+
+async def test_failures_do_not_lengthen_the_pause_about_an_escrow_and_the_other_way_round() -> None:
+    """Each has its own count."""
+    around = KeeperSurroundings()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    for _ in range(8):
+        around.pipedrive.breaks = PipedriveUnavailable("nothing was sent")
+        await around.refresh()
+    around.pipedrive.breaks = None
+    await around.refresh()
+    around.clock.turn(timedelta(seconds=61))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
+    around.pipedrive.breaks = PipedriveUnavailable("nothing was sent")
+    failed = await around.refresh()
+
+    assert failed.retry_at - around.clock.now() <= timedelta(seconds=1)  # type: ignore[union-attr]
+
+
+async def _generations(around: ConsentSurroundings) -> tuple[Grant, Grant, Grant]:
+    """Let Vault hold a candidate that was renewed once, and return it with the next two, of which the last is alive."""
+    await around.die_with_a_candidate()
+    made = around.candidate
+    assert made is not None
+    generations = []
+    for name in ("first", "second", "third"):
+        origin = made.first_refreshed_from or made.lineage
+        made = replace(made, refresh_token=SecretValue(name), refreshed_from=made.lineage, first_refreshed_from=origin)
+        generations.append(made)
+    first, second, third = generations
+    around.pipedrive.alive = {"third"}
+    around.vault.put(GRANT_LOCATION, **with_candidate(around.values, first))
+    return first, second, third
+
+
+async def _renew_behind_the_next_read(around: ConsentSurroundings, in_vault: Grant, in_escrow: Grant) -> None:
+    """Let another process renew the candidate right after the next read: the last result is in escrow alone."""
+    elsewhere = FakeCluster()
+    await build_escrow(elsewhere).keep(GRANT_LOCATION, in_escrow, "them-1", CLIENT_SECRET)
+    read = around.vault.read
+
+    async def read_once(location: Any, identity: Any) -> Document | None:
+        document = await read(location, identity)
+        if location == GRANT_LOCATION:
+            around.vault.read = read  # type: ignore[method-assign]
+            around.vault.put(GRANT_LOCATION, **with_candidate(around.values, in_vault))
+            around.cluster.escrow.update(elsewhere.escrow)
+        return document
+
+    around.vault.read = read_once  # type: ignore[method-assign]
+
+
+async def _leave_an_outdated_copy(around: ConsentSurroundings) -> None:
+    """Leave a copy of a candidate in escrow that was promoted long ago, and that cannot be deleted."""
+    await around.die_with_a_candidate()
+    candidate = around.candidate
+    assert candidate is not None
+    await around.protocol.parts.candidates.settle(GRANT_SOURCE)
+    await around.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+
+
+def _replace_the_candidate_when_it_is_identified(around: ConsentSurroundings, other: Grant) -> None:
+    identify = around.pipedrive.identify_access_token
+
+    async def identify_once(token: Any) -> Any:
+        around.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
+        around.vault.put(GRANT_LOCATION, **with_candidate(around.values, other))
+        return await identify(token)
+
+    around.pipedrive.identify_access_token = identify_once  # type: ignore[method-assign]
+
+
+def _limit_reads(around: ConsentSurroundings) -> None:
+    read = around.vault.read
+    reads = 0
+
+    async def count(location: Any, identity: Any) -> Document | None:
+        nonlocal reads
+        reads += 1
+        assert reads < LONGEST_WORK, "Vault is read again and again"
+        return await read(location, identity)
+
+    around.vault.read = count  # type: ignore[method-assign]
