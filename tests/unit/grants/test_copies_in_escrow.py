@@ -58,15 +58,17 @@ async def test_the_successor_of_a_successor_is_not_dropped_from_escrow(around: C
 async def test_a_refused_grant_is_sent_once_although_an_outdated_candidate_stays_in_escrow(
     around: ConsentSurroundings,
 ) -> None:
-    """The copy cannot be deleted."""
+    """The copy cannot be deleted, and was spent long ago: it does not replace the grant."""
     await _leave_an_outdated_copy(around)
+    newest = replace(around.stored, refresh_token=SecretValue("newest"), refreshed_from="the one between")
+    around.vault.put(GRANT_LOCATION, **write_grant(newest, {}))
     around.clock.turn(timedelta(hours=2))
     around.pipedrive.alive = set()
 
     with pytest.raises(ConsentRequired):
         await around.in_time(around.run())
 
-    assert ["code-1", "refresh-2"] == around.pipedrive.sent
+    assert ["code-1", "newest"] == around.pipedrive.sent
 
 
 async def test_a_consent_of_unknown_outcome_ends_although_an_outdated_candidate_stays_in_escrow(

@@ -333,6 +333,11 @@ async def test_the_pauses_grow_while_an_escrow_cannot_be_deleted() -> None:
     around.clock.turn(timedelta(seconds=2))
     assert around.keeper.has_escrow(GRANT_SOURCE)
 
+    around.keeper.forget_all()
+    await around.refresh()
+    around.clock.turn(timedelta(seconds=61))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
 
 async def test_a_candidate_is_not_sent_if_its_successor_gets_into_escrow_behind_our_intent() -> None:
     """We took over its renewal from a holder that was stopped after its request."""
