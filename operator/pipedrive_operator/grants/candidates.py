@@ -30,7 +30,6 @@ from pipedrive_operator.core.grant.grant import (
     Terms,
     read_grant,
 )
-from pipedrive_operator.core.grant.intent import Unanswered, one_more
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.backoff import pause
@@ -38,15 +37,30 @@ from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     CheckAndSetConflict,
     GrantUnstored,
+    PipedriveUnavailable,
+    RateLimited,
+    RefreshUncertain,
     TokenRejected,
+    TokenResponseUnusable,
 )
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
+from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.renewals import Renewals, UnusableCandidate, successor_of
 from pipedrive_operator.grants.reservations import Reservation
 from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
-from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE
+from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE, ReadDocument
 from pipedrive_operator.ports import Clock, Escrow, Pipedrive
+
+UNDECIDED: Final = (
+    PipedriveUnavailable,
+    RateLimited,
+    RefreshUncertain,
+    TokenResponseUnusable,
+    AccountNotOpen,
+    GrantUnstored,
+)
+"""Why `Candidates.settle` has not decided about a candidate, which must not keep the grant beside it from working."""
 
 _HANDED_OVER: Final = (
     "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that Pipedrive "
@@ -80,8 +94,8 @@ class _Seen:
 class _Attempt:
     """What one attempt to settle a candidate has found out so far."""
 
-    renewed: str | None = None
-    """The lineage of what this attempt has obtained from Pipedrive."""
+    issued: str | None = None
+    """The digest of the access token that this attempt has obtained from Pipedrive."""
     refused: dict[str, str] = field(default_factory=dict)
     """Why a candidate must not be used, by its lineage."""
 
@@ -105,6 +119,8 @@ class Candidates:
         self._escrow = escrow
         self._intents = intents
         self._renewals = renewals
+        self._restored: Recent[str, None] = Recent()
+        """The refreshes whose copies this process has moved into Vault: a copy may be impossible to delete."""
         self._clock = clock
 
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
@@ -167,7 +183,7 @@ class Candidates:
         if held is not None and held.exchange != escrowed.exchange:
             await self.settle(source)
             return True
-        is_needed = not is_outdated(escrowed, document)
+        is_needed = copy.refresh_id not in self._restored and not is_outdated(escrowed, document)
         if is_needed:
             values = with_candidate(document.values if document is not None else {}, escrowed)
             version = document.version if document is not None else 0
@@ -176,6 +192,7 @@ class Candidates:
             except CheckAndSetConflict:
                 await self._intents.pause_after_conflict(1, source.location)
                 return True
+            self._restored[copy.refresh_id] = None
         await self._escrow.drop(source.location, copy.refresh_id)
         return is_needed
 
@@ -183,8 +200,8 @@ class Candidates:
         """Verify the candidate at a location, and promote or drop it; None if there is none.
 
         Raises:
-            PipedriveUnavailable, RateLimited, RefreshUncertain, ClientRejected: the account is not known yet; the
-                candidate stays.
+            PipedriveUnavailable, RateLimited, RefreshUncertain, TokenResponseUnusable, AccountNotOpen, ClientRejected:
+                the account is not known yet; the candidate stays.
             VaultUnavailable, VaultDenied: Vault could not be read or written.
             GrantUnstored: the candidate must be kept in escrow, which is not possible now.
             FenceClosed: this process must not act at the moment.
@@ -214,11 +231,11 @@ class Candidates:
             return None
         if candidate.lineage not in attempt.refused:
             try:
-                is_just_issued = candidate.lineage == attempt.renewed
+                is_just_issued = attempt.issued is not None and candidate.access_digest == attempt.issued
                 account = await self.identify(candidate, is_just_issued=is_just_issued)
                 if account is None and not is_just_issued:
                     if not await self._take_successor(seen, source):
-                        attempt.renewed = await self._renew(seen, source)
+                        await self._renew(seen, source, attempt)
                     return None
             except UnusableCandidate as error:
                 attempt.refused[candidate.lineage] = str(error)
@@ -263,7 +280,10 @@ class Candidates:
         """Write the decision about a candidate, and return why it was dropped."""
         document, candidate = seen.document, seen.candidate
         if problem is None and account is not None:
-            grant, stored = promoted(candidate, account, self._unanswered_renewal(seen)), read_grant(document)
+            grant, stored = (
+                promoted(candidate, account, self._intents.unanswered_renewals(document)),
+                read_grant(document),
+            )
             if stored is not None and not self.outranks(candidate, stored):
                 problem = await self._hand_over(grant, source)
             else:
@@ -276,13 +296,6 @@ class Candidates:
         """Remove a candidate from Vault; the grant beside it stays as it is."""
         unanswered = self._intents.unanswered_after(*marks_of(seen.document))
         await self._write(without_candidate(seen.document.values, unanswered), seen, source)
-
-    def _unanswered_renewal(self, seen: _Seen) -> Unanswered | None:
-        """Return the renewal of a candidate whose holder has died: nobody knows whether it has spent the candidate."""
-        intent, _ = marks_of(seen.document)
-        if intent is None or intent.consent != seen.terms.consent or self._intents.is_resolved(intent):
-            return None
-        return one_more(None, intent)
 
     def outranks(self, candidate: Grant, stored: Grant) -> bool:
         """Return whether a verified candidate replaces what Vault holds: only what its consent was meant to replace."""
@@ -316,17 +329,18 @@ class Candidates:
         await self._escrow.drop(source.location, successor.refresh_id)
         return True
 
-    async def _renew(self, seen: _Seen, source: GrantWithClient) -> str:
-        """Refresh a candidate once, keep its successor, and return the lineage of that.
+    async def _renew(self, seen: _Seen, source: GrantWithClient, attempt: _Attempt) -> None:
+        """Refresh a candidate once, and keep its successor, even if its access token cannot be used.
 
         Raises what `Renewals.run` raises.
         """
         client = await self._documents.read_client(source.client)
-        renewed = await self._renewals.run(seen.candidate, seen.terms.consent, seen.document, source, client)
+        read = ReadDocument(document=seen.document, at=seen.at)
+        renewed = await self._renewals.run(seen.candidate, seen.terms.consent, read, source, client)
         await self.keep(renewed.candidate, renewed.reservation, client)
+        attempt.issued = renewed.candidate.access_digest
         if renewed.trouble is not None:
             raise renewed.trouble
-        return renewed.candidate.lineage
 
     async def _write(self, values: Mapping[str, object], seen: _Seen, source: GrantWithClient) -> None:
         """Write over what was seen, which may have been long ago: Pipedrive was called since."""

@@ -22,6 +22,7 @@ from pipedrive_operator.core.grant.token import belongs_to, expected_account
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN, ConsentReason
 from pipedrive_operator.core.values.errors import (
+    CheckAndSetConflict,
     ClientRejected,
     ConsentRequired,
     FenceClosed,
@@ -33,7 +34,7 @@ from pipedrive_operator.grants.candidates import Settled
 from pipedrive_operator.grants.documents import LONGEST_LAG
 from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.reservations import Reservation
-from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
+from pipedrive_operator.grants.values import Exchanged, ExchangeOrder, ReadDocument
 
 CODE_USABLE: Final = 240.0
 """In seconds since this process first saw the code, which Pipedrive accepts for five minutes."""
@@ -121,13 +122,14 @@ class CodeExchange:
             Trouble, ApiServerUnavailable: the account of the candidate is not known yet; call this again later.
             FenceClosed: this process must not act at the moment.
         """
-        has_looked_again = False
+        has_looked_again, grant = False, None
         for conflicts in itertools.count(1):
             document = await self._documents.find_document(order.source.location, order.source.identity)
             candidate, stored = read_candidate(document), read_grant(document)
             is_promoted = stored is not None and stored.exchange == order.exchange
-            if candidate is None and stored is not None and is_promoted:
-                return _connected(stored.account)
+            grant = stored if is_promoted else grant
+            if grant is not None and (candidate is None or not is_promoted):
+                return _connected(grant.account)
             if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
                 continue
             if candidate is not None:
@@ -177,6 +179,7 @@ class CodeExchange:
     async def _try_to_prepare(
         self, order: ExchangeOrder
     ) -> tuple[ClientCredentials, Reservation, Terms] | Exchanged | None:
+        at = self._clock.monotonic()
         document = await self._documents.find_document(order.source.location, order.source.identity)
         if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
             return None
@@ -190,7 +193,11 @@ class CodeExchange:
                 message="The client id in Vault has changed since the link was created. Nothing was changed: create "
                 "another consent",
             )
-        reservation = await self._reservations.make(order.source, document, consent=order.consent)
+        read = ReadDocument(document=document, at=at)
+        try:
+            reservation = await self._reservations.make(order.source, read, consent=order.consent)
+        except CheckAndSetConflict:
+            return None
         return None if reservation is None else (client, reservation, _terms(order, read_grant(document)))
 
     async def _send(

@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from pipedrive_operator.core.grant.candidate import lineages_of
+from pipedrive_operator.core.grant.candidate import lineages_of, marks_of, read_candidate
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
-from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, unanswered_after
+from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, one_more, unanswered_after
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
@@ -76,6 +76,8 @@ class IntentSteps:
     """The id of our last intent at each location."""
     _resolved_intents: Recent[str, None]
     """The ids of our intents that Vault may still hold although their outcome is known."""
+    _storing: set[str]
+    """The ids of our intents whose results this process is storing: it may reach the document by another location."""
     _conflicts: Recent[VaultLocation, int]
     """How many conflicts in a row each grant has had."""
 
@@ -88,7 +90,7 @@ class IntentSteps:
         if intent is None or self._is_left_over(intent, location):
             self._sightings.pop(location, None)
             return True
-        if self._outlived(intent, location):
+        if self._outlived(intent, location) and intent.refresh_id not in self._storing:
             return True
         self._require_leadership()
         turn = self._polls.reserve(served_namespace(), self._clock.monotonic())
@@ -165,7 +167,7 @@ class IntentSteps:
         try:
             document = await self._documents.write(grant, read)
         except VaultUnavailable:
-            document = await self._confirm(intent, read)
+            document, grant = await self._confirm(intent, read)
         self._resolved_intents.pop(intent.refresh_id, None)
         return ClaimedGrant(
             read=replace(read, document=document, grant=grant, at=began),
@@ -284,8 +286,8 @@ class IntentSteps:
         if not self.is_a_moment_ago(at) and not await holds():
             raise CheckAndSetConflict("Vault holds something else by now")
 
-    async def _confirm(self, intent: Intent, read: ReadGrant) -> Document:
-        """Return the document if the intent was written although its acknowledgement was lost.
+    async def _confirm(self, intent: Intent, read: ReadGrant) -> tuple[Document, Grant]:
+        """Return the document and its grant if the intent was written although its acknowledgement was lost.
 
         The refresh token must be the same as well: a person who patches the document keeps our marks in it. Marks that
         belong to another refresh token are not even read (`without_former_grant`). The comparison is repeated here
@@ -298,7 +300,7 @@ class IntentSteps:
         if document is None or grant is None or (grant.intent, grant.lineage) != (intent, read.grant.lineage):
             message = "Vault did not store the intent to refresh; it is tried again"
             raise VaultUnavailable(message)
-        return document
+        return document, grant
 
     async def pause_after_another_conflict(self, location: VaultLocation) -> None:
         """Pause after one more conflict about a grant; a refresh that claims the grant ends their count."""
@@ -336,6 +338,15 @@ class IntentSteps:
         if intent is None or self.is_resolved(intent):
             return unanswered
         return unanswered_after(unanswered, intent)
+
+    def unanswered_renewals(self, document: Document) -> Unanswered | None:
+        """Return the unanswered refreshes of the candidate in a document, with the one that its intent announces."""
+        candidate, (intent, _) = read_candidate(document), marks_of(document)
+        if candidate is None or candidate.terms is None:
+            return None
+        if intent is None or intent.consent != candidate.terms.consent or self.is_resolved(intent):
+            return candidate.unanswered
+        return one_more(candidate.unanswered, intent)
 
     def note_resolved(self, intent: Intent) -> None:
         """Note that the outcome of our intent is known, although Vault may still hold it."""

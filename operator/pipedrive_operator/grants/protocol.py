@@ -10,10 +10,12 @@ from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import succession
-from pipedrive_operator.core.grant.candidate import read_candidate
+from pipedrive_operator.core.grant.candidate import is_renewed, read_candidate
 from pipedrive_operator.core.grant.consent import how_to_consent
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.grant import (
     ClientCredentials,
+    Exchange,
     Grant,
     TokenResponse,
     half_refreshed_grant,
@@ -26,7 +28,6 @@ from pipedrive_operator.core.values.errors import (
     ConsentRequired,
     OperatorError,
     PipedriveUnavailable,
-    RateLimited,
     RefreshUncertain,
     SourceMissing,
     TokenResponseUnusable,
@@ -34,6 +35,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.fairness.slots import FairSlots
+from pipedrive_operator.grants.candidates import UNDECIDED
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import INTENT_POLLS_PER_SECOND, SHORTEST_UNKNOWN_PAUSE
 from pipedrive_operator.grants.parts import Parts
@@ -52,6 +54,9 @@ A namespace gets half of them at most, so that nobody waits for a namespace whos
 
 class RefreshProtocol(StoringSteps):
     """Refreshes grants, one call per refresh. Calls for the same grant must not overlap."""
+
+    _postponed: Recent[VaultLocation, Exchange]
+    """The exchanges whose candidate Pipedrive did not decide about: a grant that is due is refreshed first."""
 
     def __init__(
         self,
@@ -82,6 +87,8 @@ class RefreshProtocol(StoringSteps):
         self._refused = Recent()
         self._uncertain = Recent()
         self._conflicts = Recent()
+        self._postponed = Recent()
+        self._storing = set()
         self._is_stopping = False
         self.parts = Parts.build(
             documents=self._documents,
@@ -150,18 +157,23 @@ class RefreshProtocol(StoringSteps):
     async def complete_consent(self, read: ReadGrant, order: RefreshOrder) -> bool:
         """Step 3: complete the consent of a process that died; True to start over.
 
-        If Pipedrive cannot say whose its grant is, the grant in Vault goes on as before.
+        If Pipedrive cannot say whose the new grant is, the grant in Vault goes on as before, and is refreshed first.
 
         Raises what `Candidates.settle` raises, if the grant in Vault needs no refresh. That of the candidate may be
         uncertain, but it is no refresh of the grant.
         """
-        if read_candidate(read.document) is None:
+        candidate = read_candidate(read.document)
+        if candidate is None:
+            return False
+        is_due = not self.is_fresh(read.grant, order) and not is_renewed(read.grant, candidate)
+        if is_due and self._postponed.get(read.location) == candidate.exchange:
             return False
         try:
             await self.parts.candidates.settle(order.source)
-        except (PipedriveUnavailable, RateLimited, RefreshUncertain) as trouble:
-            if not self.is_fresh(read.grant, order):
-                return False
+        except UNDECIDED as trouble:
+            if is_due:
+                self._postponed[read.location] = candidate.exchange
+                return True
             if not isinstance(trouble, RefreshUncertain):
                 raise
             raise PipedriveUnavailable(trouble.message, retry_after=trouble.retry_after) from trouble
@@ -220,6 +232,7 @@ class RefreshProtocol(StoringSteps):
             paused = self.note_uncertain(claimed.location, grant, trouble)
             raise self._with_unanswered(paused, grant.unanswered) from trouble
         except ConsentRequired as trouble:
+            self._refused[grant.lineage] = None
             has_changed = await self.withdraw_intent(claimed)
             if await self._was_replaced(claimed, has_changed=has_changed):
                 return None

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
-from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, half_refreshed_grant, refreshed_grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.values.errors import (
@@ -20,6 +19,7 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.grants.reservations import Reservation, Reservations
+from pipedrive_operator.grants.values import ReadDocument
 from pipedrive_operator.ports import Clock, Escrow, Pipedrive
 
 
@@ -65,20 +65,20 @@ class Renewals:
         self._clock = clock
 
     async def run(
-        self, candidate: Grant, consent: str, document: Document, source: GrantWithClient, client: ClientCredentials
+        self, candidate: Grant, consent: str, read: ReadDocument, source: GrantWithClient, client: ClientCredentials
     ) -> Renewed:
         """Send the refresh token of a candidate once, and return its successor.
 
         After an unknown outcome the intent stays in Vault, so that nobody sends the same token at once.
 
         Raises:
-            CheckAndSetConflict: another holder was faster; nothing was sent.
+            CheckAndSetConflict: another holder was faster; nothing was sent, or the successor is in escrow.
             UnusableCandidate: Pipedrive refused it.
             RefreshUncertain: nobody knows whether Pipedrive has spent it.
             Trouble, FenceClosed, ApiServerUnavailable: nothing was spent.
         """
         async with self._slots.slot():
-            reservation = await self._reservations.make(source, document, consent=consent)
+            reservation = await self._reservations.make(source, read, consent=consent)
             if reservation is None:
                 raise CheckAndSetConflict("another holder was faster")
             return await self._refresh(candidate, reservation, client)
@@ -122,6 +122,9 @@ class Renewals:
     async def _drop_copies(self, refused: Grant, reservation: Reservation, client: ClientCredentials) -> None:
         """Drop from escrow what Pipedrive has refused: it may have been handed over before it was a candidate again."""
         location = reservation.source.location
-        for copy in await self._escrow.open(location, client.client_secret):
+        copies = await self._escrow.open(location, client.client_secret)
+        if successor_of(refused, copies) is not None:
+            raise CheckAndSetConflict("a process that was stopped has just kept the successor of the candidate")
+        for copy in copies:
             if copy.grant.lineage == refused.lineage:
                 await self._escrow.drop(location, copy.refresh_id)

@@ -5,11 +5,13 @@ Unlike a refresh, an exchange needs no grant in the document, and not even a doc
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
-from pipedrive_operator.core.grant.candidate import marks_of, read_candidate, with_marks
+from pipedrive_operator.core.grant.candidate import marks_of, read_candidate, with_candidate, with_marks
 from pipedrive_operator.core.grant.document import Document
+from pipedrive_operator.core.grant.fields import Values
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
@@ -20,6 +22,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
+from pipedrive_operator.grants.values import ReadDocument
 from pipedrive_operator.ports import Clock
 
 
@@ -63,25 +66,38 @@ class Reservations:
         self._intents = intents
         self._clock = clock
 
-    async def make(self, source: GrantWithClient, document: Document | None, *, consent: str) -> Reservation | None:
+    async def make(self, source: GrantWithClient, read: ReadDocument, *, consent: str) -> Reservation | None:
         """Write an intent over a document as it was read; None if another holder was faster.
 
         Raises:
+            CheckAndSetConflict: the document was read more than a moment ago, and has changed since.
             FenceClosed: the fence would refuse to send anyway; nothing was written.
             RefreshUncertain: the document holds our intent to refresh whose outcome is not known yet.
             VaultUnavailable: the intent was not written, or Vault cannot be read.
             VaultDenied: the policy does not allow the write.
         """
+        document = read.document
         self._intents.require_pause(source.location, document)
+        if document is not None:
+            holds = partial(self._documents.holds_document, document, source.location, source.identity)
+            await self._intents.require_current(read.at, holds)
         began = self._clock.monotonic()
         intent = self._intents.new_intent(source.location, consent=consent)
-        held = document.values if document is not None else {}
         unanswered = self._intents.unanswered_after(*marks_of(document))
-        written = await self._write(source, with_marks(held, intent, unanswered), document, intent)
+        values = with_marks(self._with_unanswered(document), intent, unanswered)
+        written = await self._write(source, values, document, intent)
         if written is None:
             return None
         until = began + intent.timeout.total_seconds()
         return Reservation(source=source, intent=intent, at=began, until=until, document=written)
+
+    def _with_unanswered(self, document: Document | None) -> Values:
+        """Return the values of a document whose candidate names a renewal that we take over and nobody has answered."""
+        candidate = read_candidate(document)
+        if document is None or candidate is None:
+            return document.values if document is not None else {}
+        unanswered = self._intents.unanswered_renewals(document)
+        return with_candidate(document.values, replace(candidate, unanswered=unanswered))
 
     async def fence(self, reservation: Reservation, also: Callable[[], Awaitable[bool]] | None = None) -> None:
         """Refuse to send unless our intent stands, and both it and the Lease outlast the whole call.
@@ -138,7 +154,7 @@ class Reservations:
             found = await self._documents.find_document(source.location, source.identity)
             if found is None or marks_of(found)[0] != intent:
                 raise
-            if read_candidate(found) != read_candidate(document):
+            if read_candidate(found) != read_candidate(replace(found, values=values)):
                 self._intents.note_resolved(intent)  # nothing is sent: a renewal by another holder was stored meanwhile
                 return None
             return found  # only the acknowledgement was lost; a person may have changed other values since

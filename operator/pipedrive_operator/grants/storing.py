@@ -61,6 +61,9 @@ class StoringSteps(IntentSteps):
                 await self.pause_after_another_conflict(read.location)
             return None
         found = succession.settlement(read.grant, [copy for copy in copies if copy.grant.terms is None])
+        if found.drop and not await self._documents.holds(read):
+            await self.pause_after_another_conflict(read.location)
+            return None
         await self.drop(read.location, (copy.refresh_id for copy in found.drop))
         if found.store is None:
             return tuple(copy.refresh_id for copy in found.unclear)
@@ -103,6 +106,15 @@ class StoringSteps(IntentSteps):
 
         Return what Vault holds in the end; None to start over, because only Pipedrive knows which grant is alive.
         """
+        self._storing.add(claimed.intent.refresh_id)
+        try:
+            return await self._store(grant, claimed, client, report)
+        finally:
+            self._storing.discard(claimed.intent.refresh_id)
+
+    async def _store(
+        self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
+    ) -> Grant | None:
         document: Document | None = claimed.read.document
         intent, conflicts = None, 0
         for attempt in itertools.count(1):
@@ -148,17 +160,17 @@ class StoringSteps(IntentSteps):
             GrantUnstored: the escrow cannot be opened.
             ApiServerUnavailable: the escrow cannot be read.
         """
-        self._refused[claimed.read.grant.lineage] = None
         escrowed = await self._escrow.open(claimed.location, client.client_secret)
         document, refused = await self._documents.find(claimed.location, claimed.identity)
         candidates = [copy for copy in escrowed if copy.grant.terms is not None]
         if not all(is_outdated(copy.grant, document) for copy in candidates):
             return True  # the grant of a consent, which is verified before it may replace anything
-        verified = [copy for copy in escrowed if copy.grant.terms is None]
+        refused_one = claimed.read.grant
+        verified = [copy for copy in escrowed if copy.grant.terms is None and not refused_one.covers(copy.grant)]
         chosen = succession.replacement(verified, refused=self._refused.keys())
         if chosen is None:
             return False
-        if refused is not None and refused.lineage == claimed.read.grant.lineage:
+        if refused is not None and refused.lineage == refused_one.lineage:
             intent, unanswered = kept_intent(document, chosen.grant), chosen.grant.unanswered or refused.unanswered
             successor = replace(chosen.grant, intent=intent, unanswered=unanswered)
             with suppress(CheckAndSetConflict):

@@ -93,6 +93,15 @@ class ReadGrant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadDocument:
+    """A document as it was read, whether it holds a grant or not; None if there was none."""
+
+    document: Document | None
+    at: float
+    """On our monotonic clock: when the read began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedGrant:
     """A grant with an intent of this process that Vault has acknowledged."""
 

@@ -76,6 +76,11 @@ def is_spent(candidate: Grant, document: Document) -> bool:
     return candidate.lineage in {stored.refreshed_from, stored.first_refreshed_from}
 
 
+def is_renewed(stored: Grant, candidate: Grant) -> bool:
+    """Return whether the grant in a document was spent for the candidate beside it, so that it must not be sent."""
+    return candidate.refreshed_from == stored.lineage != candidate.lineage
+
+
 def marks_of(document: Document | None) -> tuple[Intent | None, Unanswered | None]:
     """Return the marks of a document, whether it holds a grant or not."""
     if document is None:
@@ -139,8 +144,8 @@ def is_unrelated(stored: Grant, candidate: Grant) -> bool:
     promoted the candidate then, and may have refreshed the grant since, which spends the candidate's refresh token. But
     if it has promoted exactly what was spent for this candidate, this is the successor.
     """
-    is_successor = candidate.refreshed_from == stored.lineage != candidate.lineage
-    return candidate.terms is not None and stored.origin != candidate.terms.over and not is_successor
+    is_meant = candidate.terms is None or stored.origin == candidate.terms.over
+    return not is_meant and not is_renewed(stored, candidate)
 
 
 def account_problem(terms: Terms, account: Account | None) -> str | None:
