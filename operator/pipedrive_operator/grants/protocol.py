@@ -232,17 +232,8 @@ class RefreshProtocol(StoringSteps):
             paused = self.note_uncertain(claimed.location, grant, trouble)
             raise self._with_unanswered(paused, grant.unanswered) from trouble
         except ConsentRequired as trouble:
-            self._refused[grant.lineage] = None
-            has_changed = await self.withdraw_intent(claimed)
-            if await self._was_replaced(claimed, has_changed=has_changed):
-                return None
-            if await self.replace_by_escrow(claimed, client):
-                return None
-            if read_candidate(claimed.read.document) is not None:
-                message = "Pipedrive refused the refresh token; the grant of a newer consent waits to be verified"
-                raise PipedriveUnavailable(message) from trouble
-            refused = ConsentRequired(f"{trouble.message}. {how_to_consent(str(claimed.location))}")
-            raise self._with_unanswered(refused, grant.unanswered) from trouble
+            await self._find_another_grant(claimed, client, trouble)
+            return None
         except ClientRejected as trouble:
             until = self._clock.monotonic() + order.slow.total_seconds()
             self._clients.reject(claimed.location, client, trouble, until)
@@ -255,6 +246,26 @@ class RefreshProtocol(StoringSteps):
         self._uncertain.pop(claimed.location, None)
         refreshed = refreshed_grant(grant, response, client_id=client.client_id, asked_at=asked_at)
         return Refreshed(claimed=claimed, grant=refreshed)
+
+    async def _find_another_grant(
+        self, claimed: ClaimedGrant, client: ClientCredentials, refusal: ConsentRequired
+    ) -> None:
+        """Return after a refusal if there is another grant to use, in Vault or in escrow.
+
+        Raises:
+            ConsentRequired: there is none.
+            PipedriveUnavailable: the grant of a newer consent waits to be verified.
+        """
+        grant = claimed.read.grant
+        self._refused[grant.lineage] = None
+        has_changed = await self.withdraw_intent(claimed)
+        if await self._was_replaced(claimed, has_changed=has_changed) or await self.replace_by_escrow(claimed, client):
+            return
+        if read_candidate(claimed.read.document) is not None:
+            message = "Pipedrive refused the refresh token; the grant of a newer consent waits to be verified"
+            raise PipedriveUnavailable(message) from refusal
+        refused = ConsentRequired(f"{refusal.message}. {how_to_consent(str(claimed.location))}")
+        raise self._with_unanswered(refused, grant.unanswered) from refusal
 
     async def call(self, claimed: ClaimedGrant, client: ClientCredentials) -> TokenResponse:
         """Step 5: call Pipedrive once, behind the fence. The response was checked completely (step 6)."""
