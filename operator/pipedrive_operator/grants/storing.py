@@ -167,6 +167,8 @@ class StoringSteps(IntentSteps):
             return True  # the grant of a consent, which is verified before it may replace anything
         refused_one = claimed.read.grant
         verified = [copy for copy in escrowed if copy.grant.terms is None and not refused_one.covers(copy.grant)]
+        dead = (copy.refresh_id for copy in verified if copy.grant.lineage in self._refused)
+        await self.drop(claimed.location, dead)
         chosen = succession.replacement(verified, refused=self._refused.keys())
         if chosen is None:
             return False

@@ -15,6 +15,7 @@ from pipedrive_operator.core.decision.consents import (
     ConsentAction,
     ConsentDecision,
     ConsentObservation,
+    claimed,
     decide_consent,
     is_news,
     observed_generation,
@@ -236,9 +237,7 @@ class ConsentReconciler:
             return await self._keeper.conclude(order)
 
         async def claim() -> bool:
-            message = "Pipedrive's authorization code has arrived and is being exchanged"
-            status = reported(consent, ConsentReason.CODE_RECEIVED, message, self._ports.clock.now())
-            return await self._write(consent, status)
+            return await self._write(consent, claimed(consent, order.code, self._ports.clock.now()))
 
         return await self._keeper.exchange(order, claim)
 

@@ -118,6 +118,22 @@ async def test_a_grant_is_dead_only_when_its_escrow_was_refused_too(around: Surr
     assert ["seed", "newest"] == around.pipedrive.sent
 
 
+async def test_an_escrow_that_pipedrive_has_refused_is_dropped_with_the_next_refusal(around: Surroundings) -> None:
+    """It has replaced the grant, and another process put it into escrow again. Nothing is alive."""
+    escrowed = Grant(refresh_token=SecretValue("newest"), refreshed_from="of another")
+    await around.escrow.keep(GRANT_LOCATION, escrowed, "us-0", SecretValue("hush"))
+    around.pipedrive.alive = set()
+    with pytest.raises(ConsentRequired):
+        await around.run()
+    around.vault.put(GRANT_LOCATION, refresh_token="another")
+    await around.escrow.keep(GRANT_LOCATION, escrowed, "us-0", SecretValue("hush"))
+
+    with pytest.raises(ConsentRequired):
+        await around.run()
+
+    assert (["seed", "newest", "another"], {}) == (around.pipedrive.sent, around.cluster.escrow)
+
+
 @pytest.mark.parametrize("error", [SourceMissing("no engine at the mount"), RuntimeError("a defect")])
 async def test_a_result_is_kept_and_stored_again_after_any_failure(around: Surroundings, error: Exception) -> None:
     """A removed mount or a defect of the operator must not cost a refresh token; a defect is reported."""

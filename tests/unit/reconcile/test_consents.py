@@ -74,6 +74,21 @@ async def test_an_answer_without_the_state_is_not_sent(world: FakedOperator) -> 
     assert [ConsentReason.STATE_MISMATCH, ConsentReason.CONNECTED] == world.consents_ended
 
 
+async def test_a_code_is_sent_once_although_an_old_answer_comes_back(world: FakedOperator) -> None:
+    """A person loads the page of the first redirect again after the second one has failed too."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    first, second = SecretValue("first"), SecretValue("second")
+    for code in (first, second, first):
+        world.consents.answer(person.key, code, person.state)
+        await world.settle_consent(person.key)
+
+    assert ["first", "second"] == world.pipedrive.sent
+    assert person.reports(ConsentReason.CODE_REFUSED)
+    assert "used before" in person.message
+    assert await person.accepts() is ConsentReason.CONNECTED
+
+
 async def test_the_wrong_company_changes_nothing_and_the_link_stays_usable(world: FakedOperator) -> None:
     """The pinned company is that of the first consent."""
     assert await ConsentingPerson(world).accepts() is ConsentReason.CONNECTED

@@ -27,6 +27,7 @@ from pipedrive_operator.core.values.consent_reasons import (
 )
 from pipedrive_operator.core.values.errors import InvalidSpec
 from pipedrive_operator.core.values.mask import reportable
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 KEPT_FOR: Final = timedelta(hours=1)
 """How long a consent that has ended is kept, so that its pages and its status can be read."""
@@ -113,6 +114,9 @@ def _of_an_open_one(seen: ConsentObservation) -> ConsentDecision:
             f"older link, or from another browser. Nothing was changed: {OPEN_AGAIN}"
         )
         return ConsentDecision(action=ConsentAction.REPORT, reason=ConsentReason.STATE_MISMATCH, message=message)
+    if answer.code.digest() in consent.status.claimed_codes:
+        message = f"This authorization code was used before, as after an old page was loaded again: {OPEN_AGAIN}"
+        return ConsentDecision(action=ConsentAction.REPORT, reason=ConsentReason.CODE_REFUSED, message=message)
     return ConsentDecision(action=ConsentAction.EXCHANGE)
 
 
@@ -179,6 +183,13 @@ def reported(
         expires_at=consent.expires_at,
         account=account or consent.status.account,
     )
+
+
+def claimed(consent: Consent, code: SecretValue, now: datetime) -> ConsentStatus:
+    """Build the status of a consent whose code is about to be sent."""
+    message = "Pipedrive's authorization code has arrived and is being exchanged"
+    status = reported(consent, ConsentReason.CODE_RECEIVED, message, now)
+    return replace(status, claimed_codes=(*status.claimed_codes, code.digest()))
 
 
 def prepared(

@@ -16,6 +16,7 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.shapes import CONFIG as _CONFIG
 from pipedrive_operator.core.resource.shapes import (
     AuthorizationCode,
+    CodeDigest,
     Duration,
     ObjectName,
     Scope,
@@ -114,6 +115,10 @@ class ConsentStatus:
     binding: Annotated[str | None, Field(max_length=128)] = None
     """A digest of what the link was prepared for: the credential's uid, its client and its path in Vault. If one of
     them changes, the consent ends."""
+    claimed_codes: Annotated[
+        tuple[CodeDigest, ...], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = ()
+    """The SHA-256 digests of the authorization codes that were sent, or were about to be: none is sent twice."""
 
     def condition(self, wanted: ConsentConditionType) -> ConsentCondition | None:
         """Return the condition of that type; None if it is absent."""

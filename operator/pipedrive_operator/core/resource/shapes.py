@@ -93,6 +93,7 @@ LabelValue = Annotated[
 StateDigest = Annotated[
     str, _matching("^sha256:[0-9a-f]{64}$", "must be sha256: and 64 digits in lower-case hexadecimal", at_most=71)
 ]
+CodeDigest = Annotated[str, _matching("^[0-9a-f]{64}$", "must be 64 digits in lower-case hexadecimal", at_most=64)]
 ShortText = Annotated[str, Field(min_length=1, max_length=253)]
 Template = Annotated[str, Field(max_length=8192)]
 AnnotationValue = Annotated[str, Field(max_length=4096)]

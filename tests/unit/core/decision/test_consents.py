@@ -12,6 +12,7 @@ from pipedrive_operator.core.decision.consents import (
     ConsentAction,
     ConsentObservation,
     binding,
+    claimed,
     decide_consent,
     end_of,
     is_news,
@@ -118,13 +119,27 @@ def test_an_answer_is_exchanged_once() -> None:
     assert ConsentAction.WAIT is decide_consent(seen(refused)).action
 
 
+def test_a_code_that_comes_back_after_another_one_is_refused() -> None:
+    """An old page of Pipedrive's redirect was loaded again. RFC 6749 section 4.1.2: a code must not be used twice."""
+    made = answered()
+    code = SecretValue("1.2.code")
+    first = replace(made, status=claimed(made, code, NOW))
+    second = replace(first, generation=3, status=claimed(first, SecretValue("another"), NOW))
+    failed = replace(second, status=reported(second, ConsentReason.UNCERTAIN, "Nobody knows", NOW))
+
+    decision = decide_consent(seen(replace(failed, generation=4)))
+
+    assert (ConsentAction.REPORT, ConsentReason.CODE_REFUSED) == (decision.action, decision.reason)
+    assert (code.digest(), SecretValue("another").digest()) == failed.status.claimed_codes
+
+
 @pytest.mark.parametrize("reason", [ConsentReason.CODE_RECEIVED, ConsentReason.VERIFYING])
 def test_a_claimed_code_is_concluded_whatever_else_has_changed(reason: ConsentReason) -> None:
     """It may have been sent, so that even an expired consent needs its outcome."""
     made = answered()
-    claimed = replace(made, status=reported(made, reason, "Claimed", NOW))
+    in_flight = replace(made, status=reported(made, reason, "Claimed", NOW))
 
-    found = decide_consent(seen(claimed, NOW + timedelta(days=1), credential=None, newer="acme-x2"))
+    found = decide_consent(seen(in_flight, NOW + timedelta(days=1), credential=None, newer="acme-x2"))
 
     assert ConsentAction.CONCLUDE is found.action
 

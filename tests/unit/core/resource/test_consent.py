@@ -97,6 +97,7 @@ def test_a_status_is_read_as_it_was_written() -> None:
         url="https://oauth.pipedrive.com/oauth/authorize?client_id=a",
         expires_at=NOW,
         required_scopes=("base", "deals:full"),
+        claimed_codes=("0" * 64,),
         account=Account(company_id=1, company_domain="acme", user_id=2),
     )
 
