@@ -60,7 +60,7 @@ UNDECIDED: Final = (
     AccountNotOpen,
     GrantUnstored,
 )
-"""Why `Candidates.settle` has not decided about a candidate, which must not keep the grant beside it from working."""
+"""The errors with which `Candidates.settle` leaves a candidate undecided. The grant beside it must go on."""
 
 _HANDED_OVER: Final = (
     "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that Pipedrive "
@@ -119,8 +119,8 @@ class Candidates:
         self._escrow = escrow
         self._intents = intents
         self._renewals = renewals
-        self._restored: Recent[str, None] = Recent()
-        """The refreshes whose copies this process has moved into Vault: a copy may be impossible to delete."""
+        self._rejected: Recent[tuple[str, str | None], None] = Recent()
+        """The refresh and access tokens of candidates that were dropped: no copy of them gets into Vault again."""
         self._clock = clock
 
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
@@ -183,7 +183,7 @@ class Candidates:
         if held is not None and held.exchange != escrowed.exchange:
             await self.settle(source)
             return True
-        is_needed = copy.refresh_id not in self._restored and not is_outdated(escrowed, document)
+        is_needed = _tokens(escrowed) not in self._rejected and not is_outdated(escrowed, document)
         if is_needed:
             values = with_candidate(document.values if document is not None else {}, escrowed)
             version = document.version if document is not None else 0
@@ -192,7 +192,6 @@ class Candidates:
             except CheckAndSetConflict:
                 await self._intents.pause_after_conflict(1, source.location)
                 return True
-            self._restored[copy.refresh_id] = None
         await self._escrow.drop(source.location, copy.refresh_id)
         return is_needed
 
@@ -290,6 +289,7 @@ class Candidates:
                 await self._write(with_promoted(document.values, grant), seen, source)
                 return None
         await self._drop(seen, source)
+        self._rejected[_tokens(candidate)] = None
         return problem
 
     async def _drop(self, seen: _Seen, source: GrantWithClient) -> None:
@@ -355,3 +355,7 @@ class Candidates:
             await self._escrow.keep(
                 reservation.source.location, candidate, reservation.intent.refresh_id, client.client_secret
             )
+
+
+def _tokens(candidate: Grant) -> tuple[str, str | None]:
+    return candidate.lineage, candidate.access_digest

@@ -128,7 +128,8 @@ class CodeExchange:
             candidate, stored = read_candidate(document), read_grant(document)
             is_promoted = stored is not None and stored.exchange == order.exchange
             grant = stored if is_promoted else grant
-            if grant is not None and (candidate is None or not is_promoted):
+            is_settled = candidate is None or (not is_promoted and candidate.exchange != order.exchange)
+            if grant is not None and is_settled:
                 return _connected(grant.account)
             if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
                 continue

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from pipedrive_operator.core.grant.candidate import lineages_of, marks_of, read_candidate
+from pipedrive_operator.core.grant.candidate import lineages_of, marks_of, read_candidate, with_candidate
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, one_more, unanswered_after
@@ -77,7 +77,7 @@ class IntentSteps:
     _resolved_intents: Recent[str, None]
     """The ids of our intents that Vault may still hold although their outcome is known."""
     _storing: set[str]
-    """The ids of our intents whose results this process is storing: it may reach the document by another location."""
+    """The ids of our intents whose results this process is storing. A document may have two locations."""
     _conflicts: Recent[VaultLocation, int]
     """How many conflicts in a row each grant has had."""
 
@@ -163,6 +163,7 @@ class IntentSteps:
         began = self._clock.monotonic()
         intent = self.new_intent(read.location)
         grant = replace(read.grant, intent=intent, unanswered=self._unanswered_before(read.grant))
+        read = replace(read, document=self.with_unanswered_renewals(read.document))
         self.note_resolved(intent)  # nothing is sent unless Vault has acknowledged it
         try:
             document = await self._documents.write(grant, read)
@@ -339,8 +340,16 @@ class IntentSteps:
             return unanswered
         return unanswered_after(unanswered, intent)
 
+    def with_unanswered_renewals(self, document: Document) -> Document:
+        """Return a document as it is when its intent is taken over: its candidate names renewals without an answer."""
+        candidate = read_candidate(document)
+        if candidate is None:
+            return document
+        named = replace(candidate, unanswered=self.unanswered_renewals(document))
+        return replace(document, values=with_candidate(document.values, named))
+
     def unanswered_renewals(self, document: Document) -> Unanswered | None:
-        """Return the unanswered refreshes of the candidate in a document, with the one that its intent announces."""
+        """Return the unanswered refreshes of a document's candidate, with one in flight if its outcome is unknown."""
         candidate, (intent, _) = read_candidate(document), marks_of(document)
         if candidate is None or candidate.terms is None:
             return None

@@ -56,7 +56,7 @@ class RefreshProtocol(StoringSteps):
     """Refreshes grants, one call per refresh. Calls for the same grant must not overlap."""
 
     _postponed: Recent[VaultLocation, Exchange]
-    """The exchanges whose candidate Pipedrive did not decide about: a grant that is due is refreshed first."""
+    """The exchange whose candidate waits until the grant beside it was refreshed: Pipedrive did not decide about it."""
 
     def __init__(
         self,
@@ -165,7 +165,8 @@ class RefreshProtocol(StoringSteps):
         candidate = read_candidate(read.document)
         if candidate is None:
             return False
-        is_due = not self.is_fresh(read.grant, order) and not is_renewed(read.grant, candidate)
+        is_dead = is_renewed(read.grant, candidate) or read.grant.lineage in self._refused
+        is_due = not is_dead and not self.is_fresh(read.grant, order)
         if is_due and self._postponed.get(read.location) == candidate.exchange:
             return False
         try:
@@ -207,6 +208,7 @@ class RefreshProtocol(StoringSteps):
         try:
             async with self._slots.slot():
                 claimed = await self.write_intent(read)
+                self._postponed.pop(read.location, None)
                 refreshed = await self.spend(claimed, client, order)
         except CheckAndSetConflict:
             await self.pause_after_another_conflict(read.location)
@@ -250,7 +252,7 @@ class RefreshProtocol(StoringSteps):
     async def _find_another_grant(
         self, claimed: ClaimedGrant, client: ClientCredentials, refusal: ConsentRequired
     ) -> None:
-        """Return after a refusal if there is another grant to use, in Vault or in escrow.
+        """Look for another grant in Vault and in escrow after a refusal, and return if there is one.
 
         Raises:
             ConsentRequired: there is none.

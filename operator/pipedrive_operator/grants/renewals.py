@@ -124,7 +124,9 @@ class Renewals:
         location = reservation.source.location
         copies = await self._escrow.open(location, client.client_secret)
         if successor_of(refused, copies) is not None:
-            raise CheckAndSetConflict("a process that was stopped has just kept the successor of the candidate")
+            raise CheckAndSetConflict(
+                "the successor of the candidate is in escrow by now: a process that was stopped has kept it"
+            )
         for copy in copies:
             if copy.grant.lineage == refused.lineage:
                 await self._escrow.drop(location, copy.refresh_id)

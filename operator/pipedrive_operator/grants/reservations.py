@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
-from pipedrive_operator.core.grant.candidate import marks_of, read_candidate, with_candidate, with_marks
+from pipedrive_operator.core.grant.candidate import marks_of, read_candidate, with_marks
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.fields import Values
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
@@ -84,20 +83,13 @@ class Reservations:
         began = self._clock.monotonic()
         intent = self._intents.new_intent(source.location, consent=consent)
         unanswered = self._intents.unanswered_after(*marks_of(document))
-        values = with_marks(self._with_unanswered(document), intent, unanswered)
+        held = self._intents.with_unanswered_renewals(document).values if document is not None else {}
+        values = with_marks(held, intent, unanswered)
         written = await self._write(source, values, document, intent)
         if written is None:
             return None
         until = began + intent.timeout.total_seconds()
         return Reservation(source=source, intent=intent, at=began, until=until, document=written)
-
-    def _with_unanswered(self, document: Document | None) -> Values:
-        """Return the values of a document whose candidate names a renewal that we take over and nobody has answered."""
-        candidate = read_candidate(document)
-        if document is None or candidate is None:
-            return document.values if document is not None else {}
-        unanswered = self._intents.unanswered_renewals(document)
-        return with_candidate(document.values, replace(candidate, unanswered=unanswered))
 
     async def fence(self, reservation: Reservation, also: Callable[[], Awaitable[bool]] | None = None) -> None:
         """Refuse to send unless our intent stands, and both it and the Lease outlast the whole call.

@@ -57,8 +57,6 @@ class StoringSteps(IntentSteps):
         copies = await self._escrow.open(read.location, client.client_secret)
         source_of_both = GrantWithClient(location=read.location, identity=read.identity, client=source)
         if await self.parts.candidates.restore(copies, source_of_both):
-            if self.has_escrow(read.location):  # perhaps the copy cannot be deleted
-                await self.pause_after_another_conflict(read.location)
             return None
         found = succession.settlement(read.grant, [copy for copy in copies if copy.grant.terms is None])
         if found.drop and not await self._documents.holds(read):
@@ -166,7 +164,8 @@ class StoringSteps(IntentSteps):
         if not all(is_outdated(copy.grant, document) for copy in candidates):
             return True  # the grant of a consent, which is verified before it may replace anything
         refused_one = claimed.read.grant
-        verified = [copy for copy in escrowed if copy.grant.terms is None and not refused_one.covers(copy.grant)]
+        line = {refused_one.lineage, refused_one.refreshed_from, refused_one.first_refreshed_from}
+        verified = [copy for copy in escrowed if copy.grant.terms is None and copy.grant.lineage not in line]
         dead = (copy.refresh_id for copy in verified if copy.grant.lineage in self._refused)
         await self.drop(claimed.location, dead)
         chosen = succession.replacement(verified, refused=self._refused.keys())

@@ -1,6 +1,5 @@
 """Copies of candidates in escrow: none is dropped that Vault does not hold, and one that stays stops nobody."""
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,7 +15,7 @@ from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import ConsentRequired, PipedriveUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
-from support.exchanges import OTHER_COMPANY, ConsentSurroundings
+from support.exchanges import ConsentSurroundings
 from support.keepers import KeeperSurroundings
 
 CLIENT_SECRET = SecretValue("hush")
@@ -105,21 +104,6 @@ async def test_a_copy_of_a_token_that_does_not_rotate_stops_nobody(
     assert ["code-1", "refresh-2"] == around.pipedrive.sent
 
 
-async def test_the_copy_of_a_dropped_candidate_causes_no_loop_without_a_pause(around: ConsentSurroundings) -> None:
-    """It belongs to another account, and cannot be deleted."""
-    order = await around.die_with_a_candidate(company=OTHER_COMPANY, pinned=around.pipedrive.company)
-    candidate = around.candidate
-    assert candidate is not None
-    await around.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
-    around.cluster.keeps_escrow_for_ever = True
-
-    assert (await around.exchange.conclude(order)).reason is ConsentReason.WRONG_ACCOUNT
-    task = asyncio.create_task(around.run())
-    await around.clock.next_sleep()
-
-    task.cancel()
-
-
 async def test_the_candidate_of_another_consent_is_renewed_after_the_first_one(around: ConsentSurroundings) -> None:
     """Another process has replaced the candidate since this one renewed it. The new access token has expired too."""
     await around.die_with_a_candidate()
@@ -158,6 +142,29 @@ async def test_failures_do_not_lengthen_the_pause_about_an_escrow_and_the_other_
     failed = await around.refresh()
 
     assert failed.retry_at - around.clock.now() <= timedelta(seconds=1)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("is_promoted", [False, True])
+async def test_a_copy_is_moved_into_vault_again_if_somebody_has_replaced_the_document(
+    around: ConsentSurroundings, *, is_promoted: bool
+) -> None:
+    """It could not be deleted for a while. Vault was restored, or a person wrote a grant by hand."""
+    around.pipedrive.consent_ends_others = False
+    order = around.order()
+    await around.seal_in_the_middle(order)
+    around.take_over()
+    around.cluster.keeps_escrow_for_ever = True
+    if is_promoted:
+        await around.in_time(around.exchange.conclude(order))
+    else:
+        await around.protocol.parts.candidates.restore_any(GRANT_SOURCE)
+    around.vault.put(GRANT_LOCATION, refresh_token="seed")
+    around.cluster.keeps_escrow_for_ever = False
+    around.clock.turn(timedelta(minutes=5))
+
+    await around.in_time(around.run())
+
+    assert (SecretValue("refresh-2"), {}) == (around.stored.refresh_token, around.cluster.escrow)
 
 
 async def _generations(around: ConsentSurroundings) -> tuple[Grant, Grant, Grant]:

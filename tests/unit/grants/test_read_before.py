@@ -55,6 +55,32 @@ async def test_a_refused_grant_is_not_replaced_by_its_predecessor_from_escrow(ar
     assert (["second"], SecretValue("second")) == (around.pipedrive.sent, around.stored.refresh_token)
 
 
+async def test_a_refused_grant_is_not_replaced_by_the_first_one_of_its_line_from_escrow(around: Surroundings) -> None:
+    """Only the one before the first refresh and the last one are recorded with a grant."""
+    around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("third", _refreshed("second")), {}))
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("seed")), "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    around.pipedrive.alive = set()
+
+    with pytest.raises(ConsentRequired):
+        await around.in_time(around.run())
+
+    assert ["third"] == around.pipedrive.sent
+
+
+async def test_a_refused_grant_is_replaced_by_its_sibling_that_was_kept_meanwhile(around: Surroundings) -> None:
+    """A vendor has accepted the refresh token twice, and has ended the grant of the second request."""
+    around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("second"), {}))
+    around.pipedrive.alive = {"first"}
+    task = await around.begin()
+    await build_escrow(around.cluster).keep(GRANT_LOCATION, _refreshed("first"), "them-1", CLIENT_SECRET)
+    around.pipedrive.answer()
+
+    await around.in_time(task)
+
+    assert SecretValue("first").digest() == around.stored.refreshed_from
+
+
 async def test_a_refusal_is_remembered_although_vault_fails_after_it(around: Surroundings) -> None:
     """The next attempt looks into the escrow before it sends the same token."""
     around.pipedrive.alive = {"newest"}
@@ -218,6 +244,78 @@ async def test_a_grant_that_is_due_does_not_wait_for_a_candidate_of_unknown_outc
     assert ["code-1", "refresh-2", "seed"] == consent.pipedrive.sent
 
 
+async def test_a_candidate_is_verified_after_the_grant_that_was_due_had_its_turn(consent: ConsentSurroundings) -> None:
+    """Pipedrive could not say once whose the candidate is. The grant beside it lives."""
+    await consent.die_with_a_candidate()
+    _fail_once(consent)
+    await consent.in_time(consent.run())
+
+    consent.clock.turn(timedelta(hours=2))
+    await consent.in_time(consent.run())
+
+    assert consent.candidate is None
+    assert ["code-1", "seed", "refresh-2"] == consent.pipedrive.sent
+
+
+async def test_a_candidate_is_verified_first_if_the_grant_beside_it_was_refused() -> None:
+    """Pipedrive has ended that grant because of the consent, and could not say once whose the candidate is."""
+    consent = ConsentSurroundings()
+    await consent.die_with_a_candidate()
+    _fail_once(consent)
+    with pytest.raises(PipedriveUnavailable):
+        await consent.in_time(consent.run())
+
+    await consent.in_time(consent.run())
+
+    assert (["code-1", "seed"], SecretValue("refresh-2")) == (consent.pipedrive.sent, consent.stored.refresh_token)
+
+
+async def test_the_refusal_of_the_grant_is_not_repeated_while_pipedrive_does_not_decide_about_the_candidate() -> None:
+    """The candidate may be the only one that is alive."""
+    consent = ConsentSurroundings()
+    await consent.die_with_a_candidate()
+    consent.pipedrive.identify_access_token = _away  # type: ignore[method-assign,assignment]
+    for _ in range(3):
+        with pytest.raises(PipedriveUnavailable):
+            await consent.in_time(consent.run())
+
+    assert ["code-1", "seed"] == consent.pipedrive.sent
+
+
+async def test_a_renewal_that_nobody_has_answered_is_named_after_the_grant_had_its_turn(
+    consent: ConsentSurroundings,
+) -> None:
+    """The intent of the grant takes the place of that of the renewal."""
+    await consent.die_with_a_candidate()
+    consent.clock.turn(timedelta(hours=9))
+    await consent.lose_an_answer()
+    consent.clock.turn(timedelta(minutes=2))
+
+    await consent.in_time(consent.run())
+
+    assert consent.candidate is not None
+    assert consent.candidate.unanswered is not None
+
+
+async def test_a_grant_that_was_found_promoted_is_verified_again_if_vault_was_restored(
+    consent: ConsentSurroundings,
+) -> None:
+    """Vault holds the candidate then, as before its promotion."""
+    order = await consent.die_with_a_candidate()
+    backup = consent.values
+    await consent.protocol.parts.candidates.settle(GRANT_SOURCE)
+    other = replace(consent.stored, refresh_token=SecretValue("other"), terms=_terms_of_another(consent))
+    intent = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "30s"}
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other) | intent)
+    task = asyncio.create_task(consent.exchange.conclude(order))
+    await consent.clock.next_sleep()
+    consent.vault.put(GRANT_LOCATION, **backup)
+
+    await consent.in_time(task)
+
+    assert order.exchange == consent.stored.exchange
+
+
 async def test_a_candidate_that_cannot_be_handed_over_keeps_no_grant_from_working(consent: ConsentSurroundings) -> None:
     """A quota allows no Secret in the operator's namespace."""
     await consent.die_with_a_candidate()
@@ -298,8 +396,7 @@ async def test_a_grant_that_was_found_promoted_counts_as_connected_even_if_the_n
     """Another consent was prepared over it, and its candidate is settled first."""
     order = await consent.die_with_a_candidate()
     await consent.protocol.parts.candidates.settle(GRANT_SOURCE)
-    terms = Terms(consent="another", consent_generation=2, expected=None, over=consent.stored.origin)
-    other = replace(consent.stored, refresh_token=SecretValue("other"), terms=terms)
+    other = replace(consent.stored, refresh_token=SecretValue("other"), terms=_terms_of_another(consent))
     consent.pipedrive.alive.add("other")
     consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
 
@@ -340,6 +437,22 @@ def _refreshed(name: str, former: Grant | None = None) -> Grant:
     return Grant(
         refresh_token=SecretValue(name), refreshed_from=spent.lineage, first_refreshed_from=SecretValue("seed").digest()
     )
+
+
+def _terms_of_another(consent: ConsentSurroundings) -> Terms:
+    """Return the terms of another consent that was prepared over the grant in Vault."""
+    return Terms(consent="another", consent_generation=2, expected=None, over=consent.stored.origin)
+
+
+def _fail_once(consent: ConsentSurroundings) -> None:
+    """Let Pipedrive say nothing about the next access token."""
+    identify = consent.pipedrive.identify_access_token
+
+    async def fail_once(_: Token) -> Account:
+        consent.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
+        raise PipedriveUnavailable("503")
+
+    consent.pipedrive.identify_access_token = fail_once  # type: ignore[method-assign,assignment]
 
 
 async def _away(_: Token) -> Account:

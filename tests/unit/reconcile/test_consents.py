@@ -85,7 +85,7 @@ async def test_a_code_is_sent_once_although_an_old_answer_comes_back(world: Fake
 
     assert ["first", "second"] == world.pipedrive.sent
     assert person.reports(ConsentReason.CODE_REFUSED)
-    assert "used before" in person.message
+    assert "came back" in person.message
     assert await person.accepts() is ConsentReason.CONNECTED
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient, Source
 from pipedrive_operator.core.grant.token import expected_account
-from pipedrive_operator.core.resource.consent import Consent, ConsentCondition, ConsentStatus
+from pipedrive_operator.core.resource.consent import MOST_CODES, Consent, ConsentCondition, ConsentStatus
 from pipedrive_operator.core.resource.consent_link import proves
 from pipedrive_operator.core.resource.credential import AnyCredential, Credential
 from pipedrive_operator.core.resource.status import Account
@@ -115,7 +115,10 @@ def _of_an_open_one(seen: ConsentObservation) -> ConsentDecision:
         )
         return ConsentDecision(action=ConsentAction.REPORT, reason=ConsentReason.STATE_MISMATCH, message=message)
     if answer.code.digest() in consent.status.claimed_codes:
-        message = f"This authorization code was used before, as after an old page was loaded again: {OPEN_AGAIN}"
+        message = (
+            "This authorization code came back after another one, perhaps because an old page was loaded again. A code "
+            f"works once: {OPEN_AGAIN}"
+        )
         return ConsentDecision(action=ConsentAction.REPORT, reason=ConsentReason.CODE_REFUSED, message=message)
     return ConsentDecision(action=ConsentAction.EXCHANGE)
 
@@ -189,7 +192,7 @@ def claimed(consent: Consent, code: SecretValue, now: datetime) -> ConsentStatus
     """Build the status of a consent whose code is about to be sent."""
     message = "Pipedrive's authorization code has arrived and is being exchanged"
     status = reported(consent, ConsentReason.CODE_RECEIVED, message, now)
-    return replace(status, claimed_codes=(*status.claimed_codes, code.digest()))
+    return replace(status, claimed_codes=(*status.claimed_codes, code.digest())[-MOST_CODES:])
 
 
 def prepared(

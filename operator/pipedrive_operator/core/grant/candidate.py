@@ -77,7 +77,7 @@ def is_spent(candidate: Grant, document: Document) -> bool:
 
 
 def is_renewed(stored: Grant, candidate: Grant) -> bool:
-    """Return whether the grant in a document was spent for the candidate beside it, so that it must not be sent."""
+    """Return whether the candidate was refreshed from the grant beside it, whose refresh token is spent then."""
     return candidate.refreshed_from == stored.lineage != candidate.lineage
 
 

@@ -33,6 +33,8 @@ from pipedrive_operator.core.values.errors import ApiServerUnavailable, InvalidS
 DEFAULT_LIFETIME: Final = timedelta(minutes=30)
 SHORTEST_LIFETIME: Final = timedelta(minutes=1)
 LONGEST_LIFETIME: Final = timedelta(hours=24)
+MOST_CODES: Final = 8
+"""How many codes a status remembers: more than a consent may have."""
 _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC, microsecond=0)
 _Lifetime = Annotated[
     Duration,
@@ -116,9 +118,10 @@ class ConsentStatus:
     """A digest of what the link was prepared for: the credential's uid, its client and its path in Vault. If one of
     them changes, the consent ends."""
     claimed_codes: Annotated[
-        tuple[CodeDigest, ...], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})
+        tuple[CodeDigest, ...], Field(max_length=MOST_CODES, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ()
-    """The SHA-256 digests of the authorization codes that were sent, or were about to be: none is sent twice."""
+    """The SHA-256 digests of the authorization codes that the operator has sent or was about to send. None of them is
+    sent again."""
 
     def condition(self, wanted: ConsentConditionType) -> ConsentCondition | None:
         """Return the condition of that type; None if it is absent."""
