@@ -26,6 +26,7 @@ from pipedrive_operator.core.grant.candidate import (
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import (
     ClientCredentials,
+    Exchange,
     Grant,
     Terms,
     read_grant,
@@ -119,8 +120,8 @@ class Candidates:
         self._escrow = escrow
         self._intents = intents
         self._renewals = renewals
-        self._rejected: Recent[tuple[str, str | None], None] = Recent()
-        """The refresh and access tokens of candidates that were dropped: no copy of them gets into Vault again."""
+        self._obsolete: Recent[tuple[Exchange, str], None] = Recent()
+        """The exchanges and lineages of what was dropped or spent: no copy of it gets into Vault again."""
         self._clock = clock
 
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
@@ -180,10 +181,10 @@ class Candidates:
         escrowed = copy.grant
         document = await self._documents.find_document(source.location, source.identity)
         held = read_candidate(document)
-        if held is not None and held.exchange != escrowed.exchange:
+        is_needed = self.is_needed(escrowed, document)
+        if is_needed and held is not None and held.exchange != escrowed.exchange:
             await self.settle(source)
             return True
-        is_needed = _tokens(escrowed) not in self._rejected and not is_outdated(escrowed, document)
         if is_needed:
             values = with_candidate(document.values if document is not None else {}, escrowed)
             version = document.version if document is not None else 0
@@ -289,8 +290,18 @@ class Candidates:
                 await self._write(with_promoted(document.values, grant), seen, source)
                 return None
         await self._drop(seen, source)
-        self._rejected[_tokens(candidate)] = None
+        self.note_obsolete(candidate)
         return problem
+
+    def note_obsolete(self, dropped: Grant) -> None:
+        """Note that no copy of a grant that was dropped or spent, or of its ancestors, gets into Vault again."""
+        for lineage in (dropped.lineage, dropped.refreshed_from, dropped.first_refreshed_from):
+            if lineage is not None:
+                self._obsolete[dropped.exchange, lineage] = None
+
+    def is_needed(self, copy: Grant, document: Document | None) -> bool:
+        """Return whether the copy of a candidate may add something to a document that was read after it."""
+        return (copy.exchange, copy.lineage) not in self._obsolete and not is_outdated(copy, document)
 
     async def _drop(self, seen: _Seen, source: GrantWithClient) -> None:
         """Remove a candidate from Vault; the grant beside it stays as it is."""
@@ -355,7 +366,3 @@ class Candidates:
             await self._escrow.keep(
                 reservation.source.location, candidate, reservation.intent.refresh_id, client.client_secret
             )
-
-
-def _tokens(candidate: Grant) -> tuple[str, str | None]:
-    return candidate.lineage, candidate.access_digest

@@ -246,6 +246,7 @@ class RefreshProtocol(StoringSteps):
             raise
         self.note_resolved(claimed.intent)
         self._uncertain.pop(claimed.location, None)
+        self._refused.pop(grant.lineage, None)
         refreshed = refreshed_grant(grant, response, client_id=client.client_id, asked_at=asked_at)
         return Refreshed(claimed=claimed, grant=refreshed)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state, succession
-from pipedrive_operator.core.grant.candidate import is_outdated, kept_intent
+from pipedrive_operator.core.grant.candidate import kept_intent
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, read_grant
 from pipedrive_operator.core.grant.intent import Intent
@@ -137,6 +137,8 @@ class StoringSteps(IntentSteps):
                 wanted = pause(attempt, spread_by=str(claimed.location))
                 await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
         self._resolved_intents.pop(claimed.intent.refresh_id, None)
+        if grant.lineage != claimed.read.grant.lineage:
+            self.parts.candidates.note_obsolete(claimed.read.grant)
         await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
         return grant
 
@@ -161,7 +163,7 @@ class StoringSteps(IntentSteps):
         escrowed = await self._escrow.open(claimed.location, client.client_secret)
         document, refused = await self._documents.find(claimed.location, claimed.identity)
         candidates = [copy for copy in escrowed if copy.grant.terms is not None]
-        if not all(is_outdated(copy.grant, document) for copy in candidates):
+        if any(self.parts.candidates.is_needed(copy.grant, document) for copy in candidates):
             return True  # the grant of a consent, which is verified before it may replace anything
         refused_one = claimed.read.grant
         line = {refused_one.lineage, refused_one.refreshed_from, refused_one.first_refreshed_from}

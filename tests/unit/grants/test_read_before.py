@@ -333,18 +333,108 @@ async def test_a_candidate_that_cannot_be_handed_over_keeps_no_grant_from_workin
         await consent.protocol.parts.candidates.settle(GRANT_SOURCE)
 
 
-async def test_a_copy_of_a_dropped_candidate_is_restored_once(consent: ConsentSurroundings) -> None:
+async def test_a_copy_of_a_dropped_candidate_is_not_restored(consent: ConsentSurroundings) -> None:
     """It belongs to another account, and cannot be deleted. The grant beside it goes on."""
-    await consent.die_with_a_candidate(company=OTHER_COMPANY, pinned=consent.pipedrive.company)
-    candidate = consent.candidate
-    assert candidate is not None
-    await consent.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
-    consent.cluster.keeps_escrow_for_ever = True
+    await _leave_a_copy_of_a_dropped_candidate(consent)
 
     await consent.in_time(consent.run())
 
     assert ["code-1", "seed"] == consent.pipedrive.sent
     assert consent.candidate is None
+
+
+async def test_a_refused_grant_is_sent_once_beside_a_copy_of_a_dropped_candidate(consent: ConsentSurroundings) -> None:
+    """The copy cannot be deleted, and gets nowhere: a person must consent again."""
+    await _leave_a_copy_of_a_dropped_candidate(consent)
+    consent.pipedrive.alive = set()
+
+    with pytest.raises(ConsentRequired):
+        await consent.in_time(consent.run())
+
+    assert ["code-1", "seed"] == consent.pipedrive.sent
+
+
+async def test_a_grant_that_was_handed_over_replaces_a_refused_one_beside_a_copy_of_its_candidate(
+    consent: ConsentSurroundings,
+) -> None:
+    """Neither copy can be deleted. Pipedrive refuses the grant that a person has patched."""
+    await consent.die_with_a_candidate()
+    candidate = consent.candidate
+    assert candidate is not None
+    await consent.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
+    consent.cluster.keeps_escrow_for_ever = True
+    patched = write_grant(Grant(refresh_token=SecretValue("patched")), {})
+    consent.vault.put(GRANT_LOCATION, **with_candidate(patched, candidate))
+
+    await consent.in_time(consent.run())
+
+    assert "patched" in consent.pipedrive.sent
+    assert candidate.lineage in {consent.stored.lineage, consent.stored.refreshed_from}
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+async def test_a_dropped_candidate_is_not_renewed_again_from_a_copy_of_its_ancestor(
+    consent: ConsentSurroundings, *, rotates: bool
+) -> None:
+    """Its access token has expired. The renewal shows that it belongs to another account."""
+    consent.pipedrive.rotates = rotates
+    await _leave_a_copy_of_a_dropped_candidate(consent)
+    consent.clock.turn(timedelta(hours=9))
+
+    await consent.in_time(consent.run())
+
+    assert ["code-1", "refresh-2", "seed"] == consent.pipedrive.sent
+
+
+async def test_a_copy_of_a_spent_candidate_is_not_sent_after_the_next_consent(consent: ConsentSurroundings) -> None:
+    """It was promoted and refreshed, and the copy cannot be deleted."""
+    order = consent.order()
+    await consent.seal_in_the_middle(order)
+    consent.take_over()
+    consent.cluster.keeps_escrow_for_ever = True
+    await consent.in_time(consent.exchange.conclude(order))
+    consent.clock.turn(timedelta(hours=2))
+    await consent.in_time(consent.run())
+    await consent.in_time(consent.exchange.run(replace(consent.order(), consent="another"), consent.claim))
+    consent.clock.turn(timedelta(hours=2))
+
+    await consent.in_time(consent.run())
+
+    assert 1 == consent.pipedrive.sent.count("refresh-2")
+
+
+async def test_a_copy_of_a_dropped_candidate_does_not_let_another_candidate_stop_the_grant(
+    consent: ConsentSurroundings,
+) -> None:
+    """Pipedrive does not decide about the other one, and the grant is due."""
+    await _leave_a_copy_of_a_dropped_candidate(consent)
+    await consent.in_time(consent.run())
+    other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=_terms_of_another(consent))
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
+    consent.clock.turn(timedelta(hours=2))
+    _let_renewals_of_candidates_fail(consent, PipedriveUnavailable("502"))
+
+    await consent.in_time(consent.run())
+
+    assert ["code-1", "seed", "refresh-3"] == consent.pipedrive.sent
+
+
+async def test_a_grant_that_was_refused_once_comes_first_again_after_a_success(consent: ConsentSurroundings) -> None:
+    """Its refresh token does not rotate, and the refusal was false."""
+    consent.pipedrive.rotates = False
+    consent.pipedrive.alive = set()
+    with pytest.raises(ConsentRequired):
+        await consent.in_time(consent.run())
+    consent.pipedrive.alive = {"seed"}
+    await consent.in_time(consent.run())
+    other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=_terms_of_another(consent))
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
+    consent.clock.turn(timedelta(hours=2))
+    _let_renewals_of_candidates_fail(consent, PipedriveUnavailable("502"))
+
+    await consent.in_time(consent.run())
+
+    assert ["seed", "seed", "seed"] == consent.pipedrive.sent
 
 
 async def test_a_late_access_token_is_not_taken_for_the_one_that_was_just_issued(consent: ConsentSurroundings) -> None:
@@ -485,12 +575,20 @@ def _reject_the_next_access_token(consent: ConsentSurroundings, happens: Callabl
     consent.pipedrive.identify_access_token = reject_once  # type: ignore[method-assign,assignment]
 
 
-def _let_renewals_of_candidates_fail(consent: ConsentSurroundings, trouble: Any) -> None:
-    refresh, candidate = consent.pipedrive.refresh, consent.candidate
+async def _leave_a_copy_of_a_dropped_candidate(consent: ConsentSurroundings) -> None:
+    """Leave a candidate of another account in Vault, which will be dropped, and a copy that cannot be deleted."""
+    await consent.die_with_a_candidate(company=OTHER_COMPANY, pinned=consent.pipedrive.company)
+    candidate = consent.candidate
     assert candidate is not None
+    await consent.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
+    consent.cluster.keeps_escrow_for_ever = True
+
+
+def _let_renewals_of_candidates_fail(consent: ConsentSurroundings, trouble: Any) -> None:
+    refresh = consent.pipedrive.refresh
 
     async def fail(client: Any, token: SecretValue, *, fence: Any) -> Any:
-        if token.reveal() == "seed":
+        if token == consent.stored.refresh_token:
             return await refresh(client, token, fence=fence)
         await fence()
         if isinstance(trouble, Exception):
