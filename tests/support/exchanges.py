@@ -8,7 +8,7 @@ from typing import Any
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import read_candidate
-from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.grant import Grant, Terms
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
@@ -103,6 +103,17 @@ class ConsentSurroundings(Surroundings):
         self.take_over()
         assert self.candidate is not None
         return made
+
+    async def leave_a_copy_of_a_dropped_candidate(self) -> None:
+        """Leave a candidate of another account in Vault, which will be dropped, and a copy that cannot be deleted."""
+        await self.die_with_a_candidate(company=OTHER_COMPANY, pinned=self.pipedrive.company)
+        assert self.candidate is not None
+        await self.escrow.keep(GRANT_LOCATION, self.candidate, "us-0", SecretValue("hush"))
+        self.cluster.keeps_escrow_for_ever = True
+
+    def terms_of_another(self) -> Terms:
+        """Return the terms of another consent that was prepared over the grant in Vault."""
+        return Terms(consent="another", consent_generation=2, expected=None, over=self.stored.origin)
 
     @property
     def values(self) -> dict[str, object]:

@@ -144,20 +144,25 @@ async def test_failures_do_not_lengthen_the_pause_about_an_escrow_and_the_other_
     assert failed.retry_at - around.clock.now() <= timedelta(seconds=1)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("is_promoted", [False, True])
+@pytest.mark.parametrize("refreshes", [None, 0, 1])
 async def test_a_copy_is_moved_into_vault_again_if_somebody_has_replaced_the_document(
-    around: ConsentSurroundings, *, is_promoted: bool
+    around: ConsentSurroundings, *, refreshes: int | None
 ) -> None:
-    """It could not be deleted for a while. Vault was restored, or a person wrote a grant by hand."""
-    around.pipedrive.consent_ends_others = False
+    """It could not be deleted for a while. Vault was restored, or a person wrote a grant by hand.
+
+    The candidate may have been promoted and refreshed, which spends no token that does not rotate.
+    """
+    around.pipedrive.consent_ends_others = around.pipedrive.rotates = False
     order = around.order()
     await around.seal_in_the_middle(order)
     around.take_over()
     around.cluster.keeps_escrow_for_ever = True
-    if is_promoted:
-        await around.in_time(around.exchange.conclude(order))
-    else:
+    if refreshes is None:
         await around.protocol.parts.candidates.restore_any(GRANT_SOURCE)
+    else:
+        await around.in_time(around.exchange.conclude(order))
+        around.clock.turn(timedelta(hours=2) * refreshes)
+        await around.in_time(around.run())
     around.vault.put(GRANT_LOCATION, refresh_token="seed")
     around.cluster.keeps_escrow_for_ever = False
     around.clock.turn(timedelta(minutes=5))

@@ -11,24 +11,21 @@ import pytest
 from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.grant import Grant, Terms, write_grant
+from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
-    ApiServerUnavailable,
     ConsentRequired,
-    GrantUnstored,
     PipedriveUnavailable,
     RateLimited,
     TokenRejected,
-    TokenResponseUnusable,
     VaultDenied,
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
-from support.exchanges import OTHER_COMPANY, ConsentSurroundings
+from support.exchanges import ConsentSurroundings
 from support.refresh import ORDER, Surroundings
 
 CLIENT_SECRET = SecretValue("hush")
@@ -214,89 +211,6 @@ async def test_a_grant_is_not_sent_if_the_candidate_beside_it_is_its_successor(c
     assert ["code-1"] == consent.pipedrive.sent
 
 
-@pytest.mark.parametrize("trouble", [RateLimited("429"), PipedriveUnavailable("502"), TokenResponseUnusable])
-async def test_a_grant_that_is_due_comes_before_a_candidate_about_which_pipedrive_did_not_decide(
-    consent: ConsentSurroundings, trouble: Any
-) -> None:
-    """The candidate needs a renewal, which fails each time."""
-    await consent.die_with_a_candidate()
-    consent.clock.turn(timedelta(hours=9))
-    _let_renewals_of_candidates_fail(consent, trouble)
-
-    await consent.in_time(consent.run())
-
-    assert "seed" in consent.pipedrive.sent
-    assert SecretValue("seed").digest() == consent.stored.refreshed_from
-    assert consent.candidate is not None
-
-
-async def test_a_grant_that_is_due_does_not_wait_for_a_candidate_of_unknown_outcome_twice(
-    consent: ConsentSurroundings,
-) -> None:
-    """The pause after the unknown outcome is awaited, and then the grant comes first."""
-    await consent.die_with_a_candidate()
-    consent.clock.turn(timedelta(hours=9))
-    await consent.lose_an_answer()
-    consent.clock.turn(timedelta(minutes=2))
-
-    await consent.in_time(consent.run())
-
-    assert ["code-1", "refresh-2", "seed"] == consent.pipedrive.sent
-
-
-async def test_a_candidate_is_verified_after_the_grant_that_was_due_had_its_turn(consent: ConsentSurroundings) -> None:
-    """Pipedrive could not say once whose the candidate is. The grant beside it lives."""
-    await consent.die_with_a_candidate()
-    _fail_once(consent)
-    await consent.in_time(consent.run())
-
-    consent.clock.turn(timedelta(hours=2))
-    await consent.in_time(consent.run())
-
-    assert consent.candidate is None
-    assert ["code-1", "seed", "refresh-2"] == consent.pipedrive.sent
-
-
-async def test_a_candidate_is_verified_first_if_the_grant_beside_it_was_refused() -> None:
-    """Pipedrive has ended that grant because of the consent, and could not say once whose the candidate is."""
-    consent = ConsentSurroundings()
-    await consent.die_with_a_candidate()
-    _fail_once(consent)
-    with pytest.raises(PipedriveUnavailable):
-        await consent.in_time(consent.run())
-
-    await consent.in_time(consent.run())
-
-    assert (["code-1", "seed"], SecretValue("refresh-2")) == (consent.pipedrive.sent, consent.stored.refresh_token)
-
-
-async def test_the_refusal_of_the_grant_is_not_repeated_while_pipedrive_does_not_decide_about_the_candidate() -> None:
-    """The candidate may be the only one that is alive."""
-    consent = ConsentSurroundings()
-    await consent.die_with_a_candidate()
-    consent.pipedrive.identify_access_token = _away  # type: ignore[method-assign,assignment]
-    for _ in range(3):
-        with pytest.raises(PipedriveUnavailable):
-            await consent.in_time(consent.run())
-
-    assert ["code-1", "seed"] == consent.pipedrive.sent
-
-
-async def test_a_renewal_that_nobody_has_answered_is_named_after_the_grant_had_its_turn(
-    consent: ConsentSurroundings,
-) -> None:
-    """The intent of the grant takes the place of that of the renewal."""
-    await consent.die_with_a_candidate()
-    consent.clock.turn(timedelta(hours=9))
-    await consent.lose_an_answer()
-    consent.clock.turn(timedelta(minutes=2))
-
-    await consent.in_time(consent.run())
-
-    assert consent.candidate is not None
-    assert consent.candidate.unanswered is not None
-
-
 async def test_a_grant_that_was_found_promoted_is_verified_again_if_vault_was_restored(
     consent: ConsentSurroundings,
 ) -> None:
@@ -304,7 +218,7 @@ async def test_a_grant_that_was_found_promoted_is_verified_again_if_vault_was_re
     order = await consent.die_with_a_candidate()
     backup = consent.values
     await consent.protocol.parts.candidates.settle(GRANT_SOURCE)
-    other = replace(consent.stored, refresh_token=SecretValue("other"), terms=_terms_of_another(consent))
+    other = replace(consent.stored, refresh_token=SecretValue("other"), terms=consent.terms_of_another())
     intent = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "30s"}
     consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other) | intent)
     task = asyncio.create_task(consent.exchange.conclude(order))
@@ -314,127 +228,6 @@ async def test_a_grant_that_was_found_promoted_is_verified_again_if_vault_was_re
     await consent.in_time(task)
 
     assert order.exchange == consent.stored.exchange
-
-
-async def test_a_candidate_that_cannot_be_handed_over_keeps_no_grant_from_working(consent: ConsentSurroundings) -> None:
-    """A quota allows no Secret in the operator's namespace."""
-    await consent.die_with_a_candidate()
-    candidate = consent.candidate
-    assert candidate is not None
-    patched = write_grant(Grant(refresh_token=SecretValue("patched")), {})
-    consent.vault.put(GRANT_LOCATION, **with_candidate(patched, candidate))
-    consent.pipedrive.alive.add("patched")
-    consent.cluster.breaks = ApiServerUnavailable("exceeded quota")
-
-    await consent.in_time(consent.run())
-
-    assert ["code-1", "patched"] == consent.pipedrive.sent
-    with pytest.raises(GrantUnstored):
-        await consent.protocol.parts.candidates.settle(GRANT_SOURCE)
-
-
-async def test_a_copy_of_a_dropped_candidate_is_not_restored(consent: ConsentSurroundings) -> None:
-    """It belongs to another account, and cannot be deleted. The grant beside it goes on."""
-    await _leave_a_copy_of_a_dropped_candidate(consent)
-
-    await consent.in_time(consent.run())
-
-    assert ["code-1", "seed"] == consent.pipedrive.sent
-    assert consent.candidate is None
-
-
-async def test_a_refused_grant_is_sent_once_beside_a_copy_of_a_dropped_candidate(consent: ConsentSurroundings) -> None:
-    """The copy cannot be deleted, and gets nowhere: a person must consent again."""
-    await _leave_a_copy_of_a_dropped_candidate(consent)
-    consent.pipedrive.alive = set()
-
-    with pytest.raises(ConsentRequired):
-        await consent.in_time(consent.run())
-
-    assert ["code-1", "seed"] == consent.pipedrive.sent
-
-
-async def test_a_grant_that_was_handed_over_replaces_a_refused_one_beside_a_copy_of_its_candidate(
-    consent: ConsentSurroundings,
-) -> None:
-    """Neither copy can be deleted. Pipedrive refuses the grant that a person has patched."""
-    await consent.die_with_a_candidate()
-    candidate = consent.candidate
-    assert candidate is not None
-    await consent.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
-    consent.cluster.keeps_escrow_for_ever = True
-    patched = write_grant(Grant(refresh_token=SecretValue("patched")), {})
-    consent.vault.put(GRANT_LOCATION, **with_candidate(patched, candidate))
-
-    await consent.in_time(consent.run())
-
-    assert "patched" in consent.pipedrive.sent
-    assert candidate.lineage in {consent.stored.lineage, consent.stored.refreshed_from}
-
-
-@pytest.mark.parametrize("rotates", [False, True])
-async def test_a_dropped_candidate_is_not_renewed_again_from_a_copy_of_its_ancestor(
-    consent: ConsentSurroundings, *, rotates: bool
-) -> None:
-    """Its access token has expired. The renewal shows that it belongs to another account."""
-    consent.pipedrive.rotates = rotates
-    await _leave_a_copy_of_a_dropped_candidate(consent)
-    consent.clock.turn(timedelta(hours=9))
-
-    await consent.in_time(consent.run())
-
-    assert ["code-1", "refresh-2", "seed"] == consent.pipedrive.sent
-
-
-async def test_a_copy_of_a_spent_candidate_is_not_sent_after_the_next_consent(consent: ConsentSurroundings) -> None:
-    """It was promoted and refreshed, and the copy cannot be deleted."""
-    order = consent.order()
-    await consent.seal_in_the_middle(order)
-    consent.take_over()
-    consent.cluster.keeps_escrow_for_ever = True
-    await consent.in_time(consent.exchange.conclude(order))
-    consent.clock.turn(timedelta(hours=2))
-    await consent.in_time(consent.run())
-    await consent.in_time(consent.exchange.run(replace(consent.order(), consent="another"), consent.claim))
-    consent.clock.turn(timedelta(hours=2))
-
-    await consent.in_time(consent.run())
-
-    assert 1 == consent.pipedrive.sent.count("refresh-2")
-
-
-async def test_a_copy_of_a_dropped_candidate_does_not_let_another_candidate_stop_the_grant(
-    consent: ConsentSurroundings,
-) -> None:
-    """Pipedrive does not decide about the other one, and the grant is due."""
-    await _leave_a_copy_of_a_dropped_candidate(consent)
-    await consent.in_time(consent.run())
-    other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=_terms_of_another(consent))
-    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
-    consent.clock.turn(timedelta(hours=2))
-    _let_renewals_of_candidates_fail(consent, PipedriveUnavailable("502"))
-
-    await consent.in_time(consent.run())
-
-    assert ["code-1", "seed", "refresh-3"] == consent.pipedrive.sent
-
-
-async def test_a_grant_that_was_refused_once_comes_first_again_after_a_success(consent: ConsentSurroundings) -> None:
-    """Its refresh token does not rotate, and the refusal was false."""
-    consent.pipedrive.rotates = False
-    consent.pipedrive.alive = set()
-    with pytest.raises(ConsentRequired):
-        await consent.in_time(consent.run())
-    consent.pipedrive.alive = {"seed"}
-    await consent.in_time(consent.run())
-    other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=_terms_of_another(consent))
-    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
-    consent.clock.turn(timedelta(hours=2))
-    _let_renewals_of_candidates_fail(consent, PipedriveUnavailable("502"))
-
-    await consent.in_time(consent.run())
-
-    assert ["seed", "seed", "seed"] == consent.pipedrive.sent
 
 
 async def test_a_late_access_token_is_not_taken_for_the_one_that_was_just_issued(consent: ConsentSurroundings) -> None:
@@ -486,7 +279,7 @@ async def test_a_grant_that_was_found_promoted_counts_as_connected_even_if_the_n
     """Another consent was prepared over it, and its candidate is settled first."""
     order = await consent.die_with_a_candidate()
     await consent.protocol.parts.candidates.settle(GRANT_SOURCE)
-    other = replace(consent.stored, refresh_token=SecretValue("other"), terms=_terms_of_another(consent))
+    other = replace(consent.stored, refresh_token=SecretValue("other"), terms=consent.terms_of_another())
     consent.pipedrive.alive.add("other")
     consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
 
@@ -529,22 +322,6 @@ def _refreshed(name: str, former: Grant | None = None) -> Grant:
     )
 
 
-def _terms_of_another(consent: ConsentSurroundings) -> Terms:
-    """Return the terms of another consent that was prepared over the grant in Vault."""
-    return Terms(consent="another", consent_generation=2, expected=None, over=consent.stored.origin)
-
-
-def _fail_once(consent: ConsentSurroundings) -> None:
-    """Let Pipedrive say nothing about the next access token."""
-    identify = consent.pipedrive.identify_access_token
-
-    async def fail_once(_: Token) -> Account:
-        consent.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
-        raise PipedriveUnavailable("503")
-
-    consent.pipedrive.identify_access_token = fail_once  # type: ignore[method-assign,assignment]
-
-
 async def _away(_: Token) -> Account:
     raise PipedriveUnavailable("503")
 
@@ -573,27 +350,3 @@ def _reject_the_next_access_token(consent: ConsentSurroundings, happens: Callabl
         raise TokenRejected("401")
 
     consent.pipedrive.identify_access_token = reject_once  # type: ignore[method-assign,assignment]
-
-
-async def _leave_a_copy_of_a_dropped_candidate(consent: ConsentSurroundings) -> None:
-    """Leave a candidate of another account in Vault, which will be dropped, and a copy that cannot be deleted."""
-    await consent.die_with_a_candidate(company=OTHER_COMPANY, pinned=consent.pipedrive.company)
-    candidate = consent.candidate
-    assert candidate is not None
-    await consent.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
-    consent.cluster.keeps_escrow_for_ever = True
-
-
-def _let_renewals_of_candidates_fail(consent: ConsentSurroundings, trouble: Any) -> None:
-    refresh = consent.pipedrive.refresh
-
-    async def fail(client: Any, token: SecretValue, *, fence: Any) -> Any:
-        if token == consent.stored.refresh_token:
-            return await refresh(client, token, fence=fence)
-        await fence()
-        if isinstance(trouble, Exception):
-            raise trouble
-        consent.pipedrive.numbers += 1
-        raise TokenResponseUnusable("api_domain", refresh_token=SecretValue(f"half-{consent.pipedrive.numbers}"))
-
-    consent.pipedrive.refresh = fail  # type: ignore[method-assign,assignment]
