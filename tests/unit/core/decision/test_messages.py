@@ -27,7 +27,8 @@ LIMIT: Final = 32_768
 TOKEN: Final = "5f" * 20
 TEXTS = st.one_of(
     st.text(st.characters(), max_size=40),
-    st.text(st.characters(), max_size=3).map(lambda text: text * 1500),
+    # A run of thousands of digits contains the token's digits, and is no token.
+    st.text(st.characters(), max_size=3).map(lambda text: text * 1500).filter(lambda text: TOKEN not in text),
     st.sampled_from(["x" * 100_000, "\N{PILE OF POO}" * 40_000, "a\nb\r\n", "\x1b[31mred\x1b[0m", "\ud800", "\u202e"]),
     st.sampled_from(["\x00", "\n", "\u200b", "\ud800"]).map(lambda text: f"Bearer{text}{TOKEN}"),
 )
