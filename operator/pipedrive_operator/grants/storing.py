@@ -154,6 +154,8 @@ class StoringSteps(IntentSteps):
     async def replace_by_escrow(self, claimed: ClaimedGrant, client: ClientCredentials) -> bool:
         """Let a grant in escrow replace a refresh token that Pipedrive refused, no matter which process kept it.
 
+        Return whether there is another grant to use: from escrow, or because Vault holds another one by now.
+
         A grant is dead only if Pipedrive refused the newest refresh token that we hold, in Vault or in escrow.
 
         Raises:
@@ -161,23 +163,24 @@ class StoringSteps(IntentSteps):
             ApiServerUnavailable: the escrow cannot be read.
         """
         escrowed = await self._escrow.open(claimed.location, client.client_secret)
-        document, refused = await self._documents.find(claimed.location, claimed.identity)
+        document, stored = await self._documents.find(claimed.location, claimed.identity)
+        refused = claimed.read.grant
+        if stored is None or stored.lineage != refused.lineage:
+            return True
         candidates = [copy for copy in escrowed if copy.grant.terms is not None]
         if any(self.parts.candidates.is_needed(copy.grant, document) for copy in candidates):
             return True  # the grant of a consent, which is verified before it may replace anything
-        refused_one = claimed.read.grant
-        line = {refused_one.lineage, refused_one.refreshed_from, refused_one.first_refreshed_from}
+        line = {refused.lineage, refused.refreshed_from, refused.first_refreshed_from}
         verified = [copy for copy in escrowed if copy.grant.terms is None and copy.grant.lineage not in line]
         dead = (copy.refresh_id for copy in verified if copy.grant.lineage in self._refused)
         await self.drop(claimed.location, dead)
         chosen = succession.replacement(verified, refused=self._refused.keys())
         if chosen is None:
             return False
-        if refused is not None and refused.lineage == refused_one.lineage:
-            intent, unanswered = kept_intent(document, chosen.grant), chosen.grant.unanswered or refused.unanswered
-            successor = replace(chosen.grant, intent=intent, unanswered=unanswered)
-            with suppress(CheckAndSetConflict):
-                await self._documents.write_over(document, successor, claimed.read)
+        intent, unanswered = kept_intent(document, chosen.grant), chosen.grant.unanswered or stored.unanswered
+        successor = replace(chosen.grant, intent=intent, unanswered=unanswered)
+        with suppress(CheckAndSetConflict):
+            await self._documents.write_over(document, successor, claimed.read)
         return True
 
     async def _yield_to(

@@ -78,6 +78,20 @@ async def test_a_refused_grant_is_replaced_by_its_sibling_that_was_kept_meanwhil
     assert SecretValue("first").digest() == around.stored.refreshed_from
 
 
+async def test_a_consent_that_is_found_after_the_escrow_was_read_is_used(around: Surroundings) -> None:
+    """A standby of Vault lagged behind when the refusal arrived."""
+    around.pipedrive.alive = {"consented"}
+    task = await around.begin()
+    around.cluster.lists_escrow = (  # type: ignore[method-assign,assignment]
+        lambda _: around.vault.put(GRANT_LOCATION, refresh_token="consented")
+    )
+    around.pipedrive.answer()
+
+    await around.in_time(task)
+
+    assert ["seed", "consented"] == around.pipedrive.sent
+
+
 async def test_a_refusal_is_remembered_although_vault_fails_after_it(around: Surroundings) -> None:
     """The next attempt looks into the escrow before it sends the same token."""
     around.pipedrive.alive = {"newest"}
