@@ -19,6 +19,7 @@ from pipedrive_operator.core.values.errors import (
     ConsentRequired,
     PipedriveUnavailable,
     RateLimited,
+    SourceMissing,
     TokenRejected,
     VaultDenied,
     VaultUnavailable,
@@ -82,14 +83,32 @@ async def test_a_consent_that_is_found_after_the_escrow_was_read_is_used(around:
     """A standby of Vault lagged behind when the refusal arrived."""
     around.pipedrive.alive = {"consented"}
     task = await around.begin()
-    around.cluster.lists_escrow = (  # type: ignore[method-assign,assignment]
-        lambda _: around.vault.put(GRANT_LOCATION, refresh_token="consented")
-    )
+
+    def consent(_: float) -> None:
+        around.vault.put(GRANT_LOCATION, refresh_token="consented")
+
+    around.cluster.lists_escrow = consent  # type: ignore[method-assign,assignment]
     around.pipedrive.answer()
 
     await around.in_time(task)
 
     assert ["seed", "consented"] == around.pipedrive.sent
+
+
+async def test_the_person_is_asked_for_the_grant_if_somebody_has_deleted_the_document_meanwhile(
+    around: Surroundings,
+) -> None:
+    """Nothing is written where there is no document any more, although there is a copy in escrow."""
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("newest")), "us-0", CLIENT_SECRET)
+    around.pipedrive.alive = {"newest"}
+    task = await around.begin()
+    del around.vault.documents[GRANT_LOCATION]
+    around.pipedrive.answer()
+
+    with pytest.raises(SourceMissing):
+        await around.in_time(task)
+
+    assert around.cluster.escrow
 
 
 async def test_a_refusal_is_remembered_although_vault_fails_after_it(around: Surroundings) -> None:
