@@ -299,7 +299,7 @@ class RefreshProtocol(StoringSteps):
             CheckAndSetConflict: the document has changed, and the read, from a standby that lags, does not show it yet.
         """
         document, now = await self._documents.find(claimed.location, claimed.identity)
-        if document is None or now is None or now.lineage != claimed.read.grant.lineage:
+        if document is None or now is None or self.is_another(now, claimed):
             return True
         if has_changed and document.version <= claimed.read.document.version:
             raise CheckAndSetConflict("Vault shows a version from before the refused grant was changed")

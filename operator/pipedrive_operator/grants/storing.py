@@ -151,6 +151,10 @@ class StoringSteps(IntentSteps):
         """Step 7: return whether what Vault holds stays, decided by descent."""
         return succession.supersedes(stored, ours, spent=spent)
 
+    def is_another(self, stored: Grant, claimed: ClaimedGrant) -> bool:
+        """Return whether Vault holds another grant than the one that Pipedrive refused."""
+        return stored.lineage != claimed.read.grant.lineage
+
     async def replace_by_escrow(self, claimed: ClaimedGrant, client: ClientCredentials) -> bool:
         """Let a grant in escrow replace a refresh token that Pipedrive refused, no matter which process kept it.
 
@@ -165,7 +169,7 @@ class StoringSteps(IntentSteps):
         escrowed = await self._escrow.open(claimed.location, client.client_secret)
         document, stored = await self._documents.find(claimed.location, claimed.identity)
         refused = claimed.read.grant
-        if stored is None or stored.lineage != refused.lineage:
+        if stored is None or self.is_another(stored, claimed):
             return True
         candidates = [copy for copy in escrowed if copy.grant.terms is not None]
         if any(self.parts.candidates.is_needed(copy.grant, document) for copy in candidates):

@@ -240,7 +240,8 @@ class TrustsARefusalOfAnOldToken(RefreshProtocol):
 
     attacks = ("(e)",)
 
-    async def _was_replaced(self, claimed: ClaimedGrant, *, has_changed: bool) -> bool:
+    def is_another(self, stored: Grant, claimed: ClaimedGrant) -> bool:
+        """Believe that Vault holds what was sent."""
         return False
 
 
