@@ -280,10 +280,8 @@ class Candidates:
         """Write the decision about a candidate, and return why it was dropped."""
         document, candidate = seen.document, seen.candidate
         if problem is None and account is not None:
-            grant, stored = (
-                promoted(candidate, account, self._intents.unanswered_renewals(document)),
-                read_grant(document),
-            )
+            grant = promoted(candidate, account, self._intents.unanswered_renewals(document))
+            stored = read_grant(document)
             if stored is not None and not self.outranks(candidate, stored):
                 problem = await self._hand_over(grant, source)
             else:
@@ -331,7 +329,7 @@ class Candidates:
         if successor is None:
             document = await self._documents.find_document(source.location, source.identity)
             for copy in copies:
-                if copy.grant.terms is not None and is_outdated(copy.grant, document):
+                if copy.grant.terms is not None and not self.is_needed(copy.grant, document):
                     await self._escrow.drop(source.location, copy.refresh_id)
             return False
         if successor.grant.terms is None:  # verified, and handed over

@@ -10,8 +10,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from pipedrive_operator.core.grant.candidate import lineages_of, marks_of, read_candidate, with_candidate
-from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.grant.candidate import (
+    has_intent,
+    lineages_of,
+    marks_of,
+    read_candidate,
+    with_candidate,
+    without_intent,
+)
+from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.intent import Intent, Sighting, Unanswered, one_more, unanswered_after
 from pipedrive_operator.core.values.backoff import pause
@@ -256,22 +263,23 @@ class IntentSteps:
             await self._require_current(claimed.read)
             await self._documents.write(grant, claimed.read)
         except CheckAndSetConflict:
-            await self.remove_intent(claimed)
+            await self.remove_intent(claimed.intent, claimed.location, claimed.identity)
             return True
         except (VaultUnavailable, VaultDenied, SourceMissing):
             return False
         self._resolved_intents.pop(claimed.intent.refresh_id, None)
         return False
 
-    async def remove_intent(self, claimed: ClaimedGrant) -> None:
+    async def remove_intent(self, intent: Intent, location: VaultLocation, identity: VaultIdentity) -> None:
         """Remove our intent if Vault still holds it, as beside the late result of another holder.
 
         If Vault fails, the intent stays until others have waited for it.
         """
         with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing):
-            document, grant = await self._documents.find(claimed.location, claimed.identity)
-            if grant is not None and grant.intent_id == claimed.intent.refresh_id:
-                await self._documents.write_over(document, replace(grant, intent=None), claimed.read)
+            document = await self._documents.find_document(location, identity)
+            if document is not None and has_intent(document, intent):
+                values = without_intent(document, intent)
+                await self._documents.write_values(values, location, identity, cas=document.version)
 
     async def _require_current(self, read: ReadGrant) -> None:
         await self.require_current(read.at, lambda: self._documents.may_hold(read))

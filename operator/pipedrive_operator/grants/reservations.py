@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
-from pipedrive_operator.core.grant.candidate import marks_of, read_candidate, with_marks
+from pipedrive_operator.core.grant.candidate import marks_of, read_candidate, with_marks, without_intent
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.values.errors import (
@@ -45,15 +45,7 @@ class Reservation:
 
     def without_intent(self, document: Document | None) -> Mapping[str, object]:
         """Return the values of a document without our intent; another intent stays."""
-        if document is None:
-            return {}
-        _, unanswered = marks_of(document)
-        return with_marks(document.values, None, unanswered) if self.is_in(document) else document.values
-
-    def is_in(self, document: Document) -> bool:
-        """Return whether a document has our intent."""
-        intent, _ = marks_of(document)
-        return intent is not None and intent.refresh_id == self.intent.refresh_id
+        return without_intent(document, self.intent) if document is not None else {}
 
 
 class Reservations:
@@ -120,15 +112,11 @@ class Reservations:
         with suppress(CheckAndSetConflict, VaultUnavailable, VaultDenied, SourceMissing):
             try:
                 await self._intents.require_current(reservation.at, lambda: self._stands(reservation))
-                await self._remove_intent(reservation, reservation.document)
+                await self._documents.write_values(
+                    reservation.values, source.location, source.identity, cas=reservation.document.version
+                )
             except CheckAndSetConflict:
-                document = await self._documents.find_document(source.location, source.identity)
-                if document is not None and reservation.is_in(document):
-                    await self._remove_intent(reservation, document)
-
-    async def _remove_intent(self, reservation: Reservation, document: Document) -> None:
-        values, source = reservation.without_intent(document), reservation.source
-        await self._documents.write_values(values, source.location, source.identity, cas=document.version)
+                await self._intents.remove_intent(reservation.intent, source.location, source.identity)
 
     async def _stands(self, reservation: Reservation) -> bool:
         source = reservation.source

@@ -193,7 +193,7 @@ class StoringSteps(IntentSteps):
         """Step 7: keep what Vault holds. Our result is dropped only if nothing is lost without it."""
         if stored.covers(grant):
             if stored.intent_id == claimed.intent.refresh_id:
-                await self.remove_intent(claimed)
+                await self.remove_intent(claimed.intent, claimed.location, claimed.identity)
             await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
             return stored
         if not await self._keep(grant, claimed, client):

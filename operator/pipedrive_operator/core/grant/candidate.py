@@ -101,6 +101,18 @@ def kept_intent(document: Document | None, ours: Grant) -> Intent | None:
     return intent if intent is not None and (is_about_ours or intent.consent is not None) else None
 
 
+def has_intent(document: Document, intent: Intent) -> bool:
+    """Return whether a document has this intent."""
+    found, _ = marks_of(document)
+    return found is not None and found.refresh_id == intent.refresh_id
+
+
+def without_intent(document: Document, intent: Intent) -> Values:
+    """Return the values of a document without this intent; another one stays."""
+    _, unanswered = marks_of(document)
+    return with_marks(document.values, None, unanswered) if has_intent(document, intent) else document.values
+
+
 def with_marks(values: Values, intent: Intent | None, unanswered: Unanswered | None) -> dict[str, object]:
     """Return the values of a document with these marks instead of its own."""
     return {key: value for key, value in values.items() if key not in MARKS} | write_marks(intent, unanswered)
