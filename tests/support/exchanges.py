@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
@@ -124,6 +125,29 @@ class ConsentSurroundings(Surroundings):
     def candidate(self) -> Grant | None:
         """The candidate in Vault."""
         return read_candidate(self.vault.documents.get(GRANT_LOCATION))
+
+    @property
+    def held(self) -> Grant:
+        """The candidate in Vault, where there is one."""
+        assert self.candidate is not None
+        return self.candidate
+
+    async def exchange_half_usably(self) -> Exchanged | None:
+        """Exchange a code with an answer of which only the refresh token can be used; later answers are usable."""
+        self.pipedrive.spoils_answers = 1.0
+        task = await self.begin_exchange()
+        self.pipedrive.answer()
+        while not self.pipedrive.spent:  # noqa: ASYNC110  a turn of the loop, not a time
+            await asyncio.sleep(0)
+        self.pipedrive.spoils_answers = 0.0
+        return await self.in_time(task)
+
+    async def renew_without_an_answer(self) -> None:
+        """Let a process die with a candidate, and let the next one renew it in vain; the pause is over then."""
+        await self.die_with_a_candidate()
+        self.clock.turn(timedelta(hours=9))
+        await self.lose_an_answer()
+        self.clock.turn(timedelta(minutes=2))
 
     def take_over(self) -> None:
         """Let another process take over, to which the intents of the first one are those of another holder."""

@@ -186,8 +186,7 @@ async def test_an_older_result_does_not_overwrite_the_candidate_that_was_renewed
     consent.vault.breaks, consent.pipedrive.spoils_answers, consent.pipedrive.gate = None, False, None
     with consent.clock.stopped():
         await _renew_in_another_process(consent, order)
-    renewed = consent.candidate
-    assert renewed is not None
+    renewed = consent.held
     await consent.in_time(older)
 
     assert consent.stored.refresh_token == renewed.refresh_token
@@ -199,8 +198,7 @@ async def test_an_older_result_in_escrow_is_not_sent_after_its_renewal_was_refus
 ) -> None:
     """Its process died after Vault had stored it, and before the copy was dropped. The renewed one is in Vault."""
     order = await consent.die_with_a_candidate()
-    older = consent.candidate
-    assert older is not None
+    older = consent.held
     await consent.escrow.keep(GRANT_LOCATION, older, "them-1", SecretValue("hush"))
     renewed = replace(older, refresh_token=SecretValue("renewed"), token=None, refreshed_from=older.lineage)
     _patch(consent, **with_candidate(consent.values, renewed))
@@ -248,8 +246,7 @@ async def test_a_candidate_is_not_sent_if_its_successor_arrives_beside_our_inten
     """Its holder was stopped for long; the acknowledgement of our intent was lost, so the document is read again."""
     order = await consent.die_with_a_candidate()
     consent.clock.turn(timedelta(hours=2))
-    spent = consent.candidate
-    assert spent is not None
+    spent = consent.held
     renewed = replace(spent, refresh_token=SecretValue("renewed"), refreshed_from=spent.lineage)
     consent.pipedrive.alive = {"renewed"}
     lose_the_next_acknowledgement(
@@ -267,8 +264,7 @@ async def test_an_intent_is_no_unanswered_refresh_if_the_successor_arrived_besid
     """Nothing was sent under it, so the promoted successor has no renewal of unknown outcome."""
     order = await consent.die_with_a_candidate()
     consent.clock.turn(timedelta(hours=2))
-    spent = consent.candidate
-    assert spent is not None
+    spent = consent.held
     renewed = replace(spent, refresh_token=SecretValue("renewed"), refreshed_from=spent.lineage, token=ALIVE)
     consent.pipedrive.accounts[ALIVE.value.reveal()] = ACCOUNT
     lose_the_next_acknowledgement(

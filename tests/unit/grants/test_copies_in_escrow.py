@@ -88,8 +88,7 @@ async def test_a_copy_of_a_token_that_does_not_rotate_stops_nobody(
     """It looks like its own successor. It cannot be deleted, and its access token has expired."""
     around.pipedrive.rotates = False
     await around.die_with_a_candidate()
-    candidate = around.candidate
-    assert candidate is not None
+    candidate = around.held
     copy = replace(candidate, refreshed_from=candidate.lineage, first_refreshed_from=candidate.lineage)
     around.vault.put(GRANT_LOCATION, **with_candidate(around.values, copy))
     if is_promoted:
@@ -107,8 +106,7 @@ async def test_a_copy_of_a_token_that_does_not_rotate_stops_nobody(
 async def test_the_candidate_of_another_consent_is_renewed_after_the_first_one(around: ConsentSurroundings) -> None:
     """Another process has replaced the candidate since this one renewed it. The new access token has expired too."""
     await around.die_with_a_candidate()
-    candidate = around.candidate
-    assert candidate is not None
+    candidate = around.held
     assert candidate.terms is not None
     around.clock.turn(timedelta(hours=9))
     other = replace(
@@ -175,8 +173,7 @@ async def test_a_copy_is_moved_into_vault_again_if_somebody_has_replaced_the_doc
 async def _generations(around: ConsentSurroundings) -> tuple[Grant, Grant, Grant]:
     """Let Vault hold a candidate that was renewed once, and return it with the next two, of which the last is alive."""
     await around.die_with_a_candidate()
-    made = around.candidate
-    assert made is not None
+    made = around.held
     generations = []
     for name in ("first", "second", "third"):
         origin = made.first_refreshed_from or made.lineage
@@ -208,8 +205,7 @@ async def _renew_behind_the_next_read(around: ConsentSurroundings, in_vault: Gra
 async def _leave_an_outdated_copy(around: ConsentSurroundings) -> None:
     """Leave a copy of a candidate in escrow that was promoted long ago, and that cannot be deleted."""
     await around.die_with_a_candidate()
-    candidate = around.candidate
-    assert candidate is not None
+    candidate = around.held
     await around.protocol.parts.candidates.settle(GRANT_SOURCE)
     await around.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
     around.cluster.keeps_escrow_for_ever = True

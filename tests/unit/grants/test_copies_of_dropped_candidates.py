@@ -17,19 +17,10 @@ from support.exchanges import OTHER_COMPANY, ConsentSurroundings
 CLIENT_SECRET = SecretValue("hush")
 
 
-@pytest.fixture
-def consent() -> ConsentSurroundings:
-    """Provide an exchange with a grant in Vault that a consent does not end."""
-    made = ConsentSurroundings()
-    made.pipedrive.consent_ends_others = False
-    return made
-
-
 async def test_no_ancestor_of_a_dropped_candidate_gets_into_vault_again(consent: ConsentSurroundings) -> None:
     """Each has left a copy that cannot be deleted, and none of them has a usable access token."""
     await consent.die_with_a_candidate(company=OTHER_COMPANY, pinned=consent.pipedrive.company)
-    newest = consent.candidate
-    assert newest is not None
+    newest = consent.held
     ancestors = [replace(newest, refresh_token=SecretValue(name), token=None) for name in ("first", "second")]
     first, second = (ancestor.lineage for ancestor in ancestors)
     newest = replace(newest, refreshed_from=second, first_refreshed_from=first)
@@ -70,8 +61,7 @@ async def test_a_grant_that_was_handed_over_replaces_a_refused_one_beside_a_copy
 ) -> None:
     """Neither copy can be deleted. Pipedrive refuses the grant that a person has patched."""
     await consent.die_with_a_candidate()
-    candidate = consent.candidate
-    assert candidate is not None
+    candidate = consent.held
     await consent.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
     consent.cluster.keeps_escrow_for_ever = True
     patched = write_grant(Grant(refresh_token=SecretValue("patched")), {})

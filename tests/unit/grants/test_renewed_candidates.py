@@ -87,14 +87,7 @@ async def test_the_new_access_token_of_a_candidate_is_stored_although_its_refres
 
 async def test_a_half_usable_answer_is_kept_and_refreshed_once(around: ConsentSurroundings) -> None:
     """Its refresh token may be the only living one."""
-    around.pipedrive.spoils_answers = 1.0
-    task = await around.begin_exchange()
-    around.pipedrive.answer()
-    while not around.pipedrive.spent:  # noqa: ASYNC110  a turn of the loop, not a time
-        await asyncio.sleep(0)
-    around.pipedrive.spoils_answers = 0.0
-
-    found = await around.in_time(task)
+    found = await around.exchange_half_usably()
 
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason
@@ -152,8 +145,7 @@ async def test_an_intent_under_which_nothing_was_sent_is_no_unanswered_renewal(a
 async def test_a_renewal_that_ends_after_the_promotion_replaces_what_it_has_spent(around: ConsentSurroundings) -> None:
     """Its holder was stopped for longer than its intent, and another process has promoted the candidate meanwhile."""
     order = await around.die_with_a_candidate()
-    spent = around.candidate
-    assert spent is not None
+    spent = around.held
     renewed = replace(spent, refresh_token=SecretValue("renewed"), refreshed_from=spent.lineage)
     await around.in_time(around.exchange.conclude(order))
     around.pipedrive.alive = {"renewed"}
@@ -169,8 +161,7 @@ async def test_a_renewal_that_ends_after_the_promotion_replaces_what_it_has_spen
 async def test_a_candidate_is_not_sent_if_the_grant_beside_it_is_its_successor(around: ConsentSurroundings) -> None:
     """The candidate was left beside the grant that it became."""
     order = await around.die_with_a_candidate()
-    spent = around.candidate
-    assert spent is not None
+    spent = around.held
     around.pipedrive.accounts.clear()
     await around.in_time(around.exchange.conclude(order))
     around.vault.put(GRANT_LOCATION, **with_candidate(around.values, spent))
@@ -186,8 +177,7 @@ async def test_a_candidate_is_not_sent_if_the_grant_beside_it_is_its_successor(a
 async def test_a_successor_that_was_handed_over_stays_in_escrow(around: ConsentSurroundings) -> None:
     """A process that was stopped wrote the spent candidate again. Pipedrive decides about the successor."""
     order = await around.die_with_a_candidate()
-    spent = around.candidate
-    assert spent is not None
+    spent = around.held
     verified = Grant(refresh_token=SecretValue("verified"), refreshed_from=spent.lineage)
     await around.escrow.keep(GRANT_LOCATION, verified, "consent-of-it", SecretValue("hush"))
     around.pipedrive.accounts.clear()
@@ -217,8 +207,7 @@ async def test_a_renewed_candidate_is_not_dropped_because_our_clock_is_wrong(aro
 async def test_a_candidate_is_not_sent_if_the_grant_descends_from_it(around: ConsentSurroundings) -> None:
     """The grant was refreshed once more since, so that it names another token as the one that was spent for it."""
     order = await around.die_with_a_candidate()
-    spent = around.candidate
-    assert spent is not None
+    spent = around.held
     around.pipedrive.accounts.clear()
     await around.in_time(around.exchange.conclude(order))
     around.clock.turn(timedelta(hours=2))
@@ -264,8 +253,7 @@ async def test_a_spent_candidate_that_a_standby_still_shows_is_not_dropped_witho
 ) -> None:
     """Each attempt is a conflict for as long as the standby lags."""
     order = await around.die_with_a_candidate()
-    spent = around.candidate
-    assert spent is not None
+    spent = around.held
     around.pipedrive.accounts.clear()
     await around.in_time(around.exchange.conclude(order))
     around.vault.put(GRANT_LOCATION, **with_candidate(around.values, spent))
@@ -293,14 +281,8 @@ async def test_a_candidate_of_another_consent_is_tried_although_its_token_was_sp
 ) -> None:
     """Pipedrive may give a user the same refresh token again, and nothing says how long an old one works."""
     around.vault.put(GRANT_LOCATION, refresh_token="rotated", refreshed_from=SecretValue("refresh-2").digest())
-    around.pipedrive.spoils_answers = 1.0
-    task = await around.begin_exchange()
-    around.pipedrive.answer()
-    while not around.pipedrive.spent:  # noqa: ASYNC110  a turn of the loop, not a time
-        await asyncio.sleep(0)
-    around.pipedrive.spoils_answers = 0.0
 
-    found = await around.in_time(task)
+    found = await around.exchange_half_usably()
 
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason
@@ -309,8 +291,7 @@ async def test_a_candidate_of_another_consent_is_tried_although_its_token_was_sp
 async def test_a_spent_candidate_leaves_the_mark_of_an_unanswered_refresh(around: ConsentSurroundings) -> None:
     """The refresh of its successor went unanswered: if that is dead, the status must name the cause."""
     order = await around.die_with_a_candidate()
-    spent = around.candidate
-    assert spent is not None
+    spent = around.held
     around.pipedrive.accounts.clear()
     await around.in_time(around.exchange.conclude(order))
     around.vault.put(GRANT_LOCATION, **(with_candidate(around.values, spent) | DEAD_HOLDER))

@@ -222,8 +222,7 @@ async def test_an_outdated_candidate_in_escrow_is_dropped_without_a_refresh() ->
     """Vault holds the grant that it became."""
     around = ConsentSurroundings()
     await around.die_with_a_candidate()
-    candidate = around.candidate
-    assert candidate is not None
+    candidate = around.held
     await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
     newest = replace(around.stored, refresh_token=SecretValue("newest"), refreshed_from="the one between")
     around.vault.put(GRANT_LOCATION, **write_grant(newest, {}))
@@ -238,8 +237,7 @@ async def test_a_candidate_in_escrow_that_stays_the_same_is_not_written_again_an
     """Its refresh token does not rotate, Vault holds it already, and the copy cannot be deleted."""
     around = ConsentSurroundings()
     await around.die_with_a_candidate()
-    candidate = around.candidate
-    assert candidate is not None
+    candidate = around.held
     renewed = replace(candidate, refreshed_from=candidate.lineage)
     around.vault.put(GRANT_LOCATION, **with_candidate(around.values, renewed))
     await around.escrow.keep(GRANT_LOCATION, renewed, "us-0", CLIENT_SECRET)
@@ -254,8 +252,7 @@ async def test_a_candidate_in_escrow_that_cannot_be_deleted_stops_no_refresh() -
     """Vault holds what became of it, as after the API server denied the deletion."""
     around = ConsentSurroundings()
     await around.die_with_a_candidate()
-    candidate = around.candidate
-    assert candidate is not None
+    candidate = around.held
     await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
     await around.escrow.keep(GRANT_LOCATION, candidate, "us-0", CLIENT_SECRET)
     around.cluster.keeps_escrow_for_ever = True
@@ -343,8 +340,7 @@ async def test_a_candidate_is_not_sent_if_its_successor_gets_into_escrow_behind_
     """We took over its renewal from a holder that was stopped after its request."""
     around = ConsentSurroundings()
     order = await around.die_with_a_candidate()
-    spent = around.candidate
-    assert spent is not None
+    spent = around.held
     around.vault.put(GRANT_LOCATION, **(around.values | THEIR_INTENT | OF_A_CANDIDATE))
     around.clock.turn(timedelta(hours=2))
     renewed = replace(spent, refresh_token=SecretValue("renewed"), refreshed_from=spent.lineage, token=None)

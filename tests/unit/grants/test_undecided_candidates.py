@@ -22,14 +22,6 @@ from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
 from support.exchanges import ConsentSurroundings
 
 
-@pytest.fixture
-def consent() -> ConsentSurroundings:
-    """Provide an exchange with a grant in Vault that a consent does not end."""
-    made = ConsentSurroundings()
-    made.pipedrive.consent_ends_others = False
-    return made
-
-
 @pytest.mark.parametrize("trouble", [RateLimited("429"), PipedriveUnavailable("502"), TokenResponseUnusable])
 async def test_a_grant_that_is_due_comes_before_a_candidate_about_which_pipedrive_did_not_decide(
     consent: ConsentSurroundings, trouble: Any
@@ -50,10 +42,7 @@ async def test_a_grant_that_is_due_does_not_wait_for_a_candidate_of_unknown_outc
     consent: ConsentSurroundings,
 ) -> None:
     """The pause after the unknown outcome is awaited, and then the grant comes first."""
-    await consent.die_with_a_candidate()
-    consent.clock.turn(timedelta(hours=9))
-    await consent.lose_an_answer()
-    consent.clock.turn(timedelta(minutes=2))
+    await consent.renew_without_an_answer()
 
     await consent.in_time(consent.run())
 
@@ -102,10 +91,7 @@ async def test_a_renewal_that_nobody_has_answered_is_named_after_the_grant_had_i
     consent: ConsentSurroundings,
 ) -> None:
     """The intent of the grant takes the place of that of the renewal."""
-    await consent.die_with_a_candidate()
-    consent.clock.turn(timedelta(hours=9))
-    await consent.lose_an_answer()
-    consent.clock.turn(timedelta(minutes=2))
+    await consent.renew_without_an_answer()
 
     await consent.in_time(consent.run())
 
@@ -116,8 +102,7 @@ async def test_a_renewal_that_nobody_has_answered_is_named_after_the_grant_had_i
 async def test_a_candidate_that_cannot_be_handed_over_keeps_no_grant_from_working(consent: ConsentSurroundings) -> None:
     """A quota allows no Secret in the operator's namespace."""
     await consent.die_with_a_candidate()
-    candidate = consent.candidate
-    assert candidate is not None
+    candidate = consent.held
     patched = write_grant(Grant(refresh_token=SecretValue("patched")), {})
     consent.vault.put(GRANT_LOCATION, **with_candidate(patched, candidate))
     consent.pipedrive.alive.add("patched")

@@ -32,14 +32,6 @@ from support.refresh import ORDER, Surroundings
 CLIENT_SECRET = SecretValue("hush")
 
 
-@pytest.fixture
-def consent() -> ConsentSurroundings:
-    """Provide an exchange with a grant in Vault that a consent does not end."""
-    made = ConsentSurroundings()
-    made.pipedrive.consent_ends_others = False
-    return made
-
-
 async def test_a_refused_grant_is_not_replaced_by_its_predecessor_from_escrow(around: Surroundings) -> None:
     """The copy landed late, after Vault had stored it and the next one."""
     around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("second", _refreshed("first")), {}))
@@ -233,8 +225,7 @@ async def test_a_code_is_not_sent_over_a_consent_with_the_same_version_number(co
 async def test_a_grant_is_not_sent_if_the_candidate_beside_it_is_its_successor(consent: ConsentSurroundings) -> None:
     """Pipedrive cannot say whose the candidate is, and the grant is due."""
     await consent.die_with_a_candidate()
-    candidate = consent.candidate
-    assert candidate is not None
+    candidate = consent.held
     await consent.protocol.parts.candidates.settle(GRANT_SOURCE)
     successor = replace(candidate, refresh_token=SecretValue("successor"), refreshed_from=candidate.lineage)
     usable = replace(successor, token=access_token(lifetime=timedelta(hours=9)))
@@ -271,8 +262,7 @@ async def test_a_late_access_token_is_not_taken_for_the_one_that_was_just_issued
     """The refresh token stays the same. A holder that was stopped for hours stores its result after our renewal."""
     consent.pipedrive.rotates = False
     order = await consent.die_with_a_candidate()
-    candidate = consent.candidate
-    assert candidate is not None
+    candidate = consent.held
     consent.clock.turn(timedelta(hours=9))
     late = replace(
         candidate, refreshed_from=candidate.lineage, token=access_token("late", lifetime=timedelta(hours=-1))
@@ -295,8 +285,7 @@ async def test_a_refused_candidate_is_replaced_by_the_successor_that_was_kept_me
 ) -> None:
     """The holder that spent it goes on while Pipedrive looks at our request."""
     order = await consent.die_with_a_candidate()
-    candidate = consent.candidate
-    assert candidate is not None
+    candidate = consent.held
     consent.clock.turn(timedelta(hours=9))
     successor = replace(candidate, refresh_token=SecretValue("successor"), refreshed_from=candidate.lineage, token=None)
     consent.pipedrive.alive = {"successor", "seed"}
@@ -331,8 +320,7 @@ async def test_the_renewals_of_a_candidate_that_nobody_has_answered_are_named_af
     """The holder of the first renewal has died, and ours could not be sent: its intent is gone then."""
     await consent.die_with_a_candidate()
     consent.clock.turn(timedelta(hours=9))
-    candidate = consent.candidate
-    assert candidate is not None
+    candidate = consent.held
     assert candidate.terms is not None
     dead = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "30s"}
     consent.vault.put(GRANT_LOCATION, **(consent.values | dead | {"refresh_consent": candidate.terms.consent}))
@@ -340,8 +328,7 @@ async def test_the_renewals_of_a_candidate_that_nobody_has_answered_are_named_af
     with pytest.raises(PipedriveUnavailable):
         await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
     consent.pipedrive.breaks = None
-    valid = consent.candidate
-    assert valid is not None
+    valid = consent.held
     consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, replace(valid, token=candidate.token)))
     consent.clock.turn(timedelta(hours=-9))
 
