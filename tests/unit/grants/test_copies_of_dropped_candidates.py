@@ -35,6 +35,22 @@ async def test_no_ancestor_of_a_dropped_candidate_gets_into_vault_again(consent:
     assert ["code-1", "seed"] == consent.pipedrive.sent
 
 
+async def test_the_next_process_does_not_send_the_ancestor_of_a_refused_candidate(consent: ConsentSurroundings) -> None:
+    """Its copy is deleted before the candidate is renewed: no process remembers what another one has dropped."""
+    await consent.die_with_a_candidate()
+    ancestor = consent.held
+    newest = replace(ancestor, refresh_token=SecretValue("newest"), refreshed_from=ancestor.lineage, token=None)
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, newest))
+    await consent.escrow.keep(GRANT_LOCATION, replace(ancestor, token=None), "us-0", CLIENT_SECRET)
+    consent.pipedrive.alive = {"seed"}
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    consent.start()
+
+    await consent.in_time(consent.run())
+
+    assert ["code-1", "newest", "seed"] == consent.pipedrive.sent
+
+
 async def test_a_copy_of_a_dropped_candidate_is_not_restored(consent: ConsentSurroundings) -> None:
     """It belongs to another account, and cannot be deleted. The grant beside it goes on."""
     await consent.leave_a_copy_of_a_dropped_candidate()
