@@ -13,15 +13,10 @@ from typing import Any
 
 from fakes.pipedrive import Send
 from pipedrive_operator.core.grant.grant import Grant
+from simulation.causes import without_cause
 from simulation.copies import Copies, refresh_tokens
 from simulation.history import History
 
-PRELUDE, AFTERMATH = 45.0, 90.0
-"""In seconds: the time before a request and after its end in which writes belong to its refresh, to the last poll."""
-MOST_WITHDRAWN = 3
-"""How many intents may be withdrawn before a request: a slow Vault may keep several attempts from being sent."""
-_OF_ATTEMPTS = "the intent", "the grant"
-"""The writes of an attempt that sends nothing: its intent, and the withdrawal."""
 LONGEST_CHECK = 6.0
 """In seconds: how long ago a process may have asked Vault when it sends a token."""
 LONGEST_DECISION = 45.0
@@ -48,7 +43,8 @@ class Promises:
     sends: list[Send] = field(default_factory=list)
     copies: Copies = field(default_factory=Copies)
     """The refresh tokens that Vault has held, until a restore undid them."""
-    stored_access: set[str] = field(default_factory=set)
+    stored_access: dict[str, float] = field(default_factory=dict)
+    """When Vault first stored each access token."""
     held: set[str] = field(default_factory=set)
     """Every refresh token that Vault has ever held as the grant, not as a candidate."""
     handed_over: set[str] = field(default_factory=set)
@@ -149,12 +145,27 @@ class Promises:
             or left <= due
             or self.in_escrow(send.by, send.began - LONGEST_DECISION)
             or self._has_failed([former for former in self.sends if former.token == send.token][-1:])
+            or self._is_refreshed_unseen(send)
         )
         self._expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
         self.sends.append(send)
         if send.is_code:
             self.meant[send.token] = self._line(self.newest)
         self.on_effect("send", send.by)
+
+    def _is_refreshed_unseen(self, send: Send) -> bool:
+        """Return whether the grant was refreshed after the sender's last check, without a new refresh token.
+
+        With a new refresh token, this is a token that was sent again within a moment, and (a) judges it.
+        """
+        known, stored_at = self.known_as_of.get(send.by, 0.0), self.stored_access.get(self.newest_access, 0.0)
+        is_unseen = known <= stored_at and self._is_recent(known)
+        if is_unseen:
+            self.history.excuse("sent again within a moment", f"{send.token}, after its access token was stored")
+        return is_unseen
+
+    def _is_recent(self, known: float) -> bool:
+        return asyncio.get_running_loop().time() - known <= LONGEST_CHECK + self.lag
 
     def _has_failed(self, last: Sequence[Send]) -> bool:
         """Return whether the last refresh with a token, which was due, has brought nothing: then it is due still."""
@@ -203,8 +214,8 @@ class Promises:
         return self.lines.get(token, token) if token is not None else None
 
     def _excuse_or_break(self, send: Send, since: float, known: float, what: str) -> None:
-        is_recent = asyncio.get_running_loop().time() - known <= LONGEST_CHECK + self.lag
-        self._expect(since >= known and is_recent, f"(a) {send.token} was sent again after {what} at {since:.3f}")
+        is_unseen = since >= known and self._is_recent(known)
+        self._expect(is_unseen, f"(a) {send.token} was sent again after {what} at {since:.3f}")
         self.history.excuse("sent again within a moment", f"{send.token}, after {what}")
 
     def spent(self, send: Send, access_token: str) -> None:
@@ -233,7 +244,7 @@ class Promises:
         self.held.add(self.newest)
         self.copied |= self.copies.since.keys()
         self.newest_access = str(values.get("access_token", ""))
-        self.stored_access.add(self.newest_access)
+        self.stored_access.setdefault(self.newest_access, asyncio.get_running_loop().time())
         self.holder = str(values.get("refresh_holder", ""))
         if "refresh_id" in values:
             self.intents.append(asyncio.get_running_loop().time())
@@ -371,23 +382,8 @@ class Promises:
         self.on_effect(what, by)
 
     def wrote_for_nothing(self, since: float) -> str | None:
-        """Return a write without a cause after the faults have ended: (d). Then every write belongs to a refresh."""
-        until = asyncio.get_running_loop().time() - PRELUDE
-        attempts = [(self._first_attempt(send.began), send.began) for send in self.sends]
-        for moment, what in self.writes:
-            sends = ((send.began, send.ended or send.began) for send in self.sends)
-            is_caused = any(began - PRELUDE < moment < ended + AFTERMATH for began, ended in sends)
-            is_attempt = what.endswith(_OF_ATTEMPTS) and any(began <= moment < ended for began, ended in attempts)
-            if since <= moment < until and not is_caused and not is_attempt:
-                return f"(d) nothing changed, but at {moment:.3f} {what}"
-        return None
-
-    def _first_attempt(self, sent_at: float) -> float:
-        """Return when the attempts began that led to a request: each withdrawn intent may follow another one."""
-        began = sent_at
-        for _ in range(MOST_WITHDRAWN):
-            began = min((one for one in self.intents if began - PRELUDE < one < began), default=began)
-        return began
+        """Return a write without a cause after the faults have ended: (d)."""
+        return without_cause(self.writes, self.sends, self.intents, since, asyncio.get_running_loop().time())
 
     def defect(self, what: str) -> None:
         """Record a defect of the operator."""

@@ -216,6 +216,33 @@ def test_an_escrow_is_a_reason_to_refresh_early_in_its_own_cluster_only(cluster:
     assert (wrong is None) == (cluster == "a")
 
 
+@pytest.mark.parametrize(
+    ("asked_before", "is_broken"),
+    [
+        pytest.param(1.0, False, id="stored a moment after the last check"),
+        pytest.param(LONGEST_CHECK + 1, True, id="stored since, but the last check is too old"),
+        pytest.param(-1.0, True, id="stored before the last check"),
+    ],
+)
+def test_a_token_that_does_not_rotate_is_sent_early_only_if_its_process_cannot_know(
+    asked_before: float, *, is_broken: bool
+) -> None:
+    """A holder that was stopped has stored its late access token beside the intent, as it may a new refresh token."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.rotates = False
+        promises.knows(by="a1", as_of=END - asked_before)
+        promises.stored({"refresh_token": "consent-1", "access_token": "access-2"}, by="a2")
+        promises.acknowledges({"refresh_holder": "a1", "refresh_id": "a1-1"}, by="a1")
+        promises.sent(Send("consent-1", END, by="a1"), left=timedelta(seconds=200), due=DUE)
+        assert promises.history.excuses["sent again within a moment"] == (0 if is_broken else 1)
+        return promises.broken
+
+    wrong = _judged(judged)
+
+    assert (wrong is not None and wrong.startswith("(d) consent-1 was refreshed")) is is_broken
+
+
 @pytest.mark.parametrize(("token", "broken"), [("refresh-3", True), ("code-9", False)])
 def test_an_access_token_goes_back_only_for_the_grant_of_another_consent(token: str, broken: bool) -> None:  # noqa: FBT001
     """A consent some time ago is no excuse."""
@@ -225,7 +252,7 @@ def test_an_access_token_goes_back_only_for_the_grant_of_another_consent(token: 
         promises.spent(_spent("refresh-2", "refresh-3"), "access-3")
         promises.spent(_spent(token, "refresh-4"), "access-4")
         promises.issued = {"access-3": 20.0, "access-4": 10.0}
-        promises.stored_access = {"access-3", "access-4"}
+        promises.stored_access = {"access-3": 10.0, "access-4": 20.0}
         promises.published("a/one", _secret("access-3", "2026-01-01T00:09:00Z"), by="a1")
         promises.published("a/one", _secret("access-4", "2026-01-01T00:10:00Z"), by="a1")
         return promises.broken
