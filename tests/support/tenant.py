@@ -179,6 +179,10 @@ class Tenant:
         """Return Pipedrive's ledger of requests about this company."""
         return [call for call in self.pipedrive.ledger().calls if call.subject.company_id == self.company_id]
 
+    def refreshes(self) -> list[Call]:
+        """Return the attempts to refresh a grant of this company: the ledger is shared with other tenants."""
+        return [call for call in self.calls() if call.is_refresh]
+
 
 def now() -> str:
     """Return the time in the format that a person would put into an annotation."""

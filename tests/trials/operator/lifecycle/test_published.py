@@ -112,12 +112,12 @@ def test_an_access_token_that_was_revoked_early_is_refreshed_once(tenant: Tenant
     """The verification notices it, and the grant is still valid."""
     tenant.apply_oauth2()
     revoked = tenant.wait_until_published()["access_token"]
-    before = len(tenant.pipedrive.ledger().refreshes())
+    before = len(tenant.refreshes())
 
     tenant.pipedrive.command("revoke-token", token=revoked)
 
     eventually(lambda: tenant.secret()["access_token"] != revoked)  # type: ignore[index]  # it exists
-    assert before + 1 == len(tenant.pipedrive.ledger().refreshes())
+    assert before + 1 == len(tenant.refreshes())
 
 
 def test_a_requested_refresh_is_made_once(tenant: Tenant) -> None:
