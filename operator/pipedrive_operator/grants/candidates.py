@@ -130,7 +130,8 @@ class Candidates:
         This is the first acknowledged copy: nothing else is called before it.
         """
         source = reservation.source
-        values, version = reservation.values, reservation.document.version
+        values: Mapping[str, object] = reservation.values
+        over: Document | None = reservation.document
         for attempt in itertools.count(1):
             try:
                 if attempt > 1 or not self._intents.is_a_moment_ago(reservation.at):
@@ -142,10 +143,9 @@ class Candidates:
                         await self._keep_in_escrow(candidate, reservation, client)
                         await self.settle(source)
                         continue
-                    values = reservation.without_intent(document)
-                    version = document.version if document is not None else 0
+                    values, over = reservation.without_intent(document), document
                 await self._documents.write_values(
-                    with_candidate(values, candidate), source.location, source.identity, cas=version
+                    with_candidate(values, candidate), source.location, source.identity, over=over
                 )
                 break
             except CheckAndSetConflict:
@@ -187,9 +187,8 @@ class Candidates:
             return True
         if is_needed:
             values = with_candidate(document.values if document is not None else {}, escrowed)
-            version = document.version if document is not None else 0
             try:
-                await self._documents.write_values(values, source.location, source.identity, cas=version)
+                await self._documents.write_values(values, source.location, source.identity, over=document)
             except CheckAndSetConflict:
                 await self._intents.pause_after_conflict(1, source.location)
                 return True
@@ -357,7 +356,7 @@ class Candidates:
         await self._intents.require_current(
             seen.at, lambda: self._documents.holds_document(document, source.location, source.identity)
         )
-        await self._documents.write_values(values, source.location, source.identity, cas=document.version)
+        await self._documents.write_values(values, source.location, source.identity, over=document)
 
     async def _keep_in_escrow(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
         with unexpected_errors_reported():

@@ -3,6 +3,7 @@
 A write names the version that was read (check-and-set) and keeps foreign keys. Nothing is decided here.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -41,6 +42,8 @@ class _Newest:
     """By Vault's clock; None if it is not known, as after a write."""
     at: float
     """On our monotonic clock: when Vault last showed it."""
+    content: int
+    """A hash of its values: two versions with the same number may differ."""
 
     def is_newer_than(self, document: Document | None) -> bool:
         """Return whether a document is older. After a restore, another one may have the same version number."""
@@ -93,7 +96,12 @@ class GrantDocuments:
 
     def _see(self, location: VaultLocation, document: Document | None) -> None:
         version, created_at = (document.version, document.created_at) if document is not None else (0, None)
-        self._newest[location] = _Newest(version=version, created_at=created_at, at=self._clock.monotonic())
+        self._newest[location] = _Newest(
+            version=version,
+            created_at=created_at,
+            at=self._clock.monotonic(),
+            content=_hash_of(document.values if document is not None else {}),
+        )
 
     def _is_over(self, newest: _Newest) -> bool:
         return self._clock.monotonic() - newest.at > LONGEST_LAG.total_seconds()
@@ -153,22 +161,39 @@ class GrantDocuments:
             client_id=document.secret(source.id_key).reveal(), client_secret=document.secret(source.secret_key)
         )
 
-    async def write(self, grant: Grant, over: ReadGrant) -> Document:
+    async def write(self, grant: Grant, over: ReadGrant, *, beside: Mapping[str, object] | None = None) -> Document:
         """Write a grant over the version that was read, and return the document as it is then.
+
+        `beside` are the other values of the document, if they change too.
 
         Raises:
             CheckAndSetConflict: the document has changed since it was read.
         """
-        version = await self.write_over(over.document, grant, over)
-        return replace(over.document, version=version, values=write_grant(grant, over.document.values))
+        values = write_grant(grant, over.document.values if beside is None else beside)
+        version = await self.write_values(values, over.location, over.identity, over=over.document)
+        return replace(over.document, version=version, values=values)
 
     async def write_values(
-        self, values: Mapping[str, object], location: VaultLocation, identity: VaultIdentity, *, cas: int
+        self, values: Mapping[str, object], location: VaultLocation, identity: VaultIdentity, *, over: Document | None
     ) -> int:
-        """Write all values of a document, and return the new version. Raises as `Vault.write` does."""
-        version = await self._vault.write(location, values, identity, cas=cas)
-        self._newest[location] = _Newest(version=version, created_at=None, at=self._clock.monotonic())
+        """Write all values of a document over a version of it, or where there is none, and return the new version.
+
+        Raises as `Vault.write` does, and CheckAndSetConflict also if Vault has shown other values under the same
+        version number since: another part of this process may have read them.
+        """
+        self._require_unchanged(location, over)
+        version = await self._vault.write(location, values, identity, cas=over.version if over is not None else 0)
+        at = self._clock.monotonic()
+        self._newest[location] = _Newest(version=version, created_at=None, at=at, content=_hash_of(values))
         return version
+
+    def _require_unchanged(self, location: VaultLocation, over: Document | None) -> None:
+        newest = self._newest.get(location)
+        if newest is None or over is None or newest.version != over.version:
+            return
+        if newest.content != _hash_of(over.values):
+            message = f"Vault was restored: {location} has the same version number as before, and other values"
+            raise CheckAndSetConflict(message)
 
     async def write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
         """Write a grant over a document, or where there is none any more, and return the new version.
@@ -176,8 +201,12 @@ class GrantDocuments:
         Raises:
             CheckAndSetConflict: the document has changed since it was read.
         """
-        foreign, version = (document.values, document.version) if document is not None else ({}, 0)
-        return await self.write_values(write_grant(grant, foreign), read.location, read.identity, cas=version)
+        values = write_grant(grant, document.values if document is not None else {})
+        return await self.write_values(values, read.location, read.identity, over=document)
+
+
+def _hash_of(values: Mapping[str, object]) -> int:
+    return hash(json.dumps(values, sort_keys=True))
 
 
 def _is_as_read(grant: Grant | None, read: ReadGrant) -> bool:

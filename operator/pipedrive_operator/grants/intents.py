@@ -170,10 +170,10 @@ class IntentSteps:
         began = self._clock.monotonic()
         intent = self.new_intent(read.location)
         grant = replace(read.grant, intent=intent, unanswered=self._unanswered_before(read.grant))
-        read = replace(read, document=self.with_unanswered_renewals(read.document))
+        beside = self.with_unanswered_renewals(read.document).values
         self.note_resolved(intent)  # nothing is sent unless Vault has acknowledged it
         try:
-            document = await self._documents.write(grant, read)
+            document = await self._documents.write(grant, read, beside=beside)
         except VaultUnavailable:
             document, grant = await self._confirm(intent, read)
         self._resolved_intents.pop(intent.refresh_id, None)
@@ -279,7 +279,7 @@ class IntentSteps:
             document = await self._documents.find_document(location, identity)
             if document is not None and has_intent(document, intent):
                 values = without_intent(document, intent)
-                await self._documents.write_values(values, location, identity, cas=document.version)
+                await self._documents.write_values(values, location, identity, over=document)
 
     async def _require_current(self, read: ReadGrant) -> None:
         await self.require_current(read.at, lambda: self._documents.may_hold(read))

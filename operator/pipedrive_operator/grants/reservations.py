@@ -113,7 +113,7 @@ class Reservations:
             try:
                 await self._intents.require_current(reservation.at, lambda: self._stands(reservation))
                 await self._documents.write_values(
-                    reservation.values, source.location, source.identity, cas=reservation.document.version
+                    reservation.values, source.location, source.identity, over=reservation.document
                 )
             except CheckAndSetConflict:
                 await self._intents.remove_intent(reservation.intent, source.location, source.identity)
@@ -125,9 +125,8 @@ class Reservations:
     async def _write(
         self, source: GrantWithClient, values: Mapping[str, object], document: Document | None, intent: Intent
     ) -> Document | None:
-        cas = document.version if document is not None else 0
         try:
-            version = await self._documents.write_values(values, source.location, source.identity, cas=cas)
+            version = await self._documents.write_values(values, source.location, source.identity, over=document)
         except CheckAndSetConflict:
             return None
         except VaultUnavailable:

@@ -75,7 +75,7 @@ class _NoCandidates(CodeExchange):
             assert document is not None
             values = with_promoted(document.values, promoted(candidate, ACCOUNT))
             with suppress(CheckAndSetConflict, VaultUnavailable):
-                await self._documents.write_values(values, source.location, source.identity, cas=document.version)
+                await self._documents.write_values(values, source.location, source.identity, over=document)
                 return Exchanged(reason=ConsentReason.CONNECTED, message="Connected")
             await self._clock.sleep(1)
 

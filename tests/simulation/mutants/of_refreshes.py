@@ -6,7 +6,7 @@ the Lease writes nothing (`tests/unit/reconcile/`), that each refresh has an esc
 for a minute after an unknown outcome, since Pipedrive may process a request that long (`tests/unit/grants/`).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
-from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, TokenResponse
 from pipedrive_operator.core.grant.intent import Intent, Unanswered
 from pipedrive_operator.core.grant.succession import EscrowedGrant
@@ -159,10 +159,11 @@ class WritesNoIntent(RefreshProtocol):
 
 
 class _IgnoresVersions(GrantDocuments):
-    async def write_over(self, document: Document | None, grant: Grant, read: ReadGrant) -> int:
-        newest, _ = await self.find(read.location, read.identity)
-        version = newest.version if newest is not None else 0
-        return await super().write_over(replace(document, version=version) if document else None, grant, read)
+    async def write_values(
+        self, values: Mapping[str, object], location: VaultLocation, identity: VaultIdentity, *, over: Document | None
+    ) -> int:
+        newest = await self.find_document(location, identity)
+        return await super().write_values(values, location, identity, over=newest)
 
 
 class ChecksNoVersion(RefreshProtocol):

@@ -202,6 +202,25 @@ async def test_an_intent_to_renew_a_candidate_is_not_written_over_a_consent_with
     assert {"refresh_token": "consented"} == consent.values
 
 
+async def test_nothing_is_written_over_a_consent_that_another_part_of_the_process_has_read_since(
+    consent: ConsentSurroundings,
+) -> None:
+    """Vault was restored a moment ago, and the consent has the same version number."""
+    await consent.die_with_a_candidate()
+
+    def restore() -> None:
+        ours = consent.vault.documents[GRANT_LOCATION]
+        restored = replace(ours, values={"refresh_token": "consented"})
+        consent.vault.documents[GRANT_LOCATION] = restored
+        consent.protocol.parts.documents.note(GRANT_LOCATION, restored)
+
+    _reject_the_next_access_token(consent, restore)
+
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert {"refresh_token": "consented"} == consent.values
+
+
 async def test_a_code_is_not_sent_over_a_consent_with_the_same_version_number(consent: ConsentSurroundings) -> None:
     """This process was stopped between its read and its intent, and Vault was restored meanwhile."""
 
