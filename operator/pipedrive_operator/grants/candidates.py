@@ -7,7 +7,7 @@ revoked: that would uninstall the app for its user, and may end the grant of ano
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
@@ -62,6 +62,8 @@ UNDECIDED: Final = (
     GrantUnstored,
 )
 """The errors with which `Candidates.settle` leaves a candidate undecided. The grant beside it must go on."""
+
+_NO_ROOM: Final = "Vault holds the result of another consent, and only one of the two can be kept in escrow now"
 
 _HANDED_OVER: Final = (
     "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that Pipedrive "
@@ -127,7 +129,8 @@ class Candidates:
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
         """Store a candidate, however long it takes and whatever fails, with a copy in escrow meanwhile.
 
-        This is the first acknowledged copy: nothing else is called before it.
+        This is the first acknowledged copy: nothing else is called before it. If Vault holds the candidate of another
+        consent, it stays in escrow until that one is settled.
         """
         source = reservation.source
         values: Mapping[str, object] = reservation.values
@@ -140,9 +143,8 @@ class Candidates:
                     if is_outdated(candidate, document):
                         break
                     if held is not None and held.exchange != candidate.exchange:
-                        await self._keep_in_escrow(candidate, reservation, client)
-                        await self.settle(source)
-                        continue
+                        await self._leave_in_escrow(candidate, reservation, client)
+                        return
                     values, over = reservation.without_intent(document), document
                 await self._documents.write_values(
                     with_candidate(values, candidate), source.location, source.identity, over=over
@@ -161,7 +163,7 @@ class Candidates:
     async def restore_any(self, source: GrantWithClient) -> bool:
         """Move a candidate from escrow into Vault, whichever process kept it; False if there is nothing to do.
 
-        Raises what `Escrow.open`, `settle` and `Vault.write` raise.
+        Call it when Vault holds no candidate. Raises what `Escrow.open`, `Vault.read` and `Vault.write` raise.
         """
         client = await self._documents.read_client(source.client)
         return await self.restore(await self._escrow.open(source.location, client.client_secret), source)
@@ -169,7 +171,7 @@ class Candidates:
     async def restore(self, copies: Sequence[EscrowedGrant], source: GrantWithClient) -> bool:
         """Move a candidate from escrow into Vault, as `restore_any` does. Those that add nothing are dropped.
 
-        Raises what `settle` and `Vault.write` raise.
+        Raises what `Vault.read` and `Vault.write` raise.
         """
         for copy in copies:
             if copy.grant.terms is not None and await self._restore(copy, source):
@@ -177,13 +179,12 @@ class Candidates:
         return False
 
     async def _restore(self, copy: EscrowedGrant, source: GrantWithClient) -> bool:
-        """Move a candidate into Vault, beside the grant, or first settle an older one; False if it adds nothing."""
+        """Move a candidate into Vault, beside the grant; False if it adds nothing. Another candidate stays."""
         escrowed = copy.grant
         document = await self._documents.find_document(source.location, source.identity)
         held = read_candidate(document)
         is_needed = self.is_needed(escrowed, document)
         if is_needed and held is not None and held.exchange != escrowed.exchange:
-            await self.settle(source)
             return True
         if is_needed:
             values = with_candidate(document.values if document is not None else {}, escrowed)
@@ -242,6 +243,25 @@ class Candidates:
         problem = attempt.refused.get(candidate.lineage) or account_problem(seen.terms, account)
         problem = await self._decide(seen, account, problem, source)
         return Settled(terms=seen.terms, account=account, problem=problem)
+
+    async def set_aside(self, source: GrantWithClient) -> None:
+        """Move the candidate of an older consent into escrow, from where it returns after the newer one.
+
+        Raises:
+            GrantUnstored: it cannot be kept in escrow now; it stays where it is.
+        """
+        seen = await self._see(source)
+        if seen is None:
+            return
+        client = await self._documents.read_client(source.client)
+        copy = replace(seen.candidate, unanswered=self._intents.unanswered_renewals(seen.document))
+        refresh_id = f"candidate-{copy.lineage}"
+        if not await self._escrow.keep(source.location, copy, refresh_id, client.client_secret):
+            raise GrantUnstored(_NO_ROOM)
+        try:
+            await self._drop(seen, source)
+        except CheckAndSetConflict:
+            await self._restore(EscrowedGrant(grant=copy, refresh_id=refresh_id), source)
 
     async def _see(self, source: GrantWithClient) -> _Seen | None:
         """Read the document once nobody may be about to send the candidate; None if it has no candidate.
@@ -358,8 +378,12 @@ class Candidates:
         )
         await self._documents.write_values(values, source.location, source.identity, over=document)
 
-    async def _keep_in_escrow(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
+    async def _leave_in_escrow(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
+        if not await self._keep_in_escrow(candidate, reservation, client):
+            raise GrantUnstored(_NO_ROOM)
+
+    async def _keep_in_escrow(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> bool:
+        location, refresh_id = reservation.source.location, reservation.intent.refresh_id
         with unexpected_errors_reported():
-            await self._escrow.keep(
-                reservation.source.location, candidate, reservation.intent.refresh_id, client.client_secret
-            )
+            return await self._escrow.keep(location, candidate, refresh_id, client.client_secret)
+        return False

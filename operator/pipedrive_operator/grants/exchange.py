@@ -26,11 +26,12 @@ from pipedrive_operator.core.values.errors import (
     ClientRejected,
     ConsentRequired,
     FenceClosed,
+    PipedriveUnavailable,
     TokenResponseUnusable,
     Trouble,
     VaultDenied,
 )
-from pipedrive_operator.grants.candidates import Settled
+from pipedrive_operator.grants.candidates import UNDECIDED, Settled
 from pipedrive_operator.grants.documents import LONGEST_LAG
 from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.reservations import Reservation
@@ -38,6 +39,8 @@ from pipedrive_operator.grants.values import Exchanged, ExchangeOrder, ReadDocum
 
 CODE_USABLE: Final = 240.0
 """In seconds since this process first saw the code, which Pipedrive accepts for five minutes."""
+LONGEST_WAIT_FOR_ROOM: Final = 180.0
+"""In seconds since this process first saw the code: how long it waits for Pipedrive to verify an older consent."""
 RETRY_PAUSE: Final = 2.0
 """In seconds, between two attempts to write an intent while the code is usable."""
 
@@ -185,7 +188,7 @@ class CodeExchange:
         if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
             return None
         if read_candidate(document) is not None:
-            await self._candidates.settle(order.source)
+            await self._make_room(order)
             return None
         client = await self._documents.read_client(order.source.client)
         if client.client_id != order.client_id:
@@ -200,6 +203,20 @@ class CodeExchange:
         except CheckAndSetConflict:
             return None
         return None if reservation is None else (client, reservation, _terms(order, read_grant(document)))
+
+    async def _make_room(self, order: ExchangeOrder) -> None:
+        """Settle the candidate of an older consent, or set it aside if Pipedrive does not decide about it in time.
+
+        Raises what `Candidates.settle` and `Candidates.set_aside` raise.
+        """
+        try:
+            await self._candidates.settle(order.source)
+        except PipedriveUnavailable:
+            if self._clock.monotonic() < order.began + LONGEST_WAIT_FOR_ROOM:
+                raise  # the code could not be sent either
+            await self._candidates.set_aside(order.source)
+        except UNDECIDED:
+            await self._candidates.set_aside(order.source)
 
     async def _send(
         self, order: ExchangeOrder, client: ClientCredentials, reservation: Reservation, terms: Terms

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state, succession
-from pipedrive_operator.core.grant.candidate import kept_intent
+from pipedrive_operator.core.grant.candidate import kept_intent, read_candidate
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, read_grant
 from pipedrive_operator.core.grant.intent import Intent
@@ -56,7 +56,9 @@ class StoringSteps(IntentSteps):
         client = await self._documents.read_client(source)
         copies = await self._escrow.open(read.location, client.client_secret)
         source_of_both = GrantWithClient(location=read.location, identity=read.identity, client=source)
-        if await self.parts.candidates.restore(copies, source_of_both):
+        held = read_candidate(read.document)
+        answers = [copy for copy in copies if held is None or copy.grant.exchange == held.exchange]
+        if await self.parts.candidates.restore(answers, source_of_both):
             return None
         found = succession.settlement(read.grant, [copy for copy in copies if copy.grant.terms is None])
         if found.drop and not await self._documents.holds(read):

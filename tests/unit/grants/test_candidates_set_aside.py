@@ -1,0 +1,188 @@
+"""A candidate about which Pipedrive does not decide makes room for a newer consent, and is not lost."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import pytest
+
+from fakes.escrow import build_escrow
+from pipedrive_operator.core.grant.candidate import with_candidate, with_marks
+from pipedrive_operator.core.grant.grant import Exchange, Grant
+from pipedrive_operator.core.grant.intent import Intent
+from pipedrive_operator.core.grant.succession import EscrowedGrant
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import (
+    ApiServerUnavailable,
+    PipedriveUnavailable,
+    RateLimited,
+    Trouble,
+)
+from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.grants.exchange import CODE_USABLE, LONGEST_WAIT_FOR_ROOM
+from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
+from support.exchanges import CONSENT, ConsentSurroundings
+
+
+async def test_a_newer_consent_does_not_wait_for_an_older_one_that_pipedrive_does_not_decide_about(
+    consent: ConsentSurroundings,
+) -> None:
+    """The older result waits in escrow."""
+    stuck = await consent.die_with_a_candidate()
+    _say_nothing_about(consent, consent.held, RateLimited("429"))
+
+    assert ConsentReason.CONNECTED is await consent.in_time(consent.connect())
+
+    assert [stuck.exchange] == await _exchanges_in_escrow(consent)
+    assert (["code-1", "code-3"], None) == (consent.pipedrive.sent, consent.candidate)
+
+
+async def test_a_newer_consent_waits_while_pipedrive_is_away_but_not_until_its_code_expires(
+    consent: ConsentSurroundings,
+) -> None:
+    """If Pipedrive returned in time, both could be exchanged."""
+    await consent.die_with_a_candidate()
+    _say_nothing_about(consent, consent.held, PipedriveUnavailable("503"))
+    order, began = consent.order(), consent.clock.monotonic()
+
+    found = await consent.in_time(consent.exchange.run(order, consent.claim))
+
+    assert found is not None
+    assert ConsentReason.CONNECTED is found.reason
+    assert LONGEST_WAIT_FOR_ROOM <= consent.clock.monotonic() - began < CODE_USABLE
+
+
+async def test_a_candidate_that_cannot_be_kept_in_escrow_keeps_its_place(consent: ConsentSurroundings) -> None:
+    """A quota allows no Secret in the operator's namespace."""
+    await consent.die_with_a_candidate()
+    candidate = consent.held
+    _say_nothing_about(consent, candidate, RateLimited("429"))
+    consent.cluster.breaks = ApiServerUnavailable("exceeded quota")
+
+    assert ConsentReason.CODE_EXPIRED is await consent.in_time(consent.connect())
+
+    assert (candidate, ["code-1"]) == (consent.held, consent.pipedrive.sent)
+
+
+async def test_a_candidate_that_was_set_aside_is_verified_after_the_newer_consent(
+    consent: ConsentSurroundings,
+) -> None:
+    """Its grant is alive, so Pipedrive decides between the two."""
+    consent.pipedrive.consent_ends_others = False
+    stuck = await consent.die_with_a_candidate()
+    decide = _say_nothing_about(consent, consent.held, RateLimited("429"))
+    newer = await _connect(consent)
+    consent.pipedrive.identify_access_token = decide  # type: ignore[method-assign,assignment]
+
+    found = await consent.in_time(consent.exchange.conclude(stuck))
+
+    assert ConsentReason.UNCERTAIN is found.reason
+    assert (newer, None) == (consent.stored.exchange, consent.candidate)
+    assert [stuck.exchange] == await _exchanges_in_escrow(consent)
+
+
+async def test_a_candidate_that_was_settled_while_it_was_set_aside_stays_settled(consent: ConsentSurroundings) -> None:
+    """This process was stopped before it removed the candidate from Vault."""
+    await consent.die_with_a_candidate()
+    candidate = consent.held
+    decide = _say_nothing_about(consent, candidate, RateLimited("429"))
+    keep = consent.escrow.keep
+
+    async def keep_late(*copy: object) -> bool:
+        consent.escrow.keep = keep  # type: ignore[method-assign]
+        consent.pipedrive.identify_access_token = decide  # type: ignore[method-assign,assignment]
+        await consent.protocol.parts.candidates.settle(GRANT_SOURCE)
+        return await keep(*copy)  # type: ignore[arg-type]
+
+    consent.escrow.keep = keep_late  # type: ignore[method-assign,assignment]
+
+    assert ConsentReason.CONNECTED is await consent.in_time(consent.connect())
+
+    assert (None, []) == (consent.candidate, await _exchanges_in_escrow(consent))
+
+
+async def test_the_result_of_a_consent_waits_in_escrow_for_the_candidate_of_another_one(
+    consent: ConsentSurroundings,
+) -> None:
+    """Another process has stored that one since the code was sent, and Pipedrive does not decide about it."""
+    task = await consent.begin_exchange()
+    other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
+    _say_nothing_about(consent, other, RateLimited("429"))
+    consent.pipedrive.answer()
+
+    with pytest.raises(RateLimited):
+        await consent.in_time(task)
+
+    assert (other.lineage, 1) == (consent.held.lineage, len(await _exchanges_in_escrow(consent)))
+
+
+async def test_a_grant_that_is_due_does_not_wait_for_two_answers_that_pipedrive_does_not_decide_about(
+    consent: ConsentSurroundings,
+) -> None:
+    """One is the candidate, and one is in escrow."""
+    await consent.die_with_a_candidate()
+    _say_nothing_about(consent, consent.held, PipedriveUnavailable("503"))
+    other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
+    await build_escrow(consent.cluster).keep(GRANT_LOCATION, other, "them-1", SecretValue("hush"))
+    await consent.escrow.load()
+
+    await consent.in_time(consent.run())
+
+    assert ["code-1", "seed"] == consent.pipedrive.sent
+    assert [other.exchange] == await _exchanges_in_escrow(consent)
+
+
+async def test_a_candidate_is_set_aside_with_its_renewals_that_nobody_has_answered(
+    consent: ConsentSurroundings,
+) -> None:
+    """The process that renewed it has died."""
+    await consent.die_with_a_candidate()
+    _say_nothing_about(consent, consent.held, RateLimited("429"))
+    started_at, timeout = consent.clock.now(), timedelta(seconds=30)
+    renewal = Intent(holder="them", refresh_id="them-1", started_at=started_at, timeout=timeout, consent=CONSENT)
+    consent.vault.put(GRANT_LOCATION, **with_marks(consent.values, renewal, None))
+
+    await _connect(consent)
+
+    (copy,) = await consent.escrow.open(GRANT_LOCATION, SecretValue("hush"))
+    assert copy.grant.unanswered is not None
+
+
+async def test_a_copy_waits_until_the_candidate_of_another_consent_is_settled(consent: ConsentSurroundings) -> None:
+    """Another process has stored that candidate since this one has read the document."""
+    await consent.die_with_a_candidate()
+    held = consent.held
+    other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
+    copy = EscrowedGrant(grant=other, refresh_id="them-1")
+
+    assert await consent.protocol.parts.candidates.restore([copy], GRANT_SOURCE)
+
+    assert held == consent.held
+
+
+async def _connect(consent: ConsentSurroundings) -> Exchange:
+    order = consent.order()
+    found = await consent.in_time(consent.exchange.run(order, consent.claim))
+    assert found is not None
+    assert ConsentReason.CONNECTED is found.reason
+    return order.exchange
+
+
+async def _exchanges_in_escrow(consent: ConsentSurroundings) -> Sequence[Exchange]:
+    return [copy.grant.exchange for copy in await consent.escrow.open(GRANT_LOCATION, SecretValue("hush"))]
+
+
+def _say_nothing_about(
+    consent: ConsentSurroundings, undecided: Grant, trouble: Trouble
+) -> Callable[[Token], Awaitable[Account]]:
+    identify = consent.pipedrive.identify_access_token
+
+    async def say_nothing(token: Token) -> Account:
+        if undecided.token is not None and token.value == undecided.token.value:
+            raise trouble
+        return await identify(token)
+
+    consent.pipedrive.identify_access_token = say_nothing  # type: ignore[method-assign]
+    return identify
