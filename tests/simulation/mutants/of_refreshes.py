@@ -178,7 +178,7 @@ class ChecksNoVersion(RefreshProtocol):
 
 
 class KeepsTheOldGrantAfterAConflict(RefreshProtocol):
-    """Step 4: after a conflict only the version is read again, and the old grant is used."""
+    """Step 4: after a conflict only the document is read again, and the old grant is used."""
 
     attacks = ("(a)",)
 
@@ -187,9 +187,8 @@ class KeepsTheOldGrantAfterAConflict(RefreshProtocol):
         try:
             return await super().write_intent(read)
         except CheckAndSetConflict:
-            newest, _ = await self._documents.find(read.location, read.identity)
-            version, at = newest.version if newest is not None else 0, self._clock.monotonic()
-            return await super().write_intent(replace(read, document=replace(read.document, version=version), at=at))
+            newest, at = await self._documents.find_document(read.location, read.identity), self._clock.monotonic()
+            return await super().write_intent(replace(read, document=newest or read.document, at=at))
 
 
 class HasNoFence(RefreshProtocol):
