@@ -26,11 +26,12 @@ class EscrowSecrets:
     cluster: FakeCluster
 
     async def pages(self, endpoint: Endpoint, *, labels: str = "") -> AsyncIterator[Page]:
-        """List all Secrets of the escrow."""
+        """List all Secrets that have the label of the escrow."""
         assert endpoint.path.endswith("/secrets")
         assert labels
         await self.cluster.arrive()
-        page, as_of = Page(list(self.cluster.escrow.values()), self.cluster.version), self.cluster.clock.monotonic()
+        found = [body for body in self.cluster.escrow.values() if labels in body["metadata"]["labels"]]
+        page, as_of = Page(found, self.cluster.version), self.cluster.clock.monotonic()
         await self.cluster.answer()
         self.cluster.lists_escrow(as_of)
         yield page

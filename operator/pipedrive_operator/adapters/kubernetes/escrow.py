@@ -103,7 +103,7 @@ class KubernetesEscrow:
             if stored is None:
                 manifest = self._manifest(location, grant, refresh_id, key)
                 stored = await self._api.create(SECRETS.collection(self._namespace), manifest)
-            is_kept = self._opened(stored, location, key).grant.lineage == grant.lineage
+            is_kept = _is_listed(stored) and self._opened(stored, location, key).grant.lineage == grant.lineage
         except (ApiServerUnavailable, GrantUnstored):
             is_kept = False
         finally:
@@ -206,6 +206,11 @@ def _copy(body: Body) -> _Copy:
     """Return what a Secret holds. Before there was one for each refresh, the name had no second digest."""
     grant, _, _ = body["metadata"]["name"].removeprefix(_PREFIX).partition("-")
     return _Copy(grant, _annotation(body, _REFRESH))
+
+
+def _is_listed(body: Body) -> bool:
+    """Return whether a list of the escrow shows a Secret: admission may replace its labels."""
+    return LABEL in (body["metadata"].get("labels") or {})
 
 
 def _digest(location: VaultLocation) -> str:

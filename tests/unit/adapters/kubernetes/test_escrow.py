@@ -1,4 +1,4 @@
-"""The escrow of one process while several of its tasks use it at once."""
+"""The escrow of one process while several of its tasks use it at once, and while admission changes it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -46,6 +46,15 @@ async def test_a_copy_that_another_task_drops_during_a_read_is_gone() -> None:
 
     assert copies == ()
     assert not escrow.holds(GRANT_LOCATION)
+
+
+async def test_a_copy_that_no_list_will_show_does_not_count_as_kept() -> None:
+    """Admission has replaced the labels of the Secret."""
+    cluster = FakeCluster()
+    cluster.admission = lambda body: body | {"metadata": body["metadata"] | {"labels": {"team": "platform"}}}
+    escrow = KubernetesEscrow(EscrowSecrets(cluster), NAMESPACE, TurnedClock())
+
+    assert not await escrow.keep(GRANT_LOCATION, grant(), "first", KEY)
 
 
 @dataclass
