@@ -155,7 +155,9 @@ class Observer:
         self._release(memory)
         if isinstance(source, GrantWithClient) and (memory is not None or self._is_oldest(credential, source)):
             self._keeper.forget(source)
-        return Memory(source=source, uid=credential.uid)
+        state = self._keeper.state(source) if isinstance(source, GrantWithClient) else None
+        known = state if isinstance(state, refresh_state.Fresh) else None
+        return Memory(source=source, uid=credential.uid, last_refresh=known)  # its first read is newer than this
 
     def _release(self, memory: Memory | None) -> None:
         """Have the keeper forget a grant that no credential uses any more.
