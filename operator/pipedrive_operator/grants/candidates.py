@@ -58,7 +58,6 @@ UNDECIDED: Final = (
     RateLimited,
     RefreshUncertain,
     TokenResponseUnusable,
-    AccountNotOpen,
     GrantUnstored,
 )
 """The errors with which `Candidates.settle` leaves a candidate undecided. The grant beside it must go on."""
@@ -200,7 +199,7 @@ class Candidates:
         """Verify the candidate at a location, and promote or drop it; None if there is none.
 
         Raises:
-            PipedriveUnavailable, RateLimited, RefreshUncertain, TokenResponseUnusable, AccountNotOpen, ClientRejected:
+            PipedriveUnavailable, RateLimited, RefreshUncertain, TokenResponseUnusable, ClientRejected:
                 the account is not known yet; the candidate stays.
             VaultUnavailable, VaultDenied: Vault could not be read or written.
             GrantUnstored: the candidate must be kept in escrow, which is not possible now.

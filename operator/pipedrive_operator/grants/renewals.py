@@ -11,6 +11,7 @@ from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, half_refreshed_grant, refreshed_grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.values.errors import (
+    AccountNotOpen,
     CheckAndSetConflict,
     ConsentRequired,
     RefreshUncertain,
@@ -73,7 +74,7 @@ class Renewals:
 
         Raises:
             CheckAndSetConflict: another holder was faster; nothing was sent, or the successor is in escrow.
-            UnusableCandidate: Pipedrive refused it.
+            UnusableCandidate: Pipedrive refused it, or its account is not open.
             RefreshUncertain: nobody knows whether Pipedrive has spent it.
             Trouble, FenceClosed, ApiServerUnavailable: nothing was spent.
         """
@@ -95,6 +96,9 @@ class Renewals:
         except ConsentRequired as trouble:
             await self._reservations.release(reservation)
             await self._drop_copies(candidate, reservation, client)
+            raise UnusableCandidate(trouble.message) from trouble
+        except AccountNotOpen as trouble:
+            await self._reservations.release(reservation)
             raise UnusableCandidate(trouble.message) from trouble
         except RefreshUncertain as trouble:
             raise self._intents.note_uncertain(reservation.source.location, candidate, trouble) from trouble

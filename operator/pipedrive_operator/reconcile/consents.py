@@ -23,6 +23,7 @@ from pipedrive_operator.core.decision.consents import (
     reported,
 )
 from pipedrive_operator.core.decision.report import Announcement
+from pipedrive_operator.core.decision.retry import LONGEST_RETRY_AFTER
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.resource.consent import Consent, ConsentStatus
@@ -31,6 +32,7 @@ from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.conditions import EventReason
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import FenceClosed, ReportDenied, Trouble
@@ -40,7 +42,9 @@ from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
 from pipedrive_operator.ports import Cache, Clock, ConsentCache, Consents, Credentials, Leadership
 
 RETRY: Final = timedelta(seconds=5)
-"""The pause before the next attempt to prepare a link, or to verify a candidate."""
+"""The pause before the next attempt to prepare a link, to claim a code, or to verify a candidate."""
+LONGEST_RETRY: Final = timedelta(minutes=1)
+"""The longest pause between attempts to verify a candidate, if Pipedrive asks for no longer one: a person waits."""
 _NO_CLIENT_ID: Final = (
     "the client id at {place} in Vault looks like a token or a client secret, and an address contains it: name the key "
     "of the client id in spec.oauth2.client.idKey, or correct the document"
@@ -79,6 +83,17 @@ class ConsentPorts:
     clock: Clock
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delay:
+    """An answer whose candidate could not be verified yet."""
+
+    answer: _Answer
+    failures: int
+    """How many times in a row it could not."""
+    until: float
+    """On our monotonic clock: when to try again."""
+
+
 class ConsentReconciler:
     """Reconciles consents, one step per call. Calls for the same key must not overlap."""
 
@@ -104,6 +119,8 @@ class ConsentReconciler:
         """When this process first saw the last answer of each consent, on our monotonic clock."""
         self._ended: dict[Key, tuple[_Answer, Exchanged]] = {}
         """How exchanges ended that are not reported yet."""
+        self._delayed: dict[Key, _Delay] = {}
+        """The answers whose candidates could not be verified yet."""
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Take one step, and return when to take the next; None if nothing is due until something changes.
@@ -116,6 +133,7 @@ class ConsentReconciler:
         if consent is None:
             self._began.pop(key, None)
             self._ended.pop(key, None)
+            self._delayed.pop(key, None)
             return None
         self._require_leadership()
         seen = self._observe(consent)
@@ -201,6 +219,8 @@ class ConsentReconciler:
             consent = replace(consent, generation=consent.status.observed_generation or 0)
         answer = (consent.uid, consent.generation)
         known, ended = self._ended.get(consent.key, (None, None))
+        if (left := self._pause_left(consent.key, answer)) > timedelta(0):
+            return left
         try:
             if known != answer or ended is None:
                 ended = await self._run(seen, consent, action)
@@ -209,13 +229,21 @@ class ConsentReconciler:
         except Trouble as trouble:
             return await self._report_delay(consent, trouble)
         if ended is None:
-            return timedelta(0)
+            return RETRY
         self._ended[consent.key] = (answer, ended)
         if not await self._finish(seen, consent, ended):
             return RETRY
         self._ended.pop(consent.key, None)
         self._began.pop(consent.key, None)
+        self._delayed.pop(consent.key, None)
         return timedelta(0)
+
+    def _pause_left(self, key: Key, answer: _Answer) -> timedelta:
+        """Return how long to wait until the candidate of an answer is verified again: none after a newer answer."""
+        delay = self._delayed.get(key)
+        if delay is None or delay.answer != answer:
+            return timedelta(0)
+        return timedelta(seconds=delay.until - self._ports.clock.monotonic())
 
     async def _look_again(self, seen: ConsentObservation, consent: Consent, doubt: Exchanged) -> Exchanged:
         """Return how an exchange has ended if a doubt could not be reported for a while, in which a result may appear.
@@ -266,12 +294,17 @@ class ConsentReconciler:
         )
 
     async def _report_delay(self, answered: Consent, trouble: Trouble) -> timedelta:
-        """Report why the account of the grant is not known yet."""
+        """Report why the account of the grant is not known yet, and return when to ask again."""
         message = (
             f"The authorization code was exchanged, and the account of the grant is not known yet: {trouble.message}"
         )
         await self._report_answer(answered, Exchanged(reason=ConsentReason.VERIFYING, message=message))
-        return RETRY
+        answer, before = (answered.uid, answered.generation), self._delayed.get(answered.key)
+        failures = before.failures + 1 if before is not None and before.answer == answer else 1
+        wanted = _pause(trouble, failures, spread_by=answered.uid)
+        until = self._ports.clock.monotonic() + wanted.total_seconds()
+        self._delayed[answered.key] = _Delay(answer=answer, failures=failures, until=until)
+        return wanted
 
     async def _report_answer(self, answered: Consent, ended: Exchanged) -> bool:
         """Report about one answer, in the consent as it is now; another process may have reported more since.
@@ -319,6 +352,12 @@ class ConsentReconciler:
             return False
         self._ports.consent_cache.keep(written)
         return True
+
+
+def _pause(trouble: Trouble, failures: int, *, spread_by: str) -> timedelta:
+    """Return the pause before a candidate is verified again: at least what Pipedrive asks for, within our bounds."""
+    growing = min(pause(failures, spread_by=spread_by), LONGEST_RETRY)
+    return max(RETRY, growing, min(trouble.retry_after or RETRY, LONGEST_RETRY_AFTER))
 
 
 def _announcement(consent: Consent, ended: Exchanged) -> Announcement:

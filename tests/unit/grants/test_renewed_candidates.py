@@ -14,7 +14,7 @@ from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import PipedriveUnavailable, RateLimited, VaultUnavailable
+from pipedrive_operator.core.values.errors import AccountNotOpen, PipedriveUnavailable, RateLimited, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.fairness.slots import serving
 from pipedrive_operator.grants.protocol import MOST_AT_ONCE
@@ -92,6 +92,19 @@ async def test_a_half_usable_answer_is_kept_and_refreshed_once(around: ConsentSu
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason
     assert SecretValue("refresh-3") == around.stored.refresh_token
+
+
+async def test_a_candidate_whose_company_was_closed_before_its_renewal_is_dropped(around: ConsentSurroundings) -> None:
+    """Pipedrive answers 402 at the token endpoint."""
+    await around.die_with_a_candidate()
+    around.clock.turn(timedelta(hours=9))
+    around.pipedrive.breaks = AccountNotOpen("402")
+
+    settled = await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert settled is not None
+    assert ("402", None) == (settled.problem, around.candidate)
+    assert "refresh_id" not in around.values
 
 
 async def test_an_uncertain_renewal_of_a_candidate_leaves_the_grant_that_works_alone(

@@ -268,8 +268,8 @@ async def test_nothing_is_remembered_of_a_deleted_consent(world: FakedOperator) 
 
     await world.consent_reconciler.reconcile(CONSENT)
 
-    remembered = (world.consent_reconciler._began, world.consent_reconciler._ended)  # noqa: SLF001  the memory itself
-    assert ({}, {}) == remembered
+    reconciler = world.consent_reconciler
+    assert ({}, {}, {}) == (reconciler._began, reconciler._ended, reconciler._delayed)  # noqa: SLF001  the memory itself
 
 
 @pytest.mark.parametrize("value", [f"12:34:{'5f' * 20}", "5f" * 20, "v1u:AQIBAHj"])

@@ -12,6 +12,7 @@ from pipedrive_operator.core.resource.consent import write_consent_status
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultUnavailable
+from pipedrive_operator.reconcile.consents import RETRY
 from support.builders import ACCOUNT, GRANT_LOCATION, KEY
 from support.consenting import CONSENT, ConsentingPerson, unconnected_world
 from support.faked_operator import FakedOperator
@@ -64,6 +65,7 @@ async def test_the_candidate_stays_while_pipedrive_cannot_say_whose_it_is(world:
     assert person.reports(ConsentReason.VERIFYING)
     accounts |= world.pipedrive.accounts
     world.pipedrive.accounts = accounts
+    world.clock.turn(RETRY)
     await world.settle_consent(CONSENT)
 
     assert person.reports(ConsentReason.CONNECTED)
@@ -148,6 +150,7 @@ async def test_a_candidate_that_waits_replaces_an_uncertain_end(world: FakedOper
     await world.settle_consent(CONSENT)
     assert person.reports(ConsentReason.VERIFYING)
     world.pipedrive.accounts = accounts | world.pipedrive.accounts
+    world.clock.turn(RETRY)
     await world.settle_consent(CONSENT)
 
     assert person.reports(ConsentReason.CONNECTED)

@@ -93,6 +93,8 @@ def _of_one_that_ended(seen: ConsentObservation) -> ConsentDecision | None:
     if (ended_at := end_of(consent)) is not None:
         action = ConsentAction.DELETE if seen.now >= ended_at + KEPT_FOR else ConsentAction.WAIT
         return ConsentDecision(action=action, until=ended_at + KEPT_FOR)
+    if reason_of(consent) is ConsentReason.VERIFYING and _of_an_open_one(seen).action is ConsentAction.EXCHANGE:
+        return None  # a newer answer does not wait until Pipedrive has decided about the one before
     if reason_of(consent) in _IN_PROGRESS:
         return ConsentDecision(action=ConsentAction.CONCLUDE)
     return None

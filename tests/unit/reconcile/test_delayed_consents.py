@@ -1,0 +1,117 @@
+"""Consents whose account Pipedrive does not state: they neither wait for each other nor ask too often."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import PipedriveUnavailable, RateLimited, Trouble
+from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.reconcile.consents import LONGEST_RETRY, RETRY
+from support.consenting import CONSENT, ConsentingPerson, unconnected_world
+from support.faked_operator import FakedOperator
+from support.refresh import in_time
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[FakedOperator]:
+    """Return a world with a credential whose grant is missing."""
+    async for made in unconnected_world():
+        yield made
+
+
+async def test_a_newer_answer_is_exchanged_although_the_one_before_is_not_verified(world: FakedOperator) -> None:
+    """The person accepted for a company about which Pipedrive says nothing, and opened the link again."""
+    identify = world.pipedrive.identify_access_token
+    _refuse_to_identify(world, RateLimited("429"))
+    person = ConsentingPerson(world)
+    assert ConsentReason.VERIFYING is await person.accepts()
+    code = world.pipedrive.accept()
+    world.consents.answer(CONSENT, code, person.state)
+
+    async def identify_newer(token: Token) -> Account:
+        if code.reveal() not in world.pipedrive.sent:
+            raise RateLimited("429")
+        return await identify(token)
+
+    world.pipedrive.identify_access_token = identify_newer  # type: ignore[method-assign]
+    await in_time(world.clock, world.settle_consent(CONSENT))
+
+    assert (ConsentReason.CONNECTED, code.reveal()) == (person.reason, world.pipedrive.sent[-1])
+
+
+async def test_an_answer_that_was_forged_ends_no_verification(world: FakedOperator) -> None:
+    """Its state is not that of the link."""
+    _refuse_to_identify(world, RateLimited("429"))
+    person = ConsentingPerson(world)
+    await person.accepts()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), SecretValue(f"crm:acme-x1:{'x' * 43}"))
+
+    await world.settle_consent(CONSENT)
+
+    assert (ConsentReason.VERIFYING, ["code-1"]) == (person.reason, world.pipedrive.sent)
+
+
+async def test_pipedrive_is_not_asked_again_before_the_pause_that_it_asks_for(world: FakedOperator) -> None:
+    """An event about the consent, such as that of our own report, changes nothing."""
+    asked = _refuse_to_identify(world, RateLimited("429", retry_after=timedelta(minutes=10)))
+    person = ConsentingPerson(world)
+    await person.accepts()
+
+    world.clock.turn(timedelta(minutes=9))
+
+    assert timedelta(minutes=1) == await world.settle_consent(CONSENT)
+    assert 1 == len(asked)
+
+
+async def test_the_pauses_grow_up_to_a_minute(world: FakedOperator) -> None:
+    """A person waits, so they do not grow longer."""
+    _refuse_to_identify(world, PipedriveUnavailable("503"))
+    person = ConsentingPerson(world)
+    await person.accepts()
+
+    pauses = [await _pause(world) for _ in range(12)]
+
+    assert pauses == sorted(pauses)
+    assert RETRY == pauses[0]
+    assert LONGEST_RETRY * 0.8 < pauses[-1] <= LONGEST_RETRY
+
+
+async def test_a_code_that_cannot_be_claimed_is_tried_again_after_a_pause(world: FakedOperator) -> None:
+    """The watch lags behind what another process has written, or a webhook denies the status."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    async def conflict(*_: Any) -> None:
+        return None
+
+    world.consents.patch_status = conflict  # type: ignore[method-assign,assignment]
+
+    assert RETRY == await world.settle_consent(CONSENT)
+    assert [] == world.pipedrive.sent
+
+
+async def _pause(world: FakedOperator) -> timedelta:
+    """Return the pause before the next attempt, and let it pass."""
+    wanted = await world.settle_consent(CONSENT)
+    assert wanted is not None
+    world.clock.turn(wanted)
+    await world.settle_consent(CONSENT)
+    return wanted
+
+
+def _refuse_to_identify(world: FakedOperator, trouble: Trouble) -> list[Token]:
+    """Let Pipedrive say nothing about access tokens, and return those that it is asked about."""
+    asked = []
+
+    async def refuse(token: Token) -> Account:
+        asked.append(token)
+        raise trouble
+
+    world.pipedrive.identify_access_token = refuse  # type: ignore[method-assign]
+    return asked
