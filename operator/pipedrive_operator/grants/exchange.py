@@ -153,6 +153,10 @@ class CodeExchange:
             f"is lost. A code works once, so it is not sent again: {OPEN_AGAIN}",
         )
 
+    async def require_readable(self, order: ExchangeOrder) -> None:
+        """Check that the consent's Vault identity may read the grant. Raises what `Vault.read` raises."""
+        await self._documents.find_document(order.source.location, order.source.identity)
+
     async def read_client(self, source: GrantWithClient) -> ClientCredentials:
         """Return the client of a grant. Raises what `GrantDocuments.read_client` raises."""
         return await self._documents.read_client(source.client)

@@ -20,6 +20,7 @@ from pipedrive_operator.core.grant.document import Document, VaultIdentity, Vaul
 from pipedrive_operator.core.grant.grant import ClientCredentials, Grant
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus, Reason
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     FenceClosed,
@@ -45,7 +46,8 @@ _MOST_DOUBLINGS: Final = 6
 """How often that pause doubles, to about an hour: each attempt may refresh the grant."""
 
 
-T = TypeVar("T")
+EndT = TypeVar("EndT", bound=Exchanged | None)
+"""How an exchange ended."""
 
 
 class GrantKeeper:
@@ -138,7 +140,11 @@ class GrantKeeper:
         return await self._exclusively(order.source, lambda: self._exchange.run(order, claim))
 
     async def conclude(self, order: ExchangeOrder) -> Exchanged:
-        """Find the outcome of a code that may have been sent. Raises what `CodeExchange.conclude` raises."""
+        """Find the outcome of a code that may have been sent. Raises what `CodeExchange.conclude` raises.
+
+        The grant must be readable, before others have to wait: a credential may have been edited to name another one.
+        """
+        await self._exchange.require_readable(order)
         return await self._exclusively(order.source, lambda: self._exchange.conclude(order))
 
     async def read_client(self, source: GrantWithClient) -> ClientCredentials:
@@ -193,39 +199,43 @@ class GrantKeeper:
         while self._tasks:
             await asyncio.wait(self._tasks.values())
 
-    async def _exclusively(self, source: GrantWithClient, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _exclusively(self, source: GrantWithClient, work: Callable[[], Coroutine[Any, Any, EndT]]) -> EndT:
         """Do work on a grant in a task of its own, one at a time; credentials that order a refresh meanwhile wait."""
         location = source.location
         while (running := self._tasks.get(location)) is not None:
             await asyncio.wait({running})
-        state = self._states.get(_access(source))
-        failure = state if isinstance(state, refresh_state.Refused | refresh_state.Unavailable) else None
+        before = self._states.get(_access(source), refresh_state.IDLE)
+        failure = before if isinstance(before, refresh_state.Refused | refresh_state.Unavailable) else None
         self._states[_access(source)] = refresh_state.Refreshing(last=failure)
         self._in_progress[location] = source.identity
         task = asyncio.create_task(work(), name=f"consent for {location}")
         self._tasks[location] = task
-        task.add_done_callback(lambda done: self._end_exchange(source, done))
+        task.add_done_callback(lambda done: self._end_exchange(source, done, before))
         return await asyncio.shield(task)
 
-    def _end_exchange(self, source: GrantWithClient, task: asyncio.Task[Any]) -> None:
-        """Let those that waited read Vault again: the grant, and why refreshes of it failed, may have changed."""
+    def _end_exchange(
+        self, source: GrantWithClient, task: asyncio.Task[EndT], before: refresh_state.RefreshState
+    ) -> None:
+        """Let those that waited read Vault again. After a new grant, it may have changed why refreshes failed."""
         location = source.location
         del self._tasks[location], self._in_progress[location]
-        self._unused.discard(_access(source))
-        for access in [access for access in self._states if access[0] == location]:
-            self._resume(access)
-        if not task.cancelled():
-            task.exception()  # the caller may have been cancelled, and then nobody else retrieves it
+        self._put_back(_access(source), before)
+        # The caller may have been cancelled, and then nobody else retrieves the exception.
+        found = task.result() if not task.cancelled() and task.exception() is None else None
+        if found is not None and found.reason is ConsentReason.CONNECTED:
+            for access in [access for access in self._states if access[0] == location]:
+                self._forget(access)
+        if _access(source) in self._unused:
+            self._unused.discard(_access(source))
+            self._forget(_access(source))
         self._on_change(frozenset(self._waiting.pop(location, ())), refresh_state.IDLE)
 
-    def _resume(self, access: "_Access") -> None:
-        """Forget why refreshes failed, except a refusal: it holds until there is another grant."""
-        state = self._states[access]
-        refusal = state.last if isinstance(state, refresh_state.Refreshing) else state
-        if isinstance(refusal, refresh_state.Refused):
-            self._states[access] = refusal
+    def _put_back(self, access: "_Access", state: refresh_state.RefreshState) -> None:
+        """Put back the state of a refresh as it was before an exchange: its failures and its pause stand."""
+        if state is refresh_state.IDLE:
+            del self._states[access]
         else:
-            self._forget(access)
+            self._states[access] = state
 
     async def _run(self, order: RefreshOrder) -> None:
         try:

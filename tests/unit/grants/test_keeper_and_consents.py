@@ -11,11 +11,13 @@ from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
+    RateLimited,
     Trouble,
     VaultDenied,
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.grants.values import ExchangeOrder
 from support.builders import GRANT_SOURCE
 from support.exchanges import CONSENT, claimed, exchange_order
 from support.keepers import KeeperSurroundings, until_it_sleeps
@@ -54,6 +56,55 @@ async def test_a_consent_whose_identity_cannot_read_the_grant_does_not_keep_othe
     await exchange
 
     assert isinstance(state, refresh_state.Fresh)
+
+
+async def test_a_consent_whose_identity_cannot_read_the_grant_is_not_concluded_beside_its_refreshes(
+    around: KeeperSurroundings,
+) -> None:
+    """Its credential was edited to name the path of another tenant after the code was sent."""
+    hostile = replace(GRANT_SOURCE, identity=TenantIdentity(namespace="hostile", service_account="app", role="any"))
+    around.vault.deny(GRANT_SOURCE.location, hostile.identity)
+
+    with pytest.raises(VaultDenied):
+        await around.keeper.conclude(exchange_order(hostile, SecretValue("code"), began=around.clock.monotonic()))
+
+    assert [] == around.reported_states
+
+
+async def test_a_consent_that_connects_nothing_ends_no_pause(around: KeeperSurroundings) -> None:
+    """Pipedrive has asked for ten minutes, and refuses the code."""
+    before = await _paused(around)
+
+    found = await around.keeper.exchange(_order(around, SecretValue("refused")), claimed)
+
+    assert found is not None
+    assert found.reason is ConsentReason.CODE_REFUSED
+    assert before == around.keeper.state(GRANT_SOURCE)
+
+
+async def test_a_consent_that_connects_an_account_ends_the_pause(around: KeeperSurroundings) -> None:
+    """The new grant has failed in nothing."""
+    await _paused(around)
+
+    found = await around.keeper.exchange(_order(around, around.pipedrive.accept()), claimed)
+
+    assert found is not None
+    assert found.reason is ConsentReason.CONNECTED
+    assert refresh_state.IDLE == around.keeper.state(GRANT_SOURCE)
+
+
+async def test_a_grant_that_no_credential_uses_is_forgotten_after_a_consent(around: KeeperSurroundings) -> None:
+    """The last credential was deleted while the code was exchanged."""
+    await _paused(around)
+    around.pipedrive.gate = asyncio.Event()
+    exchange = asyncio.create_task(around.keeper.exchange(_order(around, SecretValue("refused")), claimed))
+    await until_all_wait()
+    around.keeper.release(GRANT_SOURCE)
+    around.pipedrive.answer()
+
+    await exchange
+
+    assert refresh_state.IDLE == around.keeper.state(GRANT_SOURCE)
 
 
 async def test_a_consent_during_a_refresh_that_is_not_stored_yet_loses_nothing(around: KeeperSurroundings) -> None:
@@ -114,3 +165,16 @@ async def _until_the_exchange_ended() -> None:
 
 async def _neverclaimed() -> bool:
     raise AssertionError
+
+
+async def _paused(around: KeeperSurroundings) -> refresh_state.RefreshState:
+    """Let a refresh fail, and return its state."""
+    around.pipedrive.breaks = RateLimited("429", retry_after=timedelta(minutes=10))
+    state = await around.refresh()
+    around.pipedrive.breaks = None
+    assert isinstance(state, refresh_state.Unavailable)
+    return state
+
+
+def _order(around: KeeperSurroundings, code: SecretValue) -> ExchangeOrder:
+    return exchange_order(GRANT_SOURCE, code, began=around.clock.monotonic())
