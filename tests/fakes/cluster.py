@@ -189,6 +189,9 @@ class FakeCluster:
     def lists_escrow(self, as_of: float) -> None:
         """Do what a simulation does when a process has learned what was in escrow at a moment."""
 
+    async def reads_escrow(self) -> None:
+        """Do what a simulation does on both ways of a read of the escrow: fail, or take long."""
+
     def note(self, where: str, what: str) -> None:
         """Do what a simulation does to remember what happened."""
 

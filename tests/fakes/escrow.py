@@ -30,8 +30,10 @@ class EscrowSecrets:
         assert endpoint.path.endswith("/secrets")
         assert labels
         await self.cluster.arrive()
+        await self.cluster.reads_escrow()
         found = [body for body in self.cluster.escrow.values() if labels in body["metadata"]["labels"]]
         page, as_of = Page(found, self.cluster.version), self.cluster.clock.monotonic()
+        await self.cluster.reads_escrow()
         await self.cluster.answer()
         self.cluster.lists_escrow(as_of)
         yield page
@@ -39,7 +41,9 @@ class EscrowSecrets:
     async def get(self, endpoint: Endpoint) -> Body | None:
         """Return a Secret, or None if it does not exist."""
         await self.cluster.arrive()
+        await self.cluster.reads_escrow()
         body = self.cluster.escrow.get(_name(endpoint))
+        await self.cluster.reads_escrow()
         await self.cluster.answer()
         return body
 
@@ -65,6 +69,7 @@ class EscrowSecrets:
         assert not preconditions
         await self.cluster.arrive()
         if self.cluster.keeps_escrow_for_ever:
+            self.cluster.note("escrow", "is not dropped: a webhook denies it")
             raise Refusal(HTTPStatus.FORBIDDEN, {"reason": "Forbidden", "message": "a webhook denies it"})
         body = self.cluster.escrow.pop(_name(endpoint), None)
         if body is not None:

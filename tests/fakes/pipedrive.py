@@ -143,6 +143,10 @@ class FakePipedrive:
     def loses(self, send: Send) -> None:
         """Do what a simulation does when an answer was lost."""
 
+    def withholds(self, _token: str) -> Exception | None:
+        """Return why a simulation does not say whose a token is; None if it does."""
+        return None
+
     async def identify_api_token(self, value: SecretValue) -> Account:
         """Return the account of a known token."""
         return await self._identify(value, lambda: value.reveal() not in self.expiries)
@@ -157,7 +161,7 @@ class FakePipedrive:
         await self.network.arrive(PipedriveUnavailable("Pipedrive is away"))
         self.identified.append(value.reveal())
         account = self.accounts.get(value.reveal()) if is_alive() else None
-        refusal = self._turned_away()
+        refusal = self._turned_away() or self.withholds(value.reveal())
         await self.network.answer(PipedriveUnavailable("Pipedrive's answer was lost"))
         if refusal is not None:
             raise refusal

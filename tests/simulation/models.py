@@ -17,7 +17,7 @@ from pipedrive_operator.core.grant.keys import CANDIDATE
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
-from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.faulty_network import Weather
 from simulation.history import History, who
@@ -197,12 +197,21 @@ class PipedriveModel(FakePipedrive):
     """Whether a spent refresh token that is sent again ends its whole line (RFC 9700, section 4.14.2)."""
     clock_of: Callable[[str], SimulatedClock] = lambda _by: SimulatedClock()
     """Returns the clock of a process."""
+    silence: Callable[[], Exception] | None = None
+    """Returns the answer to the question whose the result of a consent is, while Pipedrive does not decide."""
 
     def consent(self) -> str:
         """Give a person a new grant."""
         token = super().consent()
         self.promises.secrets.add(token)
         return token
+
+    def withholds(self, token: str) -> Exception | None:
+        """Return the answer about what descends from a code, while Pipedrive does not decide about it."""
+        if self.silence is None or not self.promises.lines.get(token, "").startswith("code-"):
+            return None
+        self.history.note("pipedrive", f"does not say whose {token} is")
+        return self.silence()
 
     def leaves(self, send: Send) -> None:
         """Note who sends it, and whether it was due."""
@@ -258,6 +267,12 @@ class ClusterModel(FakeCluster):
     """When each refresh token was last kept in escrow."""
     dropped_at: float = float("-inf")
     """When an escrow was last dropped."""
+    hindered: str = ""
+    """The process that cannot read the escrow, or only slowly; empty if there is none."""
+    loses_reads: float = 0.0
+    """How often each way of its reads fails, as a likelihood from 0 to 1."""
+    slowest_read: float = 0.0
+    """The longest delay of each way, in seconds."""
 
     def writer(self) -> str:
         """Return which process writes."""
@@ -294,6 +309,15 @@ class ClusterModel(FakeCluster):
         assert grant is not None
         self.dropped_at = self.clock.monotonic()
         self.promises.drops_escrow(grant.refresh_token.reveal())
+
+    async def reads_escrow(self) -> None:
+        """Fail, or take long, if the process is hindered."""
+        if who() != self.hindered:
+            return
+        if self.network.strikes(self.loses_reads):
+            self.note("escrow", "cannot be read")
+            raise ApiServerUnavailable("no answer")
+        await asyncio.sleep(self.network.chance.uniform(0, self.slowest_read))
 
     def lists_escrow(self, as_of: float) -> None:
         """Note what a process knows about the escrow."""

@@ -26,6 +26,7 @@ from simulation.models import CLIENT_SECRET, LONGEST_LAG, ClusterModel, Pipedriv
 from simulation.operators import CALL_TIMEOUT, LEASE, Build, Operator
 from simulation.people import People
 from simulation.promises import Promises
+from simulation.rare_weather import Kinds, RareWeather
 from simulation.storm import Storm
 from support.builders import ACCOUNT, CLIENT_SOURCE, GRANT_LOCATION, OAUTH2_SPEC, resource
 
@@ -96,6 +97,7 @@ class World:
             for number, (name, weather) in enumerate(zip(names, clusters, strict=True))
         ]
         self.people = People(self)
+        self.rare_weather = RareWeather(self, Kinds.of(self.seed))
         self.storm_is_over = False
         self._inform_promises()
 

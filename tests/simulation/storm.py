@@ -46,6 +46,7 @@ class Storm:
             self.step_clock,
             self.reject_client,
             self.limit,
+            *self.world.rare_weather.strikes(),
         ]
 
     async def rage(self, seconds: float) -> None:
@@ -63,6 +64,7 @@ class Storm:
         self.world.promises.on_effect = lambda _what, _by: None
         for weather in self.world.weathers:
             weather.clear()
+        self.world.rare_weather.clear()
         pipedrive = self.world.pipedrive
         pipedrive.rejects_client, pipedrive.limits = False, 0.0
         self.world.vault.delays_writes = self.world.vault.lags = 0.0

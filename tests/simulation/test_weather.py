@@ -2,15 +2,23 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from fakes.escrow import build_escrow
+from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.core.grant.document import OPERATOR
-from pipedrive_operator.core.grant.grant import ClientCredentials
+from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, TokenResponse
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import (
+    ApiServerUnavailable,
     ConsentRequired,
+    PipedriveUnavailable,
+    RateLimited,
     RefreshUncertain,
     TokenResponseUnusable,
     VaultUnavailable,
@@ -19,8 +27,9 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.history import who
 from simulation.loop import run
 from simulation.models import CLIENT_SECRET, EPOCH, LATEST_WRITE, LONGEST_LAG, SimulatedClock
+from simulation.rare_weather import LONGEST_DENIAL, LONGEST_SILENCE, SHARE, Kinds, RareWeather
 from simulation.simulated_world import BrokenPromiseError, World
-from support.builders import GRANT_LOCATION
+from support.builders import ACCOUNT, GRANT_LOCATION
 
 CLIENT = ClientCredentials(client_id="client", client_secret=SecretValue(CLIENT_SECRET))
 
@@ -201,6 +210,104 @@ def test_the_wall_clock_of_a_process_is_turned(world: World) -> None:
         assert clock.skews(9) == [timedelta(seconds=-60)]
 
     _run(world, play())
+
+
+def test_a_webhook_denies_the_deletion_of_the_escrow_until_the_storm_is_over() -> None:
+    """The copy stays, and the process knows that it does."""
+    world = World(0)
+    world.rare_weather = RareWeather(world, Kinds(denies_all=True))
+    cluster = world.clusters[0]
+
+    async def play() -> None:
+        escrow = await _kept_in_escrow(world)
+        await escrow.drop(GRANT_LOCATION, "a refresh")
+        assert escrow.holds(GRANT_LOCATION)
+        assert cluster.escrow
+        world.rare_weather.clear()
+        await escrow.drop(GRANT_LOCATION, "a refresh")
+        assert not cluster.escrow
+
+    _run(world, play())
+
+
+def test_a_webhook_denies_the_deletion_of_the_escrow_for_some_time(world: World) -> None:
+    """Afterwards it can be deleted."""
+    cluster = world.clusters[0]
+    world.clusters = [cluster]
+
+    async def play() -> None:
+        world.rare_weather.deny()
+        assert cluster.keeps_escrow_for_ever
+        await asyncio.sleep(LONGEST_DENIAL)
+        assert not cluster.keeps_escrow_for_ever
+
+    _run(world, play())
+
+
+def test_pipedrive_does_not_say_whose_the_result_of_a_consent_is(world: World) -> None:
+    """It goes on to refresh it, and says whose another grant is."""
+    world.pipedrive.network.slowest = 0.0
+
+    async def play() -> None:
+        code = world.pipedrive.accept()
+        result = await world.pipedrive.exchange(CLIENT, code, "https://example.com", fence=_open)
+        world.rare_weather.silence()
+        with pytest.raises((PipedriveUnavailable, RateLimited)):
+            await _identify(world, result)
+        renewed = await world.pipedrive.refresh(CLIENT, result.refresh_token, fence=_open)
+        with pytest.raises((PipedriveUnavailable, RateLimited)):
+            await _identify(world, renewed)
+        other = await world.pipedrive.refresh(CLIENT, SecretValue(world.pipedrive.consent()), fence=_open)
+        assert await _identify(world, other) == ACCOUNT
+        await asyncio.sleep(LONGEST_SILENCE)
+        newest = await world.pipedrive.exchange(CLIENT, world.pipedrive.accept(), "https://example.com", fence=_open)
+        assert await _identify(world, newest) == ACCOUNT
+
+    _run(world, play())
+
+
+@pytest.mark.parametrize(("loses", "slowest"), [(1.0, 0.0), (0.0, 10.0)])
+def test_one_process_cannot_read_the_escrow(world: World, loses: float, slowest: float) -> None:
+    """Or it waits for long, and gets what there was meanwhile."""
+    cluster = world.clusters[0]
+    cluster.hindered, cluster.loses_reads, cluster.slowest_read = who(), loses, slowest
+
+    async def play() -> None:
+        escrow = await _kept_in_escrow(world)
+        began = world.loop.time()
+        if loses:
+            with pytest.raises(ApiServerUnavailable):
+                await escrow.load()
+        else:
+            await escrow.load()
+            assert world.loop.time() > began + 1
+        cluster.hindered = "another"
+        await escrow.load()
+        assert escrow.holds(GRANT_LOCATION)
+
+    _run(world, play())
+
+
+def test_a_small_share_of_the_seeds_has_each_kind_of_rare_weather() -> None:
+    """All others keep their histories when a kind is added."""
+    kinds = [asdict(Kinds.of(seed)) for seed in range(3000)]
+
+    shares = {name: sum(one[name] for one in kinds) / len(kinds) for name in kinds[0]}
+
+    assert shares == pytest.approx(
+        {"denies_all": SHARE / 2, "denies_some": SHARE / 2, "is_silent": SHARE, "hinders_reads": SHARE}, abs=0.01
+    )
+
+
+async def _kept_in_escrow(world: World) -> KubernetesEscrow:
+    escrow = build_escrow(world.clusters[0])
+    token = Grant(refresh_token=SecretValue(world.pipedrive.consent()))
+    assert await escrow.keep(GRANT_LOCATION, token, "a refresh", SecretValue(CLIENT_SECRET))
+    return escrow
+
+
+async def _identify(world: World, answer: TokenResponse) -> Account:
+    return await world.pipedrive.identify_access_token(Token(value=answer.access_token))
 
 
 async def _read(world: World) -> str:
