@@ -21,6 +21,8 @@ SHARE: Final = 0.06
 LONGEST_DENIAL: Final = 120.0
 SHORTEST_SILENCE, LONGEST_SILENCE = 30.0, 600.0
 """In seconds: for how long Pipedrive does not say whose a token is, unless the storm ends before."""
+LONGEST_UNTIL_NEXT: Final = 150.0
+"""In seconds: until the next consent, whose code comes while Pipedrive is silent, as a rule."""
 LONGEST_RETRY: Final = 60.0
 """In seconds: the longest pause that Pipedrive asks for."""
 LONGEST_HINDRANCE: Final = 120.0
@@ -62,9 +64,9 @@ class RareWeather:
             cluster.keeps_escrow_for_ever = kinds.denies_all
 
     def strikes(self) -> list[Callable[[], None]]:
-        """Return the strikes of this seed. While Pipedrive is silent, people go on to consent."""
+        """Return the strikes of this seed."""
         denial = 2 * [self.deny] if self.kinds.denies_some else []
-        silence = [*(2 * [self.silence]), *(2 * [self.world.people.connect])] if self.kinds.is_silent else []
+        silence = 2 * [self.silence] if self.kinds.is_silent else []
         hindrance = 2 * [self.hinder] if self.kinds.hinders_reads else []
         return [*denial, *silence, *hindrance]
 
@@ -86,7 +88,9 @@ class RareWeather:
         self._later(1, LONGEST_DENIAL, allow)
 
     def silence(self) -> None:
-        """Let Pipedrive not say whose the result of a consent is, while it goes on to refresh."""
+        """Let Pipedrive not say whose the result of a consent is; it goes on to refresh, and people to consent."""
+        self.world.people.connect()
+        self._later(0, LONGEST_UNTIL_NEXT, self._connect_again)
         self.world.pipedrive.silence = self.chance.choice([_unavailable, _unusable, self._limited])
         self.world.history.note("world", "lets Pipedrive say nothing about accounts")
 
@@ -110,6 +114,10 @@ class RareWeather:
             cluster.hindered = ""
 
         self._later(1, LONGEST_HINDRANCE, allow)
+
+    def _connect_again(self) -> None:
+        if not self.world.storm_is_over:
+            self.world.people.connect()
 
     def _limited(self) -> Exception:
         return RateLimited("429", retry_after=timedelta(seconds=self.chance.uniform(1, LONGEST_RETRY)))
