@@ -267,6 +267,8 @@ class ClusterModel(FakeCluster):
     """When each refresh token was last kept in escrow."""
     dropped_at: float = float("-inf")
     """When an escrow was last dropped."""
+    on_kept: Callable[[], None] = lambda: None
+    """Is called when a grant got into escrow."""
     hindered: str = ""
     """The process that cannot read the escrow, or only slowly; empty if there is none."""
     loses_reads: float = 0.0
@@ -302,6 +304,7 @@ class ClusterModel(FakeCluster):
         if grant.terms is None:
             self.promises.handed_over.add(token)
         self.note("escrow", f"keeps {token}")
+        self.on_kept()
 
     def drops_escrow(self, body: Mapping[str, Any]) -> None:
         """Note that a process dropped an escrow."""

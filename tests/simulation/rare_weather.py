@@ -9,15 +9,19 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, RateLimited
+from simulation.models import ClusterModel
 
 if TYPE_CHECKING:
     from simulation.simulated_world import World
 
 SHARE: Final = 0.06
 """The share of the seeds that have each kind."""
+AIMED: Final = 0.5
+"""The probability that a denial hits a copy that has just been made."""
 LONGEST_DENIAL: Final = 120.0
 SHORTEST_SILENCE, LONGEST_SILENCE = 30.0, 600.0
 """In seconds: for how long Pipedrive does not say whose a token is, unless the storm ends before."""
@@ -56,12 +60,14 @@ class RareWeather:
     """The strikes of rare weather in a world."""
 
     def __init__(self, world: "World", kinds: Kinds) -> None:
-        """Take the world, and deny every deletion from the start if the seed says so."""
+        """Take the world; deny deletions from the start, or aim at copies, if the seed says so."""
         self.world = world
         self.chance = world.chance
         self.kinds = kinds
         for cluster in world.clusters:
             cluster.keeps_escrow_for_ever = kinds.denies_all
+            if kinds.denies_some:
+                cluster.on_kept = partial(self._aim, cluster)
 
     def strikes(self) -> list[Callable[[], None]]:
         """Return the strikes of this seed."""
@@ -74,11 +80,18 @@ class RareWeather:
         """End all of it."""
         self.world.pipedrive.silence = None
         for cluster in self.world.clusters:
-            cluster.keeps_escrow_for_ever, cluster.hindered = False, ""
+            cluster.keeps_escrow_for_ever, cluster.hindered, cluster.on_kept = False, "", lambda: None
 
     def deny(self) -> None:
         """Deny the deletion of the escrow in a cluster for some time."""
-        cluster = self.chance.choice(self.world.clusters)
+        self._deny(self.chance.choice(self.world.clusters))
+
+    def _aim(self, cluster: ClusterModel) -> None:
+        """Deny sometimes that a copy which has just been made is deleted."""
+        if self.chance.random() < AIMED:
+            self._deny(cluster)
+
+    def _deny(self, cluster: ClusterModel) -> None:
         cluster.keeps_escrow_for_ever = True
         self.world.history.note("world", f"denies the deletion of the escrow of {cluster.name}")
 
