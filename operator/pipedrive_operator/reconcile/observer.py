@@ -92,6 +92,8 @@ class Observer:
         refresh: refresh_state.RefreshState = refresh_state.IDLE
         memory, requested = self._paced(memory, credential.key.namespace, _requested(credential, memory), now)
         if source is not None and not _is_idle(credential):
+            # A refresh that has ended by now is older than what is read next.
+            memory = after_refresh(memory, self._refresh_state(source, credential))
             memory = await self._read_source(memory, credential, source, requested=requested, now=now)
             refresh = self._refresh_state(source, credential)
             memory = after_refresh(memory, refresh)
@@ -155,9 +157,7 @@ class Observer:
         self._release(memory)
         if isinstance(source, GrantWithClient) and (memory is not None or self._is_oldest(credential, source)):
             self._keeper.forget(source)
-        state = self._keeper.state(source) if isinstance(source, GrantWithClient) else None
-        known = state if isinstance(state, refresh_state.Fresh) else None
-        return Memory(source=source, uid=credential.uid, last_refresh=known)  # its first read is newer than this
+        return Memory(source=source, uid=credential.uid)
 
     def _release(self, memory: Memory | None) -> None:
         """Have the keeper forget a grant that no credential uses any more.

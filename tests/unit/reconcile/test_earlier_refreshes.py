@@ -1,0 +1,71 @@
+"""A credential publishes what Vault holds, whatever was refreshed before it has read that."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.core.values.times import format_time
+from support.builders import ACCOUNT, GRANT_LOCATION, OAUTH2_SPEC, resource
+from support.faked_operator import FakedOperator, published_world
+from support.refresh import ORDER
+
+UNGUARDED = {"oauth2": OAUTH2_SPEC["oauth2"]}
+OTHER = Account(company_id=99, company_domain="other", user_id=7)
+NEW = Key(namespace="crm", name="new")
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[FakedOperator]:
+    """Return an operator that has refreshed and published a grant."""
+    async for made in published_world(UNGUARDED):
+        yield made
+
+
+@pytest.mark.parametrize("account", [ACCOUNT, OTHER])
+async def test_a_credential_that_joins_publishes_what_another_has_stored_since(
+    world: FakedOperator, account: Account
+) -> None:
+    """Another cluster has refreshed the grant, or a person has written that of another company."""
+    _store_elsewhere(world, account)
+    await world.settle()
+
+    world.cluster.apply(resource(UNGUARDED, name="new", creationTimestamp=format_time(world.clock.now())))
+    await world.settle(NEW)
+
+    assert "of-another" == world.value("access_token", "new")
+
+
+async def test_a_credential_publishes_what_was_stored_after_a_refresh_that_did_not_wake_it(
+    world: FakedOperator,
+) -> None:
+    """Another credential had ordered that refresh, and another cluster has refreshed the grant since."""
+    world.keeper.refresh(replace(ORDER, requester=NEW))
+    await world.keeper.drain()
+    _store_elsewhere(world, ACCOUNT)
+
+    await world.settle()
+
+    assert "of-another" == world.value("access_token")
+
+
+async def test_a_credential_that_joins_publishes_nothing_before_it_has_read_the_grant(world: FakedOperator) -> None:
+    """Vault is away, and what was refreshed before may have been replaced."""
+    world.vault.breaks = VaultUnavailable("sealed")
+
+    world.cluster.apply(resource(UNGUARDED, name="new", creationTimestamp=format_time(world.clock.now())))
+    await world.settle(NEW)
+
+    assert world.value("access_token", "new") is None
+
+
+def _store_elsewhere(world: FakedOperator, account: Account) -> None:
+    """Let another process store a grant of an account, and time pass until Vault is read again."""
+    world.pipedrive.accounts["of-another"] = account
+    expires_at = format_time(world.clock.now() + timedelta(hours=1))
+    world.vault.put(GRANT_LOCATION, refresh_token="another", access_token="of-another", expires_at=expires_at)
+    world.clock.turn(timedelta(minutes=6))
