@@ -5,8 +5,8 @@ and never again after an unknown outcome. The result becomes a candidate (`candi
 """
 
 import itertools
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import marks_of, read_candidate
@@ -43,9 +43,20 @@ LONGEST_WAIT_FOR_ROOM: Final = 180.0
 """In seconds since this process first saw the code: how long it waits for Pipedrive to verify an older consent."""
 RETRY_PAUSE: Final = 2.0
 """In seconds, between two attempts to write an intent while the code is usable."""
+_BUSY: Final = "Other refreshes and consents of this grant took too long"
 
 Claim = Callable[[], Awaitable[bool]]
 """Records that the code is about to be sent; False if the consent has changed, so that it must not be sent."""
+Attempt = Callable[[], Coroutine[Any, Any, Exchanged | None]]
+"""One attempt to exchange a code."""
+
+
+class _NotReady(Exception):
+    """The code cannot be sent yet; `str` says why. Nothing was sent, and no intent was left."""
+
+
+async def _at_once(attempt: Attempt) -> Exchanged | None:
+    return await attempt()
 
 
 class CodeExchange:
@@ -66,7 +77,7 @@ class CodeExchange:
         Call this before `run`, and while others may still use the grant: anyone can name any path for an identity of
         their own, and must not keep its users from refreshing.
         """
-        trouble = ""
+        trouble = _BUSY
         while self._clock.monotonic() < order.began + CODE_USABLE:
             try:
                 await self._documents.find_document(order.source.location, order.source.identity)
@@ -79,16 +90,34 @@ class CodeExchange:
                 return None
         return _not_sent(trouble)
 
-    async def run(self, order: ExchangeOrder, claim: Claim) -> Exchanged | None:
+    async def run(
+        self,
+        order: ExchangeOrder,
+        claim: Claim,
+        in_turn: Callable[[Attempt], Awaitable[Exchanged | None]] = _at_once,
+    ) -> Exchanged | None:
         """Exchange a code, and return how the consent ended; None if nothing was sent because the consent changed.
 
-        `claim` is called when everything is ready to send the code: after it, the code counts as sent.
+        `claim` is called when everything is ready to send the code: after it, the code counts as sent. While it cannot
+        be sent, it is tried again until it expires. `in_turn` makes one attempt when nobody else uses the grant, which
+        may be refreshed between two attempts.
 
         Raises:
             FenceClosed: this process must not act at the moment; nothing was sent.
             Trouble, ApiServerUnavailable: the code was exchanged, and its result is a candidate whose account is not
                 known yet; call `conclude` later.
         """
+        trouble = _BUSY
+        while self._clock.monotonic() < order.began + CODE_USABLE:
+            try:
+                return await in_turn(lambda: self._attempt(order, claim))
+            except _NotReady as why:
+                trouble = str(why)
+            await self._intents.pause_before_sending(RETRY_PAUSE)
+        return _not_sent(trouble)
+
+    async def _attempt(self, order: ExchangeOrder, claim: Claim) -> Exchanged | None:
+        """Exchange a code, as `run` does, or raise _NotReady."""
         prepared = await self._prepare(order)
         if isinstance(prepared, Exchanged):
             return prepared
@@ -166,8 +195,7 @@ class CodeExchange:
         return await self._candidates.settle(order.source)
 
     async def _prepare(self, order: ExchangeOrder) -> tuple[ClientCredentials, Reservation, Terms] | Exchanged:
-        """Wait for other holders, and write the intent. If Vault cannot be written, nothing is sent."""
-        trouble = "other refreshes and consents of this grant took too long"
+        """Wait for other holders, and write the intent. Raises _NotReady if it cannot be written yet."""
         for conflicts in itertools.count(1):
             if self._clock.monotonic() >= order.began + CODE_USABLE:
                 break
@@ -175,14 +203,12 @@ class CodeExchange:
                 prepared = await self._try_to_prepare(order)
             except VaultDenied as denied:
                 return _not_sent(denied.message)
-            except Trouble as error:
-                trouble = error.message
-                await self._intents.pause_before_sending(RETRY_PAUSE)
-                continue
+            except Trouble as trouble:
+                raise _NotReady(trouble.message) from trouble
             if prepared is not None:
                 return prepared
             await self._intents.pause_after_conflict(conflicts, order.source.location)
-        return _not_sent(trouble)
+        return _not_sent(_BUSY)
 
     async def _try_to_prepare(
         self, order: ExchangeOrder
@@ -252,8 +278,8 @@ class CodeExchange:
 def _not_sent(why: str) -> Exchanged:
     return Exchanged(
         reason=ConsentReason.CODE_EXPIRED,
-        message=f"The authorization code was not sent, because Vault could not be written while it was valid: {why}. "
-        f"Nothing was changed. When Vault can be written, {OPEN_AGAIN}",
+        message=f"The authorization code was not sent while it was valid. {why}. Nothing was changed. When this is "
+        f"solved, {OPEN_AGAIN}",
     )
 
 

@@ -133,11 +133,11 @@ class GrantKeeper:
     async def exchange(self, order: ExchangeOrder, claim: Claim) -> Exchanged | None:
         """Exchange a code when no refresh of the grant is in progress. Returns and raises what `CodeExchange.run` does.
 
-        The exchange goes on if the caller is cancelled: its result exists only in this process.
+        An attempt goes on if the caller is cancelled: its result exists only in this process.
         """
         if (refused := await self._exchange.refused(order)) is not None:
             return refused
-        return await self._exclusively(order.source, lambda: self._exchange.run(order, claim))
+        return await self._exchange.run(order, claim, in_turn=partial(self._exclusively, order.source))
 
     async def conclude(self, order: ExchangeOrder) -> Exchanged:
         """Find the outcome of a code that may have been sent. Raises what `CodeExchange.conclude` raises.

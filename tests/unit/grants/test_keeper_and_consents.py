@@ -8,9 +8,14 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.grant import Grant, Terms
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
+    PipedriveUnavailable,
     RateLimited,
     Trouble,
     VaultDenied,
@@ -18,7 +23,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.values import ExchangeOrder
-from support.builders import GRANT_SOURCE
+from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
 from support.exchanges import CONSENT, claimed, exchange_order
 from support.keepers import KeeperSurroundings, until_it_sleeps
 from support.refresh import ORDER
@@ -107,6 +112,34 @@ async def test_a_grant_that_no_credential_uses_is_forgotten_after_a_consent(arou
     assert refresh_state.IDLE == around.keeper.state(GRANT_SOURCE)
 
 
+async def test_a_grant_is_refreshed_while_a_code_waits_to_be_sent(around: KeeperSurroundings) -> None:
+    """Pipedrive does not say whose the candidate of an older consent is, but it refreshes."""
+    terms = Terms(consent="older", consent_generation=2, expected=None, over=None)
+    older = Grant(refresh_token=SecretValue("older"), token=access_token(), terms=terms)
+    around.vault.put(GRANT_LOCATION, **with_candidate({"refresh_token": "seed"}, older))
+    around.pipedrive.identify_access_token = _away  # type: ignore[method-assign,assignment]
+    exchange = asyncio.create_task(around.keeper.exchange(_order(around, around.pipedrive.accept()), claimed))
+    await until_it_sleeps(around.clock)
+
+    state = await around.refresh()
+
+    assert isinstance(state, refresh_state.Fresh)
+    assert (["seed"], False) == (around.pipedrive.sent, exchange.done())
+    exchange.cancel()
+
+
+async def test_a_code_that_expired_before_its_turn_is_not_sent(around: KeeperSurroundings) -> None:
+    """The message says why."""
+    order = _order(around, around.pipedrive.accept())
+    around.clock.turn(timedelta(minutes=5))
+
+    found = await around.keeper.exchange(order, _neverclaimed)
+
+    assert found is not None
+    assert found.reason is ConsentReason.CODE_EXPIRED
+    assert "took too long" in found.message
+
+
 async def test_a_consent_during_a_refresh_that_is_not_stored_yet_loses_nothing(around: KeeperSurroundings) -> None:
     """Vault is sealed between the two: both results are stored in the end, and the consent's grant is the last."""
     around.pipedrive.gate = asyncio.Event()
@@ -174,6 +207,10 @@ async def _paused(around: KeeperSurroundings) -> refresh_state.RefreshState:
     around.pipedrive.breaks = None
     assert isinstance(state, refresh_state.Unavailable)
     return state
+
+
+async def _away(_: Token) -> Account:
+    raise PipedriveUnavailable("503")
 
 
 def _order(around: KeeperSurroundings, code: SecretValue) -> ExchangeOrder:

@@ -105,8 +105,9 @@ CONSENT_EFFECTS: Final[Mapping[ConsentReason, ConsentEffect]] = MappingProxyType
         ),
         ConsentReason.CODE_EXPIRED: ConsentEffect(
             stage=Stage.OPEN,
-            meaning="the authorization code was not sent, because Vault could not be written while it was valid",
-            remedy=f"bring Vault back, then {OPEN_AGAIN}",
+            meaning="the authorization code could not be sent while it was valid, for example because Vault was away; "
+            "nothing was changed",
+            remedy=f"solve what the message names, then {OPEN_AGAIN}",
         ),
         ConsentReason.STATE_MISMATCH: ConsentEffect(
             stage=Stage.OPEN,
