@@ -6,8 +6,8 @@ revoked: that would uninstall the app for its user, and may end the grant of ano
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
@@ -26,12 +26,10 @@ from pipedrive_operator.core.grant.candidate import (
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import (
     ClientCredentials,
-    Exchange,
     Grant,
     Terms,
     read_grant,
 )
-from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import (
@@ -44,12 +42,12 @@ from pipedrive_operator.core.values.errors import (
     TokenRejected,
     TokenResponseUnusable,
 )
+from pipedrive_operator.grants.candidate_copies import CandidateCopies
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
-from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.renewals import Renewals, UnusableCandidate, successor_of
 from pipedrive_operator.grants.reservations import Reservation
-from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
+from pipedrive_operator.grants.unexpected import as_trouble
 from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE, ReadDocument
 from pipedrive_operator.ports import Clock, Escrow, Pipedrive
 
@@ -61,8 +59,6 @@ UNDECIDED: Final = (
     GrantUnstored,
 )
 """The errors with which `Candidates.settle` leaves a candidate undecided. The grant beside it must go on."""
-
-_NO_ROOM: Final = "Vault holds the result of another consent, and only one of the two can be kept in escrow now"
 
 _HANDED_OVER: Final = (
     "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that Pipedrive "
@@ -113,16 +109,16 @@ class Candidates:
         escrow: Escrow,
         intents: IntentSteps,
         renewals: Renewals,
+        copies: CandidateCopies,
         clock: Clock,
     ) -> None:
-        """Take the ports, the intents of this process, and the renewals of candidates."""
+        """Take the ports, the intents of this process, and the renewals and copies of candidates."""
         self._documents = documents
         self._pipedrive = pipedrive
         self._escrow = escrow
         self._intents = intents
         self._renewals = renewals
-        self._obsolete: Recent[tuple[Exchange, str], None] = Recent()
-        """The exchanges and lineages of what was dropped or spent: no copy of it gets into Vault again."""
+        self._copies = copies
         self._clock = clock
 
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
@@ -142,7 +138,7 @@ class Candidates:
                     if is_outdated(candidate, document):
                         break
                     if held is not None and held.exchange != candidate.exchange:
-                        await self._leave_in_escrow(candidate, reservation, client)
+                        await self._copies.leave(candidate, reservation, client)
                         return
                     values, over = reservation.without_intent(document), document
                 await self._documents.write_values(
@@ -150,50 +146,14 @@ class Candidates:
                 )
                 break
             except CheckAndSetConflict:
-                await self._keep_in_escrow(candidate, reservation, client)
+                await self._copies.keep(candidate, reservation, client)
                 await self._intents.pause_after_conflict(attempt, source.location)
             except Exception as error:  # noqa: BLE001  no error may lose the candidate
                 as_trouble(error)
-                await self._keep_in_escrow(candidate, reservation, client)
+                await self._copies.keep(candidate, reservation, client)
                 wanted = pause(attempt, spread_by=str(source.location))
                 await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
         await self._escrow.drop(source.location, reservation.intent.refresh_id)
-
-    async def restore_any(self, source: GrantWithClient) -> bool:
-        """Move a candidate from escrow into Vault, whichever process kept it; False if there is nothing to do.
-
-        Call it when Vault holds no candidate. Raises what `Escrow.open`, `Vault.read` and `Vault.write` raise.
-        """
-        client = await self._documents.read_client(source.client)
-        return await self.restore(await self._escrow.open(source.location, client.client_secret), source)
-
-    async def restore(self, copies: Sequence[EscrowedGrant], source: GrantWithClient) -> bool:
-        """Move a candidate from escrow into Vault, as `restore_any` does. Those that add nothing are dropped.
-
-        Raises what `Vault.read` and `Vault.write` raise.
-        """
-        for copy in copies:
-            if copy.grant.terms is not None and await self._restore(copy, source):
-                return True
-        return False
-
-    async def _restore(self, copy: EscrowedGrant, source: GrantWithClient) -> bool:
-        """Move a candidate into Vault, beside the grant; False if it adds nothing. Another candidate stays."""
-        escrowed = copy.grant
-        document = await self._documents.find_document(source.location, source.identity)
-        held = read_candidate(document)
-        is_needed = self.is_needed(escrowed, document)
-        if is_needed and held is not None and held.exchange != escrowed.exchange:
-            return True
-        if is_needed:
-            values = with_candidate(document.values if document is not None else {}, escrowed)
-            try:
-                await self._documents.write_values(values, source.location, source.identity, over=document)
-            except CheckAndSetConflict:
-                await self._intents.pause_after_conflict(1, source.location)
-                return True
-        await self._escrow.drop(source.location, copy.refresh_id)
-        return is_needed
 
     async def settle(self, source: GrantWithClient) -> Settled | None:
         """Verify the candidate at a location, and promote or drop it; None if there is none.
@@ -252,15 +212,11 @@ class Candidates:
         seen = await self._see(source)
         if seen is None:
             return
-        client = await self._documents.read_client(source.client)
-        copy = replace(seen.candidate, unanswered=self._intents.unanswered_renewals(seen.document))
-        refresh_id = f"candidate-{copy.lineage}"
-        if not await self._escrow.keep(source.location, copy, refresh_id, client.client_secret):
-            raise GrantUnstored(_NO_ROOM)
+        copy = await self._copies.set_aside(seen.document, seen.candidate, source)
         try:
             await self._drop(seen, source)
         except CheckAndSetConflict:
-            await self._restore(EscrowedGrant(grant=copy, refresh_id=refresh_id), source)
+            await self._copies.restore([copy], source)
 
     async def _see(self, source: GrantWithClient) -> _Seen | None:
         """Read the document once nobody may be about to send the candidate; None if it has no candidate.
@@ -306,18 +262,8 @@ class Candidates:
                 await self._write(with_promoted(document.values, grant), seen, source)
                 return None
         await self._drop(seen, source)
-        self.note_obsolete(candidate)
+        self._copies.note_obsolete(candidate)
         return problem
-
-    def note_obsolete(self, dropped: Grant) -> None:
-        """Note that no copy of a grant that was dropped or spent, or of its ancestors, gets into Vault again."""
-        for lineage in (dropped.lineage, dropped.refreshed_from, dropped.first_refreshed_from):
-            if lineage is not None:
-                self._obsolete[dropped.exchange, lineage] = None
-
-    def is_needed(self, copy: Grant, document: Document | None) -> bool:
-        """Return whether the copy of a candidate may add something to a document that was read after it."""
-        return (copy.exchange, copy.lineage) not in self._obsolete and not is_outdated(copy, document)
 
     async def _drop(self, seen: _Seen, source: GrantWithClient) -> None:
         """Remove a candidate from Vault; the grant beside it stays as it is."""
@@ -345,10 +291,7 @@ class Candidates:
         copies = await self._escrow.open(source.location, client.client_secret)
         successor = successor_of(seen.candidate, copies)
         if successor is None:
-            document = await self._documents.find_document(source.location, source.identity)
-            for copy in copies:
-                if copy.grant.terms is not None and not self.is_needed(copy.grant, document):
-                    await self._escrow.drop(source.location, copy.refresh_id)
+            await self._copies.drop_unneeded(copies, source)
             return False
         if successor.grant.terms is None:  # verified, and handed over
             raise UnusableCandidate(_HANDED_OVER)
@@ -376,13 +319,3 @@ class Candidates:
             seen.at, lambda: self._documents.holds_document(document, source.location, source.identity)
         )
         await self._documents.write_values(values, source.location, source.identity, over=document)
-
-    async def _leave_in_escrow(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
-        if not await self._keep_in_escrow(candidate, reservation, client):
-            raise GrantUnstored(_NO_ROOM)
-
-    async def _keep_in_escrow(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> bool:
-        location, refresh_id = reservation.source.location, reservation.intent.refresh_id
-        with unexpected_errors_reported():
-            return await self._escrow.keep(location, candidate, refresh_id, client.client_secret)
-        return False

@@ -69,6 +69,7 @@ class CodeExchange:
         self._intents = parts.intents
         self._reservations = parts.reservations
         self._candidates = parts.candidates
+        self._copies = parts.copies
         self._clock = parts.clock
 
     async def refused(self, order: ExchangeOrder) -> Exchanged | None:
@@ -169,7 +170,7 @@ class CodeExchange:
                 settled = await self.settle(order)
                 if settled is not None and settled.terms.exchange == order.exchange and not is_promoted:
                     return _exchanged(settled)
-            elif not await self._candidates.restore_any(order.source):
+            elif not await self._copies.restore_any(order.source):
                 if has_looked_again:
                     break
                 has_looked_again = True  # a standby of Vault may lag behind what the process that died has stored

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pipedrive_operator.fairness.slots import FairSlots
+from pipedrive_operator.grants.candidate_copies import CandidateCopies
 from pipedrive_operator.grants.candidates import Candidates
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
@@ -23,6 +24,7 @@ class Parts:
     intents: IntentSteps
     reservations: Reservations
     candidates: Candidates
+    copies: CandidateCopies
 
     @classmethod
     def build(
@@ -40,12 +42,14 @@ class Parts:
         renewals = Renewals(
             pipedrive=pipedrive, escrow=escrow, intents=intents, reservations=reservations, slots=slots, clock=clock
         )
+        copies = CandidateCopies(documents=documents, escrow=escrow, intents=intents)
         candidates = Candidates(
             documents=documents,
             pipedrive=pipedrive,
             escrow=escrow,
             intents=intents,
             renewals=renewals,
+            copies=copies,
             clock=clock,
         )
         return cls(
@@ -56,4 +60,5 @@ class Parts:
             intents=intents,
             reservations=reservations,
             candidates=candidates,
+            copies=copies,
         )

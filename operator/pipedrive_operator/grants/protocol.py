@@ -152,7 +152,7 @@ class RefreshProtocol(StoringSteps):
         if read_candidate(document) is not None:
             await self.parts.candidates.settle(source)
             return True
-        return self.has_escrow(source.location) and await self.parts.candidates.restore_any(source)
+        return self.has_escrow(source.location) and await self.parts.copies.restore_any(source)
 
     async def complete_consent(self, read: ReadGrant, order: RefreshOrder) -> bool:
         """Step 3: complete the consent of a process that died; True to start over.

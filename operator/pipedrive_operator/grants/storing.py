@@ -58,7 +58,7 @@ class StoringSteps(IntentSteps):
         source_of_both = GrantWithClient(location=read.location, identity=read.identity, client=source)
         held = read_candidate(read.document)
         answers = [copy for copy in copies if held is None or copy.grant.exchange == held.exchange]
-        if await self.parts.candidates.restore(answers, source_of_both):
+        if await self.parts.copies.restore(answers, source_of_both):
             return None
         found = succession.settlement(read.grant, [copy for copy in copies if copy.grant.terms is None])
         if found.drop and not await self._documents.holds(read):
@@ -140,7 +140,7 @@ class StoringSteps(IntentSteps):
                 await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
         self._resolved_intents.pop(claimed.intent.refresh_id, None)
         if grant.lineage != claimed.read.grant.lineage:
-            self.parts.candidates.note_obsolete(claimed.read.grant)
+            self.parts.copies.note_obsolete(claimed.read.grant)
         await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
         return grant
 
@@ -174,7 +174,7 @@ class StoringSteps(IntentSteps):
         if stored is None or self.is_another(stored, claimed):
             return True
         candidates = [copy for copy in escrowed if copy.grant.terms is not None]
-        if any(self.parts.candidates.is_needed(copy.grant, document) for copy in candidates):
+        if any(self.parts.copies.is_needed(copy, document) for copy in candidates):
             return True  # the grant of a consent, which is verified before it may replace anything
         line = {refused.lineage, refused.refreshed_from, refused.first_refreshed_from}
         verified = [copy for copy in escrowed if copy.grant.terms is None and copy.grant.lineage not in line]

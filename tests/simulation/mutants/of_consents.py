@@ -138,6 +138,7 @@ def _with_candidates(parts: Parts, slots: FairSlots, kind: type[Candidates]) -> 
         escrow=parts.escrow,
         intents=parts.intents,
         renewals=renewals,
+        copies=parts.copies,
         clock=parts.clock,
     )
     return replace(parts, candidates=candidates)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,11 @@ from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
+    CheckAndSetConflict,
     PipedriveUnavailable,
     RateLimited,
     Trouble,
+    VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.exchange import CODE_USABLE, LONGEST_WAIT_FOR_ROOM
@@ -134,6 +137,41 @@ async def test_a_grant_that_is_due_does_not_wait_for_two_answers_that_pipedrive_
     assert [other.exchange] == await _exchanges_in_escrow(consent)
 
 
+async def test_a_copy_stays_until_the_write_that_removes_its_candidate_can_no_longer_land(
+    consent: ConsentSurroundings,
+) -> None:
+    """Vault did not answer that write in time."""
+    await consent.die_with_a_candidate()
+    candidate, copies = consent.held, consent.protocol.parts.copies
+    land_late = _let_the_next_write_land_late(consent)
+    with pytest.raises(VaultUnavailable):
+        await consent.protocol.parts.candidates.set_aside(GRANT_SOURCE)
+
+    await copies.drop_unneeded(await _in_escrow(consent), GRANT_SOURCE)
+    assert await copies.restore_any(GRANT_SOURCE)
+    assert [candidate.exchange] == await _exchanges_in_escrow(consent)
+
+    with pytest.raises(CheckAndSetConflict):
+        await land_late()
+    assert not await copies.restore_any(GRANT_SOURCE)
+    assert (candidate, []) == (consent.held, await _exchanges_in_escrow(consent))
+
+
+async def test_a_candidate_that_left_vault_late_returns_from_escrow(consent: ConsentSurroundings) -> None:
+    """Vault did not answer the write that removes it in time, and has stored it since."""
+    await consent.die_with_a_candidate()
+    candidate = consent.held
+    land_late = _let_the_next_write_land_late(consent)
+    with pytest.raises(VaultUnavailable):
+        await consent.protocol.parts.candidates.set_aside(GRANT_SOURCE)
+    await land_late()
+    left = consent.candidate
+
+    assert await consent.protocol.parts.copies.restore_any(GRANT_SOURCE)
+
+    assert (None, candidate.lineage) == (left, consent.held.lineage)
+
+
 async def test_a_candidate_is_set_aside_with_its_renewals_that_nobody_has_answered(
     consent: ConsentSurroundings,
 ) -> None:
@@ -157,7 +195,7 @@ async def test_a_copy_waits_until_the_candidate_of_another_consent_is_settled(co
     other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
     copy = EscrowedGrant(grant=other, refresh_id="them-1")
 
-    assert await consent.protocol.parts.candidates.restore([copy], GRANT_SOURCE)
+    assert await consent.protocol.parts.copies.restore([copy], GRANT_SOURCE)
 
     assert held == consent.held
 
@@ -171,7 +209,29 @@ async def _connect(consent: ConsentSurroundings) -> Exchange:
 
 
 async def _exchanges_in_escrow(consent: ConsentSurroundings) -> Sequence[Exchange]:
-    return [copy.grant.exchange for copy in await consent.escrow.open(GRANT_LOCATION, SecretValue("hush"))]
+    return [copy.grant.exchange for copy in await _in_escrow(consent)]
+
+
+async def _in_escrow(consent: ConsentSurroundings) -> Sequence[EscrowedGrant]:
+    return await consent.escrow.open(GRANT_LOCATION, SecretValue("hush"))
+
+
+def _let_the_next_write_land_late(consent: ConsentSurroundings) -> Callable[[], Awaitable[int]]:
+    """Let Vault not answer the next write, and return what stores it."""
+    write, held_back = consent.vault.write, []
+
+    async def hold_back(*request: Any, cas: int) -> int:
+        held_back.append((request, cas))
+        consent.vault.write = write  # type: ignore[method-assign]
+        raise VaultUnavailable("no answer in time")
+
+    consent.vault.write = hold_back  # type: ignore[method-assign,assignment]
+
+    async def land() -> int:
+        request, cas = held_back.pop()
+        return await write(*request, cas=cas)
+
+    return land
 
 
 def _say_nothing_about(

@@ -156,7 +156,7 @@ async def test_a_copy_is_moved_into_vault_again_if_somebody_has_replaced_the_doc
     around.take_over()
     around.cluster.keeps_escrow_for_ever = True
     if refreshes is None:
-        await around.protocol.parts.candidates.restore_any(GRANT_SOURCE)
+        await around.protocol.parts.copies.restore_any(GRANT_SOURCE)
     else:
         await around.in_time(around.exchange.conclude(order))
         around.clock.turn(timedelta(hours=2) * refreshes)
