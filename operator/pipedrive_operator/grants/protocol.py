@@ -228,7 +228,7 @@ class RefreshProtocol(StoringSteps):
         try:
             response = await self.call(claimed, client)
         except TokenResponseUnusable as trouble:
-            self.note_resolved(claimed.intent)
+            self._note_accepted(claimed)
             return Refreshed(claimed=claimed, grant=half_refreshed_grant(grant, trouble.refresh_token), trouble=trouble)
         except RefreshUncertain as trouble:
             paused = self.note_uncertain(claimed.location, grant, trouble)
@@ -244,11 +244,15 @@ class RefreshProtocol(StoringSteps):
         except OperatorError:
             await self.withdraw_intent(claimed)
             raise
-        self.note_resolved(claimed.intent)
-        self._uncertain.pop(claimed.location, None)
-        self._refused.pop(grant.lineage, None)
+        self._note_accepted(claimed)
         refreshed = refreshed_grant(grant, response, client_id=client.client_id, asked_at=asked_at)
         return Refreshed(claimed=claimed, grant=refreshed)
+
+    def _note_accepted(self, claimed: ClaimedGrant) -> None:
+        """Note that Pipedrive has accepted the refresh token, whether its answer can be used or not."""
+        self.note_resolved(claimed.intent)
+        self._uncertain.pop(claimed.location, None)
+        self._refused.pop(claimed.read.grant.lineage, None)
 
     async def _find_another_grant(
         self, claimed: ClaimedGrant, client: ClientCredentials, refusal: ConsentRequired

@@ -1,5 +1,6 @@
 """A candidate about which Pipedrive does not decide, and the grant beside it: each gets its turn."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -131,14 +132,20 @@ async def test_a_copy_of_a_dropped_candidate_does_not_let_another_candidate_stop
     assert ["code-1", "seed", "refresh-3"] == consent.pipedrive.sent
 
 
-async def test_a_grant_that_was_refused_once_comes_first_again_after_a_success(consent: ConsentSurroundings) -> None:
+@pytest.mark.parametrize("is_usable", [True, False])
+async def test_a_grant_that_was_refused_once_comes_first_again_after_a_success(
+    consent: ConsentSurroundings, *, is_usable: bool
+) -> None:
     """Its refresh token does not rotate, and the refusal was false."""
     consent.pipedrive.rotates = False
     consent.pipedrive.alive = set()
     with pytest.raises(ConsentRequired):
         await consent.in_time(consent.run())
     consent.pipedrive.alive = {"seed"}
-    await consent.in_time(consent.run())
+    consent.pipedrive.spoils_answers = 0.0 if is_usable else 1.0
+    with nullcontext() if is_usable else pytest.raises(TokenResponseUnusable):
+        await consent.in_time(consent.run())
+    consent.pipedrive.spoils_answers = 0.0
     other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
     consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
     consent.clock.turn(timedelta(hours=2))
