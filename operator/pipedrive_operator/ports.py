@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from pipedrive_operator.core.decision.sources import GrantUser, Source
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, TokenResponse
+from pipedrive_operator.core.grant.grant import Grant, TokenResponse
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.publication.rollout import Workload

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fakes.network import Network
-from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.grant.client import ClientCredentials
+from pipedrive_operator.core.grant.grant import TokenResponse
 from pipedrive_operator.core.grant.intent import ANSWER_TIMEOUTS
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account

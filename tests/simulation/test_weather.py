@@ -10,8 +10,9 @@ import pytest
 
 from fakes.escrow import build_escrow
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import OPERATOR
-from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, TokenResponse
+from pipedrive_operator.core.grant.grant import Grant, TokenResponse
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import (

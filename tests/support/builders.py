@@ -8,8 +8,9 @@ from pipedrive_operator.core.decision.memory import Memory
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.sources import AppRules, ConnectionRules, GrantWithClient, Rules
 from pipedrive_operator.core.decision.timings import Timings
+from pipedrive_operator.core.grant.client import ClientSource
 from pipedrive_operator.core.grant.document import OPERATOR, Document, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientSource, Grant
+from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.token import Accepted, Token, Verification
 from pipedrive_operator.core.publication.secret import desired_secret, manifest
 from pipedrive_operator.core.publication.target import TargetSecret, read_target

@@ -5,8 +5,8 @@ Nothing is decided here; `core.decision.sources` applies the rules.
 
 from pipedrive_operator.config.settings import Settings
 from pipedrive_operator.core.decision.sources import AppRules, ConnectionRules, Rules
+from pipedrive_operator.core.grant.client import ClientSource
 from pipedrive_operator.core.grant.document import OPERATOR, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientSource
 
 
 def rules_of(settings: Settings) -> Rules:

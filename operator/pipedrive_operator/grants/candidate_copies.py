@@ -9,8 +9,9 @@ from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import is_outdated, read_candidate, with_candidate
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.grant import ClientCredentials, Exchange, Grant
+from pipedrive_operator.core.grant.grant import Exchange, Grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnstored
 from pipedrive_operator.grants.documents import GrantDocuments

@@ -23,13 +23,9 @@ from pipedrive_operator.core.grant.candidate import (
     with_promoted,
     without_candidate,
 )
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.grant import (
-    ClientCredentials,
-    Grant,
-    Terms,
-    read_grant,
-)
+from pipedrive_operator.core.grant.grant import Grant, Terms, read_grant
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import (

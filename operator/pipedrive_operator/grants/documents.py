@@ -9,16 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from pipedrive_operator.core.grant.client import ClientCredentials, ClientSource
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import (
-    ClientCredentials,
-    ClientSource,
-    Grant,
-    missing_grant,
-    read_grant,
-    require_bounds,
-    write_grant,
-)
+from pipedrive_operator.core.grant.grant import Grant, missing_grant, read_grant, require_bounds, write_grant
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, SourceMissing
 from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.values import ReadGrant

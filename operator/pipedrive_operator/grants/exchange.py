@@ -10,14 +10,8 @@ from typing import Any, Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import marks_of, read_candidate
-from pipedrive_operator.core.grant.grant import (
-    ClientCredentials,
-    Grant,
-    Terms,
-    TokenResponse,
-    consented_grant,
-    read_grant,
-)
+from pipedrive_operator.core.grant.client import ClientCredentials
+from pipedrive_operator.core.grant.grant import Grant, Terms, TokenResponse, consented_grant, read_grant
 from pipedrive_operator.core.grant.token import belongs_to, expected_account
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN, ConsentReason

@@ -16,8 +16,9 @@ from typing import Any, Final, TypeVar
 from pipedrive_operator.core.decision.retry import RetryBounds, retry_pause
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientCredentials, Grant
+from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus, Reason
 from pipedrive_operator.core.values.consent_reasons import ConsentReason

@@ -11,16 +11,10 @@ from typing import Final
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import succession
 from pipedrive_operator.core.grant.candidate import is_renewed, read_candidate
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.document import VaultLocation
-from pipedrive_operator.core.grant.grant import (
-    ClientCredentials,
-    Exchange,
-    Grant,
-    TokenResponse,
-    half_refreshed_grant,
-    refreshed_grant,
-)
+from pipedrive_operator.core.grant.grant import Exchange, Grant, TokenResponse, half_refreshed_grant, refreshed_grant
 from pipedrive_operator.core.grant.intent import ANSWER_TIMEOUTS, Unanswered
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,

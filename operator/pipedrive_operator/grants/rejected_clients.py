@@ -5,8 +5,8 @@ Nothing is read or sent here.
 
 from dataclasses import dataclass
 
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import VaultLocation
-from pipedrive_operator.core.grant.grant import ClientCredentials
 from pipedrive_operator.core.values.errors import ClientRejected, InvalidSpec
 from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.values import ReadGrant, RefreshOrder

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
-from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, half_refreshed_grant, refreshed_grant
+from pipedrive_operator.core.grant.client import ClientCredentials
+from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant, refreshed_grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,

@@ -12,8 +12,9 @@ from dataclasses import replace
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state, succession
 from pipedrive_operator.core.grant.candidate import kept_intent, read_candidate
+from pipedrive_operator.core.grant.client import ClientCredentials, ClientSource
 from pipedrive_operator.core.grant.document import Document, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, read_grant
+from pipedrive_operator.core.grant.grant import Grant, read_grant
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnstored, Trouble

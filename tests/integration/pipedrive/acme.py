@@ -12,7 +12,8 @@ import pytest
 from pipedrive_operator.adapters.clock import SystemClock
 from pipedrive_operator.adapters.pipedrive.client import PipedriveApi
 from pipedrive_operator.config.settings import PipedriveSettings
-from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.grant.client import ClientCredentials
+from pipedrive_operator.core.grant.grant import TokenResponse
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue

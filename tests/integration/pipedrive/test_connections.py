@@ -11,7 +11,7 @@ import pytest
 
 from integration.pipedrive.acme import CLIENT, Acme, adapter, canned, http_answer, trouble_of
 from pipedrive_operator.adapters.pipedrive.client import PipedriveApi
-from pipedrive_operator.core.grant.grant import ClientCredentials
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     OperatorError,

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from integration.pipedrive.acme import AFTER, CLIENT, TIMEOUT, Acme, adapter, http_answer
-from pipedrive_operator.core.grant.grant import ClientCredentials
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,

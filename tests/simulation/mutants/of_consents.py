@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from pipedrive_operator.core.grant.candidate import promoted, with_promoted
-from pipedrive_operator.core.grant.grant import ClientCredentials, Grant, TokenResponse
+from pipedrive_operator.core.grant.client import ClientCredentials
+from pipedrive_operator.core.grant.grant import Grant, TokenResponse
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (

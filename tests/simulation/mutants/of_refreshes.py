@@ -15,8 +15,9 @@ from pipedrive_operator.core.decision.decision import Action, Decision
 from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.client import ClientCredentials, ClientSource
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientCredentials, ClientSource, Grant, TokenResponse
+from pipedrive_operator.core.grant.grant import Grant, TokenResponse
 from pipedrive_operator.core.grant.intent import Intent, Unanswered
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.resource.names import Key

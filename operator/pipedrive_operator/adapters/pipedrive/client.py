@@ -8,7 +8,8 @@ from pipedrive_operator.adapters.pipedrive.connection import Connections
 from pipedrive_operator.adapters.pipedrive.token_endpoint import Fence, TokenEndpoint
 from pipedrive_operator.adapters.pipedrive.verification_endpoint import VerificationEndpoint
 from pipedrive_operator.config.settings import PipedriveSettings
-from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.grant.client import ClientCredentials
+from pipedrive_operator.core.grant.grant import TokenResponse
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, TokenRejected

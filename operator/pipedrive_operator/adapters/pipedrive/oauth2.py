@@ -10,7 +10,7 @@ from typing import Final
 from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
-from pipedrive_operator.core.grant.grant import ClientCredentials
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 FORM: Final = "application/x-www-form-urlencoded"

@@ -28,8 +28,9 @@ from pipedrive_operator.adapters.pipedrive.token_response import (
     read_token_response,
 )
 from pipedrive_operator.config.settings import PipedriveSettings
+from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.consent import AFTER_UNKNOWN_OUTCOME
-from pipedrive_operator.core.grant.grant import ClientCredentials, TokenResponse
+from pipedrive_operator.core.grant.grant import TokenResponse
 from pipedrive_operator.core.grant.intent import ANSWER_TIMEOUTS
 from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable, RefreshUncertain, Trouble

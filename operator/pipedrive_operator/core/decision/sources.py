@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pipedrive_operator.core.grant.client import ClientSource
 from pipedrive_operator.core.grant.confinement import confine, names_allow, require_plain
 from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import ClientSource
 from pipedrive_operator.core.grant.keys import NO_API_TOKEN, NO_CLIENT_ID, NO_CLIENT_SECRET
 from pipedrive_operator.core.publication.fields import API_TOKEN_FIELDS, OAUTH2_FIELDS
 from pipedrive_operator.core.publication.reserved import reserved_fields
