@@ -177,11 +177,10 @@ class StoringSteps(IntentSteps):
         candidates = [copy for copy in escrowed if copy.grant.terms is not None]
         if any(self.parts.copies.is_needed(copy, document) for copy in candidates):
             return True  # the grant of a consent, which is verified before it may replace anything
-        line = {refused.lineage, refused.refreshed_from, refused.first_refreshed_from}
-        verified = [copy for copy in escrowed if copy.grant.terms is None and copy.grant.lineage not in line]
-        dead = (copy.refresh_id for copy in verified if copy.grant.lineage in self._refused)
-        await self.drop(claimed.location, dead)
-        chosen = succession.replacement(verified, refused=self._refused.keys())
+        verified = [copy for copy in escrowed if copy.grant.terms is None]
+        dead = [one for one in verified if one.grant.lineage in self._refused or one.grant.precedes(refused)]
+        await self.drop(claimed.location, (copy.refresh_id for copy in dead))
+        chosen = succession.replacement(verified, dead=dead)
         if chosen is None:
             return False
         intent, unanswered = kept_intent(document, chosen.grant), chosen.grant.unanswered or stored.unanswered

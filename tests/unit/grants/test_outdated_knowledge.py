@@ -11,7 +11,7 @@ import pytest
 from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant, write_grant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -45,10 +45,14 @@ async def test_a_refused_grant_is_not_replaced_by_its_predecessor_from_escrow(ar
     assert (["second"], SecretValue("second")) == (around.pipedrive.sent, around.stored.refresh_token)
 
 
-async def test_a_refused_grant_is_not_replaced_by_the_first_one_of_its_line_from_escrow(around: Surroundings) -> None:
-    """Only the one before the first refresh and the last one are recorded with a grant."""
-    around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("third", _refreshed("second")), {}))
-    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("seed")), "us-0", CLIENT_SECRET)
+@pytest.mark.parametrize("ancestor", [0, 1, 2])
+async def test_a_refused_grant_is_not_replaced_by_any_of_its_line_from_escrow(
+    around: Surroundings, ancestor: int
+) -> None:
+    """Each of them was spent, and its copy cannot be deleted."""
+    line = [Grant(refresh_token=SecretValue("seed")), first := _refreshed("first"), _refreshed("second", first)]
+    around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("third", line[-1]), {}))
+    await around.escrow.keep(GRANT_LOCATION, line[ancestor], "us-0", CLIENT_SECRET)
     around.cluster.keeps_escrow_for_ever = True
     around.pipedrive.alive = set()
 
@@ -56,6 +60,18 @@ async def test_a_refused_grant_is_not_replaced_by_the_first_one_of_its_line_from
         await around.in_time(around.run())
 
     assert ["third"] == around.pipedrive.sent
+
+
+async def test_the_copy_of_an_ancestor_of_a_refused_grant_is_deleted(around: Surroundings) -> None:
+    """A webhook has kept it from being deleted before."""
+    around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("second", _refreshed("first")), {}))
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("seed")), "us-0", CLIENT_SECRET)
+    around.pipedrive.alive = set()
+
+    with pytest.raises(ConsentRequired):
+        await around.in_time(around.run())
+
+    assert {} == around.cluster.escrow
 
 
 async def test_a_refused_grant_is_replaced_by_its_sibling_that_was_kept_meanwhile(around: Surroundings) -> None:
@@ -360,9 +376,7 @@ async def test_the_renewals_of_a_candidate_that_nobody_has_answered_are_named_af
 def _refreshed(name: str, former: Grant | None = None) -> Grant:
     """Return the successor of a grant, by default of the one that Vault holds at first."""
     spent = former or Grant(refresh_token=SecretValue("seed"))
-    return Grant(
-        refresh_token=SecretValue(name), refreshed_from=spent.lineage, first_refreshed_from=SecretValue("seed").digest()
-    )
+    return half_refreshed_grant(spent, SecretValue(name))
 
 
 async def _away(_: Token) -> Account:

@@ -86,6 +86,8 @@ class Grant:
     """The digest of the refresh token that was spent for this grant."""
     first_refreshed_from: str | None = None
     """The digest of the refresh token that the first refresh spent; None before that refresh."""
+    refresh_count: int = 0
+    """How many refreshes have led from the origin to this grant."""
     intent: Intent | None = None
     """The refresh in flight, if there is one."""
     unanswered: Unanswered | None = None
@@ -125,6 +127,10 @@ class Grant:
     def continues(self, lineage: str | None) -> bool:
         """Return whether this grant has that lineage, or was refreshed from the grant that has it."""
         return lineage is not None and lineage in {self.lineage, self.refreshed_from}
+
+    def precedes(self, other: "Grant") -> bool:
+        """Return whether `other` is of the same origin, and more refreshes have led to it."""
+        return self.origin == other.origin and self.refresh_count < other.refresh_count
 
     def covers(self, other: "Grant") -> bool:
         """Return whether `other` can be discarded: this grant is the same, its successor, or a sibling.
@@ -195,6 +201,7 @@ def read_grant(document: Document | None) -> Grant | None:
         client_id=text_field(values, "client_id"),
         refreshed_from=text_field(values, "refreshed_from"),
         first_refreshed_from=text_field(values, "first_refreshed_from"),
+        refresh_count=number_field(values, "refresh_count") or 0,
         intent=read_intent(values, document.created_at),
         unanswered=read_unanswered(values, document.created_at),
         consent=text_field(values, "consent_uid"),
@@ -207,7 +214,7 @@ def consented_grant(answer: TokenResponse, *, client_id: str, asked_at: datetime
     """Build the candidate that a code was exchanged for."""
     first = Grant(refresh_token=answer.refresh_token, terms=terms)
     made = refreshed_grant(first, answer, client_id=client_id, asked_at=asked_at)
-    return replace(made, refreshed_from=None, first_refreshed_from=None)
+    return replace(made, refreshed_from=None, first_refreshed_from=None, refresh_count=0)
 
 
 def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_at: datetime) -> Grant:
@@ -230,6 +237,7 @@ def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_
         client_id=client_id,
         refreshed_from=old.lineage,
         first_refreshed_from=old.origin,
+        refresh_count=old.refresh_count + 1,
         consent=old.consent,
         consent_generation=old.consent_generation,
         terms=old.terms,
@@ -243,6 +251,7 @@ def half_refreshed_grant(old: Grant, refresh_token: SecretValue) -> Grant:
         refresh_token=refresh_token,
         refreshed_from=old.lineage,
         first_refreshed_from=old.origin,
+        refresh_count=old.refresh_count + 1,
         intent=None,
         unanswered=None,
     )
@@ -274,6 +283,7 @@ def _flat(grant: Grant) -> dict[str, str | None]:
         "client_id": grant.client_id,
         "refreshed_from": grant.refreshed_from,
         "first_refreshed_from": grant.first_refreshed_from,
+        "refresh_count": str(grant.refresh_count) if grant.refresh_count else None,
         "consent_uid": grant.consent,
         "consent_generation": str(grant.consent_generation) if grant.consent_generation is not None else None,
         **(_flat_terms(grant.terms) if grant.terms is not None else {}),

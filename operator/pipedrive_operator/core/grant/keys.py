@@ -16,6 +16,7 @@ GRANT_FIELDS: Final = (
     "refresh_token",
     "refreshed_from",
     "first_refreshed_from",
+    "refresh_count",
     "token_type",
     "expires_at",
     "expires_in",

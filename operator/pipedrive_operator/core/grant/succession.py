@@ -45,13 +45,13 @@ def settlement(stored: Grant, escrowed: Sequence[EscrowedGrant]) -> Settlement:
     return Settlement(drop=drop, store=store, unclear=tuple(copy for copy in rest if copy is not store))
 
 
-def replacement(escrowed: Sequence[EscrowedGrant], *, refused: Collection[str]) -> EscrowedGrant | None:
-    """Return the grant in escrow that replaces a refused one: the newest of its line that Pipedrive has not refused.
+def replacement(escrowed: Sequence[EscrowedGrant], *, dead: Collection[EscrowedGrant]) -> EscrowedGrant | None:
+    """Return the grant in escrow that replaces a refused one: the newest of a line, unless it is among the `dead`."""
 
-    `refused` are the digests of refresh tokens that Pipedrive has refused.
-    """
-    spent = {copy.grant.refreshed_from for copy in escrowed if copy.grant.refreshed_from != copy.grant.lineage}
-    return next((copy for copy in escrowed if copy.grant.lineage not in {*refused, *spent}), None)
+    def is_spent(grant: Grant) -> bool:
+        return any(grant.precedes(copy.grant) for copy in escrowed)
+
+    return next((copy for copy in escrowed if copy not in dead and not is_spent(copy.grant)), None)
 
 
 def supersedes(stored: Grant, ours: Grant, *, spent: Grant) -> bool:

@@ -1,6 +1,6 @@
 """Which of several grants stays: the ones in escrow are compared with Vault's, and with each other, by descent."""
 
-from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant, Settlement, replacement, settlement
 from pipedrive_operator.core.values.secret_value import SecretValue
 
@@ -35,23 +35,24 @@ def test_what_vault_holds_or_has_refreshed_is_dropped() -> None:
 
 def test_the_newest_of_a_line_replaces_a_refused_grant() -> None:
     """Its ancestors were spent for it, so they are never sent again."""
-    newer = _copy("refresh-7", refreshed_from="refresh-6")
+    spent = OF_CONSENT.grant
+    for token in ("refresh-7", "refresh-8"):
+        spent = half_refreshed_grant(spent, SecretValue(token))
+    newest = EscrowedGrant(grant=spent, refresh_id="refresh of refresh-7")
 
-    assert newer == replacement([OF_CONSENT, newer], refused=set())
-    assert newer == replacement([newer, OF_CONSENT], refused=set())
-    assert replacement([OF_CONSENT, newer], refused={newer.grant.lineage}) is None
+    assert newest == replacement([OF_CONSENT, newest], dead=())
+    assert newest == replacement([newest, OF_CONSENT], dead=())
+    assert replacement([OF_CONSENT, newest], dead=[newest]) is None
 
 
 def test_a_grant_of_another_line_is_tried_after_one_was_refused() -> None:
     """Each is tried once, so that the operator does not try two dead ones in turn without end."""
-    tried = {OLD.grant.lineage}
-
-    assert OF_CONSENT == replacement([OLD, OF_CONSENT], refused=tried)
-    assert replacement([OLD, OF_CONSENT], refused=tried | {OF_CONSENT.grant.lineage}) is None
+    assert OF_CONSENT == replacement([OLD, OF_CONSENT], dead=[OLD])
+    assert replacement([OLD, OF_CONSENT], dead=[OLD, OF_CONSENT]) is None
 
 
 def test_a_token_that_does_not_rotate_is_not_its_own_ancestor() -> None:
     """Its successor has the same refresh token."""
     same = _copy("seed", refreshed_from="seed")
 
-    assert same == replacement([same], refused=set())
+    assert same == replacement([same], dead=())
