@@ -37,6 +37,8 @@ class _Newest:
     """On our monotonic clock: when Vault last showed it."""
     content: int
     """A hash of its values: two versions with the same number may differ."""
+    older_since: float | None = None
+    """On our monotonic clock: since when Vault has shown an older version to the credentials."""
 
     def is_newer_than(self, document: Document | None) -> bool:
         """Return whether a document is older. After a restore, another one may have the same version number."""
@@ -75,17 +77,30 @@ class GrantDocuments:
         """
         document = await self._vault.read(location, identity)
         newest = self._newest.get(location)
-        if newest is not None and newest.is_newer_than(document) and not self._is_over(newest):
+        if newest is not None and newest.is_newer_than(document) and not self._is_over(newest.at):
             message = f"A server of Vault lags: it shows an older version of {location} than before"
             raise CheckAndSetConflict(message)
         self._see(location, document)
         return document
 
-    def note(self, location: VaultLocation, document: Document) -> None:
-        """Note a version that was read elsewhere in this process."""
+    def note(self, location: VaultLocation, document: Document | None) -> bool:
+        """Note what was read elsewhere in this process; False if it is older than what this process knows.
+
+        An older version counts once it is shown for longer than a server of Vault may lag: Vault was restored.
+        """
+        newest, now = self._newest.get(location), self._clock.monotonic()
+        if newest is not None and newest.is_newer_than(document):
+            since = now if newest.older_since is None else newest.older_since
+            if not self._is_over(since):
+                self._newest[location] = replace(newest, older_since=since)
+                return False
+        self._see(location, document)
+        return True
+
+    def newest_version(self, location: VaultLocation) -> int:
+        """Return the newest version that this process has read or written; 0 if it knows none."""
         newest = self._newest.get(location)
-        if newest is None or not newest.is_newer_than(document):
-            self._see(location, document)
+        return newest.version if newest is not None else 0
 
     def _see(self, location: VaultLocation, document: Document | None) -> None:
         version, created_at = (document.version, document.created_at) if document is not None else (0, None)
@@ -96,8 +111,8 @@ class GrantDocuments:
             content=_hash_of(document.values if document is not None else {}),
         )
 
-    def _is_over(self, newest: _Newest) -> bool:
-        return self._clock.monotonic() - newest.at > LONGEST_LAG.total_seconds()
+    def _is_over(self, since: float) -> bool:
+        return self._clock.monotonic() - since > LONGEST_LAG.total_seconds()
 
     async def read(self, location: VaultLocation, identity: VaultIdentity) -> ReadGrant:
         """Return the grant and its version.

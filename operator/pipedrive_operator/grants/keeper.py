@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from pipedrive_operator.core.decision.retry import RetryBounds, retry_pause
-from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.decision.sources import GrantWithClient, Source
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.grant import Grant, read_grant
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus, Reason
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -47,6 +47,8 @@ _MOST_DOUBLINGS: Final = 6
 """How often that pause doubles, to about an hour: each attempt may refresh the grant."""
 
 
+_FAILED: Final = refresh_state.Refused | refresh_state.Unavailable
+
 EndT = TypeVar("EndT", bound=Exchanged | None)
 """How an exchange ended."""
 
@@ -73,12 +75,16 @@ class GrantKeeper:
         """How many refreshes in a row have succeeded and left an escrow."""
         self._paused_until: dict[_Access, float] = {}
         """The end of the pause after a failure, on our monotonic clock: the wall clock may be turned meanwhile."""
+        self._settled_until: dict[_Access, float] = {}
+        """The end of the pause after a success, in which what is left in escrow counts as settled."""
         self._waiting: dict[VaultLocation, set[Key]] = {}
         self._tasks: dict[VaultLocation, asyncio.Task[Any]] = {}
         self._waiting_for_vault: dict[_Access, frozenset[Key]] = {}
         """The credentials whose refresh failed because Vault was unavailable."""
         self._in_progress: dict[VaultLocation, VaultIdentity] = {}
         """The identity with which each task reads and writes."""
+        self._in_exchange: set[VaultLocation] = set()
+        """The grants whose task is an exchange, which leaves the state of their refreshes as it is."""
         self._unused: set[_Access] = set()
         """What is forgotten when its refresh ends, because no credential uses it any more."""
 
@@ -94,7 +100,9 @@ class GrantKeeper:
             if self._in_progress[location] != source.identity:
                 return refresh_state.Refreshing()
         state = self._states.get(_access(source), refresh_state.IDLE)
-        if isinstance(state, refresh_state.Refused | refresh_state.Unavailable):
+        if location in self._in_exchange:
+            return refresh_state.Refreshing(last=state if isinstance(state, _FAILED) else None)
+        if isinstance(state, _FAILED):
             return replace(state, retry_at=self._retry_at(_access(source)))
         return state
 
@@ -111,9 +119,7 @@ class GrantKeeper:
 
         A refresh settles it. It is left there if it cannot be deleted, or if the answer came after the intent was over.
         """
-        is_fresh = isinstance(self.state(source), refresh_state.Fresh)
-        paused_until = self._paused_until.get(_access(source), 0.0)
-        is_handled = is_fresh and self._clock.monotonic() < paused_until
+        is_handled = self._clock.monotonic() < self._settled_until.get(_access(source), 0.0)
         return self._protocol.has_escrow(source.location) and not is_handled
 
     def refresh(self, order: RefreshOrder) -> None:
@@ -152,9 +158,18 @@ class GrantKeeper:
         """Return the client of a grant. Raises what `GrantDocuments.read_client` raises."""
         return await self._exchange.read_client(source)
 
-    def note_read(self, source: GrantWithClient, document: Document) -> None:
-        """Note a version of a grant's document that a credential has read: no refresh may use an older one."""
-        self._protocol.parts.documents.note(source.location, document)
+    def note_read(self, source: Source, document: Document) -> bool:
+        """Note a version that a credential has read: no refresh may use an older one, nor may an older result be used.
+
+        Returns False if a server of Vault lags, and the version is older than one that this process knows.
+        """
+        if not self._protocol.parts.documents.note(source.location, document):
+            return False
+        access = source.location, source.identity
+        state, read = self._states.get(access), read_grant(document)
+        if isinstance(state, refresh_state.Fresh) and not (read is not None and _is_same(read, state.grant)):
+            del self._states[access]
+        return True
 
     def forget(self, source: GrantWithClient) -> None:
         """Forget how the last refresh ended, because its preconditions have changed."""
@@ -163,7 +178,7 @@ class GrantKeeper:
     def release(self, source: GrantWithClient) -> None:
         """Forget a grant that no credential uses any more, at the latest when its refresh has ended."""
         access = _access(source)
-        if self._in_progress.get(source.location) == source.identity:
+        if self._is_refreshing(access):
             self._unused.add(access)
         self._forget(access)
         self._waiting_for_vault.pop(access, None)
@@ -185,11 +200,16 @@ class GrantKeeper:
         return frozenset(key for access in failed for key in self._waiting_for_vault.pop(access, frozenset()))
 
     def _forget(self, access: "_Access") -> None:
-        if self._in_progress.get(access[0]) != access[1]:
+        if not self._is_refreshing(access):
             self._states.pop(access, None)
             self._failures.pop(access, None)
             self._leftovers.pop(access, None)
             self._paused_until.pop(access, None)
+            self._settled_until.pop(access, None)
+
+    def _is_refreshing(self, access: "_Access") -> bool:
+        location, identity = access
+        return self._in_progress.get(location) == identity and location not in self._in_exchange
 
     def stop_sending(self) -> None:
         """Send nothing more, because the process is shutting down: a result might arrive too late to be stored."""
@@ -205,38 +225,24 @@ class GrantKeeper:
         location = source.location
         while (running := self._tasks.get(location)) is not None:
             await asyncio.wait({running})
-        before = self._states.get(_access(source), refresh_state.IDLE)
-        failure = before if isinstance(before, refresh_state.Refused | refresh_state.Unavailable) else None
-        self._states[_access(source)] = refresh_state.Refreshing(last=failure)
         self._in_progress[location] = source.identity
+        self._in_exchange.add(location)
         task = asyncio.create_task(work(), name=f"consent for {location}")
         self._tasks[location] = task
-        task.add_done_callback(lambda done: self._end_exchange(source, done, before))
+        task.add_done_callback(lambda done: self._end_exchange(source, done))
         return await asyncio.shield(task)
 
-    def _end_exchange(
-        self, source: GrantWithClient, task: asyncio.Task[EndT], before: refresh_state.RefreshState
-    ) -> None:
+    def _end_exchange(self, source: GrantWithClient, task: asyncio.Task[EndT]) -> None:
         """Let those that waited read Vault again. After a new grant, it may have changed why refreshes failed."""
         location = source.location
         del self._tasks[location], self._in_progress[location]
-        self._put_back(_access(source), before)
+        self._in_exchange.discard(location)
         # The caller may have been cancelled, and then nobody else retrieves the exception.
         found = task.result() if not task.cancelled() and task.exception() is None else None
         if found is not None and found.reason is ConsentReason.CONNECTED:
             for access in [access for access in self._states if access[0] == location]:
                 self._forget(access)
-        if _access(source) in self._unused:
-            self._unused.discard(_access(source))
-            self._forget(_access(source))
         self._on_change(frozenset(self._waiting.pop(location, ())), refresh_state.IDLE)
-
-    def _put_back(self, access: "_Access", state: refresh_state.RefreshState) -> None:
-        """Put back the state of a refresh as it was before an exchange: its failures and its pause stand."""
-        if state is refresh_state.IDLE:
-            del self._states[access]
-        else:
-            self._states[access] = state
 
     async def _run(self, order: RefreshOrder) -> None:
         try:
@@ -255,8 +261,10 @@ class GrantKeeper:
         leftovers = self._leftovers.pop(access, 0)
         if self._protocol.has_escrow(order.source.location):
             self._leftovers[access] = leftovers + 1
-        self._pause(access, _ESCROW_PAUSE * int(2 ** min(leftovers, _MOST_DOUBLINGS)))
-        return refresh_state.Fresh(grant=grant)
+        pause = _ESCROW_PAUSE * int(2 ** min(leftovers, _MOST_DOUBLINGS))
+        self._settled_until[access] = self._clock.monotonic() + pause.total_seconds()
+        version = self._protocol.parts.documents.newest_version(order.source.location)
+        return refresh_state.Fresh(grant=grant, version=version)
 
     def _failed(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:
         access, now = _access(order.source), self._clock.now()
@@ -316,6 +324,10 @@ def _last_failure(
             return state
         case _:
             return None
+
+
+def _is_same(read: Grant, known: Grant) -> bool:
+    return (read.lineage, read.access_digest) == (known.lineage, known.access_digest)
 
 
 def _needs_vault(state: refresh_state.RefreshState) -> bool:

@@ -92,8 +92,6 @@ class Observer:
         refresh: refresh_state.RefreshState = refresh_state.IDLE
         memory, requested = self._paced(memory, credential.key.namespace, _requested(credential, memory), now)
         if source is not None and not _is_idle(credential):
-            # A refresh that has ended by now is older than what is read next.
-            memory = after_refresh(memory, self._refresh_state(source, credential))
             memory = await self._read_source(memory, credential, source, requested=requested, now=now)
             refresh = self._refresh_state(source, credential)
             memory = after_refresh(memory, refresh)
@@ -210,8 +208,10 @@ class Observer:
         try:
             document = await self._ports.vault.read(source.location, source.identity)
             self._sharing.note_read(credential, source)
-            if document is not None and isinstance(source, GrantWithClient):
-                self._keeper.note_read(source, document)
+            if document is not None:
+                is_older = not self._keeper.note_read(source, document)
+                if is_older and document.version < memory.version:
+                    return updated(memory, read_at=now, source_failure=None)
             return after_reading(memory, document, now)
         except Trouble as trouble:
             if isinstance(trouble, VaultDenied):

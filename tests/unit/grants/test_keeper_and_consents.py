@@ -98,6 +98,24 @@ async def test_a_consent_that_connects_an_account_ends_the_pause(around: KeeperS
     assert refresh_state.IDLE == around.keeper.state(GRANT_SOURCE)
 
 
+async def test_what_failed_because_vault_was_away_is_due_when_vault_returns_during_an_exchange(
+    around: KeeperSurroundings,
+) -> None:
+    """The exchange does not bring the pause back."""
+    around.vault.breaks = VaultUnavailable("sealed")
+    assert isinstance(await around.refresh(), refresh_state.Unavailable)
+    around.vault.breaks = None
+    around.pipedrive.gate = asyncio.Event()
+    exchange = asyncio.create_task(around.keeper.exchange(_order(around, SecretValue("refused")), claimed))
+    await until_all_wait()
+
+    around.keeper.vault_returned(GRANT_SOURCE.location.connection)
+    around.pipedrive.answer()
+    await exchange
+
+    assert refresh_state.IDLE == around.keeper.state(GRANT_SOURCE)
+
+
 async def test_a_grant_that_no_credential_uses_is_forgotten_after_a_consent(around: KeeperSurroundings) -> None:
     """The last credential was deleted while the code was exchanged."""
     await _paused(around)

@@ -283,3 +283,31 @@ async def test_of_two_versions_with_one_number_the_one_that_was_written_later_co
     found = await around.in_time(documents.find_document(GRANT_LOCATION, GRANT_SOURCE.identity))
 
     assert newer == found
+
+
+async def test_an_older_version_is_believed_once_it_is_shown_for_longer_than_a_server_may_lag(
+    around: Surroundings,
+) -> None:
+    """Vault was restored from a backup."""
+    documents, older = around.protocol.parts.documents, around.vault.documents[GRANT_LOCATION]
+    await around.run()
+
+    around.clock.turn(timedelta(hours=1))
+    first = documents.note(GRANT_LOCATION, older)
+    around.clock.turn(LONGEST_LAG)
+    still = documents.note(GRANT_LOCATION, older)
+    around.clock.turn(timedelta(seconds=1))
+
+    assert (False, False, True) == (first, still, documents.note(GRANT_LOCATION, older))
+
+
+async def test_a_server_that_lags_now_and_then_is_not_believed(around: Surroundings) -> None:
+    """In between, Vault has shown the newest version again."""
+    documents, older = around.protocol.parts.documents, around.vault.documents[GRANT_LOCATION]
+    await around.run()
+    around.clock.turn(timedelta(hours=1))
+    assert not documents.note(GRANT_LOCATION, older)
+    assert documents.note(GRANT_LOCATION, around.vault.documents[GRANT_LOCATION])
+    around.clock.turn(timedelta(minutes=5))
+
+    assert not documents.note(GRANT_LOCATION, older)

@@ -16,7 +16,6 @@ from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
-    ConsentRequired,
     PipedriveUnavailable,
     RateLimited,
     SourceMissing,
@@ -30,61 +29,6 @@ from support.exchanges import ConsentSurroundings
 from support.refresh import ORDER, Surroundings
 
 CLIENT_SECRET = SecretValue("hush")
-
-
-async def test_a_refused_grant_is_not_replaced_by_its_predecessor_from_escrow(around: Surroundings) -> None:
-    """The copy landed late, after Vault had stored it and the next one."""
-    around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("second", _refreshed("first")), {}))
-    await around.escrow.keep(GRANT_LOCATION, _refreshed("first"), "us-0", CLIENT_SECRET)
-    around.cluster.keeps_escrow_for_ever = True
-    around.pipedrive.alive = set()
-
-    with pytest.raises(ConsentRequired):
-        await around.in_time(around.run())
-
-    assert (["second"], SecretValue("second")) == (around.pipedrive.sent, around.stored.refresh_token)
-
-
-@pytest.mark.parametrize("ancestor", [0, 1, 2])
-async def test_a_refused_grant_is_not_replaced_by_any_of_its_line_from_escrow(
-    around: Surroundings, ancestor: int
-) -> None:
-    """Each of them was spent, and its copy cannot be deleted."""
-    line = [Grant(refresh_token=SecretValue("seed")), first := _refreshed("first"), _refreshed("second", first)]
-    around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("third", line[-1]), {}))
-    await around.escrow.keep(GRANT_LOCATION, line[ancestor], "us-0", CLIENT_SECRET)
-    around.cluster.keeps_escrow_for_ever = True
-    around.pipedrive.alive = set()
-
-    with pytest.raises(ConsentRequired):
-        await around.in_time(around.run())
-
-    assert ["third"] == around.pipedrive.sent
-
-
-async def test_the_copy_of_an_ancestor_of_a_refused_grant_is_deleted(around: Surroundings) -> None:
-    """A webhook has kept it from being deleted before."""
-    around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("second", _refreshed("first")), {}))
-    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("seed")), "us-0", CLIENT_SECRET)
-    around.pipedrive.alive = set()
-
-    with pytest.raises(ConsentRequired):
-        await around.in_time(around.run())
-
-    assert {} == around.cluster.escrow
-
-
-async def test_a_refused_grant_is_replaced_by_its_sibling_that_was_kept_meanwhile(around: Surroundings) -> None:
-    """A vendor has accepted the refresh token twice, and has ended the grant of the second request."""
-    around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("second"), {}))
-    around.pipedrive.alive = {"first"}
-    task = await around.begin()
-    await build_escrow(around.cluster).keep(GRANT_LOCATION, _refreshed("first"), "them-1", CLIENT_SECRET)
-    around.pipedrive.answer()
-
-    await around.in_time(task)
-
-    assert SecretValue("first").digest() == around.stored.refreshed_from
 
 
 async def test_a_consent_that_is_found_after_the_escrow_was_read_is_used(around: Surroundings) -> None:

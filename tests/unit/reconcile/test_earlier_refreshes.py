@@ -8,7 +8,6 @@ import pytest
 
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
-from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.core.values.times import format_time
 from support.builders import ACCOUNT, GRANT_LOCATION, OAUTH2_SPEC, resource
 from support.faked_operator import FakedOperator, published_world
@@ -51,16 +50,6 @@ async def test_a_credential_publishes_what_was_stored_after_a_refresh_that_did_n
     await world.settle()
 
     assert "of-another" == world.value("access_token")
-
-
-async def test_a_credential_that_joins_publishes_nothing_before_it_has_read_the_grant(world: FakedOperator) -> None:
-    """Vault is away, and what was refreshed before may have been replaced."""
-    world.vault.breaks = VaultUnavailable("sealed")
-
-    world.cluster.apply(resource(UNGUARDED, name="new", creationTimestamp=format_time(world.clock.now())))
-    await world.settle(NEW)
-
-    assert world.value("access_token", "new") is None
 
 
 def _store_elsewhere(world: FakedOperator, account: Account) -> None:

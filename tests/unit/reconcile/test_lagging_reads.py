@@ -1,11 +1,13 @@
 """A standby of Vault that lags, seen by a credential: its Secret never goes back, and its request is not lost."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from pipedrive_operator.core.grant.document import Document, VaultLocation
-from support.builders import GRANT_LOCATION, OAUTH2_SPEC, resource
+from support.builders import GRANT_LOCATION, GRANT_SOURCE, OAUTH2_SPEC, resource
 from support.faked_operator import REFRESH, FakedOperator, seeded_world
 from support.refresh import in_time
 
@@ -32,6 +34,38 @@ async def test_a_requested_refresh_uses_no_older_version_than_the_credential_has
 
     assert ["seed", "of another cluster"] == world.pipedrive.spent
     assert world.value("access_token") == world.vault.documents[GRANT_LOCATION].values["access_token"]
+
+
+async def test_a_version_that_is_newer_than_what_a_credential_knows_is_used_although_a_server_lags(
+    world: FakedOperator,
+) -> None:
+    """Another credential has read a newer one, and neither holds the grant that this one knows."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    _refresh_elsewhere(world)
+    middle = world.vault.documents[GRANT_LOCATION]
+    world.keeper.note_read(GRANT_SOURCE, replace(middle, version=middle.version + 1))
+    world.clock.turn(timedelta(minutes=6))
+
+    await world.settle()
+
+    assert "access of another" == world.value("access_token")
+
+
+async def test_a_version_from_before_a_refresh_is_not_used(world: FakedOperator) -> None:
+    """A server that lags shows the version with the intent, which is newer than what the credential had read."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    with_intent = world.vault.documents[GRANT_LOCATION]
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=REFRESH))
+    await world.settle()
+    published = world.value("access_token")
+    world.vault.documents[GRANT_LOCATION] = with_intent
+    world.clock.turn(timedelta(minutes=6))
+
+    await world.settle()
+
+    assert "access-2" == published == world.value("access_token")
 
 
 def _refresh_elsewhere(world: FakedOperator) -> None:

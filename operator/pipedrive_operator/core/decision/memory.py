@@ -50,8 +50,7 @@ class Memory:
     read_at: datetime | None = None
     """When Vault was last read for this credential."""
     version: int = 0
-    """The newest version of the document that was read."""
-    version_created_at: datetime = _NEVER
+    """The version of the document that holds what is known."""
     source_failure: Failure | None = None
     grant: Grant | None = None
     has_candidate: bool = False
@@ -127,7 +126,7 @@ def without_pauses(memory: Memory, now: datetime) -> Memory:
 
 
 def after_reading(memory: Memory, document: Document | None, now: datetime) -> Memory:
-    """Include what Vault holds, unless it is older than what is known: a standby of Vault may lag behind for a while.
+    """Include what Vault holds.
 
     Raises:
         AbsenceUnconfirmed: there is no document, for the first time.
@@ -137,11 +136,9 @@ def after_reading(memory: Memory, document: Document | None, now: datetime) -> M
     found: dict[str, Any] = {"read_at": now, "source_failure": None}
     if document is None:
         _require_confirmed_absence(memory)
-    elif _is_outdated(memory, document):
-        return replace(memory, **found)
     else:
         document.require_values()
-        found |= {"version": document.version, "version_created_at": document.created_at}
+        found["version"] = document.version
     source = memory.source
     if isinstance(source, ApiTokenSource):
         return replace(memory, **found, token=_api_token(source, document))
@@ -188,32 +185,19 @@ def _api_token(source: ApiTokenSource, document: Document | None) -> Token:
     return Token(value=value)
 
 
-def _is_outdated(memory: Memory, document: Document) -> bool:
-    """Return whether a version precedes one that was read, or holds what our last refresh has replaced.
-
-    A document that was deleted with its metadata starts at version 1 again; its time shows that it is newer.
-    """
-    if document.version < memory.version and document.created_at <= memory.version_created_at:
-        return True
-    grant = None if isinstance(memory.source, ApiTokenSource) else read_grant(document)
-    return grant is not None and memory.last_refresh is not None and _precedes(grant, memory.last_refresh.grant)
-
-
-def _precedes(grant: Grant, refreshed: Grant) -> bool:
-    """Decide by cause: a refresh has spent its refresh token, or, if that did not rotate, replaced its access token."""
-    if grant.lineage != refreshed.lineage:
-        return grant.lineage == refreshed.refreshed_from
-    old, new = (one.token.obtained_at if one.token is not None else None for one in (grant, refreshed))
-    return old is not None and new is not None and old < new
-
-
 def after_refresh(memory: Memory, refresh: RefreshState) -> Memory:
     """Include a refreshed grant, once: what is read from Vault after that is newer. A refresh settles a candidate."""
     if not isinstance(refresh, Fresh) or refresh is memory.last_refresh:
         return memory
     grant = refresh.grant
     return replace(
-        memory, last_refresh=refresh, grant=grant, token=grant.token, has_candidate=False, source_failure=None
+        memory,
+        last_refresh=refresh,
+        version=refresh.version,
+        grant=grant,
+        token=grant.token,
+        has_candidate=False,
+        source_failure=None,
     )
 
 

@@ -29,6 +29,8 @@ class Fresh:
     """The grant as the last refresh stored it, or found it stored by another holder."""
 
     grant: Grant
+    version: int = 0
+    """The newest version of its document that this process knew then: the grant's own, or a later one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

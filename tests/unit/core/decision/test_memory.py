@@ -110,64 +110,6 @@ class TestReading:
         assert memory.source_failure is None
 
 
-class TestOutdatedReads:
-    """A standby of Vault serves what its leader has replaced."""
-
-    def test_a_version_older_than_one_that_was_read_is_ignored(self) -> None:
-        """The token stays, and the read counts."""
-        newer = replace(document(TOKEN_LOCATION, api_token="b" * 40), version=2, created_at=LATER)
-        memory = after_reading(TOKEN_MEMORY, newer, NOW)
-
-        memory = after_reading(memory, document(TOKEN_LOCATION, api_token="a" * 40), LATER)
-
-        assert (api_token("b" * 40), LATER) == (memory.token, memory.read_at)
-
-    def test_a_version_older_than_one_that_was_read_may_be_deleted(self) -> None:
-        """It is ignored, too."""
-        newer = replace(document(TOKEN_LOCATION, api_token="b" * 40), version=2, created_at=LATER)
-        memory = after_reading(TOKEN_MEMORY, newer, NOW)
-
-        deleted = replace(document(TOKEN_LOCATION), loss=Loss.DELETED)
-
-        assert api_token("b" * 40) == after_reading(memory, deleted, LATER).token
-
-    def test_a_document_that_was_recreated_is_read_as_new(self) -> None:
-        """A document whose metadata were deleted starts at version 1 again."""
-        memory = after_reading(TOKEN_MEMORY, replace(document(TOKEN_LOCATION, api_token="a" * 40), version=7), NOW)
-
-        anew = replace(document(TOKEN_LOCATION, api_token="b" * 40), created_at=LATER)
-
-        assert api_token("b" * 40) == after_reading(memory, anew, LATER).token
-
-    @pytest.mark.parametrize(
-        ("newest", "read", "is_news"),
-        [
-            pytest.param(refreshed(grant()), grant(), False, id="the grant that was refreshed"),
-            pytest.param(
-                refreshed(grant(), refresh_token="12:34:first"),
-                grant(),
-                False,
-                id="an unrotated refresh token",
-            ),
-            pytest.param(refreshed(grant()), refreshed(grant()), True, id="the same"),
-            pytest.param(
-                refreshed(grant()), refreshed(refreshed(grant()), refresh_token="12:34:third"), True, id="its successor"
-            ),
-            pytest.param(refreshed(grant()), grant("12:34:consent"), True, id="a consent"),
-            pytest.param(refreshed(grant()), grant("12:34:seed", token=None), True, id="a seeded one"),
-        ],
-    )
-    def test_what_a_refresh_has_replaced_is_ignored(self, newest: Grant, read: Grant, *, is_news: bool) -> None:
-        """Otherwise the Secret would go back to a token that expires sooner."""
-        memory = after_refresh(GRANT_MEMORY, Fresh(grant=newest))
-
-        memory = after_reading(memory, stored(read, version=2), LATER)
-
-        assert memory.grant is not None
-        assert (read if is_news else newest).refresh_token == memory.grant.refresh_token
-        assert (memory.token == newest.token) is (not is_news or read.token == newest.token)
-
-
 class TestRefreshes:
     """A refresh that has ended."""
 
