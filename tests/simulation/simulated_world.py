@@ -289,13 +289,15 @@ class World:
         """Return what is wrong with the status of a credential whose grant is dead; None if it names the cause.
 
         The cause is an unanswered refresh only if Pipedrive has spent the token in Vault for one of which no copy was
-        ever made. Otherwise a consent has ended the grant, or Pipedrive, or a token was written over or put back.
+        ever made. Otherwise a consent has ended the grant, or Pipedrive, or a token was written over or put back. A
+        restore of Vault undoes the mark of such a refresh.
         """
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
         if authorized is None or authorized.reason != "ConsentRequired":
             return f"(c) it is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
-        spending = [send for send in self.promises.sends if send.token == self.promises.newest and send.successor]
-        is_unanswered = any(send.successor not in self.promises.copied for send in spending)
+        newest, restored_at = self.promises.newest, self.promises.restored_at
+        spending = [send for send in self.promises.sends if send.token == newest and send.began > restored_at]
+        is_unanswered = any(send.successor and send.successor not in self.promises.copied for send in spending)
         is_named = "went unanswered" in authorized.message
         return "(e) the status does not name the unanswered refresh" if is_unanswered and not is_named else None
 
