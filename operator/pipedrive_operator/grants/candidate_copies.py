@@ -5,10 +5,9 @@ A copy is needed if its exchange has left nothing newer in Vault. What a copy is
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
-from pipedrive_operator.core.grant.candidate import is_outdated, read_candidate, with_candidate
+from pipedrive_operator.core.grant.candidate import ASIDE, is_outdated, read_candidate, with_candidate
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Exchange, Grant
@@ -20,8 +19,6 @@ from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.reservations import Reservation
 from pipedrive_operator.grants.unexpected import unexpected_errors_reported
 from pipedrive_operator.ports import Escrow
-
-_NO_ROOM: Final = "Vault holds the result of another consent, and only one of the two can be kept in escrow now"
 
 
 class CandidateCopies:
@@ -42,15 +39,6 @@ class CandidateCopies:
             return await self._escrow.keep(location, candidate, refresh_id, client.client_secret)
         return False
 
-    async def leave(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
-        """Keep a candidate in escrow alone, because Vault holds that of another consent.
-
-        Raises:
-            GrantUnstored: the cluster does not hold it.
-        """
-        if not await self.keep(candidate, reservation, client):
-            raise GrantUnstored(_NO_ROOM)
-
     async def set_aside(self, document: Document, candidate: Grant, source: GrantWithClient) -> EscrowedGrant:
         """Keep a copy of the candidate in a document, which is about to be removed from it, and return the copy.
 
@@ -61,8 +49,14 @@ class CandidateCopies:
         grant = replace(candidate, unanswered=self._intents.unanswered_renewals(document))
         copy = EscrowedGrant(grant=grant, refresh_id=_id_aside(candidate, document))
         if not await self._escrow.keep(source.location, copy.grant, copy.refresh_id, client.client_secret):
-            raise GrantUnstored(_NO_ROOM)
+            raise GrantUnstored("Vault holds the result of another consent, and it cannot be kept in escrow now")
         return copy
+
+    async def hold(self, exchange: Exchange, source: GrantWithClient) -> bool:
+        """Return whether a candidate of an exchange is in escrow. Raises what `Escrow.open` raises."""
+        client = await self._documents.read_client(source.client)
+        copies = await self._escrow.open(source.location, client.client_secret)
+        return any(copy.grant.terms is not None and copy.grant.exchange == exchange for copy in copies)
 
     async def restore_any(self, source: GrantWithClient) -> bool:
         """Move a candidate from escrow into Vault, whichever process kept it; False if there is nothing to do.
@@ -133,7 +127,7 @@ class CandidateCopies:
 
 def _id_aside(candidate: Grant, document: Document) -> str:
     """Return the refresh id of a candidate that is set aside from a version of its document."""
-    return f"candidate-{document.version}-{candidate.lineage}"
+    return f"{ASIDE}{document.version}-{candidate.lineage}"
 
 
 def _is_leaving(copy: EscrowedGrant, document: Document | None) -> bool:

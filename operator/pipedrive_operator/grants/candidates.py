@@ -121,7 +121,7 @@ class Candidates:
         """Store a candidate, however long it takes and whatever fails, with a copy in escrow meanwhile.
 
         This is the first acknowledged copy: nothing else is called before it. If Vault holds the candidate of another
-        consent, it stays in escrow until that one is settled.
+        consent, it stays in escrow until that one is settled. If it cannot be kept there, that one is settled at once.
         """
         source = reservation.source
         values: Mapping[str, object] = reservation.values
@@ -134,8 +134,11 @@ class Candidates:
                     if is_outdated(candidate, document):
                         break
                     if held is not None and held.exchange != candidate.exchange:
-                        await self._copies.leave(candidate, reservation, client)
-                        return
+                        if await self._copies.keep(candidate, reservation, client):
+                            await self._intents.remove_intent(reservation.intent, source.location, source.identity)
+                            return
+                        await self.settle(source)
+                        continue
                     values, over = reservation.without_intent(document), document
                 await self._documents.write_values(
                     with_candidate(values, candidate), source.location, source.identity, over=over
@@ -304,6 +307,8 @@ class Candidates:
         read = ReadDocument(document=seen.document, at=seen.at)
         renewed = await self._renewals.run(seen.candidate, seen.terms.consent, read, source, client)
         await self.keep(renewed.candidate, renewed.reservation, client)
+        if renewed.candidate.lineage != seen.candidate.lineage:
+            self._copies.note_obsolete(seen.candidate)
         attempt.issued = renewed.candidate.access_digest
         if renewed.trouble is not None:
             raise renewed.trouble

@@ -155,27 +155,39 @@ class CodeExchange:
             candidate, stored = read_candidate(document), read_grant(document)
             is_promoted = stored is not None and stored.exchange == order.exchange
             grant = stored if is_promoted else grant
-            is_settled = candidate is None or (not is_promoted and candidate.exchange != order.exchange)
-            if grant is not None and is_settled:
+            if grant is not None and (candidate is None or candidate.exchange != order.exchange):
                 return _connected(grant.account)
             if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
                 continue
-            if candidate is not None:
-                settled = await self.settle(order)
-                if settled is not None and settled.terms.exchange == order.exchange and not is_promoted:
-                    return _exchanged(settled)
-            elif not await self._copies.restore_any(order.source):
-                if has_looked_again:
-                    break
+            settled, is_lost = await self._complete(candidate, order)
+            if settled is not None and settled.terms.exchange == order.exchange and not is_promoted:
+                return _exchanged(settled)
+            if is_lost and has_looked_again:
+                break
+            if is_lost:
                 has_looked_again = True  # a standby of Vault may lag behind what the process that died has stored
                 await self._intents.pause_as_leader(LONGEST_LAG.total_seconds())
-                continue
-            await self._intents.pause_after_conflict(conflicts, order.source.location)
+            else:
+                await self._intents.pause_after_conflict(conflicts, order.source.location)
         return Exchanged(
             reason=ConsentReason.UNCERTAIN,
             message="The operator stopped while it exchanged the authorization code, and a result, if there was one, "
             f"is lost. A code works once, so it is not sent again: {OPEN_AGAIN}",
         )
+
+    async def _complete(self, candidate: Grant | None, order: ExchangeOrder) -> tuple[Settled | None, bool]:
+        """Settle a candidate, or find one in escrow, and return it with whether the result of the order seems lost.
+
+        The candidate of another consent, about which Pipedrive does not decide, says nothing about this one.
+        """
+        if candidate is None:
+            return None, not await self._copies.restore_any(order.source)
+        try:
+            return await self.settle(order), False
+        except UNDECIDED:
+            if candidate.exchange == order.exchange or await self._copies.hold(order.exchange, order.source):
+                raise
+            return None, True
 
     async def require_readable(self, order: ExchangeOrder) -> None:
         """Check that the consent's Vault identity may read the grant. Raises what `Vault.read` raises."""
@@ -212,8 +224,8 @@ class CodeExchange:
         document = await self._documents.find_document(order.source.location, order.source.identity)
         if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
             return None
-        if read_candidate(document) is not None:
-            await self._make_room(order)
+        if (candidate := read_candidate(document)) is not None:
+            await self._make_room(candidate, order)
             return None
         client = await self._documents.read_client(order.source.client)
         if client.client_id != order.client_id:
@@ -229,11 +241,14 @@ class CodeExchange:
             return None
         return None if reservation is None else (client, reservation, _terms(order, read_grant(document)))
 
-    async def _make_room(self, order: ExchangeOrder) -> None:
+    async def _make_room(self, candidate: Grant, order: ExchangeOrder) -> None:
         """Settle the candidate of an older consent, or set it aside if Pipedrive does not decide about it in time.
 
         Raises what `Candidates.settle` and `Candidates.set_aside` raise.
         """
+        if self._intents.was_uncertain(order.source.location, candidate):  # it would be again
+            await self._candidates.set_aside(order.source)
+            return
         try:
             await self._candidates.settle(order.source)
         except PipedriveUnavailable:

@@ -199,6 +199,11 @@ class IntentSteps:
         if left > 0:
             raise RefreshUncertain(last.trouble.message, retry_after=timedelta(seconds=left))
 
+    def was_uncertain(self, location: VaultLocation, grant: Grant) -> bool:
+        """Return whether the last refresh of unknown outcome by this process was of this grant."""
+        last = self._uncertain.get(location)
+        return last is not None and last.lineage == grant.lineage
+
     def note_uncertain(self, location: VaultLocation, sent: Grant, trouble: RefreshUncertain) -> RefreshUncertain:
         """Step 5: begin the pause after a refresh of unknown outcome, and return the trouble with that pause.
 

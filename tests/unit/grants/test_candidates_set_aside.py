@@ -1,14 +1,16 @@
 """A candidate about which Pipedrive does not decide makes room for a newer consent, and is not lost."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from fakes.escrow import build_escrow
-from pipedrive_operator.core.grant.candidate import with_candidate, with_marks
-from pipedrive_operator.core.grant.grant import Exchange, Grant
+from pipedrive_operator.core.grant.candidate import marks_of, with_candidate, with_marks
+from pipedrive_operator.core.grant.client import ClientCredentials
+from pipedrive_operator.core.grant.grant import Exchange, Grant, TokenResponse
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.grant.succession import EscrowedGrant
 from pipedrive_operator.core.grant.token import Token
@@ -17,14 +19,16 @@ from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
     CheckAndSetConflict,
+    GrantUnstored,
     PipedriveUnavailable,
     RateLimited,
+    RefreshUncertain,
     Trouble,
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.exchange import CODE_USABLE, LONGEST_WAIT_FOR_ROOM
-from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, access_token
 from support.exchanges import CONSENT, ConsentSurroundings
 
 
@@ -110,15 +114,106 @@ async def test_the_result_of_a_consent_waits_in_escrow_for_the_candidate_of_anot
 ) -> None:
     """Another process has stored that one since the code was sent, and Pipedrive does not decide about it."""
     task = await consent.begin_exchange()
-    other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
-    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
-    _say_nothing_about(consent, other, RateLimited("429"))
+    other = _store_candidate_of_another(consent, RateLimited("429"))
     consent.pipedrive.answer()
 
     with pytest.raises(RateLimited):
         await consent.in_time(task)
 
     assert (other.lineage, 1) == (consent.held.lineage, len(await _exchanges_in_escrow(consent)))
+
+
+async def test_a_result_that_is_left_in_escrow_leaves_no_intent(consent: ConsentSurroundings) -> None:
+    """Other holders would wait for as long as they see it."""
+    task = await consent.begin_exchange()
+    _store_candidate_of_another(consent, RateLimited("429"))
+    consent.pipedrive.answer()
+
+    with pytest.raises(RateLimited):
+        await consent.in_time(task)
+
+    assert (None, None) == marks_of(consent.vault.documents[GRANT_LOCATION])
+
+
+async def test_a_result_that_cannot_be_kept_in_escrow_gets_into_vault_after_the_other_candidate(
+    consent: ConsentSurroundings,
+) -> None:
+    """A quota allows no Secret in the operator's namespace, and Pipedrive decides about the other one."""
+    task = await consent.begin_exchange()
+    other = _store_candidate_of_another(consent)
+    assert other.token is not None
+    consent.pipedrive.accounts[other.token.value.reveal()] = consent.pipedrive.company
+    consent.cluster.breaks = ApiServerUnavailable("exceeded quota")
+    consent.pipedrive.answer()
+
+    with pytest.raises(GrantUnstored):
+        await consent.in_time(task)
+
+    assert (other.lineage, SecretValue("refresh-2")) == (consent.stored.lineage, consent.held.refresh_token)
+
+
+async def test_a_candidate_whose_renewals_are_never_answered_makes_room(consent: ConsentSurroundings) -> None:
+    """Pipedrive answers everything else."""
+    await consent.die_with_a_candidate()
+    stuck = consent.held.refresh_token
+    consent.clock.turn(timedelta(hours=9))
+    refresh = consent.pipedrive.refresh
+
+    async def answer_others(client: ClientCredentials, token: SecretValue, *, fence: Any) -> TokenResponse:
+        if token == stuck:
+            await fence()
+            raise RefreshUncertain("502")
+        return await refresh(client, token, fence=fence)
+
+    consent.pipedrive.refresh = answer_others  # type: ignore[method-assign,assignment]
+
+    assert ConsentReason.CONNECTED is await consent.in_time(consent.connect())
+
+
+async def test_a_candidate_that_was_set_aside_and_renewed_since_is_not_sent_again(consent: ConsentSurroundings) -> None:
+    """Its copy cannot be deleted, and a newer consent has replaced the grant that it became."""
+    stuck = await consent.die_with_a_candidate()
+    spent = consent.held.refresh_token.reveal()
+    decide = _say_nothing_about(consent, consent.held, RateLimited("429"))
+    refused = replace(consent.order(), code=SecretValue("unknown"))
+    await consent.in_time(consent.exchange.run(refused, consent.claim))
+    consent.pipedrive.identify_access_token = decide  # type: ignore[method-assign,assignment]
+    consent.cluster.keeps_escrow_for_ever = True
+    consent.clock.turn(timedelta(hours=9))
+    await consent.in_time(consent.exchange.conclude(stuck))
+    await _connect(consent)
+
+    await consent.in_time(consent.run())
+
+    assert 1 == consent.pipedrive.sent.count(spent)
+
+
+async def test_a_connected_consent_is_reported_although_an_older_one_has_returned(consent: ConsentSurroundings) -> None:
+    """Pipedrive still says nothing about the older one."""
+    await consent.die_with_a_candidate()
+    older = consent.held
+    _say_nothing_about(consent, older, RateLimited("429"))
+    order = consent.order()
+    await consent.in_time(consent.exchange.run(order, consent.claim))
+    await consent.protocol.parts.copies.restore_any(GRANT_SOURCE)
+    assert older.exchange == consent.held.exchange
+
+    found = await consent.in_time(consent.exchange.conclude(order))
+
+    assert ConsentReason.CONNECTED is found.reason
+
+
+async def test_a_lost_result_is_reported_although_pipedrive_says_nothing_about_an_older_one(
+    consent: ConsentSurroundings,
+) -> None:
+    """The process died before the first copy of the newer result."""
+    await consent.die_with_a_candidate()
+    _say_nothing_about(consent, consent.held, RateLimited("429"))
+    lost = consent.order()
+
+    found = await consent.in_time(consent.exchange.conclude(lost))
+
+    assert ConsentReason.UNCERTAIN is found.reason
 
 
 async def test_a_grant_that_is_due_does_not_wait_for_two_answers_that_pipedrive_does_not_decide_about(
@@ -200,6 +295,20 @@ async def test_a_copy_waits_until_the_candidate_of_another_consent_is_settled(co
     assert held == consent.held
 
 
+async def test_a_copy_aside_that_cannot_be_decrypted_stops_no_refresh(consent: ConsentSurroundings) -> None:
+    """The client secret was changed; the copy stays, in case it is put back."""
+    await consent.die_with_a_candidate()
+    _say_nothing_about(consent, consent.held, RateLimited("429"))
+    newer = await _connect(consent)
+    consent.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="changed")
+    consent.clock.turn(timedelta(hours=2))
+
+    await consent.in_time(consent.run())
+
+    assert ["code-1", "code-3", "refresh-4"] == consent.pipedrive.sent
+    assert (newer, 1) == (consent.stored.exchange, len(consent.cluster.escrow))
+
+
 async def _connect(consent: ConsentSurroundings) -> Exchange:
     order = consent.order()
     found = await consent.in_time(consent.exchange.run(order, consent.claim))
@@ -232,6 +341,15 @@ def _let_the_next_write_land_late(consent: ConsentSurroundings) -> Callable[[], 
         return await write(*request, cas=cas)
 
     return land
+
+
+def _store_candidate_of_another(consent: ConsentSurroundings, trouble: Trouble | None = None) -> Grant:
+    """Store a candidate, as another process would, about which Pipedrive does not decide if there is trouble."""
+    other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
+    if trouble is not None:
+        _say_nothing_about(consent, other, trouble)
+    return other
 
 
 def _say_nothing_about(

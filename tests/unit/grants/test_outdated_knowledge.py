@@ -223,9 +223,8 @@ async def test_a_grant_that_was_found_promoted_is_verified_again_if_vault_was_re
 ) -> None:
     """Vault holds the candidate then, as before its promotion."""
     order = await consent.die_with_a_candidate()
-    backup = consent.values
+    backup, other = consent.values, replace(consent.held, refresh_token=SecretValue("other"))
     await consent.protocol.parts.candidates.settle(GRANT_SOURCE)
-    other = replace(consent.stored, refresh_token=SecretValue("other"), terms=consent.terms_of_another())
     intent = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "30s"}
     consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other) | intent)
     task = asyncio.create_task(consent.exchange.conclude(order))
@@ -278,19 +277,19 @@ async def test_a_refused_candidate_is_replaced_by_the_successor_that_was_kept_me
     assert (await task).reason is ConsentReason.CONNECTED
 
 
-async def test_a_grant_that_was_found_promoted_counts_as_connected_even_if_the_next_consent_replaces_it(
+async def test_a_grant_that_was_found_promoted_counts_as_connected_beside_the_next_candidate(
     consent: ConsentSurroundings,
 ) -> None:
-    """Another consent was prepared over it, and its candidate is settled first."""
+    """Another consent was prepared over it, and Pipedrive does not decide about that one."""
     order = await consent.die_with_a_candidate()
     await consent.protocol.parts.candidates.settle(GRANT_SOURCE)
     other = replace(consent.stored, refresh_token=SecretValue("other"), terms=consent.terms_of_another())
-    consent.pipedrive.alive.add("other")
     consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
+    consent.pipedrive.identify_access_token = _away  # type: ignore[method-assign,assignment]
 
     found = await consent.in_time(consent.exchange.conclude(order))
 
-    assert (ConsentReason.CONNECTED, SecretValue("other")) == (found.reason, consent.stored.refresh_token)
+    assert (ConsentReason.CONNECTED, SecretValue("other")) == (found.reason, consent.held.refresh_token)
 
 
 async def test_the_renewals_of_a_candidate_that_nobody_has_answered_are_named_after_an_attempt_that_sent_nothing(

@@ -20,6 +20,7 @@ from pipedrive_operator.adapters.kubernetes import sealing
 from pipedrive_operator.adapters.kubernetes.api import Body, Page
 from pipedrive_operator.adapters.kubernetes.endpoints import SECRETS, Endpoint
 from pipedrive_operator.adapters.kubernetes.refusal import Refusal
+from pipedrive_operator.core.grant.candidate import ASIDE
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant, read_grant, write_grant
@@ -116,6 +117,8 @@ class KubernetesEscrow:
     async def open(self, location: VaultLocation, key: SecretValue) -> tuple[EscrowedGrant, ...]:
         """Return all grants in escrow for a location, as the cluster holds them now.
 
+        A candidate that was set aside is left out if it cannot be decrypted: nobody waits for it.
+
         Raises:
             GrantUnstored: one of them cannot be decrypted with this key.
             ApiServerUnavailable: the escrow cannot be listed.
@@ -126,7 +129,8 @@ class KubernetesEscrow:
         self._known = {name: copy for name, copy in self._known.items() if name not in gone}
         self._known |= {name: _copy(body) for name, body in listed.items()}
         metrics.show_escrow(len(self._known))
-        return tuple(self._opened(body, location, key) for body in listed.values())
+        readable = [body for body in listed.values() if not self._is_unreadable_aside(body, location, key)]
+        return tuple(self._opened(body, location, key) for body in readable)
 
     async def drop(self, location: VaultLocation, refresh_id: str) -> None:
         """Delete the escrow of a refresh, if there may be one. If that fails, it is deleted when it is next read."""
@@ -151,6 +155,9 @@ class KubernetesEscrow:
     async def _list(self) -> list[Body]:
         collection = SECRETS.collection(self._namespace)
         return [body async for page in self._api.pages(collection, labels=LABEL) for body in page.items]
+
+    def _is_unreadable_aside(self, body: Body, location: VaultLocation, key: SecretValue) -> bool:
+        return _annotation(body, _REFRESH).startswith(ASIDE) and unseal(body, location, key, clock=self._clock) is None
 
     def _opened(self, body: Body, location: VaultLocation, key: SecretValue) -> EscrowedGrant:
         grant = unseal(body, location, key, clock=self._clock)

@@ -27,6 +27,9 @@ from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN
 LONGEST_CANDIDATE: Final = 32_768
 """In characters: more than all fields of a grant can have."""
 
+ASIDE: Final = "candidate-"
+"""The beginning of the refresh id of a copy in escrow that was set aside for a newer consent."""
+
 
 def read_candidate(document: Document | None) -> Grant | None:
     """Return the candidate of a document; None if there is none, or if a person has damaged it."""
