@@ -20,6 +20,7 @@ from pipedrive_operator.core.decision.consents import (
     is_news,
     observed_generation,
     prepared,
+    reason_of,
     reported,
 )
 from pipedrive_operator.core.decision.report import Announcement
@@ -219,6 +220,8 @@ class ConsentReconciler:
             consent = replace(consent, generation=consent.status.observed_generation or 0)
         answer = (consent.uid, consent.generation)
         known, ended = self._ended.get(consent.key, (None, None))
+        if known is not None and ended is not None and known[0] == consent.uid and known[1] < consent.generation:
+            return await self._end(seen, replace(consent, generation=known[1]), ended)  # it could not be reported yet
         if (left := self._pause_left(consent.key, answer)) > timedelta(0):
             return left
         try:
@@ -230,13 +233,30 @@ class ConsentReconciler:
             return await self._report_delay(consent, trouble)
         if ended is None:
             return RETRY
-        self._ended[consent.key] = (answer, ended)
-        if not await self._finish(seen, consent, ended):
+        if action is ConsentAction.EXCHANGE and ended.reason is not ConsentReason.CONNECTED:
+            consent, ended = await self._connected_before(seen) or (consent, ended)
+        return await self._end(seen, consent, ended)
+
+    async def _end(self, seen: ConsentObservation, answered: Consent, ended: Exchanged) -> timedelta:
+        """Report how an answer has ended, and forget it; if it cannot be reported, it is tried again."""
+        self._ended[answered.key] = (answered.uid, answered.generation), ended
+        if not await self._finish(seen, answered, ended):
             return RETRY
-        self._ended.pop(consent.key, None)
-        self._began.pop(consent.key, None)
-        self._delayed.pop(consent.key, None)
+        self._ended.pop(answered.key, None)
+        self._began.pop(answered.key, None)
+        self._delayed.pop(answered.key, None)
         return timedelta(0)
+
+    async def _connected_before(self, seen: ConsentObservation) -> tuple[Consent, Exchanged] | None:
+        """Return the answer before the newest one, and its end, if Pipedrive has decided about it meanwhile."""
+        older = replace(seen.consent, generation=seen.consent.status.observed_generation or 0)
+        order = self._order(seen, older.generation)
+        if reason_of(seen.consent) is not ConsentReason.VERIFYING or order is None:
+            return None
+        with suppress(Trouble):
+            found = await self._keeper.conclude(order)
+            return (older, found) if found.reason is ConsentReason.CONNECTED else None
+        return None
 
     def _pause_left(self, key: Key, answer: _Answer) -> timedelta:
         """Return how long to wait until the candidate of an answer is verified again: none after a newer answer."""
@@ -298,12 +318,12 @@ class ConsentReconciler:
         message = (
             f"The authorization code was exchanged, and the account of the grant is not known yet: {trouble.message}"
         )
-        await self._report_answer(answered, Exchanged(reason=ConsentReason.VERIFYING, message=message))
         answer, before = (answered.uid, answered.generation), self._delayed.get(answered.key)
         failures = before.failures + 1 if before is not None and before.answer == answer else 1
         wanted = _pause(trouble, failures, spread_by=answered.uid)
         until = self._ports.clock.monotonic() + wanted.total_seconds()
         self._delayed[answered.key] = _Delay(answer=answer, failures=failures, until=until)
+        await self._report_answer(answered, Exchanged(reason=ConsentReason.VERIFYING, message=message))
         return wanted
 
     async def _report_answer(self, answered: Consent, ended: Exchanged) -> bool:

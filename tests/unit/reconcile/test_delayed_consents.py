@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 
 from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.consent import Consent, ConsentStatus
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import PipedriveUnavailable, RateLimited, Trouble
+from pipedrive_operator.core.values.errors import (
+    ApiServerUnavailable,
+    PipedriveUnavailable,
+    RateLimited,
+    ReportDenied,
+    Trouble,
+)
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.reconcile.consents import LONGEST_RETRY, RETRY
+from support.builders import KEY
 from support.consenting import CONSENT, ConsentingPerson, unconnected_world
 from support.faked_operator import FakedOperator
 from support.refresh import in_time
@@ -42,6 +50,66 @@ async def test_a_newer_answer_is_exchanged_although_the_one_before_is_not_verifi
     await in_time(world.clock, world.settle_consent(CONSENT))
 
     assert (ConsentReason.CONNECTED, code.reveal()) == (person.reason, world.pipedrive.sent[-1])
+
+
+async def test_the_account_of_an_older_answer_is_reported_although_the_newer_code_is_refused(
+    world: FakedOperator,
+) -> None:
+    """Pipedrive decides about the older answer once the newer one has come."""
+    identify = world.pipedrive.identify_access_token
+    _refuse_to_identify(world, RateLimited("429"))
+    await world.settle()
+    person = ConsentingPerson(world)
+    await person.accepts()
+    world.woken.clear()
+    world.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
+    world.consents.answer(CONSENT, SecretValue("refused"), person.state)
+
+    await in_time(world.clock, world.settle_consent(CONSENT))
+
+    assert (ConsentReason.CONNECTED, [KEY]) == (person.reason, world.woken)
+
+
+async def test_a_connected_account_is_reported_although_a_newer_answer_came_before_the_report(
+    world: FakedOperator,
+) -> None:
+    """The API server was away. The newer code would be refused."""
+    identify = world.pipedrive.identify_access_token
+    _refuse_to_identify(world, PipedriveUnavailable("503"))
+    person = ConsentingPerson(world)
+    await person.accepts()
+    world.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
+    world.clock.turn(LONGEST_RETRY)
+    world.cluster.breaks = ApiServerUnavailable("no answer")
+    with pytest.raises(ApiServerUnavailable):
+        await world.settle_consent(CONSENT)
+    world.cluster.breaks = None
+    world.consents.answer(CONSENT, SecretValue("refused"), person.state)
+
+    await in_time(world.clock, world.settle_consent(CONSENT))
+
+    assert (ConsentReason.CONNECTED, ["code-1"]) == (person.reason, world.pipedrive.sent)
+
+
+async def test_pipedrive_is_not_asked_before_its_pause_although_the_status_is_denied(world: FakedOperator) -> None:
+    """A webhook denies it."""
+    asked = _refuse_to_identify(world, RateLimited("429", retry_after=timedelta(minutes=10)))
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    patch = world.consents.patch_status
+
+    async def deny(consent: Consent, status: ConsentStatus) -> Consent | None:
+        if asked:
+            raise ReportDenied("denied")
+        return await patch(consent, status)
+
+    world.consents.patch_status = deny  # type: ignore[method-assign]
+    with pytest.raises(ReportDenied):
+        await world.settle_consent(CONSENT)
+
+    assert timedelta(minutes=10) == await world.settle_consent(CONSENT)
+    assert 1 == len(asked)
 
 
 async def test_an_answer_that_was_forged_ends_no_verification(world: FakedOperator) -> None:
