@@ -196,8 +196,16 @@ class GrantKeeper:
             if _needs_vault(state) and access[0].connection == connection
         ]
         for access in failed:
-            self._forget(access)
+            self._end_pause(access)
         return frozenset(key for access in failed for key in self._waiting_for_vault.pop(access, frozenset()))
+
+    def _end_pause(self, access: "_Access") -> None:
+        """End the pause after a failure, which is forgotten unless the refresh was requested, and has to be made."""
+        state = self._states[access]
+        if isinstance(state, refresh_state.Unavailable) and state.was_requested:
+            self._paused_until[access] = self._clock.monotonic()
+        else:
+            self._forget(access)
 
     def _forget(self, access: "_Access") -> None:
         if not self._is_refreshing(access):
@@ -277,7 +285,17 @@ class GrantKeeper:
             return refresh_state.Refused(
                 trouble=trouble, lineage=order.lineage, access_digest=digest, retry_at=retry_at
             )
-        return refresh_state.Unavailable(trouble=trouble, access_digest=digest, retry_at=retry_at)
+        return refresh_state.Unavailable(
+            trouble=trouble, access_digest=digest, retry_at=retry_at, was_requested=self._was_requested(order)
+        )
+
+    def _was_requested(self, order: RefreshOrder) -> bool:
+        """Return whether somebody asked for this refresh, or for one before it that failed."""
+        match self._states.get(_access(order.source)):
+            case refresh_state.Refreshing(last=refresh_state.Unavailable(was_requested=True)):
+                return True
+            case _:
+                return order.is_requested
 
     def _pause(self, access: "_Access", wanted: timedelta) -> datetime:
         self._paused_until[access] = self._clock.monotonic() + wanted.total_seconds()

@@ -234,7 +234,7 @@ class Reconciler:
 
 def _only_settles(seen: Observation) -> bool:
     """Return whether a refresh settles what waits in escrow or as a candidate, and the access token can stay."""
-    if seen.may_be_dead:
+    if seen.is_unresolved:
         return False
     is_due = seen.renewal is not None and seen.renewal.at <= seen.now
     return seen.in_escrow or (seen.memory.has_candidate and not is_due and seen.requested is None)

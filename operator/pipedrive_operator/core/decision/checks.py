@@ -113,9 +113,10 @@ def verification_is_due(seen: Observation) -> Decision | None:
 
 def refresh_is_unresolved(seen: Observation) -> Decision | None:
     """Refresh again after the pause, even if that is not due: nobody knows whether the grant works."""
-    if not seen.may_be_dead:
+    if not seen.is_unresolved:
         return None
-    return Decision(action=Action.REFRESH, reason=Reason.PENDING, message="The last refresh was refused or unanswered")
+    message = "The last refresh was refused or unanswered, or could not be made as requested"
+    return Decision(action=Action.REFRESH, reason=Reason.PENDING, message=message)
 
 
 def account_is_wrong(seen: Observation) -> Decision | None:

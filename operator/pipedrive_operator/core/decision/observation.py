@@ -153,10 +153,14 @@ class Observation:
         return self.memory.source_failure is not None or (grant is not None and grant.lineage != failure.lineage)
 
     @property
-    def may_be_dead(self) -> bool:
-        """Whether the last refresh of the grant was refused, or nobody knows what became of it."""
+    def is_unresolved(self) -> bool:
+        """Whether the last refresh of the grant was refused, unanswered, or requested, and could not be made."""
         match self.refresh:
-            case refresh_state.Refused() | refresh_state.Unavailable(trouble=RefreshUncertain()) as failure:
+            case (
+                refresh_state.Refused()
+                | refresh_state.Unavailable(trouble=RefreshUncertain())
+                | refresh_state.Unavailable(was_requested=True)
+            ) as failure:
                 return not self.is_outdated(failure)
             case _:
                 return False

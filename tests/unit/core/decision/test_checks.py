@@ -133,9 +133,10 @@ def test_a_refresh_has_a_cause(changes: dict[str, Any], cause: str | None) -> No
         pytest.param({"refresh": REFUSED}, True, id="refused"),
         pytest.param({"refresh": REFUSED, "grant": grant("12:34:new")}, False, id="another refresh token"),
         pytest.param({"refresh": UNAVAILABLE}, False, id="nothing was sent"),
+        pytest.param({"refresh": replace(UNAVAILABLE, was_requested=True)}, True, id="nothing was sent as requested"),
     ],
 )
-def test_a_refresh_is_repeated_if_the_grant_may_be_dead(changes: dict[str, Any], *, is_unresolved: bool) -> None:
+def test_a_refresh_is_repeated_until_its_outcome_is_known(changes: dict[str, Any], *, is_unresolved: bool) -> None:
     """Even if it is not due, as after a request."""
     assert is_unresolved is (checks.refresh_is_unresolved(changed(oauth2_up_to_date(), **changes)) is not None)
 
