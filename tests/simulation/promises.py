@@ -74,8 +74,8 @@ class Promises:
     newest_in: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
     """When the access token of each line was issued that a Secret last held, and its expiry.
 
-    A consent begins a line, and so does a restore. The expiry alone does not show the order: it is by the clock of the
-    process that refreshed.
+    A consent begins a line, and so does a restore, and an old copy that is put back from escrow. The expiry alone does
+    not show the order: it is by the clock of the process that refreshed.
     """
     issued: dict[str, float] = field(default_factory=dict)
     """When each access token was issued."""
@@ -237,6 +237,7 @@ class Promises:
         newest = str(values.get("refresh_token", ""))
         if self._has_no_trace_of(newest) and any(send.token == newest and send.successor for send in self.sends):
             self.put_back.add(newest)
+            self._begin_line(str(values.get("access_token", "")), "put back")
         self.newest = newest
         self._expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
         self._see_candidate(candidate)
@@ -294,10 +295,14 @@ class Promises:
 
     def restored(self, values: Mapping[str, object], *, by: str, candidate: Grant | None = None) -> None:
         """Record that a person restored an old version of the grant, which undoes what was stored since."""
-        access, self.restored_at = str(values.get("access_token", "")), asyncio.get_running_loop().time()
-        self.lines[access] = f"{self.lines.get(access, access)}, restored"
+        self.restored_at = asyncio.get_running_loop().time()
+        self._begin_line(str(values.get("access_token", "")), "restored")
         self.copies.restore(refresh_tokens(values, candidate), self.sends, self._line, self.restored_at)
         self.stored(values, by=by, candidate=candidate)
+
+    def _begin_line(self, access: str, how: str) -> None:
+        """Let an access token begin a line: it is in Vault again although later ones were published."""
+        self.lines[access] = f"{self.lines.get(access, access)}, {how}"
 
     def overwritten(self, tokens: Iterable[str], *, by: str, asked: float, knew: float) -> None:
         """Check that a process could not know that it wrote over another version with the same number: (b).

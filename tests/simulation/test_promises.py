@@ -243,6 +243,28 @@ def test_a_token_that_does_not_rotate_is_sent_early_only_if_its_process_cannot_k
     assert (wrong is not None and wrong.startswith("(d) consent-1 was refreshed")) is is_broken
 
 
+@pytest.mark.parametrize("was_gone", [True, False])
+def test_an_access_token_goes_back_only_if_an_old_copy_was_put_back(*, was_gone: bool) -> None:
+    """Vault held the grant of another consent before, so that nothing in it showed that the copy was spent."""
+
+    def judged(promises: Promises) -> str | None:
+        promises.sends = [spent := _spent("refresh-2", "refresh-3")]
+        promises.spent(spent, "access-3")
+        promises.issued = {"access-3": 20.0, "access-2": 10.0}
+        promises.lines["access-2"] = promises.lines["access-3"]
+        promises.stored({"refresh_token": "refresh-3", "access_token": "access-3"}, by="a1")
+        promises.published("a/one", _secret("access-3", "2026-01-01T00:09:00Z"), by="a1")
+        if was_gone:
+            promises.stored({"refresh_token": "consent-9"}, by="a1")
+        promises.stored({"refresh_token": "refresh-2", "access_token": "access-2"}, by="a1")
+        promises.published("a/one", _secret("access-2", "2026-01-01T00:08:00Z"), by="a1")
+        return promises.broken
+
+    wrong = _judged(judged)
+
+    assert (wrong is None) is was_gone
+
+
 @pytest.mark.parametrize(("token", "broken"), [("refresh-3", True), ("code-9", False)])
 def test_an_access_token_goes_back_only_for_the_grant_of_another_consent(token: str, broken: bool) -> None:  # noqa: FBT001
     """A consent some time ago is no excuse."""
