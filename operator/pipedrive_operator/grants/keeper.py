@@ -290,9 +290,13 @@ class GrantKeeper:
         )
 
     def _was_requested(self, order: RefreshOrder) -> bool:
-        """Return whether somebody asked for this refresh, or for one before it that failed."""
+        """Return whether somebody asked for this refresh, or one before it is unresolved."""
         match self._states.get(_access(order.source)):
-            case refresh_state.Refreshing(last=refresh_state.Unavailable(was_requested=True)):
+            case refresh_state.Refreshing(
+                last=refresh_state.Refused()
+                | refresh_state.Unavailable(trouble=RefreshUncertain())
+                | refresh_state.Unavailable(was_requested=True)
+            ):
                 return True
             case _:
                 return order.is_requested

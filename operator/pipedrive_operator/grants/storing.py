@@ -55,7 +55,7 @@ class StoringSteps(IntentSteps):
         if not may_be_spent and not self.has_escrow(read.location):
             return ()
         client = await self._documents.read_client(source)
-        copies = await self._escrow.open(read.location, client.client_secret)
+        copies = await self._escrow.open(read.location, client.client_secret, without_aside=True)
         source_of_both = GrantWithClient(location=read.location, identity=read.identity, client=source)
         held = read_candidate(read.document)
         answers = [copy for copy in copies if held is None or copy.grant.exchange == held.exchange]
@@ -89,7 +89,7 @@ class StoringSteps(IntentSteps):
         """
 
         async def is_unspent() -> bool:
-            copies = await self._escrow.open(claimed.location, client.client_secret)
+            copies = await self._escrow.open(claimed.location, client.client_secret, without_aside=True)
             has_successor = succession.settlement(claimed.read.grant, copies).store is not None
             return not has_successor and await self._documents.holds(claimed.read)
 
@@ -169,7 +169,7 @@ class StoringSteps(IntentSteps):
             GrantUnstored: the escrow cannot be opened.
             ApiServerUnavailable: the escrow cannot be read.
         """
-        escrowed = await self._escrow.open(claimed.location, client.client_secret)
+        escrowed = await self._escrow.open(claimed.location, client.client_secret, without_aside=True)
         document, stored = await self._documents.find(claimed.location, claimed.identity)
         refused = claimed.read.grant
         if stored is None or self.is_another(stored, claimed):

@@ -234,6 +234,7 @@ class ConsentReconciler:
         if ended is None:
             return RETRY
         if action is ConsentAction.EXCHANGE and ended.reason is not ConsentReason.CONNECTED:
+            self._ended[consent.key] = answer, ended
             consent, ended = await self._connected_before(seen) or (consent, ended)
         return await self._end(seen, consent, ended)
 

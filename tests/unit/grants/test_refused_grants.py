@@ -1,5 +1,7 @@
 """What replaces a refused grant from escrow: nothing of its own line that was spent."""
 
+from dataclasses import replace
+
 import pytest
 
 from fakes.escrow import build_escrow
@@ -65,6 +67,64 @@ async def test_a_refused_grant_is_replaced_by_its_sibling_that_was_kept_meanwhil
     await around.in_time(task)
 
     assert SecretValue("first").digest() == around.stored.refreshed_from
+
+
+async def test_the_successor_of_a_refused_grant_replaces_it_although_fewer_refreshes_led_to_it(
+    around: Surroundings,
+) -> None:
+    """The vendor has begun to rotate, and a process that was stopped keeps the first new token late."""
+    held = Grant(refresh_token=SecretValue("seed"))
+    rotated = half_refreshed_grant(held, SecretValue("new"))
+    for _ in range(3):
+        held = half_refreshed_grant(held, SecretValue("seed"))
+    around.vault.put(GRANT_LOCATION, **write_grant(held, {}))
+    around.pipedrive.alive = {"new"}
+    task = await around.begin()
+    await build_escrow(around.cluster).keep(GRANT_LOCATION, rotated, "them-1", CLIENT_SECRET)
+    around.pipedrive.answer()
+
+    await around.in_time(task)
+
+    assert rotated.lineage == around.stored.refreshed_from
+
+
+async def test_a_copy_from_a_release_that_did_not_count_is_not_taken_for_an_ancestor(around: Surroundings) -> None:
+    """The operator was rolled back for a while, and Vault was restored."""
+    third = _refreshed("third", _refreshed("second", first := _refreshed("first")))
+    around.vault.put(GRANT_LOCATION, **write_grant(first, {}))
+    await around.escrow.keep(GRANT_LOCATION, replace(third, refresh_count=0), "us-0", CLIENT_SECRET)
+    around.pipedrive.alive = {"third"}
+
+    await around.in_time(around.run())
+
+    assert third.lineage == around.stored.refreshed_from
+
+
+async def test_the_predecessor_of_a_grant_from_a_release_that_did_not_count_is_not_sent(around: Surroundings) -> None:
+    """Its copy cannot be deleted."""
+    first = replace(_refreshed("first"), refresh_count=0)
+    second = replace(_refreshed("second", first), refresh_count=0)
+    around.vault.put(GRANT_LOCATION, **write_grant(second, {}))
+    await around.escrow.keep(GRANT_LOCATION, first, "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    around.pipedrive.alive = set()
+
+    with pytest.raises(ConsentRequired):
+        await around.in_time(around.run())
+
+    assert ["second"] == around.pipedrive.sent
+
+
+async def test_a_consent_that_brings_the_origin_of_a_refused_grant_again_replaces_it(around: Surroundings) -> None:
+    """It was handed over. Pipedrive may issue the same refresh token to another consent."""
+    newer = Grant(refresh_token=SecretValue("seed"), consent="newer", consent_generation=2)
+    around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("second", _refreshed("first")), {}))
+    await around.escrow.keep(GRANT_LOCATION, newer, f"consent-{newer.lineage}", CLIENT_SECRET)
+    around.pipedrive.alive = {"seed"}
+
+    await around.in_time(around.run())
+
+    assert "newer" == around.stored.consent
 
 
 def _refreshed(name: str, former: Grant | None = None) -> Grant:

@@ -80,12 +80,12 @@ async def test_a_grant_in_escrow_does_not_replace_a_consent_that_follows_a_refus
     around.pipedrive.alive = {"newest", "consented"}
     read_escrow = around.escrow.open
 
-    async def consent_meanwhile(location: VaultLocation, key: SecretValue) -> tuple[EscrowedGrant, ...]:
+    async def consent_meanwhile(location: VaultLocation, key: SecretValue, **how: bool) -> tuple[EscrowedGrant, ...]:
         around.escrow.open = read_escrow  # type: ignore[method-assign]
         around.vault.put(GRANT_LOCATION, refresh_token="consented")
-        return await read_escrow(location, key)
+        return await read_escrow(location, key, **how)
 
-    around.escrow.open = consent_meanwhile  # type: ignore[method-assign]
+    around.escrow.open = consent_meanwhile  # type: ignore[method-assign,assignment]
 
     await around.run()
 

@@ -129,8 +129,17 @@ class Grant:
         return lineage is not None and lineage in {self.lineage, self.refreshed_from}
 
     def precedes(self, other: "Grant") -> bool:
-        """Return whether `other` is of the same origin, and more refreshes have led to it."""
-        return self.origin == other.origin and self.refresh_count < other.refresh_count
+        """Return whether `other` is of the same origin and exchange, and more refreshes have led to it.
+
+        Grants that were refreshed by a release without the count have 0, although they were refreshed.
+        """
+        is_successor = other.lineage in {self.lineage, self.refreshed_from}
+        if is_successor or self.exchange != other.exchange:
+            return False
+        if self.lineage in {other.refreshed_from, other.first_refreshed_from}:
+            return True
+        is_counted = self.refresh_count > 0 or self.refreshed_from is None
+        return is_counted and self.origin == other.origin and self.refresh_count < other.refresh_count
 
     def covers(self, other: "Grant") -> bool:
         """Return whether `other` can be discarded: this grant is the same, its successor, or a sibling.

@@ -57,7 +57,10 @@ class Unavailable:
     """The refresh failed for a reason that may pass, and is retried."""
 
     was_requested: bool = False
-    """Whether a person, or a report of an uninstall, asked for it: then it is retried even if it is not due."""
+    """Whether somebody asked for it, or the refresh before it was refused or unanswered.
+
+    Then it is retried even if it is not due.
+    """
     trouble: Trouble
     access_digest: str | None
     """The digest of the access token that the credential knew; after another holder's refresh, it has another one."""
