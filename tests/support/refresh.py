@@ -69,7 +69,7 @@ class Surroundings:
 
     async def run(self) -> Grant:
         """Refresh once."""
-        return await self.protocol.run(ORDER, self.states.append)
+        return (await self.protocol.run(ORDER, self.states.append)).grant
 
     async def lose_an_answer(self) -> RefreshUncertain:
         """Refresh, with an answer that is lost, and return the trouble."""

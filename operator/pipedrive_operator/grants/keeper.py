@@ -18,7 +18,6 @@ from pipedrive_operator.core.decision.sources import GrantWithClient, Source
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import Grant, read_grant
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import EFFECTS, ConditionStatus, Reason
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -32,7 +31,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.grants.exchange import Claim, CodeExchange
 from pipedrive_operator.grants.protocol import RefreshProtocol
-from pipedrive_operator.grants.values import Exchanged, ExchangeOrder, RefreshOrder
+from pipedrive_operator.grants.values import Exchanged, ExchangeOrder, HeldGrant, RefreshOrder
 from pipedrive_operator.ports import Clock
 
 _FIXED_IN_VAULT: Final = {Reason.SOURCE_MISSING, Reason.VAULT_DENIED, Reason.CLIENT_REJECTED}
@@ -159,17 +158,11 @@ class GrantKeeper:
         return await self._exchange.read_client(source)
 
     def note_read(self, source: Source, document: Document) -> bool:
-        """Note a version that a credential has read: no refresh may use an older one, nor may an older result be used.
+        """Note a version that a credential has read: no refresh may use an older one.
 
         Returns False if a server of Vault lags, and the version is older than one that this process knows.
         """
-        if not self._protocol.parts.documents.note(source.location, document):
-            return False
-        access = source.location, source.identity
-        state, read = self._states.get(access), read_grant(document)
-        if isinstance(state, refresh_state.Fresh) and not (read is not None and _is_same(read, state.grant)):
-            del self._states[access]
-        return True
+        return self._protocol.parts.documents.note(source.location, document)
 
     def forget(self, source: GrantWithClient) -> None:
         """Forget how the last refresh ended, because its preconditions have changed."""
@@ -254,15 +247,15 @@ class GrantKeeper:
 
     async def _run(self, order: RefreshOrder) -> None:
         try:
-            grant = await self._protocol.run(order, partial(self._report, order))
+            held = await self._protocol.run(order, partial(self._report, order))
         except Trouble as trouble:
             self._end(order, self._failed(trouble, order))
         except (FenceClosed, ApiServerUnavailable) as error:
             self._end(order, self._failed(PipedriveUnavailable(f"The refresh was postponed: {error}"), order))
         else:
-            self._end(order, self._succeeded(grant, order))
+            self._end(order, self._succeeded(held, order))
 
-    def _succeeded(self, grant: Grant, order: RefreshOrder) -> refresh_state.RefreshState:
+    def _succeeded(self, held: HeldGrant, order: RefreshOrder) -> refresh_state.RefreshState:
         """Note a success; if an escrow is still there, count it, so that the pauses between attempts grow."""
         access = _access(order.source)
         self._failures.pop(access, None)
@@ -271,8 +264,7 @@ class GrantKeeper:
             self._leftovers[access] = leftovers + 1
         pause = _ESCROW_PAUSE * int(2 ** min(leftovers, _MOST_DOUBLINGS))
         self._settled_until[access] = self._clock.monotonic() + pause.total_seconds()
-        version = self._protocol.parts.documents.newest_version(order.source.location)
-        return refresh_state.Fresh(grant=grant, version=version)
+        return refresh_state.Fresh(grant=held.grant, at=held.at, version=held.version)
 
     def _failed(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:
         access, now = _access(order.source), self._clock.now()
@@ -346,10 +338,6 @@ def _last_failure(
             return state
         case _:
             return None
-
-
-def _is_same(read: Grant, known: Grant) -> bool:
-    return (read.lineage, read.access_digest) == (known.lineage, known.access_digest)
 
 
 def _needs_vault(state: refresh_state.RefreshState) -> bool:

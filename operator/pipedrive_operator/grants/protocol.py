@@ -36,7 +36,7 @@ from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.rejected_clients import RejectedClients
 from pipedrive_operator.grants.storing import Report, StoringSteps
-from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant, Refreshed, RefreshOrder
+from pipedrive_operator.grants.values import ClaimedGrant, HeldGrant, ReadGrant, Refreshed, RefreshOrder
 from pipedrive_operator.ports import Clock, Escrow, Leadership, Pipedrive, Process, Vault
 
 MOST_AT_ONCE: Final = 40
@@ -93,7 +93,7 @@ class RefreshProtocol(StoringSteps):
             clock=clock,
         )
 
-    async def run(self, order: RefreshOrder, report: Report) -> Grant:
+    async def run(self, order: RefreshOrder, report: Report) -> HeldGrant:
         """Return a grant that fulfils the order: refreshed by us, or by another holder in the meantime.
 
         Raises:
@@ -110,7 +110,7 @@ class RefreshProtocol(StoringSteps):
                 continue
             is_settled = not unclear and read_candidate(read.document) is None
             if is_settled and self.is_fresh(read.grant, order):
-                return read.grant
+                return HeldGrant(grant=read.grant, at=read.at, version=read.document.version)
             if not await self.wait_for_holder(read) or await self.complete_consent(read, order):
                 continue
             self.require_pause(location, read.document)

@@ -22,7 +22,7 @@ from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.unexpected import as_trouble, unexpected_errors_reported
-from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE, ClaimedGrant, ReadGrant
+from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE, ClaimedGrant, HeldGrant, ReadGrant
 from pipedrive_operator.ports import Escrow
 
 Report = Callable[[refresh_state.RefreshState], None]
@@ -102,7 +102,7 @@ class StoringSteps(IntentSteps):
 
     async def store(
         self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
-    ) -> Grant | None:
+    ) -> HeldGrant | None:
         """Step 7: store the refreshed grant, however long it takes and whatever fails, with a copy in escrow meanwhile.
 
         Return what Vault holds in the end; None to start over, because only Pipedrive knows which grant is alive.
@@ -115,7 +115,7 @@ class StoringSteps(IntentSteps):
 
     async def _store(
         self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
-    ) -> Grant | None:
+    ) -> HeldGrant | None:
         document: Document | None = claimed.read.document
         intent, conflicts = None, 0
         for attempt in itertools.count(1):
@@ -126,7 +126,7 @@ class StoringSteps(IntentSteps):
                     if stored is not None and self.supersedes(stored, grant, spent=claimed.read.grant):
                         return await self._yield_to(stored, grant, claimed, client)
                     intent = self.intent_of_another(document, grant, claimed)
-                await self._documents.write_over(document, replace(grant, intent=intent), claimed.read)
+                version = await self._documents.write_over(document, replace(grant, intent=intent), claimed.read)
                 break
             except CheckAndSetConflict:
                 conflicts += 1
@@ -139,11 +139,12 @@ class StoringSteps(IntentSteps):
                     await self._keep_in_escrow(grant, claimed, client, as_trouble(error), report)
                 wanted = pause(attempt, spread_by=str(claimed.location))
                 await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
+        held = HeldGrant(grant=grant, at=self._clock.monotonic(), version=version)
         self._resolved_intents.pop(claimed.intent.refresh_id, None)
         if grant.lineage != claimed.read.grant.lineage:
             self.parts.copies.note_obsolete(claimed.read.grant)
         await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
-        return grant
+        return held
 
     def intent_of_another(self, document: Document | None, ours: Grant, claimed: ClaimedGrant) -> Intent | None:
         """Step 7: return the intent of another holder that must stay beside our result; None if there is none."""
@@ -191,13 +192,15 @@ class StoringSteps(IntentSteps):
 
     async def _yield_to(
         self, stored: Grant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials
-    ) -> Grant | None:
+    ) -> HeldGrant | None:
         """Step 7: keep what Vault holds. Our result is dropped only if nothing is lost without it."""
+        version = self._documents.newest_version(claimed.location)
+        held = HeldGrant(grant=stored, at=self._clock.monotonic(), version=version)
         if stored.covers(grant):
             if stored.intent_id == claimed.intent.refresh_id:
                 await self.remove_intent(claimed.intent, claimed.location, claimed.identity)
             await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
-            return stored
+            return held
         if not await self._keep(grant, claimed, client):
             message = (
                 "Vault holds another grant, and the refreshed grant cannot be kept in escrow yet: do not restart the "

@@ -123,6 +123,17 @@ class ClaimedGrant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldGrant:
+    """A grant that Vault held at a moment."""
+
+    grant: Grant
+    at: float
+    """On our monotonic clock: when Vault had acknowledged or shown it."""
+    version: int
+    """The version of its document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UncertainRefresh:
     """A refresh by this process whose outcome is unknown."""
 

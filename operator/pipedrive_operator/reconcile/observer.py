@@ -28,7 +28,13 @@ from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import ANNOTATION_REQUEST, Key
 from pipedrive_operator.core.resource.spec import OAuth2
-from pipedrive_operator.core.values.errors import ApiServerUnavailable, InvalidSpec, Trouble, VaultDenied
+from pipedrive_operator.core.values.errors import (
+    ApiServerUnavailable,
+    InvalidSpec,
+    Trouble,
+    VaultDenied,
+    VaultUnavailable,
+)
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.ports import (
@@ -205,17 +211,20 @@ class Observer:
         is_due = memory.read_at is None or now >= memory.read_at + self._timings.poll_interval
         if not is_due and failure is None and requested is None:
             return memory
+        began = self._ports.clock.monotonic()
         try:
             document = await self._ports.vault.read(source.location, source.identity)
             self._sharing.note_read(credential, source)
-            if document is not None:
-                is_older = not self._keeper.note_read(source, document)
-                if is_older and document.version < memory.version:
-                    return updated(memory, read_at=now, source_failure=None)
-            return after_reading(memory, document, now)
+            is_older = document is not None and not self._keeper.note_read(source, document)
+            if document is not None and is_older and document.version < memory.version:
+                return updated(memory, read_at=now, source_failure=None)
+            memory = after_reading(memory, document, now)
+            return memory if is_older else updated(memory, asked_at=began, answered_at=self._ports.clock.monotonic())
         except Trouble as trouble:
             if isinstance(trouble, VaultDenied):
                 self._sharing.note_denial(credential.key)
+            if not isinstance(trouble, VaultUnavailable):
+                memory = updated(memory, asked_at=began, answered_at=self._ports.clock.monotonic())
             return after_failure(memory, trouble, bounds=self.memories.bounds(memory, slow_is_poll=True))
 
     async def _find_target(self, memory: Memory, credential: Credential) -> tuple[Memory, TargetSecret | None]:

@@ -32,7 +32,7 @@ from pipedrive_operator.grants import GrantKeeper, RefreshOrder, RefreshProtocol
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import INTENT_POLL
 from pipedrive_operator.grants.storing import Report
-from pipedrive_operator.grants.values import ClaimedGrant, ReadGrant
+from pipedrive_operator.grants.values import ClaimedGrant, HeldGrant, ReadGrant
 from pipedrive_operator.reconcile.reconciler import Reconciler
 
 if TYPE_CHECKING:
@@ -272,9 +272,9 @@ class PublishesBeforeItStores(RefreshProtocol):
 
     async def store(
         self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
-    ) -> Grant | None:
+    ) -> HeldGrant | None:
         """Report, then store."""
-        report(refresh_state.Fresh(grant=grant))
+        report(refresh_state.Fresh(grant=grant, at=self._clock.monotonic()))
         return await super().store(grant, claimed, client, report)
 
 
@@ -285,10 +285,10 @@ class StoresOnce(RefreshProtocol):
 
     async def store(
         self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
-    ) -> Grant | None:
+    ) -> HeldGrant | None:
         """Write once; what it raises ends the refresh."""
-        await self._documents.write_over(claimed.read.document, grant, claimed.read)
-        return grant
+        version = await self._documents.write_over(claimed.read.document, grant, claimed.read)
+        return HeldGrant(grant=grant, at=self._clock.monotonic(), version=version)
 
 
 class KeepsNoEscrow(RefreshProtocol):
@@ -309,9 +309,9 @@ class AlwaysDropsItsOwnResult(RefreshProtocol):
 
     async def _yield_to(
         self, stored: Grant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials
-    ) -> Grant | None:
+    ) -> HeldGrant | None:
         await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
-        return stored
+        return HeldGrant(grant=stored, at=self._clock.monotonic(), version=0)
 
 
 class DecidesByClock(RefreshProtocol):

@@ -158,7 +158,7 @@ async def test_a_grant_that_this_process_has_just_replaced_is_not_taken_for_a_ne
     again = replace(ORDER, replaces=around.stored.access_digest)
     found = await around.in_time(around.protocol.run(again, around.states.append))
 
-    assert SecretValue("refresh-3") == found.refresh_token
+    assert SecretValue("refresh-3") == found.grant.refresh_token
     assert ["seed", "refresh-1", "refresh-2"] == around.pipedrive.sent
 
 

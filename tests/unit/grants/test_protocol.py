@@ -353,9 +353,9 @@ async def test_a_rejected_client_is_tried_again_slowly_or_on_request(
     if not is_requested:
         around.clock.turn(ORDER.slow)
 
-    grant = await around.protocol.run(replace(ORDER, is_requested=is_requested), print)
+    found = await around.protocol.run(replace(ORDER, is_requested=is_requested), print)
 
-    assert SecretValue("refresh-1") == grant.refresh_token
+    assert SecretValue("refresh-1") == found.grant.refresh_token
 
 
 async def test_an_edit_during_a_lost_acknowledgement_stays(around: Surroundings) -> None:

@@ -1,15 +1,18 @@
 """A credential publishes what Vault holds, whatever was refreshed before it has read that."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.times import format_time
-from support.builders import ACCOUNT, GRANT_LOCATION, OAUTH2_SPEC, resource
+from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE, KEY, OAUTH2_SPEC, resource
 from support.faked_operator import FakedOperator, published_world
 from support.refresh import ORDER
 
@@ -50,6 +53,58 @@ async def test_a_credential_publishes_what_was_stored_after_a_refresh_that_did_n
     await world.settle()
 
     assert "of-another" == world.value("access_token")
+
+
+async def test_a_credential_that_may_not_read_the_grant_publishes_no_earlier_refresh(world: FakedOperator) -> None:
+    """Vault's policy was changed, and another credential of the same identity had refreshed it."""
+    world.clock.turn(timedelta(seconds=1))
+    world.vault.deny(GRANT_LOCATION, GRANT_SOURCE.identity)
+    world.cluster.apply(resource(UNGUARDED, name="new", creationTimestamp=format_time(world.clock.now())))
+
+    await world.settle(NEW)
+
+    assert world.value("access_token", "new") is None
+
+
+async def test_a_credential_of_a_deleted_grant_publishes_no_earlier_refresh(world: FakedOperator) -> None:
+    """Another credential had refreshed it."""
+    world.clock.turn(timedelta(seconds=1))
+    del world.vault.documents[GRANT_LOCATION]
+    world.cluster.apply(resource(UNGUARDED, name="new", creationTimestamp=format_time(world.clock.now())))
+
+    await world.settle(NEW)
+
+    assert world.value("access_token", "new") is None
+
+
+async def test_a_refresh_that_ends_late_is_not_put_over_what_was_read_since(world: FakedOperator) -> None:
+    """Its result was stored, but the deletion of the copy took long; another cluster refreshed the grant meanwhile."""
+    go_on, waits = asyncio.Event(), asyncio.Event()
+    escrow = world.keeper._protocol._escrow  # noqa: SLF001  no port delays it
+    drop = escrow.drop
+
+    async def drop_late(location: VaultLocation, refresh_id: str) -> None:
+        waits.set()
+        await go_on.wait()
+        await drop(location, refresh_id)
+
+    escrow.drop = drop_late  # type: ignore[method-assign]
+    world.clock.turn(timedelta(seconds=1))
+    world.keeper.refresh(replace(ORDER, requester=NEW, is_requested=True, replaces=_access_digest(world)))
+    await waits.wait()
+    world.clock.turn(timedelta(seconds=1))
+    _store_elsewhere(world, ACCOUNT)
+    await world.reconciler.reconcile(KEY)
+    go_on.set()
+    await world.keeper.drain()
+
+    await world.settle()
+
+    assert "of-another" == world.value("access_token")
+
+
+def _access_digest(world: FakedOperator) -> str:
+    return SecretValue(str(world.value("access_token"))).digest()
 
 
 def _store_elsewhere(world: FakedOperator, account: Account) -> None:

@@ -49,6 +49,10 @@ class Memory:
     uid: str = ""
     read_at: datetime | None = None
     """When Vault was last read for this credential."""
+    asked_at: float = 0.0
+    """On our monotonic clock: when the last read of Vault began whose answer counts."""
+    answered_at: float = 0.0
+    """On our monotonic clock: when that answer arrived."""
     version: int = 0
     """The version of the document that holds what is known."""
     source_failure: Failure | None = None
@@ -189,6 +193,9 @@ def after_refresh(memory: Memory, refresh: RefreshState) -> Memory:
     """Include a refreshed grant, once: what is read from Vault after that is newer. A refresh settles a candidate."""
     if not isinstance(refresh, Fresh) or refresh is memory.last_refresh:
         return memory
+    is_before_version = refresh.at <= memory.answered_at and refresh.version < memory.version
+    if refresh.at < memory.asked_at or is_before_version:
+        return replace(memory, last_refresh=refresh)
     grant = refresh.grant
     return replace(
         memory,

@@ -29,8 +29,10 @@ class Fresh:
     """The grant as the last refresh stored it, or found it stored by another holder."""
 
     grant: Grant
+    at: float = 0.0
+    """On our monotonic clock: when Vault had acknowledged or shown it."""
     version: int = 0
-    """The newest version of its document that this process knew then: the grant's own, or a later one."""
+    """The version of its document that held it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
