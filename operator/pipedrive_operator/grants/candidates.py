@@ -135,6 +135,7 @@ class Candidates:
                         break
                     if held is not None and held.exchange != candidate.exchange:
                         if await self._copies.keep(candidate, reservation, client):
+                            self._intents.note_resolved(reservation.intent)
                             await self._intents.remove_intent(reservation.intent, source.location, source.identity)
                             return
                         await self.settle(source)

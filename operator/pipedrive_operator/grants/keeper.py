@@ -47,6 +47,7 @@ _MOST_DOUBLINGS: Final = 6
 
 
 _FAILED: Final = refresh_state.Refused | refresh_state.Unavailable
+"""The states of a refresh that has failed."""
 
 EndT = TypeVar("EndT", bound=Exchanged | None)
 """How an exchange ended."""

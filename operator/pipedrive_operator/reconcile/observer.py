@@ -219,13 +219,17 @@ class Observer:
             if document is not None and is_older and document.version < memory.version:
                 return updated(memory, read_at=now, source_failure=None)
             memory = after_reading(memory, document, now)
-            return memory if is_older else updated(memory, asked_at=began, answered_at=self._ports.clock.monotonic())
+            return memory if is_older else self._answered(memory, began)
         except Trouble as trouble:
             if isinstance(trouble, VaultDenied):
                 self._sharing.note_denial(credential.key)
             if not isinstance(trouble, VaultUnavailable):
-                memory = updated(memory, asked_at=began, answered_at=self._ports.clock.monotonic())
+                memory = self._answered(memory, began)
             return after_failure(memory, trouble, bounds=self.memories.bounds(memory, slow_is_poll=True))
+
+    def _answered(self, memory: Memory, began: float) -> Memory:
+        """Note that Vault has answered a read that began at a time on our monotonic clock."""
+        return updated(memory, asked_at=began, answered_at=self._ports.clock.monotonic())
 
     async def _find_target(self, memory: Memory, credential: Credential) -> tuple[Memory, TargetSecret | None]:
         """Return the Secret under the target's name: the watched one, or a foreign one that a conflict revealed."""

@@ -274,7 +274,8 @@ class PublishesBeforeItStores(RefreshProtocol):
         self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
     ) -> HeldGrant | None:
         """Report, then store."""
-        report(refresh_state.Fresh(grant=grant, at=self._clock.monotonic()))
+        at, version = self._clock.monotonic(), claimed.read.document.version + 1
+        report(refresh_state.Fresh(grant=grant, at=at, version=version))
         return await super().store(grant, claimed, client, report)
 
 

@@ -135,14 +135,30 @@ async def test_a_result_that_is_left_in_escrow_leaves_no_intent(consent: Consent
     assert (None, None) == marks_of(consent.vault.documents[GRANT_LOCATION])
 
 
+async def test_a_result_that_is_left_in_escrow_is_no_unanswered_renewal_of_another_answer(
+    consent: ConsentSurroundings,
+) -> None:
+    """Both are of one consent, and the intent of the exchange could not be removed."""
+    task = await consent.begin_exchange()
+    other = _store_candidate_of_another(consent, consent=CONSENT)
+    decide = _say_nothing_about(consent, other, RateLimited("429"))
+    _let_the_next_write_land_late(consent, after=1)
+    consent.pipedrive.answer()
+    with pytest.raises(RateLimited):
+        await consent.in_time(task)
+    consent.pipedrive.identify_access_token = decide  # type: ignore[method-assign,assignment]
+
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert (other.lineage, None) == (consent.stored.lineage, consent.stored.unanswered)
+
+
 async def test_a_result_that_cannot_be_kept_in_escrow_gets_into_vault_after_the_other_candidate(
     consent: ConsentSurroundings,
 ) -> None:
     """A quota allows no Secret in the operator's namespace, and Pipedrive decides about the other one."""
     task = await consent.begin_exchange()
     other = _store_candidate_of_another(consent)
-    assert other.token is not None
-    consent.pipedrive.accounts[other.token.value.reveal()] = consent.pipedrive.company
     consent.cluster.breaks = ApiServerUnavailable("exceeded quota")
     consent.pipedrive.answer()
 
@@ -325,11 +341,13 @@ async def _in_escrow(consent: ConsentSurroundings) -> Sequence[EscrowedGrant]:
     return await consent.escrow.open(GRANT_LOCATION, SecretValue("hush"))
 
 
-def _let_the_next_write_land_late(consent: ConsentSurroundings) -> Callable[[], Awaitable[int]]:
-    """Let Vault not answer the next write, and return what stores it."""
-    write, held_back = consent.vault.write, []
+def _let_the_next_write_land_late(consent: ConsentSurroundings, *, after: int = 0) -> Callable[[], Awaitable[int]]:
+    """Let Vault not answer the next write, or one after it, and return what stores it."""
+    write, held_back, before = consent.vault.write, [], iter(range(after))
 
     async def hold_back(*request: Any, cas: int) -> int:
+        if next(before, None) is not None:
+            return await write(*request, cas=cas)
         held_back.append((request, cas))
         consent.vault.write = write  # type: ignore[method-assign]
         raise VaultUnavailable("no answer in time")
@@ -343,12 +361,16 @@ def _let_the_next_write_land_late(consent: ConsentSurroundings) -> Callable[[], 
     return land
 
 
-def _store_candidate_of_another(consent: ConsentSurroundings, trouble: Trouble | None = None) -> Grant:
+def _store_candidate_of_another(
+    around: ConsentSurroundings, trouble: Trouble | None = None, *, consent: str = "another"
+) -> Grant:
     """Store a candidate, as another process would, about which Pipedrive does not decide if there is trouble."""
-    other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
-    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
+    terms = replace(around.terms_of_another(), consent=consent, consent_generation=9)
+    other = Grant(refresh_token=SecretValue("other"), token=(token := access_token()), terms=terms)
+    around.pipedrive.accounts[token.value.reveal()] = around.pipedrive.company
+    around.vault.put(GRANT_LOCATION, **with_candidate(around.values, other))
     if trouble is not None:
-        _say_nothing_about(consent, other, trouble)
+        _say_nothing_about(around, other, trouble)
     return other
 
 

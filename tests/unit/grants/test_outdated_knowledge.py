@@ -151,8 +151,7 @@ async def test_an_intent_to_renew_a_candidate_is_not_written_over_a_consent_with
     await consent.die_with_a_candidate()
 
     def restore() -> None:
-        ours = consent.vault.documents[GRANT_LOCATION]
-        consent.vault.documents[GRANT_LOCATION] = replace(ours, values={"refresh_token": "consented"})
+        _consent_with_the_same_number(consent)
         consent.clock.turn(timedelta(seconds=12))
 
     _reject_the_next_access_token(consent, restore)
@@ -169,10 +168,7 @@ async def test_nothing_is_written_over_a_consent_that_another_part_of_the_proces
     await consent.die_with_a_candidate()
 
     def restore() -> None:
-        ours = consent.vault.documents[GRANT_LOCATION]
-        restored = replace(ours, values={"refresh_token": "consented"})
-        consent.vault.documents[GRANT_LOCATION] = restored
-        consent.protocol.parts.documents.note(GRANT_LOCATION, restored)
+        consent.protocol.parts.documents.note(GRANT_LOCATION, _consent_with_the_same_number(consent))
 
     _reject_the_next_access_token(consent, restore)
 
@@ -185,8 +181,7 @@ async def test_a_code_is_not_sent_over_a_consent_with_the_same_version_number(co
     """This process was stopped between its read and its intent, and Vault was restored meanwhile."""
 
     def restore() -> None:
-        ours = consent.vault.documents[GRANT_LOCATION]
-        consent.vault.documents[GRANT_LOCATION] = replace(ours, values={"refresh_token": "consented"})
+        _consent_with_the_same_number(consent)
         consent.clock.turn(timedelta(seconds=12))
 
     _after_the_next_read(consent, restore)
@@ -314,6 +309,13 @@ async def test_the_renewals_of_a_candidate_that_nobody_has_answered_are_named_af
 
     assert consent.stored.unanswered is not None
     assert "them" == consent.stored.unanswered.by
+
+
+def _consent_with_the_same_number(consent: ConsentSurroundings) -> Document:
+    """Restore Vault and consent by hand, so that the document gets the number of the version that it replaces."""
+    restored = replace(consent.vault.documents[GRANT_LOCATION], values={"refresh_token": "consented"})
+    consent.vault.documents[GRANT_LOCATION] = restored
+    return restored
 
 
 def _refreshed(name: str, former: Grant | None = None) -> Grant:

@@ -7,15 +7,13 @@ import pytest
 
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, RateLimited, Trouble
 from support.builders import GRANT_LOCATION, OAUTH2_SPEC, resource
-from support.faked_operator import REFRESH, FakedOperator, seeded_world
+from support.faked_operator import REFRESH, FakedOperator, published_world
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[FakedOperator]:
     """Return an operator that has published a grant."""
-    async for made in seeded_world():
-        made.cluster.apply(resource(OAUTH2_SPEC))
-        await made.settle()
+    async for made in published_world(OAUTH2_SPEC):
         made.clock.turn(timedelta(minutes=1))
         yield made
 

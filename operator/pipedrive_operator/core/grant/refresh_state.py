@@ -29,9 +29,9 @@ class Fresh:
     """The grant as the last refresh stored it, or found it stored by another holder."""
 
     grant: Grant
-    at: float = 0.0
+    at: float
     """On our monotonic clock: when Vault had acknowledged or shown it."""
-    version: int = 0
+    version: int
     """The version of its document that held it."""
 
 

@@ -115,7 +115,7 @@ class TestRefreshes:
 
     def test_a_refreshed_grant_is_included_once(self) -> None:
         """What is read afterwards is newer."""
-        fresh = Fresh(grant=refreshed(grant()))
+        fresh = Fresh(grant=refreshed(grant()), at=0.0, version=2)
         memory = after_refresh(GRANT_MEMORY, fresh)
         consented = after_reading(memory, stored(grant("12:34:consent"), 3), LATER)
 
