@@ -63,7 +63,7 @@ soak: $(READY)
 chaos: $(READY)
 	@$(RUN) -m chaos $(if $(PARTS),--parts "$(PARTS)") $(if $(KILLS),--kills $(KILLS)) $(if $(GRANTS),--grants $(GRANTS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT)) \
-		--pictures $(or $(PICTURES),.benchmarks)
+		--keep .chaos --pictures $(or $(PICTURES),.benchmarks)
 	$(if $(PARTS),,@$(MAKE) --no-print-directory attack)
 
 attack: $(READY)
@@ -104,7 +104,7 @@ scan: $(RELEASE_READY)
 		"a vulnerability is known, or PyPI cannot be asked and nothing was looked up: see above." >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) .venv-newest $(RELEASE) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .soak .benchmarks
+	rm -rf $(VENV) .venv-newest $(RELEASE) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .soak .chaos .benchmarks
 
 $(RELEASE_READY): requirements/release.txt
 	@$(PYTHON) -m venv $(RELEASE)

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import copyfile
 from typing import Final
 
 import click
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos import fleet, kills, scenarios
+from chaos.conclusion import Verdict
 from chaos.pictures import draw
 from chaos.report import Report
 from testbed.api_client import ApiError
@@ -63,10 +65,23 @@ _VERDICTS: Final = {True: "[green]kept[/]", False: "[red]BROKEN[/]", None: ""}
 @click.option("--seed", default=None, type=int, help="Chooses the random moments. Default: a new one.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="If a promise was broken under kills, keep each grant's history and the processes' logs in this folder.",
+)
+@click.option(
     "--pictures", type=click.Path(file_okay=False, path_type=Path), help="Draw an SVG picture into this folder."
 )
 def main(
-    *, parts: str, count: int, grants: int, minutes: float, seed: int | None, output: str, pictures: Path | None
+    *,
+    parts: str,
+    count: int,
+    grants: int,
+    minutes: float,
+    seed: int | None,
+    output: str,
+    keep: Path | None,
+    pictures: Path | None,
 ) -> None:
     """Run the chaos tests, and exit with the matching code."""
     wanted = parts.replace(",", " ").split()
@@ -77,7 +92,7 @@ def main(
     console = Console(stderr=True, highlight=False)
     machine = describe()
     try:
-        report = _play(wanted, plan, fleet.Plan(grants=grants, minutes=minutes), console)
+        report = _play(wanted, plan, fleet.Plan(grants=grants, minutes=minutes), console, keep)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except (kills.ChaosError, ProcessError, KubectlError, BuildError, ApiError) as failure:
@@ -92,7 +107,7 @@ def main(
     sys.exit(0 if report.kept else _BROKEN)
 
 
-def _play(parts: Sequence[str], plan: kills.Plan, size: fleet.Plan, console: Console) -> Report:
+def _play(parts: Sequence[str], plan: kills.Plan, size: fleet.Plan, console: Console, keep: Path | None) -> Report:
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -101,11 +116,24 @@ def _play(parts: Sequence[str], plan: kills.Plan, size: fleet.Plan, console: Con
     with tempfile.TemporaryDirectory(prefix="pipedrive-chaos-") as name:
         folders = {part: _made(Path(name) / part) for part in PARTS}
         say(f"{', '.join(parts)}; seed {plan.seed}")
-        return Report(
-            scenarios=scenarios.run(folders["scenarios"], say) if "scenarios" in parts else (),
-            kills=kills.run(folders["kills"], plan, say) if "kills" in parts else None,
-            fleet=fleet.run(folders["fleet"], size, say) if "fleet" in parts else None,
-        )
+        lone = scenarios.run(folders["scenarios"], say) if "scenarios" in parts else ()
+        verdict = kills.run(folders["kills"], plan, say) if "kills" in parts else None
+        if keep is not None and verdict is not None and verdict.breaches:
+            _keep(verdict, folders["kills"], keep / f"seed-{plan.seed}")
+            say(f"a promise was broken; the histories and logs are in {keep / f'seed-{plan.seed}'}")
+        figures = fleet.run(folders["fleet"], size, say) if "fleet" in parts else None
+        return Report(scenarios=lone, kills=verdict, fleet=figures)
+
+
+def _keep(verdict: Verdict, folder: Path, into: Path) -> None:
+    """Write each grant's history, and copy the logs of all processes."""
+    files = {f"{path.replace('/', '.')}.history": "\n".join(lines) for path, lines in verdict.histories.items()}
+    logs = {".".join(log.relative_to(folder).parts): log for log in folder.rglob("*.log")}
+    into.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (into / name).write_text(f"{text}\n")
+    for name, log in logs.items():
+        copyfile(log, into / name)
 
 
 def _show(report: Report, console: Console) -> None:

@@ -12,6 +12,7 @@ from chaos.evidence import (
     Answer,
     Death,
     Evidence,
+    Refresh,
     read_companies,
     read_exchanges,
     read_publications,
@@ -20,6 +21,7 @@ from chaos.evidence import (
     read_writes,
 )
 from chaos.exchange_judgement import Beginning, ExchangeMoment
+from chaos.history import histories
 from chaos.judgement import Complaint, Limits, Loss, Moment, Window
 from chaos.person import Person
 from chaos.surroundings import Environment
@@ -40,9 +42,10 @@ class Verdict:
     deaths: Mapping[Moment, int]
     troubles: Mapping[str, int]
     accepted_twice: Sequence[str]
-    sent_again: int
-    """How many refresh tokens were sent although their successor was in Vault or in escrow."""
-    sent_at_once: int
+    sent_again: Sequence[Refresh]
+    """The refresh tokens that were sent although their successor was in Vault or in escrow."""
+    sent_at_once: Sequence[Refresh]
+    """The refresh tokens that were sent while they were in flight already."""
     losses: Sequence[Loss]
     wrongly_declared_dead: Sequence[Complaint]
     uncertain: int
@@ -63,6 +66,8 @@ class Verdict:
     wrongly_reported: Sequence[Answer]
     takeovers: Sequence[float]
     """In seconds, from a kill until the other replica leads; only where no fault affects the election."""
+    histories: Mapping[str, Sequence[str]]
+    """What happened to each grant, by its path in Vault."""
 
     @property
     def breaches(self) -> list[str]:
@@ -84,12 +89,13 @@ class Verdict:
             f"{one.path}: declared dead although nothing was lost: {one.message!r}"
             for one in self.wrongly_declared_dead
         ]
-        found += [f"{self.sent_again} times a refresh token was sent although its successor was stored"] * bool(
-            self.sent_again
-        )
-        return found + [f"{self.sent_at_once} times a refresh token was in flight twice at the same time"] * bool(
-            self.sent_at_once
-        )
+        found += [
+            f"{one.path}: refresh token {one.token} was sent although its successor was stored"
+            for one in self.sent_again
+        ]
+        return found + [
+            f"{one.path}: refresh token {one.token} was in flight twice at the same time" for one in self.sent_at_once
+        ]
 
 
 def gather(environment: Environment, cells: Sequence[Cell], consented: Sequence[Answer] = ()) -> Evidence:
@@ -143,8 +149,8 @@ def conclude(
             what: sum(one.what == what for one in weather.troubles) for what in {one.what for one in weather.troubles}
         },
         accepted_twice=judgement.accepted_twice([*evidence.refreshes, *evidence.exchanges]),
-        sent_again=len(judgement.sent_again(evidence)),
-        sent_at_once=len(judgement.sent_at_once(evidence.refreshes)),
+        sent_again=judgement.sent_again(evidence),
+        sent_at_once=[second for _, second in judgement.sent_at_once(evidence.refreshes)],
         losses=[
             judgement.judge(
                 one, evidence, deaths=deaths, troubles=weather.troubles, complaints=complaints, limits=LIMITS
@@ -164,6 +170,7 @@ def conclude(
         ),
         wrongly_reported=exchange_judgement.wrongly_reported(evidence, begun),
         takeovers=takeovers,
+        histories=histories(evidence, credentials, deaths=deaths, troubles=weather.troubles),
     )
 
 

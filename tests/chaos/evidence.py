@@ -128,6 +128,8 @@ class Write:
     kind: Kind
     for_consent: bool = False
     """Whether it is the intent of an exchange, or of a refresh of a candidate."""
+    tokens: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What is in the document after the write: the digests of refresh token, candidate and refresh id, by field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +244,14 @@ def read_writes(answers: Iterable[KvAnswer]) -> tuple[Write, ...]:
         if answer.ok and answer.operation in {"create", "update"} and not _OF_A_GRANT.isdisjoint(answer.values):
             kind = _kind(answer, held.get(answer.path, {}))
             is_for_consent = kind is Kind.INTENT and "refresh_consent" in answer.values
-            write = Write(path=answer.path, by=answer.display_name, at=answer.at, kind=kind, for_consent=is_for_consent)
+            write = Write(
+                path=answer.path,
+                by=answer.display_name,
+                at=answer.at,
+                kind=kind,
+                for_consent=is_for_consent,
+                tokens={key: value for key, value in answer.values.items() if key in _OF_A_GRANT},
+            )
             found.append(write)
             held[answer.path] = answer.values
     return tuple(found)

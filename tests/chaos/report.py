@@ -58,6 +58,7 @@ class Report:
         if self.kills is not None:
             parts["kills"] = {**asdict(self.kills), "windows": summary(self.kills.windows)}
             parts["kills"]["breaches"] = self.kills.breaches
+            del parts["kills"]["histories"]  # long; they are kept as files
         if self.fleet is not None:
             parts["fleet"] = {**asdict(self.fleet), "windows": summary(self.fleet.windows)}
         return parts | {"scenarios": [asdict(one) for one in self.scenarios]}
@@ -95,8 +96,8 @@ def _kills(verdict: Verdict) -> Iterable[Figure]:
     yield Figure(what="faults", measured=", ".join(f"{count} {what}" for what, count in verdict.troubles.items()))
     yield Figure(what="refreshes that Pipedrive accepted", measured=f"{verdict.refreshes:,}")
     yield _none("refresh tokens accepted twice", len(verdict.accepted_twice))
-    yield _none("refresh tokens sent again although their successor was stored", verdict.sent_again)
-    yield _none("refresh tokens in flight twice at the same time", verdict.sent_at_once)
+    yield _none("refresh tokens sent again although their successor was stored", len(verdict.sent_again))
+    yield _none("refresh tokens in flight twice at the same time", len(verdict.sent_at_once))
     yield _none("grants lost, outside the window", len(lost))
     yield _none("grants wrongly declared dead", len(verdict.wrongly_declared_dead))
     yield Figure(what="grants lost inside the window", measured=str(len(excused)))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from chaos.conclusion import Verdict
-from chaos.evidence import Answer, Exchange
+from chaos.evidence import Answer, Exchange, Refresh
 from chaos.exchange_judgement import ExchangeMoment
 from chaos.judgement import Loss, Moment
 from chaos.report import MANY_KILLS, Report
@@ -22,6 +22,16 @@ EXCHANGE = Exchange(
     delivered=True,
     answer=ANSWER,
 )
+REFRESH = Refresh(
+    path="grant",
+    consent="grant-1",
+    token="old",
+    issued=None,
+    accepted=False,
+    taken=2.0,
+    answered=2.1,
+    delivered=True,
+)
 LOSS = Loss(spending=EXCHANGE, sender="pair-0", excused=True, why="killed", message="Uncertain", truthful=True)
 KEPT = Verdict(
     seed=7,
@@ -30,8 +40,8 @@ KEPT = Verdict(
     deaths={Moment.IDLE: 3},
     troubles={},
     accepted_twice=[],
-    sent_again=0,
-    sent_at_once=0,
+    sent_again=[],
+    sent_at_once=[],
     losses=[],
     wrongly_declared_dead=[],
     uncertain=0,
@@ -44,6 +54,7 @@ KEPT = Verdict(
     lost_results=[LOSS],
     wrongly_reported=[],
     takeovers=[],
+    histories={},
 )
 
 
@@ -59,6 +70,8 @@ def test_a_run_without_a_breach_keeps_every_promise() -> None:
         (replace(KEPT, sent_twice=["code"]), "code code was sent twice"),
         (replace(KEPT, strange=["grant, in Vault"]), "another company's grant got into use: grant, in Vault"),
         (replace(KEPT, wrongly_reported=[ANSWER]), "grant: consent acme/x was wrongly reported: Uncertain"),
+        (replace(KEPT, sent_again=[REFRESH]), "grant: refresh token old was sent although its successor was stored"),
+        (replace(KEPT, sent_at_once=[REFRESH]), "grant: refresh token old was in flight twice"),
         (replace(KEPT, lost_results=[replace(LOSS, excused=False, why="no excuse")]), "grant: no excuse"),
         (replace(KEPT, lost_results=[replace(LOSS, truthful=False)]), "the status gave another cause: 'Uncertain'"),
     ],
