@@ -14,6 +14,7 @@ from pipedrive_operator.core.values.errors import (
     ConsentRequired,
     InvalidSpec,
     PipedriveUnavailable,
+    RefreshUncertain,
     SourceMissing,
     Trouble,
 )
@@ -185,6 +186,21 @@ async def test_a_temporary_failure_is_retried(around: KeeperSurroundings) -> Non
     assert isinstance(first, refresh_state.Unavailable)
     assert isinstance(second, refresh_state.Unavailable)
     assert first.retry_at < second.retry_at
+
+
+@pytest.mark.parametrize(("another", "is_unresolved"), [("", True), ("another", False)])
+async def test_an_unanswered_refresh_leaves_only_its_own_grant_unresolved(
+    around: KeeperSurroundings, *, another: str, is_unresolved: bool
+) -> None:
+    """A grant that another holder has stored since is not refreshed for it before that is due."""
+    around.pipedrive.breaks = RefreshUncertain("no answer in time")
+    await around.refresh()
+    around.pipedrive.breaks = PipedriveUnavailable("503")
+
+    then = await around.refresh(replace(ORDER, access_digest=another or ORDER.access_digest))
+
+    assert isinstance(then, refresh_state.Unavailable)
+    assert is_unresolved == then.was_requested
 
 
 @pytest.mark.parametrize("step", [timedelta(minutes=-5), timedelta(minutes=5)])
