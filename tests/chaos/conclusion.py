@@ -21,7 +21,7 @@ from chaos.evidence import (
     read_writes,
 )
 from chaos.exchange_judgement import Beginning, ExchangeMoment
-from chaos.history import histories
+from chaos.grant_history import histories
 from chaos.judgement import Complaint, Limits, Loss, Moment, Window
 from chaos.person import Person
 from chaos.surroundings import Environment

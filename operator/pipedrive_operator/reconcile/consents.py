@@ -24,7 +24,6 @@ from pipedrive_operator.core.decision.consents import (
     reported,
 )
 from pipedrive_operator.core.decision.report import Announcement
-from pipedrive_operator.core.decision.retry import LONGEST_RETRY_AFTER
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.resource.consent import Consent, ConsentStatus
@@ -33,7 +32,6 @@ from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.resource.status import Account
-from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.conditions import EventReason
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import FenceClosed, ReportDenied, Trouble
@@ -41,17 +39,12 @@ from pipedrive_operator.core.values.mask import mask
 from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
 from pipedrive_operator.ports import Cache, Clock, ConsentCache, Consents, Credentials, Leadership
+from pipedrive_operator.reconcile.answers import RETRY, Answers, Ended
 
-RETRY: Final = timedelta(seconds=5)
-"""The pause before the next attempt to prepare a link, to claim a code, or to verify a candidate."""
-LONGEST_RETRY: Final = timedelta(minutes=1)
-"""The longest pause between attempts to verify a candidate, if Pipedrive asks for no longer one: a person waits."""
 _NO_CLIENT_ID: Final = (
     "the client id at {place} in Vault looks like a token or a client secret, and an address contains it: name the key "
     "of the client id in spec.oauth2.client.idKey, or correct the document"
 )
-_Answer = tuple[str, int]
-"""The uid of a consent, and the generation that the answer gave it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +77,6 @@ class ConsentPorts:
     clock: Clock
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Delay:
-    """An answer whose candidate could not be verified yet."""
-
-    answer: _Answer
-    failures: int
-    """How many times in a row it could not."""
-    until: float
-    """On our monotonic clock: when to try again."""
-
-
 class ConsentReconciler:
     """Reconciles consents, one step per call. Calls for the same key must not overlap."""
 
@@ -116,12 +98,7 @@ class ConsentReconciler:
         self._addresses = addresses
         self._on_connected = on_connected
         self._on_ended = on_ended
-        self._began: dict[Key, tuple[_Answer, float]] = {}
-        """When this process first saw the last answer of each consent, on our monotonic clock."""
-        self._ended: dict[Key, tuple[_Answer, Exchanged]] = {}
-        """How exchanges ended that are not reported yet."""
-        self._delayed: dict[Key, _Delay] = {}
-        """The answers whose candidates could not be verified yet."""
+        self._answers = Answers()
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Take one step, and return when to take the next; None if nothing is due until something changes.
@@ -132,9 +109,7 @@ class ConsentReconciler:
         """
         consent = self._ports.consent_cache.consent(key)
         if consent is None:
-            self._began.pop(key, None)
-            self._ended.pop(key, None)
-            self._delayed.pop(key, None)
+            self._answers.forget(key)
             return None
         self._require_leadership()
         seen = self._observe(consent)
@@ -219,33 +194,35 @@ class ConsentReconciler:
         if action is ConsentAction.CONCLUDE:  # about the answer that was claimed: a newer one may have come since
             consent = replace(consent, generation=consent.status.observed_generation or 0)
         answer = (consent.uid, consent.generation)
-        known, ended = self._ended.get(consent.key, (None, None))
-        if known is not None and ended is not None and known[0] == consent.uid and known[1] < consent.generation:
-            return await self._end(seen, replace(consent, generation=known[1]), ended)  # it could not be reported yet
-        if (left := self._pause_left(consent.key, answer)) > timedelta(0):
+        known = self._answers.ended(consent.key)
+        if known is not None and known.answer[0] == consent.uid and known.answer[1] < consent.generation:
+            older = replace(consent, generation=known.answer[1])
+            return await self._end(seen, older, known.exchanged)  # it could not be reported yet
+        if (left := self._answers.pause_left(consent.key, answer, self._ports.clock.monotonic())) > timedelta(0):
             return left
         try:
-            if known != answer or ended is None:
+            if known is None or known.answer != answer:
                 ended = await self._run(seen, consent, action)
-            elif ended.reason is ConsentReason.UNCERTAIN:
-                ended = await self._look_again(seen, consent, ended)
+            elif known.exchanged.reason is ConsentReason.UNCERTAIN:
+                ended = await self._look_again(seen, consent, known.exchanged)
+            else:
+                ended = known.exchanged
         except Trouble as trouble:
             return await self._report_delay(consent, trouble)
         if ended is None:
             return RETRY
         if action is ConsentAction.EXCHANGE and ended.reason is not ConsentReason.CONNECTED:
-            self._ended[consent.key] = answer, ended
+            self._answers.note_ended(consent.key, Ended(answer=answer, exchanged=ended))
             consent, ended = await self._connected_before(seen) or (consent, ended)
         return await self._end(seen, consent, ended)
 
     async def _end(self, seen: ConsentObservation, answered: Consent, ended: Exchanged) -> timedelta:
         """Report how an answer has ended, and forget it; if it cannot be reported, it is tried again."""
-        self._ended[answered.key] = (answered.uid, answered.generation), ended
+        answer = (answered.uid, answered.generation)
+        self._answers.note_ended(answered.key, Ended(answer=answer, exchanged=ended))
         if not await self._finish(seen, answered, ended):
             return RETRY
-        self._ended.pop(answered.key, None)
-        self._began.pop(answered.key, None)
-        self._delayed.pop(answered.key, None)
+        self._answers.forget(answered.key)
         return timedelta(0)
 
     async def _connected_before(self, seen: ConsentObservation) -> tuple[Consent, Exchanged] | None:
@@ -258,13 +235,6 @@ class ConsentReconciler:
             found = await self._keeper.conclude(order)
             return (older, found) if found.reason is ConsentReason.CONNECTED else None
         return None
-
-    def _pause_left(self, key: Key, answer: _Answer) -> timedelta:
-        """Return how long to wait until the candidate of an answer is verified again: none after a newer answer."""
-        delay = self._delayed.get(key)
-        if delay is None or delay.answer != answer:
-            return timedelta(0)
-        return timedelta(seconds=delay.until - self._ports.clock.monotonic())
 
     async def _look_again(self, seen: ConsentObservation, consent: Consent, doubt: Exchanged) -> Exchanged:
         """Return how an exchange has ended if a doubt could not be reported for a while, in which a result may appear.
@@ -296,11 +266,7 @@ class ConsentReconciler:
         answer, status = consent.spec.answer, consent.status
         if answer is None or not isinstance(credential, Credential) or not isinstance(source, GrantWithClient):
             return None
-        current = (consent.uid, consent.generation)
-        known, began = self._began.get(consent.key, (None, 0.0))
-        if known != current:
-            began = self._ports.clock.monotonic()
-            self._began[consent.key] = (current, began)
+        now = self._ports.clock.monotonic()
         return ExchangeOrder(
             source=source,
             consent=consent.uid,
@@ -311,7 +277,7 @@ class ConsentReconciler:
             guard=credential.spec.account,
             pinned=self._pinned(credential, source),
             allows_change=consent.spec.allow_account_change,
-            began=began,
+            began=self._answers.first_seen(consent.key, (consent.uid, consent.generation), now),
         )
 
     async def _report_delay(self, answered: Consent, trouble: Trouble) -> timedelta:
@@ -319,11 +285,8 @@ class ConsentReconciler:
         message = (
             f"The authorization code was exchanged, and the account of the grant is not known yet: {trouble.message}"
         )
-        answer, before = (answered.uid, answered.generation), self._delayed.get(answered.key)
-        failures = before.failures + 1 if before is not None and before.answer == answer else 1
-        wanted = _pause(trouble, failures, spread_by=answered.uid)
-        until = self._ports.clock.monotonic() + wanted.total_seconds()
-        self._delayed[answered.key] = _Delay(answer=answer, failures=failures, until=until)
+        answer, now = (answered.uid, answered.generation), self._ports.clock.monotonic()
+        wanted = self._answers.delay(answered.key, answer, trouble, now)
         await self._report_answer(answered, Exchanged(reason=ConsentReason.VERIFYING, message=message))
         return wanted
 
@@ -373,12 +336,6 @@ class ConsentReconciler:
             return False
         self._ports.consent_cache.keep(written)
         return True
-
-
-def _pause(trouble: Trouble, failures: int, *, spread_by: str) -> timedelta:
-    """Return the pause before a candidate is verified again: at least what Pipedrive asks for, within our bounds."""
-    growing = min(pause(failures, spread_by=spread_by), LONGEST_RETRY)
-    return max(RETRY, growing, min(trouble.retry_after or RETRY, LONGEST_RETRY_AFTER))
 
 
 def _announcement(consent: Consent, ended: Exchanged) -> Announcement:

@@ -13,6 +13,7 @@ from pipedrive_operator.core.values.conditions import ConditionStatus, Condition
 from pipedrive_operator.core.values.consent_reasons import ConsentConditionType, ConsentReason
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.reconcile.answers import Answers
 from support.builders import ACCOUNT, CLIENT_SOURCE, GRANT_LOCATION, NOW, OAUTH2_SPEC, resource
 from support.consenting import CONSENT, UNGUARDED, ConsentingPerson, unconnected_world
 from support.faked_operator import FakedOperator
@@ -268,8 +269,8 @@ async def test_nothing_is_remembered_of_a_deleted_consent(world: FakedOperator) 
 
     await world.consent_reconciler.reconcile(CONSENT)
 
-    reconciler = world.consent_reconciler
-    assert ({}, {}, {}) == (reconciler._began, reconciler._ended, reconciler._delayed)  # noqa: SLF001  the memory itself
+    answers = world.consent_reconciler._answers  # noqa: SLF001  the memory itself
+    assert vars(Answers()) == vars(answers)
 
 
 @pytest.mark.parametrize("value", [f"12:34:{'5f' * 20}", "5f" * 20, "v1u:AQIBAHj"])

@@ -12,7 +12,7 @@ from pipedrive_operator.core.resource.consent import write_consent_status
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultUnavailable
-from pipedrive_operator.reconcile.consents import RETRY
+from pipedrive_operator.reconcile.answers import RETRY
 from support.builders import ACCOUNT, GRANT_LOCATION, KEY
 from support.consenting import CONSENT, ConsentingPerson, unconnected_world
 from support.faked_operator import FakedOperator

@@ -18,7 +18,7 @@ from pipedrive_operator.core.values.errors import (
     Trouble,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.reconcile.consents import LONGEST_RETRY, RETRY
+from pipedrive_operator.reconcile.answers import LONGEST_RETRY, RETRY
 from support.builders import KEY
 from support.consenting import CONSENT, ConsentingPerson, unconnected_world
 from support.faked_operator import FakedOperator

@@ -1,7 +1,7 @@
 """The history of a grant lists all that happened to it, in order."""
 
 from chaos.evidence import Answer, Death, Evidence, Exchange, Kind, Publication, Refresh, Trouble, Write, escrow_name
-from chaos.history import histories
+from chaos.grant_history import histories
 
 PATH = "acme/grant"
 REFRESH = Refresh(
