@@ -181,12 +181,10 @@ class Escrow(Protocol):
         Return whether the cluster certainly holds it now; nothing is raised.
         """
 
-    async def open(
-        self, location: VaultLocation, key: SecretValue, *, without_aside: bool = False
-    ) -> Sequence[EscrowedGrant]:
+    async def open(self, location: VaultLocation, key: SecretValue) -> Sequence[EscrowedGrant]:
         """Return all grants in escrow for a location as the cluster holds them now, whichever process kept them.
 
-        With `without_aside`, candidates that were set aside are left out if they cannot be decrypted.
+        Candidates that were set aside are left out if they cannot be decrypted: nothing waits for them.
 
         Raises:
             GrantUnstored: one of them cannot be decrypted with this key.

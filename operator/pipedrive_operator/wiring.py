@@ -246,6 +246,7 @@ def _consents(
                 name: app.redirect_uri for name, app in settings.pipedrive.apps.items() if app.redirect_uri is not None
             },
         ),
+        source_of=reconciler.source,
         on_connected=wake,
         on_ended=metrics.count_consent,
     )

@@ -164,6 +164,7 @@ class Operator:
             ports=consent_ports,
             keeper=keeper,
             addresses=ADDRESSES,
+            source_of=reconciler.source,
             on_connected=wake,
             on_ended=lambda _: None,
         )

@@ -28,10 +28,12 @@ async def unconnected_world() -> AsyncIterator[FakedOperator]:
 class ConsentingPerson:
     """A person who creates a consent and accepts."""
 
-    def __init__(self, world: FakedOperator, key: Key = CONSENT, **spec: Any) -> None:
+    def __init__(self, world: FakedOperator, key: Key = CONSENT, *, credential: str = "acme", **spec: Any) -> None:
         """Create a consent now."""
         self.world, self.key = world, key
-        self.state = world.consents.create(key, credential="acme", created_at=format_time(world.clock.now()), **spec)
+        self.state = world.consents.create(
+            key, credential=credential, created_at=format_time(world.clock.now()), **spec
+        )
 
     async def sees_link(self) -> Consent:
         """Wait for the link."""

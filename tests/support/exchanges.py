@@ -2,11 +2,12 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from fakes.pipedrive import FakePipedrive
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.grant import Grant, Terms
@@ -14,7 +15,7 @@ from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.core.values.errors import Trouble, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.exchange import CodeExchange
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
@@ -153,6 +154,21 @@ class ConsentSurroundings(Surroundings):
         """Let another process take over, to which the intents of the first one are those of another holder."""
         self.holder = "next"
         self.start()
+
+
+def say_nothing_about(
+    pipedrive: FakePipedrive, undecided: Grant, trouble: Trouble
+) -> Callable[[Token], Awaitable[Account]]:
+    """Let Pipedrive answer with a trouble when it is asked whose a grant is, and return how it answers otherwise."""
+    identify = pipedrive.identify_access_token
+
+    async def say_nothing(token: Token) -> Account:
+        if undecided.token is not None and token.value == undecided.token.value:
+            raise trouble
+        return await identify(token)
+
+    pipedrive.identify_access_token = say_nothing  # type: ignore[method-assign]
+    return identify
 
 
 def exchange_order(source: GrantWithClient, code: SecretValue, *, began: float) -> ExchangeOrder:

@@ -82,6 +82,7 @@ class FakedOperator:
             ),
             keeper=self.keeper,
             addresses=ADDRESSES,
+            source_of=self.reconciler.source,
             on_connected=lambda location: self.woken.extend(self.reconciler.grant_replaced(location)),
             on_ended=self.consents_ended.append,
         )

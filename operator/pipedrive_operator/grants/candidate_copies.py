@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
-from pipedrive_operator.core.grant.candidate import ASIDE, is_outdated, read_candidate, with_candidate
+from pipedrive_operator.core.grant.candidate import id_aside, is_outdated, read_candidate, with_candidate
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Exchange, Grant
@@ -39,15 +39,16 @@ class CandidateCopies:
             return await self._escrow.keep(location, candidate, refresh_id, client.client_secret)
         return False
 
-    async def set_aside(self, document: Document, candidate: Grant, source: GrantWithClient) -> EscrowedGrant:
+    async def set_aside(
+        self, document: Document, candidate: Grant, source: GrantWithClient, client: ClientCredentials
+    ) -> EscrowedGrant:
         """Keep a copy of the candidate in a document, which is about to be removed from it, and return the copy.
 
         Raises:
             GrantUnstored: the cluster does not hold it.
         """
-        client = await self._documents.read_client(source.client)
         grant = replace(candidate, unanswered=self._intents.unanswered_renewals(document))
-        copy = EscrowedGrant(grant=grant, refresh_id=_id_aside(candidate, document))
+        copy = EscrowedGrant(grant=grant, refresh_id=id_aside(candidate, document.version))
         if not await self._escrow.keep(source.location, copy.grant, copy.refresh_id, client.client_secret):
             raise GrantUnstored("Vault holds the result of another consent, and it cannot be kept in escrow now")
         return copy
@@ -64,23 +65,29 @@ class CandidateCopies:
         Call it when Vault holds no candidate. Raises what `Escrow.open`, `Vault.read` and `Vault.write` raise.
         """
         client = await self._documents.read_client(source.client)
-        return await self.restore(await self._escrow.open(source.location, client.client_secret), source)
+        return await self.restore(await self._escrow.open(source.location, client.client_secret), source, client)
 
-    async def restore(self, copies: Sequence[EscrowedGrant], source: GrantWithClient) -> bool:
+    async def restore(
+        self, copies: Sequence[EscrowedGrant], source: GrantWithClient, client: ClientCredentials
+    ) -> bool:
         """Move a candidate from escrow into Vault, as `restore_any` does. Those that add nothing are dropped.
+
+        What was issued to another client stays in escrow: only that client can use it.
 
         Raises what `Vault.read` and `Vault.write` raise.
         """
         for copy in copies:
-            if copy.grant.terms is not None and await self._restore(copy, source):
+            if copy.grant.terms is not None and await self._restore(copy, source, client):
                 return True
         return False
 
-    async def _restore(self, copy: EscrowedGrant, source: GrantWithClient) -> bool:
-        """Move a candidate into Vault, beside the grant; False if it adds nothing. Another candidate stays."""
+    async def _restore(self, copy: EscrowedGrant, source: GrantWithClient, client: ClientCredentials) -> bool:
+        """Move a candidate into Vault, beside the grant; False if it adds nothing now. Another candidate stays."""
         document = await self._documents.find_document(source.location, source.identity)
         held = read_candidate(document)
         is_needed = self.is_needed(copy, document)
+        if is_needed and not copy.grant.is_usable_with(client.client_id):
+            return False
         if is_needed and held is not None and held.exchange != copy.grant.exchange:
             return True
         if is_needed and not await self._write(copy, document, source):
@@ -125,14 +132,9 @@ class CandidateCopies:
                 await self._escrow.drop(source.location, copy.refresh_id)
 
 
-def _id_aside(candidate: Grant, document: Document) -> str:
-    """Return the refresh id of a candidate that is set aside from a version of its document."""
-    return f"{ASIDE}{document.version}-{candidate.lineage}"
-
-
 def _is_leaving(copy: EscrowedGrant, document: Document | None) -> bool:
     """Return whether a write that sets the candidate aside may land still: no other version was written since.
 
     It removes the candidate from Vault, so that the copy is the only one then.
     """
-    return document is not None and copy.refresh_id == _id_aside(copy.grant, document)
+    return document is not None and copy.refresh_id == id_aside(copy.grant, document.version)

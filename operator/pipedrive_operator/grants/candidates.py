@@ -17,6 +17,7 @@ from pipedrive_operator.core.grant.candidate import (
     is_spent,
     is_unrelated,
     marks_of,
+    mismatch,
     promoted,
     read_candidate,
     with_candidate,
@@ -69,6 +70,8 @@ class Settled:
     terms: Terms
     account: Account | None
     """The account that it belongs to, if Pipedrive has said so."""
+    is_wrong_account: bool
+    """Whether that is not the account that it had to belong to."""
     problem: str | None
     """Why it was dropped; None if it was promoted."""
 
@@ -199,9 +202,11 @@ class Candidates:
             except UnusableCandidate as error:
                 attempt.refused[candidate.lineage] = str(error)
                 return None  # an intent may have been written and removed since the document was read
-        problem = attempt.refused.get(candidate.lineage) or account_problem(seen.terms, account)
+        stored = read_grant(seen.document)
+        missed = mismatch(seen.terms, candidate, stored, account) if account is not None else None
+        problem = attempt.refused.get(candidate.lineage) or account_problem(account, missed)
         problem = await self._decide(seen, account, problem, source)
-        return Settled(terms=seen.terms, account=account, problem=problem)
+        return Settled(terms=seen.terms, account=account, is_wrong_account=missed is not None, problem=problem)
 
     async def set_aside(self, source: GrantWithClient) -> None:
         """Move the candidate of an older consent into escrow, from where it returns after the newer one.
@@ -212,11 +217,12 @@ class Candidates:
         seen = await self._see(source)
         if seen is None:
             return
-        copy = await self._copies.set_aside(seen.document, seen.candidate, source)
+        client = await self._documents.read_client(source.client)
+        copy = await self._copies.set_aside(seen.document, seen.candidate, source, client)
         try:
             await self._drop(seen, source)
         except CheckAndSetConflict:
-            await self._copies.restore([copy], source)
+            await self._copies.restore([copy], source, client)
 
     async def _see(self, source: GrantWithClient) -> _Seen | None:
         """Read the document once nobody may be about to send the candidate; None if it has no candidate.

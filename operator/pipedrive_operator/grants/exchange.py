@@ -12,7 +12,7 @@ from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import marks_of, read_candidate
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.grant import Grant, Terms, TokenResponse, consented_grant, read_grant
-from pipedrive_operator.core.grant.token import belongs_to, expected_account
+from pipedrive_operator.core.grant.token import expected_account
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN, ConsentReason
 from pipedrive_operator.core.values.errors import (
@@ -246,7 +246,8 @@ class CodeExchange:
 
         Raises what `Candidates.settle` and `Candidates.set_aside` raise.
         """
-        if self._intents.was_uncertain(order.source.location, candidate):  # it would be again
+        was_uncertain = self._intents.was_uncertain(order.source.location, candidate)  # it would be again
+        if was_uncertain or not candidate.is_usable_with(order.client_id):
             await self._candidates.set_aside(order.source)
             return
         try:
@@ -311,6 +312,5 @@ def _connected(account: Account | None) -> Exchanged:
 def _exchanged(settled: Settled) -> Exchanged:
     if settled.problem is None:
         return _connected(settled.account)
-    is_wrong = settled.account is not None and not belongs_to(settled.terms.expected, settled.account)
-    reason = ConsentReason.WRONG_ACCOUNT if is_wrong else ConsentReason.UNCERTAIN
+    reason = ConsentReason.WRONG_ACCOUNT if settled.is_wrong_account else ConsentReason.UNCERTAIN
     return Exchanged(reason=reason, message=settled.problem, account=settled.account)

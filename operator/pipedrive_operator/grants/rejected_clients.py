@@ -40,8 +40,8 @@ class RejectedClients:
             ClientRejected: Vault still holds the rejected client, no person requested the refresh, and a recheck is
                 not due.
         """
-        known, rejection = read.grant.client_id, self._rejections.get(read.location)
-        if known not in {None, client.client_id}:
+        rejection = self._rejections.get(read.location)
+        if not read.grant.is_usable_with(client.client_id):
             # Without the ids: a spec may name the wrong keys, and then what Vault holds there is a secret.
             message = (
                 f"spec.oauth2.client: the grant at {read.location} was issued to another client than the one named "

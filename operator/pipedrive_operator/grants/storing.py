@@ -55,11 +55,11 @@ class StoringSteps(IntentSteps):
         if not may_be_spent and not self.has_escrow(read.location):
             return ()
         client = await self._documents.read_client(source)
-        copies = await self._escrow.open(read.location, client.client_secret, without_aside=True)
+        copies = await self._escrow.open(read.location, client.client_secret)
         source_of_both = GrantWithClient(location=read.location, identity=read.identity, client=source)
         held = read_candidate(read.document)
         answers = [copy for copy in copies if held is None or copy.grant.exchange == held.exchange]
-        if await self.parts.copies.restore(answers, source_of_both):
+        if await self.parts.copies.restore(answers, source_of_both, client):
             return None
         found = succession.settlement(read.grant, [copy for copy in copies if copy.grant.terms is None])
         if found.drop and not await self._documents.holds(read):
@@ -89,7 +89,7 @@ class StoringSteps(IntentSteps):
         """
 
         async def is_unspent() -> bool:
-            copies = await self._escrow.open(claimed.location, client.client_secret, without_aside=True)
+            copies = await self._escrow.open(claimed.location, client.client_secret)
             has_successor = succession.settlement(claimed.read.grant, copies).store is not None
             return not has_successor and await self._documents.holds(claimed.read)
 
@@ -170,7 +170,7 @@ class StoringSteps(IntentSteps):
             GrantUnstored: the escrow cannot be opened.
             ApiServerUnavailable: the escrow cannot be read.
         """
-        escrowed = await self._escrow.open(claimed.location, client.client_secret, without_aside=True)
+        escrowed = await self._escrow.open(claimed.location, client.client_secret)
         document, stored = await self._documents.find(claimed.location, claimed.identity)
         refused = claimed.read.grant
         if stored is None or self.is_another(stored, claimed):
@@ -178,7 +178,8 @@ class StoringSteps(IntentSteps):
         candidates = [copy for copy in escrowed if copy.grant.terms is not None]
         if any(self.parts.copies.is_needed(copy, document) for copy in candidates):
             return True  # the grant of a consent, which is verified before it may replace anything
-        verified = [copy for copy in escrowed if copy.grant.terms is None]
+        alike = [copy for copy in escrowed if not copy.grant.is_of_another_company(refused)]
+        verified = [copy for copy in alike if copy.grant.terms is None]
         dead = [one for one in verified if one.grant.lineage in self._refused or one.grant.precedes(refused)]
         await self.drop(claimed.location, (copy.refresh_id for copy in dead))
         chosen = succession.replacement(verified, dead=dead)

@@ -24,17 +24,17 @@ from pipedrive_operator.core.decision.consents import (
     reported,
 )
 from pipedrive_operator.core.decision.report import Announcement
-from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.decision.sources import GrantWithClient, Source
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.resource.consent import Consent, ConsentStatus
 from pipedrive_operator.core.resource.consent_link import Mode, authorization_url, callback_url, mode_of, page_url
-from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.credential import AnyCredential, Credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import EventReason
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import FenceClosed, ReportDenied, Trouble
+from pipedrive_operator.core.values.errors import FenceClosed, InvalidSpec, ReportDenied, Trouble
 from pipedrive_operator.core.values.mask import mask
 from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
@@ -86,16 +86,19 @@ class ConsentReconciler:
         ports: ConsentPorts,
         keeper: GrantKeeper,
         addresses: ConsentAddresses,
+        source_of: Callable[[AnyCredential], Source | InvalidSpec],
         on_connected: Callable[[VaultLocation], None],
         on_ended: Callable[[ConsentReason], None],
     ) -> None:
         """Take the ports and the keeper of grants.
 
-        `on_connected` is called when a grant in Vault was replaced, and `on_ended` when an answer or a link has ended.
+        `source_of` returns the source of a credential, or why it cannot be used. `on_connected` is called when a grant
+        in Vault was replaced, and `on_ended` when an answer or a link has ended.
         """
         self._ports = ports
         self._keeper = keeper
         self._addresses = addresses
+        self._source_of = source_of
         self._on_connected = on_connected
         self._on_ended = on_ended
         self._answers = Answers()
@@ -135,7 +138,7 @@ class ConsentReconciler:
             now=self._ports.clock.now(),
             consent=consent,
             credential=credential,
-            source=self._ports.cache.source(consent.credential) if credential is not None else None,
+            source=self._source_of(credential) if credential is not None else None,
             redirect_uri=self._addresses.redirect_uri(credential) if isinstance(credential, Credential) else None,
             newer=newest.key.name if newest is not None and is_superseded else None,
         )

@@ -25,7 +25,7 @@ from pipedrive_operator.core.decision.sources import GrantWithClient, Source
 from pipedrive_operator.core.decision.timings import CONFLICT_RECHECK, Timings
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.publication.target import TargetSecret
-from pipedrive_operator.core.resource.credential import Credential
+from pipedrive_operator.core.resource.credential import AnyCredential, Credential
 from pipedrive_operator.core.resource.names import ANNOTATION_REQUEST, Key
 from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.values.errors import (
@@ -92,7 +92,8 @@ class Observer:
 
     async def observe(self, credential: Credential, spent: frozenset[Action] = frozenset()) -> Observation:
         """Gather what the policy needs, and remember what was found; `spent` is what the pass has used up."""
-        source, problem = self._source(credential)
+        found = self.source(credential)
+        source, problem = (None, found) if isinstance(found, InvalidSpec) else (found, None)
         now = self._ports.clock.now()
         memory = self._memory(credential, source, now)
         refresh: refresh_state.RefreshState = refresh_state.IDLE
@@ -125,6 +126,17 @@ class Observer:
         consents = self._ports.consents
         return consents.allowing_change(credential.key) if consents is not None else frozenset()
 
+    def source(self, credential: AnyCredential) -> Source | InvalidSpec:
+        """Return the source of a credential, or why it cannot be used: its spec, or an older user of the same grant."""
+        source = self._ports.cache.source(credential.key)
+        if isinstance(source, InvalidSpec) or not isinstance(credential, Credential):
+            return source
+        try:
+            self._sharing.require_same_client(credential, source)
+        except InvalidSpec as problem:
+            return problem
+        return source
+
     def vault_returned(self, connection: str) -> frozenset[Key]:
         """Make what waited for a Vault due at once; return the credentials to reconcile and no others."""
         return self.memories.note_return_of_vault(connection) | self._keeper.vault_returned(connection)
@@ -139,16 +151,6 @@ class Observer:
         """Forget everything."""
         self.memories.forget_all()
         self._sharing.forget_all()
-
-    def _source(self, credential: Credential) -> tuple[Source | None, InvalidSpec | None]:
-        source = self._ports.cache.source(credential.key)
-        if isinstance(source, InvalidSpec):
-            return None, source
-        try:
-            self._sharing.require_same_client(credential, source)
-        except InvalidSpec as problem:
-            return None, problem
-        return source, None
 
     def _memory(self, credential: Credential, source: Source | None, now: datetime) -> Memory:
         """Return what is remembered; another source, or a recreated credential, starts with an empty memory.

@@ -21,7 +21,7 @@ from pipedrive_operator.core.decision.report import (
     report_unreadable,
     rollout_announcement,
 )
-from pipedrive_operator.core.decision.sources import GrantWithClient
+from pipedrive_operator.core.decision.sources import GrantWithClient, Source
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.token import Token
@@ -33,6 +33,7 @@ from pipedrive_operator.core.resource.workload import WorkloadReference
 from pipedrive_operator.core.values.conditions import ConditionStatus, ConditionType, Reason
 from pipedrive_operator.core.values.errors import (
     FenceClosed,
+    InvalidSpec,
     ReportDenied,
 )
 from pipedrive_operator.grants import GrantKeeper, RefreshOrder
@@ -104,6 +105,10 @@ class Reconciler:
     def vault_returned(self, connection: str) -> frozenset[Key]:
         """Return the credentials to reconcile now that a Vault is available again."""
         return self._observer.vault_returned(connection)
+
+    def source(self, credential: AnyCredential) -> Source | InvalidSpec:
+        """Return the source of a credential, or why it cannot be used: its spec, or an older user of the same grant."""
+        return self._observer.source(credential)
 
     def grant_replaced(self, location: VaultLocation) -> frozenset[Key]:
         """Return the credentials to reconcile now that a consent has replaced the grant at a location."""

@@ -13,8 +13,6 @@ from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.grant import Exchange, Grant, TokenResponse
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.grant.succession import EscrowedGrant
-from pipedrive_operator.core.grant.token import Token
-from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
@@ -29,7 +27,7 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.exchange import CODE_USABLE, LONGEST_WAIT_FOR_ROOM
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, access_token
-from support.exchanges import CONSENT, ConsentSurroundings
+from support.exchanges import CONSENT, ConsentSurroundings, say_nothing_about
 
 
 async def test_a_newer_consent_does_not_wait_for_an_older_one_that_pipedrive_does_not_decide_about(
@@ -37,7 +35,7 @@ async def test_a_newer_consent_does_not_wait_for_an_older_one_that_pipedrive_doe
 ) -> None:
     """The older result waits in escrow."""
     stuck = await consent.die_with_a_candidate()
-    _say_nothing_about(consent, consent.held, RateLimited("429"))
+    say_nothing_about(consent.pipedrive, consent.held, RateLimited("429"))
 
     assert ConsentReason.CONNECTED is await consent.in_time(consent.connect())
 
@@ -50,7 +48,7 @@ async def test_a_newer_consent_waits_while_pipedrive_is_away_but_not_until_its_c
 ) -> None:
     """If Pipedrive returned in time, both could be exchanged."""
     await consent.die_with_a_candidate()
-    _say_nothing_about(consent, consent.held, PipedriveUnavailable("503"))
+    say_nothing_about(consent.pipedrive, consent.held, PipedriveUnavailable("503"))
     order, began = consent.order(), consent.clock.monotonic()
 
     found = await consent.in_time(consent.exchange.run(order, consent.claim))
@@ -64,7 +62,7 @@ async def test_a_candidate_that_cannot_be_kept_in_escrow_keeps_its_place(consent
     """A quota allows no Secret in the operator's namespace."""
     await consent.die_with_a_candidate()
     candidate = consent.held
-    _say_nothing_about(consent, candidate, RateLimited("429"))
+    say_nothing_about(consent.pipedrive, candidate, RateLimited("429"))
     consent.cluster.breaks = ApiServerUnavailable("exceeded quota")
 
     assert ConsentReason.CODE_EXPIRED is await consent.in_time(consent.connect())
@@ -78,7 +76,7 @@ async def test_a_candidate_that_was_set_aside_is_verified_after_the_newer_consen
     """Its grant is alive, so Pipedrive decides between the two."""
     consent.pipedrive.consent_ends_others = False
     stuck = await consent.die_with_a_candidate()
-    decide = _say_nothing_about(consent, consent.held, RateLimited("429"))
+    decide = say_nothing_about(consent.pipedrive, consent.held, RateLimited("429"))
     newer = await _connect(consent)
     consent.pipedrive.identify_access_token = decide  # type: ignore[method-assign,assignment]
 
@@ -93,7 +91,7 @@ async def test_a_candidate_that_was_settled_while_it_was_set_aside_stays_settled
     """This process was stopped before it removed the candidate from Vault."""
     await consent.die_with_a_candidate()
     candidate = consent.held
-    decide = _say_nothing_about(consent, candidate, RateLimited("429"))
+    decide = say_nothing_about(consent.pipedrive, candidate, RateLimited("429"))
     keep = consent.escrow.keep
 
     async def keep_late(*copy: object) -> bool:
@@ -141,7 +139,7 @@ async def test_a_result_that_is_left_in_escrow_is_no_unanswered_renewal_of_anoth
     """Both are of one consent, and the intent of the exchange could not be removed."""
     task = await consent.begin_exchange()
     other = _store_candidate_of_another(consent, consent=CONSENT)
-    decide = _say_nothing_about(consent, other, RateLimited("429"))
+    decide = say_nothing_about(consent.pipedrive, other, RateLimited("429"))
     _let_the_next_write_land_late(consent, after=1)
     consent.pipedrive.answer()
     with pytest.raises(RateLimited):
@@ -190,7 +188,7 @@ async def test_a_candidate_that_was_set_aside_and_renewed_since_is_not_sent_agai
     """Its copy cannot be deleted, and a newer consent has replaced the grant that it became."""
     stuck = await consent.die_with_a_candidate()
     spent = consent.held.refresh_token.reveal()
-    decide = _say_nothing_about(consent, consent.held, RateLimited("429"))
+    decide = say_nothing_about(consent.pipedrive, consent.held, RateLimited("429"))
     refused = replace(consent.order(), code=SecretValue("unknown"))
     await consent.in_time(consent.exchange.run(refused, consent.claim))
     consent.pipedrive.identify_access_token = decide  # type: ignore[method-assign,assignment]
@@ -208,7 +206,7 @@ async def test_a_connected_consent_is_reported_although_an_older_one_has_returne
     """Pipedrive still says nothing about the older one."""
     await consent.die_with_a_candidate()
     older = consent.held
-    _say_nothing_about(consent, older, RateLimited("429"))
+    say_nothing_about(consent.pipedrive, older, RateLimited("429"))
     order = consent.order()
     await consent.in_time(consent.exchange.run(order, consent.claim))
     await consent.protocol.parts.copies.restore_any(GRANT_SOURCE)
@@ -224,7 +222,7 @@ async def test_a_lost_result_is_reported_although_pipedrive_says_nothing_about_a
 ) -> None:
     """The process died before the first copy of the newer result."""
     await consent.die_with_a_candidate()
-    _say_nothing_about(consent, consent.held, RateLimited("429"))
+    say_nothing_about(consent.pipedrive, consent.held, RateLimited("429"))
     lost = consent.order()
 
     found = await consent.in_time(consent.exchange.conclude(lost))
@@ -237,7 +235,7 @@ async def test_a_grant_that_is_due_does_not_wait_for_two_answers_that_pipedrive_
 ) -> None:
     """One is the candidate, and one is in escrow."""
     await consent.die_with_a_candidate()
-    _say_nothing_about(consent, consent.held, PipedriveUnavailable("503"))
+    say_nothing_about(consent.pipedrive, consent.held, PipedriveUnavailable("503"))
     other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
     await build_escrow(consent.cluster).keep(GRANT_LOCATION, other, "them-1", SecretValue("hush"))
     await consent.escrow.load()
@@ -288,7 +286,7 @@ async def test_a_candidate_is_set_aside_with_its_renewals_that_nobody_has_answer
 ) -> None:
     """The process that renewed it has died."""
     await consent.die_with_a_candidate()
-    _say_nothing_about(consent, consent.held, RateLimited("429"))
+    say_nothing_about(consent.pipedrive, consent.held, RateLimited("429"))
     started_at, timeout = consent.clock.now(), timedelta(seconds=30)
     renewal = Intent(holder="them", refresh_id="them-1", started_at=started_at, timeout=timeout, consent=CONSENT)
     consent.vault.put(GRANT_LOCATION, **with_marks(consent.values, renewal, None))
@@ -306,7 +304,8 @@ async def test_a_copy_waits_until_the_candidate_of_another_consent_is_settled(co
     other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
     copy = EscrowedGrant(grant=other, refresh_id="them-1")
 
-    assert await consent.protocol.parts.copies.restore([copy], GRANT_SOURCE)
+    client = await consent.exchange.read_client(GRANT_SOURCE)
+    assert await consent.protocol.parts.copies.restore([copy], GRANT_SOURCE, client)
 
     assert held == consent.held
 
@@ -314,7 +313,7 @@ async def test_a_copy_waits_until_the_candidate_of_another_consent_is_settled(co
 async def test_a_copy_aside_that_cannot_be_decrypted_stops_no_refresh(consent: ConsentSurroundings) -> None:
     """The client secret was changed; the copy stays, in case it is put back."""
     await consent.die_with_a_candidate()
-    _say_nothing_about(consent, consent.held, RateLimited("429"))
+    say_nothing_about(consent.pipedrive, consent.held, RateLimited("429"))
     newer = await _connect(consent)
     consent.vault.put(CLIENT_SOURCE.location, client_id="client", client_secret="changed")
     consent.clock.turn(timedelta(hours=2))
@@ -370,19 +369,5 @@ def _store_candidate_of_another(
     around.pipedrive.accounts[token.value.reveal()] = around.pipedrive.company
     around.vault.put(GRANT_LOCATION, **with_candidate(around.values, other))
     if trouble is not None:
-        _say_nothing_about(around, other, trouble)
+        say_nothing_about(around.pipedrive, other, trouble)
     return other
-
-
-def _say_nothing_about(
-    consent: ConsentSurroundings, undecided: Grant, trouble: Trouble
-) -> Callable[[Token], Awaitable[Account]]:
-    identify = consent.pipedrive.identify_access_token
-
-    async def say_nothing(token: Token) -> Account:
-        if undecided.token is not None and token.value == undecided.token.value:
-            raise trouble
-        return await identify(token)
-
-    consent.pipedrive.identify_access_token = say_nothing  # type: ignore[method-assign]
-    return identify

@@ -114,13 +114,10 @@ class KubernetesEscrow:
         metrics.show_escrow(len(self._known))
         return is_kept
 
-    async def open(
-        self, location: VaultLocation, key: SecretValue, *, without_aside: bool = False
-    ) -> tuple[EscrowedGrant, ...]:
+    async def open(self, location: VaultLocation, key: SecretValue) -> tuple[EscrowedGrant, ...]:
         """Return all grants in escrow for a location, as the cluster holds them now.
 
-        With `without_aside`, candidates that were set aside are left out if they cannot be decrypted: no refresh waits
-        for them.
+        Candidates that were set aside are left out if they cannot be decrypted: nothing waits for them.
 
         Raises:
             GrantUnstored: one of them cannot be decrypted with this key.
@@ -132,7 +129,7 @@ class KubernetesEscrow:
         self._known = {name: copy for name, copy in self._known.items() if name not in gone}
         self._known |= {name: _copy(body) for name, body in listed.items()}
         metrics.show_escrow(len(self._known))
-        left_out = [body for body in listed.values() if without_aside and self._is_unreadable(body, location, key)]
+        left_out = [body for body in listed.values() if self._is_unreadable_aside(body, location, key)]
         return tuple(self._opened(body, location, key) for body in listed.values() if body not in left_out)
 
     async def drop(self, location: VaultLocation, refresh_id: str) -> None:
@@ -159,7 +156,7 @@ class KubernetesEscrow:
         collection = SECRETS.collection(self._namespace)
         return [body async for page in self._api.pages(collection, labels=LABEL) for body in page.items]
 
-    def _is_unreadable(self, body: Body, location: VaultLocation, key: SecretValue) -> bool:
+    def _is_unreadable_aside(self, body: Body, location: VaultLocation, key: SecretValue) -> bool:
         """Return whether a candidate that was set aside cannot be decrypted."""
         return _annotation(body, _REFRESH).startswith(ASIDE) and unseal(body, location, key, clock=self._clock) is None
 

@@ -20,7 +20,8 @@ from pipedrive_operator.core.grant.intent import (
     write_marks,
 )
 from pipedrive_operator.core.grant.keys import CANDIDATE
-from pipedrive_operator.core.grant.token import belongs_to, describe_expected
+from pipedrive_operator.core.grant.token import belongs_to, describe_expected, expected_account
+from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN
 
@@ -29,6 +30,11 @@ LONGEST_CANDIDATE: Final = 32_768
 
 ASIDE: Final = "candidate-"
 """The beginning of the refresh id of a copy in escrow that was set aside for a newer consent."""
+
+
+def id_aside(candidate: Grant, version: int) -> str:
+    """Return the refresh id of a copy of a candidate that was set aside from a version of its document."""
+    return f"{ASIDE}{version}-{candidate.lineage}"
 
 
 def read_candidate(document: Document | None) -> Grant | None:
@@ -163,14 +169,25 @@ def is_unrelated(stored: Grant, candidate: Grant) -> bool:
     return not is_meant and not is_renewed(stored, candidate)
 
 
-def account_problem(terms: Terms, account: Account | None) -> str | None:
-    """Return why a candidate must be dropped; None if it belongs to the expected account."""
+def mismatch(terms: Terms, candidate: Grant, stored: Grant | None, account: Account) -> AccountGuard | None:
+    """Return the account that a candidate had to belong to and does not; None if it belongs to the right one.
+
+    Its terms name one, as far as it was known when the code was sent. A grant that was written since, and that nobody
+    has meant to replace, may name another one: its company has been connected meanwhile.
+    """
+    connected = stored.account if stored is not None and is_unrelated(stored, candidate) else None
+    required = (terms.expected, expected_account(None, connected))
+    return next((expected for expected in required if not belongs_to(expected, account)), None)
+
+
+def account_problem(account: Account | None, missed: AccountGuard | None) -> str | None:
+    """Return why a candidate must be dropped; None if it belongs to the expected account. `missed` is its mismatch."""
     if account is None:
         return f"Pipedrive rejects the access token that it has just issued: {OPEN_AGAIN}"
-    if belongs_to(terms.expected, account):
+    if missed is None:
         return None
     return (
         f"Pipedrive connected company {account.company_domain} (id {account.company_id}, user {account.user_id}), but "
-        f"the credential belongs to {describe_expected(terms.expected)}. Nothing was changed. Switch the company in "
+        f"the credential belongs to {describe_expected(missed)}. Nothing was changed. Switch the company in "
         f"Pipedrive, then {OPEN_AGAIN}"
     )

@@ -124,6 +124,16 @@ class Grant:
         """The digest of the access token."""
         return None if self.token is None else self.token.value.digest()
 
+    def is_usable_with(self, client_id: str) -> bool:
+        """Return whether a client may refresh this grant: the one it was issued to, if that is known."""
+        return self.client_id in {None, client_id}
+
+    def is_of_another_company(self, other: "Grant") -> bool:
+        """Return whether the companies of both grants are known, and differ."""
+        if self.account is None or other.account is None:
+            return False
+        return self.account.company_id != other.account.company_id
+
     def continues(self, lineage: str | None) -> bool:
         """Return whether this grant has that lineage, or was refreshed from the grant that has it."""
         return lineage is not None and lineage in {self.lineage, self.refreshed_from}
