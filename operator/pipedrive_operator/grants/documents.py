@@ -11,7 +11,7 @@ from typing import Final
 
 from pipedrive_operator.core.grant.client import ClientCredentials, ClientSource
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import Grant, missing_grant, read_grant, require_bounds, write_grant
+from pipedrive_operator.core.grant.grant import Grant, dated, missing_grant, read_grant, require_bounds, write_grant
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, SourceMissing
 from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.values import ReadGrant
@@ -75,7 +75,7 @@ class GrantDocuments:
         Raises:
             CheckAndSetConflict: a standby of Vault lags, and has shown an older version.
         """
-        document = await self._vault.read(location, identity)
+        document = dated(await self._vault.read(location, identity))
         newest = self._newest.get(location)
         if newest is not None and newest.is_newer_than(document) and not self._is_over(newest.at):
             message = f"A server of Vault lags: it shows an older version of {location} than before"
@@ -103,6 +103,7 @@ class GrantDocuments:
         return newest.version if newest is not None else 0
 
     def _see(self, location: VaultLocation, document: Document | None) -> None:
+        document = dated(document)
         version, created_at = (document.version, document.created_at) if document is not None else (0, None)
         self._newest[location] = _Newest(
             version=version,
@@ -121,14 +122,21 @@ class GrantDocuments:
             SourceMissing: there is no document, its version was deleted, it has no refresh token, or a field is too
                 long.
         """
+        asked_at = self._clock.monotonic()
         document, grant = await self.find(location, identity)
         if document is not None:
             document.require_values()
             require_bounds(document)
         if document is None or grant is None:
             raise SourceMissing(missing_grant(location))
-        at = self._clock.monotonic()
-        return ReadGrant(location=location, identity=identity, document=document, grant=grant, at=at)
+        return ReadGrant(
+            location=location,
+            identity=identity,
+            document=document,
+            grant=grant,
+            asked_at=asked_at,
+            at=self._clock.monotonic(),
+        )
 
     async def holds(self, read: ReadGrant) -> bool:
         """Return whether Vault still holds a grant as it was read or written. Raises as `Vault.read` does.
@@ -190,9 +198,13 @@ class GrantDocuments:
         version number since: another part of this process may have read them.
         """
         self._require_unchanged(location, over)
+        began = self._clock.monotonic()
         version = await self._vault.write(location, values, identity, cas=over.version if over is not None else 0)
-        at = self._clock.monotonic()
-        self._newest[location] = _Newest(version=version, created_at=None, at=at, content=_hash_of(values))
+        newest = self._newest.get(location)
+        is_known = newest is not None and newest.version > version and newest.at >= began
+        if not is_known:  # otherwise another part of this process has read what was written over it
+            at = self._clock.monotonic()
+            self._newest[location] = _Newest(version=version, created_at=None, at=at, content=_hash_of(values))
         return version
 
     def _require_unchanged(self, location: VaultLocation, over: Document | None) -> None:

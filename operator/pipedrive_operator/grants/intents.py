@@ -178,7 +178,7 @@ class IntentSteps:
             document, grant = await self._confirm(intent, read)
         self._resolved_intents.pop(intent.refresh_id, None)
         return ClaimedGrant(
-            read=replace(read, document=document, grant=grant, at=began),
+            read=replace(read, document=document, grant=grant, asked_at=began, at=began),
             intent=intent,
             until=began + intent.timeout.total_seconds(),
         )

@@ -265,7 +265,7 @@ class GrantKeeper:
             self._leftovers[access] = leftovers + 1
         pause = _ESCROW_PAUSE * int(2 ** min(leftovers, _MOST_DOUBLINGS))
         self._settled_until[access] = self._clock.monotonic() + pause.total_seconds()
-        return refresh_state.Fresh(grant=held.grant, at=held.at, version=held.version)
+        return refresh_state.Fresh(grant=held.grant, asked_at=held.asked_at, at=held.at, version=held.version)
 
     def _failed(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:
         access, now = _access(order.source), self._clock.now()

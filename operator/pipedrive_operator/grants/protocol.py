@@ -110,7 +110,7 @@ class RefreshProtocol(StoringSteps):
                 continue
             is_settled = not unclear and read_candidate(read.document) is None
             if is_settled and self.is_fresh(read.grant, order):
-                return HeldGrant(grant=read.grant, at=read.at, version=read.document.version)
+                return HeldGrant(grant=read.grant, asked_at=read.asked_at, at=read.at, version=read.document.version)
             if not await self.wait_for_holder(read) or await self.complete_consent(read, order):
                 continue
             self.require_pause(location, read.document)

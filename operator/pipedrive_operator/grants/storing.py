@@ -119,12 +119,14 @@ class StoringSteps(IntentSteps):
         document: Document | None = claimed.read.document
         intent, conflicts = None, 0
         for attempt in itertools.count(1):
+            asked_at = self._clock.monotonic()
             try:
                 if attempt > 1 or not self.is_recent(claimed.read):
                     document = await self._documents.find_at_once(claimed.location, claimed.identity)
                     stored = read_grant(document)
                     if stored is not None and self.supersedes(stored, grant, spent=claimed.read.grant):
-                        return await self._yield_to(stored, grant, claimed, client)
+                        held = self._held(stored, asked_at, self._documents.newest_version(claimed.location))
+                        return await self._yield_to(held, grant, claimed, client)
                     intent = self.intent_of_another(document, grant, claimed)
                 version = await self._documents.write_over(document, replace(grant, intent=intent), claimed.read)
                 break
@@ -139,7 +141,7 @@ class StoringSteps(IntentSteps):
                     await self._keep_in_escrow(grant, claimed, client, as_trouble(error), report)
                 wanted = pause(attempt, spread_by=str(claimed.location))
                 await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
-        held = HeldGrant(grant=grant, at=self._clock.monotonic(), version=version)
+        held = self._held(grant, asked_at, version)
         self._resolved_intents.pop(claimed.intent.refresh_id, None)
         if grant.lineage != claimed.read.grant.lineage:
             self.parts.copies.note_obsolete(claimed.read.grant)
@@ -191,14 +193,15 @@ class StoringSteps(IntentSteps):
             await self._documents.write_over(document, successor, claimed.read)
         return True
 
+    def _held(self, grant: Grant, asked_at: float, version: int) -> HeldGrant:
+        return HeldGrant(grant=grant, asked_at=asked_at, at=self._clock.monotonic(), version=version)
+
     async def _yield_to(
-        self, stored: Grant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials
+        self, held: HeldGrant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials
     ) -> HeldGrant | None:
         """Step 7: keep what Vault holds. Our result is dropped only if nothing is lost without it."""
-        version = self._documents.newest_version(claimed.location)
-        held = HeldGrant(grant=stored, at=self._clock.monotonic(), version=version)
-        if stored.covers(grant):
-            if stored.intent_id == claimed.intent.refresh_id:
+        if held.grant.covers(grant):
+            if held.grant.intent_id == claimed.intent.refresh_id:
                 await self.remove_intent(claimed.intent, claimed.location, claimed.identity)
             await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
             return held

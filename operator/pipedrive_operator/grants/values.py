@@ -88,6 +88,8 @@ class ReadGrant:
     """The Vault identity that read the grant and will write it."""
     document: Document
     grant: Grant
+    asked_at: float
+    """On our monotonic clock: when the read, or our write, began."""
     at: float
     """On our monotonic clock: when Vault answered, or when our write to it began."""
 
@@ -127,6 +129,8 @@ class HeldGrant:
     """A grant that Vault held at a moment."""
 
     grant: Grant
+    asked_at: float
+    """On our monotonic clock: when the write or the read began."""
     at: float
     """On our monotonic clock: when Vault had acknowledged or shown it."""
     version: int

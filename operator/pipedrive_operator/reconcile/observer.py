@@ -37,6 +37,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.grants import GrantKeeper
+from pipedrive_operator.grants.documents import LONGEST_LAG
 from pipedrive_operator.ports import (
     Cache,
     Clock,
@@ -59,6 +60,10 @@ FOREIGN_READS_PER_SECOND: Final = 5
 FOREIGN_READ_BURST: Final = 50
 """How many Secrets without our label are read for each namespace: one may have a megabyte, and thousands of credentials
 may name the same one as their target."""
+
+_LAGS: Final = (
+    "A server of Vault lags: it shows an older version of {location} than this process has seen, and is asked again"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +166,7 @@ class Observer:
         if memory is not None and (memory.source, memory.uid) == (source, credential.uid):
             return without_pauses(memory, now) if was_turned_back(memory, now) else memory
         self._release(memory)
-        if isinstance(source, GrantWithClient) and (memory is not None or self._is_oldest(credential, source)):
+        if isinstance(source, GrantWithClient) and self._is_oldest(credential, source):
             self._keeper.forget(source)
         return Memory(source=source, uid=credential.uid)
 
@@ -218,6 +223,8 @@ class Observer:
             document = await self._ports.vault.read(source.location, source.identity)
             self._sharing.note_read(credential, source)
             is_older = document is not None and not self._keeper.note_read(source, document)
+            if is_older and memory.answered_at is None:
+                raise VaultUnavailable(_LAGS.format(location=source.location), retry_after=LONGEST_LAG)
             if document is not None and is_older and document.version < memory.version:
                 return updated(memory, read_at=now, source_failure=None)
             memory = after_reading(memory, document, now)

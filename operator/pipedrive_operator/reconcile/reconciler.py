@@ -239,10 +239,10 @@ class Reconciler:
 
 def _only_settles(seen: Observation) -> bool:
     """Return whether a refresh settles what waits in escrow or as a candidate, and the access token can stay."""
-    if seen.is_unresolved:
+    if seen.is_unresolved or seen.requested is not None:
         return False
     is_due = seen.renewal is not None and seen.renewal.at <= seen.now
-    return seen.in_escrow or (seen.memory.has_candidate and not is_due and seen.requested is None)
+    return seen.in_escrow or (seen.memory.has_candidate and not is_due)
 
 
 def _spent(done: Sequence[Action]) -> frozenset[Action]:

@@ -275,7 +275,7 @@ class PublishesBeforeItStores(RefreshProtocol):
     ) -> HeldGrant | None:
         """Report, then store."""
         at, version = self._clock.monotonic(), claimed.read.document.version + 1
-        report(refresh_state.Fresh(grant=grant, at=at, version=version))
+        report(refresh_state.Fresh(grant=grant, asked_at=at, at=at, version=version))
         return await super().store(grant, claimed, client, report)
 
 
@@ -288,8 +288,9 @@ class StoresOnce(RefreshProtocol):
         self, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials, report: Report
     ) -> HeldGrant | None:
         """Write once; what it raises ends the refresh."""
+        asked_at = self._clock.monotonic()
         version = await self._documents.write_over(claimed.read.document, grant, claimed.read)
-        return HeldGrant(grant=grant, at=self._clock.monotonic(), version=version)
+        return self._held(grant, asked_at, version)
 
 
 class KeepsNoEscrow(RefreshProtocol):
@@ -309,10 +310,10 @@ class AlwaysDropsItsOwnResult(RefreshProtocol):
     attacks = ("(b)", "(e)")
 
     async def _yield_to(
-        self, stored: Grant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials
+        self, held: HeldGrant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials
     ) -> HeldGrant | None:
         await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
-        return HeldGrant(grant=stored, at=self._clock.monotonic(), version=0)
+        return held
 
 
 class DecidesByClock(RefreshProtocol):

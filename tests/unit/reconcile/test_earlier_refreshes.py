@@ -1,15 +1,16 @@
 """A credential publishes what Vault holds, whatever was refreshed before it has read that."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from pipedrive_operator.core.grant.document import VaultLocation
+from pipedrive_operator.core.grant.document import VaultIdentity, VaultLocation
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
+from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.times import format_time
 from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE, KEY, OAUTH2_SPEC, resource
@@ -75,6 +76,53 @@ async def test_a_credential_of_a_deleted_grant_publishes_no_earlier_refresh(worl
     await world.settle(NEW)
 
     assert world.value("access_token", "new") is None
+
+
+async def test_a_credential_that_cannot_read_the_grant_yet_publishes_no_earlier_refresh(world: FakedOperator) -> None:
+    """Vault has been away since it was created, and a person had written the grant of another company before."""
+    _store_elsewhere(world, OTHER)
+    await world.settle()
+    world.vault.breaks = VaultUnavailable("Vault is sealed")
+    world.cluster.apply(resource(UNGUARDED, name="new", creationTimestamp=format_time(world.clock.now())))
+    await world.settle(NEW)
+    during_outage = world.value("access_token", "new")
+    world.vault.breaks = None
+    world.reconciler.vault_returned(GRANT_LOCATION.connection)
+
+    await world.settle(NEW)
+
+    assert (None, "of-another") == (during_outage, world.value("access_token", "new"))
+
+
+async def test_a_refresh_that_vault_acknowledges_late_is_not_put_over_what_was_read_since(world: FakedOperator) -> None:
+    """A person wrote another grant over its result, and the credential has read that."""
+    acknowledged, stored = asyncio.Event(), asyncio.Event()
+    write = world.vault.write
+
+    async def acknowledge_late(
+        location: VaultLocation, values: Mapping[str, object], identity: VaultIdentity, *, cas: int
+    ) -> int:
+        version = await write(location, values, identity, cas=cas)
+        if "refresh_id" not in values:
+            world.vault.write = write  # type: ignore[method-assign]
+            stored.set()
+            await acknowledged.wait()
+        return version
+
+    world.vault.write = acknowledge_late  # type: ignore[method-assign]
+    world.keeper.refresh(replace(ORDER, requester=KEY, is_requested=True, replaces=_access_digest(world)))
+    await stored.wait()
+    result = world.vault.documents[GRANT_LOCATION]
+    _store_elsewhere(world, ACCOUNT)
+    await world.reconciler.reconcile(KEY)
+    world.clock.turn(timedelta(seconds=1))
+    acknowledged.set()
+    await world.keeper.drain()
+
+    await world.settle()
+
+    assert "of-another" == world.value("access_token")
+    assert not world.keeper.note_read(GRANT_SOURCE, result)
 
 
 async def test_a_refresh_that_ends_late_is_not_put_over_what_was_read_since(world: FakedOperator) -> None:

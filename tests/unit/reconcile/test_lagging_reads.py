@@ -7,11 +7,14 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.times import format_time
 from support.builders import GRANT_LOCATION, GRANT_SOURCE, OAUTH2_SPEC, resource
 from support.faked_operator import REFRESH, FakedOperator, seeded_world
 from support.refresh import in_time
 
 SECONDS = 4.0
+NEW = Key(namespace="crm", name="new")
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ async def test_a_requested_refresh_uses_no_older_version_than_the_credential_has
     await world.settle()
     before = world.vault.documents[GRANT_LOCATION]
     _refresh_elsewhere(world)
-    _let_all_but_the_first_read_lag(world, before)
+    _let_reads_lag(world, before, after=1)
 
     world.cluster.apply(resource(OAUTH2_SPEC, annotations=REFRESH))
     await in_time(world.clock, world.settle())
@@ -50,6 +53,25 @@ async def test_a_version_that_is_newer_than_what_a_credential_knows_is_used_alth
     await world.settle()
 
     assert "access of another" == world.value("access_token")
+
+
+async def test_a_credential_that_joins_uses_no_older_version_than_the_process_has_read(world: FakedOperator) -> None:
+    """Another credential has read the new grant, which is of another company, two seconds before."""
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    before = world.vault.documents[GRANT_LOCATION]
+    _refresh_elsewhere(world)
+    world.clock.turn(timedelta(minutes=6))
+    await world.settle()
+    _let_reads_lag(world, before, after=0)
+
+    world.cluster.apply(resource(OAUTH2_SPEC, name="new", creationTimestamp=format_time(world.clock.now())))
+    await world.settle(NEW)
+
+    assert world.value("access_token", "new") is None
+    world.clock.turn(timedelta(minutes=1))
+    await world.settle(NEW)
+    assert "access of another" == world.value("access_token", "new")
 
 
 async def test_a_version_from_before_a_refresh_is_not_used(world: FakedOperator) -> None:
@@ -77,9 +99,9 @@ def _refresh_elsewhere(world: FakedOperator) -> None:
     world.vault.put(GRANT_LOCATION, **(values | newer))
 
 
-def _let_all_but_the_first_read_lag(world: FakedOperator, before: Document) -> None:
+def _let_reads_lag(world: FakedOperator, before: Document, *, after: int) -> None:
     served, ends_at = world.vault.served, world.clock.monotonic() + SECONDS
-    reads = iter([False])
+    reads = iter([False] * after)
 
     def lag(location: VaultLocation) -> tuple[Document | None, float]:
         found, as_of = served(location)

@@ -2,12 +2,19 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from pipedrive_operator.core.grant.grant import read_grant
+from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, RateLimited, Trouble
+from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.core.values.times import format_time
 from support.builders import GRANT_LOCATION, OAUTH2_SPEC, resource
 from support.faked_operator import REFRESH, FakedOperator, published_world
+
+YOUNGER = Key(namespace="crm", name="younger")
 
 
 @pytest.fixture
@@ -51,6 +58,44 @@ async def test_a_requested_refresh_is_made_when_vault_returns(world: FakedOperat
     assert before + 1 == len(world.pipedrive.spent)
 
 
+@pytest.mark.parametrize("can_be_deleted", [False, True])
+async def test_a_requested_refresh_is_made_beside_a_copy_in_escrow(
+    world: FakedOperator, *, can_be_deleted: bool
+) -> None:
+    """Vault holds the grant of that copy already, so settling it needs no refresh."""
+    stored = read_grant(world.vault.documents[GRANT_LOCATION])
+    assert stored is not None
+    escrow = world.keeper._protocol._escrow  # noqa: SLF001  what this process knows of the escrow
+    assert await escrow.keep(GRANT_LOCATION, stored, "us-0", SecretValue("hush"))
+    world.cluster.keeps_escrow_for_ever = not can_be_deleted
+    before = len(world.pipedrive.spent)
+
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=REFRESH))
+    await world.settle()
+
+    assert before + 1 == len(world.pipedrive.spent)
+
+
+async def test_a_requested_refresh_is_made_although_another_credential_joins(world: FakedOperator) -> None:
+    """A younger credential that has named another path before begins to use the grant during the pause."""
+    created = format_time(world.clock.now())
+    world.cluster.apply(_younger("pipedrive/crm/none", created=created, generation=1))
+    await world.settle(YOUNGER)
+    world.pipedrive.breaks = RateLimited("429", retry_after=timedelta(minutes=1))
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=REFRESH))
+    await world.settle()
+    sent = len(world.pipedrive.sent)
+
+    world.cluster.apply(_younger(GRANT_LOCATION.path, created=created, generation=2))
+    await world.settle(YOUNGER)
+    during_pause = len(world.pipedrive.sent)
+    world.pipedrive.breaks = None
+    world.clock.turn(timedelta(minutes=5))
+    await world.settle()
+
+    assert (sent, sent + 1) == (during_pause, len(world.pipedrive.sent))
+
+
 async def test_a_requested_refresh_is_made_once(world: FakedOperator) -> None:
     """Its failure is forgotten after a success."""
     world.pipedrive.breaks = RateLimited("429")
@@ -65,3 +110,8 @@ async def test_a_requested_refresh_is_made_once(world: FakedOperator) -> None:
     await world.settle()
 
     assert made == len(world.pipedrive.spent)
+
+
+def _younger(path: str, *, created: str, generation: int) -> dict[str, Any]:
+    spec = OAUTH2_SPEC | {"oauth2": OAUTH2_SPEC["oauth2"] | {"grant": {"path": path}}}
+    return resource(spec, name=YOUNGER.name, uid="uid-younger", creationTimestamp=created, generation=generation)

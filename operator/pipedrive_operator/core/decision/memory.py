@@ -51,8 +51,8 @@ class Memory:
     """When Vault was last read for this credential."""
     asked_at: float = 0.0
     """On our monotonic clock: when the last read of Vault began whose answer counts."""
-    answered_at: float = 0.0
-    """On our monotonic clock: when that answer arrived."""
+    answered_at: float | None = None
+    """On our monotonic clock: when that answer arrived; None before the first one."""
     version: int = 0
     """The version of the document that holds what is known."""
     source_failure: Failure | None = None
@@ -190,10 +190,13 @@ def _api_token(source: ApiTokenSource, document: Document | None) -> Token:
 
 
 def after_refresh(memory: Memory, refresh: RefreshState) -> Memory:
-    """Include a refreshed grant, once: what is read from Vault after that is newer. A refresh settles a candidate."""
-    if not isinstance(refresh, Fresh) or refresh is memory.last_refresh:
+    """Include a refreshed grant, once: what is read from Vault after that is newer. A refresh settles a candidate.
+
+    A credential must have read the grant itself before: a person may have written another one since that refresh.
+    """
+    if not isinstance(refresh, Fresh) or refresh is memory.last_refresh or memory.answered_at is None:
         return memory
-    is_before_version = refresh.at <= memory.answered_at and refresh.version < memory.version
+    is_before_version = refresh.asked_at <= memory.answered_at and refresh.version < memory.version
     if refresh.at < memory.asked_at or is_before_version:
         return replace(memory, last_refresh=refresh)
     grant = refresh.grant

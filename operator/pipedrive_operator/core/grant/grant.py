@@ -201,6 +201,19 @@ def require_bounds(document: Document) -> None:
             raise SourceMissing(message)
 
 
+def dated(document: Document | None) -> Document | None:
+    """Return a document whose access token has an absolute lifetime, where it holds the raw response of Pipedrive.
+
+    `expires_in` counts from when its version was written. Whatever is written over it would prolong the lifetime.
+    """
+    if document is None or "expires_in" not in document.values:
+        return document
+    grant = read_grant(document)
+    if grant is None or grant.token is None or time_field(document.values, "expires_at") is not None:
+        return document
+    return replace(document, values={**document.values, **_lifetime(grant.token)})
+
+
 def read_grant(document: Document | None) -> Grant | None:
     """Read the grant of a document, or return None if it has no usable refresh token.
 
@@ -315,10 +328,16 @@ def _flat_token(token: Token) -> dict[str, str | None]:
     return {
         "access_token": token.value.reveal(),
         "token_type": token.token_type,
-        "expires_at": format_time(token.expires_at) if token.expires_at is not None else None,
-        "obtained_at": format_time(token.obtained_at) if token.obtained_at is not None else None,
+        **_lifetime(token),
         "scope": ",".join(sorted(token.scope)),
         "api_domain": token.api_domain,
+    }
+
+
+def _lifetime(token: Token) -> dict[str, str | None]:
+    return {
+        "expires_at": format_time(token.expires_at) if token.expires_at is not None else None,
+        "obtained_at": format_time(token.obtained_at) if token.obtained_at is not None else None,
     }
 
 

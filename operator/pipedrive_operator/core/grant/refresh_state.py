@@ -29,6 +29,8 @@ class Fresh:
     """The grant as the last refresh stored it, or found it stored by another holder."""
 
     grant: Grant
+    asked_at: float
+    """On our monotonic clock: when the write or the read began."""
     at: float
     """On our monotonic clock: when Vault had acknowledged or shown it."""
     version: int

@@ -49,7 +49,7 @@ UNCERTAIN = replace(UNAVAILABLE, trouble=RefreshUncertain("no answer in time"))
     ("state", "expected"),
     [
         pytest.param(refresh_state.IDLE, None, id="idle"),
-        pytest.param(refresh_state.Fresh(grant=grant(), at=0.0, version=1), None, id="fresh"),
+        pytest.param(refresh_state.Fresh(grant=grant(), asked_at=0.0, at=0.0, version=1), None, id="fresh"),
         pytest.param(refresh_state.Refreshing(), Reason.PUBLISHED, id="in progress"),
         pytest.param(refresh_state.Refreshing(last=REFUSED), Reason.CONSENT_REQUIRED, id="again after a refusal"),
         pytest.param(refresh_state.Refreshing(last=UNAVAILABLE), Reason.PIPEDRIVE_UNAVAILABLE, id="again, unavailable"),

@@ -115,8 +115,8 @@ class TestRefreshes:
 
     def test_a_refreshed_grant_is_included_once(self) -> None:
         """What is read afterwards is newer."""
-        fresh = Fresh(grant=refreshed(grant()), at=0.0, version=2)
-        memory = after_refresh(GRANT_MEMORY, fresh)
+        fresh = Fresh(grant=refreshed(grant()), asked_at=0.0, at=0.0, version=2)
+        memory = after_refresh(replace(GRANT_MEMORY, answered_at=0.0), fresh)
         consented = after_reading(memory, stored(grant("12:34:consent"), 3), LATER)
 
         assert fresh.grant == memory.grant
