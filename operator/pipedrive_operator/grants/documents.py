@@ -198,11 +198,8 @@ class GrantDocuments:
         version number since: another part of this process may have read them.
         """
         self._require_unchanged(location, over)
-        began = self._clock.monotonic()
         version = await self._vault.write(location, values, identity, cas=over.version if over is not None else 0)
-        newest = self._newest.get(location)
-        is_known = newest is not None and newest.version > version and newest.at >= began
-        if not is_known:  # otherwise another part of this process has read what was written over it
+        if self.newest_version(location) < version:  # another part of this process may have read what replaced it
             at = self._clock.monotonic()
             self._newest[location] = _Newest(version=version, created_at=None, at=at, content=_hash_of(values))
         return version

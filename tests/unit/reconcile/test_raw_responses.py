@@ -28,6 +28,17 @@ async def world() -> AsyncIterator[FakedOperator]:
         yield made
 
 
+async def test_it_is_the_same_document_for_a_credential_and_a_refresh(world: FakedOperator) -> None:
+    """Otherwise a write would seem to be over another document than the credential has read meanwhile."""
+    documents = world.keeper._protocol.parts.documents  # noqa: SLF001  a write between two reads
+    read = await documents.read(GRANT_LOCATION, GRANT_SOURCE.identity)
+    assert world.keeper.note_read(GRANT_SOURCE, world.vault.documents[GRANT_LOCATION])
+
+    written = await documents.write(read.grant, read)
+
+    assert world.vault.documents[GRANT_LOCATION].version == written.version
+
+
 @pytest.mark.parametrize("is_refused", [True, False])
 async def test_a_consent_that_connects_nothing_does_not_prolong_it(world: FakedOperator, *, is_refused: bool) -> None:
     """Each of its writes to Vault makes a new version. The code is refused, or the account is the wrong one."""
