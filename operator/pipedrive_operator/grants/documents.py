@@ -199,7 +199,7 @@ class GrantDocuments:
         """
         self._require_unchanged(location, over)
         version = await self._vault.write(location, values, identity, cas=over.version if over is not None else 0)
-        if self.newest_version(location) < version:  # another part of this process may have read what replaced it
+        if self.newest_version(location) <= version:  # another part of this process may have read what replaced it
             at = self._clock.monotonic()
             self._newest[location] = _Newest(version=version, created_at=None, at=at, content=_hash_of(values))
         return version
