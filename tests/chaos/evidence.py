@@ -24,7 +24,8 @@ ESCROW: Final = "pipedrive-operator-escrow-"
 _DIGITS: Final = 24
 _TOKEN: Final = "refresh_token"
 _CANDIDATE: Final = "consent_candidate"
-_OF_A_GRANT: Final = frozenset({_TOKEN, _CANDIDATE, "refresh_id"})
+_INTENT: Final = "refresh_id"
+_OF_A_GRANT: Final = frozenset({_TOKEN, _CANDIDATE, _INTENT})
 _SUCCESS: Final = range(200, 300)
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -106,6 +107,7 @@ class Kind(StrEnum):
     CONSENT = "consent"
     """A person wrote the whole document."""
     INTENT = "intent"
+    """A new intent. One that stays as it was shows nothing."""
     STORED = "stored"
     """A new refresh token."""
     CANDIDATE = "candidate"
@@ -284,10 +286,11 @@ def _kind(answer: KvAnswer, before: Mapping[str, str]) -> Kind:
     candidate, token = answer.values.get(_CANDIDATE), answer.values.get(_TOKEN)
     if answer.display_name == ROOT:
         return Kind.CONSENT
-    if candidate is not None and candidate != before.get(_CANDIDATE):
-        return Kind.CANDIDATE  # even under an intent: a candidate that is stored late leaves other intents alone
-    if "refresh_id" in answer.values:
+    if answer.values.get(_INTENT, before.get(_INTENT)) != before.get(_INTENT):
         return Kind.INTENT
+    # Another holder's intent stays beside a result that is stored late.
+    if candidate is not None and candidate != before.get(_CANDIDATE):
+        return Kind.CANDIDATE
     if candidate is None and _CANDIDATE in before:
         return Kind.DROPPED if token == before.get(_TOKEN) else Kind.PROMOTED
     return Kind.MARK if token == before.get(_TOKEN) else Kind.STORED

@@ -79,6 +79,34 @@ def test_a_candidate_that_is_stored_under_an_intent_is_a_candidate() -> None:
     assert [Kind.INTENT, Kind.CANDIDATE, Kind.STORED] == kinds
 
 
+def test_what_is_written_beside_the_intent_of_another_holder_is_no_intent() -> None:
+    """A result that is stored late, a promotion and a drop leave that intent alone; so does a mark."""
+    theirs = {"refresh_id": "2", "refresh_consent": "uid"}
+    writes = read_writes(
+        [
+            answer(1, refresh_token="a", refresh_id="1"),
+            answer(2, by="pair-1", refresh_token="a", **theirs),
+            answer(3, refresh_token="b", **theirs),
+            answer(4, refresh_token="b", consent_candidate="c", **theirs),
+            answer(5, refresh_token="c", **theirs),
+            answer(6, refresh_token="c", consent_candidate="d", **theirs),
+            answer(7, refresh_token="c", **theirs),
+            answer(8, refresh_token="c", **theirs),
+        ]
+    )
+
+    late = [Kind.STORED, Kind.CANDIDATE, Kind.PROMOTED, Kind.CANDIDATE, Kind.DROPPED, Kind.MARK]
+    assert [Kind.INTENT, Kind.INTENT, *late] == [write.kind for write in writes]
+    assert [False, True, *([False] * 6)] == [write.for_consent for write in writes]
+
+
+def test_an_intent_shows_even_if_the_candidate_before_it_was_not_logged() -> None:
+    """A Vault that is killed may have stored the candidate without a logged answer."""
+    kinds = kinds_of(answer(1, refresh_token="a"), answer(2, refresh_token="a", consent_candidate="b", refresh_id="1"))
+
+    assert [Kind.STORED, Kind.INTENT] == kinds
+
+
 def test_a_first_consent_begins_without_a_refresh_token() -> None:
     """Its intent creates the document."""
     writes = read_writes(
