@@ -15,6 +15,7 @@ from chaos.evidence import (
     Refresh,
     read_companies,
     read_exchanges,
+    read_listings,
     read_publications,
     read_reads,
     read_refreshes,
@@ -114,6 +115,7 @@ def gather(environment: Environment, cells: Sequence[Cell], consented: Sequence[
         writes=read_writes(answers),
         reads=read_reads(answers),
         publications=read_publications(requests),
+        listings=read_listings(requests),
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Final, TypedDict, TypeVar
+from urllib.parse import unquote
 
 from testbed.api_audit_log import ApiRequest
 from testbed.audit_log import KvAnswer
@@ -21,11 +22,12 @@ from testbed.pipedrive.ledger import Call, Outcome
 
 ROOT: Final = "root"
 ESCROW: Final = "pipedrive-operator-escrow-"
+_ESCROW_LABEL: Final = "=pipedrive-operator.io/escrow"
 _DIGITS: Final = 24
-_TOKEN: Final = "refresh_token"
-_CANDIDATE: Final = "consent_candidate"
-_INTENT: Final = "refresh_id"
-_OF_A_GRANT: Final = frozenset({_TOKEN, _CANDIDATE, _INTENT})
+TOKEN: Final = "refresh_token"
+CANDIDATE: Final = "consent_candidate"
+INTENT_ID: Final = "refresh_id"
+_OF_A_GRANT: Final = frozenset({TOKEN, CANDIDATE, INTENT_ID})
 _SUCCESS: Final = range(200, 300)
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -66,6 +68,8 @@ class Spending:
     token: str
     issued: str | None
     """The digest of the refresh token that was issued in exchange; `token` is a digest too."""
+    lineage: str | None = None
+    """The whole digest of that refresh token, which is shortened in `issued`."""
     accepted: bool
     taken: float
     answered: float | None
@@ -144,6 +148,15 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A list of the escrows of a namespace that the API server answered."""
+
+    by: str
+    namespace: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
     """A write of a Secret or a status that the API server acknowledged."""
 
@@ -164,9 +177,9 @@ class Publication:
         return self.resource == "pipedrivecredentials/status"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """The evidence of a run; each tuple is in chronological order."""
+    """The evidence of a run; each tuple is in chronological order. Only the same object is equal."""
 
     refreshes: tuple[Refresh, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
@@ -177,6 +190,7 @@ class Evidence:
     writes: tuple[Write, ...] = ()
     reads: tuple[Read, ...] = ()
     publications: tuple[Publication, ...] = ()
+    listings: tuple[Listing, ...] = ()
 
     @cached_property
     def refreshes_of(self) -> Mapping[str, list[Refresh]]:
@@ -276,29 +290,47 @@ def read_publications(requests: Mapping[str, Iterable[ApiRequest]]) -> tuple[Pub
     return tuple(sorted(found, key=lambda one: one.at))
 
 
+def read_listings(requests: Mapping[str, Iterable[ApiRequest]]) -> tuple[Listing, ...]:
+    """Return the answered lists of escrows, by user, in chronological order."""
+    found = [
+        Listing(by=user, namespace=one.namespace, at=one.at)
+        for user, asked in requests.items()
+        for one in asked
+        if one.verb == "list" and one.status in _SUCCESS and _ESCROW_LABEL in unquote(one.uri)
+    ]
+    return tuple(sorted(found, key=lambda one: one.at))
+
+
 def escrow_name(path: str) -> str:
     """Return how the names of the escrow Secrets of a grant begin; the audit log contains no more than the names."""
     digest = hashlib.sha256(json.dumps(["default", "secret", path]).encode()).hexdigest()
     return f"{ESCROW}{digest[:_DIGITS]}"
 
 
+def handed_over_name(path: str, lineage: str) -> str:
+    """Return the name of the escrow of a verified grant that could not replace the one in Vault."""
+    digest = hashlib.sha256(f"consent-{lineage}".encode()).hexdigest()
+    return f"{escrow_name(path)}-{digest[:_DIGITS]}"
+
+
 def _kind(answer: KvAnswer, before: Mapping[str, str]) -> Kind:
-    candidate, token = answer.values.get(_CANDIDATE), answer.values.get(_TOKEN)
+    candidate, token = answer.values.get(CANDIDATE), answer.values.get(TOKEN)
     if answer.display_name == ROOT:
         return Kind.CONSENT
-    if answer.values.get(_INTENT, before.get(_INTENT)) != before.get(_INTENT):
+    if answer.values.get(INTENT_ID, before.get(INTENT_ID)) != before.get(INTENT_ID):
         return Kind.INTENT
     # Another holder's intent stays beside a result that is stored late.
-    if candidate is not None and candidate != before.get(_CANDIDATE):
+    if candidate is not None and candidate != before.get(CANDIDATE):
         return Kind.CANDIDATE
-    if candidate is None and _CANDIDATE in before:
-        return Kind.DROPPED if token == before.get(_TOKEN) else Kind.PROMOTED
-    return Kind.MARK if token == before.get(_TOKEN) else Kind.STORED
+    if candidate is None and CANDIDATE in before:
+        return Kind.DROPPED if token == before.get(TOKEN) else Kind.PROMOTED
+    return Kind.MARK if token == before.get(TOKEN) else Kind.STORED
 
 
 class _Outcome(TypedDict):
     token: str
     issued: str | None
+    lineage: str | None
     accepted: bool
     taken: float
     answered: float | None
@@ -309,6 +341,7 @@ def _outcome(call: Call) -> _Outcome:
     return {
         "token": call.subject.digest or "",
         "issued": call.issued,
+        "lineage": call.issued_lineage,
         "accepted": call.outcome is Outcome.ACCEPTED,
         "taken": call.started_at,
         "answered": call.ended_at,

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from chaos.attribution import attribution, first_copy, intent_of, is_of_candidate, sender
 from chaos.evidence import Answer, Death, Evidence, Exchange, Kind, Spending, Trouble, Write
-from chaos.judgement import WITHIN, Limits, Loss, accusation, excuse, first_copy, intent_of, is_of_candidate, sender
+from chaos.judgement import WITHIN, Limits, Loss, accusation, excuse
 
 CONNECTED: Final = "Connected"
 UNCERTAIN: Final = "Uncertain"
@@ -46,15 +47,16 @@ def sent_twice(exchanges: Iterable[Exchange]) -> list[str]:
 def beginnings(evidence: Evidence, written: Iterable[Beginning], held: Mapping[str, str]) -> list[Beginning]:
     """Return when each consent became a grant; `written` are those that a person wrote to Vault.
 
-    An acknowledgement may be missing in the audit log of a Vault that was killed. Then the first refresh of the grant,
-    or what Vault holds at the end, shows that it was promoted.
+    An acknowledgement may be missing in the audit log of a Vault that was killed, and a candidate may be promoted of
+    which nobody knows which exchange brought it. Then the first refresh of the grant, or what Vault holds at the end,
+    shows that it was promoted.
     """
     found = {one.consent: one for one in written}
     accepted = [one for one in evidence.exchanges if one.accepted]
-    for write in (one for one in evidence.writes if one.kind is Kind.PROMOTED):
-        exchanged = [one for one in evidence.exchanges_of.get(write.path, ()) if one.accepted and one.taken <= write.at]
-        if exchanged:
-            found.setdefault(exchanged[-1].consent, _begun(exchanged[-1], write.at))
+    exchanged = {one.consent: one for one in accepted}
+    for write, result in attribution(evidence).promoted.items():
+        if result.consent in exchanged:
+            found.setdefault(result.consent, _begun(exchanged[result.consent], write.at))
     for one in accepted:
         used = (each for each in evidence.refreshes_of.get(one.path, ()) if each.consent == one.consent)
         first = next((each for each in used if not is_of_candidate(each, evidence)), None)

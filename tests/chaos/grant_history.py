@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from chaos.attribution import intent_of, is_of_candidate
 from chaos.evidence import Death, Evidence, Spending, Trouble, escrow_name
-from chaos.judgement import intent_of, is_of_candidate
 
 _DIGITS: Final = 8
 

@@ -15,7 +15,8 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Final
 
-from chaos.evidence import Death, Evidence, Exchange, Kind, Refresh, Spending, Trouble, Write, escrow_name
+from chaos.attribution import first_copy, intent_of, is_of_candidate, sender
+from chaos.evidence import Death, Evidence, Kind, Refresh, Spending, Trouble, Write
 
 WITHIN: Final = 1.0
 """In seconds after the answer: a later death is outside the window if Vault was available."""
@@ -115,41 +116,6 @@ def sent_again(evidence: Evidence) -> list[Refresh]:
         and (copy := first_copy(first, evidence)) is not None
         and copy < one.taken
     ]
-
-
-def intent_of(spending: Spending, evidence: Evidence) -> Write | None:
-    """Return the intent behind a refresh or an exchange: the newest one before it."""
-    writes = evidence.writes_to.get(spending.path, ())
-    return next((one for one in reversed(writes) if one.kind is Kind.INTENT and one.at <= spending.taken), None)
-
-
-def is_of_candidate(spending: Spending, evidence: Evidence) -> bool:
-    """Return whether the result is a candidate: that of an exchange, or of a refresh of a candidate."""
-    if isinstance(spending, Exchange):
-        return True
-    intent = intent_of(spending, evidence)
-    return intent is not None and intent.for_consent
-
-
-def sender(spending: Spending, evidence: Evidence) -> str | None:
-    """Return the replica that sent a refresh token or a code: the one that wrote the intent."""
-    intent = intent_of(spending, evidence)
-    return intent.by if intent is not None else None
-
-
-def first_copy(spending: Spending, evidence: Evidence) -> float | None:
-    """Return when the answer was first acknowledged, by Vault or as an escrow; None if never.
-
-    A candidate that becomes the grant is no copy of a refresh, nor the result of a refresh a copy of a candidate.
-    """
-    is_candidate = is_of_candidate(spending, evidence)
-    refreshes, exchanges = (of.get(spending.path, []) for of in (evidence.refreshes_of, evidence.exchanges_of))
-    next_refresh, next_exchange = _next(refreshes, spending.taken), _next(exchanges, spending.taken)
-    kind, end = (Kind.CANDIDATE, next_exchange) if is_candidate else (Kind.STORED, next_refresh)
-    stored = [one.at for one in evidence.writes_to.get(spending.path, ()) if one.kind is kind and one.at <= end]
-    escrowed = [one.at for one in evidence.escrowed.get(escrow_name(spending.path), ())]
-    copies = stored + [at for at in escrowed if at <= min(next_refresh, next_exchange)]
-    return min((at for at in copies if at >= spending.taken), default=None)
 
 
 def windows(evidence: Evidence) -> list[Window]:
@@ -293,10 +259,6 @@ def _complained_about(complaint: Complaint, evidence: Evidence, target: tuple[st
         if one.taken <= written and not is_of_candidate(one, evidence)
     ]
     return tried[-1].consent if tried else ""
-
-
-def _next(spendings: Iterable[Spending], after: float) -> float:
-    return min((one.taken for one in spendings if one.accepted and one.taken > after), default=float("inf"))
 
 
 def _within(troubles: Sequence[Trouble], answered: float, limits: Limits) -> float:

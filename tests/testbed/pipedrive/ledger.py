@@ -35,6 +35,8 @@ class Call:
     """Whether the refresh token in the request had already been replaced by a successor."""
     issued: str | None = None
     """The digest of the refresh token that was issued."""
+    issued_lineage: str | None = None
+    """The whole digest of the refresh token that was issued: clients may name a copy of it so."""
     issued_access: str | None = None
     """The digest of the access token that was issued."""
     issued_grant: str | None = None

@@ -14,7 +14,7 @@ from testbed.pipedrive.issued import TokenPair
 from testbed.pipedrive.ledger import Call, Outcome
 from testbed.pipedrive.refusals import Refusal, RefusedError
 from testbed.pipedrive.simulation import Simulation
-from testbed.pipedrive.tokens import digest_of
+from testbed.pipedrive.tokens import digest_of, whole_digest_of
 from testbed.pipedrive.world import App
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -55,6 +55,7 @@ class OAuthEndpoints:
         except RefusedError as refused:
             return self._refuse(refused.refusal, call)
         call.issued_access, call.issued_grant = digest_of(pair.access.value), pair.refresh.grant.id
+        call.issued_lineage = whole_digest_of(pair.refresh.value)
         self._simulation.ledger.settle(call, Outcome.ACCEPTED, issued=digest_of(pair.refresh.value))
         return web.json_response(self._simulation.token_answer(pair))
 

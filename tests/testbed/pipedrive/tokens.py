@@ -33,4 +33,9 @@ def api_token() -> str:
 
 def digest_of(token: str) -> str:
     """Return the first 12 hex characters of the token's SHA-256: enough to distinguish tokens."""
-    return hashlib.sha256(token.encode()).hexdigest()[:DIGEST_LENGTH]
+    return whole_digest_of(token)[:DIGEST_LENGTH]
+
+
+def whole_digest_of(token: str) -> str:
+    """Return the token's SHA-256."""
+    return hashlib.sha256(token.encode()).hexdigest()

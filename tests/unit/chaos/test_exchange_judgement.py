@@ -26,9 +26,11 @@ EXCHANGE = Exchange(
     answer=ANSWER,
 )
 FOREIGN = replace(EXCHANGE, answer=replace(ANSWER, belongs=False, reported="WrongAccount"))
-INTENT = Write(path=PATH, by="pair-0", at=99.9, kind=Kind.INTENT, for_consent=True)
-CANDIDATE = Write(path=PATH, by="pair-0", at=100.21, kind=Kind.CANDIDATE)
-PROMOTED = Write(path=PATH, by="pair-0", at=100.4, kind=Kind.PROMOTED)
+OLD = {"refresh_token": "old in Vault"}
+HELD = {**OLD, "consent_candidate": "candidate"}
+INTENT = Write(path=PATH, by="pair-0", at=99.9, kind=Kind.INTENT, for_consent=True, tokens={**OLD, "refresh_id": "1"})
+CANDIDATE = Write(path=PATH, by="pair-0", at=100.21, kind=Kind.CANDIDATE, tokens=HELD)
+PROMOTED = Write(path=PATH, by="pair-0", at=100.4, kind=Kind.PROMOTED, tokens={"refresh_token": "new in Vault"})
 OVERWRITTEN = Write(path=PATH, by="root", at=100.3, kind=Kind.CONSENT)
 SEEDED = Beginning(path=PATH, consent="grant-1", at=50.0, over=50.0)
 REFRESH = Refresh(
@@ -150,7 +152,7 @@ def test_a_result_is_not_excused_once_a_copy_was_acknowledged() -> None:
 
 def test_the_result_of_a_refresh_is_no_copy_of_a_candidate() -> None:
     """Neither is an escrow that a later refresh has left."""
-    stored = replace(CANDIDATE, kind=Kind.STORED)
+    stored = replace(CANDIDATE, kind=Kind.STORED, tokens={"refresh_token": "newer in Vault"})
     assert judgement.first_copy(EXCHANGE, seen(stored)) is None
     escrow = Publication(by="pair-0", resource="secrets", namespace="pair", name=escrow_name(PATH), at=110.05)
     later = replace(seen(refreshes=[REFRESH]), publications=(escrow,))

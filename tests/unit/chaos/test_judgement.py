@@ -20,8 +20,10 @@ REFRESH = Refresh(
     answered=100.2,
     delivered=True,
 )
-INTENT = Write(path=PATH, by="pair-0", at=99.9, kind=Kind.INTENT)
-STORED = Write(path=PATH, by="pair-0", at=100.21, kind=Kind.STORED)
+OLD = {"refresh_token": "old in Vault"}
+INTENT = Write(path=PATH, by="pair-0", at=99.9, kind=Kind.INTENT, tokens={**OLD, "refresh_id": "1"})
+STORED = Write(path=PATH, by="pair-0", at=100.21, kind=Kind.STORED, tokens={"refresh_token": "new in Vault"})
+CANDIDATE = replace(STORED, kind=Kind.CANDIDATE, tokens={**OLD, "consent_candidate": "candidate"})
 PUBLISHED = Publication(by="pair-0", resource="secrets", namespace="acme", name="grant", at=100.3)
 STATUS = replace(PUBLISHED, resource="pipedrivecredentials/status")
 MESSAGE = "Refused. A refresh, started at 1970-01-01T00:01:39Z by vm_1, went unanswered"
@@ -116,8 +118,9 @@ def test_a_grant_that_a_consent_has_replaced_is_lost_only_if_a_person_was_asked_
 
 def test_a_candidate_that_becomes_the_grant_is_no_copy_of_a_refresh() -> None:
     """Otherwise the consent would hide that the result of the refresh was lost, or accuse a replica of it."""
-    for kind in (Kind.CANDIDATE, Kind.PROMOTED, Kind.DROPPED):
-        evidence = Evidence(refreshes=(REFRESH,), writes=(INTENT, replace(STORED, kind=kind)))
+    promoted, dropped = replace(STORED, kind=Kind.PROMOTED), replace(STORED, kind=Kind.DROPPED, tokens=OLD)
+    for write in (CANDIDATE, promoted, dropped):
+        evidence = Evidence(refreshes=(REFRESH,), writes=(INTENT, write))
         assert judgement.first_copy(REFRESH, evidence) is None
     evidence = Evidence(refreshes=(REFRESH,), writes=(INTENT, STORED))
     assert STORED.at == judgement.first_copy(REFRESH, evidence)
@@ -125,7 +128,7 @@ def test_a_candidate_that_becomes_the_grant_is_no_copy_of_a_refresh() -> None:
 
 def test_the_copy_of_a_refreshed_candidate_is_a_candidate() -> None:
     """Its intent names the consent."""
-    writes = (replace(INTENT, for_consent=True), STORED, replace(STORED, at=100.3, kind=Kind.CANDIDATE))
+    writes = (replace(INTENT, for_consent=True), STORED, replace(CANDIDATE, at=100.3))
     assert pytest.approx(100.3) == judgement.first_copy(REFRESH, Evidence(refreshes=(REFRESH,), writes=writes))
 
 
