@@ -12,7 +12,6 @@ from chaos.evidence import (
     Answer,
     Death,
     Evidence,
-    Refresh,
     read_companies,
     read_exchanges,
     read_listings,
@@ -25,6 +24,7 @@ from chaos.exchange_judgement import Beginning, ExchangeMoment
 from chaos.grant_history import histories
 from chaos.judgement import Complaint, Limits, Loss, Moment, Window
 from chaos.person import Person
+from chaos.sent_again import SentAgain, SentAtOnce, sent_again, sent_at_once
 from chaos.surroundings import Environment
 from testbed.pipedrive.tokens import digest_of
 
@@ -43,9 +43,9 @@ class Verdict:
     deaths: Mapping[Moment, int]
     troubles: Mapping[str, int]
     accepted_twice: Sequence[str]
-    sent_again: Sequence[Refresh]
+    sent_again: SentAgain
     """The refresh tokens that were sent although their successor was in Vault or in escrow."""
-    sent_at_once: Sequence[Refresh]
+    sent_at_once: SentAtOnce
     """The refresh tokens that were sent while they were in flight already."""
     losses: Sequence[Loss]
     wrongly_declared_dead: Sequence[Complaint]
@@ -92,10 +92,11 @@ class Verdict:
         ]
         found += [
             f"{one.path}: refresh token {one.token} was sent although its successor was stored"
-            for one in self.sent_again
+            for one in self.sent_again.known
         ]
         return found + [
-            f"{one.path}: refresh token {one.token} was in flight twice at the same time" for one in self.sent_at_once
+            f"{one.path}: refresh token {one.token} was in flight twice at the same time"
+            for one in self.sent_at_once.early
         ]
 
 
@@ -151,8 +152,8 @@ def conclude(
             what: sum(one.what == what for one in weather.troubles) for what in {one.what for one in weather.troubles}
         },
         accepted_twice=judgement.accepted_twice([*evidence.refreshes, *evidence.exchanges]),
-        sent_again=judgement.sent_again(evidence),
-        sent_at_once=[second for _, second in judgement.sent_at_once(evidence.refreshes)],
+        sent_again=sent_again(evidence),
+        sent_at_once=sent_at_once(evidence.refreshes, patience=LIMITS.answer),
         losses=[
             judgement.judge(
                 one, evidence, deaths=deaths, troubles=weather.troubles, complaints=complaints, limits=LIMITS

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from chaos import counts, judgement
+from chaos.attribution import first_copy
 from chaos.cell import Cell, Way, decoded
-from chaos.conclusion import gather
+from chaos.conclusion import LIMITS, gather
 from chaos.counts import Cycle, Place, Value
 from chaos.evidence import Evidence, Trouble
 from chaos.judgement import Window
 from chaos.kills import ChaosError, Say
+from chaos.sent_again import sent_again, sent_at_once
 from chaos.surroundings import Environment, Json, set_up
 
 EXPIRES_IN: Final = 60
@@ -56,6 +58,8 @@ class Figures:
     """In seconds: the shortest remaining lifetime of a value when it was replaced."""
     accepted_twice: Sequence[str]
     sent_again: int
+    sent_unseen: int
+    """The refresh tokens that were sent again in the moment after the last check."""
     sent_at_once: int
     calm: Mapping[str, int]
     """The highest counts of a cycle without a fault."""
@@ -182,6 +186,7 @@ def _figures(
     troubled = [one for one in cycles if one.began >= began and one not in calm]
     values = {name: list(held) for name, held in seen.values.items()}
     accepted = [one for one in evidence.refreshes if one.accepted]
+    again = sent_again(evidence)
     left = [old.expires_at - new.seen_at for held in values.values() for old, new in pairwise(held)]
     return Figures(
         grants=len(places),
@@ -190,15 +195,16 @@ def _figures(
         expired_seconds=sum(counts.expired_seconds(held, end=ended) for held in values.values()),
         shortest_left=min(left, default=0.0),
         accepted_twice=judgement.accepted_twice(evidence.refreshes),
-        sent_again=len(judgement.sent_again(evidence)),
-        sent_at_once=len(judgement.sent_at_once(evidence.refreshes)),
+        sent_again=len(again.known),
+        sent_unseen=len(again.unseen),
+        sent_at_once=len(sent_at_once(evidence.refreshes, patience=LIMITS.answer).early),
         calm=counts.worst(calm),
         troubled=counts.worst(troubled),
         cycles=len(calm) + len(troubled),
         calm_cycles=len(calm),
         shortest_calm_cycle=min((one.seconds for one in calm), default=0.0),
         odd_cycles=sum((one.refreshes, one.secret_writes) != (1, 1) for one in [*calm, *troubled]),
-        lost=sum(judgement.first_copy(one, evidence) is None for one in accepted),
+        lost=sum(first_copy(one, evidence) is None for one in accepted),
         windows=judgement.windows(evidence),
     )
 

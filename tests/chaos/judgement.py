@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import pairwise
 from typing import Final
 
 from chaos.attribution import first_copy, intent_of, is_of_candidate, sender
@@ -87,35 +86,6 @@ def accepted_twice(refreshes: Iterable[Spending]) -> list[str]:
     """Return the refresh tokens that Pipedrive accepted more than once."""
     spent = Counter(one.token for one in refreshes if one.accepted)
     return [token for token, times in spent.items() if times > 1]
-
-
-def sent_at_once(refreshes: Iterable[Refresh]) -> list[tuple[Refresh, Refresh]]:
-    """Return the pairs of refreshes of one token that were in flight at the same time."""
-    found: dict[str, list[Refresh]] = {}
-    for one in sorted(refreshes, key=lambda each: each.taken):
-        found.setdefault(one.token, []).append(one)
-    return [
-        (first, second)
-        for sent in found.values()
-        for first, second in pairwise(sent)
-        if first.answered is None or second.taken < first.answered
-    ]
-
-
-def sent_again(evidence: Evidence) -> list[Refresh]:
-    """Return the refreshes whose token had been accepted before, with the result in Vault or in escrow by then.
-
-    Refresh tokens work once here, so this is how reuse by an operator shows.
-    """
-    spent = {one.token: one for one in reversed(evidence.refreshes) if one.accepted}
-    return [
-        one
-        for one in evidence.refreshes
-        if (first := spent.get(one.token)) is not None
-        and first.taken < one.taken
-        and (copy := first_copy(first, evidence)) is not None
-        and copy < one.taken
-    ]
 
 
 def windows(evidence: Evidence) -> list[Window]:

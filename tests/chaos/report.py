@@ -17,6 +17,7 @@ EXPECTED_WINDOW: Final = 15.0
 """In milliseconds, at the 99th percentile. Not asserted, because it depends on how busy the machine is."""
 MANY_KILLS: Final = 50
 """With so many kills, one that interrupts no exchange would be a fault of the tests."""
+WITHIN_A_MOMENT: Final = "  sent again within a moment, between the last check and the request"
 _P99: Final = 0.99
 
 
@@ -96,8 +97,10 @@ def _kills(verdict: Verdict) -> Iterable[Figure]:
     yield Figure(what="faults", measured=", ".join(f"{count} {what}" for what, count in verdict.troubles.items()))
     yield Figure(what="refreshes that Pipedrive accepted", measured=f"{verdict.refreshes:,}")
     yield _none("refresh tokens accepted twice", len(verdict.accepted_twice))
-    yield _none("refresh tokens sent again although their successor was stored", len(verdict.sent_again))
-    yield _none("refresh tokens in flight twice at the same time", len(verdict.sent_at_once))
+    yield _none("refresh tokens sent again although their successor was stored", len(verdict.sent_again.known))
+    yield _counted(WITHIN_A_MOMENT, len(verdict.sent_again.unseen))
+    yield _none("refresh tokens in flight twice at the same time", len(verdict.sent_at_once.early))
+    yield _counted("  sent again after four time-outs without an answer", len(verdict.sent_at_once.awaited))
     yield _none("grants lost, outside the window", len(lost))
     yield _none("grants wrongly declared dead", len(verdict.wrongly_declared_dead))
     yield Figure(what="grants lost inside the window", measured=str(len(excused)))
@@ -163,6 +166,7 @@ def _fleet(figures: Figures) -> Iterable[Figure]:
     yield Figure(what="  the shortest remaining lifetime at a replacement", measured=f"{figures.shortest_left:.1f} s")
     yield _none("refresh tokens accepted twice", len(figures.accepted_twice))
     yield _none("refresh tokens sent again although their successor was stored", figures.sent_again)
+    yield _counted(WITHIN_A_MOMENT, figures.sent_unseen)
     yield _none("refresh tokens in flight twice at the same time", figures.sent_at_once)
     yield _none("refreshes without an acknowledged copy", figures.lost)
     yield _none(f"renewals without exactly one refresh, of {figures.cycles:,}", figures.odd_cycles)
@@ -198,6 +202,10 @@ def _windows(windows: Sequence[Window]) -> Iterable[Figure]:
             measured=f"median {middle:.1f} ms, p99 {p99:.1f} ms, max {longest:.1f} ms of {figures['count']:,}",
             expected=f"p99 about {EXPECTED_WINDOW:.0f} ms" if start == "answered" else "",
         )
+
+
+def _counted(what: str, count: int) -> Figure:
+    return Figure(what=what, measured=str(count))
 
 
 def _none(what: str, count: int) -> Figure:

@@ -5,8 +5,9 @@ from typing import Any, Final, Self
 
 from chaos import judgement
 from chaos.cell import Cell, Grant, Replica
-from chaos.conclusion import gather
+from chaos.conclusion import LIMITS, gather
 from chaos.kills import ChaosError, settle
+from chaos.sent_again import sent_again, sent_at_once
 from chaos.surroundings import Environment
 from support.tenant import eventually
 from testbed.pipedrive.tokens import digest_of
@@ -101,8 +102,8 @@ def nothing_was_lost(environment: Environment, cell: Cell, *, except_lost_answer
     refreshes = evidence.refreshes
     in_vault = {grant.path: held(environment, grant) for grant in cell.grants.values()}
     assert [] == judgement.accepted_twice(refreshes)
-    assert [] == judgement.sent_again(evidence)
-    assert [] == judgement.sent_at_once(refreshes)
+    assert [] == sent_again(evidence).known
+    assert [] == sent_at_once(refreshes, patience=LIMITS.answer).early
     lost = [one for one in judgement.lost(refreshes, in_vault, []) if one.delivered or not except_lost_answers]
     assert [] == lost
 

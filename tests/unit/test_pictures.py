@@ -55,6 +55,7 @@ CALM = Figures(
     shortest_left=2,
     accepted_twice=[],
     sent_again=0,
+    sent_unseen=0,
     sent_at_once=0,
     calm={},
     troubled={},

@@ -1,4 +1,4 @@
-"""Each copy is attributed to the request whose result it is, whoever moves it and whenever it returns."""
+"""Each copy belongs to the request that brought the result, wherever it is moved and whenever it returns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

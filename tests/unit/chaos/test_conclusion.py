@@ -9,6 +9,7 @@ from chaos.evidence import Answer, Exchange, Refresh
 from chaos.exchange_judgement import ExchangeMoment
 from chaos.judgement import Loss, Moment
 from chaos.report import MANY_KILLS, Report
+from chaos.sent_again import SentAgain, SentAtOnce
 
 ANSWER = Answer(path="grant", name="acme/x", code="code", belongs=True, reported="Uncertain", ended=9.0)
 EXCHANGE = Exchange(
@@ -40,8 +41,8 @@ KEPT = Verdict(
     deaths={Moment.IDLE: 3},
     troubles={},
     accepted_twice=[],
-    sent_again=[],
-    sent_at_once=[],
+    sent_again=SentAgain(known=[], unseen=[]),
+    sent_at_once=SentAtOnce(early=[], awaited=[]),
     losses=[],
     wrongly_declared_dead=[],
     uncertain=0,
@@ -70,8 +71,14 @@ def test_a_run_without_a_breach_keeps_every_promise() -> None:
         (replace(KEPT, sent_twice=["code"]), "code code was sent twice"),
         (replace(KEPT, strange=["grant, in Vault"]), "another company's grant got into use: grant, in Vault"),
         (replace(KEPT, wrongly_reported=[ANSWER]), "grant: consent acme/x was wrongly reported: Uncertain"),
-        (replace(KEPT, sent_again=[REFRESH]), "grant: refresh token old was sent although its successor was stored"),
-        (replace(KEPT, sent_at_once=[REFRESH]), "grant: refresh token old was in flight twice"),
+        (
+            replace(KEPT, sent_again=SentAgain(known=[REFRESH], unseen=[])),
+            "grant: refresh token old was sent although its successor was stored",
+        ),
+        (
+            replace(KEPT, sent_at_once=SentAtOnce(early=[REFRESH], awaited=[])),
+            "grant: refresh token old was in flight twice",
+        ),
         (replace(KEPT, lost_results=[replace(LOSS, excused=False, why="no excuse")]), "grant: no excuse"),
         (replace(KEPT, lost_results=[replace(LOSS, truthful=False)]), "the status gave another cause: 'Uncertain'"),
     ],
@@ -81,6 +88,20 @@ def test_each_broken_promise_is_a_breach_and_shows_in_the_report(verdict: Verdic
     (breach,) = verdict.breaches
     assert words in breach
     assert not Report(kills=verdict).kept
+
+
+def test_an_exception_that_the_protocol_names_is_counted_and_no_breach() -> None:
+    """The report shows how often it occurred."""
+    counted = replace(
+        KEPT,
+        sent_again=SentAgain(known=[], unseen=[REFRESH]),
+        sent_at_once=SentAtOnce(early=[], awaited=[REFRESH, REFRESH]),
+    )
+    report = Report(kills=counted)
+
+    assert [] == counted.breaches
+    assert report.kept
+    assert {"1", "2"} == {line.measured for line in report.lines if line.what.startswith("  sent again")}
 
 
 def test_many_kills_must_interrupt_an_exchange() -> None:

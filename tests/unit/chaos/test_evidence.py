@@ -1,5 +1,7 @@
 """Reading the evidence from the logs."""
 
+from dataclasses import replace
+
 from chaos.evidence import (
     Answer,
     Evidence,
@@ -8,6 +10,7 @@ from chaos.evidence import (
     escrow_name,
     read_companies,
     read_exchanges,
+    read_listings,
     read_publications,
     read_refreshes,
     read_writes,
@@ -81,17 +84,20 @@ def test_a_candidate_that_is_stored_under_an_intent_is_a_candidate() -> None:
 
 def test_what_is_written_beside_the_intent_of_another_holder_is_no_intent() -> None:
     """A result that is stored late, a promotion and a drop leave that intent alone; so does a mark."""
-    theirs = {"refresh_id": "2", "refresh_consent": "uid"}
+
+    def beside(at: float, *, by: str = "pair-0", **values: str) -> KvAnswer:
+        return replace(answer(at, by=by), values={"refresh_id": "2", "refresh_consent": "uid", **values})
+
     writes = read_writes(
         [
             answer(1, refresh_token="a", refresh_id="1"),
-            answer(2, by="pair-1", refresh_token="a", **theirs),
-            answer(3, refresh_token="b", **theirs),
-            answer(4, refresh_token="b", consent_candidate="c", **theirs),
-            answer(5, refresh_token="c", **theirs),
-            answer(6, refresh_token="c", consent_candidate="d", **theirs),
-            answer(7, refresh_token="c", **theirs),
-            answer(8, refresh_token="c", **theirs),
+            beside(2, by="pair-1", refresh_token="a"),
+            beside(3, refresh_token="b"),
+            beside(4, refresh_token="b", consent_candidate="c"),
+            beside(5, refresh_token="c"),
+            beside(6, refresh_token="c", consent_candidate="d"),
+            beside(7, refresh_token="c"),
+            beside(8, refresh_token="c"),
         ]
     )
 
@@ -167,6 +173,23 @@ def test_each_refresh_of_a_grant_has_an_escrow_of_its_own() -> None:
     escrowed = Evidence(publications=written).escrowed
 
     assert [0, 1] == [one.at for one in escrowed[escrow_name("grant")]]
+
+
+def test_a_list_of_escrows_is_known_by_its_label() -> None:
+    """A list of other Secrets, a failed one and a watch show nothing."""
+
+    def asked(at: float, verb: str, label: str, status: int = 200) -> ApiRequest:
+        uri = f"/api/v1/namespaces/pair/secrets?labelSelector=pipedrive-operator.io{label}&limit=500"
+        return ApiRequest(verb=verb, resource="secrets", namespace="pair", name="", uri=uri, status=status, at=at)
+
+    requests = {
+        "pair-1": [asked(3, "list", "/escrow"), asked(4, "list", "/credential")],
+        "pair-0": [asked(1, "list", "%2Fescrow"), asked(2, "watch", "/escrow"), asked(5, "list", "/escrow", 500)],
+    }
+
+    assert [("pair-0", "pair", 1), ("pair-1", "pair", 3)] == [
+        (one.by, one.namespace, one.at) for one in read_listings(requests)
+    ]
 
 
 def test_only_an_accepted_write_is_a_publication() -> None:

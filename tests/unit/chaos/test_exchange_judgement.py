@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from chaos import exchange_judgement, judgement
+from chaos import exchange_judgement
+from chaos.attribution import first_copy
 from chaos.evidence import Answer, Death, Evidence, Exchange, Kind, Publication, Refresh, Trouble, Write, escrow_name
 from chaos.exchange_judgement import Beginning, ExchangeMoment
 from chaos.judgement import Limits, Loss
@@ -153,10 +154,10 @@ def test_a_result_is_not_excused_once_a_copy_was_acknowledged() -> None:
 def test_the_result_of_a_refresh_is_no_copy_of_a_candidate() -> None:
     """Neither is an escrow that a later refresh has left."""
     stored = replace(CANDIDATE, kind=Kind.STORED, tokens={"refresh_token": "newer in Vault"})
-    assert judgement.first_copy(EXCHANGE, seen(stored)) is None
+    assert first_copy(EXCHANGE, seen(stored)) is None
     escrow = Publication(by="pair-0", resource="secrets", namespace="pair", name=escrow_name(PATH), at=110.05)
     later = replace(seen(refreshes=[REFRESH]), publications=(escrow,))
-    assert judgement.first_copy(EXCHANGE, later) is None
+    assert first_copy(EXCHANGE, later) is None
 
 
 def test_a_candidate_whose_own_refresh_is_lost_inside_the_window_is_excused() -> None:

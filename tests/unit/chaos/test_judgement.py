@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from chaos import judgement
+from chaos.attribution import first_copy
 from chaos.evidence import Death, Evidence, Kind, Publication, Refresh, Trouble, Write, escrow_name
 from chaos.judgement import Complaint, Limits, Loss, Moment
 
@@ -50,21 +51,6 @@ def test_a_token_accepted_twice_is_a_breach() -> None:
 def test_a_token_that_is_refused_the_second_time_was_accepted_once() -> None:
     """A refused request spends nothing."""
     assert [] == judgement.accepted_twice([REFRESH, replace(REFRESH, accepted=False, taken=130.0)])
-
-
-def test_a_token_sent_again_is_a_breach_if_its_successor_was_stored() -> None:
-    """After a lost answer, sending the token again is the only option."""
-    again = replace(REFRESH, accepted=False, issued=None, taken=130.0)
-    kept = Evidence(refreshes=(REFRESH, again), writes=(INTENT, STORED))
-    assert [again] == judgement.sent_again(kept)
-    assert [] == judgement.sent_again(replace(kept, writes=(INTENT,)))
-
-
-def test_two_requests_with_one_token_at_the_same_time_are_found() -> None:
-    """A request after the answer to the first one does not count."""
-    second = replace(REFRESH, accepted=False, taken=100.1)
-    assert [(REFRESH, second)] == judgement.sent_at_once([second, REFRESH])
-    assert [] == judgement.sent_at_once([REFRESH, replace(second, taken=100.3)])
 
 
 def test_a_grant_whose_successor_vault_holds_is_not_lost() -> None:
@@ -121,15 +107,15 @@ def test_a_candidate_that_becomes_the_grant_is_no_copy_of_a_refresh() -> None:
     promoted, dropped = replace(STORED, kind=Kind.PROMOTED), replace(STORED, kind=Kind.DROPPED, tokens=OLD)
     for write in (CANDIDATE, promoted, dropped):
         evidence = Evidence(refreshes=(REFRESH,), writes=(INTENT, write))
-        assert judgement.first_copy(REFRESH, evidence) is None
+        assert first_copy(REFRESH, evidence) is None
     evidence = Evidence(refreshes=(REFRESH,), writes=(INTENT, STORED))
-    assert STORED.at == judgement.first_copy(REFRESH, evidence)
+    assert STORED.at == first_copy(REFRESH, evidence)
 
 
 def test_the_copy_of_a_refreshed_candidate_is_a_candidate() -> None:
     """Its intent names the consent."""
     writes = (replace(INTENT, for_consent=True), STORED, replace(CANDIDATE, at=100.3))
-    assert pytest.approx(100.3) == judgement.first_copy(REFRESH, Evidence(refreshes=(REFRESH,), writes=writes))
+    assert pytest.approx(100.3) == first_copy(REFRESH, Evidence(refreshes=(REFRESH,), writes=writes))
 
 
 def test_a_loss_without_a_death_breaks_the_promise() -> None:
