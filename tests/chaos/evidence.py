@@ -21,6 +21,8 @@ from testbed.audit_log import KvAnswer
 from testbed.pipedrive.ledger import Call, Outcome
 
 ROOT: Final = "root"
+TRANSIT: Final = 0.1
+"""In seconds: how long a request to Pipedrive, or its answer, travels at most."""
 ESCROW: Final = "pipedrive-operator-escrow-"
 _ESCROW_LABEL: Final = "=pipedrive-operator.io/escrow"
 _DIGITS: Final = 24

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from chaos.attribution import first_copy, intent_of, is_of_candidate, sender
-from chaos.evidence import Death, Evidence, Kind, Refresh, Spending, Trouble, Write
+from chaos.evidence import TRANSIT, Death, Evidence, Kind, Refresh, Spending, Trouble
 
 WITHIN: Final = 1.0
 """In seconds after the answer: a later death is outside the window if Vault was available."""
@@ -148,26 +148,34 @@ def judge(
 ) -> Loss:
     """Decide whether a loss is excused, and why."""
     by = sender(refresh, evidence) or "an unknown sender"
-    said = next((one.message for one in complaints if one.consent == refresh.consent), "")
+    said = next((one for one in complaints if one.consent == refresh.consent), None)
     why = excuse(refresh, evidence, deaths=deaths, troubles=troubles, limits=limits)
     return Loss(
         spending=refresh,
         sender=by,
         excused=why is not None,
         why=why or accusation(refresh, evidence),
-        message=said,
-        truthful=names_the_cause(said, refresh, intent_of(refresh, evidence)),
+        message=said.message if said is not None else "",
+        truthful=said is not None and names_the_cause(said, refresh, evidence),
     )
 
 
-def names_the_cause(message: str, refresh: Spending, intent: Write | None = None) -> bool:
-    """Return whether a message names an unanswered refresh that is not older than this one.
+def names_the_cause(complaint: Complaint, refresh: Spending, evidence: Evidence) -> bool:
+    """Return whether a message names this unanswered refresh, or a later one of the same grant.
 
-    A refresh starts when its intent does. On a busy machine, Pipedrive takes the request seconds later.
+    A refresh starts when its intent does. On a busy machine, Vault stores it, and Pipedrive takes the request, seconds
+    later.
     """
+    found = _UNANSWERED.search(complaint.message)
+    if found is None:
+        return False
+    named = datetime.fromisoformat(found[1]).timestamp()
+    intent = intent_of(refresh, evidence)
     began = intent.at if intent is not None else refresh.taken
-    found = _UNANSWERED.search(message)
-    return found is not None and datetime.fromisoformat(found[1]).timestamp() >= began - _SLACK
+    intents = (one.at for one in evidence.writes_to.get(refresh.path, ()) if one.kind is Kind.INTENT)
+    sent = (one.taken for one in evidence.refreshes_of.get(refresh.path, ()))
+    later = (at for at in (*intents, *sent) if began <= at <= complaint.at)
+    return began - _SLACK <= named <= refresh.taken or any(at - _SLACK <= named <= at for at in later)
 
 
 def moment(death: Death, evidence: Evidence, targets: Mapping[str, tuple[str, str]]) -> Moment:
@@ -211,9 +219,10 @@ def excuse(
     for death in deaths:
         if death.replica == by and refresh.taken <= death.gone_at and death.at <= until:
             return f"its process was killed {1000 * (death.at - answered):.0f} ms after the answer"
-    if any(one.what == "pipedrive" for one in near):
+    in_time = [one for one in near if one.began <= answered + TRANSIT]
+    if any(one.what == "pipedrive" for one in in_time):
         return "its answer was lost: the link to Pipedrive was cut"
-    if any(one.what == "stopped" and one.ended - refresh.taken >= limits.answer for one in near):
+    if any(one.what == "stopped" and one.ended - refresh.taken >= limits.answer for one in in_time):
         return "its answer was lost: its process was stopped for longer than it waits for an answer"
     if not refresh.delivered and answered - refresh.taken >= limits.answer:
         return "its answer was lost: it took longer than the time-out"

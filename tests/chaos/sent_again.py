@@ -11,12 +11,10 @@ from itertools import combinations
 from typing import Final
 
 from chaos.attribution import Copy, attribution, sender
-from chaos.evidence import Evidence, Kind, Refresh, Spending
+from chaos.evidence import TRANSIT, Evidence, Kind, Refresh, Spending
 
 LONGEST_CHECK: Final = 6.0
 """In seconds: how old the sender's last check may be, as in the simulation."""
-TRANSIT: Final = 0.1
-"""In seconds: how long an answer of Vault, or a request to Pipedrive, travels at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,6 +179,15 @@ def test_an_answer_lost_on_a_cut_link_excuses_the_replica_behind_that_link() -> 
     assert not judged(troubles=(replace(cut, replica="pair-1"),)).excused
 
 
+def test_a_fault_that_began_when_the_answer_had_arrived_is_no_excuse() -> None:
+    """The answer arrives a moment after Pipedrive has passed it to the kernel."""
+    cut = Trouble(what="pipedrive", began=100.4, ended=104.0)
+    stopped = Trouble(what="stopped", began=100.4, ended=120.0, replica="pair-0")
+    for fault in (cut, stopped):
+        assert not judged(troubles=(fault,)).excused
+        assert judged(troubles=(replace(fault, began=100.25),)).excused
+
+
 def test_an_undelivered_answer_excuses_only_after_the_time_out() -> None:
     """An operator that closes the connection earlier has caused the loss itself."""
     late = replace(REFRESH, delivered=False, answered=108.1)
@@ -186,20 +195,37 @@ def test_an_undelivered_answer_excuses_only_after_the_time_out() -> None:
     assert not judged(refresh=replace(late, answered=102.1)).excused
 
 
+def names(message: str, refresh: Refresh = REFRESH, *, intent: Write = INTENT, later: tuple[Refresh, ...] = ()) -> bool:
+    """Return whether a message names the cause of a loss."""
+    evidence = Evidence(refreshes=(refresh, *later), writes=(intent,))
+    return judgement.names_the_cause(replace(COMPLAINT, message=message), refresh, evidence)
+
+
 @pytest.mark.parametrize(
     "message", ["", "Pipedrive refused the refresh token", MESSAGE.replace("00:01:39", "00:01:20")]
 )
 def test_a_status_must_name_the_unanswered_refresh_and_not_an_earlier_one(message: str) -> None:
     """A person must be able to find the refresh that was lost."""
-    assert judgement.names_the_cause(MESSAGE, REFRESH)
-    assert not judgement.names_the_cause(message, REFRESH)
+    assert names(MESSAGE)
+    assert not names(message)
 
 
 def test_a_status_names_the_time_of_the_intent() -> None:
     """On a busy machine, the request arrives seconds after its intent; an earlier refresh is still no cause."""
     late = replace(REFRESH, taken=104.0)
-    assert judgement.names_the_cause(MESSAGE, late, INTENT)
-    assert not judgement.names_the_cause(MESSAGE, late, replace(INTENT, at=103.0))
+    assert names(MESSAGE, late)
+    assert names(MESSAGE.replace("00:01:39", "00:01:43"), late)
+    assert not names(MESSAGE, late, intent=replace(INTENT, at=103.0))
+
+
+def test_a_status_may_name_a_later_refresh_of_the_grant_and_nothing_else() -> None:
+    """It may have gone unanswered too. One after the status was read is none of it."""
+    message = MESSAGE.replace("00:01:39", "00:01:50")
+    assert not names(message)
+    assert names(message, later=(replace(REFRESH, accepted=False, taken=112.0),))
+    assert not names(message, later=(replace(REFRESH, accepted=False, taken=115.0),))
+    after = replace(REFRESH, accepted=False, taken=130.0)
+    assert not names(MESSAGE.replace("00:01:39", "00:02:09"), later=(after,))
 
 
 @pytest.mark.parametrize(
