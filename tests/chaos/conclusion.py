@@ -12,6 +12,7 @@ from chaos.evidence import (
     Answer,
     Death,
     Evidence,
+    Exchange,
     read_companies,
     read_exchanges,
     read_listings,
@@ -64,6 +65,8 @@ class Verdict:
     """What got into use although it belongs to another company."""
     lost_results: Sequence[Loss]
     """The exchanges whose result did not become the grant."""
+    outlived: Sequence[Exchange]
+    """The exchanges whose result did not become the grant because a newer one stayed in Vault."""
     wrongly_reported: Sequence[Answer]
     takeovers: Sequence[float]
     """In seconds, from a kill until the other replica leads; only where no fault affects the election."""
@@ -171,6 +174,7 @@ def conclude(
         lost_results=exchange_judgement.lost_results(
             evidence, begun, deaths=deaths, troubles=weather.troubles, limits=LIMITS
         ),
+        outlived=exchange_judgement.outlived(evidence, begun),
         wrongly_reported=exchange_judgement.wrongly_reported(evidence, begun),
         takeovers=takeovers,
         histories=histories(evidence, credentials, deaths=deaths, troubles=weather.troubles),

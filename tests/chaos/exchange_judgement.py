@@ -78,7 +78,7 @@ def replaced(begun: Sequence[Beginning], evidence: Evidence) -> set[str]:
 
 def lost_results(
     evidence: Evidence,
-    begun: Iterable[Beginning],
+    begun: Sequence[Beginning],
     *,
     deaths: Sequence[Death],
     troubles: Sequence[Trouble],
@@ -87,13 +87,10 @@ def lost_results(
     """Judge each exchange for the right company that Pipedrive accepted, and whose result did not become the grant.
 
     Apart from the window there is one excuse: a person wrote another grant to Vault meanwhile, and the operator does
-    not overwrite it.
+    not overwrite it. A result that a newer grant outlived is none.
     """
-    became = {one.consent for one in begun}
     found = []
-    for exchange in evidence.exchanges:
-        if not exchange.accepted or not exchange.answer.belongs or exchange.consent in became:
-            continue
+    for exchange in (one for one in _without_grant(evidence, begun) if not _is_outlived(one, evidence, begun)):
         last = _last_result(exchange, evidence)
         why = excuse(last, evidence, deaths=deaths, troubles=troubles, limits=limits)
         why = why or _overwritten(exchange, evidence)
@@ -107,6 +104,15 @@ def lost_results(
         )
         found.append(loss)
     return found
+
+
+def outlived(evidence: Evidence, begun: Sequence[Beginning]) -> list[Exchange]:
+    """Return the exchanges whose result was not lost although it did not become the grant: another grant stayed.
+
+    Pipedrive had decided for the grant in Vault after the result was handed over to escrow; or the grant of a newer
+    consent was stored while the exchange went on.
+    """
+    return [one for one in _without_grant(evidence, begun) if _is_outlived(one, evidence, begun)]
 
 
 def wrongly_reported(evidence: Evidence, begun: Iterable[Beginning]) -> list[Answer]:
@@ -193,6 +199,43 @@ def _begun(exchange: Exchange, at: float) -> Beginning:
     return Beginning(path=exchange.path, consent=exchange.consent, at=at, over=exchange.taken)
 
 
+def _without_grant(evidence: Evidence, begun: Iterable[Beginning]) -> list[Exchange]:
+    """Return the exchanges for the right company that Pipedrive accepted, and whose result did not become the grant."""
+    became = {one.consent for one in begun}
+    accepted = (one for one in evidence.exchanges if one.accepted and one.answer.belongs)
+    return [one for one in accepted if one.consent not in became]
+
+
+def _is_outlived(exchange: Exchange, evidence: Evidence, begun: Iterable[Beginning]) -> bool:
+    return _lost_to_living_grant(exchange, evidence) or _overtaken(exchange, evidence, begun)
+
+
+def _lost_to_living_grant(exchange: Exchange, evidence: Evidence) -> bool:
+    """Return whether the last result was handed over to escrow, and the grant in Vault was refreshed after that.
+
+    A refresh that succeeds drops such an escrow.
+    """
+    escrows = attribution(evidence).handed_over.get(_last_result(exchange, evidence), ())
+    refreshed = [
+        one.taken
+        for one in evidence.refreshes_of.get(exchange.path, ())
+        if one.accepted and one.consent != exchange.consent and not is_of_candidate(one, evidence)
+    ]
+    return any(escrow.at <= taken for escrow in escrows for taken in refreshed)
+
+
+def _overtaken(exchange: Exchange, evidence: Evidence, begun: Iterable[Beginning]) -> bool:
+    """Return whether the grant of a newer exchange was stored between the start of an exchange and its end."""
+    newer = {one.consent for one in evidence.exchanges_of.get(exchange.path, ()) if one.taken > exchange.taken}
+    began, ended = _start(exchange, evidence), exchange.answer.ended
+    return any(one.consent in newer and began <= one.at <= ended for one in begun)
+
+
+def _start(exchange: Exchange, evidence: Evidence) -> float:
+    intent = intent_of(exchange, evidence)
+    return intent.at if intent is not None else exchange.taken
+
+
 def _last_result(exchange: Exchange, evidence: Evidence) -> Spending:
     """Return the last accepted refresh of a candidate, or the exchange itself."""
     refreshed = [
@@ -202,8 +245,7 @@ def _last_result(exchange: Exchange, evidence: Evidence) -> Spending:
 
 
 def _overwritten(exchange: Exchange, evidence: Evidence) -> str | None:
-    intent = intent_of(exchange, evidence)
-    began = intent.at if intent is not None else exchange.taken
+    began = _start(exchange, evidence)
     writes = evidence.writes_to.get(exchange.path, ())
     if any(one.kind is Kind.CONSENT and began <= one.at <= exchange.answer.ended for one in writes):
         return "a person wrote another grant to Vault meanwhile"

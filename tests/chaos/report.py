@@ -142,6 +142,7 @@ def _consents(verdict: Verdict) -> Iterable[Figure]:
     yield _none("grants of another company in use", len(verdict.strange))
     yield _none("consents wrongly reported as connected, or not", len(verdict.wrongly_reported))
     yield _none("results of an exchange lost, outside the window", len(verdict.lost_results) - len(excused))
+    yield _counted("results of an exchange that a newer grant outlived", len(verdict.outlived))
     yield Figure(what="results of an exchange lost inside the window", measured=str(len(excused)))
     truthful = sum(one.truthful for one in excused)
     yield Figure(

@@ -53,6 +53,7 @@ KEPT = Verdict(
     sent_twice=[],
     strange=[],
     lost_results=[LOSS],
+    outlived=[],
     wrongly_reported=[],
     takeovers=[],
     histories={},
@@ -96,12 +97,15 @@ def test_an_exception_that_the_protocol_names_is_counted_and_no_breach() -> None
         KEPT,
         sent_again=SentAgain(known=[], unseen=[REFRESH]),
         sent_at_once=SentAtOnce(early=[], awaited=[REFRESH, REFRESH]),
+        outlived=[EXCHANGE] * 3,
     )
     report = Report(kills=counted)
 
     assert [] == counted.breaches
     assert report.kept
-    assert {"1", "2"} == {line.measured for line in report.lines if line.what.startswith("  sent again")}
+    measured = {line.what: line.measured for line in report.lines}
+    assert {"1", "2"} == {count for what, count in measured.items() if what.startswith("  sent again")}
+    assert "3" == measured["results of an exchange that a newer grant outlived"]
 
 
 def test_many_kills_must_interrupt_an_exchange() -> None:

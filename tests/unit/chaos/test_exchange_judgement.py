@@ -7,7 +7,19 @@ import pytest
 
 from chaos import exchange_judgement
 from chaos.attribution import first_copy
-from chaos.evidence import Answer, Death, Evidence, Exchange, Kind, Publication, Refresh, Trouble, Write, escrow_name
+from chaos.evidence import (
+    Answer,
+    Death,
+    Evidence,
+    Exchange,
+    Kind,
+    Publication,
+    Refresh,
+    Trouble,
+    Write,
+    escrow_name,
+    handed_over_name,
+)
 from chaos.exchange_judgement import Beginning, ExchangeMoment
 from chaos.judgement import Limits, Loss
 
@@ -178,6 +190,62 @@ def test_a_grant_that_a_person_wrote_during_the_exchange_excuses() -> None:
         writes = sorted([INTENT, CANDIDATE, replace(OVERWRITTEN, at=at)], key=lambda one: one.at)
         (loss,) = lost(replace(seen(), writes=tuple(writes)))
         assert not loss.excused
+
+
+HANDED_OVER = Publication(
+    by="pair-0", resource="secrets", namespace="pair", name=handed_over_name(PATH, "new"), at=100.35
+)
+OF_THE_GRANT = replace(REFRESH, consent="grant-1", token="old", issued="newer")
+
+
+def handed_over(*refreshes: Refresh, name: str = HANDED_OVER.name) -> Evidence:
+    """Hand a verified result over to escrow, beside a grant that is refreshed afterwards."""
+    intent = replace(INTENT, at=109.9, for_consent=False, tokens={**OLD, "refresh_id": "2"})
+    dropped = replace(PROMOTED, kind=Kind.DROPPED, tokens=OLD)
+    exchange = replace(reported(EXCHANGE, "Uncertain"), lineage="new")
+    evidence = seen(CANDIDATE, dropped, intent, exchange=exchange, refreshes=refreshes)
+    return replace(evidence, publications=(replace(HANDED_OVER, name=name),))
+
+
+def outlived(evidence: Evidence) -> list[str]:
+    """Return the consents whose result a newer grant outlived."""
+    return [one.consent for one in exchange_judgement.outlived(evidence, begun(evidence))]
+
+
+def test_a_result_that_was_handed_over_to_escrow_is_outlived_by_a_grant_that_is_alive() -> None:
+    """Pipedrive decides with the next refresh of the grant in Vault; until then, the result must not be lost."""
+    evidence = handed_over(OF_THE_GRANT)
+    assert ["grant-2"] == outlived(evidence)
+    assert [] == lost(evidence)
+    assert [] == exchange_judgement.wrongly_reported(evidence, begun(evidence))
+    for undecided in (handed_over(), handed_over(replace(OF_THE_GRANT, accepted=False))):
+        assert [] == outlived(undecided)
+        assert not lost(undecided)[0].excused
+
+
+def test_a_result_in_an_escrow_of_another_kind_is_not_outlived() -> None:
+    """A success does not drop a candidate that was set aside."""
+    evidence = handed_over(OF_THE_GRANT, name=f"{escrow_name(PATH)}-{1:024}")
+    assert [] == outlived(evidence)
+    assert not lost(evidence)[0].excused
+
+
+@pytest.mark.parametrize(("at", "expected"), [(100.9, ["grant-2"]), (101.5, [])])
+def test_a_result_is_outlived_by_the_grant_of_a_newer_consent_that_was_stored_meanwhile(
+    at: float, expected: list[str]
+) -> None:
+    """Not after the end of the exchange."""
+    newer = replace(EXCHANGE, consent="grant-3", token="code-3", issued="third", taken=100.6, answered=100.7)
+    evidence = seen(
+        CANDIDATE,
+        replace(INTENT, at=100.5, by="pair-1", tokens={**OLD, "refresh_id": "3"}),
+        replace(CANDIDATE, at=100.8, by="pair-1", tokens={**OLD, "consent_candidate": "third"}),
+        replace(PROMOTED, at=at, by="pair-1"),
+        exchange=reported(EXCHANGE, "Uncertain"),
+    )
+    evidence = replace(evidence, exchanges=(*evidence.exchanges, newer))
+    assert expected == outlived(evidence)
+    assert len(expected) == 1 - len(lost(evidence))
 
 
 def test_a_consent_must_be_reported_as_what_it_became() -> None:
