@@ -109,6 +109,8 @@ def test_a_request_after_four_time_outs_without_an_answer_is_counted() -> None:
     unanswered = replace(FIRST, answered=None)
     third = replace(AGAIN, taken=203.0, answered=203.1)
     assert SentAtOnce(early=[], awaited=[AGAIN]) == sent_at_once([unanswered, AGAIN], patience=PATIENCE)
+    both = sent_at_once([unanswered, AGAIN, third], patience=PATIENCE)
+    assert SentAtOnce(early=[], awaited=[AGAIN, third]) == both
     second = replace(AGAIN, answered=204.0)
     found = sent_at_once([unanswered, second, third], patience=PATIENCE)
     assert SentAtOnce(early=[third], awaited=[second]) == found
