@@ -142,7 +142,8 @@ class _Path:
                 if field == TOKEN and write.kind is Kind.PROMOTED:
                     owners[field, digest] = owners.get((CANDIDATE, before.get(CANDIDATE, "")))
                 else:
-                    owners[field, digest] = self._owner(write, field, {*owners.values()})
+                    others = {owner for (of, _), owner in owners.items() if of == field}
+                    owners[field, digest] = self._owner(write, field, others)
             before = write.tokens
         return owners
 
@@ -156,7 +157,7 @@ class _Path:
                 yield (field, digest), issuers.get(one.token)
 
     def _owner(self, write: Write, field: str, others: set[Spending | None]) -> Spending | None:
-        """Return the request whose result a document holds for the first time; `others` have digests already."""
+        """Return the request whose result a document holds for the first time; `others` have one already."""
         if write.kind is Kind.CONSENT:
             return None
         left = [

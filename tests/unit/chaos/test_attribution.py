@@ -156,6 +156,22 @@ def test_a_candidate_that_returns_with_a_mark_is_nobody_s_until_it_is_used() -> 
     assert ("grant-a", PROMOTED.at) == (begun.consent, begun.at)
 
 
+def test_a_candidate_is_a_copy_even_if_the_grant_that_it_became_is_known_by_its_next_refresh() -> None:
+    """The first copy is the candidate, not the grant."""
+    evidence = Evidence(
+        refreshes=(refresh("grant-a", "a1", "a2", taken=220.0),),
+        exchanges=(FIRST,),
+        writes=(
+            intent(1, 99.9, "pair-0"),
+            write(Kind.CANDIDATE, 100.3, "pair-0", **HELD),
+            PROMOTED,
+            intent(3, 219.9, "pair-0", PROMOTED.tokens, for_consent=False),
+        ),
+    )
+
+    assert first_copy(FIRST, evidence) == 100.3
+
+
 def test_a_result_that_is_stored_beside_the_intent_of_another_holder_is_that_of_its_writer() -> None:
     """It removes its own intent only."""
     late = refresh("grant-1", "T1", "T2", taken=100.0)
