@@ -106,11 +106,15 @@ def test_what_is_written_beside_the_intent_of_another_holder_is_no_intent() -> N
     assert [False, True, *([False] * 6)] == [write.for_consent for write in writes]
 
 
-def test_an_intent_shows_even_if_the_candidate_before_it_was_not_logged() -> None:
-    """A Vault that is killed may have stored the candidate without a logged answer."""
-    kinds = kinds_of(answer(1, refresh_token="a"), answer(2, refresh_token="a", consent_candidate="b", refresh_id="1"))
+def test_an_intent_that_marks_the_candidate_is_an_intent() -> None:
+    """The intent of a refresh of a candidate records in it that an earlier one went unanswered."""
+    kinds = kinds_of(
+        answer(1, refresh_id="1", refresh_token="a"),
+        answer(2, refresh_id="1", refresh_token="a", consent_candidate="b"),
+        answer(3, refresh_id="2", refresh_token="a", consent_candidate="b, marked"),
+    )
 
-    assert [Kind.STORED, Kind.INTENT] == kinds
+    assert [Kind.INTENT, Kind.CANDIDATE, Kind.INTENT] == kinds
 
 
 def test_a_first_consent_begins_without_a_refresh_token() -> None:
