@@ -22,7 +22,8 @@ from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.faulty_network import Weather
 from simulation.history import History, who
 from simulation.loop import CURRENT, Process
-from simulation.promises import LONGEST_DECISION, Promises
+from simulation.promises import Promises
+from simulation.sending import LONGEST_DECISION
 from support.builders import GRANT_LOCATION
 
 CLIENT_SECRET = "hush"

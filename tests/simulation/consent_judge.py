@@ -1,0 +1,51 @@
+"""Judges what becomes of a consent: (h)."""
+
+import asyncio
+from dataclasses import dataclass
+
+from simulation.record import LONGEST_CHECK, Record
+
+
+@dataclass
+class JudgeOfConsents(Record):
+    """Judges what replaces a grant, what is reported about a consent, and whether its result is kept."""
+
+    def promoted(self, exchange: tuple[str, int], token: str, *, over: str) -> None:
+        """Record that the grant of a consent replaces another one in Vault: the one that it is meant to replace.
+
+        Nobody has meant a grant that was written after the code was sent. It may be replaced only if it is dead.
+        """
+        self.connected.add(exchange[0])
+        self.promotions[exchange] = self.line(token), asyncio.get_running_loop().time()
+        if self.line(over) == self.meant.get(str(self.line(token))) or not self.is_alive(over):
+            self.replaced.add(over)
+
+    def consent_reported(self, where: str, exchange: tuple[str, int], reason: str, *, by: str) -> None:
+        """Check what a process reports about the last answer to a consent: (h)."""
+        is_connected = exchange[0] in self.connected
+        self.expect(reason != "Connected" or is_connected, f"(h) {where} is connected, but nothing is stored")
+        since = self._result_since(exchange)
+        is_doubtful = reason != "Uncertain" or since > self.known_as_of.get(by, 0.0) - LONGEST_CHECK - self.lag
+        self.expect(is_doubtful, f"(h) {where} is uncertain, but Vault has held its result since {since:.3f}")
+
+    def _result_since(self, exchange: tuple[str, int]) -> float:
+        """Return since when Vault holds the result of an exchange, as a candidate or as the grant; infinity if not."""
+        if self.candidate_exchange == exchange:
+            return self.candidate_since
+        line, since = self.promotions.get(exchange, ("", float("inf")))
+        return since if self.line(self.newest) == line else float("inf")
+
+    def unconnected(self) -> str | None:
+        """Return an exchange whose result was copied, and neither became the grant nor was handed over: (h)."""
+        for send in self.sends:
+            line = self.descendants(send.token)
+            is_needed = send.is_code and bool(line & self.copied) and self.is_right(send.token)
+            is_lost = bool(line & (self.held | self.handed_over | self.history.lost))
+            if is_needed and not is_lost and any(self.is_alive(token) for token in line):
+                return f"(h) the result of {send.token} was dropped"
+        return None
+
+    def drops_escrow(self, token: str) -> None:
+        """Record that an escrow was dropped; nobody needs its token if the one in Vault is alive."""
+        if self.is_alive(self.newest) and token != self.newest:
+            self.replaced.add(token)

@@ -1,0 +1,101 @@
+"""Judges what is sent to Pipedrive: that no token is sent beside its use or again (a), and none that is not due (d)."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from fakes.pipedrive import Send
+from simulation.record import LONGEST_CHECK, Record
+
+LONGEST_DECISION = 45.0
+"""In seconds: how long ago a process may have decided that a refresh is due when it sends a token."""
+
+
+@dataclass
+class JudgeOfRequests(Record):
+    """Judges each request when it leaves."""
+
+    def sent(self, send: Send, *, left: timedelta | None, due: timedelta) -> None:
+        """Check a request when it leaves: (a), and whether a refresh was due: (d).
+
+        Only what Vault holds can be due: the rest is a code, a candidate, or was replaced a moment ago.
+        """
+        for former in self.sends:
+            if former.token == send.token:
+                self.expect(not send.is_code, f"(a) {send.token} was sent again")
+                self._sent_beside(former, send)
+                if former.successor is not None and self.rotates:
+                    self._sent_again(send, former.successor)
+        intent = self.acknowledged.get(send.by)
+        self.expect(intent is not None, f"(a) {send.token} was sent without an acknowledged intent")
+        self.expect((str(intent), send.token) not in self.used, f"(a) {send.token} was sent twice under {intent}")
+        self.used.add((str(intent), send.token))
+        is_stopping = asyncio.get_running_loop().time() > self.stopping.get(send.by, float("inf"))
+        self.expect(not is_stopping, f"(g) {send.token} was sent by {send.by}, which was asked to stop")
+        is_due = (
+            send.token != self.newest
+            or left is None
+            or left <= due
+            or self.in_escrow(send.by, send.began - LONGEST_DECISION)
+            or self._has_failed([former for former in self.sends if former.token == send.token][-1:])
+            or self._is_refreshed_unseen(send)
+        )
+        self.expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
+        self.sends.append(send)
+        if send.is_code:
+            self.meant[send.token] = self.line(self.newest)
+        self.on_effect("send", send.by)
+
+    def _is_refreshed_unseen(self, send: Send) -> bool:
+        """Return whether the grant was refreshed after the sender's last check, without a new refresh token.
+
+        With a new refresh token, this is a token that was sent again within a moment, and (a) judges it.
+        """
+        known, stored_at = self.known_as_of.get(send.by, 0.0), self.stored_access.get(self.newest_access, 0.0)
+        is_unseen = known <= stored_at and self._is_recent(known)
+        if is_unseen:
+            self.history.excuse("sent again within a moment", f"{send.token}, after its access token was stored")
+        return is_unseen
+
+    def _is_recent(self, known: float) -> bool:
+        return asyncio.get_running_loop().time() - known <= LONGEST_CHECK + self.lag
+
+    def _has_failed(self, last: Sequence[Send]) -> bool:
+        """Return whether the last refresh with a token, which was due, has brought nothing: then it is due still."""
+        return any(send.is_lost or (send.ended is not None and send.successor is None) for send in last)
+
+    def _sent_beside(self, former: Send, send: Send) -> None:
+        """Check that a former request is over, or that nobody has to wait for its answer any more."""
+        if former.ended is not None:
+            return
+        has_waited, has_no_intent = send.began >= former.began + self.patience, self.restored_at > former.began
+        self.expect(has_waited or has_no_intent, f"(a) two sends of {send.token} overlap")
+        is_forgotten = has_no_intent and not has_waited
+        kind = (
+            "sent again after its intent was lost in a restore" if is_forgotten else "sent again after four time-outs"
+        )
+        self.history.excuse(kind, f"{send.token}, which waits at Pipedrive")
+
+    def _sent_again(self, send: Send, successor: str) -> None:
+        """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a)."""
+        stored_at, kept_at = self.copies.since.get(successor), self.kept_since(send.by, successor)
+        known, listed = (times.get(send.by, 0.0) for times in (self.known_as_of, self.listed_as_of))
+        if stored_at is not None and (self._has_no_trace_of(send.token) or send.token in self.put_back):
+            self.history.excuse("sent again after its line had gone from Vault", send.token)
+        elif stored_at is not None:
+            self._excuse_or_break(send, stored_at, known, f"its successor {successor} was stored")
+        elif kept_at is not None:
+            self._excuse_or_break(send, kept_at, listed, f"its successor {successor} was kept in escrow")
+        elif successor in self.copies.undone:
+            self.history.excuse("sent again after a restore undid its successor", send.token)
+
+    def _has_no_trace_of(self, token: str) -> bool:
+        """Return whether Vault holds nothing that descends from a token: a person may have replaced it since."""
+        line = self.line(token)
+        return self.line(self.newest) != line and (self.candidate == token or self.line(self.candidate) != line)
+
+    def _excuse_or_break(self, send: Send, since: float, known: float, what: str) -> None:
+        is_unseen = since >= known and self._is_recent(known)
+        self.expect(is_unseen, f"(a) {send.token} was sent again after {what} at {since:.3f}")
+        self.history.excuse("sent again within a moment", f"{send.token}, after {what}")

@@ -1,0 +1,205 @@
+"""What the judge of requests excuses, and what it does not."""
+
+from datetime import timedelta
+
+import pytest
+
+from fakes.pipedrive import Send
+from simulation.judging import CANDIDATE_2, CANDIDATE_3, DUE, END, claim, judged, spent
+from simulation.promises import Promises
+from simulation.record import LONGEST_CHECK
+
+
+def test_a_candidate_is_a_stored_successor() -> None:
+    """The refresh token that was spent for it is not sent again."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [
+            Send("code-1", 10, by="a1", ended=11, successor="refresh-2"),
+            spent("refresh-2", "refresh-3"),
+        ]
+        for send in promises.sends:
+            promises.spent(send, f"access of {send.successor}")
+        promises.stored({"refresh_token": "consent-1"}, by="a1", candidate=CANDIDATE_3)
+        promises.knows(by="a1", as_of=END + 1)
+        claim(promises, "a1")
+        promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
+        return promises.broken
+
+    wrong = judged(judge)
+
+    assert wrong == "(a) refresh-2 was sent again after its successor refresh-3 was stored at 1000.000"
+
+
+@pytest.mark.parametrize(
+    ("asked_before", "where", "is_broken"),
+    [
+        pytest.param(1.0, "Vault", False, id="stored a moment after the last check"),
+        pytest.param(LONGEST_CHECK + 1, "Vault", True, id="stored since, but the last check is too old"),
+        pytest.param(-1.0, "Vault", True, id="stored before the last check"),
+        pytest.param(1.0, "escrow", False, id="kept in escrow a moment after the last look"),
+        pytest.param(-1.0, "escrow", True, id="kept in escrow before the last look"),
+    ],
+)
+def test_a_spent_token_is_sent_only_if_its_process_cannot_know(
+    asked_before: float, where: str, *, is_broken: bool
+) -> None:
+    """Its successor was stored by another process."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [spent("refresh-1", "refresh-2")]
+        promises.spent(promises.sends[0], "access-2")
+        if where == "Vault":
+            promises.stored({"refresh_token": "refresh-2"}, by="a1")
+            promises.knows(by="a2", as_of=END - asked_before)
+        else:
+            promises.kept_since = lambda _by, _token: END
+            promises.knows(by="a2", as_of=END)
+            promises.lists(by="a2", as_of=END - asked_before)
+        claim(promises, "a2")
+        promises.sent(Send("refresh-1", END, by="a2"), left=None, due=DUE)
+        assert promises.history.excuses["sent again within a moment"] == 1
+        return promises.broken
+
+    wrong = judged(judge)
+
+    assert (wrong is not None and wrong.startswith("(a) refresh-1 was sent again")) is is_broken
+
+
+@pytest.mark.parametrize("held", ["refresh-3", "consent-9"])
+def test_a_token_may_be_sent_again_when_its_line_has_gone_from_vault(held: str) -> None:
+    """A person has put another grant in its place, and the escrow of a cluster has an old copy."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [spent("refresh-2", "refresh-3")]
+        promises.spent(promises.sends[0], "access-3")
+        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        promises.stored({"refresh_token": held}, by="person", candidate=CANDIDATE_2)
+        promises.knows(by="a1", as_of=END + 1)
+        claim(promises, "a1")
+        promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
+        return promises.broken
+
+    wrong = judged(judge)
+
+    assert (wrong is None) == (held == "consent-9")
+
+
+@pytest.mark.parametrize(
+    ("restored", "again", "wrong"),
+    [
+        ("refresh-2", "seed", "(a) seed was sent again after its successor refresh-1 was stored at 1000.000"),
+        ("refresh-1", "seed", "(a) seed was sent again after its successor refresh-1 was stored at 1000.000"),
+        ("refresh-1", "refresh-1", None),
+        ("seed", "refresh-1", None),
+        ("seed", "seed", None),
+    ],
+)
+def test_a_restore_excuses_only_tokens_whose_successor_it_has_undone(
+    restored: str, again: str, wrong: str | None
+) -> None:
+    """What was spent for the restored token is as spent as before."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [spent("seed", "refresh-1"), spent("refresh-1", "refresh-2")]
+        for send in promises.sends:
+            promises.spent(send, f"access of {send.successor}")
+            promises.stored({"refresh_token": send.successor}, by="a1")
+        promises.restored({"refresh_token": restored}, by="person")
+        promises.knows(by="a1", as_of=END + 1)
+        claim(promises, "a1")
+        promises.sent(Send(again, END, by="a1"), left=None, due=DUE)
+        assert (promises.history.excuses["sent again after a restore undid its successor"] == 1) is (wrong is None)
+        return promises.broken
+
+    assert judged(judge) == wrong
+
+
+def test_a_candidate_that_a_restore_brings_back_is_a_stored_successor() -> None:
+    """What was spent for it stays spent."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [spent("refresh-2", "refresh-3")]
+        promises.spent(promises.sends[0], "access-3")
+        promises.restored({"refresh_token": "consent-9"}, by="person", candidate=CANDIDATE_3)
+        promises.knows(by="a1", as_of=END + 1)
+        claim(promises, "a1")
+        promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
+        return promises.broken
+
+    assert judged(judge) == "(a) refresh-2 was sent again after its successor refresh-3 was stored at 1000.000"
+
+
+@pytest.mark.parametrize(("since", "is_excused"), [(END - 1, True), (END + 1, False)])
+def test_a_restore_during_a_request_excuses_another_one_with_its_token(since: float, *, is_excused: bool) -> None:
+    """It has removed the intent, so no other holder knows that the token is in flight."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.restored({"refresh_token": "refresh-1"}, by="person")
+        promises.sends = [Send("refresh-1", since, by="a1")]
+        promises.patience = 32.0
+        claim(promises, "a2")
+        promises.sent(Send("refresh-1", END + 2, by="a2"), left=None, due=DUE)
+        return promises.broken
+
+    assert (judged(judge) is None) is is_excused
+
+
+@pytest.mark.parametrize("after", [31.0, 32.0])
+def test_a_request_that_waits_at_pipedrive_excuses_another_one_after_four_time_outs(after: float) -> None:
+    """Before that, two requests with one token overlap."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.patience = 32.0
+        promises.sends = [Send("refresh-1", END - after, by="a1")]
+        claim(promises, "a2")
+        promises.sent(Send("refresh-1", END, by="a2"), left=None, due=DUE)
+        assert promises.history.excuses["sent again after four time-outs"] == 1
+        return promises.broken
+
+    wrong = judged(judge)
+
+    assert wrong == (None if after >= 32 else "(a) two sends of refresh-1 overlap")
+
+
+@pytest.mark.parametrize("cluster", ["a", "b"])
+def test_an_escrow_is_a_reason_to_refresh_early_in_its_own_cluster_only(cluster: str) -> None:
+    """A process cannot see the escrow of another cluster."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.in_escrow = lambda by, _since: by.startswith(cluster)
+        promises.stored({"refresh_token": "refresh-2"}, by="a1")
+        claim(promises, "a1")
+        promises.sent(Send("refresh-2", END, by="a1"), left=timedelta(seconds=200), due=DUE)
+        return promises.broken
+
+    wrong = judged(judge)
+
+    assert (wrong is None) == (cluster == "a")
+
+
+@pytest.mark.parametrize(
+    ("asked_before", "is_broken"),
+    [
+        pytest.param(1.0, False, id="stored a moment after the last check"),
+        pytest.param(LONGEST_CHECK + 1, True, id="stored since, but the last check is too old"),
+        pytest.param(-1.0, True, id="stored before the last check"),
+    ],
+)
+def test_a_token_that_does_not_rotate_is_sent_early_only_if_its_process_cannot_know(
+    asked_before: float, *, is_broken: bool
+) -> None:
+    """A holder that was stopped has stored its late access token beside the intent, as it may a new refresh token."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.rotates = False
+        promises.knows(by="a1", as_of=END - asked_before)
+        promises.stored({"refresh_token": "consent-1", "access_token": "access-2"}, by="a2")
+        claim(promises, "a1")
+        promises.sent(Send("consent-1", END, by="a1"), left=timedelta(seconds=200), due=DUE)
+        assert promises.history.excuses["sent again within a moment"] == (0 if is_broken else 1)
+        return promises.broken
+
+    wrong = judged(judge)
+
+    assert (wrong is not None and wrong.startswith("(d) consent-1 was refreshed")) is is_broken
