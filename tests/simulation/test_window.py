@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -17,16 +18,21 @@ COPY = ATTEMPT + window.DELAYS_TO_KEEP * DELAY
 """In seconds: how long the first copy may take while nothing is disturbed."""
 
 
-def _weather(bad_until: float = float("-inf")) -> Weather:
-    return Weather(chance=random.Random(0), slowest=DELAY, bad_until=bad_until)  # noqa: S311  a simulation
+Disturbance = tuple[float, float]
+BEFORE: Disturbance = (0.0, DELIVERED - 1)
+EVER: Disturbance = (0.0, float("inf"))
+
+
+def _weather(*disturbances: Disturbance) -> Weather:
+    return Weather(chance=random.Random(0), slowest=DELAY, disturbances=[*disturbances])  # noqa: S311  a simulation
 
 
 def _is_open(
     after: float,
     *,
     delivered: float | None = DELIVERED,
-    vault: float = 0.0,
-    cluster: float = 0.0,
+    vault: Sequence[Disturbance] = (),
+    cluster: Sequence[Disturbance] = (),
     conflicts: bool = False,
     process: Process | None = None,
 ) -> bool:
@@ -34,8 +40,8 @@ def _is_open(
     return window.is_open(
         send,
         process or Process("a1"),
-        vault=_weather(vault),
-        cluster=_weather(cluster),
+        vault=_weather(*vault),
+        cluster=_weather(*cluster),
         conflicts=conflicts,
         now=DELIVERED + after,
     )
@@ -49,27 +55,45 @@ def test_the_window_lasts_until_the_first_copy_is_due() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vault", "cluster"), [pytest.param(500, 0, id="only Vault"), pytest.param(0, 500, id="only the cluster")]
+    ("vault", "cluster"),
+    [pytest.param([EVER], [BEFORE], id="only Vault"), pytest.param([BEFORE], [EVER], id="only the cluster")],
 )
-def test_one_part_that_is_away_is_no_excuse(vault: float, cluster: float) -> None:
+def test_one_part_that_is_away_is_no_excuse(vault: list[Disturbance], cluster: list[Disturbance]) -> None:
     """The other one can keep the copy."""
     assert not _is_open(COPY + 0.1, vault=vault, cluster=cluster)
 
 
 def test_without_vault_and_cluster_the_window_stays_open() -> None:
     """When one of them has returned, the next attempt may be a pause away."""
-    back = DELIVERED + 40
+    back = (0.0, DELIVERED + 40)
 
-    assert _is_open(300, vault=float("inf"), cluster=float("inf"))
-    assert _is_open(40 + window.LONGEST_PAUSE + COPY, vault=back, cluster=float("inf"))
-    assert not _is_open(40 + window.LONGEST_PAUSE + COPY + 0.1, vault=back, cluster=float("inf"))
+    assert _is_open(300, vault=[EVER], cluster=[EVER])
+    assert _is_open(40 + window.LONGEST_PAUSE + COPY, vault=[back], cluster=[EVER])
+    assert not _is_open(40 + window.LONGEST_PAUSE + COPY + 0.1, vault=[back], cluster=[EVER])
+
+
+def test_an_outage_after_the_first_copy_was_due_is_no_excuse() -> None:
+    """The window has closed before, and does not open again."""
+    after = [(DELIVERED + COPY + 0.1, float("inf"))]
+
+    assert _is_open(COPY, vault=after, cluster=after)
+    assert not _is_open(300, vault=after, cluster=after)
+
+
+def test_the_window_stays_open_if_every_calm_was_too_short() -> None:
+    """The process may have waited in each of them; a longer one was enough for a copy."""
+    pause, short = 60.0, window.LONGEST_PAUSE + COPY
+    vault, cluster = [(0.0, DELIVERED + pause), (DELIVERED + pause + short, float("inf"))], [EVER]
+
+    assert _is_open(300, vault=vault, cluster=cluster)
+    assert not _is_open(300, vault=[vault[0], (vault[1][0] + 0.1, float("inf"))], cluster=cluster)
 
 
 def test_a_conflict_allows_another_attempt() -> None:
     """If the grant of another lies in Vault, only the cluster can keep the result."""
     assert _is_open(COPY + ATTEMPT, conflicts=True)
     assert not _is_open(COPY + ATTEMPT + 0.1, conflicts=True)
-    assert _is_open(300, conflicts=True, cluster=float("inf"))
+    assert _is_open(300, conflicts=True, cluster=[EVER])
 
 
 def test_the_time_in_which_the_process_was_frozen_does_not_count() -> None:

@@ -5,7 +5,6 @@ take follows from the steps of docs/refresh-protocol.md and from how slow the ne
 process was frozen does not count, nor does time in which neither Vault nor the cluster could keep a copy.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from fakes.pipedrive import Send
@@ -21,19 +20,20 @@ LONGEST_PAUSE: Final = 8.0
 
 
 def is_open(send: Send, process: Process, *, vault: Weather, cluster: Weather, conflicts: bool, now: float) -> bool:
-    """Return whether a process may hold the only copy of an answer; `conflicts` says whether others wrote to Vault."""
+    """Return whether a process may hold the only copy of an answer; `conflicts` says whether others wrote to Vault.
+
+    It may as long as neither Vault nor the cluster was without faults for so long that the process could make a copy.
+    """
     if send.delivered is None:
         return True
     attempts = 2 if conflicts else 1
     longest = attempts * DELAYS_TO_STORE * vault.slowest + DELAYS_TO_KEEP * cluster.slowest
     # A result that lost a conflict may be kept in escrow only.
-    hindered = _hindered_until([cluster] if conflicts else [vault, cluster], send.delivered)
-    if hindered is None:
-        return process.ran(send.delivered, now) <= longest
-    return process.ran(min(hindered, now), now) <= longest + LONGEST_PAUSE
+    needed = [cluster] if conflicts else [vault, cluster]
+    calms = (calm for weather in needed for calm in weather.calms(send.delivered, now))
+    return all(process.ran(begin, end) <= longest + _pause(begin, send.delivered) for begin, end in calms)
 
 
-def _hindered_until(needed: Sequence[Weather], since: float) -> float | None:
-    """Return until when all of these were disturbed since a moment; None if one of them was not."""
-    ends = [weather.bad_until for weather in needed]
-    return min(ends) if all(end >= since for end in ends) else None
+def _pause(begin: float, delivered: float) -> float:
+    """Return for how long a process may wait in a calm until its next attempt; the first attempt waits for nothing."""
+    return 0.0 if begin == delivered else LONGEST_PAUSE
