@@ -39,6 +39,8 @@ class Send:
     token: str
     began: float
     by: str = ""
+    intent: str = ""
+    """The id of the intent that its sender has written."""
     ended: float | None = None
     successor: str | None = None
     """The refresh token in Pipedrive's response."""

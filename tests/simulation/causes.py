@@ -1,5 +1,6 @@
 """Finds writes without a cause after the faults have ended. Then every write belongs to a refresh. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from fakes.pipedrive import Send
@@ -8,6 +9,8 @@ PRELUDE, AFTERMATH = 45.0, 90.0
 """In seconds: the time before a request and after its end in which writes belong to its refresh, to the last poll."""
 MOST_WITHDRAWN = 3
 """How many intents may be withdrawn before a request: a slow Vault may keep several attempts from being sent."""
+MOST_WRITES = 3
+"""How many writes of one status or one Secret may belong to a request: its beginning, its end, one trouble between."""
 _OF_ATTEMPTS = "the intent", "the grant"
 """The writes of an attempt that sends nothing: its intent, and the withdrawal."""
 
@@ -17,13 +20,34 @@ def without_cause(
 ) -> str | None:
     """Return a write since a moment that belongs to no refresh: (d). `writes` are times and descriptions."""
     attempts = [(_first_attempt(send.began, intents), send.began) for send in sends]
+    requests = _Requests(sends)
     for moment, what in writes:
-        requests = ((send.began, send.ended or send.began) for send in sends)
-        is_caused = any(began - PRELUDE < moment < ended + AFTERMATH for began, ended in requests)
+        if not since <= moment < now - PRELUDE:
+            continue
         is_attempt = what.endswith(_OF_ATTEMPTS) and any(began <= moment < ended for began, ended in attempts)
-        if since <= moment < now - PRELUDE and not is_caused and not is_attempt:
+        if not is_attempt and not requests.cause(moment, what):
             return f"(d) nothing changed, but at {moment:.3f} {what}"
     return None
+
+
+class _Requests:
+    """The times in which writes belong to a request, and how many writes of each object do already."""
+
+    def __init__(self, sends: Sequence[Send]) -> None:
+        times = ((send.began - PRELUDE, (send.ended or send.began) + AFTERMATH) for send in sends)
+        self._times = sorted(times, key=lambda time: time[1])
+        self._writes = Counter[tuple[int, str]]()
+
+    def cause(self, moment: float, what: str) -> bool:
+        """Return whether a write belongs to a request; those of an object count for the request that ends first."""
+        around = [number for number, (begin, end) in enumerate(self._times) if begin < moment < end]
+        _, _, written = what.partition(" wrote the ")
+        if " of " not in written:
+            return bool(around)
+        cause = next((number for number in around if self._writes[number, written] < MOST_WRITES), None)
+        if cause is not None:
+            self._writes[cause, written] += 1
+        return cause is not None
 
 
 def _first_attempt(sent_at: float, intents: Sequence[float]) -> float:

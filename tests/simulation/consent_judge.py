@@ -15,14 +15,15 @@ class JudgeOfConsents(Record):
 
         Nobody has meant a grant that was written after the code was sent. It may be replaced only if it is dead.
         """
-        self.connected.add(exchange[0])
         self.promotions[exchange] = self.line(token), asyncio.get_running_loop().time()
-        if self.line(over) == self.meant.get(str(self.line(token))) or not self.is_alive(over):
+        may_replace = self.line(over) == self.meant.get(str(self.line(token))) or not self.is_alive(over)
+        self.expect(may_replace, f"(h) {token} replaced {over}, which is alive and was written after its code was sent")
+        if may_replace:
             self.replaced.add(over)
 
     def consent_reported(self, where: str, exchange: tuple[str, int], reason: str, *, by: str) -> None:
         """Check what a process reports about the last answer to a consent: (h)."""
-        is_connected = exchange[0] in self.connected
+        is_connected = exchange in self.promotions
         self.expect(reason != "Connected" or is_connected, f"(h) {where} is connected, but nothing is stored")
         since = self._result_since(exchange)
         is_doubtful = reason != "Uncertain" or since > self.known_as_of.get(by, 0.0) - LONGEST_CHECK - self.lag
@@ -45,7 +46,16 @@ class JudgeOfConsents(Record):
                 return f"(h) the result of {send.token} was dropped"
         return None
 
-    def drops_escrow(self, token: str) -> None:
-        """Record that an escrow was dropped; nobody needs its token if the one in Vault is alive."""
+    def drops_escrow(self, token: str, *, by: str, kept_at: float) -> None:
+        """Check that the result of a consent, which got into escrow for Pipedrive's decision, is dropped after it: (h).
+
+        Nobody needs a token in escrow if the one in Vault is alive; that of a consent only if Pipedrive has accepted a
+        refresh of the grant in Vault since the copy was kept, whose answer the process has got.
+        """
+        is_waiting = token in self.handed_over - self.held and self.is_alive(token) and token != self.candidate
+        decisions = (send for send in self.sends if send.by == by and send.token in self.held and send.began >= kept_at)
+        is_decided = any(send.successor is not None and not send.is_lost for send in decisions)
+        is_expected = not is_waiting or is_decided or not self.is_right(token)
+        self.expect(is_expected, f"(h) {by} dropped {token}, for which Pipedrive had not decided")
         if self.is_alive(self.newest) and token != self.newest:
             self.replaced.add(token)

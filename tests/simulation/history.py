@@ -3,14 +3,18 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
 from simulation.loop import CURRENT
+
+PERSON: Final = "person"
+"""Who acts if it is no process."""
 
 
 def who() -> str:
     """Return the name of the process that acts."""
     process = CURRENT.get()
-    return process.name if process is not None else "person"
+    return process.name if process is not None else PERSON
 
 
 @dataclass

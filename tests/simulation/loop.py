@@ -39,7 +39,7 @@ class Process:
     def ran(self, since: float, until: float) -> float:
         """Return for how many seconds it ran between two moments, the second of which is not in the future."""
         stops = [*self.stops, (self.frozen_at, until)] if self.frozen else self.stops
-        return until - since - sum(max(0.0, end - max(begin, since)) for begin, end in stops)
+        return until - since - sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in stops)
 
 
 CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fakes.cluster import FakeCluster
+from fakes.escrow import escrowed
 from fakes.pipedrive import FakePipedrive, Send
 from fakes.vault import FakeVault
 from pipedrive_operator.adapters.kubernetes.escrow import unseal
@@ -94,11 +95,15 @@ class VaultModel(FakeVault):
         self._remember(location)
         if "refresh_token" in values:
             self.written.append((self.clock.monotonic(), who()))
-            if before is not None and "consent_uid" in values and _exchange(values) != _exchange(before.values):
+            is_promoted = (
+                before is not None and "consent_uid" in values and _exchange(values) != _exchange(before.values)
+            )
+            if before is not None and is_promoted:
                 exchange = str(values["consent_uid"]), int(str(values.get("consent_generation", 0)))
                 over = str(before.values["refresh_token"])
                 self.promises.promoted(exchange, str(values["refresh_token"]), over=over)
-            self.promises.stored(values, by=who(), candidate=read_candidate(self.documents[location]))
+            candidate = read_candidate(self.documents[location])
+            self.promises.stored(values, by=who(), candidate=candidate, is_promoted=is_promoted)
             self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
 
     def _check_number(self, held: Document, values: Mapping[str, object]) -> None:
@@ -266,8 +271,8 @@ class ClusterModel(FakeCluster):
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     escrowed_at: dict[str, float] = field(default_factory=dict)
     """When each refresh token was last kept in escrow."""
-    dropped_at: float = float("-inf")
-    """When an escrow was last dropped."""
+    dropped_at: dict[str, float] = field(default_factory=dict)
+    """When each Secret of the escrow was dropped."""
     on_kept: Callable[[], None] = lambda: None
     """Is called when a grant got into escrow."""
     hindered: str = ""
@@ -291,9 +296,18 @@ class ClusterModel(FakeCluster):
         was = authorized.reason if authorized else None
         self.promises.reported(f"{self.name}/{key}", after["status"], was=was, by=who())
 
-    def had_escrow(self, since: float) -> bool:
-        """Return whether there has been an escrow since a moment."""
-        return bool(self.escrow) or self.dropped_at >= since
+    def had_escrow(self, since: float) -> set[str]:
+        """Return the names of the Secrets that have been in the escrow since a moment."""
+        return {*self.escrow, *(name for name, at in self.dropped_at.items() if at >= since)}
+
+    def kept(self) -> set[str]:
+        """Return the refresh tokens in escrow."""
+        found = escrowed(self, GRANT_LOCATION, SecretValue(CLIENT_SECRET))
+        return {grant.refresh_token.reveal() for grant in found}
+
+    def kept_since(self, token: str) -> float | None:
+        """Return since when a refresh token is in escrow; None if it is not there."""
+        return self.escrowed_at[token] if token in self.kept() else None
 
     def keeps_escrow(self, body: Mapping[str, Any]) -> None:
         """Note when a refresh token got into escrow."""
@@ -311,8 +325,10 @@ class ClusterModel(FakeCluster):
         """Note that a process dropped an escrow."""
         grant = unseal(dict(body), GRANT_LOCATION, SecretValue(CLIENT_SECRET), clock=self.clock)
         assert grant is not None
-        self.dropped_at = self.clock.monotonic()
-        self.promises.drops_escrow(grant.refresh_token.reveal())
+        self.dropped_at[body["metadata"]["name"]] = self.clock.monotonic()
+        token = grant.refresh_token.reveal()
+        if self.kept_since(token) is None:  # otherwise there is another copy
+            self.promises.drops_escrow(token, by=who(), kept_at=self.escrowed_at[token])
 
     async def reads_escrow(self) -> None:
         """Fail, or take long, if the process is hindered."""

@@ -5,7 +5,7 @@ What is sent and what becomes of a consent have modules of their own; the rest i
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from pipedrive_operator.core.grant.grant import Grant
 from simulation.causes import without_cause
 from simulation.consent_judge import JudgeOfConsents
 from simulation.copies import refresh_tokens
+from simulation.history import PERSON
 from simulation.record import LONGEST_CHECK
 from simulation.sending import JudgeOfRequests
 
@@ -38,25 +39,39 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         """Record that Pipedrive refused a token."""
         self.refused[send.by] = send.token, is_newest, asyncio.get_running_loop().time()
 
-    def stored(self, values: Mapping[str, object], *, by: str, candidate: Grant | None = None) -> None:
-        """Record a new version of the grant, and the candidate beside it."""
-        self.held_until[self.newest] = asyncio.get_running_loop().time()
-        newest = str(values.get("refresh_token", ""))
-        if self._has_no_trace_of(newest) and any(send.token == newest and send.successor for send in self.sends):
-            self.put_back.add(newest)
-            self._begin_line(str(values.get("access_token", "")), "put back")
-        self.newest = newest
+    def stored(
+        self,
+        values: Mapping[str, object],
+        *,
+        by: str,
+        candidate: Grant | None = None,
+        is_promoted: bool = False,
+    ) -> None:
+        """Record a new version of the grant, which a consent may have brought, and the candidate beside it."""
+        now, access = asyncio.get_running_loop().time(), str(values.get("access_token", ""))
+        self.held_until[self.newest] = self.access_until[self.newest_access] = now
+        self._see_tokens(refresh_tokens(values, candidate), by, is_promoted=is_promoted)
+        self.newest = str(values.get("refresh_token", ""))
+        if access != self.newest_access:
+            self.reissued -= {access}
+        if self.newest in self.traces.returned:
+            self.reissued.add(access)
+        self.newest_access = access
         self.expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
         self._see_candidate(candidate)
-        self.copies.hold(refresh_tokens(values, candidate), self.sends, asyncio.get_running_loop().time())
+        self.copies.hold(refresh_tokens(values, candidate), self.sends, now)
         self.held.add(self.newest)
         self.copied |= self.copies.since.keys()
-        self.newest_access = str(values.get("access_token", ""))
-        self.stored_access.setdefault(self.newest_access, asyncio.get_running_loop().time())
+        self.stored_access.setdefault(access, now)
         self.holder = str(values.get("refresh_holder", ""))
         if "refresh_id" in values:
-            self.intents.append(asyncio.get_running_loop().time())
+            self.intents.append(now)
         self._writes("intent" if "refresh_id" in values else "grant", by=by)
+
+    def _see_tokens(self, after: Collection[str], by: str, *, is_promoted: bool) -> None:
+        """Record what Vault shows of the grants that it has held."""
+        before = {token for token in (self.newest, self.candidate) if token}
+        self.traces.see(before, after, self.line, is_meant=is_promoted or by == PERSON)
 
     def _see_candidate(self, candidate: Grant | None) -> None:
         self.candidate = candidate.refresh_token.reveal() if candidate is not None else None
@@ -67,23 +82,26 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
 
     def restored(self, values: Mapping[str, object], *, by: str, candidate: Grant | None = None) -> None:
         """Record that a person restored an old version of the grant, which undoes what was stored since."""
-        self.restored_at = asyncio.get_running_loop().time()
-        self._begin_line(str(values.get("access_token", "")), "restored")
-        self.copies.restore(refresh_tokens(values, candidate), self.sends, self.line, self.restored_at)
+        now = asyncio.get_running_loop().time()
+        self.restores.append((now, values))
+        self.copies.restore(refresh_tokens(values, candidate), self.sends, self.line, now)
         self.stored(values, by=by, candidate=candidate)
+        self.reissued.add(self.newest_access)
 
-    def _begin_line(self, access: str, how: str) -> None:
-        """Let an access token begin a line: it is in Vault again although later ones were published."""
-        self.lines[access] = f"{self.lines.get(access, access)}, {how}"
+    def is_undone(self, send: Send) -> bool:
+        """Return whether a restore of Vault has removed every mark of a request: its intent, and what became of it."""
+        later = [values for at, values in self.restores if at >= send.began]
+        return bool(later) and not _is_marked(later[-1], send)
 
     def overwritten(self, tokens: Iterable[str], *, by: str, asked: float, knew: float) -> None:
         """Check that a process could not know that it wrote over another version with the same number: (b).
 
-        It knows what Vault held at a moment, and compares again if it has not asked since, unless it is stopped then.
+        It knows what Vault held at a moment, and compares again if it has not asked since. The time in which
+        it is stopped does not count.
         """
-        is_recent = asked - knew <= LONGEST_CHECK + self.lag
+        is_recent = self.ran(by, knew, asked) <= LONGEST_CHECK + self.lag
         for token in tokens:
-            self.expect(is_recent or self.was_frozen(by, knew), f"(b) {by} wrote over {token}, unseen since {knew:.3f}")
+            self.expect(is_recent, f"(b) {by} wrote over {token}, unseen since {knew:.3f}")
             self.history.lose(token, "written over, because a version number had returned", token)
 
     def knows(self, *, by: str, as_of: float) -> None:
@@ -105,9 +123,16 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         access, expires_at = decoded.get("access_token", ""), decoded.get("expires_at", "")
         self.expect(access in self.stored_access, f"(b) {where} publishes {access} before Vault has stored it")
         line, now = (where, self.lines.get(access, access)), (self.issued.get(access, 0.0), expires_at)
-        self.expect(now >= self.newest_in.get(line, now), f"(c) {where} went back to {access} until {expires_at}")
-        self.newest_in[line] = now
-        self._writes("Secret", by=by)
+        newest = max(now, self.newest_in.get(line, now))
+        in_order = now == newest or self._is_back(access)
+        self.expect(in_order, f"(c) {where} went back to {access} until {expires_at}")
+        self.newest_in[line] = newest
+        self._writes("Secret", by=by, where=where)
+
+    def _is_back(self, access: str) -> bool:
+        """Return whether Vault holds an older access token again, or has held it a moment ago."""
+        until = float("inf") if access == self.newest_access else self.access_until.get(access, 0.0)
+        return access in self.reissued and asyncio.get_running_loop().time() - until <= LONGEST_CHECK + self.lag
 
     def reported(self, where: str, status: Mapping[str, Any], *, was: str | None, by: str) -> None:
         """Check a status when it is written: (e) and (f)."""
@@ -122,7 +147,7 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
             is_newest = token == self.newest or knows_no_other or self._seemed_newest(token, by, at)
             self.expect(is_newest, message)
         is_waiting = reasons.get("Ready") == "Pending" and self.holder not in {"", by}
-        self._writes("status", by=by, is_caused=is_waiting)
+        self._writes("status", by=by, where=where, is_caused=is_waiting)
 
     def _seemed_newest(self, token: str, by: str, refused_at: float) -> bool:
         """Return whether the last read after a refusal may have found the refused token, because a standby lags."""
@@ -151,9 +176,10 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         now = asyncio.get_running_loop().time()
         return now - self.stopping.get(by, now) < LONGEST_STOP
 
-    def _writes(self, what: str, *, by: str, is_caused: bool = False) -> None:
+    def _writes(self, what: str, *, by: str, where: str = "", is_caused: bool = False) -> None:
         if not is_caused:
-            self.writes.append((asyncio.get_running_loop().time(), f"{by} wrote the {what}"))
+            written = f"{what} of {where}" if where else what
+            self.writes.append((asyncio.get_running_loop().time(), f"{by} wrote the {written}"))
         self.on_effect(what, by)
 
     def wrote_for_nothing(self, since: float) -> str | None:
@@ -163,3 +189,9 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
     def defect(self, what: str) -> None:
         """Record a defect of the operator."""
         self.expect(False, f"a defect: {what}")  # noqa: FBT003  as assert reads
+
+
+def _is_marked(values: Mapping[str, object], send: Send) -> bool:
+    """Return whether a document still has a mark of a request with its refresh token."""
+    has_mark = "refresh_unanswered" in values or values.get("refresh_id") == send.intent
+    return has_mark and values.get("refresh_token") == send.token

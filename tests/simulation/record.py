@@ -4,12 +4,14 @@ Their letters are those of docs/refresh-protocol.md. The first broken promise is
 would handle an exception as an error of its port. Nothing here knows how the operator works.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from fakes.pipedrive import Send
 from simulation.copies import Copies
+from simulation.early_refreshes import EarlyRefreshes
 from simulation.history import History
+from simulation.traces import Traces
 
 LONGEST_CHECK = 6.0
 """In seconds: how long ago a process may have asked Vault when it sends a token."""
@@ -62,17 +64,22 @@ class Record:
     refused: dict[str, tuple[str, bool, float]] = field(default_factory=dict)
     """The last refused token of each holder, whether it was the newest one at that time, and the time."""
     newest_in: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
-    """When the access token of each line was issued that a Secret last held, and its expiry.
+    """When the newest access token of each line was issued that a Secret has held, and its expiry.
 
-    A consent begins a line, and so does a restore, and an old copy that is put back from escrow. The expiry alone does
-    not show the order: it is by the clock of the process that refreshed.
+    A consent begins a line. The expiry alone does not show the order: it is by the clock of the process that refreshed.
     """
+    access_until: dict[str, float] = field(default_factory=dict)
+    """When Vault last held each access token, if it holds another one."""
+    reissued: set[str] = field(default_factory=set)
+    """The access tokens that a restore has brought back, or an old copy that was put back from escrow."""
     issued: dict[str, float] = field(default_factory=dict)
     """When each access token was issued."""
     lines: dict[str, str] = field(default_factory=dict)
     """The line of each token: the token of the consent that it descends from."""
-    in_escrow: Callable[[str, float], bool] = lambda _by, _since: False
-    """Returns whether a process's own cluster has had an escrow since a moment: it is a reason to refresh early."""
+    in_escrow: Callable[[str, float], Collection[str]] = lambda _by, _since: ()
+    """Returns the copies that a process's own cluster has had in escrow since a moment: a reason to refresh early."""
+    early: dict[str, EarlyRefreshes] = field(default_factory=dict)
+    """The refreshes that each process has made early because of copies in escrow."""
     known_as_of: dict[str, float] = field(default_factory=dict)
     """The moment at which each process last knew what Vault held."""
     listed_as_of: dict[str, float] = field(default_factory=dict)
@@ -83,8 +90,8 @@ class Record:
     """Returns what a process has sent and neither stored nor lost."""
     is_excusable: Callable[[str], bool] = lambda _by: True
     """Returns whether a process could not copy yet what only it holds."""
-    was_frozen: Callable[[str, float], bool] = lambda _by, _since: False
-    """Returns whether a process was frozen at any time since a moment."""
+    ran: Callable[[str, float, float], float] = lambda _by, since, until: until - since
+    """Returns for how many seconds a process ran between two moments: it was not frozen."""
     may_lose_lease: Callable[[str], bool] = lambda _by: True
     """Returns whether something has kept a process from renewing its Lease since it was asked to stop."""
     on_effect: Callable[[str, str], None] = lambda _what, _by: None
@@ -97,18 +104,16 @@ class Record:
     """Every token that was ever issued."""
     is_right: Callable[[str], bool] = lambda _token: True
     """Returns whether a refresh token belongs to the account that the credentials are for."""
-    connected: set[str] = field(default_factory=set)
-    """The uids of the consents whose grant Vault has held."""
     promotions: dict[tuple[str, int], tuple[str | None, float]] = field(default_factory=dict)
     """The line of the grant that each exchange brought, and when it got into Vault."""
     meant: dict[str, str | None] = field(default_factory=dict)
     """The line that each code is meant to replace: that of the grant which Vault held when the code was sent."""
     replaced: set[str] = field(default_factory=set)
     """The refresh tokens that a consent has replaced in Vault, or that lost against one that is alive."""
-    restored_at: float = float("-inf")
-    """When Vault was last restored, which may have removed the intent of a request in flight."""
-    put_back: set[str] = field(default_factory=set)
-    """The spent refresh tokens that Vault got when it held nothing of their line: an old copy, from an escrow."""
+    restores: list[tuple[float, Mapping[str, object]]] = field(default_factory=list)
+    """When Vault was restored, and to which values: that may have removed the intent of a request in flight."""
+    traces: Traces = field(default_factory=Traces)
+    """The lines that have gone from Vault."""
     is_alive: Callable[[str], bool] = lambda _token: True
     """Returns whether Pipedrive accepts a refresh token."""
 

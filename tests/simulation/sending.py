@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from fakes.pipedrive import Send
+from simulation.early_refreshes import EarlyRefreshes
 from simulation.record import LONGEST_CHECK, Record
 
 LONGEST_DECISION = 45.0
@@ -31,14 +32,15 @@ class JudgeOfRequests(Record):
         self.expect(intent is not None, f"(a) {send.token} was sent without an acknowledged intent")
         self.expect((str(intent), send.token) not in self.used, f"(a) {send.token} was sent twice under {intent}")
         self.used.add((str(intent), send.token))
+        send.intent = str(intent)
         is_stopping = asyncio.get_running_loop().time() > self.stopping.get(send.by, float("inf"))
         self.expect(not is_stopping, f"(g) {send.token} was sent by {send.by}, which was asked to stop")
         is_due = (
             send.token != self.newest
             or left is None
             or left <= due
-            or self.in_escrow(send.by, send.began - LONGEST_DECISION)
             or self._has_failed([former for former in self.sends if former.token == send.token][-1:])
+            or self._settles_escrow(send)
             or self._is_refreshed_unseen(send)
         )
         self.expect(is_due, f"(d) {send.token} was refreshed, but the access token is valid for {left}")
@@ -55,8 +57,18 @@ class JudgeOfRequests(Record):
         known, stored_at = self.known_as_of.get(send.by, 0.0), self.stored_access.get(self.newest_access, 0.0)
         is_unseen = known <= stored_at and self._is_recent(known)
         if is_unseen:
-            self.history.excuse("sent again within a moment", f"{send.token}, after its access token was stored")
+            kind = "refreshed without need within a moment, as its refresh token does not rotate"
+            self.history.excuse(kind, f"{send.token}, after its access token was stored")
         return is_unseen
+
+    def _settles_escrow(self, send: Send) -> bool:
+        """Return whether a copy in the escrow of the sender's cluster was the reason to refresh."""
+        copies = self.in_escrow(send.by, send.began - LONGEST_DECISION)
+        early = self.early.setdefault(send.by, EarlyRefreshes())
+        is_allowed = bool(copies) and early.allows(copies, send.began)
+        if is_allowed:
+            self.history.excuse("refreshed early to settle an escrow", send.token)
+        return is_allowed
 
     def _is_recent(self, known: float) -> bool:
         return asyncio.get_running_loop().time() - known <= LONGEST_CHECK + self.lag
@@ -69,33 +81,41 @@ class JudgeOfRequests(Record):
         """Check that a former request is over, or that nobody has to wait for its answer any more."""
         if former.ended is not None:
             return
-        has_waited, has_no_intent = send.began >= former.began + self.patience, self.restored_at > former.began
-        self.expect(has_waited or has_no_intent, f"(a) two sends of {send.token} overlap")
-        is_forgotten = has_no_intent and not has_waited
-        kind = (
-            "sent again after its intent was lost in a restore" if is_forgotten else "sent again after four time-outs"
-        )
+        has_waited, is_forgotten = send.began >= former.began + self.patience, self._is_forgotten(former, send.by)
+        self.expect(has_waited or is_forgotten, f"(a) two sends of {send.token} overlap")
+        is_early = is_forgotten and not has_waited
+        kind = "sent again after its intent was lost in a restore" if is_early else "sent again after four time-outs"
         self.history.excuse(kind, f"{send.token}, which waits at Pipedrive")
 
+    def _is_forgotten(self, request: Send, by: str) -> bool:
+        """Return whether a process cannot know of another one's request, because a restore has removed its intent."""
+        later = (values for at, values in self.restores if at > request.began)
+        return by != request.by and any(values.get("refresh_id") != request.intent for values in later)
+
     def _sent_again(self, send: Send, successor: str) -> None:
-        """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a)."""
+        """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a).
+
+        What it has found in the escrow of its own cluster it knows, whatever Vault shows.
+        """
         stored_at, kept_at = self.copies.since.get(successor), self.kept_since(send.by, successor)
         known, listed = (times.get(send.by, 0.0) for times in (self.known_as_of, self.listed_as_of))
-        if stored_at is not None and (self._has_no_trace_of(send.token) or send.token in self.put_back):
+        in_escrow = f"its successor {successor} was kept in escrow"
+        if kept_at is not None and kept_at < listed:
+            self.expect(False, _again(send, in_escrow, kept_at))  # noqa: FBT003  as assert reads
+        elif stored_at is not None and self.traces.explain(send.token, self.line(send.token)):
             self.history.excuse("sent again after its line had gone from Vault", send.token)
         elif stored_at is not None:
             self._excuse_or_break(send, stored_at, known, f"its successor {successor} was stored")
         elif kept_at is not None:
-            self._excuse_or_break(send, kept_at, listed, f"its successor {successor} was kept in escrow")
+            self._excuse_or_break(send, kept_at, listed, in_escrow)
         elif successor in self.copies.undone:
             self.history.excuse("sent again after a restore undid its successor", send.token)
 
-    def _has_no_trace_of(self, token: str) -> bool:
-        """Return whether Vault holds nothing that descends from a token: a person may have replaced it since."""
-        line = self.line(token)
-        return self.line(self.newest) != line and (self.candidate == token or self.line(self.candidate) != line)
-
     def _excuse_or_break(self, send: Send, since: float, known: float, what: str) -> None:
         is_unseen = since >= known and self._is_recent(known)
-        self.expect(is_unseen, f"(a) {send.token} was sent again after {what} at {since:.3f}")
+        self.expect(is_unseen, _again(send, what, since))
         self.history.excuse("sent again within a moment", f"{send.token}, after {what}")
+
+
+def _again(send: Send, what: str, since: float) -> str:
+    return f"(a) {send.token} was sent again after {what} at {since:.3f}"

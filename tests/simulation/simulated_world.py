@@ -11,13 +11,11 @@ from typing import Any
 
 import structlog
 
-from fakes.escrow import escrowed
 from fakes.pipedrive import Send
 from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
-from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation import window
 from simulation.faulty_network import Weather
 from simulation.history import History
@@ -108,7 +106,7 @@ class World:
         self.promises.unfinished = self.unfinished
         self.promises.kept_since = self.kept_since
         self.promises.may_lose_lease = self._may_lose_lease
-        self.promises.was_frozen = lambda by, since: self.operators[by].process.was_frozen_since(since)
+        self.promises.ran = lambda by, since, until: self.operators[by].process.ran(since, until)
         self.promises.is_excusable = lambda by: bool(self.uncopied(self.operators[by]))
         self.promises.in_escrow = lambda by, since: self.operators[by].cluster.had_escrow(since)
         self.promises.is_alive = lambda token: token in self.pipedrive.alive
@@ -230,9 +228,7 @@ class World:
 
     def kept_since(self, by: str, token: str) -> float | None:
         """Return since when a refresh token is in the escrow of a process's own cluster; None if it is not there."""
-        cluster = self.operators[by].cluster
-        held = (grant.refresh_token.reveal() for grant in escrowed(cluster, GRANT_LOCATION, SecretValue(CLIENT_SECRET)))
-        return cluster.escrowed_at[token] if token in held else None
+        return self.operators[by].cluster.kept_since(token)
 
     def candidate(self) -> str | None:
         """Return the refresh token of the candidate in Vault."""
@@ -241,9 +237,7 @@ class World:
 
     def escrowed(self) -> set[str]:
         """Return the refresh tokens in escrow, of all clusters."""
-        key = SecretValue(CLIENT_SECRET)
-        found = (grant for cluster in self.clusters for grant in escrowed(cluster, GRANT_LOCATION, key))
-        return {grant.refresh_token.reveal() for grant in found}
+        return set().union(*(cluster.kept() for cluster in self.clusters))
 
     async def _watched(self, course: Any) -> None:
         """Run a coroutine until it ends or a promise is broken."""
@@ -289,15 +283,14 @@ class World:
         """Return what is wrong with the status of a credential whose grant is dead; None if it names the cause.
 
         The cause is an unanswered refresh only if Pipedrive has spent the token in Vault for one of which no copy was
-        ever made. Otherwise a consent has ended the grant, or Pipedrive, or a token was written over or put back. A
-        restore of Vault undoes the mark of such a refresh.
+        ever made. Otherwise a consent has ended the grant, or Pipedrive, or a token was written over or put back.
         """
         authorized = read_credential(body).status.condition(ConditionType.AUTHORIZED)
         if authorized is None or authorized.reason != "ConsentRequired":
             return f"(c) it is {authorized.reason if authorized else 'not reported'}, but its grant is dead"
-        newest, restored_at = self.promises.newest, self.promises.restored_at
-        spending = [send for send in self.promises.sends if send.token == newest and send.began > restored_at]
-        is_unanswered = any(send.successor and send.successor not in self.promises.copied for send in spending)
+        spending = [send for send in self.promises.sends if send.token == self.promises.newest]
+        unanswered = (send for send in spending if send.successor and send.successor not in self.promises.copied)
+        is_unanswered = any(not self.promises.is_undone(send) for send in unanswered)
         is_named = "went unanswered" in authorized.message
         return "(e) the status does not name the unanswered refresh" if is_unanswered and not is_named else None
 

@@ -3,28 +3,91 @@
 import pytest
 
 from fakes.pipedrive import Send
+from simulation.history import PERSON
 from simulation.judging import CANDIDATE_3, DUE, END, claim, exchanged, judged
 from simulation.promises import Promises
 from simulation.record import LONGEST_CHECK
 
 
-@pytest.mark.parametrize(("written_since", "replaced"), [(False, True), (True, False)])
-def test_a_consent_replaces_the_grant_that_vault_held_when_its_code_was_sent(
-    *, written_since: bool, replaced: bool
+@pytest.mark.parametrize(
+    ("over", "is_dead", "is_broken"),
+    [
+        pytest.param("consent-1", False, False, id="the grant that it is meant to replace"),
+        pytest.param("consent-4", True, False, id="a dead one that a person wrote later"),
+        pytest.param("consent-4", False, True, id="a living one that a person wrote later"),
+    ],
+)
+def test_a_consent_replaces_no_living_grant_that_was_written_after_its_code_was_sent(
+    over: str, *, is_dead: bool, is_broken: bool
 ) -> None:
-    """Nobody has meant a grant that a person wrote later: it is lost if it was alive."""
+    """Nobody has meant it, so it stays needed."""
 
     def judge(promises: Promises) -> str | None:
-        promises.stored({"refresh_token": "consent-1"}, by="person")
-        promises.sends = []
+        promises.stored({"refresh_token": "consent-1"}, by=PERSON)
         claim(promises, "a1")
         promises.sent(Send("code-2", 10, by="a1", is_code=True), left=None, due=DUE)
         promises.spent(exchanged("code-2", "refresh-3"), "access-3")
-        over = "consent-4" if written_since else "consent-1"
+        promises.is_alive = lambda _: not is_dead
         promises.promoted(("uid", 2), "refresh-3", over=over)
-        return None if over in promises.replaced else over
+        assert (over in promises.replaced) is not is_broken
+        return promises.broken
 
-    assert (judged(judge) is None) is replaced
+    wrong = "(h) refresh-3 replaced consent-4, which is alive and was written after its code was sent"
+    assert judged(judge) == (wrong if is_broken else None)
+
+
+@pytest.mark.parametrize(("generation", "is_broken"), [(2, False), (3, True)])
+def test_a_consent_is_connected_only_by_the_grant_of_its_last_answer(generation: int, *, is_broken: bool) -> None:
+    """That an earlier answer has brought one says nothing about a later answer."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.meant["refresh-3"] = "consent-1"
+        promises.promoted(("uid", 2), "refresh-3", over="consent-1")
+        promises.consent_reported("a/consent", ("uid", generation), "Connected", by="a1")
+        return promises.broken
+
+    assert judged(judge) == ("(h) a/consent is connected, but nothing is stored" if is_broken else None)
+
+
+@pytest.mark.parametrize(
+    ("by", "after", "is_lost", "is_broken"),
+    [
+        pytest.param("a1", 1, False, False, id="the grant in Vault is alive"),
+        pytest.param("a1", -1, False, True, id="it was alive before the copy was kept"),
+        pytest.param("a1", 1, True, True, id="its process got no answer"),
+        pytest.param("a2", 1, False, True, id="another process knows that it is alive"),
+    ],
+)
+def test_a_result_in_escrow_is_dropped_only_after_the_decision_of_pipedrive(
+    by: str, after: float, *, is_lost: bool, is_broken: bool
+) -> None:
+    """Pipedrive accepts a refresh of the grant in Vault: nobody needs the result of the consent then."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.stored({"refresh_token": "consent-1"}, by=PERSON)
+        promises.sends = [Send("consent-1", END + after, by=by, successor="refresh-4", is_lost=is_lost)]
+        promises.handed_over.add("refresh-3")
+        promises.drops_escrow("refresh-3", by="a1", kept_at=END)
+        return promises.broken
+
+    wrong = "(h) a1 dropped refresh-3, for which Pipedrive had not decided"
+    assert judged(judge) == (wrong if is_broken else None)
+
+
+@pytest.mark.parametrize("where", ["in Vault", "a candidate", "dead", "of another account"])
+def test_a_copy_that_nobody_needs_is_dropped_without_a_decision(where: str) -> None:
+    """Vault has held it, Pipedrive has ended it, or it was never for these credentials."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.handed_over.add("refresh-3")
+        promises.stored({"refresh_token": "refresh-3" if where == "in Vault" else "consent-1"}, by="a1")
+        promises.candidate = "refresh-3" if where == "a candidate" else None
+        promises.is_alive = lambda token: token == "consent-1" or where != "dead"
+        promises.is_right = lambda token: token == "consent-1" or where != "of another account"
+        promises.drops_escrow("refresh-3", by="a1", kept_at=END)
+        return promises.broken
+
+    assert judged(judge) is None
 
 
 @pytest.mark.parametrize("became", ["dropped", "the grant", "handed over", "lost", "never copied", "dead"])
@@ -61,6 +124,7 @@ def test_a_consent_is_uncertain_only_if_its_result_is_not_known(
 
     def judge(promises: Promises) -> str | None:
         if is_promoted:
+            promises.meant["refresh-3"] = "consent-1"
             promises.promoted(("uid", 2), "refresh-3", over="consent-1")
         held = "refresh-3" if is_promoted else "consent-1"
         promises.stored({"refresh_token": held}, by="a2", candidate=None if is_promoted else CANDIDATE_3)
@@ -76,8 +140,9 @@ def test_a_consent_may_be_uncertain_after_a_person_has_replaced_its_grant() -> N
     """Then nothing in Vault shows that it was connected."""
 
     def judge(promises: Promises) -> str | None:
+        promises.meant["refresh-3"] = "consent-1"
         promises.promoted(("uid", 2), "refresh-3", over="consent-1")
-        promises.stored({"refresh_token": "consent-9"}, by="person")
+        promises.stored({"refresh_token": "consent-9"}, by=PERSON)
         promises.knows(by="a1", as_of=END + LONGEST_CHECK + 1)
         promises.consent_reported("a/consent", ("uid", 2), "Uncertain", by="a1")
         return promises.broken

@@ -5,7 +5,10 @@ from base64 import b64encode
 import pytest
 
 from fakes.pipedrive import Send
-from simulation.judging import END, judged, spent
+from simulation import causes
+from simulation.history import PERSON
+from simulation.judging import END, Clock, judged, spent
+from simulation.loop import Process
 from simulation.promises import Promises
 from simulation.record import LONGEST_CHECK
 
@@ -40,6 +43,26 @@ def test_an_intent_belongs_to_a_request_that_follows_soon(
     assert wrong == (None if broken_at is None else f"(d) nothing changed, but at {broken_at:.3f} a1 wrote the intent")
 
 
+@pytest.mark.parametrize(
+    ("requests", "writes", "is_caused"),
+    [
+        pytest.param(1, causes.MOST_WRITES, True, id="a few of one request"),
+        pytest.param(1, causes.MOST_WRITES + 1, False, id="too many of one request"),
+        pytest.param(2, 2 * causes.MOST_WRITES, True, id="those of two requests"),
+    ],
+)
+def test_only_a_few_writes_of_a_status_belong_to_a_request(requests: int, writes: int, *, is_caused: bool) -> None:
+    """An operator that writes a status each second after a refresh writes it for nothing, whichever process it is."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [Send("refresh-1", began=SENT) for _ in range(requests)]
+        promises.writes = [(SENT + 1 + number, f"a{number} wrote the status of a/one") for number in range(writes)]
+        promises.writes += [(SENT + 1, "a1 wrote the status of a/two"), (SENT + 1, "a1 wrote the Secret of a/one")]
+        return promises.wrote_for_nothing(CALM)
+
+    assert (judged(judge) is None) is is_caused
+
+
 @pytest.mark.parametrize("was_gone", [True, False])
 def test_an_access_token_goes_back_only_if_an_old_copy_was_put_back(*, was_gone: bool) -> None:
     """Vault held the grant of another consent before, so that nothing in it showed that the copy was spent."""
@@ -52,7 +75,7 @@ def test_an_access_token_goes_back_only_if_an_old_copy_was_put_back(*, was_gone:
         promises.stored({"refresh_token": "refresh-3", "access_token": "access-3"}, by="a1")
         promises.published("a/one", _secret("access-3", "2026-01-01T00:09:00Z"), by="a1")
         if was_gone:
-            promises.stored({"refresh_token": "consent-9"}, by="a1")
+            promises.stored({"refresh_token": "consent-9"}, by=PERSON)
         promises.stored({"refresh_token": "refresh-2", "access_token": "access-2"}, by="a1")
         promises.published("a/one", _secret("access-2", "2026-01-01T00:08:00Z"), by="a1")
         return promises.broken
@@ -62,11 +85,100 @@ def test_an_access_token_goes_back_only_if_an_old_copy_was_put_back(*, was_gone:
     assert (wrong is None) is was_gone
 
 
+@pytest.mark.parametrize("how", ["restored", "put back"])
+@pytest.mark.parametrize(
+    ("seconds", "is_broken"),
+    [(LONGEST_CHECK - 1, False), (LONGEST_CHECK + 1, True)],
+)
+def test_an_access_token_goes_back_only_while_vault_holds_it(how: str, seconds: float, *, is_broken: bool) -> None:
+    """A restore or an old copy is no excuse any more a moment after Vault has got a newer grant."""
+    clock = Clock()
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [spent("refresh-2", "refresh-3")]
+        promises.spent(promises.sends[0], "access-3")
+        promises.issued = {"access-2": 10.0, "access-3": 20.0, "access-5": 30.0}
+        promises.lines |= dict.fromkeys(("access-2", "access-5", "refresh-5"), "refresh-2")
+        promises.stored({"refresh_token": "refresh-3", "access_token": "access-3"}, by="a1")
+        if how == "put back":
+            promises.stored({"refresh_token": "consent-9"}, by=PERSON)
+            promises.stored({"refresh_token": "refresh-2", "access_token": "access-2"}, by="a1")
+        else:
+            promises.restored({"refresh_token": "refresh-2", "access_token": "access-2"}, by=PERSON)
+        promises.published("a/one", _secret("access-3", "2026-01-01T00:09:00Z"), by="a1")
+        promises.published("a/one", _secret("access-2", "2026-01-01T00:08:00Z"), by="a1")
+        assert promises.broken is None
+        promises.stored({"refresh_token": "refresh-5", "access_token": "access-5"}, by="a1")
+        promises.published("a/one", _secret("access-5", "2026-01-01T00:20:00Z"), by="a1")
+        clock.pass_time(seconds)
+        promises.published("a/one", _secret("access-2", "2026-01-01T00:08:00Z"), by="a1")
+        return promises.broken
+
+    wrong = "(c) a/one went back to access-2 until 2026-01-01T00:08:00Z"
+    assert judged(judge, clock) == (wrong if is_broken else None)
+
+
+def test_an_access_token_that_the_operator_writes_back_is_no_restored_one() -> None:
+    """It was in Vault before and after the restore, and a newer one between."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.issued = {"access-2": 10.0, "access-3": 20.0}
+        promises.lines |= dict.fromkeys(promises.issued, "consent-1")
+        promises.restored({"refresh_token": "refresh-2", "access_token": "access-2"}, by=PERSON)
+        promises.stored({"refresh_token": "refresh-3", "access_token": "access-3"}, by="a1")
+        promises.published("a/one", _secret("access-3", "2026-01-01T00:09:00Z"), by="a1")
+        promises.stored({"refresh_token": "refresh-2", "access_token": "access-2"}, by="a1")
+        promises.published("a/one", _secret("access-2", "2026-01-01T00:08:00Z"), by="a1")
+        return promises.broken
+
+    assert judged(judge) == "(c) a/one went back to access-2 until 2026-01-01T00:08:00Z"
+
+
+@pytest.mark.parametrize(("frozen_for", "is_broken"), [(899.0, False), (1.0, True)])
+def test_a_process_may_write_over_a_returned_version_only_a_moment_after_it_has_compared(
+    frozen_for: float, *, is_broken: bool
+) -> None:
+    """The time in which it was frozen does not count; that a freeze was in it is no excuse for the rest."""
+
+    def judge(promises: Promises) -> str | None:
+        process = Process("a1", stops=[(101.0, 101.0 + frozen_for)])
+        promises.ran = lambda _by, since, until: process.ran(since, until)
+        promises.overwritten(["refresh-9"], by="a1", asked=1005.0, knew=100.0)
+        return promises.broken
+
+    assert judged(judge) == ("(b) a1 wrote over refresh-9, unseen since 100.000" if is_broken else None)
+
+
+@pytest.mark.parametrize(
+    ("restored", "is_undone"),
+    [
+        pytest.param({"refresh_token": "consent-1"}, True, id="nothing"),
+        pytest.param({"refresh_token": "consent-1", "refresh_unanswered": "1"}, False, id="what became of it"),
+        pytest.param({"refresh_token": "consent-1", "refresh_id": "a1-1"}, False, id="its intent"),
+        pytest.param({"refresh_token": "consent-1", "refresh_id": "a1-2"}, True, id="another intent"),
+        pytest.param({"refresh_token": "consent-2", "refresh_id": "a1-1"}, True, id="that of another token"),
+    ],
+)
+def test_a_restore_undoes_the_marks_of_a_request_unless_it_brings_one_back(
+    restored: dict[str, object], *, is_undone: bool
+) -> None:
+    """The status must name an unanswered refresh as long as Vault does."""
+
+    def judge(promises: Promises) -> str | None:
+        send = Send("consent-1", END - 1, intent="a1-1")
+        assert not promises.is_undone(send)
+        promises.restored(restored, by=PERSON)
+        return "undone" if promises.is_undone(send) else None
+
+    assert judged(judge) == ("undone" if is_undone else None)
+
+
 @pytest.mark.parametrize(("token", "broken"), [("refresh-3", True), ("code-9", False)])
 def test_an_access_token_goes_back_only_for_the_grant_of_another_consent(token: str, broken: bool) -> None:  # noqa: FBT001
     """A consent some time ago is no excuse."""
 
     def judge(promises: Promises) -> str | None:
+        promises.meant["refresh-3"] = "consent-1"
         promises.promoted(("uid-1", 2), "refresh-3", over="consent-1")
         promises.spent(spent("refresh-2", "refresh-3"), "access-3")
         promises.spent(spent(token, "refresh-4"), "access-4")

@@ -43,7 +43,8 @@ def world() -> World:
     world.pipedrive.begins_late = world.pipedrive.spoils_answers = world.pipedrive.slows = 0.0
     world.pipedrive.breaks_off = 0.0
     world.vault.delays_writes = world.vault.lags = 0.0
-    world.promises.was_frozen, world.promises.kept_since = lambda _by, _since: False, lambda _by, _token: None
+    world.promises.ran = lambda _by, since, until: until - since
+    world.promises.kept_since = lambda _by, _token: None
     return world
 
 

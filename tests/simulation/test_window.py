@@ -115,3 +115,8 @@ def test_a_frozen_process_does_not_run() -> None:
         assert process.ran(5, 40) == 5
 
     run(0, play(), on_defect=pytest.fail)
+
+
+def test_only_the_part_of_a_freeze_before_the_second_moment_counts() -> None:
+    """The moment may be in the past, such as the one at which a late write was asked for."""
+    assert Process("a1", stops=[(10.0, 30.0)]).ran(5.0, 20.0) == 5

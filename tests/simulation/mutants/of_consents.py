@@ -116,7 +116,7 @@ class _OutranksAnything(Candidates):
 class ReplacesAnyGrant(RefreshProtocol):
     """Consents: a candidate replaces whatever Vault holds, even what was stored after the code was exchanged."""
 
-    attacks = ("(b)", "(e)")
+    attacks = ("(h)",)
 
     def __init__(self, **ports: Any) -> None:
         """Promote in another way."""

@@ -1,0 +1,58 @@
+"""Which lines have gone from Vault, and which of their tokens have returned."""
+
+import pytest
+
+from simulation.traces import Traces
+
+SPENT, NEWER, OTHER = "line-1: spent", "line-1: newer", "line-2: token"
+
+
+def _line(token: str | None) -> str | None:
+    return token.partition(":")[0] if token is not None else None
+
+
+def _seen(*versions: tuple[set[str], bool]) -> Traces:
+    """Let Vault hold the tokens of each version, one after the other."""
+    traces, before = Traces(), set[str]()
+    for after, is_meant in versions:
+        traces.see(before, after, _line, is_meant=is_meant)
+        before = after
+    return traces
+
+
+@pytest.mark.parametrize("is_meant", [True, False])
+def test_a_line_has_gone_if_a_person_or_a_consent_has_removed_it(*, is_meant: bool) -> None:
+    """If the operator itself writes over it, it knows what it did."""
+    traces = _seen(({NEWER}, False), ({OTHER}, is_meant))
+
+    assert traces.explain(SPENT, "line-1") is is_meant
+
+
+def test_a_token_of_such_a_line_may_return() -> None:
+    """Nothing else in Vault shows that it is spent."""
+    traces = _seen(({NEWER}, False), ({OTHER}, True), ({OTHER, SPENT}, False), ({SPENT}, False))
+
+    assert traces.explain(SPENT, "line-1")
+
+
+@pytest.mark.parametrize("held", [{NEWER}, {SPENT, NEWER}])
+def test_a_returned_token_is_spent_once_vault_holds_something_else_of_its_line(held: set[str]) -> None:
+    """Its process has to know that, even after Vault holds the token again."""
+    traces = _seen(({NEWER}, False), ({OTHER}, True), ({SPENT}, False), (held, False), ({SPENT}, False))
+
+    assert not traces.explain(SPENT, "line-1")
+
+
+def test_the_promotion_of_a_candidate_removes_only_the_line_that_it_replaces() -> None:
+    """Its own line stays in Vault."""
+    traces = _seen(({OTHER, NEWER}, False), ({NEWER}, True))
+
+    assert traces.explain(OTHER, "line-2")
+    assert not traces.explain(NEWER, "line-1")
+
+
+def test_a_candidate_that_replaces_its_own_descendant_is_no_token_that_returns() -> None:
+    """Vault has held something of its line all the time."""
+    traces = _seen(({OTHER, NEWER}, False), ({OTHER, SPENT}, False))
+
+    assert not traces.explain(SPENT, "line-1")

@@ -1,0 +1,35 @@
+"""Which lines of grants have gone from Vault, so that nothing in it shows that an old copy of them is spent. Pure."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+Line = str | None
+
+
+@dataclass
+class Traces:
+    """What Vault shows of the lines of grants, as the grant or as a candidate."""
+
+    gone: set[Line] = field(default_factory=set)
+    """The lines that others than the operator have removed from Vault, or that a consent has replaced."""
+    returned: set[str] = field(default_factory=set)
+    """The tokens of such a line that Vault has got again from an escrow, and nothing else of the line since."""
+
+    def see(
+        self, before: Collection[str], after: Collection[str], line: Callable[[str], Line], *, is_meant: bool
+    ) -> None:
+        """Record which tokens Vault holds; `is_meant` says whether a person or a consent has meant to remove others."""
+        lines = {line(token) for token in after}
+        back = {token for token in after if line(token) in self.gone}
+        self.gone -= lines
+        if is_meant:
+            self.gone |= {line(token) for token in before} - lines
+        self.returned = {one for one in self.returned | back if not _has_others(one, after, line)}
+
+    def explain(self, token: str, line: Line) -> bool:
+        """Return whether Vault may show nothing of a token's successors, although it has held them."""
+        return line in self.gone or token in self.returned
+
+
+def _has_others(token: str, held: Collection[str], line: Callable[[str], Line]) -> bool:
+    return any(one != token and line(one) == line(token) for one in held)
