@@ -55,7 +55,7 @@ class JudgeOfRequests(Record):
         With a new refresh token, this is a token that was sent again within a moment, and (a) judges it.
         """
         known, stored_at = self.known_as_of.get(send.by, 0.0), self.stored_access.get(self.newest_access, 0.0)
-        is_unseen = known <= stored_at and self._is_recent(known)
+        is_unseen = not self.rotates and known <= stored_at and self._is_recent(known)
         if is_unseen:
             kind = "refreshed without need within a moment, as its refresh token does not rotate"
             self.history.excuse(kind, f"{send.token}, after its access token was stored")

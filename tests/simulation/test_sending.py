@@ -299,3 +299,16 @@ def test_a_token_that_does_not_rotate_is_sent_early_only_if_its_process_cannot_k
     wrong = judged(judge)
 
     assert (wrong is not None and wrong.startswith("(d) consent-1 was refreshed")) is is_broken
+
+
+def test_a_token_that_rotates_is_not_sent_early_because_its_access_token_was_stored_a_moment_ago() -> None:
+    """Vault has got both at once, so that its process knows both."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.knows(by="a1", as_of=END)
+        promises.stored({"refresh_token": "refresh-2", "access_token": "access-2"}, by="a2")
+        claim(promises, "a1")
+        promises.sent(Send("refresh-2", END, by="a1"), left=timedelta(seconds=200), due=DUE)
+        return promises.broken
+
+    assert judged(judge) == "(d) refresh-2 was refreshed, but the access token is valid for 0:03:20"
