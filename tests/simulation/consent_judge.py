@@ -47,15 +47,18 @@ class JudgeOfConsents(Record):
         return None
 
     def drops_escrow(self, token: str, *, by: str, kept_at: float) -> None:
-        """Check that the result of a consent, which got into escrow for Pipedrive's decision, is dropped after it: (h).
+        """Check that a result in escrow is dropped only if nobody needs it: (b), or (h) if it is that of a consent.
 
-        Nobody needs a token in escrow if the one in Vault is alive; that of a consent only if Pipedrive has accepted a
-        refresh of the grant in Vault since the copy was kept, whose answer the process has got.
+        Vault has held it, or Pipedrive has accepted a refresh of the grant in Vault since the copy was kept, whose
+        answer the process has got: then the one in Vault is alive.
         """
         is_waiting = token in self.handed_over - self.held and self.is_alive(token) and token != self.candidate
         decisions = (send for send in self.sends if send.by == by and send.token in self.held and send.began >= kept_at)
         is_decided = any(send.successor is not None and not send.is_lost for send in decisions)
-        is_expected = not is_waiting or is_decided or not self.is_right(token)
-        self.expect(is_expected, f"(h) {by} dropped {token}, for which Pipedrive had not decided")
+        is_of_refresh = self.line(token) in {self.line(one) for one in self.held}
+        self.expect(
+            not is_waiting or is_decided or not self.is_right(token),
+            f"({'b' if is_of_refresh else 'h'}) {by} dropped {token}, for which Pipedrive had not decided",
+        )
         if self.is_alive(self.newest) and token != self.newest:
             self.replaced.add(token)

@@ -40,7 +40,7 @@ class Record:
     held: set[str] = field(default_factory=set)
     """Every refresh token that Vault has ever held as the grant, not as a candidate."""
     handed_over: set[str] = field(default_factory=set)
-    """The refresh tokens of verified candidates that got into escrow, because only Pipedrive can decide about them."""
+    """The refresh tokens of grants and of verified candidates that got into escrow."""
     copied: set[str] = field(default_factory=set)
     """Every refresh token that Vault has ever held, as the grant or as a candidate, or an escrow."""
     acknowledged: dict[str, str] = field(default_factory=dict)

@@ -58,19 +58,22 @@ def test_a_consent_is_connected_only_by_the_grant_of_its_last_answer(generation:
         pytest.param("a2", 1, False, True, id="another process knows that it is alive"),
     ],
 )
+@pytest.mark.parametrize(("line", "letter"), [("code-2", "h"), ("consent-0", "b")])
 def test_a_result_in_escrow_is_dropped_only_after_the_decision_of_pipedrive(
-    by: str, after: float, *, is_lost: bool, is_broken: bool
+    line: str, letter: str, by: str, after: float, *, is_lost: bool, is_broken: bool
 ) -> None:
-    """Pipedrive accepts a refresh of the grant in Vault: nobody needs the result of the consent then."""
+    """Pipedrive accepts a refresh of the grant in Vault: nobody needs the result of a consent or a refresh then."""
 
     def judge(promises: Promises) -> str | None:
+        promises.lines["refresh-3"] = line
+        promises.stored({"refresh_token": "consent-0"}, by=PERSON)
         promises.stored({"refresh_token": "consent-1"}, by=PERSON)
         promises.sends = [Send("consent-1", END + after, by=by, successor="refresh-4", is_lost=is_lost)]
         promises.handed_over.add("refresh-3")
         promises.drops_escrow("refresh-3", by="a1", kept_at=END)
         return promises.broken
 
-    wrong = "(h) a1 dropped refresh-3, for which Pipedrive had not decided"
+    wrong = f"({letter}) a1 dropped refresh-3, for which Pipedrive had not decided"
     assert judged(judge) == (wrong if is_broken else None)
 
 
