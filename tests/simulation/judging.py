@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from fakes.pipedrive import Send
-from pipedrive_operator.core.grant.grant import Grant, Terms
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.history import History
 from simulation.promises import Promises

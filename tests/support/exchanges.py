@@ -10,7 +10,8 @@ from typing import Any
 from fakes.pipedrive import FakePipedrive
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import read_candidate
-from pipedrive_operator.core.grant.grant import Grant, Terms
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account

@@ -67,9 +67,9 @@ class Surroundings:
             process=FakeProcess(self.holder),
         )
 
-    async def run(self) -> Grant:
+    async def run(self, order: RefreshOrder = ORDER) -> Grant:
         """Refresh once."""
-        return (await self.protocol.run(ORDER, self.states.append)).grant
+        return (await self.protocol.run(order, self.states.append)).grant
 
     async def lose_an_answer(self) -> RefreshUncertain:
         """Refresh, with an answer that is lost, and return the trouble."""

@@ -10,8 +10,9 @@ from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import id_aside, is_outdated, read_candidate, with_candidate
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.grant import Exchange, Grant
+from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant
+from pipedrive_operator.core.grant.terms import Exchange
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnstored
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
@@ -39,14 +40,13 @@ class CandidateCopies:
             return await self._escrow.keep(location, candidate, refresh_id, client.client_secret)
         return False
 
-    async def set_aside(
-        self, document: Document, candidate: Grant, source: GrantWithClient, client: ClientCredentials
-    ) -> EscrowedGrant:
+    async def set_aside(self, document: Document, candidate: Grant, source: GrantWithClient) -> EscrowedGrant:
         """Keep a copy of the candidate in a document, which is about to be removed from it, and return the copy.
 
         Raises:
             GrantUnstored: the cluster does not hold it.
         """
+        client = await self._documents.read_client(source.client)
         grant = replace(candidate, unanswered=self._intents.unanswered_renewals(document))
         copy = EscrowedGrant(grant=grant, refresh_id=id_aside(candidate, document.version))
         if not await self._escrow.keep(source.location, copy.grant, copy.refresh_id, client.client_secret):
@@ -65,29 +65,23 @@ class CandidateCopies:
         Call it when Vault holds no candidate. Raises what `Escrow.open`, `Vault.read` and `Vault.write` raise.
         """
         client = await self._documents.read_client(source.client)
-        return await self.restore(await self._escrow.open(source.location, client.client_secret), source, client)
+        return await self.restore(await self._escrow.open(source.location, client.client_secret), source)
 
-    async def restore(
-        self, copies: Sequence[EscrowedGrant], source: GrantWithClient, client: ClientCredentials
-    ) -> bool:
+    async def restore(self, copies: Sequence[EscrowedGrant], source: GrantWithClient) -> bool:
         """Move a candidate from escrow into Vault, as `restore_any` does. Those that add nothing are dropped.
-
-        What was issued to another client stays in escrow: only that client can use it.
 
         Raises what `Vault.read` and `Vault.write` raise.
         """
         for copy in copies:
-            if copy.grant.terms is not None and await self._restore(copy, source, client):
+            if copy.grant.terms is not None and await self._restore(copy, source):
                 return True
         return False
 
-    async def _restore(self, copy: EscrowedGrant, source: GrantWithClient, client: ClientCredentials) -> bool:
-        """Move a candidate into Vault, beside the grant; False if it adds nothing now. Another candidate stays."""
+    async def _restore(self, copy: EscrowedGrant, source: GrantWithClient) -> bool:
+        """Move a candidate into Vault, beside the grant; False if it adds nothing. Another candidate stays."""
         document = await self._documents.find_document(source.location, source.identity)
         held = read_candidate(document)
         is_needed = self.is_needed(copy, document)
-        if is_needed and not copy.grant.is_usable_with(client.client_id):
-            return False
         if is_needed and held is not None and held.exchange != copy.grant.exchange:
             return True
         if is_needed and not await self._write(copy, document, source):

@@ -26,13 +26,16 @@ from pipedrive_operator.core.grant.candidate import (
 )
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.grant import Grant, Terms, read_grant
+from pipedrive_operator.core.grant.grant import Grant, read_grant
+from pipedrive_operator.core.grant.terms import Exchange, Terms
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.backoff import pause
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     CheckAndSetConflict,
     GrantUnstored,
+    InvalidSpec,
     PipedriveUnavailable,
     RateLimited,
     RefreshUncertain,
@@ -57,6 +60,10 @@ UNDECIDED: Final = (
 )
 """The errors with which `Candidates.settle` leaves a candidate undecided. The grant beside it must go on."""
 
+_ANOTHER_CLIENT: Final = (
+    "the grant of a consent was issued to another client than the one at {place} in Vault, and cannot be used with it. "
+    "Put that client back, or create another consent"
+)
 _HANDED_OVER: Final = (
     "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that Pipedrive "
     "accepts"
@@ -68,10 +75,10 @@ class Settled:
     """How a candidate was settled."""
 
     terms: Terms
-    account: Account | None
+    account: Account | None = None
     """The account that it belongs to, if Pipedrive has said so."""
-    is_wrong_account: bool
-    """Whether that is not the account that it had to belong to."""
+    reason: ConsentReason
+    """How its consent ends with that."""
     problem: str | None
     """Why it was dropped; None if it was promoted."""
 
@@ -158,10 +165,14 @@ class Candidates:
                 await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
         await self._escrow.drop(source.location, reservation.intent.refresh_id)
 
-    async def settle(self, source: GrantWithClient) -> Settled | None:
+    async def settle(self, source: GrantWithClient, *, gives_up: Exchange | None = None) -> Settled | None:
         """Verify the candidate at a location, and promote or drop it; None if there is none.
 
+        A candidate that was issued to another client than the one in Vault is left alone: that client may be put back.
+        Only what an exchange `gives_up` is dropped then.
+
         Raises:
+            InvalidSpec: it was issued to another client.
             PipedriveUnavailable, RateLimited, RefreshUncertain, TokenResponseUnusable, ClientRejected:
                 the account is not known yet; the candidate stays.
             VaultUnavailable, VaultDenied: Vault could not be read or written.
@@ -174,13 +185,29 @@ class Candidates:
             if seen is None:
                 return None
             try:
-                settled = await self._take_step(seen, source, attempt)
+                settled = await self._give_up(seen, source, gives_up) or await self._take_step(seen, source, attempt)
             except CheckAndSetConflict:
                 await self._intents.pause_after_conflict(conflicts, source.location)
                 continue
             if settled is not None:
                 return settled
         raise AssertionError
+
+    async def _give_up(self, seen: _Seen, source: GrantWithClient, gives_up: Exchange | None) -> Settled | None:
+        """Drop a candidate of another client, if its exchange is given up; None if its client is the one in Vault.
+
+        Raises:
+            InvalidSpec: it must be left alone.
+        """
+        client = await self._documents.read_client(source.client)
+        if seen.candidate.is_usable_with(client.client_id):
+            return None
+        problem = _ANOTHER_CLIENT.format(place=source.client.location)
+        if seen.candidate.exchange != gives_up:
+            message = f"spec.oauth2.client: {problem}"
+            raise InvalidSpec(message)
+        await self._drop(seen, source)
+        return Settled(terms=seen.terms, reason=ConsentReason.CREDENTIAL_CHANGED, problem=problem)
 
     async def _take_step(self, seen: _Seen, source: GrantWithClient, attempt: _Attempt) -> Settled | None:
         """Take the next step to settle a candidate; None if the document must be read again. Raises as `settle` does.
@@ -206,7 +233,9 @@ class Candidates:
         missed = mismatch(seen.terms, candidate, stored, account) if account is not None else None
         problem = attempt.refused.get(candidate.lineage) or account_problem(account, missed)
         problem = await self._decide(seen, account, problem, source)
-        return Settled(terms=seen.terms, account=account, is_wrong_account=missed is not None, problem=problem)
+        reason = ConsentReason.CONNECTED if problem is None else ConsentReason.UNCERTAIN
+        reason = ConsentReason.WRONG_ACCOUNT if missed is not None else reason
+        return Settled(terms=seen.terms, account=account, reason=reason, problem=problem)
 
     async def set_aside(self, source: GrantWithClient) -> None:
         """Move the candidate of an older consent into escrow, from where it returns after the newer one.
@@ -217,12 +246,11 @@ class Candidates:
         seen = await self._see(source)
         if seen is None:
             return
-        client = await self._documents.read_client(source.client)
-        copy = await self._copies.set_aside(seen.document, seen.candidate, source, client)
+        copy = await self._copies.set_aside(seen.document, seen.candidate, source)
         try:
             await self._drop(seen, source)
         except CheckAndSetConflict:
-            await self._copies.restore([copy], source, client)
+            await self._copies.restore([copy], source)
 
     async def _see(self, source: GrantWithClient) -> _Seen | None:
         """Read the document once nobody may be about to send the candidate; None if it has no candidate.

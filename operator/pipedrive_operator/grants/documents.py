@@ -83,7 +83,7 @@ class GrantDocuments:
         self._see(location, document)
         return document
 
-    def note(self, location: VaultLocation, document: Document) -> bool:
+    def note(self, location: VaultLocation, document: Document | None) -> bool:
         """Note what was read elsewhere in this process; False if it is older than what this process knows.
 
         An older version counts once it is shown for longer than a server of Vault may lag: Vault was restored.

@@ -11,7 +11,8 @@ from typing import Any, Final
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import marks_of, read_candidate
 from pipedrive_operator.core.grant.client import ClientCredentials
-from pipedrive_operator.core.grant.grant import Grant, Terms, TokenResponse, consented_grant, read_grant
+from pipedrive_operator.core.grant.grant import Grant, TokenResponse, consented_grant, read_grant
+from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.grant.token import expected_account
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN, ConsentReason
@@ -20,6 +21,7 @@ from pipedrive_operator.core.values.errors import (
     ClientRejected,
     ConsentRequired,
     FenceClosed,
+    InvalidSpec,
     PipedriveUnavailable,
     TokenResponseUnusable,
     Trouble,
@@ -184,7 +186,7 @@ class CodeExchange:
             return None, not await self._copies.restore_any(order.source)
         try:
             return await self.settle(order), False
-        except UNDECIDED:
+        except (*UNDECIDED, InvalidSpec):
             if candidate.exchange == order.exchange or await self._copies.hold(order.exchange, order.source):
                 raise
             return None, True
@@ -198,8 +200,8 @@ class CodeExchange:
         return await self._documents.read_client(source.client)
 
     async def settle(self, order: ExchangeOrder) -> Settled | None:
-        """Verify the candidate, and promote or drop it."""
-        return await self._candidates.settle(order.source)
+        """Verify the candidate, and promote or drop it. That of the order is given up if the client was replaced."""
+        return await self._candidates.settle(order.source, gives_up=order.exchange)
 
     async def _prepare(self, order: ExchangeOrder) -> tuple[ClientCredentials, Reservation, Terms] | Exchanged:
         """Wait for other holders, and write the intent. Raises _NotReady if it cannot be written yet."""
@@ -224,9 +226,6 @@ class CodeExchange:
         document = await self._documents.find_document(order.source.location, order.source.identity)
         if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
             return None
-        if (candidate := read_candidate(document)) is not None:
-            await self._make_room(candidate, order)
-            return None
         client = await self._documents.read_client(order.source.client)
         if client.client_id != order.client_id:
             return Exchanged(
@@ -234,6 +233,9 @@ class CodeExchange:
                 message="The client id in Vault has changed since the link was created. Nothing was changed: create "
                 "another consent",
             )
+        if (candidate := read_candidate(document)) is not None:
+            await self._make_room(candidate, order)
+            return None
         read = ReadDocument(document=document, at=at)
         try:
             reservation = await self._reservations.make(order.source, read, consent=order.consent)
@@ -244,14 +246,15 @@ class CodeExchange:
     async def _make_room(self, candidate: Grant, order: ExchangeOrder) -> None:
         """Settle the candidate of an older consent, or set it aside if Pipedrive does not decide about it in time.
 
+        One of a former client is given up, since the newer consent is for the client in Vault.
+
         Raises what `Candidates.settle` and `Candidates.set_aside` raise.
         """
-        was_uncertain = self._intents.was_uncertain(order.source.location, candidate)  # it would be again
-        if was_uncertain or not candidate.is_usable_with(order.client_id):
+        if self._intents.was_uncertain(order.source.location, candidate):  # it would be again
             await self._candidates.set_aside(order.source)
             return
         try:
-            await self._candidates.settle(order.source)
+            await self._candidates.settle(order.source, gives_up=candidate.exchange)
         except PipedriveUnavailable:
             if self._clock.monotonic() < order.began + LONGEST_WAIT_FOR_ROOM:
                 raise  # the code could not be sent either
@@ -312,5 +315,4 @@ def _connected(account: Account | None) -> Exchanged:
 def _exchanged(settled: Settled) -> Exchanged:
     if settled.problem is None:
         return _connected(settled.account)
-    reason = ConsentReason.WRONG_ACCOUNT if settled.is_wrong_account else ConsentReason.UNCERTAIN
-    return Exchanged(reason=reason, message=settled.problem, account=settled.account)
+    return Exchanged(reason=settled.reason, message=settled.problem, account=settled.account)

@@ -129,6 +129,7 @@ class GrantKeeper:
         self._unused.discard(_access(order.source))
         if location in self._tasks:
             return
+        order = self._about_unresolved(order)
         self._states[_access(order.source)] = refresh_state.Refreshing(
             last=_last_failure(self.state(order.source), order)
         )
@@ -136,6 +137,19 @@ class GrantKeeper:
         task = asyncio.create_task(self._run(order), name=f"refresh of {location}")
         self._tasks[location] = task
         task.add_done_callback(lambda done: self._clean_up(order, done))
+
+    def _about_unresolved(self, order: RefreshOrder) -> RefreshOrder:
+        """Return an order that includes a refresh which was unanswered, or requested and not made.
+
+        It is about the access token that Vault held then, which a credential that orders now may not have read yet.
+        """
+        match self._states.get(_access(order.source)):
+            case (
+                refresh_state.Unavailable(trouble=RefreshUncertain()) | refresh_state.Unavailable(was_requested=True)
+            ) as last if not order.is_requested:
+                return replace(order, replaces=last.access_digest, access_digest=last.access_digest)
+            case _:
+                return order
 
     async def exchange(self, order: ExchangeOrder, claim: Claim) -> Exchanged | None:
         """Exchange a code when no refresh of the grant is in progress. Returns and raises what `CodeExchange.run` does.
@@ -158,7 +172,7 @@ class GrantKeeper:
         """Return the client of a grant. Raises what `GrantDocuments.read_client` raises."""
         return await self._exchange.read_client(source)
 
-    def note_read(self, source: Source, document: Document) -> bool:
+    def note_read(self, source: Source, document: Document | None) -> bool:
         """Note a version that a credential has read: no refresh may use an older one.
 
         Returns False if a server of Vault lags, and the version is older than one that this process knows.
@@ -283,14 +297,14 @@ class GrantKeeper:
         )
 
     def _was_requested(self, order: RefreshOrder) -> bool:
-        """Return whether somebody asked for this refresh, or one before it, of the same grant, is unresolved."""
+        """Return whether somebody asked for this refresh, or one before it is unresolved."""
         match self._states.get(_access(order.source)):
             case refresh_state.Refreshing(
                 last=refresh_state.Refused()
                 | refresh_state.Unavailable(trouble=RefreshUncertain())
-                | refresh_state.Unavailable(was_requested=True) as last
+                | refresh_state.Unavailable(was_requested=True)
             ):
-                return order.is_requested or last.access_digest == order.access_digest
+                return True
             case _:
                 return order.is_requested
 

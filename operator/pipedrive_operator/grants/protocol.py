@@ -14,12 +14,14 @@ from pipedrive_operator.core.grant.candidate import is_renewed, read_candidate
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.document import VaultLocation
-from pipedrive_operator.core.grant.grant import Exchange, Grant, TokenResponse, half_refreshed_grant, refreshed_grant
+from pipedrive_operator.core.grant.grant import Grant, TokenResponse, half_refreshed_grant, refreshed_grant
 from pipedrive_operator.core.grant.intent import ANSWER_TIMEOUTS, Unanswered
+from pipedrive_operator.core.grant.terms import Exchange
 from pipedrive_operator.core.values.errors import (
     CheckAndSetConflict,
     ClientRejected,
     ConsentRequired,
+    InvalidSpec,
     OperatorError,
     PipedriveUnavailable,
     RefreshUncertain,
@@ -102,17 +104,17 @@ class RefreshProtocol(StoringSteps):
         """
         location = order.source.location
         while True:
-            read = await self.read(order)
-            if read is None:
+            found = await self._read_settled(order)
+            if found is None:
                 continue
-            unclear = await self.settle_escrow(read, order.source.client, may_be_spent=self.may_be_spent(read))
-            if unclear is None:
-                continue
+            read, unclear = found
             is_settled = not unclear and read_candidate(read.document) is None
             if is_settled and self.is_fresh(read.grant, order):
-                return HeldGrant(grant=read.grant, asked_at=read.asked_at, at=read.at, version=read.document.version)
+                return read.held
             if not await self.wait_for_holder(read) or await self.complete_consent(read, order):
                 continue
+            if not unclear and self.is_fresh(read.grant, order):
+                return read.held  # the candidate is of another client
             self.require_pause(location, read.document)
             client = await self._documents.read_client(order.source.client)
             self._clients.require_usable(client, read, order, self._clock.monotonic())
@@ -126,6 +128,14 @@ class RefreshProtocol(StoringSteps):
                 raise refreshed.trouble
             if stored is not None:
                 return stored
+
+    async def _read_settled(self, order: RefreshOrder) -> tuple[ReadGrant, tuple[str, ...]] | None:
+        """Read the grant, and return it with what is of unclear descent in escrow; None to start over."""
+        read = await self.read(order)
+        if read is None:
+            return None
+        unclear = await self.settle_escrow(read, order.source.client, may_be_spent=self.may_be_spent(read))
+        return None if unclear is None else (read, unclear)
 
     async def read(self, order: RefreshOrder) -> ReadGrant | None:
         """Step 2: read the grant; None to start over, after the first consent for it was completed.
@@ -151,7 +161,8 @@ class RefreshProtocol(StoringSteps):
     async def complete_consent(self, read: ReadGrant, order: RefreshOrder) -> bool:
         """Step 3: complete the consent of a process that died; True to start over.
 
-        If Pipedrive cannot say whose the new grant is, the grant in Vault goes on as before, and is refreshed first.
+        If Pipedrive cannot say whose the new grant is, the grant in Vault goes on as before, and is refreshed first. It
+        goes on, too, if the new grant was issued to another client.
 
         Raises what `Candidates.settle` raises, if the grant in Vault needs no refresh. That of the candidate may be
         uncertain, but it is no refresh of the grant.
@@ -165,6 +176,8 @@ class RefreshProtocol(StoringSteps):
             return False
         try:
             await self.parts.candidates.settle(order.source)
+        except InvalidSpec:
+            return False
         except UNDECIDED as trouble:
             if is_due:
                 self._postponed[read.location] = candidate.exchange
@@ -262,7 +275,8 @@ class RefreshProtocol(StoringSteps):
         has_changed = await self.withdraw_intent(claimed)
         if await self._was_replaced(claimed, has_changed=has_changed) or await self.replace_by_escrow(claimed, client):
             return
-        if read_candidate(claimed.read.document) is not None:
+        candidate = read_candidate(claimed.read.document)
+        if candidate is not None and candidate.is_usable_with(client.client_id):
             message = "Pipedrive refused the refresh token; the grant of a newer consent waits to be verified"
             raise PipedriveUnavailable(message) from refusal
         refused = ConsentRequired(f"{refusal.message}. {how_to_consent(str(claimed.location))}")

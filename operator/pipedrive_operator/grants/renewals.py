@@ -6,7 +6,6 @@ becomes of the result is decided in `candidates.py`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import id_aside
@@ -17,7 +16,6 @@ from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     CheckAndSetConflict,
     ConsentRequired,
-    PipedriveUnavailable,
     RefreshUncertain,
     TokenResponseUnusable,
 )
@@ -26,11 +24,6 @@ from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.grants.reservations import Reservation, Reservations
 from pipedrive_operator.grants.values import ReadDocument
 from pipedrive_operator.ports import Clock, Escrow, Pipedrive
-
-_ANOTHER_CLIENT: Final = (
-    "the result of a consent was issued to another client than the one at {place} in Vault, and waits. Put that client "
-    "back there, or connect the account again"
-)
 
 
 class UnusableCandidate(Exception):
@@ -85,11 +78,8 @@ class Renewals:
             CheckAndSetConflict: another holder was faster; nothing was sent, or the successor is in escrow.
             UnusableCandidate: Pipedrive refused it, or its account is not open.
             RefreshUncertain: nobody knows whether Pipedrive has spent it.
-            PipedriveUnavailable: it was issued to another client; nothing was sent.
             Trouble, FenceClosed, ApiServerUnavailable: nothing was spent.
         """
-        if not candidate.is_usable_with(client.client_id):
-            raise PipedriveUnavailable(_ANOTHER_CLIENT.format(place=source.client.location))
         async with self._slots.slot():
             reservation = await self._reservations.make(source, read, consent=consent)
             if reservation is None:

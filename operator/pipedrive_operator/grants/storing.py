@@ -59,7 +59,7 @@ class StoringSteps(IntentSteps):
         source_of_both = GrantWithClient(location=read.location, identity=read.identity, client=source)
         held = read_candidate(read.document)
         answers = [copy for copy in copies if held is None or copy.grant.exchange == held.exchange]
-        if await self.parts.copies.restore(answers, source_of_both, client):
+        if await self.parts.copies.restore(answers, source_of_both):
             return None
         found = succession.settlement(read.grant, [copy for copy in copies if copy.grant.terms is None])
         if found.drop and not await self._documents.holds(read):
@@ -180,8 +180,7 @@ class StoringSteps(IntentSteps):
         candidates = [copy for copy in escrowed if copy.grant.terms is not None]
         if any(self.parts.copies.is_needed(copy, document) for copy in candidates):
             return True  # the grant of a consent, which is verified before it may replace anything
-        alike = [copy for copy in escrowed if not copy.grant.is_of_another_company(refused)]
-        verified = [copy for copy in alike if copy.grant.terms is None]
+        verified = [copy for copy in escrowed if copy.grant.terms is None]
         dead = [one for one in verified if one.grant.lineage in self._refused or one.grant.precedes(refused)]
         await self.drop(claimed.location, (copy.refresh_id for copy in dead))
         chosen = succession.replacement(verified, dead=dead)

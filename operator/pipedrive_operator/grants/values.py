@@ -6,8 +6,9 @@ from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import Exchange, Grant
+from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.intent import Intent
+from pipedrive_operator.core.grant.terms import Exchange
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
@@ -92,6 +93,11 @@ class ReadGrant:
     """On our monotonic clock: when the read, or our write, began."""
     at: float
     """On our monotonic clock: when Vault answered, or when our write to it began."""
+
+    @property
+    def held(self) -> "HeldGrant":
+        """The grant that Vault held then."""
+        return HeldGrant(grant=self.grant, asked_at=self.asked_at, at=self.at, version=self.document.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

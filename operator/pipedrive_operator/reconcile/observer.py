@@ -222,7 +222,7 @@ class Observer:
         try:
             document = await self._ports.vault.read(source.location, source.identity)
             self._sharing.note_read(credential, source)
-            is_older = document is not None and not self._keeper.note_read(source, document)
+            is_older = not self._keeper.note_read(source, document)
             if is_older and memory.answered_at is None:
                 raise VaultUnavailable(_LAGS.format(location=source.location), retry_after=LONGEST_LAG)
             if document is not None and is_older and document.version < memory.version:

@@ -1,12 +1,9 @@
 """A grant of another company never becomes the grant, although nothing was known about the account at first."""
 
-from dataclasses import replace
-
-import pytest
-
-from pipedrive_operator.core.grant.grant import half_refreshed_grant, write_grant
+from pipedrive_operator.core.grant.candidate import with_candidate
+from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import ConsentRequired, RateLimited
+from pipedrive_operator.core.values.errors import RateLimited
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION
 from support.exchanges import OTHER_COMPANY, ConsentSurroundings, say_nothing_about
@@ -29,16 +26,15 @@ async def test_an_older_answer_for_another_company_is_dropped_after_a_newer_one_
     assert (ACCOUNT, []) == (consent.stored.account, list(consent.cluster.escrow))
 
 
-async def test_a_copy_of_another_company_does_not_replace_a_refused_grant(consent: ConsentSurroundings) -> None:
-    """A consent has changed the company while the former grant was refreshed."""
-    connected = replace(consent.stored, account=ACCOUNT)
-    consent.vault.put(GRANT_LOCATION, **write_grant(connected, {}))
-    former = half_refreshed_grant(replace(connected, account=OTHER_COMPANY), SecretValue("former"))
-    copy = replace(former, refreshed_from=SecretValue("before").digest(), first_refreshed_from=None)
-    await consent.escrow.keep(GRANT_LOCATION, copy, "them-1", SecretValue("hush"))
-    consent.pipedrive.alive = {"former"}
+async def test_a_result_for_the_pinned_company_waits_in_escrow_beside_a_restored_grant_of_a_former_company(
+    consent: ConsentSurroundings,
+) -> None:
+    """Vault was restored to a backup from before the company was changed. Pipedrive decides between the two."""
+    connected = await consent.die_with_a_candidate(company=ACCOUNT, pinned=ACCOUNT)
+    former = Grant(refresh_token=SecretValue("former"), account=OTHER_COMPANY)
+    consent.vault.put(GRANT_LOCATION, **with_candidate(write_grant(former, {}), consent.held))
 
-    with pytest.raises(ConsentRequired):
-        await consent.in_time(consent.run())
+    found = await consent.in_time(consent.exchange.conclude(connected))
 
-    assert (ACCOUNT, 1) == (consent.stored.account, len(consent.cluster.escrow))
+    assert ConsentReason.UNCERTAIN is found.reason
+    assert 1 == len(consent.cluster.escrow)

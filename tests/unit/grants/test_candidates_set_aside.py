@@ -10,9 +10,10 @@ import pytest
 from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.candidate import marks_of, with_candidate, with_marks
 from pipedrive_operator.core.grant.client import ClientCredentials
-from pipedrive_operator.core.grant.grant import Exchange, Grant, TokenResponse
+from pipedrive_operator.core.grant.grant import Grant, TokenResponse
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.grant.succession import EscrowedGrant
+from pipedrive_operator.core.grant.terms import Exchange
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
     ApiServerUnavailable,
@@ -304,8 +305,7 @@ async def test_a_copy_waits_until_the_candidate_of_another_consent_is_settled(co
     other = Grant(refresh_token=SecretValue("other"), token=access_token(), terms=consent.terms_of_another())
     copy = EscrowedGrant(grant=other, refresh_id="them-1")
 
-    client = await consent.exchange.read_client(GRANT_SOURCE)
-    assert await consent.protocol.parts.copies.restore([copy], GRANT_SOURCE, client)
+    assert await consent.protocol.parts.copies.restore([copy], GRANT_SOURCE)
 
     assert held == consent.held
 

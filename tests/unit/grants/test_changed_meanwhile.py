@@ -11,7 +11,8 @@ import pytest
 
 from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.candidate import with_candidate
-from pipedrive_operator.core.grant.grant import Grant, Terms
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason

@@ -10,7 +10,8 @@ import pytest
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.document import Document, TenantIdentity, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import Grant, Terms
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason

@@ -1,51 +1,85 @@
-"""A candidate whose client was replaced in Vault waits for that client: nobody else can use it."""
+"""The grant of a consent whose client was replaced in Vault waits for that client: nobody else can use it."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import PipedriveUnavailable
-from support.builders import CLIENT_SOURCE
-from support.exchanges import ConsentSurroundings
+from pipedrive_operator.core.values.errors import ConsentRequired, InvalidSpec, RateLimited
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION
+from support.exchanges import ConsentSurroundings, say_nothing_about
+from support.refresh import ORDER
 
-CLIENT, ANOTHER = ({"client_id": name, "client_secret": name} for name in ("client", "another"))
+CLIENT, ANOTHER = ({"client_id": name, "client_secret": "hush"} for name in ("client", "another"))
 
 
-@pytest.fixture
-def replaced(consent: ConsentSurroundings) -> ConsentSurroundings:
-    """Provide an exchange whose client may be replaced: the secret is the name."""
+async def test_a_candidate_of_another_client_does_not_keep_the_grant_from_being_refreshed(
+    consent: ConsentSurroundings,
+) -> None:
+    """It is neither sent nor verified: the client may be put back."""
+    order = await consent.die_with_a_candidate()
+    consent.vault.put(CLIENT_SOURCE.location, **ANOTHER)
+
+    held = await consent.in_time(consent.run())
+    assert ["code-1", "seed"] == consent.pipedrive.sent
+    assert held == await consent.in_time(consent.run())
+    assert ["code-1", "seed"] == consent.pipedrive.sent
+
     consent.vault.put(CLIENT_SOURCE.location, **CLIENT)
-    return consent
+    assert ConsentReason.CONNECTED is (await consent.in_time(consent.exchange.conclude(order))).reason
 
 
-async def test_a_candidate_is_not_sent_with_another_client(replaced: ConsentSurroundings) -> None:
-    """Pipedrive would refuse it, and it would count as dead. It is verified as soon as its client is back."""
-    order = await replaced.die_with_a_candidate()
-    replaced.clock.turn(timedelta(hours=2))
-    replaced.vault.put(CLIENT_SOURCE.location, **ANOTHER)
+async def test_a_consent_whose_client_was_replaced_ends(consent: ConsentSurroundings) -> None:
+    """Its status says why, and nothing is left of it."""
+    order = await consent.die_with_a_candidate()
+    consent.vault.put(CLIENT_SOURCE.location, **ANOTHER)
 
-    with pytest.raises(PipedriveUnavailable, match=r"another client than the one at secret/apps/crm-sync in Vault"):
-        await replaced.in_time(replaced.exchange.conclude(order))
+    found = await consent.in_time(consent.exchange.conclude(order))
 
-    assert ["code-1"] == replaced.pipedrive.sent
-    replaced.vault.put(CLIENT_SOURCE.location, **CLIENT)
-    assert ConsentReason.CONNECTED is (await replaced.in_time(replaced.exchange.conclude(order))).reason
+    assert ConsentReason.CREDENTIAL_CHANGED is found.reason
+    assert "another client than the one at secret/apps/crm-sync in Vault" in found.message
+    assert (None, ["code-1"]) == (consent.candidate, consent.pipedrive.sent)
 
 
-async def test_a_candidate_of_a_replaced_client_makes_room_and_does_not_return(replaced: ConsentSurroundings) -> None:
-    """The account is connected again, with the new client. The copy stays in escrow."""
-    await replaced.die_with_a_candidate()
-    replaced.clock.turn(timedelta(hours=2))
-    replaced.vault.put(CLIENT_SOURCE.location, **ANOTHER)
-    newer, began = replace(replaced.order(), client_id="another"), replaced.clock.monotonic()
+async def test_a_newer_consent_for_the_new_client_takes_the_place_of_an_older_one(consent: ConsentSurroundings) -> None:
+    """Nothing of the older one returns."""
+    await consent.die_with_a_candidate()
+    consent.vault.put(CLIENT_SOURCE.location, **ANOTHER)
+    newer = replace(consent.order(), client_id="another")
 
-    found = await replaced.in_time(replaced.exchange.run(newer, replaced.claim))
+    found = await consent.in_time(consent.exchange.run(newer, consent.claim))
 
     assert found is not None
     assert ConsentReason.CONNECTED is found.reason
-    assert replaced.clock.monotonic() - began < timedelta(minutes=1).total_seconds()
-    await replaced.in_time(replaced.run())
-    assert (newer.exchange, None) == (replaced.stored.exchange, replaced.candidate)
-    assert 1 == len(replaced.cluster.escrow)
+    assert (newer.exchange, None) == (consent.stored.exchange, consent.candidate)
+    assert not consent.cluster.escrow
+
+
+async def test_the_first_grant_of_a_replaced_client_is_named(consent: ConsentSurroundings) -> None:
+    """There is no other grant to use."""
+    del consent.vault.documents[GRANT_LOCATION]
+    await consent.die_with_a_candidate()
+    consent.vault.put(CLIENT_SOURCE.location, **ANOTHER)
+
+    with pytest.raises(InvalidSpec, match=r"^spec\.oauth2\.client: the grant of a consent was issued to anoth"):
+        await consent.in_time(consent.run())
+
+
+@pytest.mark.parametrize("is_aside", [False, True])
+async def test_a_refused_grant_needs_a_person_although_a_grant_of_another_client_waits(
+    consent: ConsentSurroundings, *, is_aside: bool
+) -> None:
+    """It waits beside the refused one, or in escrow since a newer consent."""
+    await consent.die_with_a_candidate()
+    if is_aside:
+        say_nothing_about(consent.pipedrive, consent.held, RateLimited("429"))
+        await consent.in_time(consent.connect())
+    consent.vault.put(CLIENT_SOURCE.location, **ANOTHER)
+    values = {key: value for key, value in consent.values.items() if key != "client_id"}
+    consent.vault.put(GRANT_LOCATION, **values)
+    consent.pipedrive.alive.clear()
+
+    with pytest.raises(ConsentRequired):
+        await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
+
+    assert 1 == consent.pipedrive.sent.count(consent.stored.refresh_token.reveal())

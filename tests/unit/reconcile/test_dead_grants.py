@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.core.grant.candidate import with_candidate
-from pipedrive_operator.core.grant.grant import Grant, Terms
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.consent_reasons import ConsentReason

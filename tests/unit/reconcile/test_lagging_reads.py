@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.core.grant.document import Document, VaultLocation
+from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.conditions import ConditionType, Reason
 from pipedrive_operator.core.values.times import format_time
 from support.builders import GRANT_LOCATION, GRANT_SOURCE, OAUTH2_SPEC, resource
 from support.faked_operator import REFRESH, FakedOperator, seeded_world
@@ -55,11 +57,14 @@ async def test_a_version_that_is_newer_than_what_a_credential_knows_is_used_alth
     assert "access of another" == world.value("access_token")
 
 
-async def test_a_credential_that_joins_uses_no_older_version_than_the_process_has_read(world: FakedOperator) -> None:
-    """Another credential has read the new grant, which is of another company, two seconds before."""
+@pytest.mark.parametrize("has_any", [True, False])
+async def test_a_credential_that_joins_uses_no_older_version_than_the_process_has_read(
+    world: FakedOperator, *, has_any: bool
+) -> None:
+    """Another credential has just read the newest one. The server that lags shows an older one, or none yet."""
     world.cluster.apply(resource(OAUTH2_SPEC))
     await world.settle()
-    before = world.vault.documents[GRANT_LOCATION]
+    before = world.vault.documents[GRANT_LOCATION] if has_any else None
     _refresh_elsewhere(world)
     world.clock.turn(timedelta(minutes=6))
     await world.settle()
@@ -68,7 +73,7 @@ async def test_a_credential_that_joins_uses_no_older_version_than_the_process_ha
     world.cluster.apply(resource(OAUTH2_SPEC, name="new", creationTimestamp=format_time(world.clock.now())))
     await world.settle(NEW)
 
-    assert world.value("access_token", "new") is None
+    assert (None, Reason.VAULT_UNAVAILABLE) == (world.value("access_token", "new"), _reason(world, NEW))
     world.clock.turn(timedelta(minutes=1))
     await world.settle(NEW)
     assert "access of another" == world.value("access_token", "new")
@@ -99,7 +104,12 @@ def _refresh_elsewhere(world: FakedOperator) -> None:
     world.vault.put(GRANT_LOCATION, **(values | newer))
 
 
-def _let_reads_lag(world: FakedOperator, before: Document, *, after: int) -> None:
+def _reason(world: FakedOperator, key: Key) -> Reason | None:
+    found = read_credential(world.cluster.credentials[key]).status.condition(ConditionType.READY)
+    return found.reason if found is not None else None
+
+
+def _let_reads_lag(world: FakedOperator, before: Document | None, *, after: int) -> None:
     served, ends_at = world.vault.served, world.clock.monotonic() + SECONDS
     reads = iter([False] * after)
 

@@ -96,6 +96,27 @@ async def test_a_requested_refresh_is_made_although_another_credential_joins(wor
     assert (sent, sent + 1) == (during_pause, len(world.pipedrive.sent))
 
 
+async def test_a_requested_refresh_is_made_although_another_credential_knows_an_older_token(
+    world: FakedOperator,
+) -> None:
+    """Another cluster has refreshed the grant. The other credential has not read that, and its renewal is due."""
+    world.cluster.apply(_younger(GRANT_LOCATION.path, created=format_time(world.clock.now()), generation=1))
+    await world.settle(YOUNGER)
+    world.clock.turn(timedelta(minutes=38))
+    await world.settle(YOUNGER)
+    _refresh_elsewhere(world)
+    world.pipedrive.breaks = RateLimited("429", retry_after=timedelta(minutes=2))
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=REFRESH))
+    await world.settle()
+    world.pipedrive.breaks = None
+    world.clock.turn(timedelta(minutes=3))
+
+    await world.settle(YOUNGER)
+    await world.settle()
+
+    assert "elsewhere" == world.pipedrive.spent[-1]
+
+
 async def test_a_requested_refresh_is_made_once(world: FakedOperator) -> None:
     """Its failure is forgotten after a success."""
     world.pipedrive.breaks = RateLimited("429")
@@ -110,6 +131,13 @@ async def test_a_requested_refresh_is_made_once(world: FakedOperator) -> None:
     await world.settle()
 
     assert made == len(world.pipedrive.spent)
+
+
+def _refresh_elsewhere(world: FakedOperator) -> None:
+    world.pipedrive.alive = {"elsewhere"}
+    world.pipedrive.accounts["of elsewhere"] = world.pipedrive.company
+    newer = {"refresh_token": "elsewhere", "access_token": "of elsewhere"}
+    world.vault.put(GRANT_LOCATION, **newer, expires_at=format_time(world.clock.now() + timedelta(hours=1)))
 
 
 def _younger(path: str, *, created: str, generation: int) -> dict[str, Any]:

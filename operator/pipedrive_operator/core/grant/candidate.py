@@ -10,7 +10,7 @@ from typing import Final
 
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.fields import Values
-from pipedrive_operator.core.grant.grant import OUR_KEYS, Grant, Terms, read_grant, without_former_grant, write_grant
+from pipedrive_operator.core.grant.grant import OUR_KEYS, Grant, read_grant, without_former_grant, write_grant
 from pipedrive_operator.core.grant.intent import (
     MARKS,
     Intent,
@@ -20,6 +20,7 @@ from pipedrive_operator.core.grant.intent import (
     write_marks,
 )
 from pipedrive_operator.core.grant.keys import CANDIDATE
+from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.grant.token import belongs_to, describe_expected, expected_account
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
@@ -172,12 +173,13 @@ def is_unrelated(stored: Grant, candidate: Grant) -> bool:
 def mismatch(terms: Terms, candidate: Grant, stored: Grant | None, account: Account) -> AccountGuard | None:
     """Return the account that a candidate had to belong to and does not; None if it belongs to the right one.
 
-    Its terms name one, as far as it was known when the code was sent. A grant that was written since, and that nobody
-    has meant to replace, may name another one: its company has been connected meanwhile.
+    Its terms name one, if it was known when the code was sent. If not, a grant that was written since, and that nobody
+    has meant to replace, may name one: its company has been connected meanwhile.
     """
-    connected = stored.account if stored is not None and is_unrelated(stored, candidate) else None
-    required = (terms.expected, expected_account(None, connected))
-    return next((expected for expected in required if not belongs_to(expected, account)), None)
+    expected = terms.expected
+    if expected is None and stored is not None and is_unrelated(stored, candidate):
+        expected = expected_account(None, stored.account)
+    return None if belongs_to(expected, account) else expected
 
 
 def account_problem(account: Account | None, missed: AccountGuard | None) -> str | None:

@@ -21,8 +21,8 @@ from pipedrive_operator.core.grant.intent import (
     write_marks,
 )
 from pipedrive_operator.core.grant.keys import GRANT_FIELDS
+from pipedrive_operator.core.grant.terms import Exchange, Terms, read_terms, write_terms
 from pipedrive_operator.core.grant.token import LONGEST_LIFETIME, Token
-from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.core.values.ids import read_id
@@ -44,32 +44,6 @@ OUR_KEYS: Final = frozenset({*GRANT_FIELDS, *_REPLACED, _BINDING})
 """The keys of a grant. All other keys of its document are foreign."""
 _OURS: Final = OUR_KEYS - {"scope"}
 """The keys of a grant, except its scope, which is the best guess for a grant that replaces it."""
-
-
-Exchange = tuple[str | None, int | None]
-"""The exchange of a code: the uid of its consent, and the generation of the consent that brought the code."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """The terms on which the grant of a consent may replace the grant in Vault.
-
-    They are stored with it, so that any process in any cluster can complete the consent of a process that died.
-    """
-
-    consent: str
-    """The uid of the consent."""
-    consent_generation: int
-    """The generation of the consent that brought the code: a consent may be answered more than once."""
-    expected: AccountGuard | None
-    """The account that the grant must belong to; None if any is accepted."""
-    over: str | None
-    """The origin of the grant to replace; None if there was none."""
-
-    @property
-    def exchange(self) -> Exchange:
-        """The exchange whose result this is about."""
-        return self.consent, self.consent_generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,12 +101,6 @@ class Grant:
     def is_usable_with(self, client_id: str) -> bool:
         """Return whether a client may refresh this grant: the one it was issued to, if that is known."""
         return self.client_id in {None, client_id}
-
-    def is_of_another_company(self, other: "Grant") -> bool:
-        """Return whether the companies of both grants are known, and differ."""
-        if self.account is None or other.account is None:
-            return False
-        return self.account.company_id != other.account.company_id
 
     def continues(self, lineage: str | None) -> bool:
         """Return whether this grant has that lineage, or was refreshed from the grant that has it."""
@@ -238,7 +206,7 @@ def read_grant(document: Document | None) -> Grant | None:
         unanswered=read_unanswered(values, document.created_at),
         consent=text_field(values, "consent_uid"),
         consent_generation=number_field(values, "consent_generation"),
-        terms=_read_terms(values),
+        terms=read_terms(values),
     )
 
 
@@ -318,7 +286,7 @@ def _flat(grant: Grant) -> dict[str, str | None]:
         "refresh_count": str(grant.refresh_count) if grant.refresh_count else None,
         "consent_uid": grant.consent,
         "consent_generation": str(grant.consent_generation) if grant.consent_generation is not None else None,
-        **(_flat_terms(grant.terms) if grant.terms is not None else {}),
+        **(write_terms(grant.terms) if grant.terms is not None else {}),
         **(_flat_token(grant.token) if grant.token is not None else {}),
         **(_flat_account(grant.account) if grant.account is not None else {}),
     }
@@ -347,35 +315,6 @@ def _flat_account(account: Account) -> dict[str, str | None]:
         "company_domain": account.company_domain,
         "user_id": str(account.user_id),
     }
-
-
-def _flat_terms(terms: Terms) -> dict[str, str | None]:
-    expected = terms.expected or AccountGuard()
-    return {
-        "terms_consent": terms.consent,
-        "terms_generation": str(terms.consent_generation),
-        "terms_over": terms.over,
-        "terms_company_id": str(expected.company_id) if expected.company_id is not None else None,
-        "terms_company_domain": expected.company_domain,
-        "terms_user_id": str(expected.user_id) if expected.user_id is not None else None,
-    }
-
-
-def _read_terms(values: Mapping[str, object]) -> Terms | None:
-    consent = text_field(values, "terms_consent")
-    if consent is None:
-        return None
-    expected = AccountGuard(
-        company_id=read_id(text_field(values, "terms_company_id")),
-        company_domain=text_field(values, "terms_company_domain"),
-        user_id=read_id(text_field(values, "terms_user_id")),
-    )
-    return Terms(
-        consent=consent,
-        consent_generation=number_field(values, "terms_generation") or 0,
-        expected=None if expected == AccountGuard() else expected,
-        over=text_field(values, "terms_over"),
-    )
 
 
 def _read_token(values: Mapping[str, object], created_at: datetime) -> Token | None:

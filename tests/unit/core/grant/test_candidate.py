@@ -19,7 +19,8 @@ from pipedrive_operator.core.grant.candidate import (
     with_promoted,
     without_candidate,
 )
-from pipedrive_operator.core.grant.grant import Grant, Terms, read_grant, write_grant
+from pipedrive_operator.core.grant.grant import Grant, read_grant, write_grant
+from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION, access_token, document, grant
