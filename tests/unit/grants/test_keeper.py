@@ -19,6 +19,7 @@ from pipedrive_operator.core.values.errors import (
     Trouble,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.core.values.times import format_time
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
 from support.keepers import KeeperSurroundings, build_keeper, until_it_sleeps
 from support.refresh import ORDER, in_time
@@ -202,6 +203,23 @@ async def test_an_unanswered_refresh_stays_unresolved_for_the_token_it_was_about
 
     assert isinstance(then, refresh_state.Unavailable)
     assert (True, first.access_digest) == (then.was_requested, then.access_digest)
+
+
+async def test_a_requested_refresh_is_made_after_an_unanswered_one_of_a_former_token(
+    around: KeeperSurroundings,
+) -> None:
+    """Another holder has refreshed the grant since, and a person asks for one more."""
+    around.pipedrive.breaks = RefreshUncertain("no answer in time")
+    await around.refresh(replace(ORDER, access_digest="former"))
+    around.pipedrive.breaks = None
+    around.clock.turn(timedelta(minutes=2))
+    expires_at = format_time(around.clock.now() + timedelta(hours=1))
+    around.vault.put(GRANT_LOCATION, refresh_token="seed", access_token="newer", expires_at=expires_at)
+    digest = SecretValue("newer").digest()
+
+    await around.refresh(replace(ORDER, access_digest=digest, replaces=digest, is_requested=True))
+
+    assert ["seed"] == around.pipedrive.spent
 
 
 @pytest.mark.parametrize("step", [timedelta(minutes=-5), timedelta(minutes=5)])

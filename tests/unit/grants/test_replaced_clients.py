@@ -41,6 +41,19 @@ async def test_a_consent_whose_client_was_replaced_ends(consent: ConsentSurround
     assert (None, ["code-1"]) == (consent.candidate, consent.pipedrive.sent)
 
 
+async def test_a_consent_whose_result_is_lost_ends_beside_a_candidate_of_another_client(
+    consent: ConsentSurroundings,
+) -> None:
+    """Its process died before the first copy."""
+    await consent.die_with_a_candidate()
+    consent.vault.put(CLIENT_SOURCE.location, **ANOTHER)
+
+    found = await consent.in_time(consent.exchange.conclude(replace(consent.order(), client_id="another")))
+
+    assert ConsentReason.UNCERTAIN is found.reason
+    assert consent.candidate is not None
+
+
 async def test_a_newer_consent_for_the_new_client_takes_the_place_of_an_older_one(consent: ConsentSurroundings) -> None:
     """Nothing of the older one returns."""
     await consent.die_with_a_candidate()
