@@ -13,23 +13,17 @@ class JudgeOfConsents(Record):
     def promoted(self, exchange: tuple[str, int], token: str, *, over: str) -> None:
         """Record that the grant of a consent replaces another one in Vault: the one that it is meant to replace.
 
-        Nobody has meant a grant that was written after the code was sent. It may be replaced only if it is dead, or if
-        its version number had returned (`overwritten` counts that).
+        Nobody has meant a grant that was written after the code was sent. It may be replaced only if it is dead.
         """
         self.promotions[exchange] = self.line(token), asyncio.get_running_loop().time()
-        is_meant = self.line(over) == self.meant.get(str(self.line(token)))
-        may_replace = is_meant or not self.is_alive(over) or over in self.history.lost
+        may_replace = self.line(over) == self.meant.get(str(self.line(token))) or not self.is_alive(over)
         self.expect(may_replace, f"(h) {token} replaced {over}, which is alive and was written after its code was sent")
         if may_replace:
             self.replaced.add(over)
 
     def consent_reported(self, where: str, exchange: tuple[str, int], reason: str, *, by: str) -> None:
-        """Check what a process reports about the last answer to a consent: (h).
-
-        A person who opens the link again while the account of the first answer is not known yet may be connected by
-        that one: the second code does not count then, whatever it brings.
-        """
-        is_connected = any(uid == exchange[0] and number <= exchange[1] for uid, number in self.promotions)
+        """Check what a process reports about the last answer to a consent: (h)."""
+        is_connected = exchange in self.promotions
         self.expect(reason != "Connected" or is_connected, f"(h) {where} is connected, but nothing is stored")
         since = self._result_since(exchange)
         is_doubtful = reason != "Uncertain" or since > self.known_as_of.get(by, 0.0) - LONGEST_CHECK - self.lag

@@ -4,8 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from fakes.pipedrive import Send
-
 FIRST_PAUSE: Final = 60.0
 """In seconds: the pause after a refresh that left a copy in escrow; each further one doubles it."""
 
@@ -16,20 +14,16 @@ class EarlyRefreshes:
 
     tried: set[str] = field(default_factory=set)
     """The copies that were such a reason."""
-    last: Send | None = None
+    last: float = float("-inf")
     pause: float = FIRST_PAUSE
-    """In seconds: how long after the last one, if it succeeded, another one may follow for the same copies."""
+    """In seconds: how long after the last one another one may follow for the same copies."""
 
-    def allows(self, copies: Collection[str], send: Send) -> bool:
-        """Return whether these copies allow one more, and count it: one for each copy, and one after each pause.
-
-        One that brought nothing decides nothing about the copies, and does not count.
-        """
+    def allows(self, copies: Collection[str], now: float) -> bool:
+        """Return whether these copies allow one more, and count it: one for each copy, and one after each pause."""
         is_another = self.tried.issuperset(copies)
-        has_decided = self.last is not None and self.last.successor is not None and not self.last.is_lost
-        if is_another and has_decided and self.last is not None and send.began < self.last.began + self.pause:
+        if is_another and now < self.last + self.pause:
             return False
-        self.pause = 2 * self.pause if is_another and has_decided else FIRST_PAUSE
+        self.pause = 2 * self.pause if is_another else FIRST_PAUSE
         self.tried.update(copies)
-        self.last = send
+        self.last = now
         return True

@@ -65,7 +65,7 @@ class JudgeOfRequests(Record):
         """Return whether a copy in the escrow of the sender's cluster was the reason to refresh."""
         copies = self.in_escrow(send.by, send.began - LONGEST_DECISION)
         early = self.early.setdefault(send.by, EarlyRefreshes())
-        is_allowed = bool(copies) and early.allows(copies, send)
+        is_allowed = bool(copies) and early.allows(copies, send.began)
         if is_allowed:
             self.history.excuse("refreshed early to settle an escrow", send.token)
         return is_allowed
