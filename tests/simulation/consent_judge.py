@@ -23,11 +23,22 @@ class JudgeOfConsents(Record):
 
     def consent_reported(self, where: str, exchange: tuple[str, int], reason: str, *, by: str) -> None:
         """Check what a process reports about the last answer to a consent: (h)."""
-        is_connected = exchange in self.promotions
+        is_connected = exchange in self.promotions or self._holds_older(exchange, by)
         self.expect(reason != "Connected" or is_connected, f"(h) {where} is connected, but nothing is stored")
         since = self._result_since(exchange)
         is_doubtful = reason != "Uncertain" or since > self.known_as_of.get(by, 0.0) - LONGEST_CHECK - self.lag
         self.expect(is_doubtful, f"(h) {where} is uncertain, but Vault has held its result since {since:.3f}")
+
+    def _holds_older(self, exchange: tuple[str, int], by: str) -> bool:
+        """Return whether Vault holds the grant of an earlier answer to the same consent, as far as a process can know.
+
+        If the account of a newer answer is a wrong one, the consent is connected by the earlier one.
+        """
+        uid, generation = exchange
+        lines = {line for (one, other), (line, _) in self.promotions.items() if one == uid and other < generation}
+        known = self.known_as_of.get(by, 0.0) - LONGEST_CHECK - self.lag
+        was_held = any(self.line(token) in lines and until >= known for token, until in self.held_until.items())
+        return self.line(self.newest) in lines or was_held
 
     def _result_since(self, exchange: tuple[str, int]) -> float:
         """Return since when Vault holds the result of an exchange, as a candidate or as the grant; infinity if not."""

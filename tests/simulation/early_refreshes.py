@@ -10,7 +10,7 @@ FIRST_PAUSE: Final = 60.0
 
 @dataclass
 class EarlyRefreshes:
-    """The refreshes that a process has made early because of copies in escrow."""
+    """The refreshes of one line that a process has made early because of copies in escrow."""
 
     tried: set[str] = field(default_factory=set)
     """The copies that were such a reason."""

@@ -5,7 +5,7 @@ What is sent and what becomes of a consent have modules of their own; the rest i
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,12 +45,16 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         *,
         by: str,
         candidate: Grant | None = None,
-        is_promoted: bool = False,
+        is_meant: bool = False,
     ) -> None:
-        """Record a new version of the grant, which a consent may have brought, and the candidate beside it."""
+        """Record a new version of the grant, and the candidate beside it.
+
+        `is_meant` says whether a person or a consent has written it, and means to remove what Vault held.
+        """
         now, access = asyncio.get_running_loop().time(), str(values.get("access_token", ""))
         self.held_until[self.newest] = self.access_until[self.newest_access] = now
-        self._see_tokens(refresh_tokens(values, candidate), by, is_promoted=is_promoted)
+        before = {token for token in (self.newest, self.candidate) if token}
+        self.traces.see(before, refresh_tokens(values, candidate), self.line, is_meant=is_meant or by == PERSON)
         self.newest = str(values.get("refresh_token", ""))
         if access != self.newest_access:
             self.reissued -= {access}
@@ -68,11 +72,6 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
             self.intents.append(now)
         self._writes("intent" if "refresh_id" in values else "grant", by=by)
 
-    def _see_tokens(self, after: Collection[str], by: str, *, is_promoted: bool) -> None:
-        """Record what Vault shows of the grants that it has held."""
-        before = {token for token in (self.newest, self.candidate) if token}
-        self.traces.see(before, after, self.line, is_meant=is_promoted or by == PERSON)
-
     def _see_candidate(self, candidate: Grant | None) -> None:
         self.candidate = candidate.refresh_token.reveal() if candidate is not None else None
         terms = candidate.terms if candidate is not None else None
@@ -85,7 +84,7 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         now = asyncio.get_running_loop().time()
         self.restores.append((now, values))
         self.copies.restore(refresh_tokens(values, candidate), self.sends, self.line, now)
-        self.stored(values, by=by, candidate=candidate)
+        self.stored(values, by=by, candidate=candidate, is_meant=True)
         self.reissued.add(self.newest_access)
 
     def is_undone(self, send: Send) -> bool:

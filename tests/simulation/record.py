@@ -78,8 +78,8 @@ class Record:
     """The line of each token: the token of the consent that it descends from."""
     in_escrow: Callable[[str, float], Collection[str]] = lambda _by, _since: ()
     """Returns the copies that a process's own cluster has had in escrow since a moment: a reason to refresh early."""
-    early: dict[str, EarlyRefreshes] = field(default_factory=dict)
-    """The refreshes that each process has made early because of copies in escrow."""
+    early: dict[tuple[str, str | None], EarlyRefreshes] = field(default_factory=dict)
+    """The refreshes of each line that each process has made early because of copies in escrow."""
     known_as_of: dict[str, float] = field(default_factory=dict)
     """The moment at which each process last knew what Vault held."""
     listed_as_of: dict[str, float] = field(default_factory=dict)

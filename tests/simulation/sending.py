@@ -62,9 +62,12 @@ class JudgeOfRequests(Record):
         return is_unseen
 
     def _settles_escrow(self, send: Send) -> bool:
-        """Return whether a copy in the escrow of the sender's cluster was the reason to refresh."""
+        """Return whether a copy in the escrow of the sender's cluster was the reason to refresh.
+
+        What Pipedrive has decided about a copy and one grant says nothing about the copy and the grant of a consent.
+        """
         copies = self.in_escrow(send.by, send.began - LONGEST_DECISION)
-        early = self.early.setdefault(send.by, EarlyRefreshes())
+        early = self.early.setdefault((send.by, self.line(self.newest)), EarlyRefreshes())
         is_allowed = bool(copies) and early.allows(copies, send.began)
         if is_allowed:
             self.history.excuse("refreshed early to settle an escrow", send.token)

@@ -180,7 +180,7 @@ class Storm:
         held = self.world.vault.documents[GRANT_LOCATION].values
         kept = held if self.chance.random() < BY_PATCH else {}
         self.note(f"consents{' by patch' if kept else ''}")
-        self.world.vault.put(GRANT_LOCATION, **(dict(kept) | {"refresh_token": self.world.pipedrive.consent()}))
+        self.world.vault.edit(GRANT_LOCATION, **(dict(kept) | {"refresh_token": self.world.pipedrive.consent()}))
 
     def restore_backup(self) -> None:
         """Restore Vault from a backup while the only living refresh token is in escrow."""

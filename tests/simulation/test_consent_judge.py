@@ -36,13 +36,28 @@ def test_a_consent_replaces_no_living_grant_that_was_written_after_its_code_was_
     assert judged(judge) == (wrong if is_broken else None)
 
 
-@pytest.mark.parametrize(("generation", "is_broken"), [(2, False), (3, True)])
-def test_a_consent_is_connected_only_by_the_grant_of_its_last_answer(generation: int, *, is_broken: bool) -> None:
-    """That an earlier answer has brought one says nothing about a later answer."""
+@pytest.mark.parametrize(
+    ("generation", "seconds", "is_broken"),
+    [
+        pytest.param(2, LONGEST_CHECK + 1, False, id="this answer has brought the grant"),
+        pytest.param(3, None, False, id="an earlier one has, and Vault holds its grant"),
+        pytest.param(3, LONGEST_CHECK - 1, False, id="Vault has held it a moment ago"),
+        pytest.param(3, LONGEST_CHECK + 1, True, id="Vault holds another grant"),
+        pytest.param(1, None, True, id="a later one has"),
+    ],
+)
+def test_a_consent_is_connected_only_by_the_grant_of_its_answers(
+    generation: int, seconds: float | None, *, is_broken: bool
+) -> None:
+    """That an earlier answer brought one says nothing about a later answer, unless its grant is used still."""
 
     def judge(promises: Promises) -> str | None:
         promises.meant["refresh-3"] = "consent-1"
         promises.promoted(("uid", 2), "refresh-3", over="consent-1")
+        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        if seconds is not None:
+            promises.stored({"refresh_token": "consent-9"}, by=PERSON)
+            promises.knows(by="a1", as_of=END + seconds)
         promises.consent_reported("a/consent", ("uid", generation), "Connected", by="a1")
         return promises.broken
 

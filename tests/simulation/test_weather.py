@@ -1,6 +1,7 @@
 """Each kind of weather does what it says."""
 
 import asyncio
+import contextvars
 from collections.abc import Coroutine
 from dataclasses import asdict
 from datetime import timedelta
@@ -26,7 +27,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from simulation.history import who
-from simulation.loop import run
+from simulation.loop import CURRENT, Process, run
 from simulation.models import CLIENT_SECRET, EPOCH, LATEST_WRITE, LONGEST_LAG, SimulatedClock
 from simulation.rare_weather import LONGEST_DENIAL, LONGEST_SILENCE, SHARE, Kinds, RareWeather
 from simulation.simulated_world import BrokenPromiseError, World
@@ -93,6 +94,22 @@ def test_only_the_refresh_token_of_an_answer_is_usable(world: World) -> None:
     _run(world, play())
 
     assert world.pipedrive.spent == ["consent-1"]
+
+
+@pytest.mark.parametrize("is_person", [True, False])
+def test_a_person_may_write_in_the_middle_of_what_a_process_does(world: World, is_person: bool) -> None:  # noqa: FBT001
+    """A process that writes over a grant knows it; one that a person strikes does not."""
+
+    async def play() -> None:
+        world.vault.put(GRANT_LOCATION, refresh_token="consent-1")
+        write = world.vault.edit if is_person else world.vault.put
+        context = contextvars.Context()
+        context.run(CURRENT.set, Process("a1"))
+        context.run(write, GRANT_LOCATION, refresh_token="consent-2")
+
+    _run(world, play())
+
+    assert world.promises.traces.gone == ({"consent-1"} if is_person else set())
 
 
 @pytest.mark.parametrize("is_first", [True, False])
