@@ -36,6 +36,18 @@ def test_a_consent_replaces_no_living_grant_that_was_written_after_its_code_was_
     assert judged(judge) == (wrong if is_broken else None)
 
 
+def test_a_consent_may_write_over_a_grant_whose_version_number_had_returned() -> None:
+    """That exception has a judge and a name of its own; the grant is lost."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.overwritten(["consent-4"], by="a1", asked=END, knew=END - 1)
+        promises.promoted(("uid", 2), "refresh-3", over="consent-4")
+        assert "consent-4" not in promises.replaced
+        return promises.broken
+
+    assert judged(judge) is None
+
+
 @pytest.mark.parametrize(
     ("generation", "seconds", "is_broken"),
     [
