@@ -279,8 +279,10 @@ class ClusterModel(FakeCluster):
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     escrowed_at: dict[str, float] = field(default_factory=dict)
     """When each refresh token was last kept in escrow."""
+    made_at: dict[str, float] = field(default_factory=dict)
+    """When each Secret of the escrow was made; one that was dropped may be made again under the same name."""
     dropped_at: dict[str, float] = field(default_factory=dict)
-    """When each Secret of the escrow was dropped."""
+    """When each copy was dropped."""
     on_kept: Callable[[], None] = lambda: None
     """Is called when a grant got into escrow."""
     hindered: str = ""
@@ -305,8 +307,12 @@ class ClusterModel(FakeCluster):
         self.promises.reported(f"{self.name}/{key}", after["status"], was=was, by=who())
 
     def had_escrow(self, since: float) -> set[str]:
-        """Return the names of the Secrets that have been in the escrow since a moment."""
-        return {*self.escrow, *(name for name, at in self.dropped_at.items() if at >= since)}
+        """Return the copies that have been in the escrow since a moment."""
+        dropped = {copy for copy, at in self.dropped_at.items() if at >= since}
+        return dropped | {self._copy(name) for name in self.escrow}
+
+    def _copy(self, name: str) -> str:
+        return f"{name} of {self.made_at[name]}"
 
     def kept(self) -> set[str]:
         """Return the refresh tokens in escrow."""
@@ -322,7 +328,7 @@ class ClusterModel(FakeCluster):
         grant = unseal(dict(body), GRANT_LOCATION, SecretValue(CLIENT_SECRET), clock=self.clock)
         assert grant is not None
         token = grant.refresh_token.reveal()
-        self.escrowed_at[token] = self.clock.monotonic()
+        self.escrowed_at[token] = self.made_at[body["metadata"]["name"]] = self.clock.monotonic()
         self.promises.copied.add(token)
         if grant.terms is None:
             self.promises.handed_over.add(token)
@@ -333,7 +339,7 @@ class ClusterModel(FakeCluster):
         """Note that a process dropped an escrow."""
         grant = unseal(dict(body), GRANT_LOCATION, SecretValue(CLIENT_SECRET), clock=self.clock)
         assert grant is not None
-        self.dropped_at[body["metadata"]["name"]] = self.clock.monotonic()
+        self.dropped_at[self._copy(body["metadata"]["name"])] = self.clock.monotonic()
         token = grant.refresh_token.reveal()
         if self.kept_since(token) is None:  # otherwise there is another copy
             self.promises.drops_escrow(token, by=who(), kept_at=self.escrowed_at[token])

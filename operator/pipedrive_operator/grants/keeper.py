@@ -71,11 +71,11 @@ class GrantKeeper:
         self._on_change = on_change
         self._states: dict[_Access, refresh_state.RefreshState] = {}
         self._failures: dict[_Access, int] = {}
-        self._leftovers: dict[_Access, int] = {}
-        """How many refreshes in a row have succeeded and left an escrow."""
+        self._leftovers: dict[VaultLocation, int] = {}
+        """How many refreshes in a row have succeeded and left an escrow, whichever identity has made them."""
         self._paused_until: dict[_Access, float] = {}
         """The end of the pause after a failure, on our monotonic clock: the wall clock may be turned meanwhile."""
-        self._settled_until: dict[_Access, float] = {}
+        self._settled_until: dict[VaultLocation, float] = {}
         """The end of the pause after a success, in which what is left in escrow counts as settled."""
         self._waiting: dict[VaultLocation, set[Key]] = {}
         self._tasks: dict[VaultLocation, asyncio.Task[Any]] = {}
@@ -119,7 +119,7 @@ class GrantKeeper:
 
         A refresh settles it. It is left there if it cannot be deleted, or if the answer came after the intent was over.
         """
-        is_handled = self._clock.monotonic() < self._settled_until.get(_access(source), 0.0)
+        is_handled = self._clock.monotonic() < self._settled_until.get(source.location, 0.0)
         return self._protocol.has_escrow(source.location) and not is_handled
 
     def refresh(self, order: RefreshOrder) -> None:
@@ -195,6 +195,8 @@ class GrantKeeper:
         """Forget how all refreshes ended: another process may have led since."""
         for access in list(self._states):
             self._forget(access)
+        self._leftovers.clear()
+        self._settled_until.clear()
 
     def vault_returned(self, connection: str) -> frozenset[Key]:
         """Forget the refreshes that failed because this Vault was unavailable, and return their credentials."""
@@ -219,9 +221,7 @@ class GrantKeeper:
         if not self._is_refreshing(access):
             self._states.pop(access, None)
             self._failures.pop(access, None)
-            self._leftovers.pop(access, None)
             self._paused_until.pop(access, None)
-            self._settled_until.pop(access, None)
 
     def _is_refreshing(self, access: "_Access") -> bool:
         location, identity = access
@@ -274,11 +274,13 @@ class GrantKeeper:
         """Note a success; if an escrow is still there, count it, so that the pauses between attempts grow."""
         access = _access(order.source)
         self._failures.pop(access, None)
-        leftovers = self._leftovers.pop(access, 0)
-        if self._protocol.has_escrow(order.source.location):
-            self._leftovers[access] = leftovers + 1
-        pause = _ESCROW_PAUSE * int(2 ** min(leftovers, _MOST_DOUBLINGS))
-        self._settled_until[access] = self._clock.monotonic() + pause.total_seconds()
+        location = order.source.location
+        leftovers = self._leftovers.pop(location, 0)
+        self._settled_until.pop(location, None)
+        if self._protocol.has_escrow(location):
+            self._leftovers[location] = leftovers + 1
+            pause = _ESCROW_PAUSE * int(2 ** min(leftovers, _MOST_DOUBLINGS))
+            self._settled_until[location] = self._clock.monotonic() + pause.total_seconds()
         return refresh_state.Fresh(grant=held.grant, asked_at=held.asked_at, at=held.at, version=held.version)
 
     def _failed(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:

@@ -99,6 +99,26 @@ async def test_a_consent_that_connects_an_account_ends_the_pause(around: KeeperS
     assert refresh_state.IDLE == around.keeper.state(GRANT_SOURCE)
 
 
+async def test_a_copy_that_cannot_be_deleted_is_settled_once_although_a_consent_connects_an_account(
+    around: KeeperSurroundings,
+) -> None:
+    """The pause after that refresh goes on, for every Vault identity: Pipedrive has just verified the new grant."""
+    around.cluster.keeps_escrow_for_ever = True
+    copy = Grant(refresh_token=SecretValue("of another cluster"))
+    await around.escrow.keep(GRANT_LOCATION, copy, "them-1", SecretValue("hush"))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+    await around.refresh()
+
+    await around.keeper.exchange(exchange_order(GRANT_SOURCE, around.pipedrive.accept(), began=0.0), claimed)
+
+    assert not around.keeper.has_escrow(GRANT_SOURCE)
+    assert not around.keeper.has_escrow(
+        replace(GRANT_SOURCE, identity=TenantIdentity(namespace="b", service_account="app", role="r"))
+    )
+    around.clock.turn(timedelta(minutes=1))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
+
 async def test_what_failed_because_vault_was_away_is_due_when_vault_returns_during_an_exchange(
     around: KeeperSurroundings,
 ) -> None:

@@ -308,12 +308,21 @@ async def test_a_success_drops_an_escrow_of_unclear_descent_only_while_its_inten
 async def test_an_escrow_that_is_still_there_after_a_refresh_is_handled_again_after_a_minute() -> None:
     """Until then it is no reason to refresh again: it could not be deleted, or the refresh was answered too late."""
     around = KeeperSurroundings()
-    for _ in range(3):
-        await around.refresh()
     await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    await around.refresh()
 
     assert not around.keeper.has_escrow(GRANT_SOURCE)
     around.clock.turn(timedelta(seconds=61))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
+
+async def test_an_escrow_that_appears_after_a_refresh_is_handled_at_once() -> None:
+    """That refresh has decided nothing about it."""
+    around = KeeperSurroundings()
+    await around.refresh()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+
     assert around.keeper.has_escrow(GRANT_SOURCE)
 
 
