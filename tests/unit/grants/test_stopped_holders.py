@@ -318,9 +318,12 @@ async def test_an_escrow_that_is_still_there_after_a_refresh_is_handled_again_af
 
 
 async def test_an_escrow_that_appears_after_a_refresh_is_handled_at_once() -> None:
-    """That refresh has decided nothing about it."""
+    """That refresh has decided nothing about it, and has deleted the copy before."""
     around = KeeperSurroundings()
-    await around.refresh()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-1", CLIENT_SECRET)
+    for can_be_deleted in (False, True):
+        around.cluster.keeps_escrow_for_ever = not can_be_deleted
+        await around.refresh()
     await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
 
     assert around.keeper.has_escrow(GRANT_SOURCE)
@@ -339,7 +342,9 @@ async def test_the_pauses_grow_while_an_escrow_cannot_be_deleted() -> None:
     around.clock.turn(timedelta(seconds=2))
     assert around.keeper.has_escrow(GRANT_SOURCE)
 
+    await around.refresh()
     around.keeper.forget_all()
+    assert around.keeper.has_escrow(GRANT_SOURCE)
     await around.refresh()
     around.clock.turn(timedelta(seconds=61))
     assert around.keeper.has_escrow(GRANT_SOURCE)
