@@ -26,6 +26,7 @@ from pipedrive_operator.core.values.errors import (
     FenceClosed,
     PipedriveUnavailable,
     RefreshUncertain,
+    TokenResponseUnusable,
     Trouble,
     VaultUnavailable,
 )
@@ -264,6 +265,8 @@ class GrantKeeper:
         try:
             held = await self._protocol.run(order, partial(self._report, order))
         except Trouble as trouble:
+            if isinstance(trouble, TokenResponseUnusable):  # the grant is refreshed nevertheless
+                self._note_settled(order.source.location)
             self._end(order, self._failed(trouble, order))
         except (FenceClosed, ApiServerUnavailable) as error:
             self._end(order, self._failed(PipedriveUnavailable(f"The refresh was postponed: {error}"), order))
@@ -271,17 +274,18 @@ class GrantKeeper:
             self._end(order, self._succeeded(held, order))
 
     def _succeeded(self, held: HeldGrant, order: RefreshOrder) -> refresh_state.RefreshState:
-        """Note a success; if an escrow is still there, count it, so that the pauses between attempts grow."""
-        access = _access(order.source)
-        self._failures.pop(access, None)
-        location = order.source.location
+        self._failures.pop(_access(order.source), None)
+        self._note_settled(order.source.location)
+        return refresh_state.Fresh(grant=held.grant, asked_at=held.asked_at, at=held.at, version=held.version)
+
+    def _note_settled(self, location: VaultLocation) -> None:
+        """Note a refresh; if an escrow is still there, count it, so that the pauses between attempts grow."""
         leftovers = self._leftovers.pop(location, 0)
         self._settled_until.pop(location, None)
         if self._protocol.has_escrow(location):
             self._leftovers[location] = leftovers + 1
             pause = _ESCROW_PAUSE * int(2 ** min(leftovers, _MOST_DOUBLINGS))
             self._settled_until[location] = self._clock.monotonic() + pause.total_seconds()
-        return refresh_state.Fresh(grant=held.grant, asked_at=held.asked_at, at=held.at, version=held.version)
 
     def _failed(self, trouble: Trouble, order: RefreshOrder) -> refresh_state.RefreshState:
         access, now = _access(order.source), self._clock.now()

@@ -165,7 +165,7 @@ class RefreshProtocol(StoringSteps):
         goes on, too, if the new grant was issued to another client.
 
         Raises what `Candidates.settle` raises, if the grant in Vault needs no refresh. That of the candidate may be
-        uncertain, but it is no refresh of the grant.
+        uncertain or half usable, but it is no refresh of the grant.
         """
         candidate = read_candidate(read.document)
         if candidate is None:
@@ -182,7 +182,7 @@ class RefreshProtocol(StoringSteps):
             if is_due:
                 self._postponed[read.location] = candidate.exchange
                 return True
-            if not isinstance(trouble, RefreshUncertain):
+            if not isinstance(trouble, RefreshUncertain | TokenResponseUnusable):
                 raise
             raise PipedriveUnavailable(trouble.message, retry_after=trouble.retry_after) from trouble
         return True

@@ -305,9 +305,13 @@ async def test_a_success_drops_an_escrow_of_unclear_descent_only_while_its_inten
     assert copies == len(around.cluster.escrow)
 
 
-async def test_an_escrow_that_is_still_there_after_a_refresh_is_handled_again_after_a_minute() -> None:
+@pytest.mark.parametrize("share_of_spoilt_answers", [0.0, 1.0])
+async def test_an_escrow_that_is_still_there_after_a_refresh_is_handled_again_after_a_minute(
+    share_of_spoilt_answers: float,
+) -> None:
     """Until then it is no reason to refresh again: it could not be deleted, or the refresh was answered too late."""
     around = KeeperSurroundings()
+    around.pipedrive.spoils_answers = share_of_spoilt_answers
     await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
     around.cluster.keeps_escrow_for_ever = True
     await around.refresh()
