@@ -1,6 +1,7 @@
 """A candidate about which Pipedrive does not decide, and the grant beside it: each gets its turn."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -154,6 +155,21 @@ async def test_a_grant_that_was_refused_once_comes_first_again_after_a_success(
     await consent.in_time(consent.run())
 
     assert ["seed", "seed", "seed"] == consent.pipedrive.sent
+
+
+async def test_a_half_usable_answer_about_a_candidate_is_none_about_the_grant(consent: ConsentSurroundings) -> None:
+    """Otherwise it would count as a refresh of the grant, which needs none."""
+    await consent.in_time(consent.run())
+    expired = replace(access_token(), expires_at=consent.clock.now())
+    other = Grant(refresh_token=SecretValue("other"), token=expired, terms=consent.terms_of_another())
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, other))
+    consent.pipedrive.alive.add("other")
+    consent.pipedrive.spoils_answers = 1.0
+
+    with pytest.raises(PipedriveUnavailable):
+        await consent.in_time(consent.run())
+
+    assert ["seed", "other"] == consent.pipedrive.sent
 
 
 def _fail_once(consent: ConsentSurroundings) -> None:
