@@ -81,6 +81,7 @@ class RefreshProtocol(StoringSteps):
         self._last_intents = Recent()
         self._resolved_intents = Recent()
         self._refused = Recent()
+        self._spent = Recent()
         self._uncertain = Recent()
         self._conflicts = Recent()
         self._postponed = Recent()

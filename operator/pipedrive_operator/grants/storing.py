@@ -35,6 +35,8 @@ class StoringSteps(IntentSteps):
     _escrow: Escrow
     _refused: Recent[str, None]
     """The digests of the refresh tokens that Pipedrive has refused."""
+    _spent: Recent[str, None]
+    """The digests of the refresh tokens whose successors this process has stored in Vault, or has seen there."""
 
     def has_escrow(self, location: VaultLocation) -> bool:
         """Return whether a refreshed grant may be in escrow."""
@@ -65,6 +67,9 @@ class StoringSteps(IntentSteps):
         if found.drop and not await self._documents.holds(read):
             await self.pause_after_another_conflict(read.location)
             return None
+        for copy in found.drop:
+            if copy.grant.lineage == read.grant.refreshed_from != read.grant.lineage:
+                self._spent[copy.grant.lineage] = None
         await self.drop(read.location, (copy.refresh_id for copy in found.drop))
         if found.store is None:
             return tuple(copy.refresh_id for copy in found.unclear)
@@ -144,6 +149,7 @@ class StoringSteps(IntentSteps):
         held = self._held(grant, asked_at, version)
         self._resolved_intents.pop(claimed.intent.refresh_id, None)
         if grant.lineage != claimed.read.grant.lineage:
+            self._spent[claimed.read.grant.lineage] = None
             self.parts.copies.note_obsolete(claimed.read.grant)
         await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
         return held
@@ -181,7 +187,7 @@ class StoringSteps(IntentSteps):
         if any(self.parts.copies.is_needed(copy, document) for copy in candidates):
             return True  # the grant of a consent, which is verified before it may replace anything
         verified = [copy for copy in escrowed if copy.grant.terms is None]
-        dead = [one for one in verified if one.grant.lineage in self._refused or one.grant.precedes(refused)]
+        dead = [one for one in verified if self._is_dead(one.grant, refused)]
         await self.drop(claimed.location, (copy.refresh_id for copy in dead))
         chosen = succession.replacement(verified, dead=dead)
         if chosen is None:
@@ -194,6 +200,10 @@ class StoringSteps(IntentSteps):
 
     def _held(self, grant: Grant, asked_at: float, version: int) -> HeldGrant:
         return HeldGrant(grant=grant, asked_at=asked_at, at=self._clock.monotonic(), version=version)
+
+    def _is_dead(self, grant: Grant, refused: Grant) -> bool:
+        """Return whether a grant in escrow was refused, or was spent, as far as Vault or this process shows it."""
+        return grant.precedes(refused) or grant.lineage in self._spent or grant.lineage in self._refused
 
     async def _yield_to(
         self, held: HeldGrant, grant: Grant, claimed: ClaimedGrant, client: ClientCredentials

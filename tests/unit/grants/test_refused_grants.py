@@ -8,7 +8,7 @@ from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant, write_grant
 from pipedrive_operator.core.values.errors import ConsentRequired
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import GRANT_LOCATION
+from support.builders import GRANT_LOCATION, access_token
 from support.refresh import Surroundings
 
 CLIENT_SECRET = SecretValue("hush")
@@ -42,6 +42,30 @@ async def test_a_refused_grant_is_not_replaced_by_any_of_its_line_from_escrow(
         await around.in_time(around.run())
 
     assert ["third"] == around.pipedrive.sent
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+async def test_a_refused_grant_is_not_replaced_by_what_this_process_knows_to_be_spent(
+    around: Surroundings, *, by_us: bool
+) -> None:
+    """Vault holds nothing of its line any more: another cluster has put back an old copy, which is refused too."""
+    first = _refreshed("first")
+    if by_us:
+        around.vault.put(GRANT_LOCATION, **write_grant(first, {}))
+        around.pipedrive.alive = {"first"}
+        await around.in_time(around.run())
+    await around.escrow.keep(GRANT_LOCATION, first, "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    if not by_us:
+        around.vault.put(GRANT_LOCATION, **write_grant(replace(_refreshed("second", first), token=access_token()), {}))
+        await around.in_time(around.run())
+    around.vault.put(GRANT_LOCATION, refresh_token="of another line")
+    sent = len(around.pipedrive.sent)
+
+    with pytest.raises(ConsentRequired):
+        await around.in_time(around.run())
+
+    assert ["of another line"] == around.pipedrive.sent[sent:]
 
 
 async def test_the_copy_of_an_ancestor_of_a_refused_grant_is_deleted(around: Surroundings) -> None:
