@@ -68,6 +68,21 @@ async def test_a_refused_grant_is_not_replaced_by_what_this_process_knows_to_be_
     assert ["of another line"] == around.pipedrive.sent[sent:]
 
 
+async def test_a_refused_grant_is_replaced_by_a_copy_whose_refresh_token_does_not_rotate(around: Surroundings) -> None:
+    """It was refreshed, which has not spent it."""
+    first = Grant(refresh_token=SecretValue("seed"))
+    await around.escrow.keep(GRANT_LOCATION, first, "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    refreshed = replace(half_refreshed_grant(first, SecretValue("seed")), token=access_token())
+    around.vault.put(GRANT_LOCATION, **write_grant(refreshed, {}))
+    await around.in_time(around.run())
+    around.vault.put(GRANT_LOCATION, refresh_token="of another line")
+
+    await around.in_time(around.run())
+
+    assert ["of another line", "seed"] == around.pipedrive.sent
+
+
 async def test_the_copy_of_an_ancestor_of_a_refused_grant_is_deleted(around: Surroundings) -> None:
     """A webhook has kept it from being deleted before."""
     around.vault.put(GRANT_LOCATION, **write_grant(_refreshed("second", _refreshed("first")), {}))
