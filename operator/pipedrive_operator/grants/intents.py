@@ -76,7 +76,7 @@ class IntentSteps:
     """For how long nobody sends the same token after an unknown outcome: neither this process nor another holder."""
     _uncertain: Recent[VaultLocation, UncertainRefresh]
     """The last refresh of unknown outcome at each location."""
-    _is_stopping: bool
+    _is_stopping: bool = False
     _polls: Budget
     _sightings: Recent[VaultLocation, Sighting]
     _last_intents: Recent[VaultLocation, str]

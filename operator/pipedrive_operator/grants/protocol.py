@@ -86,7 +86,6 @@ class RefreshProtocol(StoringSteps):
         self._conflicts = Recent()
         self._postponed = Recent()
         self._storing = set()
-        self._is_stopping = False
         self.parts = Parts.build(
             documents=self._documents,
             pipedrive=pipedrive,
