@@ -319,6 +319,10 @@ class ClusterModel(FakeCluster):
         found = escrowed(self, GRANT_LOCATION, SecretValue(CLIENT_SECRET))
         return {grant.refresh_token.reveal() for grant in found}
 
+    def tokens(self) -> dict[str, float]:
+        """Return since when each refresh token of the right account is in escrow."""
+        return {token: self.escrowed_at[token] for token in self.kept() if self.promises.is_right(token)}
+
     def kept_since(self, token: str) -> float | None:
         """Return since when a refresh token is in escrow; None if it is not there."""
         return self.escrowed_at[token] if token in self.kept() else None

@@ -145,6 +145,9 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
             knows_no_other = was_newest and self.known_as_of.get(by, 0.0) <= replaced_at + LONGEST_CHECK
             is_newest = token == self.newest or knows_no_other or self._seemed_newest(token, by, at)
             self.expect(is_newest, message)
+            seen = at <= self.listed_as_of.get(by, 0.0)
+            living = sorted(one for one, since in self.escrow_of(by).items() if since < at and self.is_alive(one))
+            self.expect(not (seen and living), f"(e) {where} asks for consent, but the escrow holds {living}")
         is_waiting = reasons.get("Ready") == "Pending" and self.holder not in {"", by}
         self._writes("status", by=by, where=where, is_caused=is_waiting)
 

@@ -209,6 +209,34 @@ def test_a_grant_is_not_dead_if_its_process_has_since_seen_another_one(seconds: 
     assert (judged(judge) is not None) is is_wrong
 
 
+@pytest.mark.parametrize(
+    ("kept_at", "listed_at", "is_alive", "is_wrong"),
+    [
+        pytest.param(END - 1, END, True, True, id="it was there, and was seen"),
+        pytest.param(END + 1, END + 2, True, False, id="it was kept after the refusal"),
+        pytest.param(END - 1, END - 1, True, False, id="the escrow was not listed since"),
+        pytest.param(END - 1, END, False, False, id="it is dead"),
+    ],
+)
+def test_a_grant_is_not_dead_if_its_process_has_seen_a_living_copy_in_escrow(
+    kept_at: float, listed_at: float, *, is_alive: bool, is_wrong: bool
+) -> None:
+    """A refused grant is replaced by it."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.stored({"refresh_token": "consent-1"}, by="person")
+        promises.escrow_of = lambda _: {"refresh-2": kept_at}
+        promises.is_alive = lambda _: is_alive
+        promises.refuses(Send("consent-1", END, by="a1"), is_newest=True)
+        promises.lists(by="a1", as_of=listed_at)
+        status = {"conditions": [{"type": "Authorized", "reason": "ConsentRequired"}]}
+        promises.reported("a/one", status, was="Accepted", by="a1")
+        return promises.broken
+
+    wrong = "(e) a/one asks for consent, but the escrow holds ['refresh-2']"
+    assert judged(judge) == (wrong if is_wrong else None)
+
+
 def _secret(access_token: str, expires_at: str) -> dict[str, str]:
     values = {"access_token": access_token, "expires_at": expires_at}
     return {key: b64encode(value.encode()).decode() for key, value in values.items()}
