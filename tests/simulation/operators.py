@@ -104,10 +104,14 @@ class Operator:
             consents=consents,
         )
 
+        async def lead() -> None:
+            self.vault.promises.leads(self.process.name)
+            await leader_work.run()
+
         async def work() -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._resync(cache, controller, consents))
-                group.create_task(election.run(leader_work.run))
+                group.create_task(election.run(lead))
 
         await run_until(self.stop_requested, work(), keeper)
         await self.build.finish(keeper, election)

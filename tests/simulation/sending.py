@@ -73,6 +73,10 @@ class JudgeOfRequests(Record):
             self.history.excuse("refreshed early to settle an escrow", send.token)
         return is_allowed
 
+    def leads(self, by: str) -> None:
+        """Record that a process begins to lead: it has forgotten the pauses of an earlier time."""
+        self.early = {key: early for key, early in self.early.items() if key[0] != by}
+
     def _is_recent(self, known: float) -> bool:
         return asyncio.get_running_loop().time() - known <= LONGEST_CHECK + self.lag
 

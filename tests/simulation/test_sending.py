@@ -224,9 +224,14 @@ def test_a_line_that_the_operator_itself_has_removed_from_vault_is_no_excuse(by:
     assert (judged(judge) is not None) is is_broken
 
 
-@pytest.mark.parametrize(("replaced_by", "is_broken"), [("refresh-3", True), ("consent-9", False)])
-def test_a_copy_in_escrow_that_stays_excuses_no_refresh_every_second(replaced_by: str, *, is_broken: bool) -> None:
-    """One for each consent, until the pause of the protocol is over."""
+@pytest.mark.parametrize(
+    ("replaced_by", "leader", "is_broken"),
+    [("refresh-3", None, True), ("refresh-3", "a2", True), ("refresh-3", "a1", False), ("consent-9", None, False)],
+)
+def test_a_copy_in_escrow_that_stays_excuses_no_refresh_every_second(
+    replaced_by: str, leader: str | None, *, is_broken: bool
+) -> None:
+    """One for each consent, until the pause of the protocol is over. A process that leads again has forgotten it."""
 
     def judge(promises: Promises) -> str | None:
         promises.in_escrow = lambda _by, _since: {"copy-1"}
@@ -236,6 +241,8 @@ def test_a_copy_in_escrow_that_stays_excuses_no_refresh_every_second(replaced_by
         assert (promises.broken, promises.history.excuses) == (None, {"refreshed early to settle an escrow": 1})
         promises.spent(promises.sends[-1], "access-3")
         promises.stored({"refresh_token": replaced_by}, by="a1")
+        if leader is not None:
+            promises.leads(leader)
         promises.sent(Send(replaced_by, END + 1, by="a1"), left=timedelta(seconds=200), due=DUE)
         return promises.broken
 

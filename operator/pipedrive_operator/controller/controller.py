@@ -98,8 +98,8 @@ class Controller:
         if not outcome.is_verifying:
             self._show(key, outcome, outcome.reason)
         self._log_change(key, outcome)
-        if outcome.until is not None:
-            delay = (outcome.until - self._clock.now()).total_seconds()
+        if outcome.until is not None and outcome.decided_at is not None:
+            delay = (outcome.until - outcome.decided_at).total_seconds()
             self._queue.add(key, delay=max(0.0, delay), slack=slack(outcome.until, outcome.expires_at))
 
     def _count_actions(self, outcome: Outcome) -> None:

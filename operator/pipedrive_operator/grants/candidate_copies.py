@@ -11,7 +11,7 @@ from pipedrive_operator.core.grant.candidate import id_aside, is_outdated, read_
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Grant
-from pipedrive_operator.core.grant.succession import EscrowedGrant
+from pipedrive_operator.core.grant.succession import EscrowedGrant, successor_of
 from pipedrive_operator.core.grant.terms import Exchange
 from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnstored
 from pipedrive_operator.grants.documents import GrantDocuments
@@ -70,10 +70,16 @@ class CandidateCopies:
     async def restore(self, copies: Sequence[EscrowedGrant], source: GrantWithClient) -> bool:
         """Move a candidate from escrow into Vault, as `restore_any` does. Those that add nothing are dropped.
 
+        A candidate whose successor is in escrow too is spent. Other clusters do not see that, and would send it.
+
         Raises what `Vault.read` and `Vault.write` raise.
         """
         for copy in copies:
-            if copy.grant.terms is not None and await self._restore(copy, source):
+            if copy.grant.terms is None:
+                continue
+            if successor_of(copy.grant, copies) is not None:
+                await self._escrow.drop(source.location, copy.refresh_id)
+            elif await self._restore(copy, source):
                 return True
         return False
 

@@ -27,6 +27,7 @@ from pipedrive_operator.core.grant.candidate import (
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Grant, read_grant
+from pipedrive_operator.core.grant.succession import successor_of
 from pipedrive_operator.core.grant.terms import Exchange, Terms
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.backoff import pause
@@ -45,7 +46,7 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.grants.candidate_copies import CandidateCopies
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
-from pipedrive_operator.grants.renewals import Renewals, UnusableCandidate, successor_of
+from pipedrive_operator.grants.renewals import Renewals, UnusableCandidate
 from pipedrive_operator.grants.reservations import Reservation
 from pipedrive_operator.grants.unexpected import as_trouble
 from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE, ReadDocument

@@ -120,8 +120,11 @@ class GrantKeeper:
 
         A refresh settles it. It is left there if it cannot be deleted, or if the answer came after the intent was over.
         """
-        is_handled = self._clock.monotonic() < self._settled_until.get(source.location, 0.0)
-        return self._protocol.has_escrow(source.location) and not is_handled
+        return self._protocol.has_escrow(source.location) and not self._is_settled(source.location)
+
+    def _is_settled(self, location: VaultLocation) -> bool:
+        """Return whether what is in escrow is left there until the pause after the last refresh is over."""
+        return self._clock.monotonic() < self._settled_until.get(location, 0.0)
 
     def refresh(self, order: RefreshOrder) -> None:
         """Start a refresh, or join the one in progress."""
@@ -130,7 +133,7 @@ class GrantKeeper:
         self._unused.discard(_access(order.source))
         if location in self._tasks:
             return
-        order = self._about_unresolved(order)
+        order = replace(self._about_unresolved(order), leaves_escrow=self._is_settled(location))
         self._states[_access(order.source)] = refresh_state.Refreshing(
             last=_last_failure(self.state(order.source), order)
         )
@@ -275,7 +278,8 @@ class GrantKeeper:
 
     def _succeeded(self, held: HeldGrant, order: RefreshOrder) -> refresh_state.RefreshState:
         self._failures.pop(_access(order.source), None)
-        self._note_settled(order.source.location)
+        if not order.leaves_escrow:
+            self._note_settled(order.source.location)
         return refresh_state.Fresh(grant=held.grant, asked_at=held.asked_at, at=held.at, version=held.version)
 
     def _note_settled(self, location: VaultLocation) -> None:

@@ -108,12 +108,13 @@ class RefreshProtocol(StoringSteps):
             if found is None:
                 continue
             read, unclear = found
-            is_settled = not unclear and read_candidate(read.document) is None
+            is_left = order.leaves_escrow or not unclear
+            is_settled = is_left and read_candidate(read.document) is None
             if is_settled and self.is_fresh(read.grant, order):
                 return read.held
             if not await self.wait_for_holder(read) or await self.complete_consent(read, order):
                 continue
-            if not unclear and self.is_fresh(read.grant, order):
+            if is_left and self.is_fresh(read.grant, order):
                 return read.held  # the candidate is of another client
             self.require_pause(location, read.document)
             client = await self._documents.read_client(order.source.client)

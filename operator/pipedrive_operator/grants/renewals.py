@@ -4,14 +4,13 @@ A candidate is refreshed as a grant is: behind an intent and a fence, and never 
 becomes of the result is decided in `candidates.py`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import id_aside
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant, refreshed_grant
-from pipedrive_operator.core.grant.succession import EscrowedGrant
+from pipedrive_operator.core.grant.succession import successor_of
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     CheckAndSetConflict,
@@ -39,11 +38,6 @@ class Renewed:
     """The document with our intent, which the result replaces."""
     trouble: TokenResponseUnusable | None = None
     """Why the access token cannot be used."""
-
-
-def successor_of(candidate: Grant, copies: Sequence[EscrowedGrant]) -> EscrowedGrant | None:
-    """Return the successor of a candidate if it is in escrow: what its refresh token was spent for, if that rotates."""
-    return next((copy for copy in copies if copy.grant.refreshed_from == candidate.lineage != copy.grant.lineage), None)
 
 
 class Renewals:

@@ -40,6 +40,8 @@ class RefreshOrder:
     """Whether a person requested the refresh: then an earlier refusal does not stop it."""
     expires_at: datetime | None = None
     """When the published access token expires: other pauses last at most a quarter of the remaining time."""
+    leaves_escrow: bool = False
+    """Whether a copy of unclear descent in escrow is no reason to refresh: the pause after the last one is not over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

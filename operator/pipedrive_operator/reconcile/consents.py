@@ -216,7 +216,7 @@ class ConsentReconciler:
             return RETRY
         if action is ConsentAction.EXCHANGE and ended.reason is not ConsentReason.CONNECTED:
             self._answers.note_ended(consent.key, Ended(answer=answer, exchanged=ended))
-            consent, ended = await self._connected_before(seen) or (consent, ended)
+            consent, ended = await self._after_an_older_answer(seen, consent, ended)
         return await self._end(seen, consent, ended)
 
     async def _end(self, seen: ConsentObservation, answered: Consent, ended: Exchanged) -> timedelta:
@@ -228,11 +228,26 @@ class ConsentReconciler:
         self._answers.forget(answered.key)
         return timedelta(0)
 
+    async def _after_an_older_answer(
+        self, seen: ConsentObservation, consent: Consent, ended: Exchanged
+    ) -> tuple[Consent, Exchanged]:
+        """Return which answer to report, and how it has ended: the one before this one, if that is connected.
+
+        It takes a while to find that out, in which a result of this answer may appear.
+        """
+        if reason_of(seen.consent) is not ConsentReason.VERIFYING:
+            return consent, ended
+        if (before := await self._connected_before(seen)) is not None:
+            return before
+        with suppress(Trouble):
+            ended = await self._look_again(seen, consent, ended) if ended.reason is ConsentReason.UNCERTAIN else ended
+        return consent, ended
+
     async def _connected_before(self, seen: ConsentObservation) -> tuple[Consent, Exchanged] | None:
         """Return the answer before the newest one, and its end, if Pipedrive has decided about it meanwhile."""
         older = replace(seen.consent, generation=seen.consent.status.observed_generation or 0)
         order = self._order(seen, older.generation)
-        if reason_of(seen.consent) is not ConsentReason.VERIFYING or order is None:
+        if order is None:
             return None
         with suppress(Trouble):
             found = await self._keeper.conclude(order)

@@ -54,6 +54,8 @@ class Outcome:
 
     until: datetime | None = None
     """When to reconcile again without an event; None if only an event does."""
+    decided_at: datetime | None = None
+    """When that was decided. The wall clock may be turned while the pass goes on."""
     reason: str | None = None
     """None if the credential is being deleted, so that nothing is reported about it any more."""
     ready: bool = False
@@ -267,6 +269,7 @@ def _outcome(
     ready, verification = status.condition(ConditionType.READY), seen.memory.verification
     return Outcome(
         until=decision.until,
+        decided_at=seen.now,
         reason=decision.reason,
         ready=ready is not None and ready.status is ConditionStatus.TRUE,
         stalled=status.condition(ConditionType.STALLED) is not None,

@@ -109,7 +109,7 @@ async def test_keys_are_reconciled_in_a_reproducible_order(workers: Workers) -> 
 )
 async def test_the_next_pass_follows_when_the_outcome_says(workers: Workers, until: Any, seconds: float) -> None:
     """A time in the past means at once, not never."""
-    workers.reconciler.results = [replace(PUBLISHED, until=until), PUBLISHED]
+    workers.reconciler.results = [replace(PUBLISHED, until=until, decided_at=NOW), PUBLISHED]
     workers.controller.enqueue([ACME])
     await workers.settle()
     if seconds:
@@ -117,6 +117,19 @@ async def test_the_next_pass_follows_when_the_outcome_says(workers: Workers, unt
         await workers.passes_after(1)
 
     assert [ACME, ACME] == workers.reconciler.passes
+
+
+async def test_the_next_pass_is_not_late_if_the_wall_clock_was_turned_back_since(workers: Workers) -> None:
+    """It was turned between the decision and the end of the pass."""
+    decided_at = NOW + timedelta(hours=1)
+    workers.reconciler.results = [
+        replace(PUBLISHED, until=decided_at + timedelta(minutes=1), decided_at=decided_at),
+        PUBLISHED,
+    ]
+    workers.controller.enqueue([ACME])
+    await workers.settle()
+
+    assert 1 == await workers.passes_after(60)
 
 
 async def test_without_a_time_only_an_event_starts_a_pass(workers: Workers) -> None:

@@ -321,6 +321,22 @@ async def test_an_escrow_that_is_still_there_after_a_refresh_is_handled_again_af
     assert around.keeper.has_escrow(GRANT_SOURCE)
 
 
+async def test_a_copy_that_waits_for_the_end_of_its_pause_is_no_reason_to_refresh() -> None:
+    """A credential that has not read the last result orders a refresh, and finds a token that is fresh."""
+    around = KeeperSurroundings()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    await around.refresh()
+    sent = len(around.pipedrive.sent)
+
+    await around.refresh()
+    assert sent == len(around.pipedrive.sent)
+
+    around.clock.turn(timedelta(seconds=61))
+    await around.refresh()
+    assert sent + 1 == len(around.pipedrive.sent)
+
+
 async def test_an_escrow_that_appears_after_a_refresh_is_handled_at_once() -> None:
     """That refresh has decided nothing about it, and has deleted the copy before."""
     around = KeeperSurroundings()
@@ -328,6 +344,7 @@ async def test_an_escrow_that_appears_after_a_refresh_is_handled_at_once() -> No
     for can_be_deleted in (False, True):
         around.cluster.keeps_escrow_for_ever = not can_be_deleted
         await around.refresh()
+        around.clock.turn(timedelta(seconds=61))
     await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
 
     assert around.keeper.has_escrow(GRANT_SOURCE)
@@ -338,7 +355,8 @@ async def test_the_pauses_grow_while_an_escrow_cannot_be_deleted() -> None:
     around = KeeperSurroundings()
     await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
     around.cluster.keeps_escrow_for_ever = True
-    for _ in range(3):
+    for seconds in (0, 61, 121):
+        around.clock.turn(timedelta(seconds=seconds))
         await around.refresh()
 
     around.clock.turn(timedelta(seconds=239))

@@ -54,6 +54,11 @@ def replacement(escrowed: Sequence[EscrowedGrant], *, dead: Collection[EscrowedG
     return next((copy for copy in escrowed if copy not in dead and not is_spent(copy.grant)), None)
 
 
+def successor_of(grant: Grant, escrowed: Sequence[EscrowedGrant]) -> EscrowedGrant | None:
+    """Return the successor of a grant if it is in escrow: what its refresh token was spent for, if that rotates."""
+    return next((copy for copy in escrowed if copy.grant.refreshed_from == grant.lineage != copy.grant.lineage), None)
+
+
 def supersedes(stored: Grant, ours: Grant, *, spent: Grant) -> bool:
     """Return whether what Vault holds stays, rather than the result of our refresh.
 
