@@ -27,6 +27,7 @@ from pipedrive_operator.core.grant.candidate import (
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Grant, read_grant
+from pipedrive_operator.core.grant.obsolete import with_obsolete
 from pipedrive_operator.core.grant.succession import successor_of
 from pipedrive_operator.core.grant.terms import Exchange, Terms
 from pipedrive_operator.core.resource.status import Account
@@ -249,7 +250,7 @@ class Candidates:
             return
         copy = await self._copies.set_aside(seen.document, seen.candidate, source)
         try:
-            await self._drop(seen, source)
+            await self._write(self._without_candidate(seen), seen, source)
         except CheckAndSetConflict:
             await self._copies.restore([copy], source)
 
@@ -294,16 +295,26 @@ class Candidates:
             if stored is not None and not self.outranks(candidate, stored):
                 problem = await self._hand_over(grant, source)
             else:
-                await self._write(with_promoted(document.values, grant), seen, source)
+                values = document.values if stored is None else with_obsolete(document.values, stored)
+                await self._write(with_promoted(values, grant), seen, source)
                 return None
         await self._drop(seen, source)
         self._copies.note_obsolete(candidate)
         return problem
 
     async def _drop(self, seen: _Seen, source: GrantWithClient) -> None:
-        """Remove a candidate from Vault; the grant beside it stays as it is."""
+        """Remove a candidate from Vault for good; the grant beside it stays as it is.
+
+        It is marked as obsolete if a copy may get into Vault again, or if its ancestor was spent.
+        """
+        values, candidate = self._without_candidate(seen), seen.candidate
+        if candidate.refreshed_from is not None or self._escrow.holds(source.location):
+            values = with_obsolete(values, candidate)
+        await self._write(values, seen, source)
+
+    def _without_candidate(self, seen: _Seen) -> Mapping[str, object]:
         unanswered = self._intents.unanswered_after(*marks_of(seen.document))
-        await self._write(without_candidate(seen.document.values, unanswered), seen, source)
+        return without_candidate(seen.document.values, unanswered)
 
     def outranks(self, candidate: Grant, stored: Grant) -> bool:
         """Return whether a verified candidate replaces what Vault holds: only what its consent was meant to replace."""

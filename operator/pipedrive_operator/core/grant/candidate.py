@@ -20,6 +20,7 @@ from pipedrive_operator.core.grant.intent import (
     write_marks,
 )
 from pipedrive_operator.core.grant.keys import CANDIDATE
+from pipedrive_operator.core.grant.obsolete import is_obsolete
 from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.grant.token import belongs_to, describe_expected, expected_account
 from pipedrive_operator.core.resource.spec import AccountGuard
@@ -62,8 +63,11 @@ def is_outdated(result: Grant, document: Document | None) -> bool:
     A result belongs into Vault if Vault holds what was spent for it, or nothing of the same exchange yet. The code of
     an exchange works once, so whatever else Vault holds of it is this result or descends from it, unless it is the very
     first result of the exchange: then Vault was restored from a backup. A refresh token that does not rotate has
-    several access tokens, of which a verified grant needs no other one.
+    several access tokens, of which a verified grant needs no other one. What the document names as obsolete adds
+    nothing either.
     """
+    if is_obsolete(result, document):
+        return True
     found = (grant for grant in (read_candidate(document), read_grant(document)) if grant is not None)
     held = next((grant for grant in found if grant.exchange == result.exchange), None)
     if held is None:
@@ -134,7 +138,7 @@ def with_candidate(values: Values, candidate: Grant) -> dict[str, object]:
 
 
 def without_candidate(values: Values, unanswered: Unanswered | None) -> dict[str, object]:
-    """Return the values of a document after its candidate was dropped: the grant in it stays as it is."""
+    """Return the values of a document without its candidate: the grant in it stays as it is."""
     return with_marks({key: value for key, value in values.items() if key != CANDIDATE}, None, unanswered)
 
 
@@ -153,7 +157,7 @@ def promoted(candidate: Grant, account: Account, unanswered: Unanswered | None =
 
 
 def with_promoted(values: Values, grant: Grant) -> dict[str, object]:
-    """Return the values of a document whose grant is replaced by a verified one: only foreign keys stay."""
+    """Return the values of a document whose grant is replaced by a verified one: only marks and foreign keys stay."""
     replaced = {*OUR_KEYS, CANDIDATE}
     return write_grant(grant, {key: value for key, value in values.items() if key not in replaced})
 

@@ -33,6 +33,8 @@ GRANT_FIELDS: Final = (
 """The keys of a grant, without the marks of its refreshes. All are read and written in `grant.py`."""
 CANDIDATE: Final = "consent_candidate"
 """The key of the grant of a consent that is not verified yet."""
+OBSOLETE: Final = "consent_obsolete"
+"""The key of the mark that names what was dropped or spent of earlier consents."""
 _OF_A_GRANT: Final = (*(key for key in GRANT_FIELDS if key != CLIENT_ID), CANDIDATE, *MARKS)
 NO_API_TOKEN: Final = (*_OF_A_GRANT, CLIENT_ID, "client_secret")
 """Keys that `spec.apiToken.key` must not name: those of a grant and of its client."""
