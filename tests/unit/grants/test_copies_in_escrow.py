@@ -10,7 +10,7 @@ from fakes.cluster import FakeCluster
 from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.document import Document
-from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant, write_grant
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import ConsentRequired, PipedriveUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -101,6 +101,24 @@ async def test_a_copy_of_a_token_that_does_not_rotate_stops_nobody(
     await around.in_time(around.run())
 
     assert ["code-1", "refresh-2"] == around.pipedrive.sent
+
+
+async def test_a_candidate_whose_successor_is_in_escrow_too_does_not_get_into_vault(
+    around: ConsentSurroundings,
+) -> None:
+    """It is spent, and another cluster, which does not see the successor, would send it."""
+    await around.die_with_a_candidate()
+    spent = around.held
+    around.vault.put(GRANT_LOCATION, refresh_token="another")
+    await around.escrow.keep(GRANT_LOCATION, spent, "us-1", CLIENT_SECRET)
+    verified = replace(half_refreshed_grant(spent, SecretValue("successor")), terms=None)
+    await around.escrow.keep(GRANT_LOCATION, verified, "consent-successor", CLIENT_SECRET)
+    writes = len(around.vault.writes)
+
+    assert not await around.protocol.parts.copies.restore_any(GRANT_SOURCE)
+
+    assert writes == len(around.vault.writes)
+    assert [verified] == [copy.grant for copy in await around.escrow.open(GRANT_LOCATION, CLIENT_SECRET)]
 
 
 async def test_the_candidate_of_another_consent_is_renewed_after_the_first_one(around: ConsentSurroundings) -> None:

@@ -18,8 +18,9 @@ from pipedrive_operator.core.values.errors import (
     Trouble,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
+from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
 from pipedrive_operator.reconcile.answers import LONGEST_RETRY, RETRY
-from support.builders import KEY
+from support.builders import GRANT_LOCATION, KEY
 from support.consenting import CONSENT, ConsentingPerson, unconnected_world
 from support.faked_operator import FakedOperator
 from support.refresh import in_time
@@ -68,6 +69,31 @@ async def test_the_account_of_an_older_answer_is_reported_although_the_newer_cod
     await in_time(world.clock, world.settle_consent(CONSENT))
 
     assert (ConsentReason.CONNECTED, [KEY]) == (person.reason, world.woken)
+
+
+async def test_a_doubt_about_a_newer_answer_is_examined_again_after_the_older_one(world: FakedOperator) -> None:
+    """It takes a while to find out that nothing is left of the older one; the newer result is stored meanwhile."""
+    _refuse_to_identify(world, RateLimited("429"))
+    person = ConsentingPerson(world)
+    await person.accepts()
+    world.pipedrive.network.loses_answers = 1.0
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    uid, generation = person.consent.uid, person.consent.generation
+    conclude, asked = world.keeper.conclude, []
+
+    async def store_meanwhile(order: ExchangeOrder) -> Exchanged:
+        asked.append(order.consent_generation)
+        if order.consent_generation == generation:
+            return await conclude(order)
+        exchange = {"consent_uid": uid, "consent_generation": generation}
+        world.vault.put(GRANT_LOCATION, refresh_token="refresh-4", **exchange)
+        return Exchanged(reason=ConsentReason.UNCERTAIN, message="nothing is left of it")
+
+    world.keeper.conclude = store_meanwhile  # type: ignore[method-assign]
+    await in_time(world.clock, world.settle_consent(CONSENT))
+
+    assert [generation - 1, generation] == asked
+    assert ConsentReason.CONNECTED is person.reason
 
 
 async def test_a_connected_account_is_reported_although_a_newer_answer_came_before_the_report(
