@@ -303,7 +303,7 @@ class Candidates:
         return problem
 
     async def _drop(self, seen: _Seen, source: GrantWithClient) -> None:
-        """Remove a candidate from Vault for good; the grant beside it stays as it is.
+        """Remove a candidate from Vault; the grant beside it stays as it is.
 
         It is marked as obsolete if a copy may get into Vault again, or if its ancestor was spent.
         """
