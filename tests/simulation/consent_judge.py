@@ -65,11 +65,22 @@ class JudgeOfConsents(Record):
         """Check that a result in escrow is dropped only if nobody needs it: (b), or (h) if it is that of a consent.
 
         Vault has held it, or Pipedrive has accepted a refresh of the grant in Vault since the copy was kept, whose
-        answer the process has got: then the one in Vault is alive.
+        answer the process has got: then the one in Vault is alive. That of another process counts if a copy was there
+        before it, in any cluster, and if this process has read Vault since.
         """
         is_waiting = token in self.handed_over - self.held and self.is_alive(token) and token != self.candidate
-        decisions = (send for send in self.sends if send.by == by and send.token in self.held and send.began >= kept_at)
-        is_decided = any(send.successor is not None and not send.is_lost for send in decisions)
+        first_kept_at, known = self.first_kept.get(token, kept_at), self.known_as_of.get(by, 0.0)
+        is_decided = any(
+            send.successor is not None
+            and not send.is_lost
+            and send.token in self.held
+            and (
+                send.began >= kept_at
+                if send.by == by
+                else first_kept_at <= send.began and (send.ended or known) < known
+            )
+            for send in self.sends
+        )
         is_of_refresh = self.line(token) in {self.line(one) for one in self.held}
         self.expect(
             not is_waiting or is_decided or not self.is_right(token),

@@ -4,6 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from fakes.pipedrive import Send
+
 FIRST_PAUSE: Final = 60.0
 """In seconds: the pause after a refresh that left a copy in escrow; each further one doubles it."""
 
@@ -14,16 +16,20 @@ class EarlyRefreshes:
 
     tried: set[str] = field(default_factory=set)
     """The copies that were such a reason."""
-    last: float = float("-inf")
+    last: Send | None = None
     pause: float = FIRST_PAUSE
-    """In seconds: how long after the last one another one may follow for the same copies."""
+    """In seconds: how long after the last one, if it was accepted, another one may follow for the same copies."""
 
-    def allows(self, copies: Collection[str], now: float) -> bool:
-        """Return whether these copies allow one more, and count it: one for each copy, and one after each pause."""
+    def allows(self, copies: Collection[str], send: Send) -> bool:
+        """Return whether these copies allow one more, and count it: one for each copy, and one after each pause.
+
+        One that Pipedrive has not accepted decides nothing about the copies, and does not count.
+        """
         is_another = self.tried.issuperset(copies)
-        if is_another and now < self.last + self.pause:
+        decided = self.last if self.last is not None and self.last.successor is not None else None
+        if is_another and decided is not None and send.began < decided.began + self.pause:
             return False
-        self.pause = 2 * self.pause if is_another else FIRST_PAUSE
+        self.pause = 2 * self.pause if is_another and decided is not None else FIRST_PAUSE
         self.tried.update(copies)
-        self.last = now
+        self.last = send
         return True

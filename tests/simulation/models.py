@@ -336,6 +336,7 @@ class ClusterModel(FakeCluster):
         self.promises.copied.add(token)
         if grant.terms is None:
             self.promises.handed_over.add(token)
+            self.promises.first_kept.setdefault(token, self.clock.monotonic())
         self.note("escrow", f"keeps {token}")
         self.on_kept()
 

@@ -41,6 +41,8 @@ class Record:
     """Every refresh token that Vault has ever held as the grant, not as a candidate."""
     handed_over: set[str] = field(default_factory=set)
     """The refresh tokens of grants and of verified candidates that got into escrow."""
+    first_kept: dict[str, float] = field(default_factory=dict)
+    """When each of these was first kept in an escrow."""
     copied: set[str] = field(default_factory=set)
     """Every refresh token that Vault has ever held, as the grant or as a candidate, or an escrow."""
     acknowledged: dict[str, str] = field(default_factory=dict)

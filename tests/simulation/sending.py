@@ -68,7 +68,7 @@ class JudgeOfRequests(Record):
         """
         copies = self.in_escrow(send.by, send.began - LONGEST_DECISION)
         early = self.early.setdefault((send.by, self.line(self.newest)), EarlyRefreshes())
-        is_allowed = bool(copies) and early.allows(copies, send.began)
+        is_allowed = bool(copies) and early.allows(copies, send)
         if is_allowed:
             self.history.excuse("refreshed early to settle an escrow", send.token)
         return is_allowed

@@ -77,17 +77,20 @@ def test_a_consent_is_connected_only_by_the_grant_of_its_answers(
 
 
 @pytest.mark.parametrize(
-    ("by", "after", "is_lost", "is_broken"),
+    ("by", "after", "is_lost", "known", "is_broken"),
     [
-        pytest.param("a1", 1, False, False, id="the grant in Vault is alive"),
-        pytest.param("a1", -1, False, True, id="it was alive before the copy was kept"),
-        pytest.param("a1", 1, True, True, id="its process got no answer"),
-        pytest.param("a2", 1, False, True, id="another process knows that it is alive"),
+        pytest.param("a1", 1, False, 0, False, id="the grant in Vault is alive"),
+        pytest.param("a1", -1, False, 0, True, id="it was alive before the copy was kept"),
+        pytest.param("a1", 1, True, 0, True, id="its process got no answer"),
+        pytest.param("a2", 1, False, 1, True, id="another process knows that it is alive"),
+        pytest.param("a2", 1, False, 3, False, id="another process has stored that, and Vault was read since"),
+        pytest.param("a2", -1, False, 3, False, id="the same, after another copy was kept"),
+        pytest.param("a2", -7, False, 3, True, id="the same, before any copy was kept"),
     ],
 )
 @pytest.mark.parametrize(("line", "letter"), [("code-2", "h"), ("consent-0", "b")])
 def test_a_result_in_escrow_is_dropped_only_after_the_decision_of_pipedrive(
-    line: str, letter: str, by: str, after: float, *, is_lost: bool, is_broken: bool
+    line: str, letter: str, by: str, after: float, *, is_lost: bool, known: float, is_broken: bool
 ) -> None:
     """Pipedrive accepts a refresh of the grant in Vault: nobody needs the result of a consent or a refresh then."""
 
@@ -95,8 +98,12 @@ def test_a_result_in_escrow_is_dropped_only_after_the_decision_of_pipedrive(
         promises.lines["refresh-3"] = line
         promises.stored({"refresh_token": "consent-0"}, by=PERSON)
         promises.stored({"refresh_token": "consent-1"}, by=PERSON)
-        promises.sends = [Send("consent-1", END + after, by=by, successor="refresh-4", is_lost=is_lost)]
+        began = END + after
+        send = Send("consent-1", began, by=by, ended=began + 1, successor="refresh-4", is_lost=is_lost)
+        promises.sends = [send]
         promises.handed_over.add("refresh-3")
+        promises.first_kept["refresh-3"] = END - 5
+        promises.knows(by="a1", as_of=END + known)
         promises.drops_escrow("refresh-3", by="a1", kept_at=END)
         return promises.broken
 

@@ -307,14 +307,14 @@ class GrantKeeper:
         )
 
     def _was_requested(self, order: RefreshOrder) -> bool:
-        """Return whether somebody asked for this refresh, or one before it is unresolved."""
+        """Return whether somebody asked for this refresh, or one before it, of the same access token, is unresolved."""
         match self._states.get(_access(order.source)):
             case refresh_state.Refreshing(
                 last=refresh_state.Refused()
                 | refresh_state.Unavailable(trouble=RefreshUncertain())
-                | refresh_state.Unavailable(was_requested=True)
+                | refresh_state.Unavailable(was_requested=True) as last
             ):
-                return True
+                return order.is_requested or last.access_digest == order.access_digest
             case _:
                 return order.is_requested
 

@@ -14,12 +14,10 @@ from pipedrive_operator.core.values.errors import (
     ConsentRequired,
     InvalidSpec,
     PipedriveUnavailable,
-    RefreshUncertain,
     SourceMissing,
     Trouble,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.core.values.times import format_time
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, GRANT_SOURCE, KEY
 from support.keepers import KeeperSurroundings, build_keeper, until_it_sleeps
 from support.refresh import ORDER, in_time
@@ -187,39 +185,6 @@ async def test_a_temporary_failure_is_retried(around: KeeperSurroundings) -> Non
     assert isinstance(first, refresh_state.Unavailable)
     assert isinstance(second, refresh_state.Unavailable)
     assert first.retry_at < second.retry_at
-
-
-@pytest.mark.parametrize("known", ["what Vault held", "something older or newer"])
-async def test_an_unanswered_refresh_stays_unresolved_for_the_token_it_was_about(
-    around: KeeperSurroundings, known: str
-) -> None:
-    """The next one may be ordered by a credential that knows another access token; it fails before it begins."""
-    first = replace(ORDER, access_digest="what Vault held")
-    around.pipedrive.breaks = RefreshUncertain("no answer in time")
-    await around.refresh(first)
-    around.pipedrive.breaks = PipedriveUnavailable("503")
-
-    then = await around.refresh(replace(ORDER, access_digest=known))
-
-    assert isinstance(then, refresh_state.Unavailable)
-    assert (True, first.access_digest) == (then.was_requested, then.access_digest)
-
-
-async def test_a_requested_refresh_is_made_after_an_unanswered_one_of_a_former_token(
-    around: KeeperSurroundings,
-) -> None:
-    """Another holder has refreshed the grant since, and a person asks for one more."""
-    around.pipedrive.breaks = RefreshUncertain("no answer in time")
-    await around.refresh(replace(ORDER, access_digest="former"))
-    around.pipedrive.breaks = None
-    around.clock.turn(timedelta(minutes=2))
-    expires_at = format_time(around.clock.now() + timedelta(hours=1))
-    around.vault.put(GRANT_LOCATION, refresh_token="seed", access_token="newer", expires_at=expires_at)
-    digest = SecretValue("newer").digest()
-
-    await around.refresh(replace(ORDER, access_digest=digest, replaces=digest, is_requested=True))
-
-    assert ["seed"] == around.pipedrive.spent
 
 
 @pytest.mark.parametrize("step", [timedelta(minutes=-5), timedelta(minutes=5)])
