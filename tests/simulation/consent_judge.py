@@ -64,11 +64,12 @@ class JudgeOfConsents(Record):
     def drops_escrow(self, token: str, *, by: str, kept_at: float) -> None:
         """Check that a result in escrow is dropped only if nobody needs it: (b), or (h) if it is that of a consent.
 
-        Vault has held it, or Pipedrive has accepted a refresh of the grant in Vault since the copy was kept, whose
-        answer the process has got: then the one in Vault is alive. That of another process counts if a copy was there
-        before it, in any cluster, and if this process has read Vault since.
+        Vault has held it, another cluster keeps it, or Pipedrive has accepted a refresh of the grant in Vault since the
+        copy was kept, whose answer the process has got: then the one in Vault is alive. That of another process counts
+        if a copy was there before it, in any cluster, and if this process has read Vault since.
         """
-        is_waiting = token in self.handed_over - self.held and self.is_alive(token) and token != self.candidate
+        has_no_copy = token not in self.held and token != self.candidate and token not in self.escrowed()
+        is_waiting = token in self.handed_over and has_no_copy and self.is_alive(token)
         first_kept_at, known = self.first_kept.get(token, kept_at), self.known_as_of.get(by, 0.0)
         is_decided = any(
             send.successor is not None

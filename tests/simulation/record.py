@@ -80,6 +80,8 @@ class Record:
     """The line of each token: the token of the consent that it descends from."""
     in_escrow: Callable[[str, float], Collection[str]] = lambda _by, _since: ()
     """Returns the copies that a process's own cluster has had in escrow since a moment: a reason to refresh early."""
+    escrowed: Callable[[], Collection[str]] = lambda: ()
+    """Returns the refresh tokens in the escrow of any cluster."""
     escrow_of: Callable[[str], Mapping[str, float]] = lambda _by: {}
     """Returns since when each refresh token of the right account is in the escrow of a process's own cluster."""
     early: dict[tuple[str, str | None], EarlyRefreshes] = field(default_factory=dict)

@@ -105,6 +105,7 @@ class World:
         self.promises.patience = self.pipedrive.answer_timeout
         self.promises.unfinished = self.unfinished
         self.promises.kept_since = self.kept_since
+        self.promises.escrowed = self.escrowed
         self.promises.escrow_of = lambda by: self.operators[by].cluster.tokens()
         self.promises.may_lose_lease = self._may_lose_lease
         self.promises.ran = lambda by, since, until: self.operators[by].process.ran(since, until)

@@ -111,12 +111,13 @@ def test_a_result_in_escrow_is_dropped_only_after_the_decision_of_pipedrive(
     assert judged(judge) == (wrong if is_broken else None)
 
 
-@pytest.mark.parametrize("where", ["in Vault", "a candidate", "dead", "of another account"])
+@pytest.mark.parametrize("where", ["in Vault", "a candidate", "in another cluster", "dead", "of another account"])
 def test_a_copy_that_nobody_needs_is_dropped_without_a_decision(where: str) -> None:
-    """Vault has held it, Pipedrive has ended it, or it was never for these credentials."""
+    """Vault has held it, there is another copy, Pipedrive has ended it, or it was never for these credentials."""
 
     def judge(promises: Promises) -> str | None:
         promises.handed_over.add("refresh-3")
+        promises.escrowed = lambda: {"refresh-3"} if where == "in another cluster" else set()
         promises.stored({"refresh_token": "refresh-3" if where == "in Vault" else "consent-1"}, by="a1")
         promises.candidate = "refresh-3" if where == "a candidate" else None
         promises.is_alive = lambda token: token == "consent-1" or where != "dead"
