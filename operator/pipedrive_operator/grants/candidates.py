@@ -63,8 +63,12 @@ UNDECIDED: Final = (
 """The errors with which `Candidates.settle` leaves a candidate undecided. The grant beside it must go on."""
 
 _ANOTHER_CLIENT: Final = (
-    "the grant of a consent was issued to another client than the one at {place} in Vault, and cannot be used with it. "
-    "Put that client back, or create another consent"
+    "spec.oauth2.client: the grant of a consent was issued to another client than the one at {place} in Vault, and "
+    "waits for it. Put that client back, or create another consent"
+)
+_GIVEN_UP: Final = (
+    "The client at {place} in Vault was replaced after the authorization code was exchanged. The grant can be used "
+    "with the former client only, and was dropped. Create another consent"
 )
 _HANDED_OVER: Final = (
     "Another grant was written to Vault at the same time. The operator keeps both, and uses the one that Pipedrive "
@@ -204,11 +208,11 @@ class Candidates:
         client = await self._documents.read_client(source.client)
         if seen.candidate.is_usable_with(client.client_id):
             return None
-        problem = _ANOTHER_CLIENT.format(place=source.client.location)
+        place = source.client.location
         if seen.candidate.exchange != gives_up:
-            message = f"spec.oauth2.client: {problem}"
-            raise InvalidSpec(message)
+            raise InvalidSpec(_ANOTHER_CLIENT.format(place=place))
         await self._drop(seen, source)
+        problem = _GIVEN_UP.format(place=place)
         return Settled(terms=seen.terms, reason=ConsentReason.CREDENTIAL_CHANGED, problem=problem)
 
     async def _take_step(self, seen: _Seen, source: GrantWithClient, attempt: _Attempt) -> Settled | None:
@@ -235,8 +239,8 @@ class Candidates:
         missed = mismatch(seen.terms, candidate, stored, account) if account is not None else None
         problem = attempt.refused.get(candidate.lineage) or account_problem(account, missed)
         problem = await self._decide(seen, account, problem, source)
-        reason = ConsentReason.CONNECTED if problem is None else ConsentReason.UNCERTAIN
-        reason = ConsentReason.WRONG_ACCOUNT if missed is not None else reason
+        undecided = ConsentReason.CONNECTED if problem is None else ConsentReason.UNCERTAIN
+        reason = undecided if missed is None else ConsentReason.WRONG_ACCOUNT
         return Settled(terms=seen.terms, account=account, reason=reason, problem=problem)
 
     async def set_aside(self, source: GrantWithClient) -> None:

@@ -148,9 +148,7 @@ class GrantKeeper:
         It is about the access token that Vault held then, which a credential that orders now may not have read yet.
         """
         match self._states.get(_access(order.source)):
-            case (
-                refresh_state.Unavailable(trouble=RefreshUncertain()) | refresh_state.Unavailable(was_requested=True)
-            ) as last if not order.is_requested:
+            case refresh_state.Unavailable(is_unresolved=True) as last if not order.is_requested:
                 return replace(order, replaces=last.access_digest, access_digest=last.access_digest)
             case _:
                 return order
@@ -310,9 +308,7 @@ class GrantKeeper:
         """Return whether somebody asked for this refresh, or one before it, of the same access token, is unresolved."""
         match self._states.get(_access(order.source)):
             case refresh_state.Refreshing(
-                last=refresh_state.Refused()
-                | refresh_state.Unavailable(trouble=RefreshUncertain())
-                | refresh_state.Unavailable(was_requested=True) as last
+                last=refresh_state.Refused() | refresh_state.Unavailable(is_unresolved=True) as last
             ):
                 return order.is_requested or last.access_digest == order.access_digest
             case _:

@@ -79,7 +79,7 @@ class Renewals:
             if reservation is None:
                 raise CheckAndSetConflict("another holder was faster")
             if read.document is not None:
-                # The write that was to set the candidate aside failed, and can no longer land.
+                # A write that sets the candidate aside may have failed: it can no longer land, and needs no copy.
                 await self._escrow.drop(source.location, id_aside(candidate, read.document.version))
             return await self._refresh(candidate, reservation, client)
 

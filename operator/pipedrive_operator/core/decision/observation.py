@@ -20,7 +20,7 @@ from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.spec import OAuth2
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.resource.workload import WorkloadReference
-from pipedrive_operator.core.values.errors import InvalidSpec, RefreshUncertain
+from pipedrive_operator.core.values.errors import InvalidSpec
 
 
 class Requested(Enum):
@@ -156,11 +156,7 @@ class Observation:
     def is_unresolved(self) -> bool:
         """Whether the last refresh of the grant was refused, unanswered, or requested, and could not be made."""
         match self.refresh:
-            case (
-                refresh_state.Refused()
-                | refresh_state.Unavailable(trouble=RefreshUncertain())
-                | refresh_state.Unavailable(was_requested=True)
-            ) as failure:
+            case refresh_state.Refused() | refresh_state.Unavailable(is_unresolved=True) as failure:
                 return not self.is_outdated(failure)
             case _:
                 return False

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from pipedrive_operator.core.grant.grant import Grant
-from pipedrive_operator.core.values.errors import Trouble
+from pipedrive_operator.core.values.errors import RefreshUncertain, Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,11 @@ class Unavailable:
     access_digest: str | None
     """The digest of the access token that the credential knew; after another holder's refresh, it has another one."""
     retry_at: datetime
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether the refresh must be made although it is not due: it was requested, or nobody knows its outcome."""
+        return self.was_requested or isinstance(self.trouble, RefreshUncertain)
 
 
 RefreshState = Idle | Refreshing | Fresh | Unstored | Refused | Unavailable
