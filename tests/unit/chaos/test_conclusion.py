@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from chaos.conclusion import Verdict
-from chaos.evidence import Answer, Exchange, Refresh
+from chaos.evidence import Answer, Exchange
 from chaos.exchange_judgement import ExchangeMoment
 from chaos.judgement import Loss, Moment
 from chaos.report import MANY_KILLS, Report
 from chaos.sent_again import SentAgain, SentAtOnce
+from support.chaos_evidence import REFRESH
 
 ANSWER = Answer(path="grant", name="acme/x", code="code", belongs=True, reported="Uncertain", ended=9.0)
 EXCHANGE = Exchange(
@@ -23,16 +24,7 @@ EXCHANGE = Exchange(
     delivered=True,
     answer=ANSWER,
 )
-REFRESH = Refresh(
-    path="grant",
-    consent="grant-1",
-    token="old",
-    issued=None,
-    accepted=False,
-    taken=2.0,
-    answered=2.1,
-    delivered=True,
-)
+AGAIN = replace(REFRESH, path="grant", accepted=False, issued=None)
 LOSS = Loss(spending=EXCHANGE, sender="pair-0", excused=True, why="killed", message="Uncertain", truthful=True)
 KEPT = Verdict(
     seed=7,
@@ -73,11 +65,11 @@ def test_a_run_without_a_breach_keeps_every_promise() -> None:
         (replace(KEPT, strange=["grant, in Vault"]), "another company's grant got into use: grant, in Vault"),
         (replace(KEPT, wrongly_reported=[ANSWER]), "grant: consent acme/x was wrongly reported: Uncertain"),
         (
-            replace(KEPT, sent_again=SentAgain(known=[REFRESH], unseen=[])),
+            replace(KEPT, sent_again=SentAgain(known=[AGAIN], unseen=[])),
             "grant: refresh token old was sent although its successor was stored",
         ),
         (
-            replace(KEPT, sent_at_once=SentAtOnce(early=[REFRESH], awaited=[])),
+            replace(KEPT, sent_at_once=SentAtOnce(early=[AGAIN], awaited=[])),
             "grant: refresh token old was in flight twice",
         ),
         (replace(KEPT, lost_results=[replace(LOSS, excused=False, why="no excuse")]), "grant: no excuse"),
@@ -95,7 +87,7 @@ def test_an_exception_that_the_protocol_names_is_counted_and_no_breach() -> None
     """The report shows how often it occurred."""
     counted = replace(
         KEPT,
-        sent_again=SentAgain(known=[], unseen=[REFRESH]),
+        sent_again=SentAgain(known=[], unseen=[AGAIN]),
         sent_at_once=SentAtOnce(early=[], awaited=[REFRESH, REFRESH]),
         outlived=[EXCHANGE] * 3,
     )

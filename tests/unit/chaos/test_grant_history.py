@@ -1,19 +1,12 @@
 """The history of a grant lists all that happened to it, in order."""
 
-from chaos.evidence import Answer, Death, Evidence, Exchange, Kind, Publication, Refresh, Trouble, Write, escrow_name
-from chaos.grant_history import histories
+from dataclasses import replace
 
-PATH = "acme/grant"
-REFRESH = Refresh(
-    path=PATH,
-    consent="grant-1",
-    token="0123456789",
-    issued="abcdefghij",
-    accepted=True,
-    taken=100.0,
-    answered=100.5,
-    delivered=False,
-)
+from chaos.evidence import Answer, Death, Evidence, Exchange, Kind, Publication, Trouble, Write, escrow_name
+from chaos.grant_history import histories
+from support.chaos_evidence import PATH, REFRESH
+
+SPENT = replace(REFRESH, token="0123456789", issued="abcdefghij", answered=100.5, delivered=False)
 ANSWER = Answer(path=PATH, name="acme/x", code="code", belongs=True, reported="Uncertain", ended=104.0)
 EXCHANGE = Exchange(
     path=PATH,
@@ -28,7 +21,7 @@ EXCHANGE = Exchange(
 )
 ESCROW = f"{escrow_name(PATH)}-7"
 EVIDENCE = Evidence(
-    refreshes=(REFRESH,),
+    refreshes=(SPENT,),
     exchanges=(EXCHANGE,),
     answers=(ANSWER,),
     writes=(

@@ -8,21 +8,9 @@ from chaos import judgement
 from chaos.attribution import first_copy
 from chaos.evidence import Death, Evidence, Kind, Publication, Refresh, Trouble, Write, escrow_name
 from chaos.judgement import Complaint, Limits, Loss, Moment
+from support.chaos_evidence import INTENT, OLD, PATH, REFRESH
 
-PATH = "pipedrive/acme/grant"
 LIMITS = Limits(vault=3.0, answer=8.0)
-REFRESH = Refresh(
-    path=PATH,
-    consent="grant-1",
-    token="old",
-    issued="new",
-    accepted=True,
-    taken=100.0,
-    answered=100.2,
-    delivered=True,
-)
-OLD = {"refresh_token": "old in Vault"}
-INTENT = Write(path=PATH, by="pair-0", at=99.9, kind=Kind.INTENT, tokens={**OLD, "refresh_id": "1"})
 STORED = Write(path=PATH, by="pair-0", at=100.21, kind=Kind.STORED, tokens={"refresh_token": "new in Vault"})
 CANDIDATE = replace(STORED, kind=Kind.CANDIDATE, tokens={**OLD, "consent_candidate": "candidate"})
 PUBLISHED = Publication(by="pair-0", resource="secrets", namespace="acme", name="grant", at=100.3)

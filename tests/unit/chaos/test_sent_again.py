@@ -2,23 +2,11 @@
 
 from dataclasses import replace
 
-from chaos.evidence import Answer, Evidence, Exchange, Kind, Listing, Publication, Read, Refresh, Write, escrow_name
+from chaos.evidence import Answer, Evidence, Exchange, Kind, Listing, Publication, Read, Write, escrow_name
 from chaos.sent_again import SentAgain, SentAtOnce, sent_again, sent_at_once
+from support.chaos_evidence import INTENT, OLD, PATH, REFRESH
 
-PATH = "pipedrive/acme/grant"
-OLD = {"refresh_token": "old in Vault"}
-FIRST = Refresh(
-    path=PATH,
-    consent="grant-1",
-    token="old",
-    issued="new",
-    accepted=True,
-    taken=100.0,
-    answered=100.2,
-    delivered=True,
-)
-AGAIN = replace(FIRST, accepted=False, issued=None, taken=200.5, answered=200.6)
-INTENT = Write(path=PATH, by="pair-0", at=99.9, kind=Kind.INTENT, tokens={**OLD, "refresh_id": "1"})
+AGAIN = replace(REFRESH, accepted=False, issued=None, taken=200.5, answered=200.6)
 THEIRS = replace(INTENT, by="pair-1", at=199.9, tokens={**OLD, "refresh_id": "2"})
 STORED = Write(
     path=PATH, by="pair-0", at=200.3, kind=Kind.STORED, tokens={"refresh_token": "new in Vault", "refresh_id": "2"}
@@ -26,8 +14,8 @@ STORED = Write(
 READ = Read(path=PATH, by="pair-1", at=200.0)
 ESCROW = Publication(by="pair-0", resource="secrets", namespace="pair", name=f"{escrow_name(PATH)}-1", at=130.0)
 LISTED = Listing(by="pair-1", namespace="pair", at=50.0)
-STORED_LATE = Evidence(refreshes=(FIRST, AGAIN), writes=(INTENT, THEIRS, STORED), reads=(READ,))
-KEPT = Evidence(refreshes=(FIRST, AGAIN), writes=(INTENT, THEIRS), publications=(ESCROW,), listings=(LISTED,))
+STORED_LATE = Evidence(refreshes=(REFRESH, AGAIN), writes=(INTENT, THEIRS, STORED), reads=(READ,))
+KEPT = Evidence(refreshes=(REFRESH, AGAIN), writes=(INTENT, THEIRS), publications=(ESCROW,), listings=(LISTED,))
 KNOWN = SentAgain(known=[AGAIN], unseen=[])
 UNSEEN = SentAgain(known=[], unseen=[AGAIN])
 NEITHER = SentAgain(known=[], unseen=[])
@@ -54,17 +42,17 @@ def test_a_token_whose_successor_was_stored_before_the_last_check_breaks_the_pro
 def test_a_token_that_is_sent_long_after_the_last_check_breaks_the_promise() -> None:
     """The fence checks again."""
     late = replace(AGAIN, taken=206.5)
-    assert [late] == sent_again(replace(STORED_LATE, refreshes=(FIRST, late))).known
+    assert [late] == sent_again(replace(STORED_LATE, refreshes=(REFRESH, late))).known
     in_time = replace(AGAIN, taken=205.9)
-    assert [in_time] == sent_again(replace(STORED_LATE, refreshes=(FIRST, in_time))).unseen
+    assert [in_time] == sent_again(replace(STORED_LATE, refreshes=(REFRESH, in_time))).unseen
 
 
 def test_a_successor_of_the_successor_shows_that_a_token_is_spent() -> None:
     """The first copy that Vault shows may be a later one."""
-    second = replace(FIRST, token="new", issued="newer", taken=110.0, answered=110.1)
+    second = replace(REFRESH, token="new", issued="newer", taken=110.0, answered=110.1)
     intent = replace(INTENT, at=109.9, tokens={"refresh_id": "3"})
     stored = replace(STORED, at=110.2, tokens={"refresh_token": "newer in Vault"})
-    evidence = Evidence(refreshes=(FIRST, second, AGAIN), writes=(INTENT, intent, stored, THEIRS))
+    evidence = Evidence(refreshes=(REFRESH, second, AGAIN), writes=(INTENT, intent, stored, THEIRS))
     assert KNOWN == sent_again(evidence)
 
 
@@ -100,13 +88,13 @@ def test_an_escrow_in_another_namespace_is_not_seen() -> None:
 def test_two_requests_with_one_token_at_the_same_time_break_the_promise() -> None:
     """A request after the answer to the first one does not count, nor does the order in the ledger."""
     second = replace(AGAIN, taken=100.1)
-    assert SentAtOnce(early=[second], awaited=[]) == sent_at_once([second, FIRST], patience=PATIENCE)
-    assert SentAtOnce(early=[], awaited=[]) == sent_at_once([FIRST, AGAIN], patience=PATIENCE)
+    assert SentAtOnce(early=[second], awaited=[]) == sent_at_once([second, REFRESH], patience=PATIENCE)
+    assert SentAtOnce(early=[], awaited=[]) == sent_at_once([REFRESH, AGAIN], patience=PATIENCE)
 
 
 def test_a_request_after_four_time_outs_without_an_answer_is_counted() -> None:
     """The first one waits at Pipedrive still. A third one must be as patient."""
-    unanswered = replace(FIRST, answered=None)
+    unanswered = replace(REFRESH, answered=None)
     third = replace(AGAIN, taken=203.0, answered=203.1)
     assert SentAtOnce(early=[], awaited=[AGAIN]) == sent_at_once([unanswered, AGAIN], patience=PATIENCE)
     both = sent_at_once([unanswered, AGAIN, third], patience=PATIENCE)
