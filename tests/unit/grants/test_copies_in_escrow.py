@@ -12,11 +12,10 @@ from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant, write_grant
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import ConsentRequired, PipedriveUnavailable
+from pipedrive_operator.core.values.errors import ConsentRequired
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
 from support.exchanges import ConsentSurroundings
-from support.keepers import KeeperSurroundings
 
 CLIENT_SECRET = SecretValue("hush")
 LONGEST_WORK = 200
@@ -139,25 +138,6 @@ async def test_the_candidate_of_another_consent_is_renewed_after_the_first_one(a
 
     assert ["code-1", "refresh-2", "other"] == around.pipedrive.sent
     assert other.lineage == around.stored.refreshed_from
-
-
-async def test_failures_do_not_lengthen_the_pause_about_an_escrow_and_the_other_way_round() -> None:
-    """Each has its own count."""
-    around = KeeperSurroundings()
-    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
-    around.cluster.keeps_escrow_for_ever = True
-    for _ in range(8):
-        around.pipedrive.breaks = PipedriveUnavailable("nothing was sent")
-        await around.refresh()
-    around.pipedrive.breaks = None
-    await around.refresh()
-    around.clock.turn(timedelta(seconds=61))
-    assert around.keeper.has_escrow(GRANT_SOURCE)
-
-    around.pipedrive.breaks = PipedriveUnavailable("nothing was sent")
-    failed = await around.refresh()
-
-    assert failed.retry_at - around.clock.now() <= timedelta(seconds=1)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("refreshes", [None, 0, 1])

@@ -1,0 +1,99 @@
+"""What is left in escrow after a refresh waits for a pause, which is no reason to refresh before it is over."""
+
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.values.errors import PipedriveUnavailable
+from pipedrive_operator.core.values.secret_value import SecretValue
+from support.builders import GRANT_LOCATION, GRANT_SOURCE
+from support.keepers import KeeperSurroundings
+
+CLIENT_SECRET = SecretValue("hush")
+
+
+@pytest.mark.parametrize("share_of_spoilt_answers", [0.0, 1.0])
+async def test_an_escrow_that_is_still_there_after_a_refresh_is_handled_again_after_a_minute(
+    share_of_spoilt_answers: float,
+) -> None:
+    """Until then it is no reason to refresh again: it could not be deleted, or the refresh was answered too late."""
+    around = KeeperSurroundings()
+    around.pipedrive.spoils_answers = share_of_spoilt_answers
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    await around.refresh()
+
+    assert not around.keeper.has_escrow(GRANT_SOURCE)
+    around.clock.turn(timedelta(seconds=61))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
+
+async def test_a_copy_that_waits_for_the_end_of_its_pause_is_no_reason_to_refresh() -> None:
+    """A credential that has not read the last result orders a refresh, and finds a token that is fresh."""
+    around = KeeperSurroundings()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    await around.refresh()
+    sent = len(around.pipedrive.sent)
+
+    await around.refresh()
+    assert sent == len(around.pipedrive.sent)
+
+    around.clock.turn(timedelta(seconds=61))
+    await around.refresh()
+    assert sent + 1 == len(around.pipedrive.sent)
+
+
+async def test_an_escrow_that_appears_after_a_refresh_is_handled_at_once() -> None:
+    """That refresh has decided nothing about it, and has deleted the copy before."""
+    around = KeeperSurroundings()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-1", CLIENT_SECRET)
+    for can_be_deleted in (False, True):
+        around.cluster.keeps_escrow_for_ever = not can_be_deleted
+        await around.refresh()
+        around.clock.turn(timedelta(seconds=61))
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
+
+async def test_the_pauses_grow_while_an_escrow_cannot_be_deleted() -> None:
+    """If its descent is unclear, each pause ends with a refresh."""
+    around = KeeperSurroundings()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    for seconds in (0, 61, 121):
+        around.clock.turn(timedelta(seconds=seconds))
+        await around.refresh()
+
+    around.clock.turn(timedelta(seconds=239))
+    assert not around.keeper.has_escrow(GRANT_SOURCE)
+    around.clock.turn(timedelta(seconds=2))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
+    await around.refresh()
+    around.keeper.forget_all()
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+    await around.refresh()
+    around.clock.turn(timedelta(seconds=61))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
+
+async def test_failures_do_not_lengthen_the_pause_about_an_escrow_and_the_other_way_round() -> None:
+    """Each has its own count."""
+    around = KeeperSurroundings()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("other")), "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    for _ in range(8):
+        around.pipedrive.breaks = PipedriveUnavailable("nothing was sent")
+        await around.refresh()
+    around.pipedrive.breaks = None
+    await around.refresh()
+    around.clock.turn(timedelta(seconds=61))
+    assert around.keeper.has_escrow(GRANT_SOURCE)
+
+    around.pipedrive.breaks = PipedriveUnavailable("nothing was sent")
+    failed = await around.refresh()
+
+    assert failed.retry_at - around.clock.now() <= timedelta(seconds=1)  # type: ignore[union-attr]
