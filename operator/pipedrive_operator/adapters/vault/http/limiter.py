@@ -66,9 +66,9 @@ class RequestLimiter:
                 if self._concerns_server(outcome, request.path):
                     self._show(works=False)
                     raise self._server.failed(server_admission, outcome.error, self._clock.monotonic())
-                self._remember(subject, path)
                 if outcome.extent is Extent.PATH:
                     self._succeeded(server_admission)
+                self._remember(subject, path)
                 raise path.failed(path_admission, outcome.error, self._clock.monotonic())
 
     async def _outcome(self, request: VaultRequest) -> VaultResponse | FailedRequest:
@@ -88,6 +88,7 @@ class RequestLimiter:
     def _succeeded(self, admission: int) -> None:
         self._suspicion.clear()
         if self._server.succeeded(admission):
+            self._paths.clear()  # also of the probes that failed: their credentials are woken with the others
             self._on_return()
         self._show(works=self._server.is_closed)
 

@@ -320,7 +320,7 @@ async def test_failing_paths_among_successful_ones_do_not_stop_the_server(
 async def test_a_quota_is_a_response_of_a_recovered_server(
     limiter: RequestLimiter, server: Server, clock: TurnedClock
 ) -> None:
-    """A probe that hits a quota ends the outage for the other paths."""
+    """A probe that hits a quota ends the outage for the other paths, and its own path waits."""
     server.response = SEALED
     await outcomes(limiter, 1)
     server.response = OK
@@ -331,6 +331,28 @@ async def test_a_quota_is_a_response_of_a_recovered_server(
         await limiter.send(read("busy"))
 
     assert await limiter.send(READ) == OK
+    sent = server.requests
+    with pytest.raises(VaultUnavailable):
+        await limiter.send(read("busy"))
+    assert server.requests == sent
+
+
+async def test_the_end_of_an_outage_ends_the_pause_of_a_path_whose_probe_failed(
+    limiter: RequestLimiter, server: Server, clock: TurnedClock
+) -> None:
+    """One probe without a response may be about its document, and makes that path wait, but not longer than the server."""
+    server.response = TIMEOUT
+    for number in range(SUSPECT_PATHS):
+        with pytest.raises(VaultUnavailable):
+            await limiter.send(read(str(number)))
+    clock.turn(timedelta(seconds=1))
+    with pytest.raises(VaultUnavailable):
+        await limiter.send(read("probed"))
+
+    server.response = OK
+    assert await limiter.send(read("another")) == OK
+
+    assert await limiter.send(read("probed")) == OK
 
 
 async def test_the_memory_of_failing_paths_is_bounded(
