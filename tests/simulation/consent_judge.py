@@ -61,25 +61,23 @@ class JudgeOfConsents(Record):
                 return f"(h) the result of {send.token} was dropped"
         return None
 
-    def drops_escrow(self, token: str, *, by: str, kept_at: float) -> None:
+    def drops_escrow(self, token: str, *, by: str) -> None:
         """Check that a result in escrow is dropped only if nobody needs it: (b), or (h) if it is that of a consent.
 
-        Vault has held it, another cluster keeps it, or Pipedrive has accepted a refresh of the grant in Vault since the
-        copy was kept, whose answer the process has got: then the one in Vault is alive. That of another process counts
-        if a copy was there before it, in any cluster, and if this process has read Vault since.
+        Vault has held it, another cluster keeps it, or Pipedrive has accepted a refresh of the grant in Vault since a
+        copy was first kept, in any cluster, whose answer the process has got: then the one in Vault is alive. A process
+        that was stopped may keep the result once more after that. The refresh of another process counts if this one has
+        read Vault since.
         """
         has_no_copy = token not in self.held and token != self.candidate and token not in self.escrowed()
         is_waiting = token in self.handed_over and has_no_copy and self.is_alive(token)
-        first_kept_at, known = self.first_kept.get(token, kept_at), self.known_as_of.get(by, 0.0)
+        first_kept_at, known = self.first_kept.get(token, float("inf")), self.known_as_of.get(by, 0.0)
         is_decided = any(
             send.successor is not None
             and not send.is_lost
             and send.token in self.held
-            and (
-                send.began >= kept_at
-                if send.by == by
-                else first_kept_at <= send.began and (send.ended or known) < known
-            )
+            and send.began >= first_kept_at
+            and (send.by == by or (send.ended or known) < known)
             for send in self.sends
         )
         is_of_refresh = self.line(token) in {self.line(one) for one in self.held}

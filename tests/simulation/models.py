@@ -20,6 +20,7 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
+from simulation.early_refreshes import Copy
 from simulation.faulty_network import Weather
 from simulation.history import History, who
 from simulation.loop import CURRENT, Process
@@ -281,7 +282,7 @@ class ClusterModel(FakeCluster):
     """When each refresh token was last kept in escrow."""
     made_at: dict[str, float] = field(default_factory=dict)
     """When each Secret of the escrow was made; one that was dropped may be made again under the same name."""
-    dropped_at: dict[str, float] = field(default_factory=dict)
+    dropped_at: dict[Copy, float] = field(default_factory=dict)
     """When each copy was dropped."""
     on_kept: Callable[[], None] = lambda: None
     """Is called when a grant got into escrow."""
@@ -306,13 +307,13 @@ class ClusterModel(FakeCluster):
         was = authorized.reason if authorized else None
         self.promises.reported(f"{self.name}/{key}", after["status"], was=was, by=who())
 
-    def had_escrow(self, since: float) -> set[str]:
+    def had_escrow(self, since: float) -> set[Copy]:
         """Return the copies that have been in the escrow since a moment."""
         dropped = {copy for copy, at in self.dropped_at.items() if at >= since}
         return dropped | {self._copy(name) for name in self.escrow}
 
-    def _copy(self, name: str) -> str:
-        return f"{name} of {self.made_at[name]}"
+    def _copy(self, name: str) -> Copy:
+        return name, self.made_at[name]
 
     def kept(self) -> set[str]:
         """Return the refresh tokens in escrow."""
@@ -347,7 +348,7 @@ class ClusterModel(FakeCluster):
         self.dropped_at[self._copy(body["metadata"]["name"])] = self.clock.monotonic()
         token = grant.refresh_token.reveal()
         if self.kept_since(token) is None:  # otherwise there is another copy
-            self.promises.drops_escrow(token, by=who(), kept_at=self.escrowed_at[token])
+            self.promises.drops_escrow(token, by=who())
 
     async def reads_escrow(self) -> None:
         """Fail, or take long, if the process is hindered."""

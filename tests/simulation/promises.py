@@ -113,8 +113,10 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
 
     def acknowledges(self, values: Mapping[str, object], *, by: str) -> None:
         """Record that a process knows what Vault holds."""
-        if values.get("refresh_holder") == by:
-            self.acknowledged[by] = str(values["refresh_id"])
+        if values.get("refresh_holder") != by or values["refresh_id"] == self.acknowledged.get(by):
+            return
+        self.acknowledged[by] = str(values["refresh_id"])
+        self.listed_before_intent[by] = self.listed_as_of.get(by, float("-inf"))
 
     def published(self, where: str, data: Mapping[str, str], *, by: str) -> None:
         """Check a Secret when it is written: (b), stored before published, and (c)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from fakes.pipedrive import Send
 from simulation.copies import Copies
-from simulation.early_refreshes import EarlyRefreshes
+from simulation.early_refreshes import Copy, EarlyRefreshes
 from simulation.history import History
 from simulation.traces import Traces
 
@@ -78,7 +78,7 @@ class Record:
     """When each access token was issued."""
     lines: dict[str, str] = field(default_factory=dict)
     """The line of each token: the token of the consent that it descends from."""
-    in_escrow: Callable[[str, float], Collection[str]] = lambda _by, _since: ()
+    in_escrow: Callable[[str, float], Collection[Copy]] = lambda _by, _since: ()
     """Returns the copies that a process's own cluster has had in escrow since a moment: a reason to refresh early."""
     escrowed: Callable[[], Collection[str]] = lambda: ()
     """Returns the refresh tokens in the escrow of any cluster."""
@@ -90,6 +90,8 @@ class Record:
     """The moment at which each process last knew what Vault held."""
     listed_as_of: dict[str, float] = field(default_factory=dict)
     """The moment at which each process last knew what was in escrow."""
+    listed_before_intent: dict[str, float] = field(default_factory=dict)
+    """The same, when its last intent was acknowledged."""
     kept_since: Callable[[str, str], float | None] = lambda _by, _token: None
     """Returns since when a token is in the escrow of a process's own cluster."""
     unfinished: Callable[[str], str | None] = lambda _by: None

@@ -68,7 +68,8 @@ class JudgeOfRequests(Record):
         """
         copies = self.in_escrow(send.by, send.began - LONGEST_DECISION)
         early = self.early.setdefault((send.by, self.line(self.newest)), EarlyRefreshes())
-        is_allowed = bool(copies) and early.allows(copies, send)
+        listed_at = self.listed_before_intent.get(send.by, float("-inf"))
+        is_allowed = bool(copies) and early.allows(copies, send, listed_at=listed_at)
         if is_allowed:
             self.history.excuse("refreshed early to settle an escrow", send.token)
         return is_allowed

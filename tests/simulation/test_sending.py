@@ -234,7 +234,7 @@ def test_a_copy_in_escrow_that_stays_excuses_no_refresh_every_second(
     """One for each consent, until the pause of the protocol is over. A process that leads again has forgotten it."""
 
     def judge(promises: Promises) -> str | None:
-        promises.in_escrow = lambda _by, _since: {"copy-1"}
+        promises.in_escrow = lambda _by, _since: {("copy-1", 0.0)}
         promises.stored({"refresh_token": "refresh-2"}, by="a1")
         claim(promises, "a1")
         promises.sent(Send("refresh-2", END, by="a1", successor="refresh-3"), left=timedelta(seconds=200), due=DUE)
@@ -272,7 +272,7 @@ def test_an_escrow_is_a_reason_to_refresh_early_in_its_own_cluster_only(cluster:
     """A process cannot see the escrow of another cluster."""
 
     def judge(promises: Promises) -> str | None:
-        promises.in_escrow = lambda by, _since: {"copy-1"} if by.startswith(cluster) else set()
+        promises.in_escrow = lambda by, _since: {("copy-1", 0.0)} if by.startswith(cluster) else set()
         promises.stored({"refresh_token": "refresh-2"}, by="a1")
         claim(promises, "a1")
         promises.sent(Send("refresh-2", END, by="a1"), left=timedelta(seconds=200), due=DUE)
