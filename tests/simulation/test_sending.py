@@ -250,6 +250,30 @@ def test_a_copy_in_escrow_that_stays_excuses_no_refresh_every_second(
     assert judged(judge) == (wrong if is_broken else None)
 
 
+@pytest.mark.parametrize(("listed", "is_broken"), [(END - 5, False), (END - 1, True)])
+def test_a_copy_that_was_kept_after_the_sender_listed_the_escrow_excuses_the_next_refresh(
+    listed: float, *, is_broken: bool
+) -> None:
+    """The sender settles what it has listed before its intent. The list behind the fence settles nothing."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.in_escrow = lambda _by, _since: {("copy-1", 0.0), ("copy-2", END - 2)}
+        promises.stored({"refresh_token": "refresh-2"}, by="a1")
+        promises.lists(by="a1", as_of=listed)
+        claim(promises, "a1")
+        promises.lists(by="a1", as_of=END)
+        claim(promises, "a1")
+        promises.sent(Send("refresh-2", END, by="a1", successor="refresh-3"), left=timedelta(seconds=200), due=DUE)
+        promises.spent(promises.sends[-1], "access-3")
+        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        claim(promises, "a1", 2)
+        promises.sent(Send("refresh-3", END + 1, by="a1"), left=timedelta(seconds=200), due=DUE)
+        return promises.broken
+
+    wrong = "(d) refresh-3 was refreshed, but the access token is valid for 0:03:20"
+    assert judged(judge) == (wrong if is_broken else None)
+
+
 @pytest.mark.parametrize("after", [31.0, 32.0])
 def test_a_request_that_waits_at_pipedrive_excuses_another_one_after_four_time_outs(after: float) -> None:
     """Before that, two requests with one token overlap."""
