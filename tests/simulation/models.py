@@ -86,8 +86,6 @@ class VaultModel(FakeVault):
     """When the grant was written, and by whom."""
     rewound_at: float = float("-inf")
     """When a restore last brought version numbers back."""
-    is_edited: bool = False
-    """Whether a person is writing, whichever process acts at this moment."""
 
     def put(self, location: VaultLocation, **values: object) -> None:
         """Write a version, and note it if it is a grant."""
@@ -106,14 +104,12 @@ class VaultModel(FakeVault):
                 over = str(before.values["refresh_token"])
                 self.promises.promoted(exchange, str(values["refresh_token"]), over=over)
             candidate = read_candidate(self.documents[location])
-            self.promises.stored(values, by=who(), candidate=candidate, is_meant=is_promoted or self.is_edited)
+            self.promises.stored(values, by=who(), candidate=candidate, is_meant=is_promoted)
             self.history.note("vault", f"version {self.documents[location].version}: {_summary(values)}")
 
     def edit(self, location: VaultLocation, **values: object) -> None:
         """Write a version as a person, who may strike in the middle of what a process does."""
-        self.is_edited = True
-        self.put(location, **values)
-        self.is_edited = False
+        contextvars.Context().run(self.put, location, **values)
 
     def _check_number(self, held: Document, values: Mapping[str, object]) -> None:
         """Check a write over a version that its writer took for another one, because numbers had returned."""

@@ -17,6 +17,7 @@ from simulation.copies import refresh_tokens
 from simulation.history import PERSON
 from simulation.record import LONGEST_CHECK
 from simulation.sending import JudgeOfRequests
+from simulation.traces import named
 
 LONGEST_STOP = 45.0
 """In seconds: how long a process that is asked to stop waits for its results to be stored."""
@@ -53,8 +54,10 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         """
         now, access = asyncio.get_running_loop().time(), str(values.get("access_token", ""))
         self.held_until[self.newest] = self.access_until[self.newest_access] = now
-        before = {token for token in (self.newest, self.candidate) if token}
-        self.traces.see(before, refresh_tokens(values, candidate), self.line, is_meant=is_meant or by == PERSON)
+        before = {token for token in (self.newest, self.candidate) if token} | self.named
+        self.named = named(values, self.lines)
+        after = refresh_tokens(values, candidate) | self.named
+        self.traces.see(before, after, self.line, is_meant=is_meant or by == PERSON)
         self.newest = str(values.get("refresh_token", ""))
         if access != self.newest_access:
             self.reissued -= {access}

@@ -120,6 +120,8 @@ class Record:
     """The refresh tokens that a consent has replaced in Vault, or that lost against one that is alive."""
     restores: list[tuple[float, Mapping[str, object]]] = field(default_factory=list)
     """When Vault was restored, and to which values: that may have removed the intent of a request in flight."""
+    named: set[str] = field(default_factory=set)
+    """The refresh tokens that the document in Vault names as dropped or spent."""
     traces: Traces = field(default_factory=Traces)
     """The lines that have gone from Vault."""
     is_alive: Callable[[str], bool] = lambda _token: True

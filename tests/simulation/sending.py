@@ -27,7 +27,7 @@ class JudgeOfRequests(Record):
                 self.expect(not send.is_code, f"(a) {send.token} was sent again")
                 self._sent_beside(former, send)
                 if former.successor is not None and self.rotates:
-                    self._sent_again(send, former.successor)
+                    self._sent_again(send, former.successor, is_own=former.by == send.by)
         intent = self.acknowledged.get(send.by)
         self.expect(intent is not None, f"(a) {send.token} was sent without an acknowledged intent")
         self.expect((str(intent), send.token) not in self.used, f"(a) {send.token} was sent twice under {intent}")
@@ -100,17 +100,17 @@ class JudgeOfRequests(Record):
         later = (values for at, values in self.restores if at > request.began)
         return by != request.by and any(values.get("refresh_id") != request.intent for values in later)
 
-    def _sent_again(self, send: Send, successor: str) -> None:
+    def _sent_again(self, send: Send, successor: str, *, is_own: bool) -> None:
         """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a).
 
-        What it has found in the escrow of its own cluster it knows, whatever Vault shows.
+        What it has sent itself, or found in the escrow of its own cluster, it knows, whatever Vault shows.
         """
         stored_at, kept_at = self.copies.since.get(successor), self.kept_since(send.by, successor)
         known, listed = (times.get(send.by, 0.0) for times in (self.known_as_of, self.listed_as_of))
         in_escrow = f"its successor {successor} was kept in escrow"
         if kept_at is not None and kept_at < listed:
             self.expect(False, _again(send, in_escrow, kept_at))  # noqa: FBT003  as assert reads
-        elif stored_at is not None and self.traces.explain(send.token, self.line(send.token)):
+        elif stored_at is not None and not is_own and self.traces.explain(send.token, self.line(send.token)):
             self.history.excuse("sent again after its line had gone from Vault", send.token)
         elif stored_at is not None:
             self._excuse_or_break(send, stored_at, known, f"its successor {successor} was stored")

@@ -1,10 +1,13 @@
 """What the judge of requests excuses, and what it does not."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from fakes.pipedrive import Send
+from pipedrive_operator.core.grant.obsolete import with_obsolete
 from simulation.history import PERSON
 from simulation.judging import CANDIDATE_2, CANDIDATE_3, DUE, END, claim, judged, spent
 from simulation.promises import Promises
@@ -67,24 +70,53 @@ def test_a_spent_token_is_sent_only_if_its_process_cannot_know(
     assert (wrong is not None and wrong.startswith("(a) refresh-1 was sent again")) is is_broken
 
 
-@pytest.mark.parametrize("held", ["refresh-3", "consent-9"])
-def test_a_token_may_be_sent_again_when_its_line_has_gone_from_vault(held: str) -> None:
-    """A person has put another grant in its place, and the escrow of a cluster has an old copy."""
+MARKED = with_obsolete({"refresh_token": "consent-9"}, replace(CANDIDATE_3, refreshed_from=CANDIDATE_2.lineage))
+
+
+@pytest.mark.parametrize(
+    ("held", "by", "is_broken"),
+    [
+        pytest.param({"refresh_token": "consent-9"}, "b1", False, id="a person has put another grant in its place"),
+        pytest.param({"refresh_token": "consent-9"}, "a1", True, id="its sender has spent it"),
+        pytest.param({"refresh_token": "refresh-3"}, "b1", True, id="its successor is in Vault"),
+        pytest.param(MARKED, "b1", True, id="a mark in Vault names it"),
+    ],
+)
+def test_a_token_may_be_sent_again_by_another_when_its_line_has_gone_from_vault(
+    held: Mapping[str, object], by: str, *, is_broken: bool
+) -> None:
+    """The escrow of a cluster has an old copy."""
 
     def judge(promises: Promises) -> str | None:
         promises.sends = [spent("refresh-2", "refresh-3")]
         promises.spent(promises.sends[0], "access-3")
+        promises.lines["refresh-2"] = promises.lines["refresh-3"]
         promises.stored({"refresh_token": "refresh-3"}, by="a1")
-        promises.stored({"refresh_token": held}, by=PERSON)
-        promises.stored({"refresh_token": held}, by="a1", candidate=CANDIDATE_2)
-        promises.knows(by="a1", as_of=END + 1)
-        claim(promises, "a1")
-        promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
+        promises.stored(held, by=PERSON)
+        promises.stored(held, by=by, candidate=CANDIDATE_2)
+        promises.knows(by=by, as_of=END + 1)
+        claim(promises, by)
+        promises.sent(Send("refresh-2", END, by=by), left=None, due=DUE)
         return promises.broken
 
-    wrong = judged(judge)
+    assert (judged(judge) is not None) == is_broken
 
-    assert (wrong is None) == (held == "consent-9")
+
+def test_a_person_who_replaces_the_document_removes_the_mark_that_a_token_is_spent() -> None:
+    """Nothing in Vault shows it then."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [spent("refresh-2", "refresh-3")]
+        promises.spent(promises.sends[0], "access-3")
+        promises.lines["refresh-2"] = promises.lines["refresh-3"]
+        for values, by in (({"refresh_token": "refresh-3"}, "a1"), (MARKED, "a1"), ({"refresh_token": "x"}, PERSON)):
+            promises.stored(values, by=by)
+        promises.knows(by="b1", as_of=END + 1)
+        claim(promises, "b1")
+        promises.sent(Send("refresh-2", END, by="b1"), left=None, due=DUE)
+        return promises.broken
+
+    assert judged(judge) is None
 
 
 @pytest.mark.parametrize(
@@ -215,10 +247,10 @@ def test_a_line_that_the_operator_itself_has_removed_from_vault_is_no_excuse(by:
         promises.spent(promises.sends[0], "access-3")
         promises.stored({"refresh_token": "refresh-3"}, by="a1")
         promises.stored({"refresh_token": "other-1"}, by=by)
-        promises.stored({"refresh_token": "refresh-2"}, by="a1")
-        promises.knows(by="a1", as_of=END + 1)
-        claim(promises, "a1")
-        promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
+        promises.stored({"refresh_token": "refresh-2"}, by="a2")
+        promises.knows(by="a2", as_of=END + 1)
+        claim(promises, "a2")
+        promises.sent(Send("refresh-2", END, by="a2"), left=None, due=DUE)
         return promises.broken
 
     assert (judged(judge) is not None) is is_broken

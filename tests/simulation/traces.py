@@ -1,14 +1,17 @@
 """Which lines of grants have gone from Vault, so that nothing in it shows that an old copy of them is spent. Pure."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+
+from pipedrive_operator.core.grant.keys import OBSOLETE
+from pipedrive_operator.core.values.secret_value import SecretValue
 
 Line = str | None
 
 
 @dataclass
 class Traces:
-    """What Vault shows of the lines of grants, as the grant or as a candidate."""
+    """What Vault shows of the lines of grants: as the grant, as a candidate, or in the mark of what is obsolete."""
 
     gone: set[Line] = field(default_factory=set)
     """The lines that others than the operator have removed from Vault, or that a consent has replaced."""
@@ -29,6 +32,12 @@ class Traces:
     def explain(self, token: str, line: Line) -> bool:
         """Return whether Vault may show nothing of a token's successors, although it has held them."""
         return line in self.gone or token in self.returned
+
+
+def named(values: Mapping[str, object], tokens: Collection[str]) -> set[str]:
+    """Return the tokens that the mark in a document names as dropped or spent."""
+    digits = tuple(entry.rpartition("/")[2] for entry in str(values.get(OBSOLETE, "")).split())
+    return {token for token in tokens if digits and SecretValue(token).digest().startswith(digits)}
 
 
 def _has_others(token: str, held: Collection[str], line: Callable[[str], Line]) -> bool:

@@ -121,8 +121,11 @@ class CandidateCopies:
         """Return whether the copy of a candidate may add something to a document that was read after it."""
         if _is_leaving(copy, document):
             return True
-        grant = copy.grant
-        return (grant.exchange, grant.lineage) not in self._obsolete and not is_outdated(grant, document)
+        return not self.is_obsolete(copy.grant) and not is_outdated(copy.grant, document)
+
+    def is_obsolete(self, grant: Grant) -> bool:
+        """Return whether this process has dropped or spent a grant of an exchange, whatever Vault shows of it."""
+        return (grant.exchange, grant.lineage) in self._obsolete
 
     async def drop_unneeded(self, copies: Sequence[EscrowedGrant], source: GrantWithClient) -> None:
         """Drop the copies of candidates that add nothing."""

@@ -27,7 +27,7 @@ from pipedrive_operator.core.grant.candidate import (
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Grant, read_grant
-from pipedrive_operator.core.grant.obsolete import with_obsolete
+from pipedrive_operator.core.grant.obsolete import with_obsolete, with_obsolete_ancestors
 from pipedrive_operator.core.grant.succession import successor_of
 from pipedrive_operator.core.grant.terms import Exchange, Terms
 from pipedrive_operator.core.resource.status import Account
@@ -221,7 +221,7 @@ class Candidates:
         Also raises CheckAndSetConflict if the document has changed.
         """
         candidate, account = seen.candidate, None
-        if is_spent(candidate, seen.document):
+        if is_spent(candidate, seen.document) or self._copies.is_obsolete(candidate):
             await self._drop(seen, source)
             return None
         if candidate.lineage not in attempt.refused:
@@ -254,7 +254,8 @@ class Candidates:
             return
         copy = await self._copies.set_aside(seen.document, seen.candidate, source)
         try:
-            await self._write(self._without_candidate(seen), seen, source)
+            values = with_obsolete_ancestors(self._without_candidate(seen), seen.candidate)
+            await self._write(values, seen, source)
         except CheckAndSetConflict:
             await self._copies.restore([copy], source)
 

@@ -153,6 +153,7 @@ async def test_a_copy_in_escrow_of_a_candidate_that_pipedrive_refused_replaces_n
     await around.escrow.keep(GRANT_LOCATION, another, "us-0", SecretValue("hush"))
     around.pipedrive.accounts.clear()
     around.pipedrive.alive = {"another"}
+    around.take_over()
 
     await around.in_time(around.run())
 

@@ -5,9 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.succession import EscrowedGrant
+from pipedrive_operator.core.grant.token import Token
+from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import RateLimited
 from support.builders import GRANT_LOCATION, GRANT_SOURCE
 from support.exchanges import OTHER_COMPANY, ConsentSurroundings
 from support.refresh import ORDER
@@ -73,6 +77,31 @@ async def test_the_copy_of_a_candidate_that_was_set_aside_is_needed(consent: Con
     assert _is_needed_by_the_next_process(consent, candidate)
 
 
+async def test_a_copy_of_what_was_spent_for_a_candidate_that_was_set_aside_is_not_needed(
+    consent: ConsentSurroundings,
+) -> None:
+    """The copy is in another cluster, and the candidate is not in Vault at the moment."""
+    candidate, renewed = await _renew_without_a_decision(consent)
+
+    await consent.protocol.parts.candidates.set_aside(GRANT_SOURCE)
+
+    assert not _is_needed_by_the_next_process(consent, candidate)
+    assert _is_needed(consent, renewed)
+
+
+async def test_a_process_does_not_send_a_candidate_again_that_it_has_renewed(consent: ConsentSurroundings) -> None:
+    """Another cluster has put its copy into Vault, after a person had replaced the document."""
+    candidate, renewed = await _renew_without_a_decision(consent)
+    await consent.protocol.parts.candidates.set_aside(GRANT_SOURCE)
+    consent.vault.put(GRANT_LOCATION, **with_candidate({"refresh_token": "of a person"}, candidate))
+
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert 1 == consent.pipedrive.sent.count(candidate.refresh_token.reveal())
+    assert consent.candidate is None
+    assert _is_needed(consent, renewed)
+
+
 async def test_a_wrong_account_leaves_the_document_as_it_was(consent: ConsentSurroundings) -> None:
     """There is no copy, and nothing was spent."""
     before = consent.values
@@ -80,6 +109,23 @@ async def test_a_wrong_account_leaves_the_document_as_it_was(consent: ConsentSur
     assert ConsentReason.WRONG_ACCOUNT is await consent.connect(company=OTHER_COMPANY, pinned=consent.pipedrive.company)
 
     assert before == consent.values
+
+
+async def _renew_without_a_decision(consent: ConsentSurroundings) -> tuple[Grant, Grant]:
+    """Renew a candidate about which Pipedrive does not decide; return it as it was, and as it is then."""
+    await consent.die_with_a_candidate()
+    candidate = consent.held
+    consent.clock.turn(timedelta(hours=2))
+    consent.pipedrive.identify_access_token = _say_nothing  # type: ignore[method-assign,assignment]
+    with pytest.raises(RateLimited):
+        await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    renewed = consent.held
+    assert renewed.refreshed_from == candidate.lineage
+    return candidate, renewed
+
+
+async def _say_nothing(_: Token) -> Account:
+    raise RateLimited("429")
 
 
 def _is_needed_by_the_next_process(consent: ConsentSurroundings, candidate: Grant) -> bool:

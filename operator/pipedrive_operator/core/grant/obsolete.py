@@ -4,6 +4,7 @@ A copy in escrow may outlive what it is a copy of: a webhook may deny its deleti
 remembers it, but the next one does not, and neither does another cluster.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from pipedrive_operator.core.grant.document import Document
@@ -26,10 +27,26 @@ def is_obsolete(grant: Grant, document: Document | None) -> bool:
 
 def with_obsolete(values: Values, grant: Grant) -> dict[str, object]:
     """Return the values of a document that names a grant of a consent, and its ancestors, as dropped or spent."""
-    if grant.exchange[0] is None:
+    return _naming(values, grant, (*_ancestors(grant), grant.lineage))
+
+
+def with_obsolete_ancestors(values: Values, grant: Grant) -> dict[str, object]:
+    """Return the values of a document that names what was spent for a grant of a consent; the grant itself may return.
+
+    A refresh token that does not rotate is not spent.
+    """
+    return _naming(values, grant, [lineage for lineage in _ancestors(grant) if lineage != grant.lineage])
+
+
+def _ancestors(grant: Grant) -> list[str]:
+    """Return the lineages of the first refresh token of a grant's consent, and of the one before its own."""
+    return [lineage for lineage in (grant.first_refreshed_from, grant.refreshed_from) if lineage is not None]
+
+
+def _naming(values: Values, grant: Grant, lineages: Iterable[str]) -> dict[str, object]:
+    added = dict.fromkeys(_entry(grant, lineage) for lineage in lineages)
+    if grant.exchange[0] is None or not added:
         return dict(values)
-    ancestors = (grant.first_refreshed_from, grant.refreshed_from, grant.lineage)
-    added = dict.fromkeys(_entry(grant, lineage) for lineage in ancestors if lineage is not None)
     kept = [entry for entry in _entries(values) if entry not in added]
     return {**values, OBSOLETE: " ".join([*kept, *added][-_MOST:])}
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant
 from pipedrive_operator.core.grant.keys import OBSOLETE
-from pipedrive_operator.core.grant.obsolete import is_obsolete, with_obsolete
+from pipedrive_operator.core.grant.obsolete import is_obsolete, with_obsolete, with_obsolete_ancestors
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, document
 
@@ -21,6 +21,15 @@ def test_a_grant_and_what_was_spent_for_it_are_marked() -> None:
 
     assert [True, True, True] == [is_obsolete(grant, marked) for grant in (FIRST, SECOND, THIRD)]
     assert "1" == marked.values["theirs"]
+
+
+def test_what_was_spent_for_a_grant_is_marked_without_the_grant_itself() -> None:
+    """It is alive, and waits in escrow. A refresh token that does not rotate is not spent."""
+    marked = document(GRANT_LOCATION, **with_obsolete_ancestors({}, THIRD))
+    assert [True, True, False] == [is_obsolete(grant, marked) for grant in (FIRST, SECOND, THIRD)]
+
+    same = half_refreshed_grant(FIRST, SecretValue("first"))
+    assert {} == with_obsolete_ancestors({}, same)
 
 
 def test_the_same_refresh_token_of_another_answer_is_not_marked() -> None:

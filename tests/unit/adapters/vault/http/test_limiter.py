@@ -340,7 +340,7 @@ async def test_a_quota_is_a_response_of_a_recovered_server(
 async def test_the_end_of_an_outage_ends_the_pause_of_a_path_whose_probe_failed(
     limiter: RequestLimiter, server: Server, clock: TurnedClock
 ) -> None:
-    """One probe without a response may be about its document, and makes that path wait, but not longer than the server."""
+    """One probe without a response may be about its document, so that its path waits: until the server is back."""
     server.response = TIMEOUT
     for number in range(SUSPECT_PATHS):
         with pytest.raises(VaultUnavailable):
