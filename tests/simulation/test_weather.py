@@ -26,7 +26,7 @@ from pipedrive_operator.core.values.errors import (
     VaultUnavailable,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
-from simulation.history import who
+from simulation.history import PERSON, who
 from simulation.loop import CURRENT, Process, run
 from simulation.models import CLIENT_SECRET, EPOCH, LATEST_WRITE, LONGEST_LAG, SimulatedClock
 from simulation.rare_weather import LONGEST_DENIAL, LONGEST_SILENCE, SHARE, Kinds, RareWeather
@@ -197,6 +197,19 @@ def test_a_loss_excuses_its_own_token_only(world: World, lost: set[str]) -> None
                 await world.come_to_rest()
 
     _run(world, play())
+
+
+def test_a_person_who_strikes_in_the_middle_of_a_process_writes_in_their_own_name(world: World) -> None:
+    """The process did not cause this conflict, and does not know of it."""
+
+    async def play() -> None:
+        CURRENT.set(Process("a0"))
+        world.vault.edit(GRANT_LOCATION, refresh_token="consent-1")
+        world.vault.put(GRANT_LOCATION, refresh_token="refresh-2")
+
+    _run(world, play())
+
+    assert [by for _, by in world.vault.written] == [PERSON, "a0"]
 
 
 def test_a_spent_token_that_is_sent_again_ends_what_descends_from_it(world: World) -> None:
