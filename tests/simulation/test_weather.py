@@ -110,6 +110,7 @@ def test_a_person_may_write_in_the_middle_of_what_a_process_does(world: World, i
     _run(world, play())
 
     assert world.promises.traces.gone == ({"consent-1"} if is_person else set())
+    assert world.vault.written[-1][1] == (PERSON if is_person else "a1")
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -197,19 +198,6 @@ def test_a_loss_excuses_its_own_token_only(world: World, lost: set[str]) -> None
                 await world.come_to_rest()
 
     _run(world, play())
-
-
-def test_a_person_who_strikes_in_the_middle_of_a_process_writes_in_their_own_name(world: World) -> None:
-    """The process did not cause this conflict, and does not know of it."""
-
-    async def play() -> None:
-        CURRENT.set(Process("a0"))
-        world.vault.edit(GRANT_LOCATION, refresh_token="consent-1")
-        world.vault.put(GRANT_LOCATION, refresh_token="refresh-2")
-
-    _run(world, play())
-
-    assert [by for _, by in world.vault.written] == [PERSON, "a0"]
 
 
 def test_a_spent_token_that_is_sent_again_ends_what_descends_from_it(world: World) -> None:
