@@ -6,6 +6,7 @@ puts it into the cache of every replica, and a Secret may have a megabyte of dat
 
 import hashlib
 import json
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -102,7 +103,7 @@ def read_target(body: Mapping[str, Any]) -> TargetSecret:
         key=metadata.key,
         uid=metadata.uid,
         resource_version=metadata.resource_version,
-        type=str(body.get("type", "Opaque")),
+        type=sys.intern(str(body.get("type", "Opaque"))),
         labels=labels,
         annotations={name: bounded(value) for name, value in annotations.items()},
         owner_references=_few_owners(owners),
@@ -191,7 +192,7 @@ def _read_managed(annotation: str) -> Managed:
 def _strings(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > MOST_ENTRIES:
         return ()
-    return tuple(item for item in value if isinstance(item, str))
+    return tuple(sys.intern(item) for item in value if isinstance(item, str))
 
 
 def _managers(entries: Iterable[Mapping[str, Any]], kept: Collection[str]) -> dict[str, str]:

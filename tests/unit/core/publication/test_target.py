@@ -1,5 +1,6 @@
 """A Secret as the API server returns it: its owner, and the other managers of its fields."""
 
+import json
 import tracemalloc
 from dataclasses import replace
 from typing import Any
@@ -224,6 +225,19 @@ def test_a_foreign_secret_costs_little_memory() -> None:
     assert current / len(kept) < 20_000
     assert all(target.labels == {LABEL_CREDENTIAL: "acme"} for target in kept)
     assert "AAAA" not in repr([target.data for target in kept])
+
+
+def test_the_secrets_of_many_credentials_share_what_they_have_in_common() -> None:
+    """Each replica keeps all of them, and the API server sends each with strings of its own."""
+    bodies = [json.dumps(published_body(CREDENTIAL, ACCEPTED)) for _ in range(100)]
+    read_target(json.loads(bodies[0]))
+
+    tracemalloc.start()
+    kept = [read_target(json.loads(body)) for body in bodies]
+    current, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert current / len(kept) < 2_000
 
 
 def test_a_secret_with_too_many_owners_is_not_ours() -> None:
