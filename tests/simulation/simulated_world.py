@@ -36,6 +36,8 @@ SETTLED = 180.0
 """In seconds of calm, after which every write belongs to a refresh: a dead process's intent lasts for 70 of them."""
 PATIENCE = 90
 """In seconds: longer than any refresh, and shorter than the time between two."""
+DELAYS_TO_SETTLE = 45
+"""One-way delays until several copies in escrow, each of which is tried and refused, are settled one after another."""
 
 STORY_LINES = 60
 """How many lines of its history a failing seed prints."""
@@ -251,7 +253,7 @@ class World:
 
     async def come_to_rest(self) -> None:
         """Check that everything is well in the end; a refresh may be in progress, so wait for it."""
-        for _ in range(PATIENCE):
+        for _ in range(PATIENCE + round(DELAYS_TO_SETTLE * self.vault.network.slowest)):
             if self._what_is_wrong() is None:
                 break
             await asyncio.sleep(1)
