@@ -165,7 +165,7 @@ class LeaderElection:
             # knows nothing of what that replica did: it ends before the next term begins.
             return self._working is None
         if self._observed is None or self._observed.lease != current:
-            self._observed = Observed(current, now)
+            self._observed = Observed(current, self._clock.monotonic())  # it may have been renewed during the read
         return now - self._observed.since > current.duration.total_seconds()
 
     def _renewed(self, current: Lease | None) -> Lease:

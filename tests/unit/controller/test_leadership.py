@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -248,3 +248,45 @@ async def test_an_error_of_the_work_ends_the_election() -> None:
     with pytest.raises(ZeroDivisionError):
         async with asyncio.timeout(5):
             await election.run(fail)
+
+
+@dataclass
+class SlowLink(SharedLease):
+    """The link of a replica to a shared Lease."""
+
+    shared: SharedLease = field(default_factory=SharedLease)
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    delay: float = 0.0
+    """In seconds: how long a request is on its way."""
+
+    async def read(self) -> Lease | None:
+        """Return the Lease as it is when the request arrives."""
+        if self.error is not None:
+            raise self.error
+        if self.delay:
+            await self.clock.sleep(self.delay)
+        return await self.shared.read()
+
+    async def write(self, lease: Lease) -> None:
+        """Replace the Lease."""
+        await self.shared.write(lease)
+
+
+async def test_a_standby_counts_from_when_it_got_the_lease_and_not_from_when_it_asked(replicas: list[Replica]) -> None:
+    """The leader has renewed it in between, and still leads when a count from before would be over."""
+    clock, shared = TurnedClock(), SharedLease()
+    leader, standby = (SlowLink(shared=shared, clock=clock) for _ in range(2))
+    replicas.append(Replica("one", leader, clock))
+    await settle(clock)
+    standby.delay = 3.5
+    replicas.append(Replica("two", standby, clock))
+    await settle(clock, 4)
+    leader.error, standby.delay = ApiServerUnavailable("cut off"), 0.0
+
+    both_lead = False
+    for _ in range(40):
+        await settle(clock, 1)
+        both_lead |= all(replica.election.remaining() > 0 for replica in replicas)
+
+    assert replicas[1].works
+    assert not both_lead
