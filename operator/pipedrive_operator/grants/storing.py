@@ -63,7 +63,7 @@ class StoringSteps(IntentSteps):
         answers = [copy for copy in copies if held is None or copy.grant.exchange == held.exchange]
         if await self.parts.copies.restore(answers, source_of_both):
             return None
-        found = succession.settlement(read.grant, [copy for copy in copies if copy.grant.terms is None])
+        found = succession.settlement(read.grant, succession.usable_for(read.grant, copies, waiting=answers))
         if found.drop and not await self._documents.holds(read):
             await self.pause_after_another_conflict(read.location)
             return None

@@ -1,6 +1,7 @@
 """A holder that was stopped for long goes on: it harms no refresh of another holder, and drops nothing alive."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,11 +11,18 @@ from fakes.cluster import FakeCluster
 from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.grant import Grant, write_grant
-from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, TokenResponseUnusable
+from pipedrive_operator.core.grant.intent import Unanswered
+from pipedrive_operator.core.grant.terms import Terms
+from pipedrive_operator.core.values.errors import (
+    ApiServerUnavailable,
+    FenceClosed,
+    PipedriveUnavailable,
+    TokenResponseUnusable,
+)
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
-from support.exchanges import ConsentSurroundings
-from support.refresh import Surroundings
+from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE, NOW, access_token
+from support.exchanges import ConsentSurroundings, say_nothing_about
+from support.refresh import ORDER, Surroundings
 
 THEIR_INTENT = {"refresh_id": "them-1", "refresh_holder": "them", "refresh_timeout": "77s"}
 OF_A_CANDIDATE = {"refresh_consent": "uid"}
@@ -327,3 +335,42 @@ async def _keep_behind_our_intent(around: Surroundings, grant: Grant) -> None:
     elsewhere = FakeCluster()
     await build_escrow(elsewhere).keep(GRANT_LOCATION, grant, "them-1", CLIENT_SECRET)
     around.pipedrive.before_fence = lambda: around.cluster.escrow.update(elsewhere.escrow)
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+@pytest.mark.parametrize("newer_waits_for", ["its client", "Pipedrive"])
+async def test_a_late_renewal_of_the_grant_is_used_although_a_newer_consent_waits(
+    newer_waits_for: str, *, is_marked: bool
+) -> None:
+    """The candidate was promoted meanwhile, and the place beside it is taken. Its refresh token is spent."""
+    around = ConsentSurroundings()
+    mark = Unanswered(count=1, at=NOW, by="them") if is_marked else None
+    stored = Grant(
+        refresh_token=SecretValue("seed"), client_id="client", account=ACCOUNT, consent="older", unanswered=mark
+    )
+    late = Grant(
+        refresh_token=SecretValue("renewed"),
+        token=access_token("renewed"),
+        client_id="client",
+        refreshed_from=stored.lineage,
+        first_refreshed_from=stored.lineage,
+        refresh_count=1,
+        terms=Terms(consent="older", consent_generation=2, expected=None, over=None),
+    )
+    newer = Grant(
+        refresh_token=SecretValue("newer"),
+        token=access_token("newer"),
+        client_id="another" if newer_waits_for == "its client" else "client",
+        terms=Terms(consent="newer", consent_generation=2, expected=None, over=stored.origin),
+    )
+    around.vault.put(GRANT_LOCATION, **with_candidate(write_grant(stored, {}), newer))
+    await around.escrow.keep(GRANT_LOCATION, late, "them-1", CLIENT_SECRET)
+    say_nothing_about(around.pipedrive, newer, PipedriveUnavailable("503"))
+
+    with suppress(PipedriveUnavailable):  # about the newer one
+        await around.in_time(around.run(replace(ORDER, replaces=None)))
+
+    assert (late.lineage, ACCOUNT, "older") == (around.stored.lineage, around.stored.account, around.stored.consent)
+    assert newer.exchange == around.held.exchange
+    assert [] == around.pipedrive.sent
+    assert {} == around.cluster.escrow

@@ -5,7 +5,7 @@ is enough to distinguish a successor from a consent and from a restored backup.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pipedrive_operator.core.grant.grant import Grant
@@ -43,6 +43,35 @@ def settlement(stored: Grant, escrowed: Sequence[EscrowedGrant]) -> Settlement:
     rest = [copy for copy in escrowed if copy not in drop]
     store = next((copy for copy in rest if copy.grant.refreshed_from == stored.lineage), None)
     return Settlement(drop=drop, store=store, unclear=tuple(copy for copy in rest if copy is not store))
+
+
+def usable_for(
+    stored: Grant, escrowed: Sequence[EscrowedGrant], *, waiting: Collection[EscrowedGrant]
+) -> list[EscrowedGrant]:
+    """Return the copies that may take the place of a grant: those that were verified, and its own successors.
+
+    A successor that is the candidate of a consent belongs to the account of the grant. It is verified like any other
+    candidate if it is `waiting` for that; otherwise it counts as the result of a refresh of the grant.
+    """
+    verified = [copy for copy in escrowed if copy.grant.terms is None]
+    rest = [copy for copy in escrowed if copy not in verified and copy not in waiting]
+    successors = [
+        replace(copy, grant=_as_refreshed(copy.grant, stored)) for copy in rest if copy.grant.continues(stored.lineage)
+    ]
+    return [*verified, *successors]
+
+
+def _as_refreshed(result: Grant, stored: Grant) -> Grant:
+    """Return the result of a renewal of a candidate as that of a refresh of the grant with the same refresh token."""
+    return replace(
+        result,
+        terms=None,
+        account=stored.account,
+        consent=stored.consent,
+        consent_generation=stored.consent_generation,
+        first_refreshed_from=stored.origin,
+        refresh_count=stored.refresh_count + 1,
+    )
 
 
 def replacement(escrowed: Sequence[EscrowedGrant], *, dead: Collection[EscrowedGrant]) -> EscrowedGrant | None:
