@@ -175,6 +175,9 @@ class Escrow(Protocol):
     def holds(self, location: VaultLocation) -> bool:
         """Return whether an escrow exists, or may exist, for a location, as far as this process knows."""
 
+    def appeared(self, location: VaultLocation) -> bool:
+        """Return whether the last list of all escrows has shown one for a location that was not known before."""
+
     async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
         """Store the result of a refresh, encrypted with the key, beside those of other refreshes.
 

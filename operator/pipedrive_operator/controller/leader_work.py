@@ -28,8 +28,8 @@ class EscrowStore(Protocol):
 class EndedRefreshes(Protocol):
     """What this process remembers of its refreshes."""
 
-    def forget_all(self) -> None:
-        """Forget how all refreshes ended."""
+    def escrow_appeared(self) -> None:
+        """End the pauses of the grants that the last list of the escrow has brought."""
 
 
 class LeaderWork:
@@ -47,7 +47,7 @@ class LeaderWork:
         escrow_interval: timedelta,
         consents: ConsentController | None = None,
     ) -> None:
-        """Use these parts; how refreshes ended is forgotten when a grant appears in escrow while this replica leads."""
+        """Use these parts; pauses of `refreshes` end when a grant appears in escrow while this replica leads."""
         self._consents = consents
         self._controller = controller
         self._escrow = escrow
@@ -76,7 +76,7 @@ class LeaderWork:
         while True:
             await self._clock.sleep(self._escrow_interval.total_seconds())
             if await self._load_escrow():
-                self._refreshes.forget_all()
+                self._refreshes.escrow_appeared()
                 self._controller.enqueue_all(self._cache)
 
     async def _load_escrow(self) -> list[str] | None:

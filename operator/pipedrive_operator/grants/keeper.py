@@ -200,6 +200,18 @@ class GrantKeeper:
         self._leftovers.clear()
         self._settled_until.clear()
 
+    def escrow_appeared(self) -> None:
+        """End the pauses of the grants that the last list of the escrow has brought: the copy may solve the failure.
+
+        Those of all other grants go on.
+        """
+        for access, state in list(self._states.items()):
+            if isinstance(state, _FAILED) and self._protocol.appeared_in_escrow(access[0]):
+                self._end_pause(access)
+        for location in [one for one in self._settled_until if self._protocol.appeared_in_escrow(one)]:
+            del self._settled_until[location]
+            self._leftovers.pop(location, None)
+
     def vault_returned(self, connection: str) -> frozenset[Key]:
         """Forget the refreshes that failed because this Vault was unavailable, and return their credentials."""
         failed = [

@@ -42,6 +42,10 @@ class StoringSteps(IntentSteps):
         """Return whether a refreshed grant may be in escrow."""
         return self._escrow.holds(location)
 
+    def appeared_in_escrow(self, location: VaultLocation) -> bool:
+        """Return whether the last list of the escrow has shown a grant for a location that was not known before."""
+        return self._escrow.appeared(location)
+
     async def settle_escrow(
         self, read: ReadGrant, source: ClientSource, *, may_be_spent: bool = False
     ) -> tuple[str, ...] | None:

@@ -47,7 +47,7 @@ class Leader:
 
     clock: TurnedClock = field(default_factory=TurnedClock)
     escrow: EscrowLists = field(default_factory=EscrowLists)
-    forgets: int = 0
+    ended_pauses: int = 0
 
     def __post_init__(self) -> None:
         """Build the parts."""
@@ -69,9 +69,9 @@ class Leader:
         """Become the leader."""
         self.task = asyncio.create_task(self.work.run())
 
-    def forget_all(self) -> None:
-        """Count how often the ends of refreshes are forgotten."""
-        self.forgets += 1
+    def escrow_appeared(self) -> None:
+        """Count how often pauses end."""
+        self.ended_pauses += 1
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def test_no_pass_runs_before_the_escrow_is_loaded(leader: Leader) -> None:
 
 
 async def test_a_grant_that_a_former_leader_puts_in_escrow_later_is_found(leader: Leader) -> None:
-    """All credentials are then reconciled again, and how their last refreshes ended no longer matters."""
+    """All credentials are then reconciled again, and the pauses of that grant end."""
     leader.start()
     leader.queue.done(await leader.queue.get())
     await leader.clock.next_sleep()
@@ -104,7 +104,7 @@ async def test_a_grant_that_a_former_leader_puts_in_escrow_later_is_found(leader
     leader.clock.turn(ESCROW_INTERVAL)
 
     assert KEY == await leader.queue.get()
-    assert (1, 2) == (leader.forgets, leader.escrow.calls)
+    assert (1, 2) == (leader.ended_pauses, leader.escrow.calls)
 
 
 async def test_an_escrow_without_new_grants_causes_no_pass(leader: Leader) -> None:
@@ -116,7 +116,7 @@ async def test_an_escrow_without_new_grants_causes_no_pass(leader: Leader) -> No
     leader.clock.turn(ESCROW_INTERVAL)
     await leader.clock.next_sleep()
 
-    assert (0, 0, 2) == (leader.forgets, leader.queue.depth, leader.escrow.calls)
+    assert (0, 0, 2) == (leader.ended_pauses, leader.queue.depth, leader.escrow.calls)
 
 
 async def test_a_replica_that_lost_the_lease_exports_no_credential(leader: Leader) -> None:

@@ -329,7 +329,7 @@ async def test_the_refusal_of_a_former_grant_is_not_shown_while_the_next_one_is_
 
 
 async def test_how_refreshes_ended_is_forgotten_at_once(around: KeeperSurroundings) -> None:
-    """A grant has appeared in escrow, or this replica leads again: nothing waits for the end of an old pause."""
+    """This replica leads again: nothing waits for the end of an old pause."""
     around.pipedrive.breaks = PipedriveUnavailable("503")
     first = await around.refresh()
 

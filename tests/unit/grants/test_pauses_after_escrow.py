@@ -1,14 +1,19 @@
 """What is left in escrow after a refresh waits for a pause, which is no reason to refresh before it is over."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from fakes.escrow import build_escrow
+from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.grant.grant import Grant
-from pipedrive_operator.core.values.errors import PipedriveUnavailable
+from pipedrive_operator.core.values.errors import ConsentRequired, PipedriveUnavailable, RefreshUncertain, Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, GRANT_SOURCE
 from support.keepers import KeeperSurroundings
+from support.refresh import ORDER
 
 CLIENT_SECRET = SecretValue("hush")
 
@@ -97,3 +102,46 @@ async def test_failures_do_not_lengthen_the_pause_about_an_escrow_and_the_other_
     failed = await around.refresh()
 
     assert failed.retry_at - around.clock.now() <= timedelta(seconds=1)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [ConsentRequired("refused"), RefreshUncertain("lost"), PipedriveUnavailable("503")],
+    ids=str,
+)
+async def test_a_grant_of_another_in_escrow_ends_no_pause(trouble: Trouble) -> None:
+    """How this grant's refresh ended stays in the status, and a request that was not met is not forgotten."""
+    around = KeeperSurroundings()
+    around.pipedrive.breaks = trouble
+    await around.refresh(replace(ORDER, is_requested=True))
+    failed = around.keeper.state(GRANT_SOURCE)
+    other = VaultLocation(connection="default", mount="secret", path="other")
+    await build_escrow(around.cluster).keep(other, Grant(refresh_token=SecretValue("theirs")), "them-0", CLIENT_SECRET)
+
+    assert await around.escrow.load()
+    around.keeper.escrow_appeared()
+
+    assert isinstance(failed, refresh_state.Refused | refresh_state.Unavailable)
+    assert failed == around.keeper.state(GRANT_SOURCE)
+
+
+@pytest.mark.parametrize("is_requested", [True, False])
+async def test_a_grant_that_appears_in_escrow_is_tried_at_once(*, is_requested: bool) -> None:
+    """Another process has kept it there. A request that was not met stays."""
+    around = KeeperSurroundings()
+    around.pipedrive.breaks = RefreshUncertain("lost")
+    await around.refresh(replace(ORDER, is_requested=is_requested))
+    theirs = Grant(refresh_token=SecretValue("theirs"))
+    await build_escrow(around.cluster).keep(GRANT_LOCATION, theirs, "them-0", CLIENT_SECRET)
+
+    assert await around.escrow.load()
+    around.keeper.escrow_appeared()
+
+    match around.keeper.state(GRANT_SOURCE):
+        case refresh_state.Unavailable() as state:
+            assert is_requested
+            assert state.retry_at <= around.clock.now()
+        case state:
+            assert not is_requested
+            assert refresh_state.IDLE == state
+    assert around.keeper.has_escrow(GRANT_SOURCE)

@@ -75,20 +75,29 @@ class KubernetesEscrow:
         """The Secrets that exist, or may exist, by name. Never their content: each use reads it from the cluster."""
         self._in_writing: set[str] = set()
         """The names of those that are being created: a list that lacks one may be older than it."""
+        self._appeared: frozenset[str] = frozenset()
+        """The grants of which the last `load` has found an escrow that was not known before, as digests."""
 
     async def load(self) -> list[str]:
         """List the escrow, and return the grants that other processes have added since. Raises ApiServerUnavailable."""
-        before = self._settled()
-        found = {body["metadata"]["name"]: body for body in await self._list()}
-        added = [_annotation(body, _GRANT) or name for name, body in found.items() if name not in self._known]
-        written_since = {name: copy for name, copy in self._known.items() if name not in before}
+        before, settled = set(self._known), self._settled()
+        listed = {body["metadata"]["name"]: body for body in await self._list()}
+        dropped_since = before - self._known.keys()
+        found = {name: body for name, body in listed.items() if name not in dropped_since}
+        added = {name: body for name, body in found.items() if name not in self._known}
+        written_since = {name: copy for name, copy in self._known.items() if name not in settled}
         self._known = {name: _copy(body) for name, body in found.items()} | written_since
+        self._appeared = frozenset(_copy(body).grant for body in added.values())
         metrics.show_escrow(len(self._known))
-        return sorted(added)
+        return sorted(_annotation(body, _GRANT) or name for name, body in added.items())
 
     def holds(self, location: VaultLocation) -> bool:
         """Return whether an escrow exists, or may exist, for a location."""
         return any(copy.grant == _digest(location) for copy in self._known.values())
+
+    def appeared(self, location: VaultLocation) -> bool:
+        """Return whether the last `load` has found an escrow for a location that was not known before."""
+        return _digest(location) in self._appeared
 
     async def keep(self, location: VaultLocation, grant: Grant, refresh_id: str, key: SecretValue) -> bool:
         """Create an escrow for the result of a refresh, and return whether the cluster certainly holds it.

@@ -13,6 +13,7 @@ from fakes.escrow import NAMESPACE, EscrowSecrets
 from pipedrive_operator.adapters.kubernetes.api import Body, Page
 from pipedrive_operator.adapters.kubernetes.endpoints import Endpoint
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
+from pipedrive_operator.core.grant.document import VaultLocation
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, grant
 
@@ -96,3 +97,31 @@ async def test_a_copy_that_is_being_created_during_a_read_is_not_forgotten(*, lo
     assert await escrow.keep(GRANT_LOCATION, grant(), "first", KEY)
     await escrow.drop(GRANT_LOCATION, "first")
     assert {} == secrets.cluster.escrow
+
+
+async def test_a_copy_that_is_dropped_while_all_are_listed_is_not_a_new_one() -> None:
+    """The list was made before. The pauses of its grant would end for nothing."""
+    clock = TurnedClock()
+    secrets = _Interrupted(FakeCluster(clock))
+    escrow = KubernetesEscrow(secrets, NAMESPACE, clock)
+    assert await escrow.keep(GRANT_LOCATION, grant(), "first", KEY)
+    secrets.escrow = escrow
+
+    assert [] == await escrow.load()
+
+    assert not escrow.holds(GRANT_LOCATION)
+    assert not escrow.appeared(GRANT_LOCATION)
+
+
+async def test_a_grant_appears_once_when_another_process_has_kept_a_copy_of_it() -> None:
+    """Only then may the copy solve what has failed."""
+    cluster, other = FakeCluster(), VaultLocation(connection="default", mount="secret", path="other")
+    escrow, theirs = (KubernetesEscrow(EscrowSecrets(cluster), NAMESPACE, TurnedClock()) for _ in range(2))
+    assert await escrow.keep(other, grant(), "ours", KEY)
+    assert await theirs.keep(GRANT_LOCATION, grant(), "theirs", KEY)
+
+    await escrow.load()
+    assert [True, False] == [escrow.appeared(location) for location in (GRANT_LOCATION, other)]
+
+    await escrow.load()
+    assert not escrow.appeared(GRANT_LOCATION)
