@@ -35,7 +35,7 @@ from pipedrive_operator.grants.protocol import RefreshProtocol
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder, HeldGrant, RefreshOrder
 from pipedrive_operator.ports import Clock
 
-_FIXED_IN_VAULT: Final = {Reason.SOURCE_MISSING, Reason.VAULT_DENIED, Reason.CLIENT_REJECTED}
+_FIXED_IN_VAULT: Final = {Reason.SOURCE_MISSING, Reason.VAULT_DENIED, Reason.CLIENT_REJECTED, Reason.INVALID_SPEC}
 """What a person fixes in Vault, which is read at every poll. Pipedrive is not called until something has changed."""
 
 _CRASH_PAUSE: Final = timedelta(minutes=5)
