@@ -61,10 +61,9 @@ def is_outdated(result: Grant, document: Document | None) -> bool:
     """Return whether the result of an exchange has nothing to add to a document that was read after it was found.
 
     A result belongs into Vault if Vault holds what was spent for it, or nothing of the same exchange yet. The code of
-    an exchange works once, so whatever else Vault holds of it is this result or descends from it, unless it is the very
-    first result of the exchange: then Vault was restored from a backup. A refresh token that does not rotate has
-    several access tokens, of which a verified grant needs no other one. What the document names as obsolete adds
-    nothing either.
+    an exchange works once, so whatever else Vault holds of it is this result or descends from it, unless it is an older
+    ancestor: then Vault was restored from a backup. A refresh token that does not rotate has several access tokens, of
+    which a verified grant needs no other one. What the document names as obsolete adds nothing either.
     """
     if is_obsolete(result, document):
         return True
@@ -74,7 +73,7 @@ def is_outdated(result: Grant, document: Document | None) -> bool:
         return False
     if held.lineage == result.lineage:
         return held.terms is None or held.access_digest == result.access_digest
-    return held.lineage not in {result.refreshed_from, result.first_refreshed_from}
+    return not held.precedes(result)
 
 
 def is_spent(candidate: Grant, document: Document) -> bool:

@@ -84,8 +84,14 @@ def replacement(escrowed: Sequence[EscrowedGrant], *, dead: Collection[EscrowedG
 
 
 def successor_of(grant: Grant, escrowed: Sequence[EscrowedGrant]) -> EscrowedGrant | None:
-    """Return the successor of a grant if it is in escrow: what its refresh token was spent for, if that rotates."""
-    return next((copy for copy in escrowed if copy.grant.refreshed_from == grant.lineage != copy.grant.lineage), None)
+    """Return what the refresh token of a grant was spent for, if that is in escrow and has another refresh token.
+
+    It is the newest of what descends from the grant: if Vault was restored from a backup, the grant may be older than
+    what its successor was spent for.
+    """
+    direct = (copy for copy in escrowed if copy.grant.refreshed_from == grant.lineage != copy.grant.lineage)
+    descendants = (copy for copy in escrowed if grant.precedes(copy.grant))
+    return max(descendants, key=lambda copy: copy.grant.refresh_count, default=next(direct, None))
 
 
 def supersedes(stored: Grant, ours: Grant, *, spent: Grant) -> bool:

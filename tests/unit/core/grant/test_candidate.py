@@ -27,7 +27,7 @@ from support.builders import ACCOUNT, GRANT_LOCATION, access_token, document, gr
 
 TERMS = Terms(consent="uid", consent_generation=2, expected=AccountGuard(company_id=12), over="origin")
 CANDIDATE = grant("12:34:new", token=access_token(), scope=access_token().scope, terms=TERMS)
-NEXT = {"refresh_token": SecretValue("12:34:next"), "token": access_token("next")}
+NEXT: dict[str, Any] = {"refresh_token": SecretValue("12:34:next"), "token": access_token("next")}
 """The tokens of a later grant."""
 HELD: dict[str, object] = {"refresh_token": "12:34:old", "note": "ours to keep"}
 
@@ -158,6 +158,18 @@ def test_a_result_is_outdated_if_vault_holds_what_became_of_it(held: str, *, out
     stored = with_candidate(HELD, replace(CANDIDATE, refresh_token=grant(held).refresh_token))
 
     assert outdated is is_outdated(third, document(GRANT_LOCATION, **stored))
+
+
+@pytest.mark.parametrize(("count", "outdated"), [(1, False), (3, True), (4, True)])
+def test_a_result_is_not_outdated_if_vault_holds_an_ancestor_of_what_was_spent_for_it(
+    count: int, *, outdated: bool
+) -> None:
+    """Vault was restored from a backup that is between the first result of the exchange and this one."""
+    first, third = (grant(f"12:34:{name}").lineage for name in ("first", "third"))
+    fourth = replace(CANDIDATE, refreshed_from=third, first_refreshed_from=first, refresh_count=3)
+    held = replace(fourth, **NEXT, refreshed_from="what was spent for it", refresh_count=count)
+
+    assert outdated is is_outdated(fourth, document(GRANT_LOCATION, **with_candidate(HELD, held)))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Which of several grants stays: the ones in escrow are compared with Vault's, and with each other, by descent."""
 
 from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant
-from pipedrive_operator.core.grant.succession import EscrowedGrant, Settlement, replacement, settlement
+from pipedrive_operator.core.grant.succession import EscrowedGrant, Settlement, replacement, settlement, successor_of
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 
@@ -43,6 +43,19 @@ def test_the_newest_of_a_line_replaces_a_refused_grant() -> None:
     assert newest == replacement([OF_CONSENT, newest], dead=())
     assert newest == replacement([newest, OF_CONSENT], dead=())
     assert replacement([OF_CONSENT, newest], dead=[newest]) is None
+
+
+def test_the_newest_descendant_is_the_successor_of_an_ancestor() -> None:
+    """Vault was restored from a backup: the token in it was spent for one that was spent for those in escrow."""
+    restored = _grant("consent-5")
+    descendants = [restored]
+    for token in ("refresh-6", "refresh-7", "refresh-8"):
+        descendants.append(half_refreshed_grant(descendants[-1], SecretValue(token)))
+    older, newest = (EscrowedGrant(grant=grant, refresh_id=grant.lineage) for grant in descendants[-2:])
+
+    assert newest == successor_of(restored, [older, newest])
+    assert newest == successor_of(restored, [newest, older])
+    assert successor_of(newest.grant, [older, newest]) is None
 
 
 def test_a_grant_of_another_line_is_tried_after_one_was_refused() -> None:
