@@ -47,6 +47,7 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.grants.candidate_copies import CandidateCopies
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
+from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.renewals import Renewals, UnusableCandidate
 from pipedrive_operator.grants.reservations import Reservation
 from pipedrive_operator.grants.unexpected import as_trouble
@@ -132,6 +133,8 @@ class Candidates:
         self._renewals = renewals
         self._copies = copies
         self._clock = clock
+        self._settled: Recent[Exchange, Settled] = Recent()
+        """How this process has settled the last candidate of each exchange."""
 
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
         """Store a candidate, however long it takes and whatever fails, with a copy in escrow meanwhile.
@@ -196,8 +199,14 @@ class Candidates:
                 await self._intents.pause_after_conflict(conflicts, source.location)
                 continue
             if settled is not None:
+                self._settled[settled.terms.exchange] = settled
                 return settled
         raise AssertionError
+
+    def dropped(self, exchange: Exchange) -> Settled | None:
+        """Return how this process has settled a candidate of an exchange, if it has dropped the last one."""
+        settled = self._settled.get(exchange)
+        return settled if settled is not None and settled.problem is not None else None
 
     async def _give_up(self, seen: _Seen, source: GrantWithClient, gives_up: Exchange | None) -> Settled | None:
         """Drop a candidate of another client, if its exchange is given up; None if its client is the one in Vault.

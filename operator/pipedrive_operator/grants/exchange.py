@@ -171,10 +171,20 @@ class CodeExchange:
                 await self._intents.pause_as_leader(LONGEST_LAG.total_seconds())
             else:
                 await self._intents.pause_after_conflict(conflicts, order.source.location)
+        return self._without_result(order)
+
+    def _without_result(self, order: ExchangeOrder) -> Exchanged:
+        """Return how an exchange has ended of which nothing is left.
+
+        A refresh by this process may have dropped its candidate. One that it has promoted may have been removed by a
+        restore of Vault since, so that nothing is connected.
+        """
+        if (dropped := self._candidates.dropped(order.exchange)) is not None:
+            return _exchanged(dropped)
         return Exchanged(
             reason=ConsentReason.UNCERTAIN,
-            message="The operator stopped while it exchanged the authorization code, and a result, if there was one, "
-            f"is lost. A code works once, so it is not sent again: {OPEN_AGAIN}",
+            message="The operator stopped before it reported how the exchange of the authorization code ended, and a "
+            f"result, if there was one, may be lost. A code works once, so it is not sent again: {OPEN_AGAIN}",
         )
 
     async def _complete(self, candidate: Grant | None, order: ExchangeOrder) -> tuple[Settled | None, bool]:

@@ -20,8 +20,9 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
 from pipedrive_operator.reconcile.answers import LONGEST_RETRY, RETRY
-from support.builders import GRANT_LOCATION, KEY
-from support.consenting import CONSENT, ConsentingPerson, unconnected_world
+from support.builders import ACCOUNT, GRANT_LOCATION, KEY, resource
+from support.consenting import CONSENT, UNGUARDED, ConsentingPerson, unconnected_world
+from support.exchanges import OTHER_COMPANY
 from support.faked_operator import FakedOperator
 from support.refresh import in_time
 
@@ -136,6 +137,24 @@ async def test_pipedrive_is_not_asked_before_its_pause_although_the_status_is_de
 
     assert timedelta(minutes=10) == await world.settle_consent(CONSENT)
     assert 1 == len(asked)
+
+
+async def test_another_company_is_reported_although_a_refresh_has_dropped_its_candidate(world: FakedOperator) -> None:
+    """The credential had its turn before the consent, whose pause was not over."""
+    world.cluster.apply(resource(UNGUARDED | {"account": {"companyId": ACCOUNT.company_id}}))
+    identify = world.pipedrive.identify_access_token
+    _refuse_to_identify(world, RateLimited("429"))
+    person = ConsentingPerson(world)
+    assert ConsentReason.VERIFYING is await person.accepts(OTHER_COMPANY)
+    world.pipedrive.identify_access_token = identify  # type: ignore[method-assign]
+    await world.reconcile(KEY)
+    await world.keeper.drain()
+    world.clock.turn(timedelta(minutes=1))
+
+    await in_time(world.clock, world.settle_consent(CONSENT))
+
+    assert ConsentReason.WRONG_ACCOUNT is person.reason
+    assert ["code-1"] == world.pipedrive.sent
 
 
 async def test_an_answer_that_was_forged_ends_no_verification(world: FakedOperator) -> None:

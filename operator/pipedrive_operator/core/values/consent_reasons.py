@@ -121,8 +121,8 @@ CONSENT_EFFECTS: Final[Mapping[ConsentReason, ConsentEffect]] = MappingProxyType
         ),
         ConsentReason.UNCERTAIN: ConsentEffect(
             stage=Stage.OPEN,
-            meaning="the authorization code was sent, and Pipedrive's response was lost or not usable; it is not sent "
-            "again",
+            meaning="the authorization code was sent, and Pipedrive's response was lost or not usable, or the operator "
+            "stopped before it reported the outcome; it is not sent again",
             remedy=OPEN_AGAIN,
         ),
         ConsentReason.INVALID: ConsentEffect(
