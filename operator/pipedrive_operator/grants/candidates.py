@@ -319,10 +319,12 @@ class Candidates:
     async def _drop(self, seen: _Seen, source: GrantWithClient) -> None:
         """Remove a candidate from Vault; the grant beside it stays as it is.
 
-        It is marked as obsolete if a copy may get into Vault again, or if its ancestor was spent.
+        It is marked as obsolete if a copy may get into Vault again, or if its ancestor was spent. A copy in another
+        cluster has returned it if this process knows it as obsolete.
         """
         values, candidate = self._without_candidate(seen), seen.candidate
-        if candidate.refreshed_from is not None or self._escrow.holds(source.location):
+        has_copies = self._escrow.holds(source.location) or self._copies.is_obsolete(candidate)
+        if candidate.refreshed_from is not None or has_copies:
             values = with_obsolete(values, candidate)
         await self._write(values, seen, source)
 

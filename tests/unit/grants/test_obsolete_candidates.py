@@ -102,6 +102,25 @@ async def test_a_process_does_not_send_a_candidate_again_that_it_has_renewed(con
     assert _is_needed(consent, renewed)
 
 
+@pytest.mark.parametrize("fate", ["dropped", "refreshed"])
+async def test_a_candidate_that_another_cluster_returns_from_a_copy_does_not_return_twice(
+    consent: ConsentSurroundings, fate: str
+) -> None:
+    """A person has replaced the document, and the other cluster cannot delete its copy."""
+    company = OTHER_COMPANY if fate == "dropped" else consent.pipedrive.company
+    await consent.die_with_a_candidate(company=company, pinned=consent.pipedrive.company)
+    candidate = consent.held
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    if fate == "refreshed":
+        await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
+    consent.vault.put(GRANT_LOCATION, **with_candidate({"refresh_token": "of a person"}, candidate))
+
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert consent.candidate is None
+    assert not _is_needed_by_the_next_process(consent, candidate)
+
+
 async def test_a_wrong_account_leaves_the_document_as_it_was(consent: ConsentSurroundings) -> None:
     """There is no copy, and nothing was spent."""
     before = consent.values
