@@ -176,7 +176,7 @@ class IntentSteps:
             document = await self._documents.write(grant, read, beside=beside)
         except VaultUnavailable:
             document, grant = await self._confirm(intent, read)
-        self._resolved_intents.pop(intent.refresh_id, None)
+        self.note_acknowledged(intent)
         return ClaimedGrant(
             read=replace(read, document=document, grant=grant, asked_at=began, at=began),
             intent=intent,
@@ -373,6 +373,10 @@ class IntentSteps:
     def note_resolved(self, intent: Intent) -> None:
         """Note that the outcome of our intent is known, although Vault may still hold it."""
         self._resolved_intents[intent.refresh_id] = None
+
+    def note_acknowledged(self, intent: Intent) -> None:
+        """Note that Vault holds our intent, so that its outcome is unknown from now on."""
+        self._resolved_intents.pop(intent.refresh_id, None)
 
     def is_resolved(self, intent: Intent) -> bool:
         """Return whether an intent is ours, and its outcome is known."""

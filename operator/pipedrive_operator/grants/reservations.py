@@ -125,6 +125,11 @@ class Reservations:
     async def _write(
         self, source: GrantWithClient, values: Mapping[str, object], document: Document | None, intent: Intent
     ) -> Document | None:
+        """Write the values with an intent, and return the document; None if another holder was faster.
+
+        Raises what `make` raises. Vault may hold the intent even so.
+        """
+        self._intents.note_resolved(intent)  # nothing is sent unless Vault has acknowledged it
         try:
             version = await self._documents.write_values(values, source.location, source.identity, over=document)
         except CheckAndSetConflict:
@@ -134,7 +139,8 @@ class Reservations:
             if found is None or marks_of(found)[0] != intent:
                 raise
             if read_candidate(found) != read_candidate(replace(found, values=values)):
-                self._intents.note_resolved(intent)  # nothing is sent: a renewal by another holder was stored meanwhile
-                return None
+                return None  # a renewal by another holder was stored meanwhile
+            self._intents.note_acknowledged(intent)
             return found  # only the acknowledgement was lost; a person may have changed other values since
+        self._intents.note_acknowledged(intent)
         return Document(location=source.location, version=version, created_at=self._clock.now(), values=values)

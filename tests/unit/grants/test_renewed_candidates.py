@@ -14,7 +14,13 @@ from pipedrive_operator.core.grant.grant import Grant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import AccountNotOpen, PipedriveUnavailable, RateLimited, VaultUnavailable
+from pipedrive_operator.core.values.errors import (
+    AccountNotOpen,
+    PipedriveUnavailable,
+    RateLimited,
+    RefreshUncertain,
+    VaultUnavailable,
+)
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.fairness.slots import serving
 from pipedrive_operator.grants.protocol import MOST_AT_ONCE
@@ -153,6 +159,47 @@ async def test_an_intent_under_which_nothing_was_sent_is_no_unanswered_renewal(a
 
     assert around.stored.consent == CONSENT
     assert around.stored.unanswered is None
+
+
+async def test_an_intent_that_vault_has_not_acknowledged_is_no_unanswered_renewal(around: ConsentSurroundings) -> None:
+    """Vault was sealed before it could be asked whether it holds the intent, so that nothing was sent."""
+    await around.die_with_a_candidate()
+    accounts = dict(around.pipedrive.accounts)
+    around.pipedrive.accounts.clear()
+    around.vault.breaks_after, around.vault.loses_acknowledgements = len(around.vault.writes), True
+    around.vault.on_loss = lambda: setattr(around.vault, "breaks", VaultUnavailable("Vault is sealed"))
+    with pytest.raises(VaultUnavailable):
+        await around.protocol.parts.candidates.settle(GRANT_SOURCE)
+    around.vault.breaks_after = around.vault.breaks = None
+    around.pipedrive.accounts.update(accounts)
+    assert "refresh_id" in around.values
+
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert (CONSENT, None) == (around.stored.consent, around.stored.unanswered)
+    assert ["code-1"] == around.pipedrive.sent
+
+
+async def test_a_renewal_without_an_answer_is_named_although_the_acknowledgement_of_its_intent_was_lost(
+    around: ConsentSurroundings,
+) -> None:
+    """Vault could be asked whether it holds the intent, so that the refresh token was sent."""
+    await around.die_with_a_candidate()
+    accounts = dict(around.pipedrive.accounts)
+    around.pipedrive.accounts.clear()
+    around.vault.breaks_after, around.vault.mends_after = len(around.vault.writes), len(around.vault.writes) + 1
+    around.vault.loses_acknowledgements = True
+    around.pipedrive.before_fence = lambda: setattr(around.pipedrive.network, "loses_answers", 1.0)
+    with pytest.raises(RefreshUncertain):
+        await around.protocol.parts.candidates.settle(GRANT_SOURCE)
+    around.pipedrive.network.loses_answers = 0.0
+    around.pipedrive.accounts.update(accounts)
+    around.clock.turn(timedelta(minutes=2))
+
+    await around.in_time(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert ["code-1", "refresh-2"] == around.pipedrive.sent
+    assert around.stored.unanswered is not None
 
 
 async def test_a_renewal_that_ends_after_the_promotion_replaces_what_it_has_spent(around: ConsentSurroundings) -> None:
