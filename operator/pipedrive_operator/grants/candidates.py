@@ -151,11 +151,11 @@ class Candidates:
                     document = await self._documents.find_at_once(source.location, source.identity)
                     held = read_candidate(document)
                     if is_outdated(candidate, document):
+                        await self._remove_intent(reservation)
                         break
                     if held is not None and held.exchange != candidate.exchange:
                         if await self._copies.keep(candidate, reservation, client):
-                            self._intents.note_resolved(reservation.intent)
-                            await self._intents.remove_intent(reservation.intent, source.location, source.identity)
+                            await self._remove_intent(reservation)
                             return
                         await self.settle(source)
                         continue
@@ -173,6 +173,12 @@ class Candidates:
                 wanted = pause(attempt, spread_by=str(source.location))
                 await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
         await self._escrow.drop(source.location, reservation.intent.refresh_id)
+
+    async def _remove_intent(self, reservation: Reservation) -> None:
+        """Remove the intent of a result that is not written to Vault: others wait for as long as they see it."""
+        source = reservation.source
+        self._intents.note_resolved(reservation.intent)
+        await self._intents.remove_intent(reservation.intent, source.location, source.identity)
 
     async def settle(self, source: GrantWithClient, *, gives_up: Exchange | None = None) -> Settled | None:
         """Verify the candidate at a location, and promote or drop it; None if there is none.

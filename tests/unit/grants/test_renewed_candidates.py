@@ -10,7 +10,7 @@ import pytest
 
 from pipedrive_operator.core.grant.candidate import with_candidate, without_candidate
 from pipedrive_operator.core.grant.document import Document, VaultLocation
-from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
@@ -24,7 +24,7 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.fairness.slots import serving
 from pipedrive_operator.grants.protocol import MOST_AT_ONCE
-from support.builders import GRANT_LOCATION, GRANT_SOURCE
+from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
 from support.exchanges import CONSENT, ConsentSurroundings
 from support.refresh import ORDER
 
@@ -200,6 +200,28 @@ async def test_a_renewal_without_an_answer_is_named_although_the_acknowledgement
 
     assert ["code-1", "refresh-2"] == around.pipedrive.sent
     assert around.stored.unanswered is not None
+
+
+async def test_the_intent_of_a_result_that_vault_does_not_need_is_removed(around: ConsentSurroundings) -> None:
+    """A process that was stopped has stored its own result of the same refresh token beside that intent."""
+    await around.die_with_a_candidate()
+    around.clock.turn(timedelta(hours=9))
+    around.pipedrive.gate = asyncio.Event()
+    task = asyncio.create_task(around.protocol.parts.candidates.settle(GRANT_SOURCE))
+    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
+        await asyncio.sleep(0)
+    expires_at = around.clock.now() + timedelta(hours=1)
+    sibling = replace(
+        half_refreshed_grant(around.held, SecretValue("sibling")),
+        token=replace(access_token("access-of-sibling"), expires_at=expires_at),
+    )
+    around.pipedrive.accounts["access-of-sibling"] = around.pipedrive.company
+    around.vault.put(GRANT_LOCATION, **with_candidate(around.values, sibling))
+    around.pipedrive.answer()
+
+    await around.in_time(task)
+
+    assert (sibling.lineage, None) == (around.stored.lineage, around.stored.unanswered)
 
 
 async def test_a_renewal_that_ends_after_the_promotion_replaces_what_it_has_spent(around: ConsentSurroundings) -> None:
