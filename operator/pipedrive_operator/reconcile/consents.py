@@ -305,29 +305,43 @@ class ConsentReconciler:
         )
         answer, now = (answered.uid, answered.generation), self._ports.clock.monotonic()
         wanted = self._answers.delay(answered.key, answer, trouble, now)
-        await self._report_answer(answered, Exchanged(reason=ConsentReason.VERIFYING, message=message))
+        delayed = Exchanged(reason=ConsentReason.VERIFYING, message=message)
+        if not self._is_known(answered, delayed):
+            await self._report_answer(answered, delayed)
         return wanted
 
+    def _is_known(self, answered: Consent, ended: Exchanged) -> bool:
+        """Return whether another process has reported more about an answer, or about a newer one."""
+        consent = self._current(answered)
+        return consent is not None and not is_news(consent, answered.generation, ended.reason)
+
     async def _report_answer(self, answered: Consent, ended: Exchanged) -> bool:
-        """Report about one answer, in the consent as it is now; another process may have reported more since.
+        """Report news about one answer, in the consent as it is now.
 
         An answer that was handled must not count as new again: its code would be sent twice. Returns False if the
         consent has changed meanwhile, so that the report must be repeated.
         """
-        consent, generation = self._ports.consent_cache.consent(answered.key), answered.generation
-        if consent is not None and consent.uid == answered.uid and is_news(consent, generation, ended.reason):
-            current = replace(consent, generation=max(generation, observed_generation(consent)))
-            status = reported(current, ended.reason, ended.message, self._ports.clock.now(), account=ended.account)
-            return await self._write(consent, status)
-        return True
+        consent, generation = self._current(answered), answered.generation
+        if consent is None:
+            return True
+        current = replace(consent, generation=max(generation, observed_generation(consent)))
+        status = reported(current, ended.reason, ended.message, self._ports.clock.now(), account=ended.account)
+        return await self._write(consent, status)
+
+    def _current(self, answered: Consent) -> Consent | None:
+        """Return the consent as it is now; None if it was deleted."""
+        consent = self._ports.consent_cache.consent(answered.key)
+        return consent if consent is not None and consent.uid == answered.uid else None
 
     async def _finish(self, seen: ConsentObservation, answered: Consent, ended: Exchanged) -> bool:
         """Wake those who share the grant, report how the exchange ended, and record an Event on the credential.
 
-        Returns False if the report must be repeated.
+        If another process has reported more, it has done that. Returns False if the report must be repeated.
         """
         if ended.reason is ConsentReason.CONNECTED and isinstance(seen.source, GrantWithClient):
             self._on_connected(seen.source.location)
+        if self._is_known(answered, ended):
+            return True
         if not await self._report_answer(answered, ended):
             return False
         self._on_ended(ended.reason)

@@ -135,6 +135,31 @@ async def test_a_delay_is_not_reported_over_the_end_that_another_process_has_rep
     assert person.reports(ConsentReason.CONNECTED)
 
 
+@pytest.mark.parametrize("is_known_here", [False, True])
+async def test_an_end_that_another_process_has_reported_is_neither_counted_nor_announced_again(
+    world: FakedOperator, *, is_known_here: bool
+) -> None:
+    """It has found the account that this process has connected too, or about which this process is in doubt."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+
+    def connect_elsewhere(*_: object) -> None:
+        _report_elsewhere(world, person, ConsentReason.CONNECTED)
+
+    if is_known_here:
+        world.pipedrive.accounts = _Accounts(connect_elsewhere, ACCOUNT)
+    else:
+        world.pipedrive.network.loses_answers = 1.0
+        world.pipedrive.loses = connect_elsewhere  # type: ignore[method-assign,assignment]
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+
+    await in_time(world.clock, world.settle_consent(CONSENT))
+
+    assert person.reports(ConsentReason.CONNECTED)
+    assert [] == world.consents_ended
+    assert [] == [event for event in world.cluster.events if CONSENT.name in event.message]
+
+
 async def test_a_candidate_that_waits_replaces_an_uncertain_end(world: FakedOperator) -> None:
     """Another process concluded while this one was stopped, and Pipedrive cannot say whose the grant is."""
     person = ConsentingPerson(world)
