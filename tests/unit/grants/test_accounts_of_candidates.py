@@ -3,7 +3,7 @@
 from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import RateLimited
+from pipedrive_operator.core.values.errors import AccountNotOpen, RateLimited
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION
 from support.exchanges import OTHER_COMPANY, ConsentSurroundings, say_nothing_about
@@ -38,3 +38,16 @@ async def test_a_result_for_the_pinned_company_waits_in_escrow_beside_a_restored
 
     assert ConsentReason.UNCERTAIN is found.reason
     assert 1 == len(consent.cluster.escrow)
+
+
+async def test_a_candidate_whose_company_was_closed_is_dropped_and_the_grant_goes_on(
+    consent: ConsentSurroundings,
+) -> None:
+    """Pipedrive answers 402 when it is asked whose the candidate is: there is nothing to wait for."""
+    order = await consent.die_with_a_candidate()
+    say_nothing_about(consent.pipedrive, consent.held, AccountNotOpen("402"))
+
+    found = await consent.in_time(consent.exchange.conclude(order))
+
+    assert (ConsentReason.UNCERTAIN, "402", None) == (found.reason, found.message, consent.candidate)
+    assert SecretValue("seed") == consent.stored.refresh_token
