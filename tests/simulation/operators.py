@@ -209,8 +209,12 @@ class Operator:
 
     async def _resync(self, cache: Cache, controller: Controller, consents: ConsentController) -> None:
         while True:
+            found = set[Key]()
             try:
-                controller.enqueue(await resync(self.cluster, cache))
+                try:
+                    await resync(self.cluster, cache, found)
+                finally:
+                    controller.enqueue(found)
                 await consents.resync()
             except ApiServerUnavailable:
                 await asyncio.sleep(2)

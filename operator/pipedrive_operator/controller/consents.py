@@ -58,7 +58,11 @@ class ConsentController:
 
     async def resync(self) -> None:
         """Find what the watch missed. Raises ApiServerUnavailable."""
-        self.enqueue(await resync_consents(self._lister, self._cache))
+        found = set[Key]()
+        try:
+            await resync_consents(self._lister, self._cache, found)
+        finally:
+            self.enqueue(found)
 
     async def work(self) -> None:
         """Reconcile until cancelled, beginning with all known consents."""

@@ -7,7 +7,7 @@ credentials go to the controller.
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from pipedrive_operator.controller.cache import NOTHING, Cache
+from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.consent_cache import ConsentCache
 from pipedrive_operator.core.resource.metadata import read_key
 from pipedrive_operator.core.resource.names import Key
@@ -45,39 +45,44 @@ class ConsentLister(Protocol):
         """
 
 
-async def resync_consents(lister: ConsentLister, cache: ConsentCache) -> frozenset[Key]:
-    """Bring the cache of consents up to date, and return the consents to reconcile. Raises ApiServerUnavailable."""
-    changed, listed = NOTHING, set[Key]()
+async def resync_consents(lister: ConsentLister, cache: ConsentCache, found: set[Key]) -> None:
+    """Bring the cache of consents up to date with the cluster, and add the consents to reconcile to `found`.
+
+    Raises:
+        ApiServerUnavailable: the list failed; what was found before that is in the cache and in `found`.
+    """
+    listed = set[Key]()
     async for page in lister.list_consents():
         for body in page.items:
             listed.add(read_key(body))
-            changed |= cache.see(None, body)
-    return changed | cache.prune(listed)
+            found |= cache.see(None, body)
+    found |= cache.prune(listed)
 
 
-async def resync(lister: Lister, cache: Cache) -> frozenset[Key]:
-    """Bring the cache up to date with the cluster, and return the credentials to reconcile.
+async def resync(lister: Lister, cache: Cache, found: set[Key]) -> None:
+    """Bring the cache up to date with the cluster, and add the credentials to reconcile to `found`.
 
-    Secrets come first: a credential that arrives before its Secret would be published again.
+    Secrets come first: a credential that arrives before its Secret would be published again. The cache reports a change
+    once, so what was found before an error must be reconciled as well.
 
     Raises:
-        ApiServerUnavailable: a list failed; the cache may be updated in part.
+        ApiServerUnavailable: a list failed; what was found before that is in the cache and in `found`.
     """
-    secrets = await _update(lister.list_secrets(), cache.see_secret, cache.prune_secrets)
-    credentials = await _update(lister.list_credentials(), cache.see_credential, cache.prune_credentials)
-    return secrets | credentials
+    await _update(lister.list_secrets(), cache.see_secret, cache.prune_secrets, found)
+    await _update(lister.list_credentials(), cache.see_credential, cache.prune_credentials, found)
 
 
 async def _update(
     pages: AsyncIterator[ListPage],
     see: Callable[[str | None, Mapping[str, Any]], frozenset[Key]],
     prune: Callable[[Collection[Key], int], frozenset[Key]],
-) -> frozenset[Key]:
+    found: set[Key],
+) -> None:
     """Update the cache from a list. Namespaces are listed in turn, so only the earliest version is safe to prune at."""
-    changed, listed, versions = NOTHING, set[Key](), list[int]()
+    listed, versions = set[Key](), list[int]()
     async for page in pages:
         versions.append(page.resource_version)
         for body in page.items:
             listed.add(read_key(body))
-            changed |= see(None, body)
-    return changed | prune(listed, min(versions, default=0))
+            found |= see(None, body)
+    found |= prune(listed, min(versions, default=0))

@@ -13,6 +13,7 @@ from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.consents import ConsentController
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.resync import Lister, resync
+from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.log import get_logger
@@ -177,10 +178,7 @@ class Supervisor:
     async def _resync(self) -> str | None:
         try:
             async with self._resyncing:
-                affected = await resync(self._lister, self._cache)
-                if self._cache_problem is None:  # after the first list, a leader looks at all, the most urgent first
-                    self._controller.enqueue(affected)
-                self._changed.set()
+                await self._resync_credentials()
                 if self._consents is not None:
                     await self._consents.resync()
         except ApiServerUnavailable as error:
@@ -188,6 +186,16 @@ class Supervisor:
         self._cache_problem = None
         metrics.show_resync(self._clock.now())
         return None
+
+    async def _resync_credentials(self) -> None:
+        """List credentials and Secrets, and reconcile what that finds. Raises ApiServerUnavailable."""
+        found = set[Key]()
+        try:
+            await resync(self._lister, self._cache, found)
+        finally:
+            if self._cache_problem is None:  # after the first list, a leader looks at all, the most urgent first
+                self._controller.enqueue(found)
+            self._changed.set()
 
 
 def _silence(watch: Watch | None, periods: float) -> str | None:

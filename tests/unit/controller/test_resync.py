@@ -1,16 +1,24 @@
 """A resync: what a list adds to the cache and removes from it, and which credentials are reconciled."""
 
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from fakes.clock import TurnedClock
 from fakes.cluster import FakeCluster, Page
 from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.controller.consent_cache import ConsentCache
+from pipedrive_operator.controller.consents import ConsentController
+from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.controller.resync import resync
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from support.builders import API_TOKEN_SPEC, KEY, RULES, resource
+
+if TYPE_CHECKING:
+    from pipedrive_operator.reconcile.consents import ConsentReconciler
 
 OTHER = Key(namespace="crm", name="other")
 
@@ -18,6 +26,13 @@ OTHER = Key(namespace="crm", name="other")
 def secret(name: str = "acme", *, of: str = "acme") -> dict[str, Any]:
     """Build a Secret of a credential."""
     return {"metadata": {"namespace": "crm", "name": name, "labels": {LABEL_CREDENTIAL: of}}, "data": {}}
+
+
+async def found_by(cluster: FakeCluster, cache: Cache) -> set[Key]:
+    """Resync, and return the credentials to reconcile."""
+    found = set[Key]()
+    await resync(cluster, cache, found)
+    return found
 
 
 @pytest.fixture
@@ -38,7 +53,7 @@ def cache() -> Cache:
 
 async def test_the_first_resync_fills_the_cache(cluster: FakeCluster, cache: Cache) -> None:
     """Every credential is reconciled once."""
-    assert {KEY, OTHER} == await resync(cluster, cache)
+    assert {KEY, OTHER} == await found_by(cluster, cache)
 
     assert cache.credential(KEY) is not None
     assert cache.secret(KEY) is not None
@@ -46,35 +61,35 @@ async def test_the_first_resync_fills_the_cache(cluster: FakeCluster, cache: Cac
 
 async def test_a_resync_without_news_reconciles_nothing(cluster: FakeCluster, cache: Cache) -> None:
     """Thousands of credentials would otherwise be reconciled at each interval."""
-    await resync(cluster, cache)
+    await found_by(cluster, cache)
 
-    assert frozenset() == await resync(cluster, cache)
+    assert set() == await found_by(cluster, cache)
 
 
 async def test_a_missed_change_is_found(cluster: FakeCluster, cache: Cache) -> None:
     """The credential of the Secret is reconciled."""
-    await resync(cluster, cache)
+    await found_by(cluster, cache)
     cluster.put_secret(secret() | {"data": {"api_token": "c3BvaWx0"}})
 
-    assert {KEY} == await resync(cluster, cache)
+    assert {KEY} == await found_by(cluster, cache)
 
 
 async def test_a_missed_deletion_of_a_secret_is_found(cluster: FakeCluster, cache: Cache) -> None:
     """The watch never reports it."""
-    await resync(cluster, cache)
+    await found_by(cluster, cache)
     cluster.delete_secret(KEY)
 
-    assert {KEY} == await resync(cluster, cache)
+    assert {KEY} == await found_by(cluster, cache)
     assert cache.secret(KEY) is None
 
 
 async def test_a_missed_deletion_of_a_credential_is_found(cluster: FakeCluster, cache: Cache) -> None:
     """One last pass removes what was remembered about it."""
-    await resync(cluster, cache)
+    await found_by(cluster, cache)
     del cluster.credentials[OTHER]
     cluster.next()
 
-    assert {OTHER} == await resync(cluster, cache)
+    assert {OTHER} == await found_by(cluster, cache)
     assert cache.credential(OTHER) is None
 
 
@@ -91,18 +106,18 @@ async def test_secrets_are_listed_before_credentials(cluster: FakeCluster, cache
             order.append("credentials")
             return cluster.list_credentials()
 
-    await resync(Recording(), cache)
+    await found_by(Recording(), cache)
 
     assert ["secrets", "credentials"] == order
 
 
 async def test_a_failed_list_removes_nothing(cluster: FakeCluster, cache: Cache) -> None:
     """An error is not an empty list."""
-    await resync(cluster, cache)
+    await found_by(cluster, cache)
     cluster.network.is_away = True
 
     with pytest.raises(ApiServerUnavailable):
-        await resync(cluster, cache)
+        await found_by(cluster, cache)
 
     assert cache.secret(KEY) is not None
 
@@ -111,11 +126,24 @@ class TwoPages(FakeCluster):
     """Lists one credential a page, the later page at a later resourceVersion."""
 
     pages: list[Page]
+    fails_after: int | None = None
+    """How many pages are listed before the API server is away."""
 
     async def list_credentials(self) -> Any:
         """List."""
-        for page in self.pages:
+        for number, page in enumerate(self.pages):
+            if number == self.fails_after:
+                raise ApiServerUnavailable("503 Service Unavailable")
             yield page
+
+
+class OnePageOfConsents:
+    """Lists one page of consents, before the API server is away."""
+
+    async def list_consents(self) -> AsyncIterator[Page]:
+        """List."""
+        yield Page([resource({"credential": "acme", "stateDigest": f"sha256:{'0' * 64}"}, name="new")], 2000)
+        raise ApiServerUnavailable("503 Service Unavailable")
 
 
 def page_of(cluster: FakeCluster, *keys: Key, version: int) -> Page:
@@ -133,8 +161,8 @@ def paged(cluster: FakeCluster) -> TwoPages:
 
 async def test_all_pages_are_one_list(paged: TwoPages, cache: Cache) -> None:
     """A credential of the second page is not missing from the first."""
-    assert {KEY, OTHER} == await resync(paged, cache)
-    assert frozenset() == await resync(paged, cache)
+    assert {KEY, OTHER} == await found_by(paged, cache)
+    assert set() == await found_by(paged, cache)
 
 
 async def test_what_was_created_after_the_first_page_is_kept(paged: TwoPages, cache: Cache) -> None:
@@ -143,6 +171,29 @@ async def test_what_was_created_after_the_first_page_is_kept(paged: TwoPages, ca
     created["metadata"]["resourceVersion"] = "2500"
     cache.see_credential("ADDED", created)
 
-    await resync(paged, cache)
+    await found_by(paged, cache)
 
     assert cache.credential(Key(namespace="crm", name="created")) is not None
+
+
+async def test_what_was_found_before_a_list_failed_is_returned(paged: TwoPages, cache: Cache) -> None:
+    """The cache reports a change once: the next resync would find nothing new about it."""
+    found = set[Key]()
+    paged.fails_after = 1
+
+    with pytest.raises(ApiServerUnavailable):
+        await resync(paged, cache, found)
+
+    assert {KEY} == found
+
+
+async def test_the_consents_that_were_found_before_a_list_failed_are_reconciled() -> None:
+    """The cache of consents reports a change once as well."""
+    queue = WorkQueue(TurnedClock())
+    reconciler = cast("ConsentReconciler", None)
+    controller = ConsentController(reconciler=reconciler, queue=queue, cache=ConsentCache(), lister=OnePageOfConsents())
+
+    with pytest.raises(ApiServerUnavailable):
+        await controller.resync()
+
+    assert 1 == queue.depth

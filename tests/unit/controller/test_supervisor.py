@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
+from unittest.mock import patch
 
 import pytest
 from structlog.testing import capture_logs
 
 from fakes.clock import TurnedClock
-from fakes.cluster import FakeCluster
+from fakes.cluster import FakeCluster, Page
 from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.queue import WorkQueue
@@ -325,3 +326,21 @@ async def test_everything_is_listed_when_a_watch_asks_for_it(supervised: Supervi
     await supervised.advance(1)
 
     assert other == await supervised.queued()
+
+
+async def test_what_a_failed_resync_has_found_is_reconciled(supervised: Supervised) -> None:
+    """The next resync finds nothing new about it, so a new credential would wait for its next edit."""
+    await start(supervised)
+    supervised.queue.done(await supervised.queued())
+    created = resource(API_TOKEN_SPEC, name="created")
+
+    async def first_page() -> AsyncIterator[Page]:
+        yield Page([created], 5000)
+        raise ApiServerUnavailable("503 Service Unavailable")
+
+    with patch.object(supervised.cluster, "list_credentials", first_page):
+        supervised.supervisor.request_resync()
+        await supervised.advance()
+        await supervised.advance(1)
+
+    assert "created" == (await supervised.queued()).name
