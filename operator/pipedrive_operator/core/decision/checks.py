@@ -50,7 +50,7 @@ def refresh_is_in_progress(seen: Observation) -> Decision | None:
         case refresh_state.Refreshing(last=last) if last is not None and not seen.is_outdated(last):
             return _wait(last.trouble.reason, last.trouble.message)
         case refresh_state.Refreshing():
-            return _wait(*_published_or(seen, "A refresh is in progress"))
+            return _published_or(seen, "A refresh is in progress")
         case refresh_state.Unstored(trouble=trouble):
             return _wait(trouble.reason, trouble.message)
         case _:
@@ -170,7 +170,7 @@ def scope_is_missing(seen: Observation) -> Decision | None:
     oauth2, token = seen.credential.access, seen.token
     if not isinstance(oauth2, OAuth2) or token is None:
         return None
-    missing = sorted(set(oauth2.required_scopes) - token.scope)
+    missing = seen.missing_scopes(token)
     if not missing:
         return None
     message = (
@@ -183,7 +183,7 @@ def scope_is_missing(seen: Observation) -> Decision | None:
 
 def nothing_to_do(seen: Observation) -> Decision:
     """Wait for the next refresh, verification or read of Vault."""
-    return _wait(*_published_or(seen, "Waiting for the first accepted value"))
+    return _published_or(seen, "Waiting for the first accepted value")
 
 
 def _why_foreign(target: TargetSecret, credential: Credential) -> str:
@@ -216,14 +216,20 @@ def _wait(reason: Reason, message: str, until: datetime | None = None) -> Decisi
     return Decision(action=Action.WAIT, reason=reason, message=message, until=until)
 
 
-def _published_or(seen: Observation, otherwise: str) -> tuple[Reason, str]:
-    """Report what is published, or why it is not, if there is a value: then a refresh in progress is no news."""
-    failure = seen.write_failure or seen.removal_failure
-    if failure is not None:
-        return failure.trouble.reason, failure.trouble.message
-    if seen.is_publishable:
-        return Reason.PUBLISHED, f"Secret {seen.credential.target_name} holds a value that Pipedrive accepts"
-    return Reason.PENDING, otherwise
+def _published_or(seen: Observation, otherwise: str) -> Decision:
+    """Report what is published, or what is wrong with it or keeps it out: then a refresh in progress is no news."""
+    problem = (
+        secret_cannot_be_rendered(seen)
+        or secret_write_failed_recently(seen)
+        or secret_keeps_changing(seen)
+        or secret_belongs_to_another(seen)
+    )
+    if problem is not None:
+        return problem
+    if not seen.is_publishable:
+        return _wait(Reason.PENDING, otherwise)
+    published = f"Secret {seen.credential.target_name} holds a value that Pipedrive accepts"
+    return scope_is_missing(seen) or _wait(Reason.PUBLISHED, published)
 
 
 def _cause_of_refresh(seen: Observation) -> str | None:

@@ -70,6 +70,11 @@ class Observation:
             return False
         return self.mismatch(accepted.account) is None
 
+    def missing_scopes(self, token: Token) -> list[str]:
+        """Return the required scopes that a token lacks, sorted."""
+        access = self.credential.access
+        return sorted(set(access.required_scopes) - token.scope) if isinstance(access, OAuth2) else []
+
     def mismatch(self, account: Account) -> AccountProblem | None:
         """Return why an account is not the one that the credential belongs to, or None."""
         memory = self.memory

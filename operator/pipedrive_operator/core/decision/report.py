@@ -109,11 +109,12 @@ def rollout_announcement(seen: Observation) -> Announcement | None:
 
 
 def is_ready(seen: Observation) -> bool:
-    """Return whether the Secret matches this generation and holds an accepted, unexpired value."""
+    """Return whether the Secret matches this generation and holds an accepted, unexpired value with all scopes."""
     if seen.target is None or not belongs_to(seen.target, seen.credential):
         return False
-    if seen.desired is not None:
-        return seen.is_publishable and seen.is_as_desired
+    accepted = seen.memory.accepted
+    if accepted is not None and seen.desired is not None:
+        return seen.is_publishable and seen.is_as_desired and not seen.missing_scopes(accepted.token)
     before = seen.credential.status.condition(ConditionType.READY)
     return (
         before is not None

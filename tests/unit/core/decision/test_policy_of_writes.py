@@ -10,10 +10,12 @@ from pipedrive_operator.core.decision.observation import Observation, Requested
 from pipedrive_operator.core.decision.timings import NEXT_PASS
 from pipedrive_operator.core.decision.writes import Writes
 from pipedrive_operator.core.grant import refresh_state
+from pipedrive_operator.core.publication.secret import LARGEST_DATA
+from pipedrive_operator.core.publication.target import TargetSecret
 from pipedrive_operator.core.resource.names import ANNOTATION_DIGEST, ANNOTATION_MANAGED, LABEL_CREDENTIAL
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import SecretWriteDenied
-from support.builders import NOW, api_token_up_to_date, changed, oauth2_up_to_date, published
+from support.builders import NOW, access_token, api_token_up_to_date, changed, oauth2_up_to_date, published
 from support.decisions import SOON, decision, failure
 
 
@@ -120,3 +122,41 @@ def test_a_foreign_secret_is_reported_for_what_it_is(
         reason is Reason.SECRET_WRITE_DENIED
     )
     assert ("pipedrive-operator.io/adopt" in found.message) is (reason is Reason.SECRET_CONFLICT)
+
+
+def foreign_secret() -> TargetSecret:
+    """Return a Secret of the target's name that belongs to nobody."""
+    target = oauth2_up_to_date().target
+    assert target is not None
+    return replace(target, labels={}, annotations={}, owner_references=())
+
+
+def unrenderable() -> Observation:
+    """Build an observation of a credential whose Secret would be too large."""
+    seen = oauth2_up_to_date()
+    large = replace(access_token(), scope=frozenset({"s" * LARGEST_DATA}))
+    assert seen.memory.accepted is not None
+    return changed(seen, token=large, accepted=replace(seen.memory.accepted, token=large))
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (oauth2_up_to_date(requiredScopes=["contacts:full"]), Reason.SCOPE_MISSING),
+        (changed(oauth2_up_to_date(), target=foreign_secret()), Reason.SECRET_CONFLICT),
+        (unrenderable(), Reason.SECRET_WRITE_DENIED),
+    ],
+    ids=["scope missing", "Secret of another", "cannot be rendered"],
+)
+def test_a_refresh_in_progress_does_not_hide_what_is_wrong_with_the_secret(seen: Observation, reason: Reason) -> None:
+    """A person must act still, and nothing says that the Secret holds the value."""
+    found = decision(changed(seen, refresh=refresh_state.Refreshing()))
+
+    assert (Action.WAIT, reason) == (found.action, found.reason)
+
+
+def test_a_scope_is_reported_as_missing_only_if_the_token_is_published() -> None:
+    """The message says that it is."""
+    seen = changed(oauth2_up_to_date(requiredScopes=["contacts:full"]), accepted=None, target=None)
+
+    assert decision(changed(seen, refresh=refresh_state.Refreshing())).reason is Reason.PENDING

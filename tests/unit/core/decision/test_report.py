@@ -117,6 +117,12 @@ class TestConditions:
             reported(seen, Reason.VAULT_UNAVAILABLE)
         )["Ready"]
 
+    def test_a_value_without_a_required_scope_is_not_ready(self) -> None:
+        """Whatever the pass decides: Ready must not become True because Vault is away."""
+        seen = oauth2_up_to_date(requiredScopes=["contacts:full"])
+
+        assert ("False", "VaultUnavailable") == summary(reported(seen, Reason.VAULT_UNAVAILABLE))["Ready"]
+
     @pytest.mark.parametrize(
         ("before", "changes", "ready"),
         [
