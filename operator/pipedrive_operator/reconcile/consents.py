@@ -147,7 +147,7 @@ class ConsentReconciler:
         """Report how the consent, or an answer that was not exchanged, has ended."""
         reason, consent = decision.reason or ConsentReason.PENDING, seen.consent
         if not await self._write(consent, reported(consent, reason, decision.message, seen.now)):
-            return timedelta(0)
+            return RETRY
         self._on_ended(reason)
         if consent.spec.answer is not None and consent.generation != consent.status.observed_generation:
             await self._announce(seen, Exchanged(reason=reason, message=decision.message))
@@ -179,8 +179,7 @@ class ConsentReconciler:
             pinned=self._pinned(credential, source),
             now=seen.now,
         )
-        await self._write(seen.consent, status)
-        return timedelta(0)
+        return timedelta(0) if await self._write(seen.consent, status) else RETRY
 
     async def _report_unprepared(self, seen: ConsentObservation, why: str) -> timedelta:
         message = f"The link cannot be prepared yet: {why}"

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -13,7 +14,7 @@ from pipedrive_operator.core.values.conditions import ConditionStatus, Condition
 from pipedrive_operator.core.values.consent_reasons import ConsentConditionType, ConsentReason
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
-from pipedrive_operator.reconcile.answers import Answers
+from pipedrive_operator.reconcile.answers import RETRY, Answers
 from support.builders import ACCOUNT, CLIENT_SOURCE, GRANT_LOCATION, NOW, OAUTH2_SPEC, resource
 from support.consenting import CONSENT, UNGUARDED, ConsentingPerson, unconnected_world
 from support.faked_operator import FakedOperator
@@ -297,3 +298,17 @@ async def test_the_conditions_of_a_consent_are_masked(world: FakedOperator) -> N
 
     assert "Vault says (hidden)" in person.message
     assert token not in str(world.cluster.consents[CONSENT])
+
+
+@pytest.mark.parametrize("has_link", [False, True], ids=["its link", "its end"])
+async def test_a_report_that_cannot_be_written_is_repeated_after_a_pause(
+    world: FakedOperator, monkeypatch: pytest.MonkeyPatch, *, has_link: bool
+) -> None:
+    """An admission policy may refuse each one: attempts without a pause would occupy a worker and the API server."""
+    person = ConsentingPerson(world)
+    if has_link:
+        await person.sees_link()
+        world.clock.turn_to(person.consent.expires_at)
+    monkeypatch.setattr(world.consents, "patch_status", AsyncMock(return_value=None))
+
+    assert RETRY == await world.consent_reconciler.reconcile(person.key)
