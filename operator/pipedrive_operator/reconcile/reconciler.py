@@ -9,7 +9,7 @@ no clock, framework or client library is used.
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from pipedrive_operator.core.decision.decision import Action, Decision
@@ -46,6 +46,8 @@ from pipedrive_operator.reconcile.verifier import Verifier
 MOST_REPETITIONS: Final = 3
 """How often a pass does the same thing. Whatever changes faster than that must not keep other actions from their turn,
 and a pass without an end would occupy a worker."""
+DENIED_STATUS_RETRY: Final = timedelta(minutes=1)
+"""After how long at most a status that was denied is written again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +142,7 @@ class Reconciler:
             if decision is None:
                 return Outcome(actions=_names(done))
             if decision.action is Action.WAIT:
-                status = await self._report(seen, decision)
+                status, decision = await self._report(seen, decision)
                 return _outcome(seen, decision, status, started=started, done=done, restarted=restarted)
             done.append(decision.action)
             if decision.action is Action.VERIFY and decision.token is not None:
@@ -195,22 +197,28 @@ class Reconciler:
             state = await self._restarter.restart(seen.credential, reference, published, pacing)
             self._memories.note_restart(seen.credential.key, state)
 
-    async def _report(self, seen: Observation, decision: Decision) -> Status:
+    async def _report(self, seen: Observation, decision: Decision) -> tuple[Status, Decision]:
+        """Write the status; return it with the decision, whose wait ends soon if the status was denied."""
         memory = self._memories.get(seen.credential.key)
         status = report(seen, decision, handled_request=memory.handled_request if memory is not None else None)
         events = (announcement(seen.credential.status, status), rollout_announcement(seen))
-        await self._write_status(seen.credential, status, [event for event in events if event is not None])
-        return status
+        if await self._write_status(seen.credential, status, [event for event in events if event is not None]):
+            return status, decision
+        retry_at = seen.now + DENIED_STATUS_RETRY
+        return status, replace(decision, until=min(decision.until or retry_at, retry_at))
 
     async def _report_unreadable(self, credential: UnreadableCredential) -> Outcome:
         """Report that the spec cannot be read; nothing else can be done for the credential."""
         self._require_leadership()
         if credential.being_deleted:
             return Outcome()
-        status = report_unreadable(credential, self._ports.clock.now())
+        now = self._ports.clock.now()
+        status = report_unreadable(credential, now)
         event = announcement(credential.status, status)
-        await self._write_status(credential, status, [event] if event is not None else [])
+        is_written = await self._write_status(credential, status, [event] if event is not None else [])
         return Outcome(
+            until=now + (self._timings.poll_interval if is_written else DENIED_STATUS_RETRY),
+            decided_at=now,
             reason=Reason.INVALID_SPEC,
             stalled=True,
             expires_at=status.expires_at,
@@ -218,20 +226,23 @@ class Reconciler:
             refreshed_at=status.last_refresh_time,
         )
 
-    async def _write_status(self, credential: AnyCredential, status: Status, events: Sequence[Event]) -> None:
-        """Write a status that has changed, and record the Events about it."""
+    async def _write_status(self, credential: AnyCredential, status: Status, events: Sequence[Event]) -> bool:
+        """Write a status that has changed, and record the Events about it; return False if the status was denied."""
         if status == credential.status:
-            return
-        with suppress(ReportDenied):  # the adapter logs it, and the next pass tries again
-            patch = write_status(status)
-            if status.uninstall_reported_at == credential.status.uninstall_reported_at:
-                del patch["uninstallReportedAt"]  # another replica may have noted a report that this one has not seen
+            return True
+        patch = write_status(status)
+        if status.uninstall_reported_at == credential.status.uninstall_reported_at:
+            del patch["uninstallReportedAt"]  # another replica may have noted a report that this one has not seen
+        try:
             written = await self._ports.credentials.patch_status(credential.key, patch)
-            if written is None:
-                return
+        except ReportDenied:  # the adapter logs it
+            return False
+        if written is not None:
             self._ports.cache.keep_credential(written)
-            for event in events:
-                await self._ports.credentials.record_event(credential, event)
+            with suppress(ReportDenied):
+                for event in events:
+                    await self._ports.credentials.record_event(credential, event)
+        return True
 
     def _note_request_handled(self, seen: Observation) -> None:
         if seen.requested is not None:

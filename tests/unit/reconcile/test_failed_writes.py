@@ -8,6 +8,7 @@ import pytest
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, ReportDenied, SecretWriteDenied
+from pipedrive_operator.reconcile.reconciler import DENIED_STATUS_RETRY
 from support.builders import API_TOKEN_SPEC, KEY, OAUTH2_SPEC, resource
 from support.faked_operator import FIRST, FakedOperator, seeded_world
 
@@ -91,6 +92,30 @@ async def test_a_denied_status_keeps_nothing_from_being_published(world: FakedOp
 
     assert FIRST == world.value("api_token")
     assert ("Published", True) == (outcome.reason, outcome.ready)
+    assert outcome.until == world.clock.now() + DENIED_STATUS_RETRY
     world.cluster.breaks_statuses = None
     await world.settle()
     assert ("True", "Published") == world.condition(ConditionType.READY)
+
+
+@pytest.mark.parametrize("spec", [API_TOKEN_SPEC | {"suspend": True}, {}], ids=["suspended", "unreadable"])
+async def test_a_denied_status_is_written_again_although_nothing_else_is_due(
+    world: FakedOperator, spec: dict[str, object]
+) -> None:
+    """No event follows, so that the status would stay wrong until somebody edits the resource."""
+    world.cluster.breaks_statuses = ReportDenied("etcd has a new leader")
+    world.cluster.apply(resource(spec))
+
+    outcome = await world.reconcile()
+
+    assert outcome.until == world.clock.now() + DENIED_STATUS_RETRY
+    assert outcome.decided_at == world.clock.now()
+
+
+async def test_an_unreadable_credential_is_looked_at_again_at_each_interval(world: FakedOperator) -> None:
+    """Somebody may have replaced its status."""
+    world.cluster.apply(resource({}))
+
+    outcome = await world.settle()
+
+    assert outcome.until == world.clock.now() + world.timings.poll_interval

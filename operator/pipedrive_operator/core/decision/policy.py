@@ -62,12 +62,24 @@ def _with_end(decision: Decision, seen: Observation, next_pass: datetime | None)
     This holds for the wait for a verification too, which may take long while Pipedrive is slow. `next_pass` is when the
     next pass does what this one has left out.
     """
-    if decision.reason in {Reason.SUSPENDED, Reason.INVALID_SPEC}:
-        return decision
-    accepted = seen.memory.accepted
-    expiry = accepted.token.expires_at if accepted is not None else None
+    match decision.reason:
+        case Reason.SUSPENDED:
+            times = [_expiry(seen)]
+        case Reason.INVALID_SPEC:  # another user of the grant may be the cause, and nothing announces its end
+            times = [seen.now + seen.timings.poll_interval]
+        case _:
+            times = [decision.until, next_pass, *_due_times(seen)]
+    return replace(decision, until=min((at for at in times if at is not None and at > seen.now), default=None))
+
+
+def _due_times(seen: Observation) -> list[datetime | None]:
+    """Return when each thing is due that needs no event."""
     renewal_at = seen.renewal.at if seen.renewal is not None else None
     restarts = (state.retry_at for state in seen.memory.restart_states)
-    turn_at = seen.memory.request_turn_at
-    times = (decision.until, seen.poll_at, seen.verification_at, renewal_at, expiry, turn_at, next_pass, *restarts)
-    return replace(decision, until=min((at for at in times if at is not None and at > seen.now), default=None))
+    return [seen.poll_at, seen.verification_at, renewal_at, _expiry(seen), seen.memory.request_turn_at, *restarts]
+
+
+def _expiry(seen: Observation) -> datetime | None:
+    """Return when the accepted value expires; after a restart, only the status may know it."""
+    accepted = seen.memory.accepted
+    return accepted.token.expires_at if accepted is not None else seen.credential.status.expires_at

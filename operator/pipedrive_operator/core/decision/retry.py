@@ -78,5 +78,5 @@ def retry_pause(trouble: Trouble, failures: int, *, subject: str, bounds: RetryB
             return _MINUTE
         case Retry.SLOWING:
             return min(_MINUTE * int(2 ** min(failures - 1, _MOST_DOUBLINGS)), bounds.slow)
-        case Retry.SLOW | Retry.ON_CHANGE | Retry.AT_ONCE | Retry.WHEN_DUE:
+        case Retry.SLOW | Retry.SLOW_OR_ON_CHANGE | Retry.ON_CHANGE | Retry.AT_ONCE | Retry.WHEN_DUE:
             return bounds.slow

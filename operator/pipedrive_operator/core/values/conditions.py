@@ -32,7 +32,8 @@ class Retry(Enum):
 
     WHEN_DUE = "at the next refresh, verification or read of Vault"
     AT_ONCE = "as soon as something changes"
-    ON_CHANGE = "when the resource or the settings change"
+    ON_CHANGE = "when the resource or the settings change, and when the published value expires"
+    SLOW_OR_ON_CHANGE = "at long intervals, and when the resource or the settings change"
     BACK_OFF = "with growing pauses"
     SLOW = "at long intervals, and when Vault or the resource changes"
     SLOWING = "after 1, 2, 4 and more minutes, and when Vault or the resource changes"
@@ -162,7 +163,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
             remedy="unset spec.suspend",
         ),
         Reason.INVALID_SPEC: Effect(
-            retry=Retry.ON_CHANGE,
+            retry=Retry.SLOW_OR_ON_CHANGE,
             not_ready=True,
             stalled=True,
             meaning="a field is wrong, or names something that is not configured",

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -66,11 +67,26 @@ def test_a_suspended_credential_is_not_repaired() -> None:
     assert (Action.WAIT, Reason.SUSPENDED, None) == (found.action, found.reason, found.until)
 
 
-def test_an_invalid_spec_waits_for_a_change() -> None:
-    """Only a person can correct the spec, so no time ends the wait."""
-    found = decision(changed(api_token_up_to_date(), problem=InvalidSpec("spec.vault.mount: no such mount")))
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_suspended_credential_is_looked_at_when_its_value_expires(*, is_restarted: bool) -> None:
+    """It is not ready then. After a restart, the status knows the time."""
+    seen = oauth2_up_to_date()
+    expiry = access_token().expires_at
+    status = replace(seen.credential.status, expires_at=expiry)
+    credential = replace(seen.credential, spec=replace(seen.credential.spec, suspend=True), status=status)
+    memory: dict[str, Any] = {"accepted": None} if is_restarted else {}
 
-    assert (Action.WAIT, Reason.INVALID_SPEC, None) == (found.action, found.reason, found.until)
+    assert expiry == decision(changed(seen, credential=credential, **memory)).until
+
+
+def test_an_invalid_spec_is_looked_at_again_at_each_interval() -> None:
+    """Another user of the same grant may be the cause, and nothing announces that this has ended."""
+    seen = api_token_up_to_date()
+
+    found = decision(changed(seen, problem=InvalidSpec("spec.vault.mount: no such mount")))
+
+    assert (Action.WAIT, Reason.INVALID_SPEC) == (found.action, found.reason)
+    assert found.until == NOW + seen.timings.poll_interval
 
 
 @pytest.mark.parametrize("seen", [api_token_up_to_date(), oauth2_up_to_date()], ids=["API token", "OAuth2"])
