@@ -30,7 +30,10 @@ from pipedrive_operator.core.values.mask import reportable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 KEPT_FOR: Final = timedelta(hours=1)
-"""How long a consent that has ended is kept, so that its pages and its status can be read."""
+"""How long a consent that has ended is kept, so that its pages and its status can be read.
+
+One that allows another company is kept longer while its credential does not belong to that company yet.
+"""
 MOST_ANSWERS: Final = 5
 """How many answers one consent may have: each costs a call to Pipedrive."""
 _IN_PROGRESS: Final = frozenset({ConsentReason.CODE_RECEIVED, ConsentReason.VERIFYING})
@@ -91,13 +94,31 @@ def _of_one_that_ended(seen: ConsentObservation) -> ConsentDecision | None:
     """Return what to do with a consent that has ended, or whose code was claimed; None for any other."""
     consent = seen.consent
     if (ended_at := end_of(consent)) is not None:
-        action = ConsentAction.DELETE if seen.now >= ended_at + KEPT_FOR else ConsentAction.WAIT
-        return ConsentDecision(action=action, until=ended_at + KEPT_FOR)
+        if seen.now < ended_at + KEPT_FOR:
+            return ConsentDecision(action=ConsentAction.WAIT, until=ended_at + KEPT_FOR)
+        if _allows_a_change_to_come(seen):
+            return ConsentDecision(action=ConsentAction.WAIT, until=seen.now + KEPT_FOR)
+        return ConsentDecision(action=ConsentAction.DELETE)
     if reason_of(consent) is ConsentReason.VERIFYING and _of_an_open_one(seen).action is ConsentAction.EXCHANGE:
         return None  # a newer answer does not wait until Pipedrive has decided about the one before
     if reason_of(consent) in _IN_PROGRESS:
         return ConsentDecision(action=ConsentAction.CONCLUDE)
     return None
+
+
+def _allows_a_change_to_come(seen: ConsentObservation) -> bool:
+    """Return whether the credential still belongs to another company than the one that this consent allows.
+
+    Its token may not be verified yet, and without the consent it would be one of the wrong company. Of several consents
+    only the newest is kept for this.
+    """
+    consent, credential = seen.consent, seen.credential
+    if not consent.spec.allow_account_change or reason_of(consent) is not ConsentReason.CONNECTED:
+        return False
+    if seen.newer is not None or credential is None or credential.being_deleted:
+        return False
+    pinned, allowed = credential.status.account, consent.status.account
+    return pinned is not None and allowed is not None and pinned.company_id != allowed.company_id
 
 
 def _of_an_open_one(seen: ConsentObservation) -> ConsentDecision:

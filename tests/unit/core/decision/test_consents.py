@@ -23,7 +23,9 @@ from pipedrive_operator.core.decision.consents import (
 from pipedrive_operator.core.decision.sources import ApiTokenSource
 from pipedrive_operator.core.resource.consent import Answer, Consent, read_consent
 from pipedrive_operator.core.resource.consent_link import digest_of, key_from, state_of
+from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import ConditionStatus
 from pipedrive_operator.core.values.consent_reasons import (
     CONSENT_EFFECTS,
@@ -41,6 +43,7 @@ KEY = Key(namespace="crm", name="acme-x1")
 STATE = state_of(key_from(b"k" * 32), KEY)
 NOW = CREATED_AT + timedelta(minutes=1)
 API_TOKEN_SOURCE = ApiTokenSource(location=TOKEN_LOCATION, identity=GRANT_SOURCE.identity, key="api_token")
+OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
 REDIRECT_URI = "https://connect.example.com/callback"
 ENDED = [reason for reason in ConsentReason if CONSENT_EFFECTS[reason].stage in {Stage.CONNECTED, Stage.ENDED}]
 
@@ -187,6 +190,53 @@ def test_a_consent_that_has_ended_is_kept_for_an_hour_and_then_deleted(reason: C
 
     assert (ConsentAction.WAIT, NOW + KEPT_FOR) == (kept.action, kept.until)
     assert ConsentAction.DELETE is late.action
+
+
+def allowing_ended(reason: ConsentReason = ConsentReason.CONNECTED) -> Consent:
+    """Build a consent that ended for another company, which it allowed."""
+    made = waiting(allowAccountChange=True)
+    return replace(made, status=reported(made, reason, "The end", NOW, account=OTHER_COMPANY))
+
+
+def belonging_to(account: Account | None) -> Credential:
+    """Build a credential whose status names an account."""
+    made = oauth2_credential()
+    return replace(made, status=replace(made.status, account=account))
+
+
+def test_a_consent_that_allows_another_company_is_kept_until_its_credential_belongs_to_that() -> None:
+    """Pipedrive may state no account for hours. Without the consent, the token would be one of the wrong company."""
+    late = NOW + 3 * KEPT_FOR
+
+    found = decide_consent(seen(allowing_ended(), late, credential=belonging_to(ACCOUNT)))
+
+    assert (ConsentAction.WAIT, late + KEPT_FOR) == (found.action, found.until)
+
+
+@pytest.mark.parametrize(
+    ("of", "changes"),
+    [
+        (allowing_ended(), {"credential": belonging_to(OTHER_COMPANY)}),
+        (allowing_ended(), {"credential": belonging_to(None)}),
+        (allowing_ended(), {"credential": None}),
+        (allowing_ended(), {"credential": replace(belonging_to(ACCOUNT), being_deleted=True)}),
+        (allowing_ended(), {"credential": belonging_to(ACCOUNT), "newer": "acme-x2"}),
+        (allowing_ended(ConsentReason.EXPIRED), {"credential": belonging_to(ACCOUNT)}),
+        (replace(allowing_ended(), spec=waiting().spec), {"credential": belonging_to(ACCOUNT)}),
+    ],
+    ids=[
+        "belongs to it",
+        "belongs to none",
+        "no credential",
+        "deleted",
+        "newer consent",
+        "not connected",
+        "not allowed",
+    ],
+)
+def test_a_consent_is_not_kept_longer_for_nothing(of: Consent, changes: dict[str, Any]) -> None:
+    """Of several consents for a credential, at most the newest stays."""
+    assert ConsentAction.DELETE is decide_consent(seen(of, NOW + KEPT_FOR, **changes)).action
 
 
 def test_a_consent_that_is_being_deleted_is_left_alone() -> None:
