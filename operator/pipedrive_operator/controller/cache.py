@@ -151,7 +151,7 @@ class Cache:
         if kept is None:
             return NOTHING
         announced = self._announced[seen.key] = self._describe(kept)
-        if before is not None and before.without_status == _without_status(seen):
+        if before is not None and before.without_status == announced.without_status:
             return NOTHING
         if before is None or before.shared != announced.shared:
             self._note_sharers(*(one for one in (before, announced) if one is not None))

@@ -127,6 +127,14 @@ class TestCredentials:
         assert known is not None
         assert known.resource_version == "3"
 
+    def test_an_edit_in_the_answer_to_our_write_counts_even_if_an_older_event_comes_first(self, cache: Cache) -> None:
+        """That event shows nothing new itself, and the one of the edit comes too late to be looked at."""
+        cache.see_credential("ADDED", credential("acme", 1))
+        cache.keep_credential(read_credential(credential("acme", 4, generation=2)))
+
+        assert cache.see_credential("MODIFIED", credential("acme", 2)) == {key("acme")}
+        assert cache.see_credential("MODIFIED", credential("acme", 3, generation=2)) == NOTHING
+
     def test_a_deleted_credential_is_forgotten_and_needs_a_pass(self, cache: Cache) -> None:
         """A second event of its deletion changes nothing."""
         cache.see_credential("ADDED", credential("acme", 1))
