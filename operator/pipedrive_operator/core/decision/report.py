@@ -52,7 +52,7 @@ def report(seen: Observation, decision: Decision, *, handled_request: str | None
         conditions=_with_previous_times(_conditions(seen, decision), before),
         account=_account(seen),
         secret_name=seen.credential.target_name if belongs_to(seen.target, seen.credential) else None,
-        expires_at=accepted.token.expires_at if accepted is not None else before.expires_at,
+        expires_at=accepted.token.expires_at if accepted is not None and seen.is_as_desired else before.expires_at,
         renewal_time=seen.renewal.at if seen.renewal is not None else (None if token else before.renewal_time),
         last_refresh_time=token.obtained_at if token is not None else before.last_refresh_time,
         uninstall_reported_at=pending_uninstall(seen.credential, seen.memory.grant),

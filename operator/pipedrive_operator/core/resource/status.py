@@ -46,7 +46,7 @@ class Status:
     renewal_time: Time | None = None
     """When the access token becomes due for a refresh."""
     last_refresh_time: Time | None = None
-    """When the published access token was obtained."""
+    """When the access token in Vault was obtained."""
     uninstall_reported_at: Time | None = None
     """When Pipedrive last reported that the user has uninstalled the app. Absent once the grant was refreshed after
     that."""

@@ -37,6 +37,7 @@ from support.builders import (
     ACCOUNT,
     NOW,
     TIMINGS,
+    access_token,
     api_token_up_to_date,
     changed,
     oauth2_up_to_date,
@@ -195,6 +196,13 @@ class TestReadyMessage:
         assert found is not None
         assert TRUE is found.status
         return found.message
+
+    def test_the_expiry_is_that_of_the_value_in_the_secret(self) -> None:
+        """While a refreshed value cannot be written there, the one before expires."""
+        seen, earlier = oauth2_up_to_date(), NOW + timedelta(minutes=5)
+        stale = with_status(changed(seen, target=None), expires_at=earlier)
+
+        assert (access_token().expires_at, earlier) == (reported(seen).expires_at, reported(stale).expires_at)
 
     def test_a_clamped_renewal_is_named(self) -> None:
         """The setting is not what is used."""
