@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.values.backoff import SPREAD, fraction
+
+SHORTEST_INTERVAL: Final = timedelta(seconds=1)
+"""The shortest time between two refreshes of a grant that are due by themselves, however short its tokens live."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +23,9 @@ class Renewal:
 def renewal(token: Token, renew_before: timedelta | None, *, spread_by: str) -> Renewal | None:
     """Return when to refresh: `renew_before` ahead of the expiry, by default a third of the lifetime.
 
-    None for a token that does not expire. In whole seconds: the status stores no fractions, and a time that it cannot
-    represent would never be reached
-    (https://github.com/cert-manager/cert-manager/pull/4399).
+    None for a token that does not expire. Never within `SHORTEST_INTERVAL` after the token was obtained, unless it has
+    expired by then. In whole seconds: the status stores no fractions, and a time that it cannot represent would never
+    be reached (https://github.com/cert-manager/cert-manager/pull/4399).
     """
     if token.expires_at is None or token.obtained_at is None:
         return None
@@ -29,7 +33,8 @@ def renewal(token: Token, renew_before: timedelta | None, *, spread_by: str) -> 
     wanted = renew_before or lifetime / 3
     lead = min(wanted, lifetime / 2)
     early = lead * SPREAD * fraction(f"{spread_by} {token.obtained_at.isoformat()}")
-    at = (token.expires_at - lead - early).replace(microsecond=0)
+    earliest = min(token.obtained_at + SHORTEST_INTERVAL, token.expires_at)
+    at = max(token.expires_at - lead - early, earliest).replace(microsecond=0)
     return Renewal(at=at, clamped_to=None if lead == wanted else lead)
 
 

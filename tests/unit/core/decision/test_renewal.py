@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.core.decision.renewal import renewal, verification_time
+from pipedrive_operator.core.decision.renewal import SHORTEST_INTERVAL, renewal, verification_time
 from support.builders import NOW, access_token, api_token
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -42,8 +42,25 @@ def test_a_renewal_time_is_whole_seconds_within_the_lifetime(lifetime: int, lead
 
     assert found is not None
     assert 0 == found.at.microsecond
-    assert NOW - timedelta(seconds=1) <= found.at <= NOW + timedelta(seconds=lifetime)
+    assert NOW + SHORTEST_INTERVAL <= found.at <= NOW + timedelta(seconds=lifetime)
     assert found == renewal(token, timedelta(seconds=lead), spread_by=spread_by)
+
+
+@pytest.mark.parametrize("seconds", [1, 2])
+def test_a_token_that_lives_for_a_second_or_two_is_not_due_at_once(seconds: int) -> None:
+    """Each pass would refresh it otherwise: Pipedrive would receive refreshes without a pause."""
+    found = renewal(access_token(lifetime=timedelta(seconds=seconds)), None, spread_by="grant")
+
+    assert found is not None
+    assert found.at == NOW + SHORTEST_INTERVAL
+
+
+def test_a_token_that_has_expired_already_is_due_at_once() -> None:
+    """A person may have written an old one."""
+    found = renewal(access_token(lifetime=timedelta(0)), None, spread_by="grant")
+
+    assert found is not None
+    assert found.at == NOW
 
 
 def test_verifications_are_spread_and_never_late() -> None:
