@@ -27,7 +27,8 @@ class JudgeOfRequests(Record):
                 self.expect(not send.is_code, f"(a) {send.token} was sent again")
                 self._sent_beside(former, send)
                 if former.successor is not None and self.rotates:
-                    self._sent_again(send, former.successor, is_own=former.by == send.by)
+                    is_own = former.by == send.by and all(at <= former.began for at, _ in self.restores)
+                    self._sent_again(send, former.successor, is_own=is_own)
         intent = self.acknowledged.get(send.by)
         self.expect(intent is not None, f"(a) {send.token} was sent without an acknowledged intent")
         self.expect((str(intent), send.token) not in self.used, f"(a) {send.token} was sent twice under {intent}")
@@ -103,7 +104,8 @@ class JudgeOfRequests(Record):
     def _sent_again(self, send: Send, successor: str, *, is_own: bool) -> None:
         """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a).
 
-        What it has sent itself, or found in the escrow of its own cluster, it knows, whatever Vault shows.
+        What it has sent itself, unless Vault was restored since, or found in the escrow of its own cluster, it knows,
+        whatever Vault shows.
         """
         stored_at, kept_at = self.copies.since.get(successor), self.kept_since(send.by, successor)
         known, listed = (times.get(send.by, 0.0) for times in (self.known_as_of, self.listed_as_of))

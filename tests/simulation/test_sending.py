@@ -102,6 +102,26 @@ def test_a_token_may_be_sent_again_by_another_when_its_line_has_gone_from_vault(
     assert (judged(judge) is not None) == is_broken
 
 
+@pytest.mark.parametrize("restored_at", [None, 10, 30])
+def test_a_process_may_send_its_own_token_again_after_vault_was_restored(restored_at: float | None) -> None:
+    """Its successor is gone then, like everything that was stored since."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [spent("refresh-2", "refresh-3")]
+        promises.spent(promises.sends[0], "access-3")
+        promises.lines["refresh-2"] = promises.lines["refresh-3"]
+        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        promises.stored({"refresh_token": "consent-9"}, by=PERSON)
+        promises.stored({"refresh_token": "refresh-2"}, by="a2")
+        promises.restores = [(restored_at, {})] if restored_at is not None else []
+        promises.knows(by="a1", as_of=END + 1)
+        claim(promises, "a1")
+        promises.sent(Send("refresh-2", END, by="a1"), left=None, due=DUE)
+        return promises.broken
+
+    assert (judged(judge) is None) == (restored_at == 30)
+
+
 def test_a_person_who_replaces_the_document_removes_the_mark_that_a_token_is_spent() -> None:
     """Nothing in Vault shows it then."""
 

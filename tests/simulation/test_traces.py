@@ -43,6 +43,15 @@ def test_a_returned_token_is_spent_once_vault_holds_something_else_of_its_line(h
     assert not traces.explain(SPENT, "line-1")
 
 
+def test_a_line_that_was_put_back_goes_once_more_when_the_operator_replaces_it() -> None:
+    """It was refused. Another cluster sees nothing of it in Vault any more, and has an older copy."""
+    traces = _seen(({NEWER}, False), ({OTHER}, True), ({NEWER}, False), ({OTHER}, False))
+    assert traces.explain(SPENT, "line-1")
+
+    went_on = _seen(({SPENT}, False), ({OTHER}, True), ({SPENT}, False), ({NEWER}, False), ({OTHER}, False))
+    assert not went_on.explain(SPENT, "line-1")
+
+
 def test_the_promotion_of_a_candidate_removes_only_the_line_that_it_replaces() -> None:
     """Its own line stays in Vault."""
     traces = _seen(({OTHER, NEWER}, False), ({NEWER}, True))

@@ -17,17 +17,18 @@ class Traces:
     """The lines that others than the operator have removed from Vault, or that a consent has replaced."""
     returned: set[str] = field(default_factory=set)
     """The tokens of such a line that Vault has got again from an escrow, and nothing else of the line since."""
+    revived: set[Line] = field(default_factory=set)
+    """The lines of these tokens. One that Vault holds no more has gone again, even if the operator has removed it."""
 
-    def see(
-        self, before: Collection[str], after: Collection[str], line: Callable[[str], Line], *, is_meant: bool
-    ) -> None:
+    def see(self, before: set[str], after: set[str], line: Callable[[str], Line], *, is_meant: bool) -> None:
         """Record which tokens Vault holds; `is_meant` says whether a person or a consent has meant to remove others."""
         lines = {line(token) for token in after}
         back = {token for token in after if line(token) in self.gone}
-        self.gone -= lines
-        if is_meant:
-            self.gone |= {line(token) for token in before} - lines
+        left = {line(token) for token in before} - lines
+        self.revived |= {line(token) for token in back}
+        self.gone = (self.gone - lines) | (left if is_meant else left & self.revived)
         self.returned = {one for one in self.returned | back if not _has_others(one, after, line)}
+        self.revived -= {line(token) for token in after - self.returned}
 
     def explain(self, token: str, line: Line) -> bool:
         """Return whether Vault may show nothing of a token's successors, although it has held them."""
