@@ -50,7 +50,7 @@ def refresh_is_in_progress(seen: Observation) -> Decision | None:
         case refresh_state.Refreshing(last=last) if last is not None and not seen.is_outdated(last):
             return _wait(last.trouble.reason, last.trouble.message)
         case refresh_state.Refreshing():
-            return _published_or(seen, "A refresh is in progress")
+            return _problem_of_secret(seen) or _published_or(seen, "A refresh is in progress")
         case refresh_state.Unstored(trouble=trouble):
             return _wait(trouble.reason, trouble.message)
         case _:
@@ -216,20 +216,22 @@ def _wait(reason: Reason, message: str, until: datetime | None = None) -> Decisi
     return Decision(action=Action.WAIT, reason=reason, message=message, until=until)
 
 
-def _published_or(seen: Observation, otherwise: str) -> Decision:
-    """Report what is published, or what is wrong with it or keeps it out: then a refresh in progress is no news."""
-    problem = (
+def _problem_of_secret(seen: Observation) -> Decision | None:
+    """Report what is wrong with the Secret, or with the value in it: beside that, a refresh in progress is no news."""
+    return (
         secret_cannot_be_rendered(seen)
         or secret_write_failed_recently(seen)
         or secret_keeps_changing(seen)
         or secret_belongs_to_another(seen)
+        or (scope_is_missing(seen) if seen.is_publishable else None)
     )
-    if problem is not None:
-        return problem
+
+
+def _published_or(seen: Observation, otherwise: str) -> Decision:
+    """Report what is published, if there is a value."""
     if not seen.is_publishable:
         return _wait(Reason.PENDING, otherwise)
-    published = f"Secret {seen.credential.target_name} holds a value that Pipedrive accepts"
-    return scope_is_missing(seen) or _wait(Reason.PUBLISHED, published)
+    return _wait(Reason.PUBLISHED, f"Secret {seen.credential.target_name} holds a value that Pipedrive accepts")
 
 
 def _cause_of_refresh(seen: Observation) -> str | None:
