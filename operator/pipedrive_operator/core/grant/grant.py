@@ -229,31 +229,26 @@ def refreshed_grant(old: Grant, answer: TokenResponse, *, client_id: str, asked_
         scope=scope,
         api_domain=answer.api_domain or former_domain,
     )
-    return Grant(
-        refresh_token=answer.refresh_token,
-        token=token,
-        scope=scope,
+    made = Grant(refresh_token=answer.refresh_token, token=token, scope=scope, client_id=client_id)
+    return descending_from(old, made)
+
+
+def half_refreshed_grant(old: Grant, refresh_token: SecretValue) -> Grant:
+    """Build the grant that succeeds `old` if only the refresh token of a response is usable."""
+    return descending_from(old, replace(old, refresh_token=refresh_token, intent=None, unanswered=None))
+
+
+def descending_from(old: Grant, made: Grant) -> Grant:
+    """Return a grant that was made with the refresh token of `old` as its successor, with its account and consent."""
+    return replace(
+        made,
         account=old.account,
-        client_id=client_id,
         refreshed_from=old.lineage,
         first_refreshed_from=old.origin,
         refresh_count=old.refresh_count + 1,
         consent=old.consent,
         consent_generation=old.consent_generation,
         terms=old.terms,
-    )
-
-
-def half_refreshed_grant(old: Grant, refresh_token: SecretValue) -> Grant:
-    """Build the grant that succeeds `old` if only the refresh token of a response is usable."""
-    return replace(
-        old,
-        refresh_token=refresh_token,
-        refreshed_from=old.lineage,
-        first_refreshed_from=old.origin,
-        refresh_count=old.refresh_count + 1,
-        intent=None,
-        unanswered=None,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.grant import Grant, descending_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,23 +55,8 @@ def usable_for(
     """
     verified = [copy for copy in escrowed if copy.grant.terms is None]
     rest = [copy for copy in escrowed if copy not in verified and copy not in waiting]
-    successors = [
-        replace(copy, grant=_as_refreshed(copy.grant, stored)) for copy in rest if copy.grant.continues(stored.lineage)
-    ]
-    return [*verified, *successors]
-
-
-def _as_refreshed(result: Grant, stored: Grant) -> Grant:
-    """Return the result of a renewal of a candidate as that of a refresh of the grant with the same refresh token."""
-    return replace(
-        result,
-        terms=None,
-        account=stored.account,
-        consent=stored.consent,
-        consent_generation=stored.consent_generation,
-        first_refreshed_from=stored.origin,
-        refresh_count=stored.refresh_count + 1,
-    )
+    successors = [copy for copy in rest if copy.grant.continues(stored.lineage)]
+    return [*verified, *(replace(copy, grant=descending_from(stored, copy.grant)) for copy in successors)]
 
 
 def replacement(escrowed: Sequence[EscrowedGrant], *, dead: Collection[EscrowedGrant]) -> EscrowedGrant | None:
