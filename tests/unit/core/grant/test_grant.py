@@ -9,12 +9,14 @@ from pipedrive_operator.core.grant.candidate import marks_of
 from pipedrive_operator.core.grant.grant import (
     Grant,
     TokenResponse,
+    half_refreshed_grant,
     read_grant,
     refreshed_grant,
     require_bounds,
     write_grant,
 )
 from pipedrive_operator.core.grant.intent import Intent, Unanswered
+from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.grant.token import LONGEST_LIFETIME
 from pipedrive_operator.core.values.errors import SourceMissing
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -125,6 +127,22 @@ def test_a_refreshed_grant_continues_the_one_that_was_spent() -> None:
     assert old.continues(old.lineage)
     assert not consent.continues(old.lineage)
     assert not new.continues(None)
+
+
+def test_a_refreshed_grant_has_the_account_the_consent_and_the_descent_of_the_one_that_was_spent() -> None:
+    """A copy in escrow has no other place to take them from. The marks of the refresh are gone."""
+    terms = Terms(consent="uid", consent_generation=2, expected=None, over=None)
+    mark = Unanswered(count=1, at=NOW, by="them")
+    first = Grant(refresh_token=SecretValue("first"), account=ACCOUNT, consent="uid", consent_generation=2, terms=terms)
+    old = replace(first, refresh_token=SecretValue("old"), first_refreshed_from=first.lineage, refresh_count=1)
+
+    new = refreshed_grant(replace(old, unanswered=mark), ANSWER, client_id="client", asked_at=NOW)
+    half = half_refreshed_grant(replace(old, unanswered=mark), SecretValue("half"))
+
+    for made in (new, half):
+        assert (old.lineage, first.lineage, 2) == (made.refreshed_from, made.first_refreshed_from, made.refresh_count)
+        assert (ACCOUNT, "uid", 2, terms) == (made.account, made.consent, made.consent_generation, made.terms)
+        assert (None, None) == (made.intent, made.unanswered)
 
 
 @pytest.mark.parametrize("access", [{"access_token": "a", "expires_in": 1}, {"access_token": "a"}, {}])
