@@ -15,7 +15,7 @@ from simulation.causes import without_cause
 from simulation.consent_judge import JudgeOfConsents
 from simulation.copies import refresh_tokens
 from simulation.history import PERSON
-from simulation.record import LONGEST_CHECK
+from simulation.record import LONGEST_CHECK, name_of_task
 from simulation.sending import JudgeOfRequests
 from simulation.traces import named
 
@@ -58,6 +58,8 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         self.named = named(values, self.lines)
         after = refresh_tokens(values, candidate) | self.named
         self.traces.see(before, after, self.line, is_meant=is_meant or by == PERSON)
+        if by == PERSON and values.get("refresh_token") != self.newest:
+            self.replaced_at[self.newest] = now
         self.newest = str(values.get("refresh_token", ""))
         if access != self.newest_access:
             self.reissued -= {access}
@@ -91,9 +93,13 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         self.reissued.add(self.newest_access)
 
     def is_undone(self, send: Send) -> bool:
-        """Return whether a restore of Vault has removed every mark of a request: its intent, and what became of it."""
-        later = [values for at, values in self.restores if at >= send.began]
-        return bool(later) and not _is_marked(later[-1], send)
+        """Return whether every mark of a request has gone from Vault: its intent, and what became of it.
+
+        A restore has removed them, or a person who replaced the token, before an old copy of it returned from escrow.
+        """
+        replaced_at = self.replaced_at.get(send.token, float("-inf"))
+        later = [values for at, values in self.restores if at >= max(send.began, replaced_at)]
+        return not _is_marked(later[-1], send) if later else replaced_at >= send.began
 
     def overwritten(self, tokens: Iterable[str], *, by: str, asked: float, knew: float) -> None:
         """Check that a process could not know that it wrote over another version with the same number: (b).
@@ -113,6 +119,8 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
     def lists(self, *, by: str, as_of: float) -> None:
         """Record that a process knows what was in escrow at a moment."""
         self.listed_as_of[by] = max(as_of, self.listed_as_of.get(by, as_of))
+        task = (by, name_of_task())
+        self.listed_in[task] = max(as_of, self.listed_in.get(task, as_of))
 
     def acknowledges(self, values: Mapping[str, object], *, by: str) -> None:
         """Record that a process knows what Vault holds."""

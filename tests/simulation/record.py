@@ -4,6 +4,7 @@ Their letters are those of docs/refresh-protocol.md. The first broken promise is
 would handle an exception as an error of its port. Nothing here knows how the operator works.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,12 @@ from simulation.traces import Traces
 
 LONGEST_CHECK = 6.0
 """In seconds: how long ago a process may have asked Vault when it sends a token."""
+
+
+def name_of_task() -> str:
+    """Return the name of the current task, as of a refresh."""
+    task = asyncio.current_task()
+    return task.get_name() if task is not None else ""
 
 
 @dataclass
@@ -53,6 +60,8 @@ class Record:
     """The refresh token that Vault holds."""
     held_until: dict[str, float] = field(default_factory=dict)
     """When Vault last held each refresh token, if it holds another one."""
+    replaced_at: dict[str, float] = field(default_factory=dict)
+    """When a person last replaced each refresh token in Vault by another one, and so removed its marks."""
     candidate: str | None = None
     """The refresh token of the candidate in Vault."""
     candidate_exchange: tuple[str, int] | None = None
@@ -90,8 +99,10 @@ class Record:
     """The moment at which each process last knew what Vault held."""
     listed_as_of: dict[str, float] = field(default_factory=dict)
     """The moment at which each process last knew what was in escrow."""
+    listed_in: dict[tuple[str, str], float] = field(default_factory=dict)
+    """The same for each task of a process, by name: a refresh in progress uses only its own lists."""
     listed_before_intent: dict[str, float] = field(default_factory=dict)
-    """The same, when its last intent was acknowledged."""
+    """When each process last knew what was in escrow before its last intent was acknowledged."""
     kept_since: Callable[[str, str], float | None] = lambda _by, _token: None
     """Returns since when a token is in the escrow of a process's own cluster."""
     unfinished: Callable[[str], str | None] = lambda _by: None

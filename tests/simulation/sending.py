@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from fakes.pipedrive import Send
 from simulation.early_refreshes import EarlyRefreshes
-from simulation.record import LONGEST_CHECK, Record
+from simulation.record import LONGEST_CHECK, Record, name_of_task
 
 LONGEST_DECISION = 45.0
 """In seconds: how long ago a process may have decided that a refresh is due when it sends a token."""
@@ -108,7 +108,7 @@ class JudgeOfRequests(Record):
         whatever Vault shows.
         """
         stored_at, kept_at = self.copies.since.get(successor), self.kept_since(send.by, successor)
-        known, listed = (times.get(send.by, 0.0) for times in (self.known_as_of, self.listed_as_of))
+        known, listed = self.known_as_of.get(send.by, 0.0), self._listed(send.by)
         in_escrow = f"its successor {successor} was kept in escrow"
         if kept_at is not None and kept_at < listed:
             self.expect(False, _again(send, in_escrow, kept_at))  # noqa: FBT003  as assert reads
@@ -120,6 +120,11 @@ class JudgeOfRequests(Record):
             self._excuse_or_break(send, kept_at, listed, in_escrow)
         elif successor in self.copies.undone:
             self.history.excuse("sent again after a restore undid its successor", send.token)
+
+    def _listed(self, by: str) -> float:
+        """Return when a sender last listed the escrow: behind the fence, or any of its tasks before the intent."""
+        behind_fence = self.listed_in.get((by, name_of_task()), 0.0)
+        return max(behind_fence, self.listed_before_intent.get(by, 0.0))
 
     def _excuse_or_break(self, send: Send, since: float, known: float, what: str) -> None:
         is_unseen = since >= known and self._is_recent(known)

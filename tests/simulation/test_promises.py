@@ -1,6 +1,7 @@
 """What the judge excuses, and what it does not."""
 
 from base64 import b64encode
+from dataclasses import replace
 
 import pytest
 
@@ -171,6 +172,34 @@ def test_a_restore_undoes_the_marks_of_a_request_unless_it_brings_one_back(
         return "undone" if promises.is_undone(send) else None
 
     assert judged(judge) == ("undone" if is_undone else None)
+
+
+@pytest.mark.parametrize(
+    ("by", "sent_at", "is_undone"),
+    [
+        pytest.param(PERSON, END - 1, True, id="before a person replaced the token"),
+        pytest.param(PERSON, END + 1, False, id="after an old copy of it returned from escrow"),
+        pytest.param("a1", END - 1, False, id="before the operator replaced it"),
+    ],
+)
+def test_a_person_who_replaces_a_token_removes_the_marks_of_its_requests(
+    by: str, sent_at: float, *, is_undone: bool
+) -> None:
+    """An old copy may bring the token back without them. A restore of Vault may bring them back too."""
+    marked, clock = {"refresh_token": "refresh-2", "refresh_unanswered": "1"}, Clock()
+
+    def judge(promises: Promises) -> str | None:
+        send = Send("refresh-2", sent_at, intent="a1-1")
+        promises.restored(marked, by=PERSON)
+        clock.pass_time(0.5)
+        promises.stored({"refresh_token": "consent-9"}, by=by)
+        promises.stored({"refresh_token": "refresh-2"}, by="a1")
+        found = promises.is_undone(send)
+        promises.restored(marked, by=PERSON)
+        assert not promises.is_undone(replace(send, began=END - 1))
+        return "undone" if found else None
+
+    assert judged(judge, clock) == ("undone" if is_undone else None)
 
 
 @pytest.mark.parametrize(("token", "broken"), [("refresh-3", True), ("code-9", False)])

@@ -69,6 +69,35 @@ def test_a_spent_token_is_sent_only_if_its_process_cannot_know(
     assert (wrong is not None and wrong.startswith("(a) refresh-1 was sent again")) is is_broken
 
 
+@pytest.mark.parametrize(
+    ("listed_at", "is_broken"),
+    [pytest.param(END + 1, False, id="after the intent"), pytest.param(END - 1, True, id="before the intent")],
+)
+def test_a_refresh_in_progress_does_not_know_what_another_task_has_listed(listed_at: float, *, is_broken: bool) -> None:
+    """The list behind its fence was a moment older than the copy, and Vault was slow afterwards."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [spent("refresh-1", "refresh-2")]
+        promises.spent(promises.sends[0], "access-2")
+        promises.kept_since = lambda _by, _token: END - 2
+        promises.knows(by="a2", as_of=END)
+        promises.lists(by="a2", as_of=END - 3)
+        if listed_at < END:
+            promises.listed_as_of["a2"] = listed_at
+        claim(promises, "a2")
+        promises.listed_as_of["a2"] = listed_at
+        promises.sent(Send("refresh-1", END, by="a2"), left=None, due=DUE)
+        return promises.broken
+
+    wrong = judged(judge)
+
+    assert wrong == (
+        "(a) refresh-1 was sent again after its successor refresh-2 was kept in escrow at 998.000"
+        if is_broken
+        else None
+    )
+
+
 MARKED = with_obsolete({"refresh_token": "consent-9"}, replace(CANDIDATE_3, refreshed_from=CANDIDATE_2.lineage))
 
 
