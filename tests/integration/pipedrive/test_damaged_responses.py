@@ -51,6 +51,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 COMPLETE = {
     "status 201": sized(BODY, status="201 Created"),
     "status 302": sized(BODY, status="302 Found"),
+    "a Location that cannot be decoded": sized(BODY, "Location: https://xn--a.example/", status="302 Found"),
     "status 401": sized(BODY, status="401 Unauthorized"),
     "status 502": sized(BODY, status="502 Bad Gateway"),
     "status 502, and the length too long by one": sized(BODY, by=1, status="502 Bad Gateway"),

@@ -41,12 +41,12 @@ class Response:
 
     @property
     def redirect(self) -> str | None:
-        """The origin in the Location header; None if there is none."""
+        """The origin in the Location header; None if there is none, or if its host name cannot be decoded."""
         try:
             url = httpx.URL(self.headers.get("Location", ""))
-        except httpx.InvalidURL:
+            return f"{url.scheme}://{url.netloc.decode()}" if url.scheme and url.host else None
+        except (httpx.InvalidURL, ValueError):  # `host` decodes internationalized names, which fails with a ValueError
             return None
-        return f"{url.scheme}://{url.netloc.decode()}" if url.scheme and url.host else None
 
 
 @dataclass(slots=True)

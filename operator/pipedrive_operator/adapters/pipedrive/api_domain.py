@@ -7,8 +7,9 @@ from typing import Final
 
 SETTING: Final = "pipedrive.allowedApiDomains"
 _IMPLIED_PORTS: Final[Mapping[str, str]] = MappingProxyType({"https": ":443", "http": ":80"})
-_ANY: Final = "[a-z0-9-]+"
-"""What `*` stands for: one label of a host name, or a port. Never a dot, a slash, a colon or an @."""
+_ANY: Final = "(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+"""What `*` stands for: one label of a host name (RFC 1123 section 2.1), or a port. Never a dot, a slash, a colon or
+an @, and no label of an internationalized name (RFC 5890): one that cannot be decoded can be asked nothing."""
 
 
 class AllowedApiDomains:

@@ -92,6 +92,7 @@ def test_a_longer_body_is_marked_as_truncated(compress: Callable[[bytes], bytes]
         ("http://user:password@10.0.0.1:8080/", "http://10.0.0.1:8080"),
         ("/login", None),
         ("//login.example", None),
+        ("https://xn--a.example/", None),
         ("", None),
     ],
 )
@@ -101,7 +102,11 @@ def test_a_redirect_is_the_origin_that_it_names(location: str, origin: str | Non
 
 
 @reads_anything
-@given(st.text(st.characters(max_codepoint=255)) | st.from_regex(r"https?://[^ ]{1,60}"))
+@given(
+    st.text(st.characters(max_codepoint=255))
+    | st.from_regex(r"https?://[^ ]{1,60}")
+    | st.from_regex(r"https?://xn--[a-z0-9.-]{0,20}", fullmatch=True)
+)
 def test_any_location_is_an_origin_or_none(location: str) -> None:
     """Nothing else is raised."""
     headers = httpx.Headers([(b"Location", location.encode("latin-1", "ignore"))])

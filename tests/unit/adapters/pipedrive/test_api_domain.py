@@ -1,19 +1,29 @@
 """Where a token may be sent."""
 
+import httpx
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipedrive_operator.adapters.pipedrive.api_domain import AllowedApiDomains
 
 PIPEDRIVE = AllowedApiDomains(("https://*.pipedrive.com",))
-LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1)
+LABEL = st.from_regex("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True).filter(lambda one: one[:4] != "xn--")
 
 
 @given(LABEL)
 def test_a_company_of_pipedrives_is_allowed(label: str) -> None:
-    """The label may be any one."""
+    """The label may be any one that a name on the internet can have."""
     assert PIPEDRIVE.allow(f"https://{label}.pipedrive.com")
+
+
+@given(st.text("abcxn0-", min_size=1, max_size=70))
+def test_what_is_allowed_can_be_asked(label: str) -> None:
+    """Neither building a request nor looking up the name raises a foreign error."""
+    address = f"https://{label}.pipedrive.com"
+    assume(PIPEDRIVE.allow(address))
+
+    assert httpx.Request("GET", address).url.host.encode("idna") == address.removeprefix("https://").encode()
 
 
 @pytest.mark.parametrize(
@@ -46,6 +56,10 @@ def test_a_company_of_pipedrives_is_allowed(label: str) -> None:
         "https://acme\N{IDEOGRAPHIC FULL STOP}pipedrive.com",
         "https://acme.pipedrive.com\N{ZERO WIDTH SPACE}",
         "https://é.pipedrive.com",
+        "https://xn--a.pipedrive.com",
+        "https://-a.pipedrive.com",
+        "https://a-.pipedrive.com",
+        f"https://{'a' * 64}.pipedrive.com",
     ],
 )
 def test_anything_else_is_not(address: str) -> None:
