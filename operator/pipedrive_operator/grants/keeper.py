@@ -32,6 +32,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.grants.exchange import Claim, CodeExchange
 from pipedrive_operator.grants.protocol import RefreshProtocol
+from pipedrive_operator.grants.unexpected import FAILED_UNEXPECTEDLY
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder, HeldGrant, RefreshOrder
 from pipedrive_operator.ports import Clock
 
@@ -339,7 +340,7 @@ class GrantKeeper:
         if not task.cancelled() and (error := task.exception()) is not None:
             context = {"message": f"the refresh of {location} failed unexpectedly", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
-            trouble = RefreshUncertain("The refresh failed unexpectedly: see the operator's log")
+            trouble = RefreshUncertain(FAILED_UNEXPECTEDLY)
             retry_at = self._pause(_access(order.source), _CRASH_PAUSE)
             digest = order.access_digest
             self._end(order, refresh_state.Unavailable(trouble=trouble, access_digest=digest, retry_at=retry_at))

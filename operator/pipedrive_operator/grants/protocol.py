@@ -38,6 +38,7 @@ from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.rejected_clients import RejectedClients
 from pipedrive_operator.grants.storing import Report, StoringSteps
+from pipedrive_operator.grants.unexpected import FAILED_UNEXPECTEDLY
 from pipedrive_operator.grants.values import ClaimedGrant, HeldGrant, ReadGrant, Refreshed, RefreshOrder
 from pipedrive_operator.ports import Clock, Escrow, Leadership, Pipedrive, Process, Vault
 
@@ -251,6 +252,9 @@ class RefreshProtocol(StoringSteps):
             raise
         except OperatorError:
             await self.withdraw_intent(claimed)
+            raise
+        except Exception:  # a defect: the request may have left
+            self.note_uncertain(claimed.location, grant, RefreshUncertain(FAILED_UNEXPECTEDLY))
             raise
         self._note_accepted(claimed)
         refreshed = refreshed_grant(grant, response, client_id=client.client_id, asked_at=asked_at)

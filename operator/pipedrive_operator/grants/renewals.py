@@ -15,12 +15,14 @@ from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
     CheckAndSetConflict,
     ConsentRequired,
+    OperatorError,
     RefreshUncertain,
     TokenResponseUnusable,
 )
 from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.grants.reservations import Reservation, Reservations
+from pipedrive_operator.grants.unexpected import FAILED_UNEXPECTEDLY
 from pipedrive_operator.grants.values import ReadDocument
 from pipedrive_operator.ports import Clock, Escrow, Pipedrive
 
@@ -101,8 +103,11 @@ class Renewals:
             raise UnusableCandidate(trouble.message) from trouble
         except RefreshUncertain as trouble:
             raise self._intents.note_uncertain(reservation.source.location, candidate, trouble) from trouble
-        except Exception:
+        except OperatorError:
             await self._reservations.release(reservation)
+            raise
+        except Exception:  # a defect: the request may have left
+            self._intents.note_uncertain(reservation.source.location, candidate, RefreshUncertain(FAILED_UNEXPECTEDLY))
             raise
         renewed = refreshed_grant(candidate, response, client_id=client.client_id, asked_at=asked_at)
         return Renewed(candidate=renewed, reservation=reservation)

@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from pipedrive_operator.core.values.errors import GrantUnstored, OperatorError, Trouble, VaultUnavailable
+
+FAILED_UNEXPECTEDLY: Final = "The refresh failed unexpectedly: see the operator's log"
 
 
 @contextmanager

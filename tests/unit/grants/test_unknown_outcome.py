@@ -44,6 +44,37 @@ async def test_a_candidate_is_sent_again_only_after_a_minute(consent: ConsentSur
     assert caught.value.retry_after == MINUTE - timedelta(seconds=5)
 
 
+async def test_a_defect_while_a_grant_is_refreshed_leaves_an_unknown_outcome(consent: ConsentSurroundings) -> None:
+    """The request may have left before it. Every credential of the grant waits, and the intent stays."""
+    consent.pipedrive.breaks = ZeroDivisionError("a defect")  # no port raises it
+    with pytest.raises(ZeroDivisionError):
+        await consent.run()
+    consent.pipedrive.breaks = None
+
+    with pytest.raises(RefreshUncertain) as caught:
+        await consent.run()
+
+    assert ["seed"] == consent.pipedrive.sent
+    assert caught.value.retry_after == MINUTE
+    assert "refresh_id" in consent.values
+
+
+async def test_a_defect_while_a_candidate_is_refreshed_leaves_an_unknown_outcome(consent: ConsentSurroundings) -> None:
+    """The same holds for it."""
+    order = await consent.die_with_a_candidate()
+    consent.clock.turn(timedelta(hours=2))
+    consent.pipedrive.breaks = ZeroDivisionError("a defect")
+    with pytest.raises(ZeroDivisionError):
+        await consent.in_time(consent.exchange.conclude(order))
+    consent.pipedrive.breaks = None
+
+    with pytest.raises(RefreshUncertain):
+        await consent.in_time(consent.exchange.conclude(order))
+
+    assert ["code-1", "refresh-2"] == consent.pipedrive.sent
+    assert "refresh_id" in consent.values
+
+
 async def test_another_holder_waits_before_it_sends_the_candidate_again(consent: ConsentSurroundings) -> None:
     """It sees the intent of the process whose request has an unknown outcome."""
     order = await refresh_a_candidate_without_an_answer(consent)
