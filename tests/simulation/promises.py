@@ -58,8 +58,10 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         self.named = named(values, self.lines)
         after = refresh_tokens(values, candidate) | self.named
         self.traces.see(before, after, self.line, is_meant=is_meant or by == PERSON)
-        if by == PERSON and values.get("refresh_token") != self.newest:
-            self.replaced_at[self.newest] = now
+        if by == PERSON:
+            self.edits.append((now, values))
+            if values.get("refresh_token") != self.newest:
+                self.replaced_at[self.newest] = now
         self.newest = str(values.get("refresh_token", ""))
         if access != self.newest_access:
             self.reissued -= {access}

@@ -60,6 +60,8 @@ class Record:
     """The refresh token that Vault holds."""
     held_until: dict[str, float] = field(default_factory=dict)
     """When Vault last held each refresh token, if it holds another one."""
+    edits: list[tuple[float, Mapping[str, object]]] = field(default_factory=list)
+    """What persons have written to Vault, restores included, and when."""
     replaced_at: dict[str, float] = field(default_factory=dict)
     """When a person last replaced each refresh token in Vault by another one, and so removed its marks."""
     candidate: str | None = None

@@ -93,12 +93,12 @@ class JudgeOfRequests(Record):
         has_waited, is_forgotten = send.began >= former.began + self.patience, self._is_forgotten(former, send.by)
         self.expect(has_waited or is_forgotten, f"(a) two sends of {send.token} overlap")
         is_early = is_forgotten and not has_waited
-        kind = "sent again after its intent was lost in a restore" if is_early else "sent again after four time-outs"
+        kind = "sent again after a person had removed its intent" if is_early else "sent again after four time-outs"
         self.history.excuse(kind, f"{send.token}, which waits at Pipedrive")
 
     def _is_forgotten(self, request: Send, by: str) -> bool:
-        """Return whether a process cannot know of another one's request, because a restore has removed its intent."""
-        later = (values for at, values in self.restores if at > request.began)
+        """Return whether a process cannot know of another one's request, because a person has removed its intent."""
+        later = (values for at, values in self.edits if at > request.began)
         return by != request.by and any(values.get("refresh_id") != request.intent for values in later)
 
     def _sent_again(self, send: Send, successor: str, *, is_own: bool) -> None:

@@ -52,6 +52,30 @@ def test_a_restore_excuses_a_request_beside_one_that_its_sender_cannot_know(
     assert judged(judge) == (None if is_excused else "(a) two sends of refresh-1 overlap")
 
 
+@pytest.mark.parametrize(
+    ("by", "kept", "is_excused"),
+    [
+        pytest.param(PERSON, {}, True, id="a person has replaced the document"),
+        pytest.param(PERSON, {"refresh_id": "a1-1"}, False, id="a person has patched the document"),
+        pytest.param("a3", {}, False, id="the operator has removed the intent"),
+    ],
+)
+def test_a_person_who_removes_an_intent_excuses_a_request_beside_it(
+    by: str, kept: dict[str, object], *, is_excused: bool
+) -> None:
+    """The token is that of a candidate, of which another cluster has had a copy."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.patience = 32.0
+        promises.sends = [Send("refresh-8", END - 5, by="a1", intent="a1-1")]
+        promises.stored({"refresh_token": "consent-9"} | kept, by=by)
+        claim(promises, "b1", 2)
+        promises.sent(Send("refresh-8", END, by="b1"), left=None, due=DUE)
+        return promises.broken
+
+    assert judged(judge) == (None if is_excused else "(a) two sends of refresh-8 overlap")
+
+
 def test_a_request_has_the_intent_of_its_sender() -> None:
     """The judge of a later restore compares it."""
 
