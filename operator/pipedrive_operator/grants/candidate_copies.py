@@ -32,6 +32,8 @@ class CandidateCopies:
         self._intents = intents
         self._obsolete: Recent[tuple[Exchange, str], None] = Recent()
         """The exchanges and lineages of what was dropped or spent: no copy of it gets into Vault again."""
+        self._dead: Recent[tuple[Exchange, str], None] = Recent()
+        """Those that were refused or spent: Pipedrive never accepts their refresh tokens again."""
 
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> bool:
         """Keep a copy of a candidate that Vault has not stored yet; False if the cluster does not hold it."""
@@ -117,6 +119,11 @@ class CandidateCopies:
             if lineage is not None:
                 self._obsolete[dropped.exchange, lineage] = None
 
+    def note_dead(self, grant: Grant) -> None:
+        """Note that Pipedrive will never accept the refresh token of a grant again."""
+        self._dead[grant.exchange, grant.lineage] = None
+        self.note_obsolete(grant)
+
     def is_needed(self, copy: EscrowedGrant, document: Document | None) -> bool:
         """Return whether the copy of a candidate may add something to a document that was read after it."""
         if _is_leaving(copy, document):
@@ -126,6 +133,13 @@ class CandidateCopies:
     def is_obsolete(self, grant: Grant) -> bool:
         """Return whether this process has dropped or spent a grant of an exchange, whatever Vault shows of it."""
         return (grant.exchange, grant.lineage) in self._obsolete
+
+    def is_dead(self, grant: Grant) -> bool:
+        """Return whether this process knows that Pipedrive will never accept the refresh token of a grant again.
+
+        A grant that was only dropped may return when Vault is restored from a backup, and may be alive.
+        """
+        return (grant.exchange, grant.lineage) in self._dead
 
     async def drop_unneeded(self, copies: Sequence[EscrowedGrant], source: GrantWithClient) -> None:
         """Drop the copies of candidates that add nothing."""

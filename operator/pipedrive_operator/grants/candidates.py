@@ -107,7 +107,7 @@ class _Attempt:
 
     issued: str | None = None
     """The digest of the access token that this attempt has obtained from Pipedrive."""
-    refused: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, UnusableCandidate] = field(default_factory=dict)
     """Why a candidate must not be used, by its lineage."""
 
 
@@ -226,9 +226,9 @@ class Candidates:
         place = source.client.location
         if seen.candidate.exchange != gives_up:
             raise InvalidSpec(_ANOTHER_CLIENT.format(place=place))
-        await self._drop(seen, source)
         problem = _GIVEN_UP.format(place=place)
-        return Settled(terms=seen.terms, reason=ConsentReason.CREDENTIAL_CHANGED, problem=problem)
+        settled = Settled(terms=seen.terms, reason=ConsentReason.CREDENTIAL_CHANGED, problem=problem)
+        return await self._drop_as(settled, seen, source)
 
     async def _take_step(self, seen: _Seen, source: GrantWithClient, attempt: _Attempt) -> Settled | None:
         """Take the next step to settle a candidate; None if the document must be read again. Raises as `settle` does.
@@ -236,7 +236,7 @@ class Candidates:
         Also raises CheckAndSetConflict if the document has changed.
         """
         candidate, account = seen.candidate, None
-        if is_spent(candidate, seen.document) or self._copies.is_obsolete(candidate):
+        if is_spent(candidate, seen.document) or self._copies.is_dead(candidate):
             await self._drop(seen, source)
             return None
         if candidate.lineage not in attempt.refused:
@@ -248,15 +248,22 @@ class Candidates:
                         await self._renew(seen, source, attempt)
                     return None
             except UnusableCandidate as error:
-                attempt.refused[candidate.lineage] = str(error)
+                attempt.refused[candidate.lineage] = error
                 return None  # an intent may have been written and removed since the document was read
         stored = read_grant(seen.document)
         missed = mismatch(seen.terms, candidate, stored, account) if account is not None else None
-        problem = attempt.refused.get(candidate.lineage) or account_problem(account, missed)
-        problem = await self._decide(seen, account, problem, source)
-        undecided = ConsentReason.CONNECTED if problem is None else ConsentReason.UNCERTAIN
-        reason = undecided if missed is None else ConsentReason.WRONG_ACCOUNT
-        return Settled(terms=seen.terms, account=account, reason=reason, problem=problem)
+        refused = attempt.refused.get(candidate.lineage)
+        problem = str(refused) if refused is not None else account_problem(account, missed)
+        if problem is None and account is not None:
+            problem = await self._promote(seen, account, source)
+        if problem is None:
+            return Settled(terms=seen.terms, account=account, reason=ConsentReason.CONNECTED, problem=None)
+        reason = ConsentReason.UNCERTAIN if missed is None else ConsentReason.WRONG_ACCOUNT
+        settled = Settled(terms=seen.terms, account=account, reason=reason, problem=problem)
+        await self._drop_as(settled, seen, source)
+        if refused is not None and refused.is_dead:
+            self._copies.note_dead(candidate)
+        return settled
 
     async def set_aside(self, source: GrantWithClient) -> None:
         """Move the candidate of an older consent into escrow, from where it returns after the newer one.
@@ -302,25 +309,25 @@ class Candidates:
         except TokenRejected:
             return None
         except AccountNotOpen as trouble:
-            raise UnusableCandidate(trouble.message) from trouble
+            raise UnusableCandidate(trouble.message, is_dead=False) from trouble
 
-    async def _decide(
-        self, seen: _Seen, account: Account | None, problem: str | None, source: GrantWithClient
-    ) -> str | None:
-        """Write the decision about a candidate, and return why it was dropped."""
+    async def _promote(self, seen: _Seen, account: Account, source: GrantWithClient) -> str | None:
+        """Make a candidate the grant, or hand it over to escrow; return why it must be dropped then."""
         document, candidate = seen.document, seen.candidate
-        if problem is None and account is not None:
-            grant = promoted(candidate, account, self._intents.unanswered_renewals(document))
-            stored = read_grant(document)
-            if stored is not None and not self.outranks(candidate, stored):
-                problem = await self._hand_over(grant, source)
-            else:
-                values = document.values if stored is None else with_obsolete(document.values, stored)
-                await self._write(with_promoted(values, grant), seen, source)
-                return None
+        grant = promoted(candidate, account, self._intents.unanswered_renewals(document))
+        stored = read_grant(document)
+        if stored is not None and not self.outranks(candidate, stored):
+            return await self._hand_over(grant, source)
+        values = document.values if stored is None else with_obsolete(document.values, stored)
+        await self._write(with_promoted(values, grant), seen, source)
+        return None
+
+    async def _drop_as(self, settled: Settled, seen: _Seen, source: GrantWithClient) -> Settled:
+        """Drop a candidate. Why is noted before: the acknowledgement of the write may be lost."""
+        self._settled[settled.terms.exchange] = settled
         await self._drop(seen, source)
-        self._copies.note_obsolete(candidate)
-        return problem
+        self._copies.note_obsolete(seen.candidate)
+        return settled
 
     async def _drop(self, seen: _Seen, source: GrantWithClient) -> None:
         """Remove a candidate from Vault; the grant beside it stays as it is.
@@ -362,7 +369,7 @@ class Candidates:
             await self._copies.drop_unneeded(copies, source)
             return False
         if successor.grant.terms is None:  # verified, and handed over
-            raise UnusableCandidate(_HANDED_OVER)
+            raise UnusableCandidate(_HANDED_OVER, is_dead=True)
         await self._write(with_candidate(seen.document.values, successor.grant), seen, source)
         await self._escrow.drop(source.location, successor.refresh_id)
         return True
@@ -377,7 +384,7 @@ class Candidates:
         renewed = await self._renewals.run(seen.candidate, seen.terms.consent, read, source, client)
         await self.keep(renewed.candidate, renewed.reservation, client)
         if renewed.candidate.lineage != seen.candidate.lineage:
-            self._copies.note_obsolete(seen.candidate)
+            self._copies.note_dead(seen.candidate)
         attempt.issued = renewed.candidate.access_digest
         if renewed.trouble is not None:
             raise renewed.trouble

@@ -30,6 +30,11 @@ from pipedrive_operator.ports import Clock, Escrow, Pipedrive
 class UnusableCandidate(Exception):
     """The candidate must not be used; `str` says why."""
 
+    def __init__(self, why: str, *, is_dead: bool) -> None:
+        """Take the reason, and whether Pipedrive will never accept the refresh token again."""
+        super().__init__(why)
+        self.is_dead = is_dead
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewed:
@@ -97,10 +102,10 @@ class Renewals:
         except ConsentRequired as trouble:
             await self._reservations.release(reservation)
             await self._drop_copies(candidate, reservation, client)
-            raise UnusableCandidate(trouble.message) from trouble
+            raise UnusableCandidate(trouble.message, is_dead=True) from trouble
         except AccountNotOpen as trouble:
             await self._reservations.release(reservation)
-            raise UnusableCandidate(trouble.message) from trouble
+            raise UnusableCandidate(trouble.message, is_dead=False) from trouble
         except RefreshUncertain as trouble:
             raise self._intents.note_uncertain(reservation.source.location, candidate, trouble) from trouble
         except OperatorError:

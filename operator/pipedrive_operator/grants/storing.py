@@ -154,7 +154,7 @@ class StoringSteps(IntentSteps):
         self._resolved_intents.pop(claimed.intent.refresh_id, None)
         if grant.lineage != claimed.read.grant.lineage:
             self._spent[claimed.read.grant.lineage] = None
-            self.parts.copies.note_obsolete(claimed.read.grant)
+            self.parts.copies.note_dead(claimed.read.grant)
         await self._escrow.drop(claimed.location, claimed.intent.refresh_id)
         return held
 

@@ -1,9 +1,11 @@
 """A grant of another company never becomes the grant, although nothing was known about the account at first."""
 
+import pytest
+
 from pipedrive_operator.core.grant.candidate import with_candidate
 from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import AccountNotOpen, RateLimited
+from pipedrive_operator.core.values.errors import AccountNotOpen, RateLimited, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION
 from support.exchanges import OTHER_COMPANY, ConsentSurroundings, say_nothing_about
@@ -51,3 +53,18 @@ async def test_a_candidate_whose_company_was_closed_is_dropped_and_the_grant_goe
 
     assert (ConsentReason.UNCERTAIN, "402", None) == (found.reason, found.message, consent.candidate)
     assert SecretValue("seed") == consent.stored.refresh_token
+
+
+async def test_why_a_candidate_was_dropped_is_known_although_the_acknowledgement_was_lost(
+    consent: ConsentSurroundings,
+) -> None:
+    """Vault has carried the write out. The consent does not report that the operator had stopped."""
+    order = await consent.die_with_a_candidate(company=OTHER_COMPANY, pinned=consent.pipedrive.company)
+    consent.vault.breaks_after, consent.vault.loses_acknowledgements = 0, True
+    with pytest.raises(VaultUnavailable):
+        await consent.in_time(consent.exchange.conclude(order))
+    consent.vault.breaks_after = None
+
+    found = await consent.in_time(consent.exchange.conclude(order))
+
+    assert ConsentReason.WRONG_ACCOUNT is found.reason

@@ -1,15 +1,19 @@
 """Vault is restored from a backup with an older candidate: the newest one, which is in escrow alone, is not lost."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from pipedrive_operator.core.grant.candidate import with_candidate
+from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.values.errors import TokenResponseUnusable, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.candidates import Settled
 from support.builders import GRANT_LOCATION, GRANT_SOURCE
 from support.exchanges import CONSENT, ConsentSurroundings
+from support.refresh import ORDER
 
 
 @pytest.mark.parametrize("how", ["settle", "conclude", "refresh"])
@@ -76,3 +80,85 @@ async def _renew_half_usably(consent: ConsentSurroundings) -> None:
     with pytest.raises(TokenResponseUnusable):
         await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
     consent.pipedrive.spoils_answers = 0.0
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+async def test_a_candidate_that_was_handed_over_is_used_when_a_backup_brings_it_back(
+    consent: ConsentSurroundings, *, restarts: bool
+) -> None:
+    """It was dropped for the grant of a person, and never spent. The backup has nothing else that is alive."""
+    await consent.die_with_a_candidate()
+    candidate, backup = consent.held, consent.values
+    patched = write_grant(Grant(refresh_token=SecretValue("patched")), {})
+    consent.vault.put(GRANT_LOCATION, **with_candidate(patched, candidate))
+    consent.pipedrive.alive |= {"patched"}
+    await consent.in_time(consent.run())
+    assert (None, {}) == (consent.candidate, consent.cluster.escrow)
+    consent.pipedrive.alive -= {"seed"}
+    if restarts:
+        consent.start()
+
+    consent.vault.put(GRANT_LOCATION, **backup)
+    await consent.in_time(consent.run())
+
+    assert candidate.exchange == consent.stored.exchange
+
+
+@pytest.mark.parametrize("fate", ["refused", "spent", "refreshed as the grant"])
+async def test_a_candidate_that_is_dead_is_not_sent_when_a_backup_brings_it_back(
+    consent: ConsentSurroundings, fate: str
+) -> None:
+    """The process that has seen it remembers it."""
+    await consent.die_with_a_candidate()
+    backup = consent.values
+    if fate != "refreshed as the grant":
+        consent.clock.turn(timedelta(hours=2))
+    if fate == "refused":
+        consent.pipedrive.alive -= {"refresh-2"}
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    if fate == "refreshed as the grant":
+        await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
+    assert ["code-1", "refresh-2"] == consent.pipedrive.sent
+
+    consent.vault.put(GRANT_LOCATION, **backup)
+    await consent.in_time(consent.run())
+
+    assert ["code-1", "refresh-2", "seed"] == consent.pipedrive.sent
+
+
+@pytest.mark.parametrize("has_expired", [False, True])
+async def test_a_candidate_whose_company_had_not_paid_is_used_when_a_backup_brings_it_back(
+    consent: ConsentSurroundings, *, has_expired: bool
+) -> None:
+    """It was dropped because its account could not be verified, and is alive."""
+    await consent.die_with_a_candidate()
+    candidate, backup = consent.held, consent.values
+    consent.pipedrive.is_open = False
+    if has_expired:
+        consent.clock.turn(timedelta(hours=2))
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    assert consent.candidate is None
+    consent.pipedrive.is_open = True
+
+    consent.vault.put(GRANT_LOCATION, **backup)
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+
+    assert candidate.exchange == consent.stored.exchange
+
+
+async def test_a_candidate_whose_successor_was_handed_over_is_not_sent_when_a_backup_brings_it_back(
+    consent: ConsentSurroundings,
+) -> None:
+    """Nothing of its line is left in Vault or in escrow by then, and its access token has expired."""
+    await consent.die_with_a_candidate()
+    spent, backup = consent.held, consent.values
+    verified = Grant(refresh_token=SecretValue("verified"), refreshed_from=spent.lineage)
+    await consent.escrow.keep(GRANT_LOCATION, verified, "consent-of-it", SecretValue("hush"))
+    consent.clock.turn(timedelta(hours=2))
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    await consent.escrow.drop(GRANT_LOCATION, "consent-of-it")
+
+    consent.vault.put(GRANT_LOCATION, **backup)
+    await consent.in_time(consent.run())
+
+    assert ["code-1", "seed"] == consent.pipedrive.sent

@@ -63,7 +63,8 @@ def is_outdated(result: Grant, document: Document | None) -> bool:
     A result belongs into Vault if Vault holds what was spent for it, or nothing of the same exchange yet. The code of
     an exchange works once, so whatever else Vault holds of it is this result or descends from it, unless it is an older
     ancestor: then Vault was restored from a backup. A refresh token that does not rotate has several access tokens, of
-    which a verified grant needs no other one. What the document names as obsolete adds nothing either.
+    which a verified grant needs no other one, and a candidate no older one. What the document names as obsolete adds
+    nothing either.
     """
     if is_obsolete(result, document):
         return True
@@ -72,7 +73,7 @@ def is_outdated(result: Grant, document: Document | None) -> bool:
     if held is None:
         return False
     if held.lineage == result.lineage:
-        return held.terms is None or held.access_digest == result.access_digest
+        return held.terms is None or held.refresh_count >= result.refresh_count
     return not held.precedes(result)
 
 

@@ -172,6 +172,17 @@ def test_a_result_is_not_outdated_if_vault_holds_an_ancestor_of_what_was_spent_f
     assert outdated is is_outdated(fourth, document(GRANT_LOCATION, **with_candidate(HELD, held)))
 
 
+@pytest.mark.parametrize(("count", "outdated"), [(0, False), (1, True), (2, True)])
+def test_a_result_with_the_same_refresh_token_is_outdated_unless_its_access_token_is_newer(
+    count: int, *, outdated: bool
+) -> None:
+    """Without rotation, only the number of refreshes shows the order."""
+    result = replace(CANDIDATE, token=access_token("of the result"), refresh_count=1)
+    held = replace(CANDIDATE, token=access_token("in Vault"), refresh_count=count)
+
+    assert outdated is is_outdated(result, document(GRANT_LOCATION, **with_candidate(HELD, held)))
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
