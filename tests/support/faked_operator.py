@@ -9,6 +9,7 @@ from typing import Any
 from fakes.clock import TurnedClock
 from fakes.cluster import FakeCluster
 from fakes.consents import FakeConsents
+from fakes.escrow import build_escrow
 from fakes.pipedrive import FakePipedrive
 from fakes.process import FakeLeadership
 from fakes.vault import FakeVault
@@ -56,7 +57,13 @@ class FakedOperator:
 
     def start(self) -> None:
         """Start the operator, or restart it without its memory."""
-        self.keeper = build_keeper(self.vault, self.pipedrive, self.clock, lambda keys, _: self.woken.extend(keys))
+        self.keeper = build_keeper(
+            self.vault,
+            self.pipedrive,
+            self.clock,
+            lambda keys, _: self.woken.extend(keys),
+            escrow=build_escrow(self.cluster),
+        )
         ports = Ports(
             cache=self.cache,
             vault=self.vault,

@@ -204,11 +204,12 @@ class GrantKeeper:
     def escrow_appeared(self) -> None:
         """End the pauses of the grants that the last list of the escrow has brought: the copy may solve the failure.
 
-        Those of all other grants go on.
+        Those of all other grants go on. How the last refresh failed is not forgotten: the copy may be of what Vault
+        holds, and a grant that was refused must not count as accepted because of it.
         """
-        for access, state in list(self._states.items()):
+        for access, state in self._states.items():
             if isinstance(state, _FAILED) and self._protocol.appeared_in_escrow(access[0]):
-                self._end_pause(access)
+                self._paused_until[access] = self._clock.monotonic()
         for location in [one for one in self._settled_until if self._protocol.appeared_in_escrow(one)]:
             del self._settled_until[location]
             self._leftovers.pop(location, None)

@@ -6,6 +6,7 @@ is written before the token is sent, which proves that Vault is writable and res
 is stored before anyone learns about it. Nothing here knows about credentials, Secrets or status.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
@@ -130,6 +131,7 @@ class RefreshProtocol(StoringSteps):
                 raise refreshed.trouble
             if stored is not None:
                 return stored
+            order = replace(order, leaves_escrow=False)  # what the escrow holds now is not what was left there
 
     async def _read_settled(self, order: RefreshOrder) -> tuple[ReadGrant, tuple[str, ...]] | None:
         """Read the grant, and return it with what is of unclear descent in escrow; None to start over."""

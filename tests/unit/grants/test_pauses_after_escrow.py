@@ -1,5 +1,6 @@
 """What is left in escrow after a refresh waits for a pause, which is no reason to refresh before it is over."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from pipedrive_operator.core.values.errors import ConsentRequired, PipedriveUnav
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, GRANT_SOURCE
 from support.keepers import KeeperSurroundings
-from support.refresh import ORDER
+from support.refresh import ORDER, in_time
 
 CLIENT_SECRET = SecretValue("hush")
 
@@ -127,7 +128,7 @@ async def test_a_grant_of_another_in_escrow_ends_no_pause(trouble: Trouble) -> N
 
 @pytest.mark.parametrize("is_requested", [True, False])
 async def test_a_grant_that_appears_in_escrow_is_tried_at_once(*, is_requested: bool) -> None:
-    """Another process has kept it there. A request that was not met stays."""
+    """Another process has kept it there. That the last refresh has failed is not forgotten."""
     around = KeeperSurroundings()
     around.pipedrive.breaks = RefreshUncertain("lost")
     await around.refresh(replace(ORDER, is_requested=is_requested))
@@ -137,11 +138,35 @@ async def test_a_grant_that_appears_in_escrow_is_tried_at_once(*, is_requested: 
     assert await around.escrow.load()
     around.keeper.escrow_appeared()
 
-    match around.keeper.state(GRANT_SOURCE):
-        case refresh_state.Unavailable() as state:
-            assert is_requested
-            assert state.retry_at <= around.clock.now()
-        case state:
-            assert not is_requested
-            assert refresh_state.IDLE == state
+    state = around.keeper.state(GRANT_SOURCE)
+    assert isinstance(state, refresh_state.Unavailable)
+    assert state.retry_at <= around.clock.now()
     assert around.keeper.has_escrow(GRANT_SOURCE)
+
+
+async def test_a_new_result_of_unclear_descent_does_not_wait_out_the_pause_of_an_old_copy() -> None:
+    """Vault is restored while Pipedrive answers. What it holds is spent, and its access token has not expired."""
+    around = KeeperSurroundings()
+    await around.escrow.keep(GRANT_LOCATION, Grant(refresh_token=SecretValue("old")), "us-0", CLIENT_SECRET)
+    around.cluster.keeps_escrow_for_ever = True
+    await around.refresh()
+    backup = dict(around.vault.documents[GRANT_LOCATION].values)
+    await _refresh_again(around)
+    around.pipedrive.gate = asyncio.Event()
+    refreshing = asyncio.create_task(_refresh_again(around, is_requested=True))
+    while not around.pipedrive.waits:  # noqa: ASYNC110  a turn of the loop, not a time
+        await asyncio.sleep(0)
+
+    around.vault.put(GRANT_LOCATION, **backup)
+    around.clock.turn(timedelta(seconds=2))
+    around.pipedrive.answer()
+    await in_time(around.clock, refreshing)
+
+    assert ["seed", "refresh-1", "refresh-2", "refresh-1", "old", "refresh-3"] == around.pipedrive.sent
+    assert {"refresh-4"} == around.pipedrive.alive
+
+
+async def _refresh_again(around: KeeperSurroundings, **order: bool) -> None:
+    held = around.stored("access_token")
+    digest = SecretValue(str(held)).digest()
+    await around.refresh(replace(ORDER, replaces=digest, access_digest=digest, **order))

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from fakes.escrow import build_escrow
 from pipedrive_operator.core.grant.grant import read_grant
 from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import PipedriveUnavailable, RateLimited, Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.core.values.times import format_time
@@ -74,6 +76,22 @@ async def test_a_requested_refresh_is_made_beside_a_copy_in_escrow(
     await world.settle()
 
     assert before + 1 == len(world.pipedrive.spent)
+
+
+async def test_a_refused_grant_is_not_accepted_again_because_a_copy_of_it_appears(world: FakedOperator) -> None:
+    """A former leader has kept what Vault holds already. Settling that copy says nothing about the grant."""
+    world.pipedrive.alive = set()
+    world.cluster.apply(resource(OAUTH2_SPEC, annotations=REFRESH))
+    await world.settle()
+    stored = read_grant(world.vault.documents[GRANT_LOCATION])
+    assert stored is not None
+    assert await build_escrow(world.cluster).keep(GRANT_LOCATION, stored, "them-0", SecretValue("hush"))
+
+    assert await world.keeper._protocol._escrow.load()  # noqa: SLF001  as a resync does
+    world.keeper.escrow_appeared()
+    await world.settle()
+
+    assert ("False", "ConsentRequired") == world.condition(ConditionType.AUTHORIZED)
 
 
 async def test_a_requested_refresh_is_made_although_another_credential_joins(world: FakedOperator) -> None:
