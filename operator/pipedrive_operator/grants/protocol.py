@@ -249,7 +249,7 @@ class RefreshProtocol(StoringSteps):
             return None
         except ClientRejected as trouble:
             until = self._clock.monotonic() + order.slow.total_seconds()
-            self._clients.reject(claimed.location, client, trouble, until)
+            self._clients.reject(claimed.read, client, trouble, until)
             await self.withdraw_intent(claimed)
             raise
         except OperatorError:
@@ -267,6 +267,7 @@ class RefreshProtocol(StoringSteps):
         self.note_resolved(claimed.intent)
         self._uncertain.pop(claimed.location, None)
         self._refused.pop(claimed.read.grant.lineage, None)
+        self._clients.accept(claimed.location)
 
     async def _find_another_grant(
         self, claimed: ClaimedGrant, client: ClientCredentials, refusal: ConsentRequired

@@ -16,6 +16,8 @@ from pipedrive_operator.grants.values import ReadGrant, RefreshOrder
 class _Rejection:
     client: str
     """The digest of the client."""
+    lineage: str
+    """The grant that it could not refresh. It may have obtained another one since."""
     trouble: ClientRejected
     until: float
     """On our monotonic clock: when an unchanged client is tried again."""
@@ -28,17 +30,23 @@ class RejectedClients:
         """Start without rejections."""
         self._rejections = Recent[VaultLocation, _Rejection]()
 
-    def reject(self, location: VaultLocation, client: ClientCredentials, trouble: ClientRejected, until: float) -> None:
-        """Record that Pipedrive has rejected a client."""
-        self._rejections[location] = _Rejection(client=client.digest(), trouble=trouble, until=until)
+    def reject(self, read: ReadGrant, client: ClientCredentials, trouble: ClientRejected, until: float) -> None:
+        """Record that Pipedrive has rejected a client, with which a grant was refreshed."""
+        self._rejections[read.location] = _Rejection(
+            client=client.digest(), lineage=read.grant.lineage, trouble=trouble, until=until
+        )
+
+    def accept(self, location: VaultLocation) -> None:
+        """Record that Pipedrive has accepted the client of a grant."""
+        self._rejections.pop(location, None)
 
     def require_usable(self, client: ClientCredentials, read: ReadGrant, order: RefreshOrder, now: float) -> None:
         """Refuse a client that the grant was not issued to, or that Pipedrive has rejected, before anything is written.
 
         Raises:
             InvalidSpec: the grant was issued to another client.
-            ClientRejected: Vault still holds the rejected client, no person requested the refresh, and a recheck is
-                not due.
+            ClientRejected: Vault still holds the rejected client and the same refresh token, no person requested the
+                refresh, and a recheck is not due.
         """
         rejection = self._rejections.get(read.location)
         if not read.grant.is_usable_with(client.client_id):
@@ -50,5 +58,5 @@ class RejectedClients:
             raise InvalidSpec(message)
         if rejection is None or order.is_requested or now >= rejection.until:
             return
-        if rejection.client == client.digest():
+        if rejection.client == client.digest() and rejection.lineage == read.grant.lineage:
             raise rejection.trouble

@@ -1,12 +1,20 @@
 """The grant of a consent whose client was replaced in Vault waits for that client: nobody else can use it."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import ConsentRequired, InvalidSpec, RateLimited
-from support.builders import CLIENT_SOURCE, GRANT_LOCATION
+from pipedrive_operator.core.values.errors import (
+    ClientRejected,
+    ConsentRequired,
+    InvalidSpec,
+    PipedriveUnavailable,
+    RateLimited,
+)
+from pipedrive_operator.core.values.secret_value import SecretValue
+from support.builders import CLIENT_SOURCE, GRANT_LOCATION, access_token
 from support.exchanges import ConsentSurroundings, say_nothing_about
 from support.refresh import ORDER
 
@@ -96,3 +104,25 @@ async def test_a_refused_grant_needs_a_person_although_a_grant_of_another_client
         await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
 
     assert 1 == consent.pipedrive.sent.count(consent.stored.refresh_token.reveal())
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+@pytest.mark.parametrize("how", ["requested refresh", "consent"])
+async def test_a_client_that_works_again_is_not_reported_as_rejected(
+    consent: ConsentSurroundings, how: str, *, rotates: bool
+) -> None:
+    """Its app was repaired at Pipedrive: nothing in Vault has changed."""
+    order = replace(ORDER, slow=timedelta(hours=4))
+    consent.pipedrive.rotates, consent.pipedrive.breaks = rotates, ClientRejected("invalid_client")
+    with pytest.raises(ClientRejected):
+        await consent.in_time(consent.run(order))
+    consent.pipedrive.breaks = None
+    if how == "consent":
+        assert ConsentReason.CONNECTED is await consent.in_time(consent.connect())
+    else:
+        await consent.in_time(consent.run(replace(order, is_requested=True)))
+    former = consent.stored
+
+    await consent.in_time(consent.run(replace(order, replaces=former.access_digest)))
+
+    assert former.access_digest != consent.stored.access_digest
