@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import refresh_state, succession
@@ -17,7 +18,13 @@ from pipedrive_operator.core.grant.document import Document, VaultLocation
 from pipedrive_operator.core.grant.grant import Grant, read_grant
 from pipedrive_operator.core.grant.intent import Intent
 from pipedrive_operator.core.values.backoff import pause
-from pipedrive_operator.core.values.errors import CheckAndSetConflict, GrantUnstored, Trouble
+from pipedrive_operator.core.values.errors import (
+    CheckAndSetConflict,
+    ConsentRequired,
+    GrantUnstored,
+    PipedriveUnavailable,
+    Trouble,
+)
 from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.grants.parts import Parts
 from pipedrive_operator.grants.recent import Recent
@@ -26,6 +33,11 @@ from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE, ClaimedGrant, 
 from pipedrive_operator.ports import Escrow
 
 Report = Callable[[refresh_state.RefreshState], None]
+
+_WAITS: Final = (
+    "Pipedrive refused the refresh token. The grant of a newer consent waits in escrow until that of another consent, "
+    "which is in Vault beside the refused one, was verified or dropped. The consents say what they wait for"
+)
 
 
 class StoringSteps(IntentSteps):
@@ -93,13 +105,20 @@ class StoringSteps(IntentSteps):
 
         Raises:
             CheckAndSetConflict: there is one.
+            ConsentRequired: there is one, which was dropped, and whose copy could not be deleted.
             GrantUnstored, ApiServerUnavailable: as `Escrow.open` does.
             FenceClosed, VaultUnavailable, VaultDenied, SourceMissing: as `verify` does.
         """
+        grant, document = claimed.read.grant, claimed.read.document
 
         async def is_unspent() -> bool:
             copies = await self._escrow.open(claimed.location, client.client_secret)
-            has_successor = succession.settlement(claimed.read.grant, copies).store is not None
+            needed = [
+                copy for copy in copies if copy.grant.terms is None or self.parts.copies.is_needed(copy, document)
+            ]
+            has_successor = succession.settlement(grant, needed).store is not None
+            if not has_successor and succession.settlement(grant, copies).store is not None:
+                raise ConsentRequired("The refresh token was spent, and its successor cannot be used any more")
             return not has_successor and await self._documents.holds(claimed.read)
 
         await self.verify(float("-inf"), is_unspent)
@@ -181,6 +200,7 @@ class StoringSteps(IntentSteps):
         Raises:
             GrantUnstored: the escrow cannot be opened.
             ApiServerUnavailable: the escrow cannot be read.
+            PipedriveUnavailable: the grant of a consent waits there until the candidate in Vault is settled.
         """
         escrowed = await self._escrow.open(claimed.location, client.client_secret)
         document, stored = await self._documents.find(claimed.location, claimed.identity)
@@ -188,8 +208,12 @@ class StoringSteps(IntentSteps):
         if stored is None or self.is_another(stored, claimed):
             return True
         candidates = [copy for copy in escrowed if copy.grant.terms is not None]
-        if any(self.parts.copies.is_needed(copy, document) for copy in candidates):
+        needed = [copy for copy in candidates if self.parts.copies.is_needed(copy, document)]
+        held = read_candidate(document)
+        if any(held is None or copy.grant.exchange == held.exchange for copy in needed):
             return True  # the grant of a consent, which is verified before it may replace anything
+        if needed:
+            raise PipedriveUnavailable(_WAITS)
         verified = [copy for copy in escrowed if copy.grant.terms is None]
         dead = [one for one in verified if self._is_dead(one.grant, refused)]
         await self.drop(claimed.location, (copy.refresh_id for copy in dead))

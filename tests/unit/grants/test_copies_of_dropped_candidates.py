@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 
 from pipedrive_operator.core.grant.candidate import with_candidate
-from pipedrive_operator.core.grant.grant import Grant, write_grant
-from pipedrive_operator.core.values.errors import (
-    ConsentRequired,
-)
+from pipedrive_operator.core.grant.grant import Grant, descending_from, write_grant
+from pipedrive_operator.core.values.consent_reasons import ConsentReason
+from pipedrive_operator.core.values.errors import ConsentRequired
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import GRANT_LOCATION, GRANT_SOURCE
+from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
 from support.exchanges import OTHER_COMPANY, ConsentSurroundings
+from support.refresh import ORDER
 
 CLIENT_SECRET = SecretValue("hush")
 
@@ -118,3 +118,47 @@ async def test_a_copy_of_a_spent_candidate_is_not_sent_after_the_next_consent(co
     await consent.in_time(consent.run())
 
     assert 1 == consent.pipedrive.sent.count("refresh-2")
+
+
+async def test_a_dead_copy_of_a_successor_does_not_keep_a_refresh_from_ending(consent: ConsentSurroundings) -> None:
+    """The grant was spent for it, so it is not sent again. A person's consent does not wait for the refresh."""
+    await _leave_a_refused_successor(consent)
+    sent = list(consent.pipedrive.sent)
+
+    with pytest.raises(ConsentRequired, match=r"^The refresh token was spent, and its successor cannot be used"):
+        await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
+
+    assert sent == consent.pipedrive.sent
+    assert ConsentReason.CONNECTED is await consent.in_time(consent.connect())
+
+
+async def _leave_a_refused_successor(consent: ConsentSurroundings) -> None:
+    """Promote a candidate, let a process that was stopped keep its renewal, and let Pipedrive refuse both."""
+    await consent.die_with_a_candidate()
+    first = consent.held
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    renewed = replace(descending_from(first, replace(first, refresh_token=SecretValue("late"))), token=None)
+    await consent.escrow.keep(GRANT_LOCATION, renewed, "us-0", CLIENT_SECRET)
+    consent.cluster.keeps_escrow_for_ever = True
+    consent.pipedrive.alive = set()
+    with pytest.raises(ConsentRequired):
+        await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
+    assert ["code-1", "late", "refresh-2"] == consent.pipedrive.sent
+
+
+async def test_of_two_copies_with_one_refresh_token_the_newer_one_gets_into_vault(consent: ConsentSurroundings) -> None:
+    """It does not rotate, and neither copy can be deleted."""
+    consent.pipedrive.rotates = False
+    await consent.die_with_a_candidate()
+    older = consent.held
+    newer = descending_from(older, replace(older, token=access_token("newer")))
+    for number, copy in enumerate((older, newer)):
+        await consent.escrow.keep(GRANT_LOCATION, copy, f"us-{number}", CLIENT_SECRET)
+    consent.cluster.keeps_escrow_for_ever = True
+    consent.pipedrive.accounts["newer"] = consent.pipedrive.company
+    before = len(consent.vault.writes)
+
+    await consent.in_time(consent.run())
+
+    assert (newer.access_digest, newer.exchange) == (consent.stored.access_digest, consent.stored.exchange)
+    assert 2 == len(consent.vault.writes) - before

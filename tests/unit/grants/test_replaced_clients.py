@@ -106,6 +106,27 @@ async def test_a_refused_grant_needs_a_person_although_a_grant_of_another_client
     assert 1 == consent.pipedrive.sent.count(consent.stored.refresh_token.reveal())
 
 
+async def test_a_refused_token_is_not_sent_again_and_again_while_a_copy_waits_for_another_client(
+    consent: ConsentSurroundings,
+) -> None:
+    """A candidate of the former client is in its place. The copy takes it once that candidate was dropped."""
+    order = await consent.die_with_a_candidate()
+    consent.vault.put(CLIENT_SOURCE.location, **ANOTHER)
+    theirs = replace(consent.held, client_id="another", terms=consent.terms_of_another(), token=access_token("theirs"))
+    theirs = replace(theirs, refresh_token=SecretValue("theirs"))
+    await consent.escrow.keep(GRANT_LOCATION, theirs, "them-0", SecretValue("hush"))
+    consent.pipedrive.accounts["theirs"] = consent.pipedrive.company
+    consent.pipedrive.alive = {"theirs"}
+
+    with pytest.raises(PipedriveUnavailable, match="The grant of a newer consent waits in escrow"):
+        await consent.in_time(consent.run())
+
+    assert ["code-1", "seed"] == consent.pipedrive.sent
+    assert ConsentReason.CREDENTIAL_CHANGED is (await consent.in_time(consent.exchange.conclude(order))).reason
+    await consent.in_time(consent.run())
+    assert theirs.lineage == consent.stored.lineage
+
+
 @pytest.mark.parametrize("rotates", [True, False])
 @pytest.mark.parametrize("how", ["requested refresh", "consent"])
 async def test_a_client_that_works_again_is_not_reported_as_rejected(
