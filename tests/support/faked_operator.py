@@ -57,12 +57,13 @@ class FakedOperator:
 
     def start(self) -> None:
         """Start the operator, or restart it without its memory."""
+        self.escrow = build_escrow(self.cluster)
         self.keeper = build_keeper(
             self.vault,
             self.pipedrive,
             self.clock,
             lambda keys, _: self.woken.extend(keys),
-            escrow=build_escrow(self.cluster),
+            escrow=self.escrow,
         )
         ports = Ports(
             cache=self.cache,

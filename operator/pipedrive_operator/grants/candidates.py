@@ -1,4 +1,4 @@
-"""Keeps the result of a consent as a candidate beside the grant in Vault, and verifies, promotes or drops it.
+"""Verifies the result of a consent, a candidate beside the grant in Vault, and promotes or drops it.
 
 Any process may complete the consent of one that died: what it needs to know is stored with the candidate. The grant in
 Vault stays as it is until the candidate is verified for the right account. A candidate of the wrong account is not
@@ -6,32 +6,25 @@ revoked: that would uninstall the app for its user, and may end the grant of ano
 """
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import (
     account_problem,
-    is_outdated,
     is_spent,
     is_unrelated,
-    marks_of,
     mismatch,
     promoted,
-    read_candidate,
     with_candidate,
     with_promoted,
-    without_candidate,
 )
 from pipedrive_operator.core.grant.client import ClientCredentials
-from pipedrive_operator.core.grant.document import Document
 from pipedrive_operator.core.grant.grant import Grant, read_grant
-from pipedrive_operator.core.grant.obsolete import with_obsolete, with_obsolete_ancestors
+from pipedrive_operator.core.grant.obsolete import with_obsolete
 from pipedrive_operator.core.grant.succession import successor_of
 from pipedrive_operator.core.grant.terms import Exchange, Terms
 from pipedrive_operator.core.resource.status import Account
-from pipedrive_operator.core.values.backoff import pause
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
     AccountNotOpen,
@@ -45,13 +38,13 @@ from pipedrive_operator.core.values.errors import (
     TokenResponseUnusable,
 )
 from pipedrive_operator.grants.candidate_copies import CandidateCopies
+from pipedrive_operator.grants.candidate_places import CandidatePlaces, SeenCandidate
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
 from pipedrive_operator.grants.recent import Recent
 from pipedrive_operator.grants.renewals import Renewals, UnusableCandidate
 from pipedrive_operator.grants.reservations import Reservation
-from pipedrive_operator.grants.unexpected import as_trouble
-from pipedrive_operator.grants.values import LONGEST_STORE_PAUSE, ReadDocument
+from pipedrive_operator.grants.values import ReadDocument
 from pipedrive_operator.ports import Clock, Escrow, Pipedrive
 
 UNDECIDED: Final = (
@@ -90,17 +83,6 @@ class Settled:
     """Why it was dropped; None if it was promoted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """A document with a candidate."""
-
-    document: Document
-    candidate: Grant
-    terms: Terms
-    at: float
-    """On our monotonic clock: when the read of the document began."""
-
-
 @dataclass(slots=True)
 class _Attempt:
     """What one attempt to settle a candidate has found out so far."""
@@ -123,62 +105,24 @@ class Candidates:
         intents: IntentSteps,
         renewals: Renewals,
         copies: CandidateCopies,
+        places: CandidatePlaces,
         clock: Clock,
     ) -> None:
-        """Take the ports, the intents of this process, and the renewals and copies of candidates."""
+        """Take the ports, the intents of this process, and the renewals, copies and places of candidates."""
         self._documents = documents
         self._pipedrive = pipedrive
         self._escrow = escrow
         self._intents = intents
         self._renewals = renewals
         self._copies = copies
+        self._places = places
         self._clock = clock
         self._settled: Recent[Exchange, Settled] = Recent()
         """How this process has settled the last candidate of each exchange."""
 
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> None:
-        """Store a candidate, however long it takes and whatever fails, with a copy in escrow meanwhile.
-
-        This is the first acknowledged copy: nothing else is called before it. If Vault holds the candidate of another
-        consent, it stays in escrow until that one is settled. If it cannot be kept there, that one is settled at once.
-        """
-        source = reservation.source
-        values: Mapping[str, object] = reservation.values
-        over: Document | None = reservation.document
-        for attempt in itertools.count(1):
-            try:
-                if attempt > 1 or not self._intents.is_a_moment_ago(reservation.at):
-                    document = await self._documents.find_at_once(source.location, source.identity)
-                    held = read_candidate(document)
-                    if is_outdated(candidate, document):
-                        await self._remove_intent(reservation)
-                        break
-                    if held is not None and held.exchange != candidate.exchange:
-                        if await self._copies.keep(candidate, reservation, client):
-                            await self._remove_intent(reservation)
-                            return
-                        await self.settle(source)
-                        continue
-                    values, over = reservation.without_intent(document), document
-                await self._documents.write_values(
-                    with_candidate(values, candidate), source.location, source.identity, over=over
-                )
-                break
-            except CheckAndSetConflict:
-                await self._copies.keep(candidate, reservation, client)
-                await self._intents.pause_after_conflict(attempt, source.location)
-            except Exception as error:  # noqa: BLE001  no error may lose the candidate
-                as_trouble(error)
-                await self._copies.keep(candidate, reservation, client)
-                wanted = pause(attempt, spread_by=str(source.location))
-                await self._clock.sleep(min(wanted, LONGEST_STORE_PAUSE).total_seconds())
-        await self._escrow.drop(source.location, reservation.intent.refresh_id)
-
-    async def _remove_intent(self, reservation: Reservation) -> None:
-        """Remove the intent of a result that is not written to Vault: others wait for as long as they see it."""
-        source = reservation.source
-        self._intents.note_resolved(reservation.intent)
-        await self._intents.remove_intent(reservation.intent, source.location, source.identity)
+        """Store a candidate, as `CandidatePlaces.keep` does; one of another consent may be settled before."""
+        await self._places.keep(candidate, reservation, client, make_room=self.settle)
 
     async def settle(self, source: GrantWithClient, *, gives_up: Exchange | None = None) -> Settled | None:
         """Verify the candidate at a location, and promote or drop it; None if there is none.
@@ -196,7 +140,7 @@ class Candidates:
         """
         attempt = _Attempt()
         for conflicts in itertools.count(1):
-            seen = await self._see(source)
+            seen = await self._places.see(source)
             if seen is None:
                 return None
             try:
@@ -214,7 +158,7 @@ class Candidates:
         settled = self._settled.get(exchange)
         return settled if settled is not None and settled.problem is not None else None
 
-    async def _give_up(self, seen: _Seen, source: GrantWithClient, gives_up: Exchange | None) -> Settled | None:
+    async def _give_up(self, seen: SeenCandidate, source: GrantWithClient, gives_up: Exchange | None) -> Settled | None:
         """Drop a candidate of another client, if its exchange is given up; None if its client is the one in Vault.
 
         Raises:
@@ -230,14 +174,14 @@ class Candidates:
         settled = Settled(terms=seen.terms, reason=ConsentReason.CREDENTIAL_CHANGED, problem=problem)
         return await self._drop_as(settled, seen, source)
 
-    async def _take_step(self, seen: _Seen, source: GrantWithClient, attempt: _Attempt) -> Settled | None:
+    async def _take_step(self, seen: SeenCandidate, source: GrantWithClient, attempt: _Attempt) -> Settled | None:
         """Take the next step to settle a candidate; None if the document must be read again. Raises as `settle` does.
 
         Also raises CheckAndSetConflict if the document has changed.
         """
         candidate, account = seen.candidate, None
         if is_spent(candidate, seen.document) or self._copies.is_dead(candidate):
-            await self._drop(seen, source)
+            await self._places.drop(seen, source)
             return None
         if candidate.lineage not in attempt.refused:
             try:
@@ -265,37 +209,6 @@ class Candidates:
             self._copies.note_dead(candidate)
         return settled
 
-    async def set_aside(self, source: GrantWithClient) -> None:
-        """Move the candidate of an older consent into escrow, from where it returns after the newer one.
-
-        Raises:
-            GrantUnstored: it cannot be kept in escrow now; it stays where it is.
-        """
-        seen = await self._see(source)
-        if seen is None:
-            return
-        copy = await self._copies.set_aside(seen.document, seen.candidate, source)
-        try:
-            values = with_obsolete_ancestors(self._without_candidate(seen), seen.candidate)
-            await self._write(values, seen, source)
-        except CheckAndSetConflict:
-            await self._copies.restore([copy], source)
-
-    async def _see(self, source: GrantWithClient) -> _Seen | None:
-        """Read the document once nobody may be about to send the candidate; None if it has no candidate.
-
-        Raises what `IntentSteps.wait_for` and `IntentSteps.require_pause` raise.
-        """
-        while True:
-            at = self._clock.monotonic()
-            document = await self._documents.find_document(source.location, source.identity)
-            candidate = read_candidate(document)
-            if document is None or candidate is None or candidate.terms is None:
-                return None
-            if await self._intents.wait_for(marks_of(document)[0], source.location):
-                self._intents.require_pause(source.location, document)
-                return _Seen(document=document, candidate=candidate, terms=candidate.terms, at=at)
-
     async def identify(self, candidate: Grant, *, is_just_issued: bool) -> Account | None:
         """Return the account of a candidate; None if it has no usable access token.
 
@@ -311,7 +224,7 @@ class Candidates:
         except AccountNotOpen as trouble:
             raise UnusableCandidate(trouble.message, is_dead=False) from trouble
 
-    async def _promote(self, seen: _Seen, account: Account, source: GrantWithClient) -> str | None:
+    async def _promote(self, seen: SeenCandidate, account: Account, source: GrantWithClient) -> str | None:
         """Make a candidate the grant, or hand it over to escrow; return why it must be dropped then."""
         document, candidate = seen.document, seen.candidate
         grant = promoted(candidate, account, self._intents.unanswered_renewals(document))
@@ -319,31 +232,15 @@ class Candidates:
         if stored is not None and not self.outranks(candidate, stored):
             return await self._hand_over(grant, source)
         values = document.values if stored is None else with_obsolete(document.values, stored)
-        await self._write(with_promoted(values, grant), seen, source)
+        await self._places.write(with_promoted(values, grant), seen, source)
         return None
 
-    async def _drop_as(self, settled: Settled, seen: _Seen, source: GrantWithClient) -> Settled:
+    async def _drop_as(self, settled: Settled, seen: SeenCandidate, source: GrantWithClient) -> Settled:
         """Drop a candidate. Why is noted before: the acknowledgement of the write may be lost."""
         self._settled[settled.terms.exchange] = settled
-        await self._drop(seen, source)
+        await self._places.drop(seen, source)
         self._copies.note_obsolete(seen.candidate)
         return settled
-
-    async def _drop(self, seen: _Seen, source: GrantWithClient) -> None:
-        """Remove a candidate from Vault; the grant beside it stays as it is.
-
-        It is marked as obsolete if a copy may get into Vault again, or if its ancestor was spent. A copy in another
-        cluster has returned it if this process knows it as obsolete.
-        """
-        values, candidate = self._without_candidate(seen), seen.candidate
-        has_copies = self._escrow.holds(source.location) or self._copies.is_obsolete(candidate)
-        if candidate.refreshed_from is not None or has_copies:
-            values = with_obsolete(values, candidate)
-        await self._write(values, seen, source)
-
-    def _without_candidate(self, seen: _Seen) -> Mapping[str, object]:
-        unanswered = self._intents.unanswered_after(*marks_of(seen.document))
-        return without_candidate(seen.document.values, unanswered)
 
     def outranks(self, candidate: Grant, stored: Grant) -> bool:
         """Return whether a verified candidate replaces what Vault holds: only what its consent was meant to replace."""
@@ -356,7 +253,7 @@ class Candidates:
             raise GrantUnstored("Vault holds the grant of another consent, and the new one cannot be kept in escrow")
         return _HANDED_OVER
 
-    async def _take_successor(self, seen: _Seen, source: GrantWithClient) -> bool:
+    async def _take_successor(self, seen: SeenCandidate, source: GrantWithClient) -> bool:
         """Let the successor of a candidate take its place if a process that died has left one in escrow.
 
         The candidate's refresh token is spent then, and must not be sent again. False if there is no successor: then
@@ -370,11 +267,11 @@ class Candidates:
             return False
         if successor.grant.terms is None:  # verified, and handed over
             raise UnusableCandidate(_HANDED_OVER, is_dead=True)
-        await self._write(with_candidate(seen.document.values, successor.grant), seen, source)
+        await self._places.write(with_candidate(seen.document.values, successor.grant), seen, source)
         await self._escrow.drop(source.location, successor.refresh_id)
         return True
 
-    async def _renew(self, seen: _Seen, source: GrantWithClient, attempt: _Attempt) -> None:
+    async def _renew(self, seen: SeenCandidate, source: GrantWithClient, attempt: _Attempt) -> None:
         """Refresh a candidate once, and keep its successor, even if its access token cannot be used.
 
         Raises what `Renewals.run` raises.
@@ -388,11 +285,3 @@ class Candidates:
         attempt.issued = renewed.candidate.access_digest
         if renewed.trouble is not None:
             raise renewed.trouble
-
-    async def _write(self, values: Mapping[str, object], seen: _Seen, source: GrantWithClient) -> None:
-        """Write over what was seen, which may have been long ago: Pipedrive was called since."""
-        document = seen.document
-        await self._intents.require_current(
-            seen.at, lambda: self._documents.holds_document(document, source.location, source.identity)
-        )
-        await self._documents.write_values(values, source.location, source.identity, over=document)

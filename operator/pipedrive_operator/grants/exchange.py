@@ -65,6 +65,7 @@ class CodeExchange:
         self._intents = parts.intents
         self._reservations = parts.reservations
         self._candidates = parts.candidates
+        self._places = parts.places
         self._copies = parts.copies
         self._clock = parts.clock
 
@@ -261,16 +262,16 @@ class CodeExchange:
         Raises what `Candidates.settle` and `Candidates.set_aside` raise.
         """
         if self._intents.was_uncertain(order.source.location, candidate):  # it would be again
-            await self._candidates.set_aside(order.source)
+            await self._places.set_aside(order.source)
             return
         try:
             await self._candidates.settle(order.source, gives_up=candidate.exchange)
         except PipedriveUnavailable:
             if self._clock.monotonic() < order.began + LONGEST_WAIT_FOR_ROOM:
                 raise  # the code could not be sent either
-            await self._candidates.set_aside(order.source)
+            await self._places.set_aside(order.source)
         except UNDECIDED:
-            await self._candidates.set_aside(order.source)
+            await self._places.set_aside(order.source)
 
     async def _send(
         self, order: ExchangeOrder, client: ClientCredentials, reservation: Reservation, terms: Terms

@@ -5,6 +5,7 @@ from typing import Self
 
 from pipedrive_operator.fairness.slots import FairSlots
 from pipedrive_operator.grants.candidate_copies import CandidateCopies
+from pipedrive_operator.grants.candidate_places import CandidatePlaces
 from pipedrive_operator.grants.candidates import Candidates
 from pipedrive_operator.grants.documents import GrantDocuments
 from pipedrive_operator.grants.intents import IntentSteps
@@ -25,6 +26,7 @@ class Parts:
     reservations: Reservations
     candidates: Candidates
     copies: CandidateCopies
+    places: CandidatePlaces
 
     @classmethod
     def build(
@@ -43,6 +45,7 @@ class Parts:
             pipedrive=pipedrive, escrow=escrow, intents=intents, reservations=reservations, slots=slots, clock=clock
         )
         copies = CandidateCopies(documents=documents, escrow=escrow, intents=intents)
+        places = CandidatePlaces(documents=documents, escrow=escrow, intents=intents, copies=copies, clock=clock)
         candidates = Candidates(
             documents=documents,
             pipedrive=pipedrive,
@@ -50,6 +53,7 @@ class Parts:
             intents=intents,
             renewals=renewals,
             copies=copies,
+            places=places,
             clock=clock,
         )
         return cls(
@@ -61,4 +65,5 @@ class Parts:
             reservations=reservations,
             candidates=candidates,
             copies=copies,
+            places=places,
         )

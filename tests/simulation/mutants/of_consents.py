@@ -140,6 +140,7 @@ def _with_candidates(parts: Parts, slots: FairSlots, kind: type[Candidates]) -> 
         intents=parts.intents,
         renewals=renewals,
         copies=parts.copies,
+        places=parts.places,
         clock=parts.clock,
     )
     return replace(parts, candidates=candidates)

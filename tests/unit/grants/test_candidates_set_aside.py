@@ -255,7 +255,7 @@ async def test_a_copy_stays_until_the_write_that_removes_its_candidate_can_no_lo
     candidate, copies = consent.held, consent.protocol.parts.copies
     land_late = _let_the_next_write_land_late(consent)
     with pytest.raises(VaultUnavailable):
-        await consent.protocol.parts.candidates.set_aside(GRANT_SOURCE)
+        await consent.protocol.parts.places.set_aside(GRANT_SOURCE)
 
     await copies.drop_unneeded(await _in_escrow(consent), GRANT_SOURCE)
     assert await copies.restore_any(GRANT_SOURCE)
@@ -273,7 +273,7 @@ async def test_a_candidate_that_left_vault_late_returns_from_escrow(consent: Con
     candidate = consent.held
     land_late = _let_the_next_write_land_late(consent)
     with pytest.raises(VaultUnavailable):
-        await consent.protocol.parts.candidates.set_aside(GRANT_SOURCE)
+        await consent.protocol.parts.places.set_aside(GRANT_SOURCE)
     await land_late()
     left = consent.candidate
 

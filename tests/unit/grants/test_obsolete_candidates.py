@@ -72,7 +72,7 @@ async def test_the_copy_of_a_candidate_that_was_set_aside_is_needed(consent: Con
     """It returns when its place is free."""
     await consent.die_with_a_candidate()
     candidate = consent.held
-    await consent.protocol.parts.candidates.set_aside(GRANT_SOURCE)
+    await consent.protocol.parts.places.set_aside(GRANT_SOURCE)
 
     assert _is_needed_by_the_next_process(consent, candidate)
 
@@ -83,7 +83,7 @@ async def test_a_copy_of_what_was_spent_for_a_candidate_that_was_set_aside_is_no
     """The copy is in another cluster, and the candidate is not in Vault at the moment."""
     candidate, renewed = await _renew_without_a_decision(consent)
 
-    await consent.protocol.parts.candidates.set_aside(GRANT_SOURCE)
+    await consent.protocol.parts.places.set_aside(GRANT_SOURCE)
 
     assert not _is_needed_by_the_next_process(consent, candidate)
     assert _is_needed(consent, renewed)
@@ -92,7 +92,7 @@ async def test_a_copy_of_what_was_spent_for_a_candidate_that_was_set_aside_is_no
 async def test_a_process_does_not_send_a_candidate_again_that_it_has_renewed(consent: ConsentSurroundings) -> None:
     """Another cluster has put its copy into Vault, after a person had replaced the document."""
     candidate, renewed = await _renew_without_a_decision(consent)
-    await consent.protocol.parts.candidates.set_aside(GRANT_SOURCE)
+    await consent.protocol.parts.places.set_aside(GRANT_SOURCE)
     consent.vault.put(GRANT_LOCATION, **with_candidate({"refresh_token": "of a person"}, candidate))
 
     await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))

@@ -166,7 +166,7 @@ async def test_a_new_result_of_unclear_descent_does_not_wait_out_the_pause_of_an
     assert {"refresh-4"} == around.pipedrive.alive
 
 
-async def _refresh_again(around: KeeperSurroundings, **order: bool) -> None:
+async def _refresh_again(around: KeeperSurroundings, *, is_requested: bool = False) -> None:
     held = around.stored("access_token")
     digest = SecretValue(str(held)).digest()
-    await around.refresh(replace(ORDER, replaces=digest, access_digest=digest, **order))
+    await around.refresh(replace(ORDER, replaces=digest, access_digest=digest, is_requested=is_requested))

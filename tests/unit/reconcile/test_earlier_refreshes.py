@@ -128,7 +128,7 @@ async def test_a_refresh_that_vault_acknowledges_late_is_not_put_over_what_was_r
 async def test_a_refresh_that_ends_late_is_not_put_over_what_was_read_since(world: FakedOperator) -> None:
     """Its result was stored, but the deletion of the copy took long; another cluster refreshed the grant meanwhile."""
     go_on, waits = asyncio.Event(), asyncio.Event()
-    escrow = world.keeper._protocol._escrow  # noqa: SLF001  no port delays it
+    escrow = world.escrow
     drop = escrow.drop
 
     async def drop_late(location: VaultLocation, refresh_id: str) -> None:

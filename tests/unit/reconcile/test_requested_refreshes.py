@@ -67,8 +67,7 @@ async def test_a_requested_refresh_is_made_beside_a_copy_in_escrow(
     """Vault holds the grant of that copy already, so settling it needs no refresh."""
     stored = read_grant(world.vault.documents[GRANT_LOCATION])
     assert stored is not None
-    escrow = world.keeper._protocol._escrow  # noqa: SLF001  what this process knows of the escrow
-    assert await escrow.keep(GRANT_LOCATION, stored, "us-0", SecretValue("hush"))
+    assert await world.escrow.keep(GRANT_LOCATION, stored, "us-0", SecretValue("hush"))
     world.cluster.keeps_escrow_for_ever = not can_be_deleted
     before = len(world.pipedrive.spent)
 
@@ -87,7 +86,7 @@ async def test_a_refused_grant_is_not_accepted_again_because_a_copy_of_it_appear
     assert stored is not None
     assert await build_escrow(world.cluster).keep(GRANT_LOCATION, stored, "them-0", SecretValue("hush"))
 
-    assert await world.keeper._protocol._escrow.load()  # noqa: SLF001  as a resync does
+    assert await world.escrow.load()
     world.keeper.escrow_appeared()
     await world.settle()
 
