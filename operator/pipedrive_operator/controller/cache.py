@@ -1,8 +1,6 @@
 """The latest objects from the watches and from our own writes, and which credentials a change affects.
 
 No request is made here, and nothing is decided about a credential: a change only yields the keys to reconcile.
-An object is replaced only by a newer one; resourceVersions are compared as numbers
-(https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
 """
 
 from bisect import bisect, bisect_left, insort
@@ -11,30 +9,17 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+from pipedrive_operator.controller.store import DELETED, NOTHING, Store, is_newer
 from pipedrive_operator.core.decision.sources import GrantUser, GrantWithClient, Source
 from pipedrive_operator.core.grant.document import VaultIdentity, VaultLocation
 from pipedrive_operator.core.publication.target import TargetSecret, read_target
 from pipedrive_operator.core.resource.credential import AnyCredential, Credential, Seniority, read_credential
-from pipedrive_operator.core.resource.metadata import read_key
 from pipedrive_operator.core.resource.names import KIND, LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.errors import InvalidSpec
 
-NOTHING: Final[frozenset[Key]] = frozenset()
 _NO_RANK: Final[Seniority] = (datetime.min.replace(tzinfo=UTC), "")
-DELETED: Final = "DELETED"
-
-
-class _Object(Protocol):
-    @property
-    def key(self) -> Key: ...
-
-    @property
-    def resource_version(self) -> str: ...
-
-
-ObjectT = TypeVar("ObjectT", bound=_Object)
 
 
 class Cache:
@@ -46,11 +31,11 @@ class Cache:
     def __init__(self, resolve: Callable[[AnyCredential], Source]) -> None:
         """Start empty; `resolve` returns a source or raises `InvalidSpec`, and is called once per change."""
         self._resolve = resolve
-        self._credentials = _Store[AnyCredential]()
+        self._credentials = Store[AnyCredential]()
         self._sources: dict[Key, Source | InvalidSpec] = {}
         self._announced: dict[Key, _Announced] = {}
         """Each credential as last returned for a pass: our own write may return an edit that no pass has seen."""
-        self._secrets = _Store[TargetSecret]()
+        self._secrets = Store[TargetSecret]()
         self._by_grant = _Index[VaultLocation]()
         self._by_access = _Index[tuple[VaultLocation, VaultIdentity]]()
         self._by_target = _Index[Key]()
@@ -144,7 +129,7 @@ class Cache:
         if event_type == DELETED:
             return self.forget_credential(seen.key, int(seen.resource_version))
         before = self._announced.get(seen.key)
-        if before is not None and not _is_newer(seen, before):
+        if before is not None and not is_newer(seen, before):
             return NOTHING
         self.keep_credential(seen)
         kept = self.credential(seen.key)
@@ -264,52 +249,6 @@ class _Announced:
     shared: _Shared
 
 
-class _Store(Generic[ObjectT]):
-    """The newest objects of a kind, and at which version each missing one was known to be gone."""
-
-    def __init__(self) -> None:
-        self.objects: dict[Key, ObjectT] = {}
-        self.listed = False
-        self._gone: dict[Key, int] = {}
-        """Keeps a list or an answer that is older than a deletion from bringing the object back."""
-
-    def known(self, body: Mapping[str, Any]) -> ObjectT | None:
-        """Return an object if this version of it was read before: from a list, or from the answer to our own write.
-
-        Raises ApiServerUnavailable.
-        """
-        known = self.objects.get(read_key(body))
-        return (
-            known if known is not None and known.resource_version == body["metadata"].get("resourceVersion") else None
-        )
-
-    def keep(self, seen: ObjectT) -> bool:
-        """Keep an object, and return whether it is newer than the known one."""
-        known = self.objects.get(seen.key)
-        if known is not None and not _is_newer(seen, known):
-            return False
-        if int(seen.resource_version) <= self._gone.get(seen.key, -1):
-            return False
-        self.objects[seen.key] = seen
-        self._gone.pop(seen.key, None)
-        return True
-
-    def drop(self, key: Key, resource_version: int) -> bool:
-        """Forget an object as of a resourceVersion, unless a newer one was seen; return whether it is forgotten."""
-        known = self.objects.get(key)
-        if known is not None and int(known.resource_version) > resource_version:
-            return False
-        self.objects.pop(key, None)
-        self._gone[key] = max(resource_version, self._gone.get(key, -1))
-        return True
-
-    def prune(self, listed: Collection[Key], as_of: int) -> list[Key]:
-        """Return the keys that a complete list lacks, and forget the deletions that it covers."""
-        self.listed = True
-        self._gone = {key: version for key, version in self._gone.items() if version > as_of}
-        return [key for key in self.objects if key not in listed]
-
-
 ValueT = TypeVar("ValueT", bound=Hashable)
 
 
@@ -354,10 +293,6 @@ class _Index(Generic[ValueT]):
         if value is not None:
             self._values[key] = (value, rank)
             insort(self._keys[value], (rank, key))
-
-
-def _is_newer(one: _Object, other: _Object) -> bool:
-    return int(one.resource_version) > int(other.resource_version)
 
 
 def _names_the_same(one: AnyCredential, other: AnyCredential) -> bool:

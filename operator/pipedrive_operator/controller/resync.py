@@ -48,15 +48,12 @@ class ConsentLister(Protocol):
 async def resync_consents(lister: ConsentLister, cache: ConsentCache, found: set[Key]) -> None:
     """Bring the cache of consents up to date with the cluster, and add the consents to reconcile to `found`.
 
+    An API server that does not serve consents returns no page: then none is forgotten.
+
     Raises:
         ApiServerUnavailable: the list failed; what was found before that is in the cache and in `found`.
     """
-    listed = set[Key]()
-    async for page in lister.list_consents():
-        for body in page.items:
-            listed.add(read_key(body))
-            found |= cache.see(None, body)
-    found |= cache.prune(listed)
+    await _update(lister.list_consents(), cache.see, cache.prune, found)
 
 
 async def resync(lister: Lister, cache: Cache, found: set[Key]) -> None:

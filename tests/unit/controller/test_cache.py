@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipedrive_operator.controller.cache import NOTHING, Cache
+from pipedrive_operator.controller.cache import Cache
+from pipedrive_operator.controller.store import NOTHING
 from pipedrive_operator.core.decision.sources import GrantWithClient, Source, resolve
 from pipedrive_operator.core.grant.document import OPERATOR, TenantIdentity, VaultLocation
 from pipedrive_operator.core.publication.target import read_target

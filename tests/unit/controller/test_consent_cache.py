@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from pipedrive_operator.controller.consent_cache import ConsentCache
+from pipedrive_operator.core.resource.consent import read_consent
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.values.times import format_time
 from support.builders import NOW
@@ -60,8 +61,31 @@ def test_a_deleted_consent_is_returned() -> None:
     cache = filled(2)
 
     assert frozenset({key(1)}) == cache.see("DELETED", consent(1))
-    assert frozenset({key(0)}) == cache.prune([])
+    assert frozenset({key(0)}) == cache.prune([], 1)
     assert cache.newest(ACME) is None
+
+
+def test_a_deleted_consent_does_not_come_back_from_what_was_read_before_the_deletion() -> None:
+    """A list or an answer to our own write may be older than an event that arrived before it."""
+    cache = filled(2)
+    cache.see("DELETED", consent(1, version=11))
+
+    assert frozenset() == cache.see(None, consent(1, version=5))
+    cache.keep(read_consent(consent(1, version=10)))
+
+    assert cache.consent(key(1)) is None
+    assert key(1) in cache.see("ADDED", consent(1, version=12))
+
+
+def test_a_late_event_of_a_deletion_does_not_remove_a_consent_that_was_created_again() -> None:
+    """It has the name of the deleted one, and a newer version."""
+    cache = filled(1)
+    cache.see(None, consent(0, version=12, allowAccountChange=True))
+
+    assert frozenset() == cache.see("DELETED", consent(0, version=11))
+
+    assert cache.consent(key(0)) is not None
+    assert frozenset({"uid-0"}) == cache.allowing_change(ACME)
 
 
 def test_the_newest_consent_is_one_that_is_not_being_deleted() -> None:

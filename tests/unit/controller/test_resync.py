@@ -11,7 +11,7 @@ from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.consent_cache import ConsentCache
 from pipedrive_operator.controller.consents import ConsentController
 from pipedrive_operator.controller.queue import WorkQueue
-from pipedrive_operator.controller.resync import resync
+from pipedrive_operator.controller.resync import resync, resync_consents
 from pipedrive_operator.core.decision.sources import resolve
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
@@ -137,13 +137,27 @@ class TwoPages(FakeCluster):
             yield page
 
 
-class OnePageOfConsents:
-    """Lists one page of consents, before the API server is away."""
+class PagesOfConsents:
+    """Lists pages of consents, the later page at a later resourceVersion."""
+
+    def __init__(self, *pages: Page, is_away: bool = False) -> None:
+        """List these pages, before the API server is away."""
+        self.pages = pages
+        self.is_away = is_away
 
     async def list_consents(self) -> AsyncIterator[Page]:
         """List."""
-        yield Page([resource({"credential": "acme", "stateDigest": f"sha256:{'0' * 64}"}, name="new")], 2000)
-        raise ApiServerUnavailable("503 Service Unavailable")
+        for page in self.pages:
+            yield page
+        if self.is_away:
+            raise ApiServerUnavailable("503 Service Unavailable")
+
+
+def consent(name: str, *, version: int) -> dict[str, Any]:
+    """Build a consent as it was at that version."""
+    made = resource({"credential": "acme", "stateDigest": f"sha256:{'0' * 64}"}, name=name)
+    made["metadata"]["resourceVersion"] = str(version)
+    return made
 
 
 def page_of(cluster: FakeCluster, *keys: Key, version: int) -> Page:
@@ -191,9 +205,45 @@ async def test_the_consents_that_were_found_before_a_list_failed_are_reconciled(
     """The cache of consents reports a change once as well."""
     queue = WorkQueue(TurnedClock())
     reconciler = cast("ConsentReconciler", None)
-    controller = ConsentController(reconciler=reconciler, queue=queue, cache=ConsentCache(), lister=OnePageOfConsents())
+    lister = PagesOfConsents(Page([consent("new", version=1000)], 2000), is_away=True)
+    controller = ConsentController(reconciler=reconciler, queue=queue, cache=ConsentCache(), lister=lister)
 
     with pytest.raises(ApiServerUnavailable):
         await controller.resync()
 
     assert 1 == queue.depth
+
+
+async def consents_after(cache: ConsentCache, *pages: Page) -> set[str]:
+    """Resync, and return the names of the consents that are known then."""
+    await resync_consents(PagesOfConsents(*pages), cache, set())
+    return {key.name for key in cache.keys}
+
+
+async def test_a_resync_forgets_only_consents_that_were_there_before_its_first_page() -> None:
+    """A consent that was created meanwhile would otherwise wait for the next resync."""
+    cache = ConsentCache()
+    cache.see("ADDED", consent("missed-deletion", version=1500))
+    cache.see("ADDED", consent("created-meanwhile", version=2500))
+
+    known = await consents_after(cache, Page([], 2000), Page([consent("listed", version=1000)], 3000))
+
+    assert {"created-meanwhile", "listed"} == known
+
+
+async def test_a_resync_does_not_bring_back_a_consent_that_was_deleted_meanwhile() -> None:
+    """The watch has reported the deletion, and never reports it again."""
+    cache = ConsentCache()
+    listed = consent("acme", version=1000)
+    cache.see("ADDED", listed)
+    cache.see("DELETED", consent("acme", version=2500))
+
+    assert set() == await consents_after(cache, Page([listed], 2000))
+
+
+async def test_a_list_without_a_page_forgets_no_consent() -> None:
+    """An API server that has just started may not serve consents yet."""
+    cache = ConsentCache()
+    cache.see("ADDED", consent("acme", version=1000))
+
+    assert {"acme"} == await consents_after(cache)
