@@ -1,9 +1,10 @@
 """Limits the requests to one Vault server: few at a time, none while the server is known to be down.
 
 Namespaces share the slots fairly. A failure that may be about one document makes only that path of that caller wait.
-The circuit breaker of the server opens when a failure concerns the server, or when paths of several namespaces fail and
-none succeeds (`suspicion.py`). Every request is counted in the metrics here. What a response means is decided in
-errors.py.
+The circuit breaker of the server opens when a failure concerns the server, or when paths of several namespaces begin to
+fail and none succeeds (`suspicion.py`). While it is open, what has failed in the outage shares one pause, and what kept
+failing before it shares another: probes of bad documents must not delay those of good ones. Every request is counted in
+the metrics here. What a response means is decided in errors.py.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Final
 from pipedrive_operator import metrics
 from pipedrive_operator.adapters.vault.errors import Extent, FailedRequest, failure
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
-from pipedrive_operator.adapters.vault.http.suspicion import Suspicion
+from pipedrive_operator.adapters.vault.http.suspicion import Access, Suspicion
 from pipedrive_operator.adapters.vault.request_and_response import ResponseMissing, Send, VaultRequest, VaultResponse
 from pipedrive_operator.core.values.errors import VaultUnavailable
 from pipedrive_operator.fairness.slots import FairSlots, served_namespace
@@ -42,6 +43,9 @@ class RequestLimiter:
         self._slots = FairSlots(MOST_REQUESTS)
         self._server = CircuitBreaker(f"vault {name}")
         self._paths: dict[Subject, CircuitBreaker] = {}
+        self._newly_paused: set[Subject] = set()
+        """The paths whose pause began after the last success: if an outage follows, it began before them."""
+        self._probes, self._doubtful_probes = self._new_probes()
         self._suspicion = Suspicion()
 
     async def send(self, request: VaultRequest, *, caller: str = "") -> VaultResponse:
@@ -53,17 +57,19 @@ class RequestLimiter:
             VaultUnavailable: no usable response now, or none a moment ago; it carries the time until the next try.
         """
         subject = (caller, request.path)
-        self._suspicion.note_use(served_namespace())
+        access = Access(served_namespace(), caller, request.method, request.path)
+        self._suspicion.note_use(access.namespace)
         async with self._slots.slot():
             # Only now: requests that waited for a slot must notice an outage that began meanwhile.
-            path, now = self._paths.get(subject) or CircuitBreaker(" ".join(subject)), self._clock.monotonic()
+            path, now = self._breaker_of(subject, access), self._clock.monotonic()
             with path.attempt(now) as path_admission, self._server.attempt(now) as server_admission:
                 outcome = await self._outcome(request)
                 if isinstance(outcome, VaultResponse):
                     self._paths.pop(subject, None)
+                    self._suspicion.note_success(access)
                     self._succeeded(server_admission)
                     return outcome
-                if self._concerns_server(outcome, request.path):
+                if self._concerns_server(outcome, access):
                     self._show(works=False)
                     raise self._server.failed(server_admission, outcome.error, self._clock.monotonic())
                 if outcome.extent is Extent.PATH:
@@ -80,22 +86,45 @@ class RequestLimiter:
             return FailedRequest(Extent.UNCLEAR if isinstance(error, ResponseMissing) else Extent.SERVER, error)
         return failure(response, self._name) or response
 
-    def _concerns_server(self, outcome: FailedRequest, path: str) -> bool:
+    def _breaker_of(self, subject: Subject, access: Access) -> CircuitBreaker:
+        """Return what makes a path wait: its own pause, or during an outage one that it shares."""
+        if self._server.is_closed or not self._suspicion.has_counted(access):
+            return self._paths.get(subject) or CircuitBreaker(" ".join(subject))
+        return self._doubtful_probes if self._suspicion.keeps_failing(access) else self._probes
+
+    def _concerns_server(self, outcome: FailedRequest, access: Access) -> bool:
         if outcome.extent is Extent.UNCLEAR:
-            return self._suspicion.note_failure(served_namespace(), path)
+            return self._suspicion.note_failure(access)
         return outcome.extent is Extent.SERVER
 
     def _succeeded(self, admission: int) -> None:
         self._suspicion.clear()
         if self._server.succeeded(admission):
-            self._paths.clear()  # also of the probes that failed: their credentials are woken with the others
-            self._on_return()
+            self._end_outage()
+        if self._server.is_closed:
+            self._newly_paused.clear()
         self._show(works=self._server.is_closed)
 
+    def _end_outage(self) -> None:
+        """Wake all credentials, also those whose path failed in the outage. What failed before it keeps its pause."""
+        for subject in self._newly_paused:
+            self._paths.pop(subject, None)
+        self._probes, self._doubtful_probes = self._new_probes()
+        self._on_return()
+
     def _remember(self, subject: Subject, path: CircuitBreaker) -> None:
+        if path in (self._probes, self._doubtful_probes):
+            return
+        if subject not in self._paths:
+            self._newly_paused.add(subject)
         self._paths[subject] = path
         if len(self._paths) > MOST_PAUSED_PATHS:
-            del self._paths[next(iter(self._paths))]
+            oldest = next(iter(self._paths))
+            del self._paths[oldest]
+            self._newly_paused.discard(oldest)
+
+    def _new_probes(self) -> tuple[CircuitBreaker, CircuitBreaker]:
+        return CircuitBreaker(f"probes of vault {self._name}"), CircuitBreaker(f"doubtful probes of vault {self._name}")
 
     def _show(self, *, works: bool) -> None:
         metrics.show_vault(self._name, is_up=works)
