@@ -10,7 +10,7 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable
-from support.builders import GRANT_LOCATION, KEY, OAUTH2_SPEC, resource
+from support.builders import GRANT_LOCATION, KEY, OAUTH2_SPEC, TIMINGS, resource
 from support.faked_operator import REFRESH, FakedOperator, seeded_world
 
 OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
@@ -123,6 +123,44 @@ async def test_a_grant_of_another_company_is_not_published_until_a_person_allows
 
     assert "access-3" == world.value("access_token")
     assert ("True", "Published") == world.condition(ConditionType.READY)
+
+
+async def test_a_grant_of_another_company_stays_reported_while_it_is_refreshed(world: FakedOperator) -> None:
+    """Each renewal would otherwise announce that its token is accepted, and then that it is not."""
+    unguarded = {"oauth2": OAUTH2_SPEC["oauth2"]}
+    world.cluster.apply(resource(unguarded))
+    await world.settle()
+    world.pipedrive.company = OTHER_COMPANY
+    world.vault.put(GRANT_LOCATION, refresh_token=world.pipedrive.consent())
+    world.clock.turn(TIMINGS.poll_interval)
+    await world.settle()
+    world.cluster.events.clear()
+    world.clock.turn(timedelta(minutes=45))
+
+    outcome = await world.reconciler.reconcile(KEY)
+
+    assert outcome is not None
+    assert "refresh" in outcome.actions
+    assert ("False", "WrongAccount") == world.condition(ConditionType.AUTHORIZED)
+    await world.settle()
+    assert ("False", "WrongAccount") == world.condition(ConditionType.AUTHORIZED)
+    assert [] == world.cluster.events
+
+
+async def test_a_missing_scope_stays_reported_while_a_new_refresh_token_is_tried(world: FakedOperator) -> None:
+    """A person has replaced the refresh token alone: the published token, which lacks the scope, is the newest one."""
+    world.cluster.apply(resource({"oauth2": OAUTH2_SPEC["oauth2"] | {"requiredScopes": ["contacts:full"]}}))
+    await world.settle()
+    world.cluster.events.clear()
+    world.vault.put(GRANT_LOCATION, refresh_token=world.pipedrive.consent())
+    world.clock.turn(TIMINGS.poll_interval)
+
+    await world.reconciler.reconcile(KEY)
+
+    conditions = [world.condition(kind) for kind in (ConditionType.READY, ConditionType.STALLED)]
+    assert [("False", "ScopeMissing"), ("True", "ScopeMissing")] == conditions
+    await world.settle()
+    assert [] == world.cluster.events
 
 
 async def test_a_refused_grant_is_tried_slowly_and_reported_once(world: FakedOperator) -> None:

@@ -50,7 +50,7 @@ def refresh_is_in_progress(seen: Observation) -> Decision | None:
         case refresh_state.Refreshing(last=last) if last is not None and not seen.is_outdated(last):
             return _wait(last.trouble.reason, last.trouble.message)
         case refresh_state.Refreshing():
-            return _problem_of_secret(seen) or _published_or(seen, "A refresh is in progress")
+            return _standing_problem(seen) or _published_or(seen, "A refresh is in progress")
         case refresh_state.Unstored(trouble=trouble):
             return _wait(trouble.reason, trouble.message)
         case _:
@@ -120,9 +120,14 @@ def refresh_is_unresolved(seen: Observation) -> Decision | None:
 
 
 def account_is_wrong(seen: Observation) -> Decision | None:
-    """Wait for a person to correct the token or the guard; the token is not published."""
+    """Wait for a person to correct the token or the guard; the token is not published.
+
+    An answer about a former token says nothing about another one in Vault: a consent may have moved the pin since.
+    """
     verification = seen.memory.verification
     if verification is None or verification.account is None:
+        return None
+    if seen.token is not None and not _is_about(verification, seen.token):
         return None
     problem = seen.mismatch(verification.account)
     if problem is None:
@@ -166,17 +171,22 @@ def secret_keeps_changing(seen: Observation) -> Decision | None:
 
 
 def scope_is_missing(seen: Observation) -> Decision | None:
-    """Report that the workload lacks rights; the token is published nevertheless."""
-    oauth2, token = seen.credential.access, seen.token
-    if not isinstance(oauth2, OAuth2) or token is None:
+    """Report that the workload lacks rights; the token is published nevertheless.
+
+    It is the published token that counts: another one in Vault may not be verified yet, or be there only after a
+    refresh.
+    """
+    oauth2, accepted = seen.credential.access, seen.memory.accepted
+    if not isinstance(oauth2, OAuth2) or accepted is None:
         return None
-    missing = seen.missing_scopes(token)
+    missing = seen.missing_scopes(accepted.token)
     if not missing:
         return None
+    held = ", ".join(sorted(accepted.token.scope)) or "none"
     message = (
-        f"The grant lacks {', '.join(missing)}, which spec.oauth2.requiredScopes asks for; it has "
-        f"{', '.join(sorted(token.scope)) or 'none'}. Its token is published nevertheless. Add the scope to the app in "
-        f"Pipedrive's Developer Hub. {how_to_consent(oauth2.grant.path)}"
+        f"The grant lacks {', '.join(missing)}, which spec.oauth2.requiredScopes asks for; it has {held}. Its token is "
+        "published nevertheless. Add the scope to the app in Pipedrive's Developer Hub. "
+        f"{how_to_consent(oauth2.grant.path)}"
     )
     return _wait(Reason.SCOPE_MISSING, message)
 
@@ -216,10 +226,11 @@ def _wait(reason: Reason, message: str, until: datetime | None = None) -> Decisi
     return Decision(action=Action.WAIT, reason=reason, message=message, until=until)
 
 
-def _problem_of_secret(seen: Observation) -> Decision | None:
-    """Report what is wrong with the Secret, or with the value in it: beside that, a refresh in progress is no news."""
+def _standing_problem(seen: Observation) -> Decision | None:
+    """Report what is wrong with the token, the Secret or the value in it: a refresh in progress is no news then."""
     return (
-        secret_cannot_be_rendered(seen)
+        account_is_wrong(seen)
+        or secret_cannot_be_rendered(seen)
         or secret_write_failed_recently(seen)
         or secret_keeps_changing(seen)
         or secret_belongs_to_another(seen)

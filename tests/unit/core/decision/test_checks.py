@@ -12,6 +12,7 @@ from pipedrive_operator.core.decision.observation import Observation, Requested
 from pipedrive_operator.core.decision.retry import Failure
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.token import Verification
+from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.workload import Rollout, WorkloadKind, WorkloadReference, WorkloadStatus
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.errors import (
@@ -199,8 +200,11 @@ def test_a_missing_scope_names_what_the_grant_has() -> None:
     """The message also says if the grant has no scope at all."""
     seen = oauth2_up_to_date(requiredScopes=["contacts:full"])
 
+    assert seen.memory.accepted is not None
+    accepted = seen.memory.accepted
+
     found = [
-        checks.scope_is_missing(changed(seen, token=replace(access_token(), scope=scope)))
+        checks.scope_is_missing(changed(seen, accepted=replace(accepted, token=replace(access_token(), scope=scope))))
         for scope in (frozenset({"base", "deals:full"}), frozenset[str](), frozenset({"contacts:full"}))
     ]
 
@@ -208,6 +212,19 @@ def test_a_missing_scope_names_what_the_grant_has() -> None:
     assert ["it has base, deals:full", "it has none"] == [
         part for one in found[:2] if one is not None for part in one.message.split(". ")[0].split("; ")[1:]
     ]
+
+
+def test_an_account_is_judged_only_by_an_answer_about_the_token_in_vault() -> None:
+    """A consent that allows another company moves the pin before the first token of that company is verified."""
+    seen = oauth2_up_to_date()
+    moved = replace(seen.credential, spec=replace(seen.credential.spec, account=AccountGuard(company_id=99)))
+
+    found = [
+        checks.account_is_wrong(changed(seen, credential=moved, token=token))
+        for token in (access_token(), None, access_token("v1u:another"))
+    ]
+
+    assert [Reason.WRONG_ACCOUNT, Reason.WRONG_ACCOUNT, None] == [one.reason if one else None for one in found]
 
 
 def test_a_rejected_value_is_verified_again_after_its_pause() -> None:
