@@ -243,6 +243,7 @@ class CodeExchange:
                 reason=ConsentReason.CREDENTIAL_CHANGED,
                 message="The client id in Vault has changed since the link was created. Nothing was changed: create "
                 "another consent",
+                was_claimed=False,
             )
         if (candidate := read_candidate(document)) is not None:
             await self._make_room(candidate, order)
@@ -305,6 +306,7 @@ def _not_sent(why: str) -> Exchanged:
         reason=ConsentReason.CODE_EXPIRED,
         message=f"The authorization code was not sent while it was valid. {why}. Nothing was changed. When this is "
         f"solved, {OPEN_AGAIN}",
+        was_claimed=False,
     )
 
 

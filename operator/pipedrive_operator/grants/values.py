@@ -80,6 +80,8 @@ class Exchanged:
     message: str
     account: Account | None = None
     """The account that the person accepted for, if it is known."""
+    was_claimed: bool = True
+    """Whether the code was claimed; if not, nothing was sent, and another process may claim it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -268,6 +268,7 @@ class ConsentReconciler:
             return Exchanged(
                 reason=ConsentReason.CREDENTIAL_CHANGED,
                 message="The credential changed while the authorization code was exchanged. Create another consent",
+                was_claimed=action is ConsentAction.CONCLUDE,
             )
         if action is ConsentAction.CONCLUDE:
             return await self._keeper.conclude(order)
@@ -311,8 +312,8 @@ class ConsentReconciler:
 
     def _is_known(self, answered: Consent, ended: Exchanged) -> bool:
         """Return whether another process has reported more about an answer, or about a newer one."""
-        consent = self._current(answered)
-        return consent is not None and not is_news(consent, answered.generation, ended.reason)
+        consent, generation = self._current(answered), answered.generation
+        return consent is not None and not is_news(consent, generation, ended.reason, was_claimed=ended.was_claimed)
 
     async def _report_answer(self, answered: Consent, ended: Exchanged) -> bool:
         """Report news about one answer, in the consent as it is now.

@@ -11,7 +11,7 @@ from pipedrive_operator.core.decision.consents import reported
 from pipedrive_operator.core.resource.consent import write_consent_status
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultUnavailable
+from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed, VaultDenied, VaultUnavailable
 from pipedrive_operator.reconcile.answers import RETRY
 from support.builders import ACCOUNT, GRANT_LOCATION, KEY
 from support.consenting import CONSENT, ConsentingPerson, unconnected_world
@@ -273,6 +273,41 @@ async def test_a_newer_answer_that_another_process_has_handled_is_not_handled_ag
     assert ["code-1"] == world.pipedrive.sent
     assert person.reports(ConsentReason.CONNECTED if first == "connected" else ConsentReason.CLIENT_REJECTED)
     assert person.consent.status.observed_generation == person.consent.generation
+
+
+@pytest.mark.parametrize("answers", [1, 2])
+async def test_a_former_leader_does_not_report_that_a_code_was_not_sent_which_another_one_has_sent(
+    world: FakedOperator, answers: int
+) -> None:
+    """It lost the Lease before it could report that. A newer answer makes no difference."""
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    read = world.vault.read
+
+    async def lose_the_lease(*_: object) -> Any:
+        world.leadership.seconds = 0
+        raise VaultDenied("permission denied")
+
+    world.vault.read = lose_the_lease  # type: ignore[method-assign,assignment]
+    with pytest.raises(FenceClosed):
+        await world.settle_consent(CONSENT)
+    world.vault.read, world.leadership.seconds = read, float("inf")  # type: ignore[method-assign]
+    former = world.keeper, world.reconciler, world.consent_reconciler
+
+    world.start()
+    accounts, world.pipedrive.accounts = world.pipedrive.accounts, _Accounts()
+    await world.settle_consent(CONSENT)
+    assert person.reports(ConsentReason.VERIFYING)
+    world.keeper, world.reconciler, world.consent_reconciler = former
+    for _ in range(answers - 1):
+        world.consents.answer(CONSENT, world.pipedrive.accept(), person.state)
+    world.pipedrive.accounts = accounts | world.pipedrive.accounts
+    await in_time(world.clock, world.settle_consent(CONSENT))
+
+    assert person.reports(ConsentReason.CONNECTED)
+    assert ["connected"] == [reason.lower() for reason in world.consents_ended]
+    assert ["Connected"] == [event.reason for event in world.cluster.events if CONSENT.name in event.message]
 
 
 async def test_a_standby_does_nothing(world: FakedOperator) -> None:

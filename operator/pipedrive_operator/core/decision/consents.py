@@ -160,13 +160,16 @@ def end_of(consent: Consent) -> datetime | None:
     return ready.last_transition_time
 
 
-def is_news(consent: Consent, generation: int, reason: ConsentReason) -> bool:
+def is_news(consent: Consent, generation: int, reason: ConsentReason, *, was_claimed: bool = True) -> bool:
     """Return whether to report how the answer of a generation fares: other processes may have reported meanwhile.
 
     A connected account always is news while the consent is open. Otherwise only the newest answer counts, and a doubt
     does not replace what is known about it. A candidate that waits to be verified replaces an uncertain end.
+    `was_claimed` is False if the code was not sent by who found that out: another process may have claimed it since.
     """
     if end_of(consent) is not None:
+        return False
+    if not was_claimed and consent.status.observed_generation == generation:
         return False
     observed = observed_generation(consent)
     if reason is ConsentReason.CONNECTED or observed < generation:

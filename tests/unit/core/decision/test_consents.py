@@ -172,6 +172,19 @@ def test_what_is_known_of_the_newest_answer_is_reported(
     assert is_news(handled, generation, reason) == expected
 
 
+@pytest.mark.parametrize(("reported_before", "expected"), [(1, True), (2, False), (3, False), (9, True)])
+def test_that_a_code_was_not_sent_is_news_until_a_process_has_claimed_it(
+    reported_before: int, *, expected: bool
+) -> None:
+    """The status of a restored consent, which names an answer that is to come, claims nothing."""
+    newest = 2 if reported_before != 3 else 3
+    handled = replace(answered(), generation=reported_before)
+    status = reported(handled, ConsentReason.CODE_RECEIVED, "", NOW)
+    handled = replace(handled, generation=newest, status=status)
+
+    assert is_news(handled, 2, ConsentReason.CODE_EXPIRED, was_claimed=False) == expected
+
+
 def test_an_answer_with_another_state_is_reported_and_not_sent() -> None:
     """The state is that of another link."""
     found = decide_consent(seen(answered(SecretValue("another"))))
