@@ -14,7 +14,7 @@ from pipedrive_operator.core.values.errors import Trouble
 from pipedrive_operator.grants.values import Exchanged
 
 RETRY: Final = timedelta(seconds=5)
-"""The pause before the next attempt to prepare a link, to claim a code, to verify a candidate, or to report that."""
+"""The pause before the next attempt to prepare a link, claim a code, verify a candidate, report that, or delete."""
 LONGEST_RETRY: Final = timedelta(minutes=1)
 """The longest pause between attempts to verify a candidate, if Pipedrive asks for no longer one: a person waits."""
 

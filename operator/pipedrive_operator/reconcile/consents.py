@@ -122,7 +122,7 @@ class ConsentReconciler:
                 return None if decision.until is None else max(decision.until - seen.now, timedelta(0))
             case ConsentAction.DELETE:
                 await self._ports.consents.delete(consent)
-                return None
+                return RETRY  # a consent that has changed meanwhile is not deleted
             case ConsentAction.REPORT:
                 return await self._report(seen, decision)
             case ConsentAction.PREPARE:

@@ -7,6 +7,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from pipedrive_operator.core.decision.consents import KEPT_FOR
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
@@ -138,6 +139,25 @@ async def test_a_consent_that_ended_is_deleted_after_an_hour(world: FakedOperato
 
     assert {} == world.cluster.consents
     assert world.consent_cache.consent(CONSENT) is None
+
+
+async def test_a_consent_that_changed_before_it_was_deleted_is_deleted_after_a_pause(world: FakedOperator) -> None:
+    """Its event had not arrived yet. The change alone, such as a label, is no reason to look again."""
+    await ConsentingPerson(world).accepts()
+    await world.settle_consent(CONSENT)
+    world.clock.turn(KEPT_FOR)
+    body, watchers = world.cluster.consents[CONSENT], list(world.cluster.watchers)
+    world.cluster.watchers.clear()
+    world.cluster.store_consent(body | {"metadata": body["metadata"] | {"labels": {"team": "sales"}}})
+
+    assert await world.settle_consent(CONSENT) == RETRY
+    assert CONSENT in world.cluster.consents
+    world.cluster.watchers += watchers
+    world.consent_cache.see("MODIFIED", world.cluster.consents[CONSENT])
+    await world.settle_consent(CONSENT)
+
+    assert {} == world.cluster.consents
+    assert await world.settle_consent(CONSENT) is None
 
 
 async def test_an_unused_link_expires(world: FakedOperator) -> None:
