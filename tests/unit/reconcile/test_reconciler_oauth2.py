@@ -10,7 +10,7 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import ClientRejected, PipedriveUnavailable
-from support.builders import GRANT_LOCATION, KEY, OAUTH2_SPEC, TIMINGS, resource
+from support.builders import ACCOUNT, GRANT_LOCATION, KEY, OAUTH2_SPEC, TIMINGS, resource
 from support.faked_operator import REFRESH, FakedOperator, seeded_world
 
 OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
@@ -56,6 +56,27 @@ async def test_a_refresh_costs_two_writes_and_no_verification(world: FakedOperat
     assert ["access-1"] == world.pipedrive.identified
     assert ["seed", "refresh-1"] == world.pipedrive.spent
     assert [] == world.cluster.events
+
+
+async def test_an_expiry_with_a_fraction_of_a_second_is_reported_once(world: FakedOperator) -> None:
+    """The status keeps whole seconds. Another tool has written the grant."""
+    world.pipedrive.accounts["access-x"] = ACCOUNT
+    expires_at = (world.clock.now() + timedelta(minutes=50)).replace(microsecond=123456).isoformat()
+    world.vault.put(
+        GRANT_LOCATION,
+        refresh_token="seed",
+        access_token="access-x",
+        expires_at=expires_at,
+        api_domain="https://acme.pipedrive.com",
+    )
+    world.cluster.apply(resource(OAUTH2_SPEC))
+    await world.settle()
+    world.cluster.writes.clear()
+
+    world.clock.turn(TIMINGS.poll_interval)
+    await world.settle()
+
+    assert [] == world.cluster.writes
 
 
 async def test_an_access_token_revoked_early_is_refreshed_once(world: FakedOperator) -> None:

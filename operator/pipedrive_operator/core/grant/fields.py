@@ -39,12 +39,16 @@ def number_field(values: Values, key: str) -> int | None:
 
 
 def time_field(values: Values, key: str) -> datetime | None:
-    """Return a time in UTC, written in RFC 3339 or as seconds since the epoch, as other tools write it."""
+    """Return a time in UTC, written in RFC 3339 or as seconds since the epoch, as other tools write it.
+
+    Fractions of a second are cut off, because no status keeps them: it would differ from what it reports each time.
+    """
     text = text_field(values, key)
     if text is None:
         return None
     if not _SECONDS.fullmatch(text):
-        return parse_time(text)
+        parsed = parse_time(text)
+        return parsed.replace(microsecond=0) if parsed is not None else None
     return _later(datetime.fromtimestamp(0, UTC), text)
 
 

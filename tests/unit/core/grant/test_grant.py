@@ -60,7 +60,17 @@ def test_a_raw_token_response_is_a_grant_of_the_time_when_it_was_written(expires
     assert frozenset({"base", "deals:full"}) == grant.token.scope
 
 
-@pytest.mark.parametrize("expires_at", ["2026-03-04T13:00:00Z", "2026-03-04T14:00:00+01:00", 1772629200, "1772629200"])
+@pytest.mark.parametrize(
+    "expires_at",
+    [
+        "2026-03-04T13:00:00Z",
+        "2026-03-04T14:00:00+01:00",
+        "2026-03-04T13:00:00.999999Z",
+        1772629200,
+        "1772629200",
+        1772629200.75,
+    ],
+)
 def test_an_expiry_is_read_in_every_common_format(expires_at: object) -> None:
     """These are RFC 3339 and seconds since the epoch."""
     grant = read_grant(document(GRANT_LOCATION, access_token="v1u:x", refresh_token="r", expires_at=expires_at))
