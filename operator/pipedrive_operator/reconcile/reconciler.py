@@ -17,6 +17,7 @@ from pipedrive_operator.core.decision.observation import Observation
 from pipedrive_operator.core.decision.policy import decide
 from pipedrive_operator.core.decision.report import (
     announcement,
+    has_expired,
     report,
     report_unreadable,
     rollout_announcement,
@@ -70,7 +71,7 @@ class Outcome:
     """The result for each workload that was handled."""
     actions: tuple[str, ...] = ()
     is_verifying: bool = False
-    """Whether the pass ended at a verification, whose end causes the next one; nothing new was reported."""
+    """Whether the pass ended at a verification, whose end causes the next one, and nothing new was reported."""
     has_undone_repair: bool = False
     """Whether the pass had to repeat a repair that was undone at once."""
 
@@ -147,9 +148,11 @@ class Reconciler:
             done.append(decision.action)
             if decision.action is Action.VERIFY and decision.token is not None:
                 self._verify(decision.token, seen)
-                status = credential.status
+                is_news, status = has_expired(seen), credential.status
+                if is_news:
+                    status, decision = await self._report(seen, decision)
                 outcome = _outcome(seen, decision, status, started=started, done=done, restarted=restarted)
-                return replace(outcome, is_verifying=True)
+                return replace(outcome, is_verifying=not is_news)
             restarted += seen.workloads_due if decision.action is Action.RESTART else ()
             await self._act(decision, seen)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,16 @@ from pipedrive_operator.core.values.conditions import ConditionType
 from pipedrive_operator.core.values.errors import PipedriveUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.reconcile.memories import Memories
-from support.builders import ACCOUNT, API_TOKEN_SPEC, KEY, TIMINGS, TOKEN_LOCATION, resource
+from support.builders import (
+    ACCOUNT,
+    API_TOKEN_SPEC,
+    GRANT_LOCATION,
+    KEY,
+    OAUTH2_SPEC,
+    TIMINGS,
+    TOKEN_LOCATION,
+    resource,
+)
 from support.faked_operator import FIRST, FakedOperator, seeded_world, verifications_ended
 
 SECOND = "b" * 40
@@ -32,12 +42,18 @@ class HangingPipedrive(FakePipedrive):
         await self.opened.wait()
         return await super().identify_api_token(value)
 
+    async def identify_access_token(self, token: Token) -> Account:
+        """Answer once the test allows it."""
+        await self.opened.wait()
+        return await super().identify_access_token(token)
+
 
 @pytest.fixture
 async def world() -> AsyncIterator[FakedOperator]:
     """Give a world with a published API token, in which Pipedrive hangs from then on."""
     async for made in seeded_world():
         made.pipedrive = pipedrive = HangingPipedrive(made.clock)
+        pipedrive.alive.add("seed")
         pipedrive.opened = asyncio.Event()
         pipedrive.opened.set()
         made.start()
@@ -74,6 +90,46 @@ async def test_a_pass_ends_while_pipedrive_hangs(world: FakedOperator) -> None:
     answer(world)
     await verifications_ended()
     assert [KEY] == world.woken
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_a_value_that_expires_while_pipedrive_hangs_is_reported_once(
+    world: FakedOperator, *, is_restarted: bool
+) -> None:
+    """The value in Vault that would replace it cannot be verified. A new process knows the expiry from the status."""
+    expires_at = await _replace_the_grant_before_its_token_expires(world)
+    if is_restarted:
+        world.start()
+    waiting = await pass_of(world)
+    assert (True, expires_at) == (waiting.is_verifying, waiting.until)
+    assert [] == world.cluster.writes
+    world.clock.turn_to(expires_at)
+
+    outcomes = [await pass_of(world) for _ in range(2)]
+
+    assert [False, True] == [outcome.is_verifying for outcome in outcomes]
+    assert [False, False] == [outcome.ready for outcome in outcomes]
+    assert ("False", "Pending") == world.condition(ConditionType.READY)
+    assert ["patch status"] == world.cluster.writes
+    answer(world)
+    await world.settle()
+    assert ("True", "Published") == world.condition(ConditionType.READY)
+
+
+async def _replace_the_grant_before_its_token_expires(world: FakedOperator) -> datetime:
+    """Publish an access token, write another grant into Vault shortly before it expires, and return when it does."""
+    answer(world)
+    world.cluster.apply(resource(OAUTH2_SPEC, generation=2))
+    published = await world.settle()
+    assert isinstance(world.pipedrive, HangingPipedrive)
+    assert published.expires_at is not None
+    world.clock.turn_to(published.expires_at - timedelta(seconds=20))
+    world.pipedrive.opened.clear()
+    world.pipedrive.accounts["access-x"] = ACCOUNT
+    another = {"refresh_token": world.pipedrive.consent(), "access_token": "access-x", "expires_in": 3600}
+    world.vault.put(GRANT_LOCATION, **another, api_domain="https://acme.pipedrive.com")
+    world.cluster.writes.clear()
+    return published.expires_at
 
 
 async def test_a_secret_is_repaired_while_pipedrive_hangs(world: FakedOperator) -> None:

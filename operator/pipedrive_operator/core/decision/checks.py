@@ -107,7 +107,9 @@ def verification_is_due(seen: Observation) -> Decision | None:
     is_verified = _is_about(seen.memory.verification, seen.token)
     has_failed = failure is not None and failure.subject == digest
     if has_failed or not is_verified or _is_past(seen.verification_at, seen.now) or seen.requested is not None:
-        return Decision(action=Action.VERIFY, reason=Reason.PENDING, message="A verification is due", token=seen.token)
+        return Decision(
+            action=Action.VERIFY, reason=Reason.PENDING, message="A verification is in progress", token=seen.token
+        )
     return None
 
 

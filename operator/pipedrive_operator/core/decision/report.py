@@ -125,6 +125,14 @@ def is_ready(seen: Observation) -> bool:
     )
 
 
+def has_expired(seen: Observation) -> bool:
+    """Return whether the published value has expired although the status says that it is ready."""
+    before, accepted = seen.credential.status, seen.memory.accepted
+    ready = before.condition(ConditionType.READY)
+    expires_at = accepted.token.expires_at if accepted is not None else before.expires_at
+    return ready is not None and ready.status is ConditionStatus.TRUE and not _is_ahead(expires_at, seen.now)
+
+
 def _conditions(seen: Observation, decision: Decision) -> list[Condition]:
     effect = EFFECTS[decision.reason]
     found = [_ready(seen, decision), _authorized(seen, decision)]

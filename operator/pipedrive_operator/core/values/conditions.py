@@ -153,7 +153,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = MappingProxyType(
         Reason.PENDING: Effect(
             retry=Retry.AT_ONCE,
             authorized=_UNKNOWN,
-            meaning="the first pass, or a refresh in progress",
+            meaning="the first pass, or a refresh or verification in progress",
             remedy="wait",
         ),
         Reason.SUSPENDED: Effect(
