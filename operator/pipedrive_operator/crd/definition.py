@@ -31,7 +31,8 @@ _DESCRIPTION: Final = (
 _CONSENT_DESCRIPTION: Final = (
     "A PipedriveConsent asks a person to connect a PipedriveCredential of its namespace to an account, by a link that "
     "opens in a browser. A command creates it and prints the link. It is deleted an hour after it ended; one that "
-    "allows a change of company stays until its credential has made that change. Do not keep it in Git."
+    "allows a change of company stays until its credential has made that change, for four weeks at most. Do not keep "
+    "it in Git."
 )
 _FIELDS: Final = f"{', '.join(OAUTH2_FIELDS)} with oauth2, and {', '.join(API_TOKEN_FIELDS)} with apiToken"
 _Column = tuple[str, str, str, int]

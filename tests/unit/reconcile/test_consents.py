@@ -7,7 +7,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from pipedrive_operator.core.decision.consents import KEPT_FOR
+from pipedrive_operator.core.decision.consents import KEPT_AT_MOST, KEPT_FOR
 from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
@@ -139,6 +139,31 @@ async def test_a_consent_that_ended_is_deleted_after_an_hour(world: FakedOperato
 
     assert {} == world.cluster.consents
     assert world.consent_cache.consent(CONSENT) is None
+
+
+async def test_a_consent_whose_change_of_company_was_undone_by_hand_is_deleted_after_four_weeks(
+    world: FakedOperator,
+) -> None:
+    """Its credential belongs to the former company again, as it does before such a change is made."""
+    await ConsentingPerson(world).accepts()
+    await world.settle()
+    world.clock.turn(timedelta(seconds=5))
+    allowing = ConsentingPerson(world, Key(namespace="crm", name="acme-x2"), allowAccountChange=True)
+    await allowing.accepts(OTHER_COMPANY)
+    await world.settle()
+    world.cluster.apply(resource(UNGUARDED | {"account": {"companyId": ACCOUNT.company_id}}))
+    world.pipedrive.alive.add("by hand")
+    world.vault.put(GRANT_LOCATION, refresh_token="by hand")
+    world.clock.turn(timedelta(minutes=10))
+    await world.settle()
+    assert "acme" == world.value("company_domain")
+
+    world.clock.turn(KEPT_FOR)
+    assert await world.settle_consent(allowing.key) == KEPT_FOR
+    world.clock.turn(KEPT_AT_MOST)
+    await world.settle_consent(allowing.key)
+
+    assert world.consent_cache.consent(allowing.key) is None
 
 
 async def test_a_consent_that_changed_before_it_was_deleted_is_deleted_after_a_pause(world: FakedOperator) -> None:

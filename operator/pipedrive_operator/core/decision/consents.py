@@ -34,6 +34,12 @@ KEPT_FOR: Final = timedelta(hours=1)
 
 One that allows another company is kept longer while its credential does not belong to that company yet.
 """
+KEPT_AT_MOST: Final = timedelta(days=28)
+"""How long a consent that allows another company is kept at most after its end.
+
+That is far longer than an outage, in which nobody can say whose its grant is. A change that was made and then undone by
+hand looks like one that is still to come, and its consent would stay for ever.
+"""
 MOST_ANSWERS: Final = 5
 """How many answers one consent may have: each costs a call to Pipedrive."""
 _IN_PROGRESS: Final = frozenset({ConsentReason.CODE_RECEIVED, ConsentReason.VERIFYING})
@@ -96,7 +102,7 @@ def _of_one_that_ended(seen: ConsentObservation) -> ConsentDecision | None:
     if (ended_at := end_of(consent)) is not None:
         if seen.now < ended_at + KEPT_FOR:
             return ConsentDecision(action=ConsentAction.WAIT, until=ended_at + KEPT_FOR)
-        if _allows_a_change_to_come(seen):
+        if seen.now < ended_at + KEPT_AT_MOST and _allows_a_change_to_come(seen):
             return ConsentDecision(action=ConsentAction.WAIT, until=seen.now + KEPT_FOR)
         return ConsentDecision(action=ConsentAction.DELETE)
     if reason_of(consent) is ConsentReason.VERIFYING and _of_an_open_one(seen).action is ConsentAction.EXCHANGE:

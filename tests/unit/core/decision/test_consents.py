@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipedrive_operator.core.decision.consents import (
+    KEPT_AT_MOST,
     KEPT_FOR,
     MOST_ANSWERS,
     ConsentAction,
@@ -224,6 +225,16 @@ def test_a_consent_that_allows_another_company_is_kept_until_its_credential_belo
     found = decide_consent(seen(allowing_ended(), late, credential=belonging_to(ACCOUNT)))
 
     assert (ConsentAction.WAIT, late + KEPT_FOR) == (found.action, found.until)
+
+
+def test_a_consent_that_allows_another_company_is_kept_for_four_weeks_at_most() -> None:
+    """The change may have been made, and undone by hand since."""
+    found = [
+        decide_consent(seen(allowing_ended(), NOW + age, credential=belonging_to(ACCOUNT))).action
+        for age in (KEPT_AT_MOST - timedelta(seconds=1), KEPT_AT_MOST)
+    ]
+
+    assert [ConsentAction.WAIT, ConsentAction.DELETE] == found
 
 
 @pytest.mark.parametrize(
