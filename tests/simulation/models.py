@@ -14,6 +14,7 @@ from fakes.vault import FakeVault
 from pipedrive_operator.adapters.kubernetes.escrow import unseal
 from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
+from pipedrive_operator.core.grant.grant import without_former_grant
 from pipedrive_operator.core.grant.keys import CANDIDATE
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
@@ -96,11 +97,9 @@ class VaultModel(FakeVault):
         self._remember(location)
         if "refresh_token" in values:
             self.written.append((self.clock.monotonic(), who()))
-            is_promoted = (
-                before is not None and "consent_uid" in values and _exchange(values) != _exchange(before.values)
-            )
-            if before is not None and is_promoted:
-                exchange = str(values["consent_uid"]), int(str(values.get("consent_generation", 0)))
+            exchange = _exchange(values)
+            is_promoted = before is not None and exchange is not None and exchange != _exchange(before.values)
+            if before is not None and exchange is not None and is_promoted:
                 over = str(before.values["refresh_token"])
                 self.promises.promoted(exchange, str(values["refresh_token"]), over=over)
             candidate = read_candidate(self.documents[location])
@@ -181,8 +180,10 @@ class VaultModel(FakeVault):
             self.promises.acknowledges(values, by=who())
 
 
-def _exchange(values: Mapping[str, object]) -> tuple[object, object]:
-    return values.get("consent_uid"), values.get("consent_generation")
+def _exchange(values: Mapping[str, object]) -> tuple[str, int] | None:
+    """Return the exchange that a grant is from; keys that belong to a former refresh token do not count."""
+    kept = without_former_grant(values)
+    return (str(kept["consent_uid"]), int(str(kept.get("consent_generation", 0)))) if "consent_uid" in kept else None
 
 
 def _summary(values: Mapping[str, object]) -> str:

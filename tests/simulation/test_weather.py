@@ -13,7 +13,7 @@ from fakes.escrow import build_escrow
 from pipedrive_operator.adapters.kubernetes.escrow import KubernetesEscrow
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.document import OPERATOR
-from pipedrive_operator.core.grant.grant import Grant, TokenResponse
+from pipedrive_operator.core.grant.grant import Grant, TokenResponse, write_grant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import (
@@ -111,6 +111,21 @@ def test_a_person_may_write_in_the_middle_of_what_a_process_does(world: World, i
 
     assert world.promises.traces.gone == ({"consent-1"} if is_person else set())
     assert world.vault.written[-1][1] == (PERSON if is_person else "a1")
+
+
+@pytest.mark.parametrize("is_patched", [False, True])
+def test_a_consent_is_promoted_only_with_its_own_refresh_token(world: World, is_patched: bool) -> None:  # noqa: FBT001
+    """A person who patches the refresh token leaves the keys of the former grant, which may return in a restore."""
+    promoted = Grant(refresh_token=SecretValue("consent-2"), consent="uid-1", consent_generation=2)
+    patch = {"refresh_token": "consent-3"} if is_patched else {}
+
+    async def play() -> None:
+        world.vault.put(GRANT_LOCATION, refresh_token="consent-1")
+        world.vault.put(GRANT_LOCATION, **write_grant(promoted, {}) | patch)
+
+    _run(world, play())
+
+    assert set(world.promises.promotions) == (set() if is_patched else {("uid-1", 2)})
 
 
 @pytest.mark.parametrize("is_first", [True, False])
