@@ -66,7 +66,7 @@ class RequestLimiter:
                 outcome = await self._outcome(request)
                 if isinstance(outcome, VaultResponse):
                     self._paths.pop(subject, None)
-                    self._suspicion.note_success(access)
+                    self._suspicion.note_success(access, self._clock.monotonic())
                     self._succeeded(server_admission)
                     return outcome
                 if self._concerns_server(outcome, access):
@@ -94,11 +94,10 @@ class RequestLimiter:
 
     def _concerns_server(self, outcome: FailedRequest, access: Access) -> bool:
         if outcome.extent is Extent.UNCLEAR:
-            return self._suspicion.note_failure(access)
+            return self._suspicion.note_failure(access, self._clock.monotonic())
         return outcome.extent is Extent.SERVER
 
     def _succeeded(self, admission: int) -> None:
-        self._suspicion.clear()
         if self._server.succeeded(admission):
             self._end_outage()
         if self._server.is_closed:

@@ -14,6 +14,8 @@ SUSPECT_PATHS: Final = 3
 """How many paths must fail, while none succeeds, until the server is considered to be at fault."""
 SUSPECT_NAMESPACES: Final = 2
 """How many namespaces must be affected. The operator's own requests count as one."""
+SILENCE: Final = 30.0
+"""In seconds: if nothing has succeeded for so long, what keeps failing counts again, since all of it may be good."""
 MOST_COUNTED: Final = 10_000
 """How many failing accesses are remembered; beyond that, the oldest are forgotten and count again."""
 
@@ -36,6 +38,8 @@ class Suspicion:
     _affected: set[str] = field(default_factory=set)
     _paths: set[str] = field(default_factory=set)
     _successes: int = 0
+    _last_success: float = float("-inf")
+    """On our monotonic clock."""
     _counted: dict[Access, int] = field(default_factory=dict)
     """What has failed since it last succeeded itself, with the number of successes before that failure.
 
@@ -47,11 +51,15 @@ class Suspicion:
         if namespace != EVERYBODY:
             self._namespaces.add(namespace)
 
-    def note_failure(self, access: Access) -> bool:
-        """Note a failure, and return whether the failures together concern the server; then start over."""
-        if self.has_counted(access):
+    def note_failure(self, access: Access, now: float) -> bool:
+        """Note a failure, and return whether the failures together concern the server; then start over.
+
+        `now` is a time on our monotonic clock.
+        """
+        if self.has_counted(access) and now < self._last_success + SILENCE:
             return False
-        self._count(access)
+        if not self.has_counted(access):
+            self._count(access)
         self._affected.add(access.namespace)
         self._paths.add(access.path)
         is_alone = len(self._namespaces) < SUSPECT_NAMESPACES
@@ -68,13 +76,11 @@ class Suspicion:
         """Return whether another access has succeeded since the failure that counted: the document may be bad."""
         return self._counted.get(access, self._successes) < self._successes
 
-    def note_success(self, access: Access) -> None:
-        """Let the next failure of this access count. Call `clear` as well."""
+    def note_success(self, access: Access, now: float) -> None:
+        """Forget the failures, because the server works; the next failure of this access counts."""
         self._counted.pop(access, None)
-
-    def clear(self) -> None:
-        """Forget the failures, because the server works."""
         self._successes += 1
+        self._last_success = now
         self._start_over()
 
     def _start_over(self) -> None:

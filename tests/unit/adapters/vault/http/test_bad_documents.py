@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 
 from fakes.clock import TurnedClock
+from pipedrive_operator import metrics
 from pipedrive_operator.adapters.vault.http.circuit_breaker import LONGEST_PROBE_PAUSE
 from pipedrive_operator.adapters.vault.http.limiter import RequestLimiter
 from pipedrive_operator.adapters.vault.http.suspicion import SUSPECT_PATHS
@@ -76,6 +77,8 @@ class Traffic:
     failing: Mapping[tuple[str, str], VaultResponse] = field(default_factory=dict)
     """By method and path."""
     is_down: bool = False
+    spared: set[str] = field(default_factory=set)
+    """The paths that an outage does not concern."""
     sent: int = 0
 
     def __post_init__(self) -> None:
@@ -92,7 +95,7 @@ class Traffic:
 
     async def _respond(self, request: VaultRequest) -> VaultResponse:
         self.sent += 1
-        if self.is_down:
+        if self.is_down and request.path not in self.spared:
             return FAILURE
         return self.failing.get((request.method, request.path), OK)
 
@@ -223,3 +226,57 @@ async def test_documents_that_vault_reads_and_cannot_write_open_the_circuit_once
         opened.append(not await is_served(traffic, "good"))
 
     assert [True, False, False, False] == opened
+
+
+async def test_one_bad_document_does_not_hide_an_outage_from_the_only_other_namespace(clock: TurnedClock) -> None:
+    """Its failure has counted long ago, and Vault fails for everybody now."""
+    [tenant] = hostile(1, READ, count=1)
+    traffic = Traffic(clock, [tenant, *(_reader(number, "honest") for number in range(10))], bad("GET"))
+    await traffic.run(timedelta(minutes=1))
+
+    traffic.is_down = True
+    await traffic.run(timedelta(minutes=2))
+
+    assert not _is_shown_as_up()
+
+
+async def test_one_success_in_the_middle_of_an_outage_does_not_hide_the_rest_of_it(clock: TurnedClock) -> None:
+    """Everything has failed, and counted, before it."""
+    traffic = Traffic(clock, [_reader(number, f"tenant-{number % 5}") for number in range(10)])
+    traffic.is_down = True
+    await traffic.run(timedelta(minutes=1))
+    traffic.clients.append(lucky := _reader(100, "lucky"))
+    traffic.spared.add(lucky.requests[0].path)
+    while not lucky.served:
+        await traffic.run(STEP)
+    traffic.spared.clear()
+
+    await traffic.run(timedelta(minutes=1))
+
+    assert not _is_shown_as_up()
+
+
+async def test_an_exceeded_quota_of_one_tenant_does_not_hide_an_outage(clock: TurnedClock) -> None:
+    """Vault may refuse a request before it needs its storage: that says nothing about the storage."""
+    [tenant] = hostile(1, READ, count=1)
+    exceeded = VaultResponse(status=429, body={"errors": ["rate limit quota exceeded"]})
+    failing = {("GET", tenant.requests[0].path): exceeded}
+    traffic = Traffic(clock, [tenant, *(_reader(number, f"tenant-{number % 5}") for number in range(10))], failing)
+    traffic.spared.add(tenant.requests[0].path)
+    await traffic.run(timedelta(minutes=1))
+
+    traffic.is_down = True
+    await traffic.run(timedelta(minutes=1))
+    traffic.clients.remove(tenant)
+    await traffic.run(timedelta(minutes=1))
+
+    assert not _is_shown_as_up()
+
+
+def _reader(number: int, namespace: str) -> Client:
+    return Client(namespace, (replace(READ, path=path(str(number))),), interval=HONEST_INTERVAL)
+
+
+def _is_shown_as_up() -> bool:
+    lines = metrics.exposition().decode().splitlines()
+    return 'pipedrive_operator_vault_up{connection="default"} 1.0' in lines

@@ -2,7 +2,10 @@
 
 import pytest
 
-from pipedrive_operator.adapters.vault.http.suspicion import SUSPECT_PATHS, Access, Suspicion
+from pipedrive_operator.adapters.vault.http.suspicion import SILENCE, SUSPECT_PATHS, Access, Suspicion
+
+NOW = 1000.0
+"""In seconds, on a monotonic clock."""
 
 
 def access(number: int) -> Access:
@@ -19,9 +22,9 @@ def suspicion() -> Suspicion:
     return made
 
 
-def concern_server(suspicion: Suspicion, *failing: Access) -> bool:
+def concern_server(suspicion: Suspicion, *failing: Access, now: float = NOW) -> bool:
     """Note failures, and return whether the last one shows that the server is at fault."""
-    return [suspicion.note_failure(each) for each in failing][-1]
+    return [suspicion.note_failure(each, now) for each in failing][-1]
 
 
 def test_what_keeps_failing_counts_once(suspicion: Suspicion) -> None:
@@ -30,8 +33,7 @@ def test_what_keeps_failing_counts_once(suspicion: Suspicion) -> None:
     assert concern_server(suspicion, *failing)
 
     for _ in range(10):
-        suspicion.note_success(access(100))
-        suspicion.clear()
+        suspicion.note_success(access(100), NOW)
         assert not concern_server(suspicion, *failing)
 
 
@@ -40,8 +42,7 @@ def test_what_has_succeeded_since_counts_again(suspicion: Suspicion) -> None:
     failing = [access(number) for number in range(SUSPECT_PATHS)]
     assert concern_server(suspicion, *failing)
     for each in failing:
-        suspicion.note_success(each)
-    suspicion.clear()
+        suspicion.note_success(each, NOW)
 
     assert concern_server(suspicion, *failing)
 
@@ -54,8 +55,7 @@ def test_a_success_at_the_path_of_a_bad_document_lets_no_other_failure_count(
     failing = [access(number) for number in range(SUSPECT_PATHS)]
     assert concern_server(suspicion, *failing)
     for each in failing:
-        suspicion.note_success(each._replace(**other))
-        suspicion.clear()
+        suspicion.note_success(each._replace(**other), NOW)
 
     assert not concern_server(suspicion, *failing)
 
@@ -70,12 +70,12 @@ def test_a_path_counts_for_each_namespace_that_uses_it(suspicion: Suspicion) -> 
 
 def test_a_document_keeps_failing_when_another_has_succeeded_since(suspicion: Suspicion) -> None:
     """In an outage nothing succeeds, so that what began to fail in it may be good."""
-    suspicion.note_failure(access(0))
+    suspicion.note_failure(access(0), NOW)
     assert not suspicion.keeps_failing(access(0))
 
-    suspicion.clear()
-    suspicion.note_failure(access(0))
-    suspicion.note_failure(access(1))
+    suspicion.note_success(access(100), NOW)
+    suspicion.note_failure(access(0), NOW)
+    suspicion.note_failure(access(1), NOW)
 
     assert suspicion.keeps_failing(access(0))
     assert not suspicion.keeps_failing(access(1))
@@ -87,3 +87,15 @@ def test_the_memory_of_what_has_counted_is_bounded(suspicion: Suspicion, monkeyp
     concern_server(suspicion, *(access(number) for number in range(3)))
 
     assert [False, True, True] == [suspicion.has_counted(access(number)) for number in range(3)]
+
+
+@pytest.mark.parametrize(("silence", "concerns"), [(SILENCE - 1, False), (SILENCE, True)])
+def test_what_keeps_failing_counts_again_after_nothing_has_succeeded_for_a_while(
+    suspicion: Suspicion, silence: float, *, concerns: bool
+) -> None:
+    """A success in the middle of an outage must not hide the rest of it."""
+    failing = [access(number) for number in range(SUSPECT_PATHS)]
+    assert concern_server(suspicion, *failing)
+    suspicion.note_success(access(100), NOW)
+
+    assert concern_server(suspicion, *failing, now=NOW + silence) is concerns
