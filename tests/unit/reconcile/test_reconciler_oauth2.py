@@ -148,13 +148,8 @@ async def test_a_grant_of_another_company_is_not_published_until_a_person_allows
 
 async def test_a_grant_of_another_company_stays_reported_while_it_is_refreshed(world: FakedOperator) -> None:
     """Each renewal would otherwise announce that its token is accepted, and then that it is not."""
-    unguarded = {"oauth2": OAUTH2_SPEC["oauth2"]}
-    world.cluster.apply(resource(unguarded))
-    await world.settle()
+    await _report_a_grant_of_another_company(world)
     world.pipedrive.company = OTHER_COMPANY
-    world.vault.put(GRANT_LOCATION, refresh_token=world.pipedrive.consent())
-    world.clock.turn(TIMINGS.poll_interval)
-    await world.settle()
     world.cluster.events.clear()
     world.clock.turn(timedelta(minutes=45))
 
@@ -166,6 +161,50 @@ async def test_a_grant_of_another_company_stays_reported_while_it_is_refreshed(w
     await world.settle()
     assert ("False", "WrongAccount") == world.condition(ConditionType.AUTHORIZED)
     assert [] == world.cluster.events
+
+
+async def test_a_removed_grant_of_another_company_is_not_reported_again(world: FakedOperator) -> None:
+    """A person has deleted it, and has written a new refresh token alone, which is tried first."""
+    await _report_a_grant_of_another_company(world)
+    del world.vault.documents[GRANT_LOCATION]
+    for _ in range(2):  # a standby may lag
+        world.clock.turn(TIMINGS.poll_interval)
+        await world.settle()
+    assert ("False", "GrantMissing") == world.condition(ConditionType.AUTHORIZED)
+    world.cluster.events.clear()
+    world.vault.put(GRANT_LOCATION, refresh_token=world.pipedrive.consent())
+    world.clock.turn(TIMINGS.poll_interval)
+
+    await world.reconciler.reconcile(KEY)
+
+    assert "WrongAccount" not in str(world.cluster.events)
+    assert ("Unknown", "Pending") == world.condition(ConditionType.AUTHORIZED)
+
+
+async def test_a_token_that_is_not_verified_is_not_accepted_for_the_company_of_a_former_one(
+    world: FakedOperator,
+) -> None:
+    """A person has corrected the grant, and requests a refresh at the same time."""
+    await _report_a_grant_of_another_company(world)
+    right = {"access_token": "access-x", "expires_in": 3600, "api_domain": "https://acme.pipedrive.com"}
+    world.pipedrive.accounts["access-x"] = ACCOUNT
+    world.vault.put(GRANT_LOCATION, refresh_token=world.pipedrive.consent(), **right)
+    world.cluster.apply(resource({"oauth2": OAUTH2_SPEC["oauth2"]}, annotations=REFRESH))
+
+    await world.reconciler.reconcile(KEY)
+
+    assert ("Unknown", "Pending") == world.condition(ConditionType.AUTHORIZED)
+
+
+async def _report_a_grant_of_another_company(world: FakedOperator) -> None:
+    world.cluster.apply(resource({"oauth2": OAUTH2_SPEC["oauth2"]}))
+    await world.settle()
+    world.pipedrive.company = OTHER_COMPANY
+    world.vault.put(GRANT_LOCATION, refresh_token=world.pipedrive.consent())
+    world.clock.turn(TIMINGS.poll_interval)
+    await world.settle()
+    assert ("False", "WrongAccount") == world.condition(ConditionType.AUTHORIZED)
+    world.pipedrive.company = ACCOUNT
 
 
 async def test_a_missing_scope_stays_reported_while_a_new_refresh_token_is_tried(world: FakedOperator) -> None:

@@ -8,7 +8,6 @@ from pipedrive_operator.core.decision.timings import CONFLICT_RECHECK
 from pipedrive_operator.core.grant import refresh_state
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.grant import missing_grant
-from pipedrive_operator.core.grant.token import Token, Verification
 from pipedrive_operator.core.publication.target import TargetSecret, has_lost_its_label
 from pipedrive_operator.core.resource.credential import Credential
 from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL
@@ -104,9 +103,9 @@ def verification_is_due(seen: Observation) -> Decision | None:
     failure, digest = seen.memory.verify_failure, seen.token.value.digest()
     if failure is not None and failure.stands(digest, seen.now):
         return _wait(failure.trouble.reason, failure.trouble.message, failure.retry_at)
-    is_verified = _is_about(seen.memory.verification, seen.token)
     has_failed = failure is not None and failure.subject == digest
-    if has_failed or not is_verified or _is_past(seen.verification_at, seen.now) or seen.requested is not None:
+    is_due = seen.verification is None or _is_past(seen.verification_at, seen.now) or seen.requested is not None
+    if has_failed or is_due:
         return Decision(
             action=Action.VERIFY, reason=Reason.PENDING, message="A verification is in progress", token=seen.token
         )
@@ -126,10 +125,8 @@ def account_is_wrong(seen: Observation) -> Decision | None:
 
     An answer about a former token says nothing about another one in Vault: a consent may have moved the pin since.
     """
-    verification = seen.memory.verification
+    verification = seen.verification
     if verification is None or verification.account is None:
-        return None
-    if seen.token is not None and not _is_about(verification, seen.token):
         return None
     problem = seen.mismatch(verification.account)
     if problem is None:
@@ -256,16 +253,9 @@ def _cause_of_refresh(seen: Observation) -> str | None:
         (seen.token is None, "The grant has no access token"),
         (seen.requested is Requested.REFRESH, "A refresh was requested"),
         (seen.renewal is not None and _is_past(seen.renewal.at, seen.now), "The renewal time has come"),
-        (
-            was_rejected and seen.token is not None and _is_about(memory.verification, seen.token),
-            "Pipedrive rejected the access token before its expiry",
-        ),
+        (was_rejected and seen.verification is not None, "Pipedrive rejected the access token before its expiry"),
     )
     return next((cause for holds, cause in causes if holds), None)
-
-
-def _is_about(verification: Verification | None, token: Token) -> bool:
-    return verification is not None and verification.token.value == token.value
 
 
 def _is_past(moment: datetime | None, now: datetime) -> bool:

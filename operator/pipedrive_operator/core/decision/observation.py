@@ -12,7 +12,7 @@ from pipedrive_operator.core.decision.renewal import Renewal, renewal, verificat
 from pipedrive_operator.core.decision.retry import Failure
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant import refresh_state
-from pipedrive_operator.core.grant.token import AccountProblem, Token
+from pipedrive_operator.core.grant.token import AccountProblem, Token, Verification
 from pipedrive_operator.core.publication import rollout
 from pipedrive_operator.core.publication.secret import DesiredSecret, desired_secret, differs, rendering_problem
 from pipedrive_operator.core.publication.target import TargetSecret, belongs_to, may_be_adopted
@@ -69,6 +69,12 @@ class Observation:
         if accepted is None or self.memory.accepted_was_rejected or accepted.token.expired(self.now):
             return False
         return self.mismatch(accepted.account) is None
+
+    @property
+    def verification(self) -> Verification | None:
+        """The last verification, if it is about the token that Vault holds."""
+        last, token = self.memory.verification, self.token
+        return last if last is not None and token is not None and last.token.value == token.value else None
 
     def missing_scopes(self, token: Token) -> list[str]:
         """Return the required scopes that a token lacks, sorted."""

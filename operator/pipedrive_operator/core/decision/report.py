@@ -151,7 +151,7 @@ def _authorized(seen: Observation, decision: Decision) -> Condition:
     status = EFFECTS[decision.reason].authorized
     if status is not None:
         return _observed(seen, ConditionType.AUTHORIZED, status, decision.reason, decision.message)
-    verification = seen.memory.verification
+    verification = seen.verification
     if verification is not None and verification.account is not None:
         message = f"Pipedrive accepts the token in Vault, for company {verification.account.company_domain}"
         return _observed(seen, ConditionType.AUTHORIZED, ConditionStatus.TRUE, Reason.ACCEPTED, message)
