@@ -40,7 +40,7 @@ class KubernetesConsents:
         try:
             await self._api.delete(CONSENTS.at(consent.key), preconditions=preconditions)
         except ErrorResponse as response:
-            if response.code not in _CHANGED:
+            if not response.is_not_found and not response.is_conflict:  # 422: a policy denies it
                 raise _failed("delete", response) from None
 
 
