@@ -37,7 +37,7 @@ class RejectedClients:
         )
 
     def accept(self, location: VaultLocation) -> None:
-        """Record that Pipedrive has accepted the client of a grant."""
+        """Forget a rejection, because Pipedrive has accepted the client of a grant, or is about to decide about it."""
         self._rejections.pop(location, None)
 
     def require_usable(self, client: ClientCredentials, read: ReadGrant, order: RefreshOrder, now: float) -> None:
@@ -56,7 +56,10 @@ class RejectedClients:
                 "here. Name that client, or authorize the app of this one and write the new refresh_token there"
             )
             raise InvalidSpec(message)
-        if rejection is None or order.is_requested or now >= rejection.until:
+        if rejection is None:
+            return
+        if order.is_requested or now >= rejection.until:
+            self.accept(read.location)  # the attempt may be repeated, and only Pipedrive can reject the client again
             return
         if rejection.client == client.digest() and rejection.lineage == read.grant.lineage:
             raise rejection.trouble

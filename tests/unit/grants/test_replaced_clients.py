@@ -7,11 +7,13 @@ import pytest
 
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import (
+    AccountNotOpen,
     ClientRejected,
     ConsentRequired,
     InvalidSpec,
     PipedriveUnavailable,
     RateLimited,
+    Trouble,
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import CLIENT_SOURCE, GRANT_LOCATION, access_token
@@ -147,3 +149,20 @@ async def test_a_client_that_works_again_is_not_reported_as_rejected(
     await consent.in_time(consent.run(replace(order, replaces=former.access_digest)))
 
     assert former.access_digest != consent.stored.access_digest
+
+
+@pytest.mark.parametrize("trouble", [RateLimited("429"), PipedriveUnavailable("503"), AccountNotOpen("402")])
+async def test_a_rejection_is_forgotten_by_a_requested_refresh_that_has_another_answer(
+    consent: ConsentSurroundings, trouble: Trouble
+) -> None:
+    """The app was repaired at Pipedrive. The next attempt, which is owed to the request, is made."""
+    order = replace(ORDER, slow=timedelta(hours=4))
+    for breaks, is_requested in ((ClientRejected("invalid_client"), False), (trouble, True)):
+        consent.pipedrive.breaks = breaks
+        with pytest.raises(type(breaks)):
+            await consent.in_time(consent.run(replace(order, is_requested=is_requested)))
+    consent.pipedrive.breaks = None
+
+    await consent.in_time(consent.run(order))
+
+    assert ["seed"] * 3 == consent.pipedrive.sent
