@@ -33,7 +33,7 @@ class CandidateCopies:
         self._obsolete: Recent[tuple[Exchange, str], None] = Recent()
         """The exchanges and lineages of what was dropped or spent: no copy of it gets into Vault again."""
         self._dead: Recent[tuple[Exchange, str], None] = Recent()
-        """Those that were refused or spent: Pipedrive never accepts their refresh tokens again."""
+        """Those that were refused or spent: Pipedrive will never accept their refresh tokens again."""
 
     async def keep(self, candidate: Grant, reservation: Reservation, client: ClientCredentials) -> bool:
         """Keep a copy of a candidate that Vault has not stored yet; False if the cluster does not hold it."""
@@ -114,10 +114,14 @@ class CandidateCopies:
         return not is_leaving
 
     def note_obsolete(self, dropped: Grant) -> None:
-        """Note that no copy of a grant that was dropped or spent, or of its ancestors, gets into Vault again."""
-        for lineage in (dropped.lineage, dropped.refreshed_from, dropped.first_refreshed_from):
-            if lineage is not None:
-                self._obsolete[dropped.exchange, lineage] = None
+        """Note that no copy of a grant that was dropped or spent, or of its ancestors, gets into Vault again.
+
+        Its ancestors were spent for it, whichever process has done that.
+        """
+        self._obsolete[dropped.exchange, dropped.lineage] = None
+        for ancestor in (dropped.refreshed_from, dropped.first_refreshed_from):
+            if ancestor is not None and ancestor != dropped.lineage:
+                self._obsolete[dropped.exchange, ancestor] = self._dead[dropped.exchange, ancestor] = None
 
     def note_dead(self, grant: Grant) -> None:
         """Note that Pipedrive will never accept the refresh token of a grant again."""

@@ -12,7 +12,7 @@ from pipedrive_operator.core.values.errors import TokenResponseUnusable, VaultUn
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.candidates import Settled
 from support.builders import GRANT_LOCATION, GRANT_SOURCE
-from support.exchanges import CONSENT, ConsentSurroundings
+from support.exchanges import CONSENT, OTHER_COMPANY, ConsentSurroundings
 from support.refresh import ORDER
 
 
@@ -162,3 +162,35 @@ async def test_a_candidate_whose_successor_was_handed_over_is_not_sent_when_a_ba
     await consent.in_time(consent.run())
 
     assert ["code-1", "seed"] == consent.pipedrive.sent
+
+
+@pytest.mark.parametrize("fate", ["promoted", "refused", "of another account", "unpaid"])
+async def test_an_ancestor_that_another_process_has_spent_is_not_sent_when_a_backup_brings_it_back(
+    consent: ConsentSurroundings, fate: str
+) -> None:
+    """Its successor names it, whatever becomes of that."""
+    company = OTHER_COMPANY if fate == "of another account" else None
+    await consent.die_with_a_candidate(company=company, pinned=consent.pipedrive.company)
+    backup = consent.values
+    await _renew_half_usably_and_die(consent)
+    if fate == "refused":
+        consent.pipedrive.alive -= {consent.held.refresh_token.reveal()}
+    consent.pipedrive.is_open = fate != "unpaid"
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    consent.pipedrive.is_open = True
+    assert consent.candidate is None
+
+    consent.vault.put(GRANT_LOCATION, **backup)
+    await consent.in_time(consent.run())
+
+    assert 1 == consent.pipedrive.sent.count("refresh-2")
+    assert "seed" == consent.pipedrive.sent[-1]
+
+
+async def _renew_half_usably_and_die(consent: ConsentSurroundings) -> None:
+    consent.clock.turn(timedelta(hours=2))
+    consent.pipedrive.spoils_answers = 1.0
+    with pytest.raises(TokenResponseUnusable):
+        await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    consent.pipedrive.spoils_answers = 0.0
+    consent.take_over()
