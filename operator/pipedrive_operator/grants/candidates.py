@@ -53,6 +53,7 @@ UNDECIDED: Final = (
     RefreshUncertain,
     TokenResponseUnusable,
     GrantUnstored,
+    AccountNotOpen,
 )
 """The errors with which `Candidates.settle` leaves a candidate undecided. The grant beside it must go on."""
 
@@ -89,7 +90,7 @@ class _Attempt:
 
     issued: str | None = None
     """The digest of the access token that this attempt has obtained from Pipedrive."""
-    refused: dict[str, UnusableCandidate] = field(default_factory=dict)
+    refused: dict[str, UnusableCandidate | AccountNotOpen] = field(default_factory=dict)
     """Why a candidate must not be used, by its lineage."""
 
 
@@ -134,6 +135,7 @@ class Candidates:
             InvalidSpec: it was issued to another client.
             PipedriveUnavailable, RateLimited, RefreshUncertain, TokenResponseUnusable, ClientRejected:
                 the account is not known yet; the candidate stays.
+            AccountNotOpen: it succeeds the grant in Vault; it stays, because only its account is closed.
             VaultUnavailable, VaultDenied: Vault could not be read or written.
             GrantUnstored: the candidate must be kept in escrow, which is not possible now.
             FenceClosed: this process must not act at the moment.
@@ -179,7 +181,7 @@ class Candidates:
 
         Also raises CheckAndSetConflict if the document has changed.
         """
-        candidate, account = seen.candidate, None
+        candidate, stored, account = seen.candidate, read_grant(seen.document), None
         if is_spent(candidate, seen.document) or self._copies.is_dead(candidate):
             await self._places.drop(seen, source)
             return None
@@ -191,10 +193,11 @@ class Candidates:
                     if not await self._take_successor(seen, source):
                         await self._renew(seen, source, attempt)
                     return None
-            except UnusableCandidate as error:
+            except (UnusableCandidate, AccountNotOpen) as error:
+                if isinstance(error, AccountNotOpen) and stored is not None and stored.precedes(candidate):
+                    raise  # it is the grant in use, whose account may be open again later
                 attempt.refused[candidate.lineage] = error
                 return None  # an intent may have been written and removed since the document was read
-        stored = read_grant(seen.document)
         missed = mismatch(seen.terms, candidate, stored, account) if account is not None else None
         refused = attempt.refused.get(candidate.lineage)
         problem = str(refused) if refused is not None else account_problem(account, missed)
@@ -205,7 +208,7 @@ class Candidates:
         reason = ConsentReason.UNCERTAIN if missed is None else ConsentReason.WRONG_ACCOUNT
         settled = Settled(terms=seen.terms, account=account, reason=reason, problem=problem)
         await self._drop_as(settled, seen, source)
-        if refused is not None and refused.is_dead:
+        if isinstance(refused, UnusableCandidate):
             self._copies.note_dead(candidate)
         return settled
 
@@ -221,8 +224,6 @@ class Candidates:
             return await self._pipedrive.identify_access_token(token)
         except TokenRejected:
             return None
-        except AccountNotOpen as trouble:
-            raise UnusableCandidate(trouble.message, is_dead=False) from trouble
 
     async def _promote(self, seen: SeenCandidate, account: Account, source: GrantWithClient) -> str | None:
         """Make a candidate the grant, or hand it over to escrow; return why it must be dropped then."""
@@ -266,7 +267,7 @@ class Candidates:
             await self._copies.drop_unneeded(copies, source)
             return False
         if successor.grant.terms is None:  # verified, and handed over
-            raise UnusableCandidate(_HANDED_OVER, is_dead=True)
+            raise UnusableCandidate(_HANDED_OVER)
         await self._places.write(with_candidate(seen.document.values, successor.grant), seen, source)
         await self._escrow.drop(source.location, successor.refresh_id)
         return True

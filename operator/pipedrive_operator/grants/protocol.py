@@ -11,7 +11,7 @@ from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import succession
-from pipedrive_operator.core.grant.candidate import is_renewed, read_candidate
+from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.document import VaultLocation
@@ -127,7 +127,7 @@ class RefreshProtocol(StoringSteps):
             stored = await self.store(refreshed.grant, refreshed.claimed, client, report)
             if stored is not None and self.proves_alive(refreshed.claimed):
                 await self.drop(location, unclear)
-            if refreshed.trouble is not None:
+            if stored is not None and refreshed.trouble is not None:
                 raise refreshed.trouble
             if stored is not None:
                 return stored
@@ -174,7 +174,7 @@ class RefreshProtocol(StoringSteps):
         candidate = read_candidate(read.document)
         if candidate is None:
             return False
-        is_dead = is_renewed(read.grant, candidate) or read.grant.lineage in self._refused
+        is_dead = read.grant.precedes(candidate) or read.grant.lineage in self._refused
         is_due = not is_dead and not self.is_fresh(read.grant, order)
         if is_due and self._postponed.get(read.location) == candidate.exchange:
             return False

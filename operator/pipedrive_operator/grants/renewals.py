@@ -12,7 +12,6 @@ from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.grant import Grant, half_refreshed_grant, refreshed_grant
 from pipedrive_operator.core.grant.succession import successor_of
 from pipedrive_operator.core.values.errors import (
-    AccountNotOpen,
     CheckAndSetConflict,
     ConsentRequired,
     OperatorError,
@@ -28,12 +27,7 @@ from pipedrive_operator.ports import Clock, Escrow, Pipedrive
 
 
 class UnusableCandidate(Exception):
-    """The candidate must not be used; `str` says why."""
-
-    def __init__(self, why: str, *, is_dead: bool) -> None:
-        """Take the reason, and whether Pipedrive will never accept the refresh token again."""
-        super().__init__(why)
-        self.is_dead = is_dead
+    """Pipedrive will never accept the refresh token of the candidate again; `str` says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +71,7 @@ class Renewals:
 
         Raises:
             CheckAndSetConflict: another holder was faster; nothing was sent, or the successor is in escrow.
-            UnusableCandidate: Pipedrive refused it, or its account is not open.
+            UnusableCandidate: Pipedrive refused it.
             RefreshUncertain: nobody knows whether Pipedrive has spent it.
             Trouble, FenceClosed, ApiServerUnavailable: nothing was spent.
         """
@@ -102,10 +96,7 @@ class Renewals:
         except ConsentRequired as trouble:
             await self._reservations.release(reservation)
             await self._drop_copies(candidate, reservation, client)
-            raise UnusableCandidate(trouble.message, is_dead=True) from trouble
-        except AccountNotOpen as trouble:
-            await self._reservations.release(reservation)
-            raise UnusableCandidate(trouble.message, is_dead=False) from trouble
+            raise UnusableCandidate(trouble.message) from trouble
         except RefreshUncertain as trouble:
             raise self._intents.note_uncertain(reservation.source.location, candidate, trouble) from trouble
         except OperatorError:

@@ -1,14 +1,17 @@
 """A grant of another company never becomes the grant, although nothing was known about the account at first."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipedrive_operator.core.grant.candidate import with_candidate
-from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.grant.grant import Grant, descending_from, write_grant
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import AccountNotOpen, RateLimited, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import ACCOUNT, GRANT_LOCATION
+from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE, access_token
 from support.exchanges import OTHER_COMPANY, ConsentSurroundings, say_nothing_about
+from support.refresh import ORDER
 
 
 async def test_an_older_answer_for_another_company_is_dropped_after_a_newer_one_was_connected(
@@ -68,3 +71,42 @@ async def test_why_a_candidate_was_dropped_is_known_although_the_acknowledgement
     found = await consent.in_time(consent.exchange.conclude(order))
 
     assert ConsentReason.WRONG_ACCOUNT is found.reason
+
+
+async def test_the_successor_of_the_grant_in_use_stays_while_its_company_has_not_paid(
+    consent: ConsentSurroundings,
+) -> None:
+    """The grant in Vault was spent for it: it is the only refresh token that Pipedrive accepts."""
+    await consent.die_with_a_candidate()
+    first = consent.held
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    late = replace(descending_from(first, replace(first, refresh_token=SecretValue("late"))), token=None)
+    await consent.escrow.keep(GRANT_LOCATION, late, "us-0", SecretValue("hush"))
+    consent.pipedrive.alive, consent.pipedrive.is_open = {"late"}, False
+    order = replace(ORDER, replaces=consent.stored.access_digest)
+
+    with pytest.raises(AccountNotOpen):
+        await consent.in_time(consent.run(order))
+    consent.pipedrive.is_open = True
+    await consent.in_time(consent.run(order))
+
+    assert ["code-1", "late", "late"] == consent.pipedrive.sent
+    assert late.lineage == consent.stored.refreshed_from
+
+
+async def test_a_newer_consent_does_not_wait_for_a_successor_whose_company_has_not_paid(
+    consent: ConsentSurroundings,
+) -> None:
+    """It is set aside, as one that Pipedrive does not decide about."""
+    await consent.die_with_a_candidate()
+    first = consent.held
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    late = replace(
+        descending_from(first, replace(first, refresh_token=SecretValue("late"))), token=access_token("late")
+    )
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, late))
+    say_nothing_about(consent.pipedrive, late, AccountNotOpen("402"))
+
+    assert ConsentReason.CONNECTED is await consent.in_time(consent.connect())
+
+    assert 1 == len(consent.cluster.escrow)

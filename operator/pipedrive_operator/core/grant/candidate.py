@@ -90,11 +90,6 @@ def is_spent(candidate: Grant, document: Document) -> bool:
     return candidate.lineage in {stored.refreshed_from, stored.first_refreshed_from}
 
 
-def is_renewed(stored: Grant, candidate: Grant) -> bool:
-    """Return whether the candidate was refreshed from the grant beside it, whose refresh token is spent then."""
-    return candidate.refreshed_from == stored.lineage != candidate.lineage
-
-
 def marks_of(document: Document | None) -> tuple[Intent | None, Unanswered | None]:
     """Return the marks of a document, whether it holds a grant or not."""
     if document is None:
@@ -168,10 +163,10 @@ def is_unrelated(stored: Grant, candidate: Grant) -> bool:
     Otherwise the candidate outranks what is stored: the grant that the consent replaces, or what descends from it. A
     grant that someone has written since is not meant, and neither is one of the same consent. Another process has
     promoted the candidate then, and may have refreshed the grant since, which spends the candidate's refresh token. But
-    if it has promoted exactly what was spent for this candidate, this is the successor.
+    if it has promoted an ancestor of this candidate, that is spent, and this is its successor.
     """
     is_meant = candidate.terms is None or stored.origin == candidate.terms.over
-    return not is_meant and not is_renewed(stored, candidate)
+    return not is_meant and not stored.precedes(candidate)
 
 
 def mismatch(terms: Terms, candidate: Grant, stored: Grant | None, account: Account) -> AccountGuard | None:

@@ -130,6 +130,14 @@ def test_a_candidate_outranks_the_grant_that_was_spent_for_it(spent: str, *, unr
     assert unrelated is is_unrelated(stored, renewed)
 
 
+def test_a_candidate_outranks_an_older_ancestor() -> None:
+    """It was renewed twice since that one was promoted."""
+    stored = grant("12:34:promoted", consent="uid", consent_generation=2)
+    renewed = replace(CANDIDATE, refreshed_from="of the second", first_refreshed_from=stored.lineage, refresh_count=2)
+
+    assert not is_unrelated(stored, renewed)
+
+
 def test_a_candidate_whose_refresh_token_does_not_rotate_replaces_no_grant_with_the_same_one() -> None:
     """The grant may have a newer access token since."""
     stored = replace(CANDIDATE, terms=None)
