@@ -194,3 +194,23 @@ async def _renew_half_usably_and_die(consent: ConsentSurroundings) -> None:
         await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
     consent.pipedrive.spoils_answers = 0.0
     consent.take_over()
+
+
+async def test_a_candidate_whose_refresh_token_does_not_rotate_is_not_dead_because_it_was_renewed(
+    consent: ConsentSurroundings,
+) -> None:
+    """It was dropped for the grant of a person after its renewal, and a backup brings it back."""
+    consent.pipedrive.rotates = False
+    await consent.die_with_a_candidate()
+    consent.clock.turn(timedelta(hours=2))
+    candidate, backup = consent.held, consent.values
+    patched = write_grant(Grant(refresh_token=SecretValue("patched")), {})
+    consent.vault.put(GRANT_LOCATION, **with_candidate(patched, candidate))
+    consent.pipedrive.alive |= {"patched"}
+    await consent.in_time(consent.run())
+    assert consent.candidate is None
+
+    consent.vault.put(GRANT_LOCATION, **backup)
+    await consent.in_time(consent.run())
+
+    assert candidate.exchange == consent.stored.exchange

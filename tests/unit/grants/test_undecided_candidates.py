@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipedrive_operator.core.grant.candidate import with_candidate
-from pipedrive_operator.core.grant.grant import Grant, write_grant
+from pipedrive_operator.core.grant.grant import Grant, descending_from, write_grant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import (
@@ -21,7 +21,8 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
-from support.exchanges import ConsentSurroundings
+from support.exchanges import ConsentSurroundings, say_nothing_about
+from support.refresh import ORDER
 
 
 @pytest.mark.parametrize("trouble", [RateLimited("429"), PipedriveUnavailable("502"), TokenResponseUnusable])
@@ -200,3 +201,25 @@ def _let_renewals_of_candidates_fail(consent: ConsentSurroundings, trouble: Any)
         raise TokenResponseUnusable("api_domain", refresh_token=SecretValue(f"half-{consent.pipedrive.numbers}"))
 
     consent.pipedrive.refresh = fail  # type: ignore[method-assign,assignment]
+
+
+@pytest.mark.parametrize("renewals", [1, 2])
+async def test_a_grant_that_was_spent_for_the_candidate_does_not_come_first(
+    consent: ConsentSurroundings, renewals: int
+) -> None:
+    """Another process has promoted it while the candidate was renewed. It is not sent, although it is due."""
+    await consent.die_with_a_candidate()
+    candidate = consent.held
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    for number in range(renewals):
+        renewed = replace(
+            candidate, refresh_token=SecretValue(f"renewed-{number}"), token=access_token(f"new-{number}")
+        )
+        candidate = descending_from(candidate, renewed)
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, candidate))
+    say_nothing_about(consent.pipedrive, candidate, RateLimited("429"))
+
+    with pytest.raises(RateLimited):
+        await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
+
+    assert ["code-1"] == consent.pipedrive.sent
