@@ -104,15 +104,17 @@ class JudgeOfRequests(Record):
     def _sent_again(self, send: Send, successor: str, *, is_own: bool) -> None:
         """Check that the sender could not know that a token's successor is stored, in Vault or in escrow: (a).
 
-        What it has sent itself, unless Vault was restored since, or found in the escrow of its own cluster, it knows,
-        whatever Vault shows.
+        What it has found in the escrow of its own cluster, it knows, whatever Vault shows, and so a candidate that it
+        has sent itself, unless Vault was restored since. A grant may be sent again: only Pipedrive knows whether it is
+        alive.
         """
+        is_known = is_own and send.token != self.newest
         stored_at, kept_at = self.copies.since.get(successor), self.kept_since(send.by, successor)
         known, listed = self.known_as_of.get(send.by, 0.0), self._listed(send.by)
         in_escrow = f"its successor {successor} was kept in escrow"
         if kept_at is not None and kept_at < listed:
             self.expect(False, _again(send, in_escrow, kept_at))  # noqa: FBT003  as assert reads
-        elif stored_at is not None and not is_own and self.traces.explain(send.token, self.line(send.token)):
+        elif stored_at is not None and not is_known and self.traces.explain(send.token, self.line(send.token)):
             self.history.excuse("sent again after its line had gone from Vault", send.token)
         elif stored_at is not None:
             self._excuse_or_break(send, stored_at, known, f"its successor {successor} was stored")

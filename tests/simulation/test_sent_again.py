@@ -110,7 +110,7 @@ MARKED = with_obsolete({"refresh_token": "consent-9"}, replace(CANDIDATE_3, refr
         pytest.param(MARKED, "b1", True, id="a mark in Vault names it"),
     ],
 )
-def test_a_token_may_be_sent_again_by_another_when_its_line_has_gone_from_vault(
+def test_a_candidate_may_be_sent_again_by_another_when_its_line_has_gone_from_vault(
     held: Mapping[str, object], by: str, *, is_broken: bool
 ) -> None:
     """The escrow of a cluster has an old copy."""
@@ -130,8 +130,28 @@ def test_a_token_may_be_sent_again_by_another_when_its_line_has_gone_from_vault(
     assert (judged(judge) is not None) == is_broken
 
 
+@pytest.mark.parametrize("by", ["a1", "b1"])
+def test_a_grant_may_be_sent_again_by_anybody_when_its_line_has_gone_from_vault(by: str) -> None:
+    """Another cluster has put its old copy in the place of a refused grant. The docs name this exception."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [spent("refresh-2", "refresh-3")]
+        promises.spent(promises.sends[0], "access-3")
+        promises.lines["refresh-2"] = promises.lines["refresh-3"]
+        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        promises.stored({"refresh_token": "consent-9"}, by=PERSON)
+        promises.stored({"refresh_token": "refresh-2"}, by="b1")
+        promises.knows(by=by, as_of=END + 1)
+        claim(promises, by)
+        promises.sent(Send("refresh-2", END, by=by), left=None, due=DUE)
+        assert promises.history.excuses == {"sent again after its line had gone from Vault": 1}
+        return promises.broken
+
+    assert judged(judge) is None
+
+
 @pytest.mark.parametrize("restored_at", [None, 10, 30])
-def test_a_process_may_send_its_own_token_again_after_vault_was_restored(restored_at: float | None) -> None:
+def test_a_process_may_send_its_own_candidate_again_after_vault_was_restored(restored_at: float | None) -> None:
     """Its successor is gone then, like everything that was stored since."""
 
     def judge(promises: Promises) -> str | None:
@@ -140,7 +160,7 @@ def test_a_process_may_send_its_own_token_again_after_vault_was_restored(restore
         promises.lines["refresh-2"] = promises.lines["refresh-3"]
         promises.stored({"refresh_token": "refresh-3"}, by="a1")
         promises.stored({"refresh_token": "consent-9"}, by=PERSON)
-        promises.stored({"refresh_token": "refresh-2"}, by="a2")
+        promises.stored({"refresh_token": "consent-9"}, by="a2", candidate=CANDIDATE_2)
         promises.restores = [(restored_at, {})] if restored_at is not None else []
         promises.knows(by="a1", as_of=END + 1)
         claim(promises, "a1")
