@@ -16,6 +16,7 @@ from pipedrive_operator.core.grant.candidate import (
     is_unrelated,
     mismatch,
     promoted,
+    was_spent_for,
     with_candidate,
     with_promoted,
 )
@@ -194,7 +195,7 @@ class Candidates:
                         await self._renew(seen, source, attempt)
                     return None
             except (UnusableCandidate, AccountNotOpen) as error:
-                if isinstance(error, AccountNotOpen) and stored is not None and stored.precedes(candidate):
+                if isinstance(error, AccountNotOpen) and stored is not None and was_spent_for(stored, candidate):
                     raise  # it is the grant in use, whose account may be open again later
                 attempt.refused[candidate.lineage] = error
                 return None  # an intent may have been written and removed since the document was read

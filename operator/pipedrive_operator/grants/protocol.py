@@ -11,7 +11,7 @@ from typing import Final
 
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant import succession
-from pipedrive_operator.core.grant.candidate import read_candidate
+from pipedrive_operator.core.grant.candidate import read_candidate, was_spent_for
 from pipedrive_operator.core.grant.client import ClientCredentials
 from pipedrive_operator.core.grant.consent import how_to_consent
 from pipedrive_operator.core.grant.document import VaultLocation
@@ -174,7 +174,7 @@ class RefreshProtocol(StoringSteps):
         candidate = read_candidate(read.document)
         if candidate is None:
             return False
-        is_dead = read.grant.precedes(candidate) or read.grant.lineage in self._refused
+        is_dead = was_spent_for(read.grant, candidate) or read.grant.lineage in self._refused
         is_due = not is_dead and not self.is_fresh(read.grant, order)
         if is_due and self._postponed.get(read.location) == candidate.exchange:
             return False

@@ -203,11 +203,12 @@ def _let_renewals_of_candidates_fail(consent: ConsentSurroundings, trouble: Any)
     consent.pipedrive.refresh = fail  # type: ignore[method-assign,assignment]
 
 
+@pytest.mark.parametrize("is_rewritten", [False, True])
 @pytest.mark.parametrize("renewals", [1, 2])
 async def test_a_grant_that_was_spent_for_the_candidate_does_not_come_first(
-    consent: ConsentSurroundings, renewals: int
+    consent: ConsentSurroundings, renewals: int, *, is_rewritten: bool
 ) -> None:
-    """Another process has promoted it while the candidate was renewed. It is not sent, although it is due."""
+    """Another process has promoted it, or a person has written it, while the candidate was renewed. It is not sent."""
     await consent.die_with_a_candidate()
     candidate = consent.held
     await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
@@ -216,7 +217,8 @@ async def test_a_grant_that_was_spent_for_the_candidate_does_not_come_first(
             candidate, refresh_token=SecretValue(f"renewed-{number}"), token=access_token(f"new-{number}")
         )
         candidate = descending_from(candidate, renewed)
-    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, candidate))
+    values = {"refresh_token": consent.stored.refresh_token.reveal()} if is_rewritten else consent.values
+    consent.vault.put(GRANT_LOCATION, **with_candidate(values, candidate))
     say_nothing_about(consent.pipedrive, candidate, RateLimited("429"))
 
     with pytest.raises(RateLimited):

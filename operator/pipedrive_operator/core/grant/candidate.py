@@ -90,6 +90,15 @@ def is_spent(candidate: Grant, document: Document) -> bool:
     return candidate.lineage in {stored.refreshed_from, stored.first_refreshed_from}
 
 
+def was_spent_for(stored: Grant, candidate: Grant) -> bool:
+    """Return whether the candidate was refreshed from the grant beside it, directly or by way of others.
+
+    A person may have written the refresh token anew, without the consent that it is from.
+    """
+    ancestors = {candidate.refreshed_from, candidate.first_refreshed_from} - {candidate.lineage}
+    return stored.lineage in ancestors or stored.precedes(candidate)
+
+
 def marks_of(document: Document | None) -> tuple[Intent | None, Unanswered | None]:
     """Return the marks of a document, whether it holds a grant or not."""
     if document is None:
@@ -166,7 +175,7 @@ def is_unrelated(stored: Grant, candidate: Grant) -> bool:
     if it has promoted an ancestor of this candidate, that is spent, and this is its successor.
     """
     is_meant = candidate.terms is None or stored.origin == candidate.terms.over
-    return not is_meant and not stored.precedes(candidate)
+    return not is_meant and not was_spent_for(stored, candidate)
 
 
 def mismatch(terms: Terms, candidate: Grant, stored: Grant | None, account: Account) -> AccountGuard | None:

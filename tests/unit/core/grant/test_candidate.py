@@ -130,10 +130,13 @@ def test_a_candidate_outranks_the_grant_that_was_spent_for_it(spent: str, *, unr
     assert unrelated is is_unrelated(stored, renewed)
 
 
-def test_a_candidate_outranks_an_older_ancestor() -> None:
-    """It was renewed twice since that one was promoted."""
-    stored = grant("12:34:promoted", consent="uid", consent_generation=2)
-    renewed = replace(CANDIDATE, refreshed_from="of the second", first_refreshed_from=stored.lineage, refresh_count=2)
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_candidate_outranks_an_older_ancestor(count: int) -> None:
+    """It was renewed twice since that one was promoted, which was renewed before or not."""
+    promoted = grant("12:34:promoted", consent="uid", consent_generation=2)
+    first = promoted.lineage if count == 0 else "of the first"
+    stored = replace(promoted, first_refreshed_from=None if count == 0 else first, refresh_count=count)
+    renewed = replace(CANDIDATE, refreshed_from="of another", first_refreshed_from=first, refresh_count=count + 2)
 
     assert not is_unrelated(stored, renewed)
 
