@@ -17,6 +17,7 @@ from pipedrive_operator.core.grant.token import expected_account
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import OPEN_AGAIN, ConsentReason
 from pipedrive_operator.core.values.errors import (
+    AccountNotOpen,
     CheckAndSetConflict,
     ClientRejected,
     ConsentRequired,
@@ -162,7 +163,12 @@ class CodeExchange:
                 return _connected(grant.account)
             if not await self._intents.wait_for(marks_of(document)[0], order.source.location):
                 continue
-            settled, is_lost = await self._complete(candidate, order)
+            try:
+                settled, is_lost = await self._complete(candidate, order)
+            except AccountNotOpen:
+                if grant is None:
+                    raise
+                return _connected(grant.account)  # its successor waits until the company has paid
             if settled is not None and settled.terms.exchange == order.exchange and not is_promoted:
                 return _exchanged(settled)
             if is_lost and has_looked_again:

@@ -1,5 +1,6 @@
 """A grant of another company never becomes the grant, although nothing was known about the account at first."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -110,3 +111,25 @@ async def test_a_newer_consent_does_not_wait_for_a_successor_whose_company_has_n
     assert ConsentReason.CONNECTED is await consent.in_time(consent.connect())
 
     assert 1 == len(consent.cluster.escrow)
+
+
+@pytest.mark.parametrize("is_rewritten", [False, True])
+async def test_a_consent_that_was_connected_does_not_wait_until_its_company_has_paid(
+    consent: ConsentSurroundings, *, is_rewritten: bool
+) -> None:
+    """Its process died before it reported that, and another one had renewed the candidate meanwhile.
+
+    Whether it was connected is not known if a person has written the refresh token anew.
+    """
+    order = await consent.die_with_a_candidate()
+    first = consent.held
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    late = descending_from(first, replace(first, refresh_token=SecretValue("late"), token=access_token("late")))
+    values = {"refresh_token": first.refresh_token.reveal()} if is_rewritten else consent.values
+    consent.vault.put(GRANT_LOCATION, **with_candidate(values, late))
+    consent.pipedrive.is_open = False
+
+    with pytest.raises(AccountNotOpen) if is_rewritten else nullcontext():
+        found = await consent.in_time(consent.exchange.conclude(order))
+        assert ConsentReason.CONNECTED is found.reason
+    assert late.lineage == consent.held.lineage

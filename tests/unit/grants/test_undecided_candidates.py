@@ -212,11 +212,7 @@ async def test_a_grant_that_was_spent_for_the_candidate_does_not_come_first(
     await consent.die_with_a_candidate()
     candidate = consent.held
     await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
-    for number in range(renewals):
-        renewed = replace(
-            candidate, refresh_token=SecretValue(f"renewed-{number}"), token=access_token(f"new-{number}")
-        )
-        candidate = descending_from(candidate, renewed)
+    candidate = _renewed(candidate, renewals)
     values = {"refresh_token": consent.stored.refresh_token.reveal()} if is_rewritten else consent.values
     consent.vault.put(GRANT_LOCATION, **with_candidate(values, candidate))
     say_nothing_about(consent.pipedrive, candidate, RateLimited("429"))
@@ -225,3 +221,38 @@ async def test_a_grant_that_was_spent_for_the_candidate_does_not_come_first(
         await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
 
     assert ["code-1"] == consent.pipedrive.sent
+
+
+@pytest.mark.parametrize("renewals", [1, 2])
+async def test_a_grant_is_not_sent_while_the_candidate_that_it_was_spent_for_is_set_aside(
+    consent: ConsentSurroundings, renewals: int
+) -> None:
+    """Pipedrive decides neither about that one nor about the candidate of the newer consent."""
+    await consent.die_with_a_candidate()
+    candidate = consent.held
+    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
+    renewed = _renewed(candidate, renewals)
+    consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, renewed))
+    consent.pipedrive.alive = {renewed.refresh_token.reveal()}
+
+    async def say_nothing(_: Token) -> Account:
+        raise RateLimited("429")
+
+    consent.pipedrive.identify_access_token = say_nothing  # type: ignore[method-assign,assignment]
+    with pytest.raises(RateLimited):
+        await consent.in_time(consent.exchange.run(replace(consent.order(), consent="newer"), consent.claim))
+
+    with pytest.raises(RateLimited):
+        await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
+
+    assert candidate.refresh_token.reveal() not in consent.pipedrive.sent
+    assert renewed.lineage == consent.stored.lineage
+
+
+def _renewed(candidate: Grant, renewals: int) -> Grant:
+    for number in range(renewals):
+        renewed = replace(
+            candidate, refresh_token=SecretValue(f"renewed-{number}"), token=access_token(f"new-{number}")
+        )
+        candidate = descending_from(candidate, renewed)
+    return candidate

@@ -91,7 +91,7 @@ def is_spent(candidate: Grant, document: Document) -> bool:
 
 
 def was_spent_for(stored: Grant, candidate: Grant) -> bool:
-    """Return whether the candidate was refreshed from the grant beside it, directly or by way of others.
+    """Return whether the candidate descends from the grant beside it, whose refresh token is spent then.
 
     A person may have written the refresh token anew, without the consent that it is from.
     """

@@ -55,7 +55,8 @@ def usable_for(
     """
     verified = [copy for copy in escrowed if copy.grant.terms is None]
     rest = [copy for copy in escrowed if copy not in verified and copy not in waiting]
-    successors = [copy for copy in rest if copy.grant.continues(stored.lineage)]
+    newest = successor_of(stored, rest)
+    successors = [newest] if newest is not None else [copy for copy in rest if copy.grant.continues(stored.lineage)]
     return [*verified, *(replace(copy, grant=descending_from(stored, copy.grant)) for copy in successors)]
 
 
