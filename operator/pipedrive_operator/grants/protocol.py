@@ -127,9 +127,9 @@ class RefreshProtocol(StoringSteps):
             stored = await self.store(refreshed.grant, refreshed.claimed, client, report)
             if stored is not None and self.proves_alive(refreshed.claimed):
                 await self.drop(location, unclear)
-            if stored is not None and refreshed.trouble is not None:
-                raise refreshed.trouble
             if stored is not None:
+                if refreshed.trouble is not None:
+                    raise refreshed.trouble
                 return stored
             order = replace(order, leaves_escrow=False)  # what the escrow holds now is not what was left there
 

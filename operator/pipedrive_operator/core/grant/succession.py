@@ -57,7 +57,13 @@ def usable_for(
     rest = [copy for copy in escrowed if copy not in verified and copy not in waiting]
     newest = successor_of(stored, rest)
     successors = [newest] if newest is not None else [copy for copy in rest if copy.grant.continues(stored.lineage)]
-    return [*verified, *(replace(copy, grant=descending_from(stored, copy.grant)) for copy in successors)]
+    return [*verified, *(replace(copy, grant=_refreshed_to(copy.grant, stored)) for copy in successors)]
+
+
+def _refreshed_to(result: Grant, stored: Grant) -> Grant:
+    """Return the result of renewals of a candidate as that of a refresh of the grant; its renewals stay counted."""
+    made = descending_from(stored, result)
+    return replace(made, refresh_count=max(made.refresh_count, result.refresh_count))
 
 
 def replacement(escrowed: Sequence[EscrowedGrant], *, dead: Collection[EscrowedGrant]) -> EscrowedGrant | None:
