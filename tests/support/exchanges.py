@@ -10,7 +10,7 @@ from typing import Any
 from fakes.pipedrive import FakePipedrive
 from pipedrive_operator.core.decision.sources import GrantWithClient
 from pipedrive_operator.core.grant.candidate import read_candidate
-from pipedrive_operator.core.grant.grant import Grant
+from pipedrive_operator.core.grant.grant import Grant, descending_from
 from pipedrive_operator.core.grant.terms import Terms
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.spec import AccountGuard
@@ -20,7 +20,7 @@ from pipedrive_operator.core.values.errors import Trouble, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
 from pipedrive_operator.grants.exchange import CodeExchange
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder
-from support.builders import GRANT_LOCATION, GRANT_SOURCE
+from support.builders import GRANT_LOCATION, GRANT_SOURCE, access_token
 from support.refresh import Surroundings
 
 OTHER_COMPANY = Account(company_id=99, company_domain="other", user_id=7)
@@ -106,6 +106,16 @@ class ConsentSurroundings(Surroundings):
         self.take_over()
         assert self.candidate is not None
         return made
+
+    async def promote_what_is_renewed(self, renewals: int = 1) -> tuple[ExchangeOrder, Grant]:
+        """Promote a candidate while a process that was stopped renews it; return its order, and the result of that."""
+        order = await self.die_with_a_candidate()
+        renewed = self.held
+        await self.in_time(self.protocol.parts.candidates.settle(GRANT_SOURCE))
+        for number in range(renewals):
+            token, access = SecretValue(f"renewed-{number}"), access_token(f"new-{number}")
+            renewed = descending_from(renewed, replace(renewed, refresh_token=token, token=access))
+        return order, renewed
 
     async def leave_a_copy_of_a_dropped_candidate(self) -> None:
         """Leave a candidate of another account in Vault, which will be dropped, and a copy that cannot be deleted."""

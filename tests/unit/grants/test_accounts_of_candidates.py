@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from pipedrive_operator.core.grant.candidate import with_candidate
-from pipedrive_operator.core.grant.grant import Grant, descending_from, write_grant
+from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import AccountNotOpen, RateLimited, VaultUnavailable
 from pipedrive_operator.core.values.secret_value import SecretValue
-from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE, access_token
+from support.builders import ACCOUNT, GRANT_LOCATION
 from support.exchanges import OTHER_COMPANY, ConsentSurroundings, say_nothing_about
 from support.refresh import ORDER
 
@@ -78,12 +78,10 @@ async def test_the_successor_of_the_grant_in_use_stays_while_its_company_has_not
     consent: ConsentSurroundings,
 ) -> None:
     """The grant in Vault was spent for it: it is the only refresh token that Pipedrive accepts."""
-    await consent.die_with_a_candidate()
-    first = consent.held
-    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
-    late = replace(descending_from(first, replace(first, refresh_token=SecretValue("late"))), token=None)
+    _, renewed = await consent.promote_what_is_renewed()
+    late = replace(renewed, token=None)
     await consent.escrow.keep(GRANT_LOCATION, late, "us-0", SecretValue("hush"))
-    consent.pipedrive.alive, consent.pipedrive.is_open = {"late"}, False
+    consent.pipedrive.alive, consent.pipedrive.is_open = {"renewed-0"}, False
     order = replace(ORDER, replaces=consent.stored.access_digest)
 
     with pytest.raises(AccountNotOpen):
@@ -91,7 +89,7 @@ async def test_the_successor_of_the_grant_in_use_stays_while_its_company_has_not
     consent.pipedrive.is_open = True
     await consent.in_time(consent.run(order))
 
-    assert ["code-1", "late", "late"] == consent.pipedrive.sent
+    assert ["code-1", "renewed-0", "renewed-0"] == consent.pipedrive.sent
     assert late.lineage == consent.stored.refreshed_from
 
 
@@ -99,12 +97,7 @@ async def test_a_newer_consent_does_not_wait_for_a_successor_whose_company_has_n
     consent: ConsentSurroundings,
 ) -> None:
     """It is set aside, as one that Pipedrive does not decide about."""
-    await consent.die_with_a_candidate()
-    first = consent.held
-    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
-    late = replace(
-        descending_from(first, replace(first, refresh_token=SecretValue("late"))), token=access_token("late")
-    )
+    _, late = await consent.promote_what_is_renewed()
     consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, late))
     say_nothing_about(consent.pipedrive, late, AccountNotOpen("402"))
 
@@ -121,11 +114,8 @@ async def test_a_consent_that_was_connected_does_not_wait_until_its_company_has_
 
     Whether it was connected is not known if a person has written the refresh token anew.
     """
-    order = await consent.die_with_a_candidate()
-    first = consent.held
-    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
-    late = descending_from(first, replace(first, refresh_token=SecretValue("late"), token=access_token("late")))
-    values = {"refresh_token": first.refresh_token.reveal()} if is_rewritten else consent.values
+    order, late = await consent.promote_what_is_renewed()
+    values = {"refresh_token": consent.stored.refresh_token.reveal()} if is_rewritten else consent.values
     consent.vault.put(GRANT_LOCATION, **with_candidate(values, late))
     consent.pipedrive.is_open = False
 

@@ -134,16 +134,13 @@ async def test_a_dead_copy_of_a_successor_does_not_keep_a_refresh_from_ending(co
 
 async def _leave_a_refused_successor(consent: ConsentSurroundings) -> None:
     """Promote a candidate, let a process that was stopped keep its renewal, and let Pipedrive refuse both."""
-    await consent.die_with_a_candidate()
-    first = consent.held
-    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
-    renewed = replace(descending_from(first, replace(first, refresh_token=SecretValue("late"))), token=None)
-    await consent.escrow.keep(GRANT_LOCATION, renewed, "us-0", CLIENT_SECRET)
+    _, renewed = await consent.promote_what_is_renewed()
+    await consent.escrow.keep(GRANT_LOCATION, replace(renewed, token=None), "us-0", CLIENT_SECRET)
     consent.cluster.keeps_escrow_for_ever = True
     consent.pipedrive.alive = set()
     with pytest.raises(ConsentRequired):
         await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
-    assert ["code-1", "late", "refresh-2"] == consent.pipedrive.sent
+    assert ["code-1", "renewed-0", "refresh-2"] == consent.pipedrive.sent
 
 
 async def test_of_two_copies_with_one_refresh_token_the_newer_one_gets_into_vault(consent: ConsentSurroundings) -> None:

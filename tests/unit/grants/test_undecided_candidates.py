@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipedrive_operator.core.grant.candidate import with_candidate
-from pipedrive_operator.core.grant.grant import Grant, descending_from, write_grant
+from pipedrive_operator.core.grant.grant import Grant, write_grant
 from pipedrive_operator.core.grant.token import Token
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.errors import (
@@ -209,10 +209,7 @@ async def test_a_grant_that_was_spent_for_the_candidate_does_not_come_first(
     consent: ConsentSurroundings, renewals: int, *, is_rewritten: bool
 ) -> None:
     """Another process has promoted it, or a person has written it, while the candidate was renewed. It is not sent."""
-    await consent.die_with_a_candidate()
-    candidate = consent.held
-    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
-    candidate = _renewed(candidate, renewals)
+    _, candidate = await consent.promote_what_is_renewed(renewals)
     values = {"refresh_token": consent.stored.refresh_token.reveal()} if is_rewritten else consent.values
     consent.vault.put(GRANT_LOCATION, **with_candidate(values, candidate))
     say_nothing_about(consent.pipedrive, candidate, RateLimited("429"))
@@ -228,10 +225,8 @@ async def test_a_grant_is_not_sent_while_the_candidate_that_it_was_spent_for_is_
     consent: ConsentSurroundings, renewals: int
 ) -> None:
     """Pipedrive decides neither about that one nor about the candidate of the newer consent."""
-    await consent.die_with_a_candidate()
-    candidate = consent.held
-    await consent.in_time(consent.protocol.parts.candidates.settle(GRANT_SOURCE))
-    renewed = _renewed(candidate, renewals)
+    _, renewed = await consent.promote_what_is_renewed(renewals)
+    spent = consent.stored.refresh_token.reveal()
     consent.vault.put(GRANT_LOCATION, **with_candidate(consent.values, renewed))
     consent.pipedrive.alive = {renewed.refresh_token.reveal()}
 
@@ -245,14 +240,5 @@ async def test_a_grant_is_not_sent_while_the_candidate_that_it_was_spent_for_is_
     with pytest.raises(RateLimited):
         await consent.in_time(consent.run(replace(ORDER, replaces=consent.stored.access_digest)))
 
-    assert candidate.refresh_token.reveal() not in consent.pipedrive.sent
-    assert renewed.lineage == consent.stored.lineage
-
-
-def _renewed(candidate: Grant, renewals: int) -> Grant:
-    for number in range(renewals):
-        renewed = replace(
-            candidate, refresh_token=SecretValue(f"renewed-{number}"), token=access_token(f"new-{number}")
-        )
-        candidate = descending_from(candidate, renewed)
-    return candidate
+    assert spent not in consent.pipedrive.sent
+    assert (renewed.lineage, renewals) == (consent.stored.lineage, consent.stored.refresh_count)
