@@ -226,7 +226,7 @@ def _consents(
         return None
 
     def wake(location: VaultLocation) -> None:
-        for key in reconciler.grant_replaced(location):
+        for key in reconciler.exchange_ended(location):
             queue.add(key)
 
     consent_reconciler = ConsentReconciler(
@@ -247,7 +247,7 @@ def _consents(
             },
         ),
         source_of=reconciler.source,
-        on_connected=wake,
+        on_exchanged=wake,
         on_ended=metrics.count_consent,
     )
     return ConsentController(

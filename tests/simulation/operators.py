@@ -153,7 +153,7 @@ class Operator:
         consents = FakeConsents(self.cluster)
 
         def wake(location: VaultLocation) -> None:
-            for key in sorted(reconciler.grant_replaced(location)):
+            for key in sorted(reconciler.exchange_ended(location)):
                 queue.add(key)
 
         consent_ports = ConsentPorts(
@@ -169,7 +169,7 @@ class Operator:
             keeper=keeper,
             addresses=ADDRESSES,
             source_of=reconciler.source,
-            on_connected=wake,
+            on_exchanged=wake,
             on_ended=lambda _: None,
         )
         queue_of_consents = WorkQueue(ports.clock, workers=WORKERS)

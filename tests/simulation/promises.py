@@ -57,7 +57,9 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         before = {token for token in (self.newest, self.candidate) if token} | self.named
         self.named = named(values, self.lines)
         after = refresh_tokens(values, candidate) | self.named
-        self.traces.see(before, after, self.line, is_meant=is_meant or by == PERSON)
+        refused, _, _ = self.refused.get(by, ("", False, 0.0))
+        given_up = refused if refused == self.newest else None
+        self.traces.see(before, after, self.line, is_meant=is_meant or by == PERSON, refused=given_up)
         if by == PERSON:
             self.edits.append((now, values))
             if values.get("refresh_token") != self.newest:

@@ -130,6 +130,28 @@ def test_a_candidate_may_be_sent_again_by_another_when_its_line_has_gone_from_va
     assert (judged(judge) is not None) == is_broken
 
 
+@pytest.mark.parametrize(("refused_to", "is_broken"), [("b1", False), ("a1", True)])
+def test_a_grant_may_be_sent_again_when_an_old_copy_of_another_line_has_replaced_its_refused_successor(
+    refused_to: str, *, is_broken: bool
+) -> None:
+    """The process that writes the copy into Vault must be the one to which Pipedrive has refused the successor."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [spent("refresh-2", "refresh-3")]
+        promises.spent(promises.sends[0], "access-3")
+        promises.lines["refresh-2"] = promises.lines["refresh-3"]
+        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        promises.refuses(Send("refresh-3", END, by=refused_to), is_newest=True)
+        promises.stored({"refresh_token": "consent-9"}, by="b1")
+        promises.stored({"refresh_token": "refresh-2"}, by="c1")
+        promises.knows(by="c1", as_of=END + 1)
+        claim(promises, "c1")
+        promises.sent(Send("refresh-2", END, by="c1"), left=None, due=DUE)
+        return promises.broken
+
+    assert (judged(judge) is not None) is is_broken
+
+
 @pytest.mark.parametrize("by", ["a1", "b1"])
 def test_a_grant_may_be_sent_again_by_anybody_when_its_line_has_gone_from_vault(by: str) -> None:
     """Another cluster has put its old copy in the place of a refused grant. The docs name this exception."""

@@ -52,6 +52,15 @@ def test_a_line_that_was_put_back_goes_once_more_when_the_operator_replaces_it()
     assert not went_on.explain(SPENT, "line-1")
 
 
+@pytest.mark.parametrize("refused", [NEWER, OTHER])
+def test_a_line_has_gone_if_an_old_copy_has_replaced_its_refused_grant(refused: str) -> None:
+    """Nothing in Vault shows another cluster that its own copy of that line was spent."""
+    traces = _seen(({NEWER}, False))
+    traces.see({NEWER}, {OTHER}, _line, is_meant=False, refused=refused)
+
+    assert traces.explain(SPENT, "line-1") is (refused == NEWER)
+
+
 def test_the_promotion_of_a_candidate_removes_only_the_line_that_it_replaces() -> None:
     """Its own line stays in Vault."""
     traces = _seen(({OTHER, NEWER}, False), ({NEWER}, True))

@@ -14,19 +14,35 @@ class Traces:
     """What Vault shows of the lines of grants: as the grant, as a candidate, or in the mark of what is obsolete."""
 
     gone: set[Line] = field(default_factory=set)
-    """The lines that others than the operator have removed from Vault, or that a consent has replaced."""
+    """The lines that others than the operator have removed from Vault, or that a consent has replaced.
+
+    With them those of a refused grant, which an old copy of another line has replaced.
+    """
     returned: set[str] = field(default_factory=set)
     """The tokens of such a line that Vault has got again from an escrow, and nothing else of the line since."""
     revived: set[Line] = field(default_factory=set)
     """The lines of these tokens. One that Vault holds no more has gone again, even if the operator has removed it."""
 
-    def see(self, before: set[str], after: set[str], line: Callable[[str], Line], *, is_meant: bool) -> None:
-        """Record which tokens Vault holds; `is_meant` says whether a person or a consent has meant to remove others."""
+    def see(
+        self,
+        before: set[str],
+        after: set[str],
+        line: Callable[[str], Line],
+        *,
+        is_meant: bool,
+        refused: str | None = None,
+    ) -> None:
+        """Record which tokens Vault holds.
+
+        `is_meant` says whether a person or a consent has meant to remove others, and `refused` names the grant that
+        Pipedrive has refused to the process that now writes another one in its place.
+        """
         lines = {line(token) for token in after}
         back = {token for token in after if line(token) in self.gone}
         left = {line(token) for token in before} - lines
         self.revived |= {line(token) for token in back}
-        self.gone = (self.gone - lines) | (left if is_meant else left & self.revived)
+        given_up = self.revived | ({line(refused)} if refused is not None else set())
+        self.gone = (self.gone - lines) | (left if is_meant else left & given_up)
         self.returned = {one for one in self.returned | back if not _has_others(one, after, line)}
         self.revived -= {line(token) for token in after - self.returned}
 

@@ -91,7 +91,7 @@ class FakedOperator:
             keeper=self.keeper,
             addresses=ADDRESSES,
             source_of=self.reconciler.source,
-            on_connected=lambda location: self.woken.extend(self.reconciler.grant_replaced(location)),
+            on_exchanged=lambda location: self.woken.extend(self.reconciler.exchange_ended(location)),
             on_ended=self.consents_ended.append,
         )
 

@@ -87,19 +87,20 @@ class ConsentReconciler:
         keeper: GrantKeeper,
         addresses: ConsentAddresses,
         source_of: Callable[[AnyCredential], Source | InvalidSpec],
-        on_connected: Callable[[VaultLocation], None],
+        on_exchanged: Callable[[VaultLocation], None],
         on_ended: Callable[[ConsentReason], None],
     ) -> None:
         """Take the ports and the keeper of grants.
 
-        `source_of` returns the source of a credential, or why it cannot be used. `on_connected` is called when a grant
-        in Vault was replaced, and `on_ended` when an answer or a link has ended.
+        `source_of` returns the source of a credential, or why it cannot be used. `on_exchanged` is called when the
+        attempt to exchange a code has ended, which may have changed the grant in Vault, or found another one, and
+        `on_ended` when an answer or a link has ended.
         """
         self._ports = ports
         self._keeper = keeper
         self._addresses = addresses
         self._source_of = source_of
-        self._on_connected = on_connected
+        self._on_exchanged = on_exchanged
         self._on_ended = on_ended
         self._answers = Answers()
 
@@ -338,8 +339,8 @@ class ConsentReconciler:
 
         If another process has reported more, it has done that. Returns False if the report must be repeated.
         """
-        if ended.reason is ConsentReason.CONNECTED and isinstance(seen.source, GrantWithClient):
-            self._on_connected(seen.source.location)
+        if isinstance(seen.source, GrantWithClient):
+            self._on_exchanged(seen.source.location)
         if self._is_known(answered, ended):
             return True
         if not await self._report_answer(answered, ended):

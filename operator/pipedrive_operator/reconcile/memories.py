@@ -113,9 +113,9 @@ class Memories:
         """Make the reads that failed while a Vault was unavailable due at once; return their credentials."""
         return self._record_for_all(lambda memory: changes.after_return_of_vault(memory, connection))
 
-    def note_consent(self, location: VaultLocation) -> frozenset[Key]:
+    def note_exchange(self, location: VaultLocation) -> frozenset[Key]:
         """Make a read of a grant due at once for all credentials that share it; return them."""
-        return self._record_for_all(lambda memory: changes.after_consent(memory, location))
+        return self._record_for_all(lambda memory: changes.after_exchange(memory, location))
 
     def bounds(self, memory: Memory, *, slow_is_poll: bool = False) -> RetryBounds:
         """Return the bounds of the next pause; a failure of Vault or the cluster is retried at the poll interval."""

@@ -115,9 +115,9 @@ class Reconciler:
         """Return the source of a credential, or why it cannot be used: its spec, or an older user of the same grant."""
         return self._observer.source(credential)
 
-    def grant_replaced(self, location: VaultLocation) -> frozenset[Key]:
-        """Return the credentials to reconcile now that a consent has replaced the grant at a location."""
-        return self._memories.note_consent(location)
+    def exchange_ended(self, location: VaultLocation) -> frozenset[Key]:
+        """Return the credentials to reconcile now that an exchange, which may have changed the grant, has ended."""
+        return self._memories.note_exchange(location)
 
     async def reconcile(self, key: Key) -> Outcome | None:
         """Run a pass; return None if the credential is gone.

@@ -17,8 +17,10 @@ from pipedrive_operator.core.values.consent_reasons import ConsentReason
 from pipedrive_operator.core.values.errors import AccountNotOpen, ClientRejected, Trouble
 from pipedrive_operator.core.values.secret_value import SecretValue
 from support.builders import ACCOUNT, GRANT_LOCATION, GRANT_SOURCE, KEY, OAUTH2_SPEC, TIMINGS, access_token, resource
+from support.consenting import CONSENT, ConsentingPerson
 from support.exchanges import OTHER_COMPANY, claimed, exchange_order
 from support.faked_operator import REFRESH, FakedOperator, seeded_world
+from support.refresh import in_time
 
 
 @pytest.fixture
@@ -59,6 +61,22 @@ async def test_a_check_verifies_the_token_of_a_grant_that_may_be_dead(world: Fak
     await world.settle()
 
     assert world.condition(ConditionType.READY) == ("False", "ConsentRequired")
+
+
+async def test_a_refused_code_has_vault_read_again(world: FakedOperator) -> None:
+    """The exchange has read the grant that a process of another cluster has stored since, so it must not look dead."""
+    await _refuse_a_request(world)
+    person = ConsentingPerson(world)
+    await person.sees_link()
+    world.vault.put(GRANT_LOCATION, refresh_token="theirs")
+    world.pipedrive.alive.add("theirs")
+    world.consents.answer(CONSENT, SecretValue("refused"), person.state)
+
+    await in_time(world.clock, world.settle_consent(CONSENT))
+    await world.settle()
+
+    assert person.reports(ConsentReason.CODE_REFUSED)
+    assert world.condition(ConditionType.AUTHORIZED) == ("True", "Accepted")
 
 
 @pytest.mark.parametrize("trouble", [ClientRejected("invalid_client"), AccountNotOpen("402")])

@@ -217,8 +217,8 @@ def after_source_failure(memory: Memory, trouble: Trouble, *, bounds: RetryBound
     return replace(memory, source_failure=failure, read_at=bounds.now)
 
 
-def after_consent(memory: Memory, location: VaultLocation) -> Memory | None:
-    """Make a read of Vault due at once, because a consent has replaced this grant; None for another grant."""
+def after_exchange(memory: Memory, location: VaultLocation) -> Memory | None:
+    """Make a read of Vault due at once, as an exchange may have changed this grant; None for another grant."""
     if memory.source is None or memory.source.location != location:
         return None
     return replace(memory, read_at=None, source_failure=None)
