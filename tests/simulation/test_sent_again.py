@@ -130,9 +130,12 @@ def test_a_candidate_may_be_sent_again_by_another_when_its_line_has_gone_from_va
     assert (judged(judge) is not None) == is_broken
 
 
-@pytest.mark.parametrize(("refused_to", "is_broken"), [("b1", False), ("a1", True)])
+@pytest.mark.parametrize(
+    ("refused", "refused_to", "is_broken"),
+    [("refresh-3", "b1", False), ("refresh-3", "a1", True), ("refresh-1", "b1", True)],
+)
 def test_a_grant_may_be_sent_again_when_an_old_copy_of_another_line_has_replaced_its_refused_successor(
-    refused_to: str, *, is_broken: bool
+    refused: str, refused_to: str, *, is_broken: bool
 ) -> None:
     """The process that writes the copy into Vault must be the one to which Pipedrive has refused the successor."""
 
@@ -141,7 +144,7 @@ def test_a_grant_may_be_sent_again_when_an_old_copy_of_another_line_has_replaced
         promises.spent(promises.sends[0], "access-3")
         promises.lines["refresh-2"] = promises.lines["refresh-3"]
         promises.stored({"refresh_token": "refresh-3"}, by="a1")
-        promises.refuses(Send("refresh-3", END, by=refused_to), is_newest=True)
+        promises.refuses(Send(refused, END, by=refused_to), is_newest=True)
         promises.stored({"refresh_token": "consent-9"}, by="b1")
         promises.stored({"refresh_token": "refresh-2"}, by="c1")
         promises.knows(by="c1", as_of=END + 1)
