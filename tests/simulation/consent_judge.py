@@ -56,7 +56,7 @@ class JudgeOfConsents(Record):
         for send in self.sends:
             line = self.descendants(send.token)
             is_needed = send.is_code and bool(line & self.copied) and self.is_right(send.token)
-            is_lost = bool(line & (self.held | self.handed_over | self.history.lost))
+            is_lost = bool(line & (self.held_since.keys() | self.handed_over | self.history.lost))
             if is_needed and not is_lost and any(self.is_alive(token) for token in line):
                 return f"(h) the result of {send.token} was dropped"
         return None
@@ -69,18 +69,18 @@ class JudgeOfConsents(Record):
         that was stopped may keep the result once more after that. The refresh of another process counts if this one has
         read Vault since.
         """
-        has_no_copy = token not in self.held and token != self.candidate and token not in self.escrowed()
+        has_no_copy = token not in self.held_since and token != self.candidate and token not in self.escrowed()
         is_waiting = token in self.handed_over and has_no_copy and self.is_alive(token)
         first_kept_at, known = self.first_kept.get(token, float("inf")), self.known_as_of.get(by, 0.0)
         is_decided = any(
             send.successor is not None
             and not send.is_lost
-            and send.token in self.held
+            and send.token in self.held_since
             and send.began >= first_kept_at
             and (send.by == by or (send.ended or known) < known)
             for send in self.sends
         )
-        is_of_refresh = self.line(token) in {self.line(one) for one in self.held}
+        is_of_refresh = self.line(token) in {self.line(one) for one in self.held_since}
         self.expect(
             not is_waiting or is_decided or not self.is_right(token),
             f"({'b' if is_of_refresh else 'h'}) {by} dropped {token}, for which Pipedrive had not decided",

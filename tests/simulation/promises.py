@@ -73,7 +73,7 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         self.expect(self.is_right(self.newest), f"(h) Vault holds {self.newest}, which is of another account")
         self._see_candidate(candidate)
         self.copies.hold(refresh_tokens(values, candidate), self.sends, now)
-        self.held.add(self.newest)
+        self.held_since.setdefault(self.newest, now)
         self.copied |= self.copies.since.keys()
         self.stored_access.setdefault(access, now)
         self.holder = str(values.get("refresh_holder", ""))
@@ -203,7 +203,8 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
 
     def wrote_for_nothing(self, since: float) -> str | None:
         """Return a write without a cause after the faults have ended: (d)."""
-        return without_cause(self.writes, self.sends, self.intents, since, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        return without_cause(self.writes, self.sends, self.intents, self.held_since, since=since, now=now)
 
     def defect(self, what: str) -> None:
         """Record a defect of the operator."""

@@ -44,8 +44,8 @@ class Record:
     """The refresh tokens that Vault has held, until a restore undid them."""
     stored_access: dict[str, float] = field(default_factory=dict)
     """When Vault first stored each access token."""
-    held: set[str] = field(default_factory=set)
-    """Every refresh token that Vault has ever held as the grant, not as a candidate."""
+    held_since: dict[str, float] = field(default_factory=dict)
+    """When Vault first held each refresh token as the grant, not as a candidate."""
     handed_over: set[str] = field(default_factory=set)
     """The refresh tokens of grants and of verified candidates that got into escrow."""
     first_kept: dict[str, float] = field(default_factory=dict)

@@ -138,7 +138,7 @@ def test_the_result_of_an_exchange_is_not_just_dropped(became: str) -> None:
         promises.spent(promises.sends[0], "access-3")
         if became != "never copied":
             promises.stored({"refresh_token": "consent-1"}, by="a1", candidate=CANDIDATE_3)
-        promises.held |= {"refresh-3"} if became == "the grant" else set()
+        promises.held_since |= {"refresh-3": END} if became == "the grant" else {}
         promises.handed_over |= {"refresh-3"} if became == "handed over" else set()
         promises.history.lost |= {"refresh-3"} if became == "lost" else set()
         promises.is_alive = lambda _: became != "dead"

@@ -64,6 +64,25 @@ def test_only_a_few_writes_of_a_status_belong_to_a_request(requests: int, writes
     assert (judged(judge) is None) is is_caused
 
 
+@pytest.mark.parametrize(
+    ("wrote", "is_caused"),
+    [(END + 1 + causes.AFTERMATH + 1, True), (END + 15 + causes.AFTERMATH + 1, False)],
+)
+def test_a_result_is_published_after_it_became_the_grant(wrote: float, *, is_caused: bool) -> None:
+    """A slow Vault keeps the result of an exchange from becoming the grant for 15 s."""
+    clock = Clock()
+
+    def judge(promises: Promises) -> str | None:
+        promises.sends = [Send("code-1", END, ended=END + 1, successor="refresh-2")]
+        clock.pass_time(15)
+        promises.stored({"refresh_token": "refresh-2"}, by="a1")
+        promises.writes = [(wrote, "a1 wrote the Secret of a/one")]
+        clock.pass_time(wrote)
+        return promises.wrote_for_nothing(CALM)
+
+    assert (judged(judge, clock) is None) is is_caused
+
+
 @pytest.mark.parametrize("was_gone", [True, False])
 def test_an_access_token_goes_back_only_if_an_old_copy_was_put_back(*, was_gone: bool) -> None:
     """Vault held the grant of another consent before, so that nothing in it showed that the copy was spent."""
