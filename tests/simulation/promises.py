@@ -59,11 +59,12 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         after = refresh_tokens(values, candidate) | self.named
         refused, _, _ = self.refused.get(by, ("", False, 0.0))
         given_up = refused if refused == self.newest else None
-        self.traces.see(before, after, self.line, is_meant=is_meant or by == PERSON, refused=given_up)
+        is_meant = is_meant or by == PERSON
+        self.traces.see(before, after, self.line, is_meant=is_meant, refused=given_up)
         if by == PERSON:
             self.edits.append((now, values))
-            if values.get("refresh_token") != self.newest:
-                self.replaced_at[self.newest] = now
+        if is_meant and values.get("refresh_token") != self.newest:
+            self.replaced_at[self.newest] = now
         self.newest = str(values.get("refresh_token", ""))
         if access != self.newest_access:
             self.reissued -= {access}
@@ -99,7 +100,8 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
     def is_undone(self, send: Send) -> bool:
         """Return whether every mark of a request has gone from Vault: its intent, and what became of it.
 
-        A restore has removed them, or a person who replaced the token, before an old copy of it returned from escrow.
+        A restore has removed them, or a person or a consent that replaced the token, before an old copy of it returned
+        from escrow.
         """
         replaced_at = self.replaced_at.get(send.token, float("-inf"))
         later = [values for at, values in self.restores if at >= max(send.began, replaced_at)]

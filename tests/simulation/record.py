@@ -63,7 +63,7 @@ class Record:
     edits: list[tuple[float, Mapping[str, object]]] = field(default_factory=list)
     """What persons have written to Vault, restores included, and when."""
     replaced_at: dict[str, float] = field(default_factory=dict)
-    """When a person last replaced each refresh token in Vault by another one, and so removed its marks."""
+    """When a person or a consent last replaced each refresh token in Vault, and so removed its marks."""
     candidate: str | None = None
     """The refresh token of the candidate in Vault."""
     candidate_exchange: tuple[str, int] | None = None

@@ -194,15 +194,16 @@ def test_a_restore_undoes_the_marks_of_a_request_unless_it_brings_one_back(
 
 
 @pytest.mark.parametrize(
-    ("by", "sent_at", "is_undone"),
+    ("by", "is_meant", "sent_at", "is_undone"),
     [
-        pytest.param(PERSON, END - 1, True, id="before a person replaced the token"),
-        pytest.param(PERSON, END + 1, False, id="after an old copy of it returned from escrow"),
-        pytest.param("a1", END - 1, False, id="before the operator replaced it"),
+        pytest.param(PERSON, False, END - 1, True, id="before a person replaced the token"),
+        pytest.param(PERSON, False, END + 1, False, id="after an old copy of it returned from escrow"),
+        pytest.param("a1", True, END - 1, True, id="before a consent replaced it"),
+        pytest.param("a1", False, END - 1, False, id="before the operator replaced it"),
     ],
 )
-def test_a_person_who_replaces_a_token_removes_the_marks_of_its_requests(
-    by: str, sent_at: float, *, is_undone: bool
+def test_a_person_or_a_consent_that_replaces_a_token_removes_the_marks_of_its_requests(
+    by: str, sent_at: float, *, is_meant: bool, is_undone: bool
 ) -> None:
     """An old copy may bring the token back without them. A restore of Vault may bring them back too."""
     marked, clock = {"refresh_token": "refresh-2", "refresh_unanswered": "1"}, Clock()
@@ -211,7 +212,7 @@ def test_a_person_who_replaces_a_token_removes_the_marks_of_its_requests(
         send = Send("refresh-2", sent_at, intent="a1-1")
         promises.restored(marked, by=PERSON)
         clock.pass_time(0.5)
-        promises.stored({"refresh_token": "consent-9"}, by=by)
+        promises.stored({"refresh_token": "consent-9"}, by=by, is_meant=is_meant)
         promises.stored({"refresh_token": "refresh-2"}, by="a1")
         found = promises.is_undone(send)
         promises.restored(marked, by=PERSON)
