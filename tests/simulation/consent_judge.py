@@ -67,7 +67,7 @@ class JudgeOfConsents(Record):
         Vault has held it, another cluster keeps it, or Pipedrive has accepted a refresh of the grant in Vault since a
         copy was first kept, in any cluster, whose answer the process has got: then the one in Vault is alive. A process
         that was stopped may keep the result once more after that. The refresh of another process counts if this one has
-        read Vault since.
+        read Vault since, or was stopped after it had read that Vault holds the result as a candidate.
         """
         has_no_copy = token not in self.held_since and token != self.candidate and token not in self.escrowed()
         is_waiting = token in self.handed_over and has_no_copy and self.is_alive(token)
@@ -77,7 +77,7 @@ class JudgeOfConsents(Record):
             and not send.is_lost
             and send.token in self.held_since
             and send.began >= first_kept_at
-            and (send.by == by or (send.ended or known) < known)
+            and (send.by == by or (send.ended or known) < known or self._was_a_candidate(token, by, known))
             for send in self.sends
         )
         is_of_refresh = self.line(token) in {self.line(one) for one in self.held_since}
@@ -87,3 +87,8 @@ class JudgeOfConsents(Record):
         )
         if self.is_alive(self.newest) and token != self.newest:
             self.replaced.add(token)
+
+    def _was_a_candidate(self, token: str, by: str, known: float) -> bool:
+        """Return whether Vault held a candidate at the last read of a process, which has hardly run since."""
+        is_recent = self.ran(by, known, asyncio.get_running_loop().time()) <= LONGEST_CHECK + self.lag
+        return is_recent and self.candidate_until.get(token, float("-inf")) >= known

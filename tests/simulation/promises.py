@@ -83,6 +83,8 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         self._writes("intent" if "refresh_id" in values else "grant", by=by)
 
     def _see_candidate(self, candidate: Grant | None) -> None:
+        if self.candidate is not None:
+            self.candidate_until[self.candidate] = asyncio.get_running_loop().time()
         self.candidate = candidate.refresh_token.reveal() if candidate is not None else None
         terms = candidate.terms if candidate is not None else None
         exchange = (terms.consent, terms.consent_generation) if terms is not None else None

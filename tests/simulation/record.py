@@ -66,6 +66,8 @@ class Record:
     """When a person or a consent last replaced each refresh token in Vault, and so removed its marks."""
     candidate: str | None = None
     """The refresh token of the candidate in Vault."""
+    candidate_until: dict[str, float] = field(default_factory=dict)
+    """When Vault last held each refresh token as a candidate, if it does not any more."""
     candidate_exchange: tuple[str, int] | None = None
     """The consent of the candidate in Vault, and the generation of its answer."""
     candidate_since: float = float("inf")

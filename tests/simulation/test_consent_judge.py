@@ -4,7 +4,7 @@ import pytest
 
 from fakes.pipedrive import Send
 from simulation.history import PERSON
-from simulation.judging import CANDIDATE_3, DUE, END, claim, exchanged, judged
+from simulation.judging import CANDIDATE_2, CANDIDATE_3, DUE, END, Clock, claim, exchanged, judged
 from simulation.promises import Promises
 from simulation.record import LONGEST_CHECK
 
@@ -110,6 +110,37 @@ def test_a_result_in_escrow_is_dropped_only_after_the_decision_of_pipedrive(
 
     wrong = f"({letter}) a1 dropped refresh-3, for which Pipedrive had not decided"
     assert judged(judge) == (wrong if is_broken else None)
+
+
+@pytest.mark.parametrize(
+    ("known", "began", "ran_for", "is_broken"),
+    [
+        pytest.param(-4, -2, 1, False, id="which another process has awaited meanwhile"),
+        pytest.param(-4, -2, LONGEST_CHECK + 1, True, id="long after its check"),
+        pytest.param(-2, -1, 1, True, id="which was no candidate any more when it read Vault"),
+        pytest.param(-4, -9, 1, True, id="which was never awaited"),
+    ],
+)
+def test_a_process_that_was_stopped_after_its_check_drops_its_copy_of_a_candidate(
+    known: float, began: float, ran_for: float, *, is_broken: bool
+) -> None:
+    """Another process has handed the candidate over meanwhile, and dropped its copy after Pipedrive's decision."""
+    clock = Clock()
+
+    def judge(promises: Promises) -> str | None:
+        promises.ran = lambda _by, _since, _until: ran_for
+        clock.pass_time(-3)
+        promises.stored({"refresh_token": "consent-1"}, by="a1", candidate=CANDIDATE_2)
+        promises.stored({"refresh_token": "consent-1"}, by="a2")
+        clock.pass_time(3)
+        promises.sends = [Send("consent-1", END + began, by="a2", ended=END + began, successor="refresh-4")]
+        promises.handed_over.add("refresh-2")
+        promises.first_kept["refresh-2"] = END - 5
+        promises.knows(by="a1", as_of=END + known)
+        promises.drops_escrow("refresh-2", by="a1")
+        return promises.broken
+
+    assert (judged(judge, clock) is not None) is is_broken
 
 
 @pytest.mark.parametrize("where", ["in Vault", "a candidate", "in another cluster", "dead", "of another account"])
