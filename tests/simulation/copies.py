@@ -18,7 +18,7 @@ class Copies:
 
     def hold(self, tokens: Iterable[str], sends: Iterable[Send], at: float) -> None:
         """Record that Vault holds these tokens, which shows that those before them are spent."""
-        for token in _with_ancestors(tokens, sends):
+        for token in with_ancestors(tokens, sends):
             self.since.setdefault(token, at)
             self.undone.discard(token)
 
@@ -26,7 +26,7 @@ class Copies:
         self, tokens: Collection[str], sends: Sequence[Send], line: Callable[[str], str | None], at: float
     ) -> None:
         """Record that Vault holds these tokens again: they were spent for what is undone, and others for them."""
-        held = _with_ancestors(tokens, sends)
+        held = with_ancestors(tokens, sends)
         lines = {line(token) for token in tokens}
         self.undone |= {token for token in self.since if token not in held and line(token) in lines}
         self.since = {token: since for token, since in self.since.items() if token not in self.undone}
@@ -39,7 +39,7 @@ def refresh_tokens(values: Mapping[str, object], candidate: Grant | None) -> set
     return {str(values.get("refresh_token", "")), *beside}
 
 
-def _with_ancestors(tokens: Iterable[str], sends: Iterable[Send]) -> set[str]:
+def with_ancestors(tokens: Iterable[str], sends: Iterable[Send]) -> set[str]:
     """Return tokens with those that were spent for them, one after the other."""
     spent_for = {send.successor: send.token for send in sends if send.successor is not None}
     found, left = set[str](), list(tokens)

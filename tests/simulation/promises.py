@@ -13,7 +13,7 @@ from fakes.pipedrive import Send
 from pipedrive_operator.core.grant.grant import Grant
 from simulation.causes import without_cause
 from simulation.consent_judge import JudgeOfConsents
-from simulation.copies import refresh_tokens
+from simulation.copies import refresh_tokens, with_ancestors
 from simulation.history import PERSON
 from simulation.record import LONGEST_CHECK, name_of_task
 from simulation.sending import JudgeOfRequests
@@ -60,7 +60,7 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         refused, _, _ = self.refused.get(by, ("", False, 0.0))
         given_up = refused if refused == self.newest else None
         is_meant = is_meant or by == PERSON
-        self.traces.see(before, after, self.line, is_meant=is_meant, refused=given_up)
+        self.traces.see(before, after, self.line, ancestors=self._ancestors, is_meant=is_meant, refused=given_up)
         if by == PERSON:
             self.edits.append((now, values))
         if is_meant and values.get("refresh_token") != self.newest:
@@ -81,6 +81,9 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         if "refresh_id" in values:
             self.intents.append(now)
         self._writes("intent" if "refresh_id" in values else "grant", by=by)
+
+    def _ancestors(self, token: str) -> set[str]:
+        return with_ancestors([token], self.sends) - {token}
 
     def _see_candidate(self, candidate: Grant | None) -> None:
         if self.candidate is not None:

@@ -11,11 +11,15 @@ def _line(token: str | None) -> str | None:
     return token.partition(":")[0] if token is not None else None
 
 
+def _no_ancestors(_: str) -> set[str]:
+    return set()
+
+
 def _seen(*versions: tuple[set[str], bool]) -> Traces:
     """Let Vault hold the tokens of each version, one after the other."""
     traces, before = Traces(), set[str]()
     for after, is_meant in versions:
-        traces.see(before, after, _line, is_meant=is_meant)
+        traces.see(before, after, _line, ancestors=_no_ancestors, is_meant=is_meant)
         before = after
     return traces
 
@@ -43,6 +47,19 @@ def test_a_returned_token_is_spent_once_vault_holds_something_else_of_its_line(h
     assert not traces.explain(SPENT, "line-1")
 
 
+@pytest.mark.parametrize("is_ancestor", [True, False])
+def test_a_returned_token_is_not_spent_because_a_mark_names_the_one_that_it_was_refreshed_from(
+    *, is_ancestor: bool
+) -> None:
+    """A candidate that is set aside once more leaves such a mark."""
+    traces = _seen(({NEWER}, False), ({OTHER}, True), ({OTHER, SPENT}, False))
+    marked, ancestors = "line-1: marked", {"line-1: marked"} if is_ancestor else set()
+
+    traces.see({OTHER, SPENT}, {OTHER, marked}, _line, ancestors=lambda _: ancestors, is_meant=False)
+
+    assert traces.explain(SPENT, "line-1") is is_ancestor
+
+
 def test_a_line_that_was_put_back_goes_once_more_when_the_operator_replaces_it() -> None:
     """It was refused. Another cluster sees nothing of it in Vault any more, and has an older copy."""
     traces = _seen(({NEWER}, False), ({OTHER}, True), ({NEWER}, False), ({OTHER}, False))
@@ -56,7 +73,7 @@ def test_a_line_that_was_put_back_goes_once_more_when_the_operator_replaces_it()
 def test_a_line_has_gone_if_an_old_copy_has_replaced_its_refused_grant(refused: str) -> None:
     """Nothing in Vault shows another cluster that its own copy of that line was spent."""
     traces = _seen(({NEWER}, False))
-    traces.see({NEWER}, {OTHER}, _line, is_meant=False, refused=refused)
+    traces.see({NEWER}, {OTHER}, _line, ancestors=_no_ancestors, is_meant=False, refused=refused)
 
     assert traces.explain(SPENT, "line-1") is (refused == NEWER)
 

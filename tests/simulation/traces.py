@@ -29,10 +29,11 @@ class Traces:
         after: set[str],
         line: Callable[[str], Line],
         *,
+        ancestors: Callable[[str], Collection[str]],
         is_meant: bool,
         refused: str | None = None,
     ) -> None:
-        """Record which tokens Vault holds.
+        """Record which tokens Vault holds; those that a token was refreshed from do not show that it is spent.
 
         `is_meant` says whether a person or a consent has meant to remove others, and `refused` names the grant that
         Pipedrive has refused to the process that now writes another one in its place.
@@ -43,7 +44,7 @@ class Traces:
         self.revived |= {line(token) for token in back}
         given_up = self.revived | ({line(refused)} if refused is not None else set())
         self.gone = (self.gone - lines) | (left if is_meant else left & given_up)
-        self.returned = {one for one in self.returned | back if not _has_others(one, after, line)}
+        self.returned = {one for one in self.returned | back if not _has_others(one, after - {*ancestors(one)}, line)}
         self.revived -= {line(token) for token in after - self.returned}
 
     def explain(self, token: str, line: Line) -> bool:
