@@ -186,6 +186,9 @@ class FakeCluster:
     def drops_escrow(self, body: Mapping[str, Any]) -> None:
         """Do what a simulation does when a process has dropped an escrow."""
 
+    def must_keep_escrow(self, body: Mapping[str, Any]) -> None:
+        """Do what a simulation does when a process may not drop an escrow."""
+
     def lists_escrow(self, as_of: float) -> None:
         """Do what a simulation does when a process has learned what was in escrow at a moment."""
 

@@ -69,6 +69,8 @@ class EscrowSecrets:
         assert not preconditions
         await self.cluster.arrive()
         if self.cluster.keeps_escrow_for_ever:
+            if (kept := self.cluster.escrow.get(_name(endpoint))) is not None:
+                self.cluster.must_keep_escrow(kept)
             self.cluster.note("escrow", "is not dropped: a webhook denies it")
             raise Refusal(HTTPStatus.FORBIDDEN, {"reason": "Forbidden", "message": "a webhook denies it"})
         body = self.cluster.escrow.pop(_name(endpoint), None)

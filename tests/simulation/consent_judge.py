@@ -69,6 +69,23 @@ class JudgeOfConsents(Record):
         that was stopped may keep the result once more after that. The refresh of another process counts if this one has
         read Vault since, or was stopped after it had read that Vault holds the result as a candidate.
         """
+        is_of_refresh = self.line(token) in {self.line(one) for one in self.held_since}
+        self.expect(
+            self._may_be_dropped(token, by),
+            f"({'b' if is_of_refresh else 'h'}) {by} dropped {token}, for which Pipedrive had not decided",
+        )
+        if self.is_alive(self.newest) and token != self.newest:
+            self.replaced.add(token)
+
+    def must_keep_escrow(self, token: str, *, by: str) -> None:
+        """Record that a webhook has kept a process from dropping a candidate, whose copy is a leftover since then.
+
+        A copy of what was the grant may be needed again, after a restore of Vault.
+        """
+        if token not in self.held_since and self._may_be_dropped(token, by):
+            self.unwanted.add((by, token))
+
+    def _may_be_dropped(self, token: str, by: str) -> bool:
         has_no_copy = token not in self.held_since and token != self.candidate and token not in self.escrowed()
         is_waiting = token in self.handed_over and has_no_copy and self.is_alive(token)
         first_kept_at, known = self.first_kept.get(token, float("inf")), self.known_as_of.get(by, 0.0)
@@ -80,13 +97,7 @@ class JudgeOfConsents(Record):
             and (send.by == by or (send.ended or known) < known or self._was_a_candidate(token, by, known))
             for send in self.sends
         )
-        is_of_refresh = self.line(token) in {self.line(one) for one in self.held_since}
-        self.expect(
-            not is_waiting or is_decided or not self.is_right(token),
-            f"({'b' if is_of_refresh else 'h'}) {by} dropped {token}, for which Pipedrive had not decided",
-        )
-        if self.is_alive(self.newest) and token != self.newest:
-            self.replaced.add(token)
+        return not is_waiting or is_decided or not self.is_right(token)
 
     def _was_a_candidate(self, token: str, by: str, known: float) -> bool:
         """Return whether Vault held a candidate at the last read of a process, which has hardly run since."""

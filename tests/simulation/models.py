@@ -14,7 +14,7 @@ from fakes.vault import FakeVault
 from pipedrive_operator.adapters.kubernetes.escrow import unseal
 from pipedrive_operator.core.grant.candidate import read_candidate
 from pipedrive_operator.core.grant.document import Document, VaultIdentity, VaultLocation
-from pipedrive_operator.core.grant.grant import without_former_grant
+from pipedrive_operator.core.grant.grant import Grant, without_former_grant
 from pipedrive_operator.core.grant.keys import CANDIDATE
 from pipedrive_operator.core.resource.credential import read_credential
 from pipedrive_operator.core.resource.names import Key
@@ -327,8 +327,7 @@ class ClusterModel(FakeCluster):
 
     def keeps_escrow(self, body: Mapping[str, Any]) -> None:
         """Note when a refresh token got into escrow."""
-        grant = unseal(dict(body), GRANT_LOCATION, SecretValue(CLIENT_SECRET), clock=self.clock)
-        assert grant is not None
+        grant = self._opened(body)
         token = grant.refresh_token.reveal()
         self.escrowed_at[token] = self.made_at[body["metadata"]["name"]] = self.clock.monotonic()
         self.promises.copied.add(token)
@@ -340,12 +339,19 @@ class ClusterModel(FakeCluster):
 
     def drops_escrow(self, body: Mapping[str, Any]) -> None:
         """Note that a process dropped an escrow."""
-        grant = unseal(dict(body), GRANT_LOCATION, SecretValue(CLIENT_SECRET), clock=self.clock)
-        assert grant is not None
         self.dropped_at[self._copy(body["metadata"]["name"])] = self.clock.monotonic()
-        token = grant.refresh_token.reveal()
+        token = self._opened(body).refresh_token.reveal()
         if self.kept_since(token) is None:  # otherwise there is another copy
             self.promises.drops_escrow(token, by=who())
+
+    def must_keep_escrow(self, body: Mapping[str, Any]) -> None:
+        """Note that a process may not drop an escrow."""
+        self.promises.must_keep_escrow(self._opened(body).refresh_token.reveal(), by=who())
+
+    def _opened(self, body: Mapping[str, Any]) -> Grant:
+        grant = unseal(dict(body), GRANT_LOCATION, SecretValue(CLIENT_SECRET), clock=self.clock)
+        assert grant is not None
+        return grant
 
     async def reads_escrow(self) -> None:
         """Fail, or take long, if the process is hindered."""

@@ -170,7 +170,8 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
             is_newest = token == self.newest or knows_no_other or self._seemed_newest(token, by, at)
             self.expect(is_newest, message)
             seen = at <= self.listed_as_of.get(by, 0.0)
-            living = sorted(one for one, since in self.escrow_of(by).items() if since < at and self.is_alive(one))
+            copies = (one for one, since in self.escrow_of(by).items() if since < at and self.is_alive(one))
+            living = sorted(one for one in copies if (by, one) not in self.unwanted)
             self.expect(not (seen and living), f"(e) {where} asks for consent, but the escrow holds {living}")
         is_waiting = reasons.get("Ready") == "Pending" and self.holder not in {"", by}
         self._writes("status", by=by, where=where, is_caused=is_waiting)

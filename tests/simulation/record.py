@@ -95,6 +95,8 @@ class Record:
     """Returns the copies that a process's own cluster has had in escrow since a moment: a reason to refresh early."""
     escrowed: Callable[[], Collection[str]] = lambda: ()
     """Returns the refresh tokens in the escrow of any cluster."""
+    unwanted: set[tuple[str, str]] = field(default_factory=set)
+    """The processes that could not drop a token from escrow, with the token, while they were allowed to drop it."""
     escrow_of: Callable[[str], Mapping[str, float]] = lambda _by: {}
     """Returns since when each refresh token of the right account is in the escrow of a process's own cluster."""
     early: dict[tuple[str, str | None], EarlyRefreshes] = field(default_factory=dict)

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from fakes.pipedrive import Send
+from pipedrive_operator.core.grant.grant import Grant
 from simulation import causes
 from simulation.history import PERSON
-from simulation.judging import END, Clock, judged, spent
+from simulation.judging import CANDIDATE_2, END, Clock, judged, spent
 from simulation.loop import Process
 from simulation.promises import Promises
 from simulation.record import LONGEST_CHECK
@@ -284,6 +285,36 @@ def test_a_grant_is_not_dead_if_its_process_has_seen_a_living_copy_in_escrow(
 
     wrong = "(e) a/one asks for consent, but the escrow holds ['refresh-2']"
     assert judged(judge) == (wrong if is_wrong else None)
+
+
+@pytest.mark.parametrize(
+    ("dropped_by", "held", "was_the_grant", "is_excused"),
+    [
+        pytest.param("a1", CANDIDATE_2, False, True, id="because Vault held it"),
+        pytest.param("a2", CANDIDATE_2, False, False, id="but another process could not drop it"),
+        pytest.param("a1", None, False, False, id="although it was the only copy"),
+        pytest.param("a1", CANDIDATE_2, True, False, id="although a restore may bring back what was before it"),
+    ],
+)
+def test_a_copy_that_its_process_could_not_drop_is_no_grant_to_use(
+    dropped_by: str, held: Grant | None, *, was_the_grant: bool, is_excused: bool
+) -> None:
+    """Vault held it as a candidate, which another cluster has set aside since. A webhook denied the deletion."""
+
+    def judge(promises: Promises) -> str | None:
+        if was_the_grant:
+            promises.stored({"refresh_token": "refresh-2"}, by="a1")
+        promises.stored({"refresh_token": "consent-1"}, by=PERSON, candidate=held)
+        promises.escrow_of = lambda _: {"refresh-2": END - 1}
+        promises.handed_over.add("refresh-2")
+        promises.must_keep_escrow("refresh-2", by=dropped_by)
+        promises.refuses(Send("consent-1", END, by="a1"), is_newest=True)
+        promises.lists(by="a1", as_of=END)
+        status = {"conditions": [{"type": "Authorized", "reason": "ConsentRequired"}]}
+        promises.reported("a/one", status, was="Accepted", by="a1")
+        return promises.broken
+
+    assert (judged(judge) is None) is is_excused
 
 
 def _secret(access_token: str, expires_at: str) -> dict[str, str]:
