@@ -162,7 +162,10 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
         text = str(status)
         self.expect(not any(secret in text for secret in self.secrets), f"(f) the status of {where} contains a token")
         reasons = {one["type"]: one["reason"] for one in status.get("conditions", ())}
-        if reasons.get("Authorized") == "ConsentRequired" and was != "ConsentRequired":
+        asks = reasons.get("Authorized") == "ConsentRequired"
+        if was == "ConsentRequired" and not asks:
+            self.consented[where] = by, asyncio.get_running_loop().time()
+        if asks and was != "ConsentRequired" and not self._is_late(where, by):
             message = f"(e) {where} asks for consent, but the newest refresh token was not refused"
             token, was_newest, at = self.refused.get(by, ("", False, 0.0))
             replaced_at = self.held_until.get(token, float("inf"))
@@ -175,6 +178,11 @@ class Promises(JudgeOfRequests, JudgeOfConsents):
             self.expect(not (seen and living), f"(e) {where} asks for consent, but the escrow holds {living}")
         is_waiting = reasons.get("Ready") == "Pending" and self.holder not in {"", by}
         self._writes("status", by=by, where=where, is_caused=is_waiting)
+
+    def _is_late(self, where: str, by: str) -> bool:
+        """Return whether a process that was stopped repeats what was in the status when it began to write it."""
+        changed_by, at = self.consented.get(where, (by, 0.0))
+        return changed_by != by and self.ran(by, at, asyncio.get_running_loop().time()) <= LONGEST_CHECK + self.lag
 
     def _seemed_newest(self, token: str, by: str, refused_at: float) -> bool:
         """Return whether the last read after a refusal may have found the refused token, because a standby lags."""

@@ -95,6 +95,8 @@ class Record:
     """Returns the copies that a process's own cluster has had in escrow since a moment: a reason to refresh early."""
     escrowed: Callable[[], Collection[str]] = lambda: ()
     """Returns the refresh tokens in the escrow of any cluster."""
+    consented: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Which process has last written that a credential needs no consent any more, and when."""
     unwanted: set[tuple[str, str]] = field(default_factory=set)
     """The processes that could not drop a token from escrow, with the token, while they were allowed to drop it."""
     escrow_of: Callable[[str], Mapping[str, float]] = lambda _by: {}

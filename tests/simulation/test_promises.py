@@ -15,6 +15,7 @@ from simulation.promises import Promises
 from simulation.record import LONGEST_CHECK
 
 CALM = 100.0
+CONSENT = "ConsentRequired"
 SENT = 500.0
 
 
@@ -285,6 +286,31 @@ def test_a_grant_is_not_dead_if_its_process_has_seen_a_living_copy_in_escrow(
 
     wrong = "(e) a/one asks for consent, but the escrow holds ['refresh-2']"
     assert judged(judge) == (wrong if is_wrong else None)
+
+
+@pytest.mark.parametrize(
+    ("changed_by", "ran_for", "is_wrong"),
+    [
+        pytest.param("a2", 1, False, id="while it was stopped"),
+        pytest.param("a2", LONGEST_CHECK + 1, True, id="although it has run since"),
+        pytest.param("a1", 1, True, id="although it was the process itself"),
+    ],
+)
+def test_a_late_status_repeats_what_another_process_has_changed(
+    changed_by: str, ran_for: float, *, is_wrong: bool
+) -> None:
+    """The status asked for consent when the process began to write it; the newer leader writes it once more."""
+
+    def judge(promises: Promises) -> str | None:
+        promises.ran = lambda _by, _since, _until: ran_for
+        accepted, asks = ({"conditions": [{"type": "Authorized", "reason": one}]} for one in ("Accepted", CONSENT))
+        promises.stored({"refresh_token": "refresh-2"}, by="a2")
+        promises.refuses(Send("consent-1", END, by="a1"), is_newest=False)
+        promises.reported("a/one", accepted, was=CONSENT, by=changed_by)
+        promises.reported("a/one", asks, was="Accepted", by="a1")
+        return promises.broken
+
+    assert (judged(judge) is not None) is is_wrong
 
 
 @pytest.mark.parametrize(
