@@ -98,6 +98,14 @@ def test_a_refresh_in_progress_does_not_know_what_another_task_has_listed(listed
     )
 
 
+def _store_a_successor(promises: Promises) -> None:
+    """Let Vault hold refresh-3, for which refresh-2 was spent."""
+    promises.sends = [spent("refresh-2", "refresh-3")]
+    promises.spent(promises.sends[0], "access-3")
+    promises.lines["refresh-2"] = promises.lines["refresh-3"]
+    promises.stored({"refresh_token": "refresh-3"}, by="a1")
+
+
 MARKED = with_obsolete({"refresh_token": "consent-9"}, replace(CANDIDATE_3, refreshed_from=CANDIDATE_2.lineage))
 
 
@@ -116,10 +124,7 @@ def test_a_candidate_may_be_sent_again_by_another_when_its_line_has_gone_from_va
     """The escrow of a cluster has an old copy."""
 
     def judge(promises: Promises) -> str | None:
-        promises.sends = [spent("refresh-2", "refresh-3")]
-        promises.spent(promises.sends[0], "access-3")
-        promises.lines["refresh-2"] = promises.lines["refresh-3"]
-        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        _store_a_successor(promises)
         promises.stored(held, by=PERSON)
         promises.stored(held, by=by, candidate=CANDIDATE_2)
         promises.knows(by=by, as_of=END + 1)
@@ -140,10 +145,7 @@ def test_a_grant_may_be_sent_again_when_an_old_copy_of_another_line_has_replaced
     """The process that writes the copy into Vault must be the one to which Pipedrive has refused the successor."""
 
     def judge(promises: Promises) -> str | None:
-        promises.sends = [spent("refresh-2", "refresh-3")]
-        promises.spent(promises.sends[0], "access-3")
-        promises.lines["refresh-2"] = promises.lines["refresh-3"]
-        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        _store_a_successor(promises)
         promises.refuses(Send(refused, END, by=refused_to), is_newest=True)
         promises.stored({"refresh_token": "consent-9"}, by="b1")
         promises.stored({"refresh_token": "refresh-2"}, by="c1")
@@ -160,10 +162,7 @@ def test_a_grant_may_be_sent_again_by_anybody_when_its_line_has_gone_from_vault(
     """Another cluster has put its old copy in the place of a refused grant. The docs name this exception."""
 
     def judge(promises: Promises) -> str | None:
-        promises.sends = [spent("refresh-2", "refresh-3")]
-        promises.spent(promises.sends[0], "access-3")
-        promises.lines["refresh-2"] = promises.lines["refresh-3"]
-        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        _store_a_successor(promises)
         promises.stored({"refresh_token": "consent-9"}, by=PERSON)
         promises.stored({"refresh_token": "refresh-2"}, by="b1")
         promises.knows(by=by, as_of=END + 1)
@@ -180,10 +179,7 @@ def test_a_process_may_send_its_own_candidate_again_after_vault_was_restored(res
     """Its successor is gone then, like everything that was stored since."""
 
     def judge(promises: Promises) -> str | None:
-        promises.sends = [spent("refresh-2", "refresh-3")]
-        promises.spent(promises.sends[0], "access-3")
-        promises.lines["refresh-2"] = promises.lines["refresh-3"]
-        promises.stored({"refresh_token": "refresh-3"}, by="a1")
+        _store_a_successor(promises)
         promises.stored({"refresh_token": "consent-9"}, by=PERSON)
         promises.stored({"refresh_token": "consent-9"}, by="a2", candidate=CANDIDATE_2)
         promises.restores = [(restored_at, {})] if restored_at is not None else []
