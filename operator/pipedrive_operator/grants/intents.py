@@ -79,8 +79,8 @@ class IntentSteps:
     _is_stopping: bool = False
     _polls: Budget
     _sightings: Recent[VaultLocation, Sighting]
-    _last_intents: Recent[VaultLocation, str]
-    """The id of our last intent at each location."""
+    _intended: Recent[str, VaultLocation]
+    """The location of each of our last intents, by the intent's id: a look at all of them would take milliseconds."""
     _resolved_intents: Recent[str, None]
     """The ids of our intents that Vault may still hold although their outcome is known."""
     _storing: set[str]
@@ -154,7 +154,7 @@ class IntentSteps:
             timeout=self._unknown_pause + self._call_timeout + INTENT_POLL,
             consent=consent,
         )
-        self._last_intents[location] = intent.refresh_id
+        self._intended[intent.refresh_id] = location
         return intent
 
     async def write_intent(self, read: ReadGrant) -> ClaimedGrant:
@@ -336,12 +336,12 @@ class IntentSteps:
             raise FenceClosed("this process does not lead for long enough")
 
     def _is_left_over(self, intent: Intent, location: VaultLocation) -> bool:
-        """Return whether an intent is left over from an earlier refresh by this process.
+        """Return whether an intent is left over from an earlier refresh by this process at this location.
 
         A document may have two locations, each with a refresh in progress.
         """
-        active = (refresh_id for place, refresh_id in self._last_intents.items() if place != location)
-        return intent.holder == self._process.holder and intent.refresh_id not in active
+        is_ours = intent.holder == self._process.holder
+        return is_ours and self._intended.get(intent.refresh_id, location) == location
 
     def _unanswered_before(self, grant: Grant) -> Unanswered | None:
         """Count the intent that we take over as an unanswered refresh, unless we know its outcome."""

@@ -80,7 +80,7 @@ class RefreshProtocol(StoringSteps):
         self._polls = Budget(per_second=INTENT_POLLS_PER_SECOND, burst=INTENT_POLLS_PER_SECOND)
         self._clients = RejectedClients()
         self._sightings = Recent()
-        self._last_intents = Recent()
+        self._intended = Recent()
         self._resolved_intents = Recent()
         self._refused = Recent()
         self._spent = Recent()
