@@ -15,6 +15,7 @@ from pipedrive_operator.core.decision.memory import (
     after_judging,
     after_reading,
     after_refresh,
+    poll_time,
     updated,
     was_turned_back,
     without_pauses,
@@ -215,7 +216,8 @@ class Observer:
         failure = memory.source_failure
         if failure is not None and now < failure.retry_at:
             return memory
-        is_due = memory.read_at is None or now >= memory.read_at + self._timings.poll_interval
+        due_at = poll_time(memory, self._timings)
+        is_due = due_at is None or now >= due_at
         if not is_due and failure is None and requested is None:
             return memory
         began = self._ports.clock.monotonic()

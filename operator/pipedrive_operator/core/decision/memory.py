@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pipedrive_operator.core.decision.acceptance import account_mismatch, inherited, restored, spread_verification
+from pipedrive_operator.core.decision.renewal import next_check
 from pipedrive_operator.core.decision.retry import Failure, RetryBounds, record_failure
 from pipedrive_operator.core.decision.sources import ApiTokenSource, Source
 from pipedrive_operator.core.decision.timings import Timings
@@ -100,6 +101,13 @@ def updated(memory: Memory, **changes: object) -> Memory:
     if all(getattr(memory, name) == value for name, value in changes.items()):
         return memory
     return replace(memory, **changes)  # type: ignore[arg-type]
+
+
+def poll_time(memory: Memory, timings: Timings) -> datetime | None:
+    """Return when Vault becomes due for another read; None before the first one."""
+    if memory.read_at is None:
+        return None
+    return next_check(memory.read_at, timings.poll_interval, spread_by=memory.uid)
 
 
 def was_turned_back(memory: Memory, now: datetime) -> bool:

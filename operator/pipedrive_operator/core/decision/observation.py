@@ -7,8 +7,8 @@ from functools import cached_property
 
 from pipedrive_operator.core.decision.acceptance import account_mismatch
 from pipedrive_operator.core.decision.decision import Action
-from pipedrive_operator.core.decision.memory import Memory
-from pipedrive_operator.core.decision.renewal import Renewal, renewal, verification_time
+from pipedrive_operator.core.decision.memory import Memory, poll_time
+from pipedrive_operator.core.decision.renewal import Renewal, next_check, renewal
 from pipedrive_operator.core.decision.retry import Failure
 from pipedrive_operator.core.decision.timings import Timings
 from pipedrive_operator.core.grant import refresh_state
@@ -186,9 +186,9 @@ class Observation:
         verification = self.memory.verification
         if verification is None:
             return None
-        return verification_time(verification.at, self.timings.verify_interval, spread_by=self.credential.uid)
+        return next_check(verification.at, self.timings.verify_interval, spread_by=self.credential.uid)
 
-    @property
+    @cached_property
     def poll_at(self) -> datetime | None:
         """When Vault becomes due for another read."""
-        return None if self.memory.read_at is None else self.memory.read_at + self.timings.poll_interval
+        return poll_time(self.memory, self.timings)

@@ -1,4 +1,4 @@
-"""When to refresh a token and when to verify it again. Pure: the times are passed in, and spread comes from a hash."""
+"""When to refresh a token, and when to check something again. Pure: times are passed in, and a hash spreads them."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,7 +38,10 @@ def renewal(token: Token, renew_before: timedelta | None, *, spread_by: str) -> 
     return Renewal(at=at, clamped_to=None if lead == wanted else lead)
 
 
-def verification_time(verified_at: datetime, interval: timedelta, *, spread_by: str) -> datetime:
-    """Return when to verify a token again: after the interval, less a spread of up to a tenth of it."""
-    early = interval * SPREAD * fraction(f"{spread_by} {verified_at.isoformat()}")
-    return verified_at + interval - early
+def next_check(checked_at: datetime, interval: timedelta, *, spread_by: str) -> datetime:
+    """Return when to check again: after the interval, less a spread of up to a tenth of it.
+
+    What was checked at the same time, as after a start or an outage, drifts apart with each check.
+    """
+    early = interval * SPREAD * fraction(f"{spread_by} {checked_at.isoformat()}")
+    return checked_at + interval - early

@@ -15,6 +15,7 @@ from pipedrive_operator.core.decision.memory import (
     after_return_of_vault,
     after_source_failure,
     after_verification,
+    poll_time,
     updated,
 )
 from pipedrive_operator.core.decision.retry import RetryBounds
@@ -306,3 +307,17 @@ def test_a_grant_with_an_enormous_field_is_not_remembered() -> None:
 
     with pytest.raises(SourceMissing, match="value of key scope at"):
         after_reading(GRANT_MEMORY, large, NOW)
+
+
+def test_credentials_that_were_read_at_the_same_time_are_not_read_again_at_the_same_time() -> None:
+    """After a start, or an outage, all of them were. A value that a person changes is found in time all the same."""
+    read = [Memory(uid=f"uid-{number}", read_at=NOW) for number in range(100)]
+    due = {poll_time(memory, TIMINGS) for memory in read}
+
+    assert len(due) > 90
+    assert all(at is not None and NOW + 0.9 * TIMINGS.poll_interval <= at <= NOW + TIMINGS.poll_interval for at in due)
+
+
+def test_a_credential_that_was_never_read_has_no_time_of_the_next_read() -> None:
+    """It is read in its first pass."""
+    assert poll_time(Memory(), TIMINGS) is None

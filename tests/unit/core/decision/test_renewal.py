@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_operator.core.decision.renewal import SHORTEST_INTERVAL, renewal, verification_time
+from pipedrive_operator.core.decision.renewal import SHORTEST_INTERVAL, next_check, renewal
 from support.builders import NOW, access_token, api_token
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -63,9 +63,9 @@ def test_a_token_that_has_expired_already_is_due_at_once() -> None:
     assert found.at == NOW
 
 
-def test_verifications_are_spread_and_never_late() -> None:
+def test_checks_are_spread_and_never_late() -> None:
     """They come up to a tenth of the interval early."""
-    times = {verification_time(NOW, HOUR, spread_by=str(number)) for number in range(100)}
+    times = {next_check(NOW, HOUR, spread_by=str(number)) for number in range(100)}
 
     assert len(times) > 90
     assert all(NOW + 54 * MINUTE <= moment <= NOW + HOUR for moment in times)
