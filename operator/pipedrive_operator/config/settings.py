@@ -156,10 +156,15 @@ class ControllerSettings(Section):
         int, Field(ge=1, le=1000, description="How many credentials are reconciled at the same time.")
     ] = 20
     poll_interval: Annotated[
-        PositiveDuration, Field(description="How often each document in Vault is read, to find changes made there.")
+        PositiveDuration,
+        Field(
+            description="How often each document in Vault is read, to find changes made there. Each read comes up to a "
+            "tenth of the interval early, so that not all come at once."
+        ),
     ] = timedelta(minutes=5)
     verify_interval: Annotated[
-        PositiveDuration, Field(description="How often a published token is verified with Pipedrive.")
+        PositiveDuration,
+        Field(description="How often a published token is verified with Pipedrive; spread in the same way."),
     ] = timedelta(hours=1)
     resync_interval: Annotated[
         PositiveDuration, Field(description="How often all objects are listed, to find what the watches missed.")
