@@ -159,6 +159,8 @@ class FleetFigures:
     takeover_seconds: float | None = None
     """From the kill of the leader until another replica sends a refresh."""
     moments: tuple[Moment, ...] = ()
+    memory: Memory | None = None
+    """Of the leader, after all of this."""
     outages: tuple[tuple[str, float, float], ...] = ()
     """What was away, and from when until when, in seconds since the beginning of the moments."""
 
@@ -271,6 +273,9 @@ def _fleet(fleet: FleetFigures) -> Iterable[Figure]:
     if fleet.takeover_seconds is not None:
         what = "another replica refreshes a grant, after its leader was killed"
         yield _at_most(what, fleet.takeover_seconds, LONGEST_KILLED, "s", digits=1)
+    if fleet.memory is not None:
+        what = f"resident memory of the leader with {fleet.grants:,} grants, at the end, and at its peak"
+        yield Figure(what=what, measured=f"{fleet.memory.resident_mib:.0f} MiB, {fleet.memory.peak_mib:.0f} MiB")
 
 
 def _steady(fleet: FleetFigures, window: Window) -> Iterable[Figure]:
@@ -311,8 +316,8 @@ def _return(one: Return, fleet: FleetFigures) -> Iterable[Figure]:
 
 
 def _longest(one: Return, fleet: FleetFigures) -> float | None:
-    """Return the goal: a shorter outage of Vault leaves fewer renewals due, so the goal is as much shorter."""
-    goals = {"operator": LONGEST_START, "Vault": LONGEST_RECOVERY * fleet.lifetime / MODEL_LIFETIME}
+    """Return the goal: of fewer grants, as many fewer are due after an outage of Vault, so the goal is shorter."""
+    goals = {"operator": LONGEST_START, "Vault": LONGEST_RECOVERY * fleet.grants / MODEL_GRANTS}
     return goals.get(one.what)
 
 

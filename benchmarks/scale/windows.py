@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from benchmarks.command import Say
 from benchmarks.parts import Parts
-from benchmarks.process import cpu_seconds
+from benchmarks.process import cpu_seconds, memory
 from benchmarks.scale import fleet, logs
 from benchmarks.scale.judgement import Calm, Outage, judge
 from benchmarks.scale.plan import LEASE, MODEL_AWAY, Plan
@@ -47,12 +47,12 @@ def measure(parts: Parts, plan: Plan, say: Say) -> FleetFigures:
             _outages(run)
         if "failover" in plan.parts:
             _failover(run)
-        ended = time.time()
+        ended, used = time.time(), memory(running.leader())
         running.stop()
         say("reading the simulator's ledger and OpenBao's audit log")
         log = Path(parts.openbao.folder) / "audit.log"
         records = logs.read(running.pipedrive.ledger(), running.names, log, fleet.OPERATOR)
-    return judge(
+    figures = judge(
         plan,
         published=running.watched.published,
         records=records,
@@ -62,6 +62,7 @@ def measure(parts: Parts, plan: Plan, say: Say) -> FleetFigures:
         ended=ended,
         verifications_per_second=fleet.VERIFICATIONS_PER_SECOND,
     )
+    return replace(figures, memory=used)
 
 
 def _refreshes(run: _Run) -> None:
