@@ -181,7 +181,7 @@ class Cache:
         try:
             return self._resolve(credential)
         except InvalidSpec as problem:
-            return problem
+            return problem.as_value()
 
     def _describe(self, credential: AnyCredential) -> "_Announced":
         source = self._sources.get(credential.key)

@@ -197,7 +197,7 @@ class IntentSteps:
             return
         left = last.until - self._clock.monotonic()
         if left > 0:
-            raise RefreshUncertain(last.trouble.message, retry_after=timedelta(seconds=left))
+            raise RefreshUncertain(last.message, retry_after=timedelta(seconds=left))
 
     def was_uncertain(self, location: VaultLocation, grant: Grant) -> bool:
         """Return whether the last refresh of unknown outcome by this process was of this grant."""
@@ -212,7 +212,7 @@ class IntentSteps:
         wanted = max(self._unknown_pause, trouble.retry_after or timedelta(0))
         paused = RefreshUncertain(trouble.message, retry_after=wanted)
         until = self._clock.monotonic() + self._unknown_pause.total_seconds()
-        self._uncertain[location] = UncertainRefresh(lineage=sent.lineage, until=until, trouble=paused)
+        self._uncertain[location] = UncertainRefresh(lineage=sent.lineage, until=until, message=trouble.message)
         return paused
 
     async def verify_intent(self, claimed: ClaimedGrant) -> None:

@@ -312,10 +312,10 @@ class GrantKeeper:
         retry_at, digest = self._pause(access, wanted), order.access_digest
         if EFFECTS[trouble.reason].authorized is ConditionStatus.FALSE:
             return refresh_state.Refused(
-                trouble=trouble, lineage=order.lineage, access_digest=digest, retry_at=retry_at
+                trouble=trouble.as_value(), lineage=order.lineage, access_digest=digest, retry_at=retry_at
             )
         return refresh_state.Unavailable(
-            trouble=trouble, access_digest=digest, retry_at=retry_at, was_requested=self._was_requested(order)
+            trouble=trouble.as_value(), access_digest=digest, retry_at=retry_at, was_requested=self._was_requested(order)
         )
 
     def _was_requested(self, order: RefreshOrder) -> bool:

@@ -13,7 +13,7 @@ from pipedrive_operator.core.resource.names import Key
 from pipedrive_operator.core.resource.spec import AccountGuard
 from pipedrive_operator.core.resource.status import Account
 from pipedrive_operator.core.values.consent_reasons import ConsentReason
-from pipedrive_operator.core.values.errors import RefreshUncertain, TokenResponseUnusable
+from pipedrive_operator.core.values.errors import TokenResponseUnusable
 from pipedrive_operator.core.values.secret_value import SecretValue
 
 LONGEST_STORE_PAUSE: Final = timedelta(seconds=8)
@@ -155,7 +155,8 @@ class UncertainRefresh:
     """The digest of the refresh token that was sent."""
     until: float
     """On our monotonic clock: when that token may be sent again."""
-    trouble: RefreshUncertain
+    message: str
+    """What happened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

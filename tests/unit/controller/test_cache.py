@@ -192,6 +192,7 @@ class TestCredentials:
 
         assert isinstance(source, InvalidSpec)
         assert "spec.vault.mount" in source.message
+        assert source.__traceback__ is None
         assert cache.oldest_sharer(location("grants/acme"), OPERATOR) is None
 
     def test_an_unreadable_spec_is_kept_too(self, cache: Cache) -> None:

@@ -147,6 +147,7 @@ async def test_a_refused_grant_needs_a_person(around: KeeperSurroundings) -> Non
 
     assert isinstance(refreshed, refresh_state.Refused)
     assert isinstance(refreshed.trouble, ConsentRequired)
+    assert refreshed.trouble.__traceback__ is None
     assert "known" == refreshed.lineage
     assert ("seed", None) == (around.stored("refresh_token"), around.stored("refresh_id"))
 
@@ -252,6 +253,7 @@ async def test_a_grant_of_another_client_is_not_sent(around: KeeperSurroundings)
 
     assert isinstance(refreshed, refresh_state.Refused | refresh_state.Unavailable)
     assert isinstance(refreshed.trouble, InvalidSpec)
+    assert refreshed.trouble.__traceback__ is None
     assert [] == around.pipedrive.spent
 
 

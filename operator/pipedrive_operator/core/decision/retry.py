@@ -48,7 +48,7 @@ def record_failure(trouble: Trouble, before: Failure | None, *, subject: str, bo
     """Build a failure, counting those of the same subject before it."""
     failures = before.failures + 1 if before is not None and _continues(before, trouble, subject) else 1
     retry_at = bounds.now + retry_pause(trouble, failures, subject=subject, bounds=bounds)
-    return Failure(trouble=trouble, subject=subject, retry_at=retry_at, failures=failures)
+    return Failure(trouble=trouble.as_value(), subject=subject, retry_at=retry_at, failures=failures)
 
 
 def _continues(before: Failure, trouble: Trouble, subject: str) -> bool:

@@ -37,7 +37,7 @@ value.
 """
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pipedrive_operator.core.values.conditions import Reason
 from pipedrive_operator.core.values.secret_value import SecretValue
@@ -57,6 +57,14 @@ class Trouble(OperatorError):
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+
+    def as_value(self) -> Self:
+        """Return this error to be kept: without the traceback and the causes, which keep all local variables alive.
+
+        One of them may be the memory with the error before this one, so an outage would keep all errors since it began.
+        """
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
 
 
 class InvalidSpec(Trouble):

@@ -71,7 +71,7 @@ class CircuitBreaker:
         """Open the circuit if that try was the newest. Return the failure with the time until the next probe."""
         if admission == self._admission:
             self._failures += 1
-            self._trouble = trouble
+            self._trouble = trouble.as_value()
             wanted = pause(self._failures, spread_by=self._name)
             self._next_probe = (
                 now + min(max(wanted, trouble.retry_after or wanted), LONGEST_PROBE_PAUSE).total_seconds()

@@ -141,3 +141,14 @@ def test_after_any_history_a_try_is_admitted_within_the_longest_pause(steps: lis
             getattr(breaker, result)(admission)
 
     assert is_admitted(breaker, now + LONGEST_PROBE_PAUSE.total_seconds())
+
+
+def test_the_last_failure_is_kept_without_its_traceback() -> None:
+    """There is a breaker for each bad document, and frames would keep its request and response alive."""
+    breaker = CircuitBreaker("test")
+    with pytest.raises(VaultUnavailable) as caught:
+        raise VaultUnavailable("no answer")
+
+    breaker.failed(breaker.admit(0.0), caught.value, 0.0)
+
+    assert caught.value.__traceback__ is None
