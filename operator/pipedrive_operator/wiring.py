@@ -99,9 +99,9 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(finish_refreshes, keeper, election)
         reconciler = Reconciler(ports=ports, keeper=keeper, timings=_timings(settings), on_verification=queue.add)
         stack.push_async_callback(reconciler.aclose)
-        vault.on_return = _on_vault_return(reconciler, queue)
 
         controller = Controller(reconciler=reconciler, queue=queue, clock=base.clock)
+        vault.on_return = _on_vault_return(reconciler, controller, cache)
         consents = _consents(base, ports, keeper, reconciler, queue)
         leader_work = _leader_work(base, controller, escrow, keeper, cache=cache, consents=consents)
         supervisor = _supervisor(base, controller, cache, consents)
@@ -174,15 +174,15 @@ def _on_refresh_change(queue: WorkQueue) -> Callable[[frozenset[Key], refresh_st
     return reconcile
 
 
-def _on_vault_return(reconciler: Reconciler, queue: WorkQueue) -> Callable[[str], None]:
+def _on_vault_return(reconciler: Reconciler, controller: Controller, cache: Cache) -> Callable[[str], None]:
     """Return what to do when a Vault is available again: reconcile the credentials that wait for it.
 
-    None of them has to poll while Vault is away, and the number of workers limits the load when it is back.
+    Few of them poll while Vault is away, and the number of workers limits the load when it is back. What is due for a
+    refresh comes before what is only read again.
     """
 
     def reconcile(connection: str) -> None:
-        for key in reconciler.vault_returned(connection):
-            queue.add(key)
+        controller.enqueue_by_urgency(reconciler.vault_returned(connection), cache)
 
     return reconcile
 

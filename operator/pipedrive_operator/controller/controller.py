@@ -4,6 +4,7 @@ Nothing is decided about a credential here: the reconciler returns an outcome, w
 """
 
 import asyncio
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -47,12 +48,19 @@ class Controller:
         Requests from the time in which another replica led say nothing about urgency, except the latest: nobody may
         have led then.
         """
+        self.enqueue_by_urgency(cache.keys, cache, oldest=LONGEST_WITHOUT_LEADER)
+
+    def enqueue_by_urgency(self, keys: Iterable[Key], cache: Cache, *, oldest: float = math.inf) -> None:
+        """Request a pass for each of these credentials, the most urgent ones first.
+
+        An earlier request is replaced if it has been due for more than `oldest` seconds.
+        """
         now = self._clock.now()
-        for key in sorted(cache.keys):
+        for key in sorted(keys):
             credential = cache.credential(key)
             is_published = credential is not None and bool(cache.secrets_of(credential))
             slack_of_first = first_slack(credential, now) if is_published else 0.0
-            self._queue.add(key, slack=slack_of_first, oldest=LONGEST_WITHOUT_LEADER)
+            self._queue.add(key, slack=slack_of_first, oldest=oldest)
 
     async def work(self, workers: int) -> None:
         """Reconcile with that many workers until cancelled, starting without any memory of earlier passes."""

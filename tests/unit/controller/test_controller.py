@@ -11,12 +11,15 @@ from structlog.testing import capture_logs
 
 from fakes.clock import TurnedClock
 from pipedrive_operator import metrics
+from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.queue import WorkQueue
-from pipedrive_operator.core.resource.names import Key
+from pipedrive_operator.core.decision.sources import resolve
+from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed
+from pipedrive_operator.core.values.times import format_time
 from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler
-from support.builders import NOW
+from support.builders import NOW, OAUTH2_SPEC, RULES, resource
 
 ACME, OTHER = (Key(namespace="crm", name=name) for name in ("acme", "other"))
 PUBLISHED = Outcome(reason="Published", ready=True)
@@ -102,6 +105,30 @@ async def test_keys_are_reconciled_in_a_reproducible_order(workers: Workers) -> 
     await workers.settle()
 
     assert [ACME, OTHER] == workers.reconciler.passes
+
+
+async def test_what_is_due_comes_before_what_is_only_read_again(workers: Workers) -> None:
+    """When Vault is back, thousands wait for it, and few of them have to be refreshed."""
+    cache = Cache(lambda credential: resolve(credential, RULES))
+    for key, renewal in ((ACME, NOW + timedelta(minutes=1)), (OTHER, NOW - timedelta(minutes=1))):
+        ready = {"type": "Ready", "status": "True", "reason": "Published", "message": "", "observedGeneration": 1}
+        status = {
+            "observedGeneration": 1,
+            "conditions": [ready | {"lastTransitionTime": "2026-03-01T00:00:00Z"}],
+            "renewalTime": format_time(renewal),
+        }
+        body = resource(OAUTH2_SPEC)
+        names = {"name": key.name, "namespace": key.namespace, "uid": key.name}
+        cache.see_credential(None, body | {"metadata": body["metadata"] | names, "status": status})
+        labels = {LABEL_CREDENTIAL: key.name}
+        cache.see_secret(None, {"metadata": names | {"labels": labels, "resourceVersion": "1"}})
+
+    busy = replace(ACME, name="a")
+
+    workers.controller.enqueue_by_urgency([busy, ACME, OTHER], cache)
+    await workers.settle()
+
+    assert [busy, OTHER, ACME] == workers.reconciler.passes
 
 
 @pytest.mark.parametrize(
