@@ -32,6 +32,7 @@ from pipedrive_operator.core.values.errors import (
 )
 from pipedrive_operator.grants.exchange import Claim, CodeExchange
 from pipedrive_operator.grants.protocol import RefreshProtocol
+from pipedrive_operator.grants.turns import Turns
 from pipedrive_operator.grants.unexpected import FAILED_UNEXPECTEDLY
 from pipedrive_operator.grants.values import Exchanged, ExchangeOrder, HeldGrant, RefreshOrder
 from pipedrive_operator.ports import Clock
@@ -68,6 +69,7 @@ class GrantKeeper:
     ) -> None:
         """Take the protocol; `on_change` receives the credentials that wait for a grant, and its new state."""
         self._protocol = protocol
+        self._turns = Turns(clock)
         self._exchange = exchange or CodeExchange(protocol.parts)
         self._clock = clock
         self._on_change = on_change
@@ -307,7 +309,8 @@ class GrantKeeper:
         access, now = _access(order.source), self._clock.now()
         failures = self._failures[access] = self._failures.get(access, 0) + 1
         slow = order.poll if trouble.reason in _FIXED_IN_VAULT else order.slow
-        bounds = RetryBounds(now=now, slow=slow, expires_at=order.expires_at)
+        turn = self._turns.after(trouble, order.source.location.connection)
+        bounds = RetryBounds(now=now, slow=slow, expires_at=order.expires_at, turn=turn)
         wanted = retry_pause(trouble, failures, subject=str(order.source.location), bounds=bounds)
         retry_at, digest = self._pause(access, wanted), order.access_digest
         if EFFECTS[trouble.reason].authorized is ConditionStatus.FALSE:
@@ -315,7 +318,10 @@ class GrantKeeper:
                 trouble=trouble.as_value(), lineage=order.lineage, access_digest=digest, retry_at=retry_at
             )
         return refresh_state.Unavailable(
-            trouble=trouble.as_value(), access_digest=digest, retry_at=retry_at, was_requested=self._was_requested(order)
+            trouble=trouble.as_value(),
+            access_digest=digest,
+            retry_at=retry_at,
+            was_requested=self._was_requested(order),
         )
 
     def _was_requested(self, order: RefreshOrder) -> bool:

@@ -4,7 +4,7 @@ Nothing is decided or written here.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -39,6 +39,7 @@ from pipedrive_operator.core.values.errors import (
 from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.grants import GrantKeeper
 from pipedrive_operator.grants.documents import LONGEST_LAG
+from pipedrive_operator.grants.turns import Turns
 from pipedrive_operator.ports import (
     Cache,
     Clock,
@@ -94,6 +95,7 @@ class Observer:
         self._sharing = GrantSharing(ports.cache)
         self._requests = Budget(per_second=REQUESTS_PER_SECOND, burst=REQUEST_BURST)
         self._foreign_reads = Budget(per_second=FOREIGN_READS_PER_SECOND, burst=FOREIGN_READ_BURST)
+        self._turns = Turns(ports.clock)
         self.memories = Memories(clock=ports.clock, timings=timings)
 
     async def observe(self, credential: Credential, spent: frozenset[Action] = frozenset()) -> Observation:
@@ -236,7 +238,9 @@ class Observer:
                 self._sharing.note_denial(credential.key)
             if not isinstance(trouble, VaultUnavailable):
                 memory = self._answered(memory, began)
-            return after_failure(memory, trouble, bounds=self.memories.bounds(memory, slow_is_poll=True))
+            turn = self._turns.after(trouble, source.location.connection)
+            bounds = replace(self.memories.bounds(memory, slow_is_poll=True), turn=turn)
+            return after_failure(memory, trouble, bounds=bounds)
 
     def _answered(self, memory: Memory, began: float) -> Memory:
         """Note that Vault has answered a read that began at a time on our monotonic clock."""

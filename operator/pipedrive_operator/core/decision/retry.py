@@ -42,6 +42,8 @@ class RetryBounds:
     """The pause if only a person can help."""
     expires_at: datetime | None = None
     """When the published value expires: a back-off never exceeds a quarter of the time that is left."""
+    turn: timedelta = timedelta(0)
+    """How long to wait at least, because many wait for the same thing."""
 
 
 def record_failure(trouble: Trouble, before: Failure | None, *, subject: str, bounds: RetryBounds) -> Failure:
@@ -68,7 +70,8 @@ def retry_pause(trouble: Trouble, failures: int, *, subject: str, bounds: RetryB
             bounded = (
                 growing if trouble.retry_after is None else max(trouble.retry_after, min(growing, LONGEST_GUARDED))
             )
-            return cap_to_lifetime(min(bounded, LONGEST_RETRY_AFTER), bounds.expires_at, bounds.now)
+            wanted = min(max(bounded, bounds.turn), LONGEST_RETRY_AFTER)
+            return cap_to_lifetime(wanted, bounds.expires_at, bounds.now)
         case Retry.RETRY_AFTER:
             return min(trouble.retry_after or growing, LONGEST_RETRY_AFTER)
         case Retry.AFTER_UNKNOWN:

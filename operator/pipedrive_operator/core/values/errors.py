@@ -6,6 +6,7 @@
     │   ├── SourceMissing             a Vault path, version or key does not exist
     │   ├── AbsenceUnconfirmed        what was in Vault before is not there, for the first time
     │   ├── VaultUnavailable          down, sealed, untrusted, or too slow
+    │   │   └── VaultAway             not for one document, but as a whole
     │   ├── VaultDenied               refused by the login or the policy
     │   ├── PipedriveUnavailable      nothing was sent, or the request changed nothing
     │   ├── RateLimited               429, with the pause that Pipedrive asks for
@@ -89,6 +90,10 @@ class VaultUnavailable(Trouble):
     """Vault gave no usable answer."""
 
     reason = Reason.VAULT_UNAVAILABLE
+
+
+class VaultAway(VaultUnavailable):
+    """Vault as a whole gave no usable answer. Its return is announced, so that not everyone has to look for it."""
 
 
 class VaultDenied(Trouble):

@@ -15,7 +15,7 @@ from pipedrive_operator.adapters.vault.errors import Extent, FailedRequest, fail
 from pipedrive_operator.adapters.vault.http.circuit_breaker import CircuitBreaker
 from pipedrive_operator.adapters.vault.http.suspicion import Access, Suspicion
 from pipedrive_operator.adapters.vault.request_and_response import ResponseMissing, Send, VaultRequest, VaultResponse
-from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.core.values.errors import VaultAway, VaultUnavailable
 from pipedrive_operator.fairness.slots import FairSlots, served_namespace
 from pipedrive_operator.ports import Clock
 
@@ -55,7 +55,16 @@ class RequestLimiter:
 
         Raises:
             VaultUnavailable: no usable response now, or none a moment ago; it carries the time until the next try.
+            VaultAway: the same, while the circuit is open: `on_return` is called when it closes.
         """
+        try:
+            return await self._send_in_turn(request, caller)
+        except VaultUnavailable as error:
+            if self._server.is_closed:
+                raise
+            raise VaultAway(error.message, retry_after=error.retry_after) from error
+
+    async def _send_in_turn(self, request: VaultRequest, caller: str) -> VaultResponse:
         subject = (caller, request.path)
         access = Access(served_namespace(), caller, request.method, request.path)
         self._suspicion.note_use(access.namespace)

@@ -12,7 +12,7 @@ from pipedrive_operator import metrics
 from pipedrive_operator.adapters.vault.http.limiter import MOST_REQUESTS, RequestLimiter
 from pipedrive_operator.adapters.vault.http.suspicion import SUSPECT_PATHS
 from pipedrive_operator.adapters.vault.request_and_response import ResponseMissing, VaultRequest, VaultResponse
-from pipedrive_operator.core.values.errors import VaultUnavailable
+from pipedrive_operator.core.values.errors import VaultAway, VaultUnavailable
 from pipedrive_operator.fairness.slots import serving
 
 READ = VaultRequest(operation="read", method="GET", path="/v1/secret/data/a")
@@ -113,6 +113,21 @@ async def test_queued_requests_are_not_sent_once_the_server_is_known_to_be_down(
 
     assert all(isinstance(response, VaultUnavailable) for response in responses)
     assert server.requests <= MOST_REQUESTS
+
+
+async def test_only_an_outage_of_the_server_is_reported_as_one_whose_end_is_announced(
+    limiter: RequestLimiter, server: Server, clock: TurnedClock
+) -> None:
+    """Who waits for one bad document has to look for itself."""
+    server.by_path = {READ.path: FAILURE}
+    (failed,) = await outcomes(limiter, 1)
+    server.by_path, server.response = {}, SEALED
+    clock.turn(timedelta(seconds=1))
+    tried, refused = await outcomes(limiter, 1), await outcomes(limiter, 1)
+
+    assert VaultUnavailable is type(failed)
+    assert [VaultAway, VaultAway] == [type(each) for each in (*tried, *refused)]
+    assert [True, True] == [isinstance(each, VaultAway) and each.retry_after is not None for each in (*tried, *refused)]
 
 
 async def test_a_recovering_server_receives_one_probe(
