@@ -4,7 +4,6 @@ Nothing is decided about a credential here: the reconciler returns an outcome, w
 """
 
 import asyncio
-import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -50,17 +49,18 @@ class Controller:
         """
         self.enqueue_by_urgency(cache.keys, cache, oldest=LONGEST_WITHOUT_LEADER)
 
-    def enqueue_by_urgency(self, keys: Iterable[Key], cache: Cache, *, oldest: float = math.inf) -> None:
+    def enqueue_by_urgency(self, keys: Iterable[Key], cache: Cache, *, oldest: float = 0.0) -> None:
         """Request a pass for each of these credentials, the most urgent ones first.
 
-        An earlier request is replaced if it has been due for more than `oldest` seconds.
+        A request that is not due yet is replaced, and so is one that has been due for more than `oldest` seconds.
         """
         now = self._clock.now()
         for key in sorted(keys):
             credential = cache.credential(key)
-            is_published = credential is not None and bool(cache.secrets_of(credential))
-            slack_of_first = first_slack(credential, now) if is_published else 0.0
-            self._queue.add(key, slack=slack_of_first, oldest=oldest)
+            published = cache.secrets_of(credential) if credential is not None else ()
+            is_intact = bool(published) and all(secret.is_untouched for secret in published)
+            slack_of_first = first_slack(credential, now) if is_intact else 0.0
+            self._queue.add_by_urgency(key, slack=slack_of_first, oldest=oldest)
 
     async def work(self, workers: int) -> None:
         """Reconcile with that many workers until cancelled, starting without any memory of earlier passes."""

@@ -5,7 +5,6 @@ of the event loop: under load a turn takes long, and a Secret must be repaired a
 """
 
 import asyncio
-import math
 from collections import deque
 from contextlib import suppress
 from typing import Final
@@ -29,14 +28,20 @@ class WorkQueue:
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = 0.0
 
-    def add(self, key: Key, *, delay: float = 0.0, slack: float = 0.0, oldest: float = math.inf) -> None:
-        """Hand out a key after `delay` seconds, and at the latest `slack` seconds after that if workers are scarce.
+    def add(self, key: Key, *, delay: float = 0.0, slack: float = 0.0) -> None:
+        """Hand out a key after `delay` seconds, and at the latest `slack` seconds after that if workers are scarce."""
+        due = self._clock.monotonic() + delay
+        if self._schedule.add(key, due, due + slack):
+            self._hand_out()
 
-        An earlier request for the key is replaced if it has been due for more than `oldest` seconds.
+    def add_by_urgency(self, key: Key, *, slack: float, oldest: float) -> None:
+        """Hand out a key now, or at the latest after `slack` seconds if workers are scarce.
+
+        A request for the key that is not due yet is replaced, since it says nothing about urgency, and so is one that
+        has been due for more than `oldest` seconds.
         """
         now = self._clock.monotonic()
-        due = now + delay
-        if self._schedule.add(key, due, due + slack, since=now - oldest):
+        if self._schedule.add(key, now, now + slack, since=now - oldest, until=now):
             self._hand_out()
 
     def done(self, key: Key) -> None:

@@ -69,13 +69,13 @@ class Schedule:
         self._in_progress: set[Key] = set()
         self._order = itertools.count()
 
-    def add(self, key: Key, due: float, deadline: float, *, since: float = -math.inf) -> bool:
+    def add(self, key: Key, due: float, deadline: float, *, since: float = -math.inf, until: float = math.inf) -> bool:
         """Request a pass, and return whether this changes anything: of two requests, the earlier times apply.
 
-        A request that was due before `since` is replaced instead.
+        A request that was due before `since`, or is due after `until`, is replaced instead.
         """
         wanted, known = _Request(due, deadline), self._requests.get(key)
-        if known is not None and known.due < since and key not in self._in_progress:
+        if known is not None and not since <= known.due <= until and key not in self._in_progress:
             self._ready.withdraw(key)
         elif known is not None:
             wanted = _Request(min(known.due, due), min(known.deadline, deadline))

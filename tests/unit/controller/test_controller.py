@@ -15,7 +15,8 @@ from pipedrive_operator.controller.cache import Cache
 from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.core.decision.sources import resolve
-from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
+from pipedrive_operator.core.publication.target import data_digest
+from pipedrive_operator.core.resource.names import ANNOTATION_DIGEST, LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable, FenceClosed
 from pipedrive_operator.core.values.times import format_time
 from pipedrive_operator.reconcile.reconciler import Outcome, Reconciler
@@ -107,10 +108,11 @@ async def test_keys_are_reconciled_in_a_reproducible_order(workers: Workers) -> 
     assert [ACME, OTHER] == workers.reconciler.passes
 
 
-async def test_what_is_due_comes_before_what_is_only_read_again(workers: Workers) -> None:
-    """When Vault is back, thousands wait for it, and few of them have to be refreshed."""
+@pytest.mark.parametrize("delay", [0.0, 5.0], ids=["waits for a worker", "is planned"])
+async def test_what_is_due_comes_before_what_is_only_read_again(workers: Workers, delay: float) -> None:
+    """When Vault is back, thousands wait for it, each of which wanted to look for it soon. Few have to be refreshed."""
     cache = Cache(lambda credential: resolve(credential, RULES))
-    for key, renewal in ((ACME, NOW + timedelta(minutes=1)), (OTHER, NOW - timedelta(minutes=1))):
+    for key, renewal in ((ACME, NOW + timedelta(minutes=1)), (OTHER, NOW + timedelta(seconds=30))):
         ready = {"type": "Ready", "status": "True", "reason": "Published", "message": "", "observedGeneration": 1}
         status = {
             "observedGeneration": 1,
@@ -120,12 +122,17 @@ async def test_what_is_due_comes_before_what_is_only_read_again(workers: Workers
         body = resource(OAUTH2_SPEC)
         names = {"name": key.name, "namespace": key.namespace, "uid": key.name}
         cache.see_credential(None, body | {"metadata": body["metadata"] | names, "status": status})
-        labels = {LABEL_CREDENTIAL: key.name}
-        cache.see_secret(None, {"metadata": names | {"labels": labels, "resourceVersion": "1"}})
+        marks = {"labels": {LABEL_CREDENTIAL: key.name}, "annotations": {ANNOTATION_DIGEST: data_digest({})}}
+        cache.see_secret(None, {"metadata": names | marks | {"resourceVersion": "1"}})
 
-    busy = replace(ACME, name="a")
+    busy = replace(ACME, name="busy")
+    gate = workers.reconciler.gate = asyncio.Event()
+    workers.queue.add(busy)
+    workers.queue.add(ACME, delay=delay)
+    await workers.passes_after(1)
 
-    workers.controller.enqueue_by_urgency([busy, ACME, OTHER], cache)
+    workers.controller.enqueue_by_urgency([ACME, OTHER], cache)
+    gate.set()
     await workers.settle()
 
     assert [busy, OTHER, ACME] == workers.reconciler.passes

@@ -1,6 +1,7 @@
 """The work of a leader: the escrow is loaded before the first refresh, and again at an interval."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +16,8 @@ from pipedrive_operator.controller.controller import Controller
 from pipedrive_operator.controller.leader_work import LeaderWork
 from pipedrive_operator.controller.queue import WorkQueue
 from pipedrive_operator.core.decision.sources import resolve
-from pipedrive_operator.core.resource.names import LABEL_CREDENTIAL, Key
+from pipedrive_operator.core.publication.target import data_digest
+from pipedrive_operator.core.resource.names import ANNOTATION_DIGEST, ANNOTATION_MANAGED, LABEL_CREDENTIAL, Key
 from pipedrive_operator.core.values.errors import ApiServerUnavailable
 from pipedrive_operator.core.values.times import format_time
 from support.builders import API_TOKEN_SPEC, KEY, NOW, OAUTH2_SPEC, RULES, resource
@@ -158,6 +160,20 @@ async def test_a_leader_looks_first_at_a_credential_whose_secret_is_gone(leader:
     assert [KEY.name, "b-deprived-one", "a-well-one"] == [(await leader.queue.get()).name for _ in range(3)]
 
 
+async def test_a_leader_looks_first_at_a_secret_that_was_edited(leader: Leader) -> None:
+    """It may hold a wrong value since nobody led."""
+    for name in ("a-well-one", "b-edited-one"):
+        leader.cache.see_credential(None, ready_credential(name, NOW + timedelta(minutes=5)))
+    edited = labelled_secret("b-edited-one")
+    leader.cache.see_secret(None, labelled_secret("a-well-one"))
+    leader.cache.see_secret(None, edited | {"data": dict.fromkeys(edited["data"], "ZWRpdGVk")})
+
+    leader.start()
+    await leader.clock.next_sleep()
+
+    assert [KEY.name, "b-edited-one", "a-well-one"] == [(await leader.queue.get()).name for _ in range(3)]
+
+
 async def test_a_new_leader_keeps_the_order_of_the_latest_events_only(leader: Leader) -> None:
     """Nobody may have led in the last minute. Another leader has handled what happened before it."""
     for name in ("long-ago", "just-now"):
@@ -182,8 +198,13 @@ def ready_credential(name: str, renewal: datetime) -> dict[str, Any]:
 
 
 def labelled_secret(name: str) -> dict[str, Any]:
-    """Build the Secret of a credential as the API server serves it."""
+    """Build the Secret of a credential as it was published, and as the API server serves it."""
     body = published_secret(KEY.namespace, name)
-    return body | {
-        "metadata": body["metadata"] | {"uid": name, "resourceVersion": "200", "labels": {LABEL_CREDENTIAL: name}}
+    published = {
+        "labels": {LABEL_CREDENTIAL: name},
+        "annotations": {
+            ANNOTATION_MANAGED: json.dumps({"data": list(body["data"])}),
+            ANNOTATION_DIGEST: data_digest(body["data"]),
+        },
     }
+    return body | {"metadata": body["metadata"] | published | {"uid": name, "resourceVersion": "200"}}

@@ -115,6 +115,16 @@ def test_an_old_request_is_replaced_and_a_recent_one_is_not() -> None:
     assert [2, 3, 1] == [int(one.name) for one in served(schedule, 3, now=100)]
 
 
+def test_a_look_that_was_planned_for_later_is_not_urgent_because_of_that() -> None:
+    """Thousands look soon whether Vault is back. When it is, a renewal that becomes due then comes before them."""
+    schedule = Schedule(WORKERS)
+    schedule.add(key(HONEST, 1), due=110, deadline=140)
+    schedule.add(key(HONEST, 1), due=100, deadline=500, until=100)
+    schedule.add(key(HONEST, 2), due=150, deadline=150)
+
+    assert [2, 1] == [int(one.name) for one in served(schedule, 2, now=150)]
+
+
 def test_replacing_a_request_starts_no_second_pass_of_its_key() -> None:
     """The key is in progress when the old request is replaced."""
     schedule = Schedule(WORKERS)
