@@ -316,8 +316,8 @@ def _return(one: Return, fleet: FleetFigures) -> Iterable[Figure]:
 
 
 def _longest(one: Return, fleet: FleetFigures) -> float | None:
-    """Return the goal: of fewer grants, as many fewer are due after an outage of Vault, so the goal is shorter."""
-    goals = {"operator": LONGEST_START, "Vault": LONGEST_RECOVERY * fleet.grants / MODEL_GRANTS}
+    """Return the goal: a shorter outage of Vault leaves fewer renewals due, so the goal is as much shorter."""
+    goals = {"operator": LONGEST_START, "Vault": LONGEST_RECOVERY * fleet.lifetime / MODEL_LIFETIME}
     return goals.get(one.what)
 
 

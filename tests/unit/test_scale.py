@@ -307,14 +307,6 @@ def test_the_share_of_a_core_has_no_goal_if_the_grants_refresh_less_often_than_t
     assert line(small, "share of one core, with").met is None
 
 
-def test_the_recovery_has_a_goal_in_proportion_to_the_grants() -> None:
-    """They decide how many renewals an outage leaves, not how long their tokens live."""
-    many = replace(FLEET, grants=10_000, lifetime=1800)
-
-    assert line(replace(GOOD, fleet=FLEET), "Vault away").expected == "<= 6 s"
-    assert line(replace(GOOD, fleet=many), "Vault away").expected == "<= 60 s"
-
-
 def test_the_memory_of_the_leader_is_reported() -> None:
     """Grants take more of it than API tokens."""
     fleet = replace(FLEET, memory=Memory(resident_mib=250.4, peak_mib=280.6))

@@ -11,10 +11,11 @@ from pipedrive_operator.fairness.budget import Budget
 from pipedrive_operator.ports import Clock
 
 TRIES_PER_SECOND: Final = 10
+"""How many credentials look in each second, unless so many wait that each looks once in `LONGEST_TURN`."""
 TRIES_AT_ONCE: Final = 100
-"""How many credentials look in each second, and after a quiet time at once. Each look takes about a millisecond."""
+"""How many look as soon as they want, after a quiet time."""
 LONGEST_TURN: Final = timedelta(minutes=1)
-"""How long a turn is waited for at most, in case that a failure is recorded after the announcement."""
+"""How long a turn is waited for at most: a failure may be recorded after the announcement, and would miss it."""
 
 
 class Turns:

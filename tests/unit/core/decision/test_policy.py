@@ -42,6 +42,8 @@ def test_nothing_to_do_waits(seen: Observation) -> None:
 
     assert (Action.WAIT, Reason.PUBLISHED) == (found.action, found.reason)
     assert found.until == seen.poll_at
+    assert seen.poll_at is not None
+    assert NOW + timedelta(minutes=4, seconds=30) <= seen.poll_at <= NOW + timedelta(minutes=5)
 
 
 def test_a_credential_being_deleted_is_left_alone() -> None:
